@@ -1,0 +1,1 @@
+"""Measures Skitai beside its peers: `python -m benchmarks`, or `make bench`."""

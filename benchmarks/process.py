@@ -1,0 +1,138 @@
+"""Starts a server on one core, waits until it serves, and ends it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.servers import APPS, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+START_TIMEOUT = 60.0  # seconds; a cold import on a busy machine takes its time
+STOP_TIMEOUT = 5.0
+REPOSITORY = Path(__file__).parent.parent
+
+
+class ServerFailedError(Exception):
+    """A server is not installed, did not start, or gave another answer than it should."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where things run: the Python of Skitai, that of the peers, and the cores of server and client."""
+
+    python: Path
+    peers_python: Path
+    server_core: int
+    client_core: int
+
+    def python_of(self, server: Server) -> Path:
+        """Return the Python that runs `server`."""
+        return self.python if server.own else self.peers_python
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers: its port and its process group."""
+
+    port: int
+    group: int
+
+
+@contextmanager
+def running(server: Server, placement: Placement) -> Iterator[Running]:
+    """Run `server` for the length of the block; raises ServerFailedError if it does not come to serve."""
+    program = placement.python_of(server).parent / server.command[0]
+    if not program.exists():
+        raise ServerFailedError("not installed")
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        directory = Path(name)
+        config = directory / "server.conf"
+        names = {"port": port, "apps": APPS, "config": config}
+        config.write_text(server.config.format(**names))
+        arguments = [argument.format(**names) for argument in server.command[1:]]
+        log = directory / "output"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                ["taskset", "-c", str(placement.server_core), program, *arguments],
+                cwd=directory,
+                env={**os.environ, "PYTHONPATH": f"{APPS}{os.pathsep}{REPOSITORY}"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            wait_until_it_serves(server, process, port, log)
+            yield Running(port, process.pid)
+        finally:
+            end_group(process)
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def wait_until_it_serves(server: Server, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Return once `server` gives the expected body; raises ServerFailedError if it dies or takes too long."""
+    deadline = time.monotonic() + START_TIMEOUT
+    problem = "nothing answers"
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            status, body = get(port)
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.1)
+            continue
+        if status == 200 and server.body in (None, body):
+            return
+        problem = f"answers {status} {body[:80]!r}"
+        time.sleep(0.1)
+    if process.poll() is not None:
+        problem = f"ended with status {process.returncode}"
+    tail = log.read_text(errors="replace")[-2000:]
+    raise ServerFailedError(f"{problem}\n{tail}".strip())
+
+
+def get(port: int, path: str = "/") -> tuple[int, bytes]:
+    """Return status and body of one GET to localhost."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End the process and all that it started: politely at first, then for certain."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_TIMEOUT)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def version_of(server: Server, placement: Placement) -> str:
+    """Return the installed version of the server's package, or "checkout" if it runs from the source tree."""
+    query = f"import importlib.metadata as m; print(m.version({server.package!r}))"
+    answer = subprocess.run(
+        [placement.python_of(server), "-c", query], capture_output=True, text=True, check=False, timeout=60
+    )
+    return answer.stdout.strip() or "checkout"

@@ -1,0 +1,175 @@
+"""The command line: measures everything in turn and writes the report."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import measure
+from benchmarks.process import REPOSITORY, Placement, ServerFailedError, running, version_of
+from benchmarks.report import Results, render
+from benchmarks.servers import IDLE, SAMPLE, SPEED, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+NAMES = {server.name: server for server in (*SPEED, SAMPLE)}
+REPORT = REPOSITORY / "docs" / "benchmarks.md"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks; return 0, 1 if something could not be measured, or 2 for a wrong command line."""
+    options = parse(arguments)
+    # As an exception, so that a benchmark told to end does not leave its server behind.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    cores = sorted(os.sched_getaffinity(0))
+    placement = Placement(Path(sys.executable), options.peers_python, cores[0], cores[-1])
+    limit = measure.allow_many_files()
+    results = Results(environment(placement), conditions(options), servers=NAMES)
+    chosen = [server for server in SPEED if server.name in options.only]
+    results.versions = {server.name: version_of(server, placement) for server in chosen}
+    for number in range(1, options.rounds + 1):
+        print(f"round {number} of {options.rounds}", file=sys.stderr)
+        for server in chosen:
+            measure_speed(results, server, placement, options.seconds)
+    for server in IDLE:
+        if server.name in options.only and not options.quick:
+            measure_idle(results, server, placement, limit)
+    if SAMPLE.name in options.only:
+        measure_sample(results, placement)
+    publish(render(results), options.output)
+    return 1 if results.failures else 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options; ends the process with status 2 and one line for wrong ones or a missing tool."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure Skitai beside its peers."
+    )
+    parser.add_argument("--rounds", type=positive, default=3, help="how often each server is measured (3)")
+    parser.add_argument("--seconds", type=positive, default=4, help="how long wrk loads it each time (4)")
+    parser.add_argument("--only", help=f"names, with commas between, out of {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="one round of one second, no idle connections")
+    parser.add_argument(
+        "--peers-python",
+        type=Path,
+        default=Path(sys.executable),
+        help="the Python that has the peers (this one)",
+    )
+    parser.add_argument("--output", type=Path, help="the report (docs/benchmarks.md; printed if partial)")
+    options = parser.parse_args(arguments)
+    partial = options.only is not None or options.quick
+    options.only = set(options.only.split(",")) if options.only else set(NAMES)
+    if unknown := options.only - set(NAMES):
+        parser.error(
+            f"--only: no server is called {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}"
+        )
+    if not options.peers_python.exists():
+        parser.error(f"--peers-python: {options.peers_python} does not exist")
+    for tool in ("wrk", "taskset"):
+        if shutil.which(tool) is None:
+            parser.error(f"{tool} is needed and not installed (Debian packages wrk and util-linux)")
+    if options.quick:
+        options.rounds = options.seconds = 1
+    if options.output is None and not partial:
+        options.output = REPORT
+    # The servers run elsewhere. Not resolved: a virtual environment's Python is a link out of it.
+    options.peers_python = options.peers_python.absolute()
+    return options
+
+
+def positive(text: str) -> int:
+    """Return the whole number above 0 in `text`; raises ValueError for anything else."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def measure_speed(results: Results, server: Server, placement: Placement, seconds: int) -> None:
+    """Add one round of `server` to the results; one that failed is not tried again."""
+    if server.label in results.failures:
+        return
+    with failures_noted(results, server.label), running(server, placement) as process:
+        speed = measure.speed(process, placement, seconds)
+        results.speeds.setdefault(server.name, []).append(speed)
+        say(
+            server.label,
+            f"{speed.requests_per_second:,.0f} req/s, {speed.cpu_us:,.0f} us CPU, {speed.errors} errors",
+        )
+
+
+def measure_idle(results: Results, server: Server, placement: Placement, limit: int) -> None:
+    """Add the memory of the server's idle connections to the results."""
+    what = f"{server.label}, idle connections"
+    with failures_noted(results, what), running(server, placement) as process:
+        idle = measure.idle_memory(process, placement, limit)
+        results.idle[server.name] = idle
+        say(what, f"{idle.per_connection:,.0f} bytes for each of {idle.connections:,}")
+
+
+def measure_sample(results: Results, placement: Placement) -> None:
+    """Add the memory of a worker that serves the sample app to the results."""
+    with failures_noted(results, SAMPLE.label), running(SAMPLE, placement) as process:
+        results.sample_memory = measure.worker_memory(process)
+        say(SAMPLE.label, f"{results.sample_memory / 1024 / 1024:.1f} MB")
+
+
+@contextmanager
+def failures_noted(results: Results, what: str) -> Iterator[None]:
+    """Note what goes wrong in the block, so that the others are still measured."""
+    try:
+        yield
+    except (ServerFailedError, OSError, subprocess.SubprocessError) as error:
+        # Other errors may name paths, which the report should not.
+        reason = str(error) if isinstance(error, ServerFailedError) else type(error).__name__
+        results.failures[what] = reason
+        say(what, str(error))
+
+
+def say(what: str, figure: str) -> None:
+    """Tell the person who waits."""
+    print(f"  {what}: {figure}", file=sys.stderr, flush=True)
+
+
+def conditions(options: argparse.Namespace) -> str:
+    """Return the sentence on what was measured."""
+    return (
+        f"{measure.CONNECTIONS} keep-alive connections, access log off, "
+        f"interleaved rounds of {options.seconds} s each: {options.rounds}."
+    )
+
+
+def environment(placement: Placement) -> dict[str, str]:
+    """Return what a reader must know of the machine, without its name."""
+    model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    cores = f"server on core {placement.server_core}, wrk on core {placement.client_core}"
+    if placement.server_core == placement.client_core:
+        cores = "server and wrk share the only core"
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "CPU": f"{model[1] if model else platform.machine()} ({cores})",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+        "load average at the start": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def publish(report: str, output: Path | None) -> None:
+    """Write the report to `output`, or print it if there is none."""
+    if output is None:
+        print(report)
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(report)
+        print(f"wrote {output}", file=sys.stderr)

@@ -1,0 +1,160 @@
+"""What is measured: one `Server` for each row of the report.
+
+The peers run with the settings that served this work best when they were tried; where that is not obvious
+the reason stands beside the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+APPS = Path(__file__).parent / "apps"
+HELLO = b"Hello, world!\n"
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server with one set of settings.
+
+    `command` starts with the name of a program beside the Python that runs it: Skitai's own when `own`,
+    else that of the peers. `command` and `config` may use `{port}`, `{apps}` and, once written, `{config}`.
+    """
+
+    name: str
+    label: str
+    package: str
+    command: tuple[str, ...]
+    own: bool = False
+    config: str = ""
+    body: bytes | None = HELLO
+    note: str = ""
+
+
+def skitai(threads: int) -> Server:
+    """Return the row for Skitai with that many threads (0: a greenlet for each request)."""
+    config = (
+        f"[server]\nip = 127.0.0.1\nport = {{port}}\nthreads = {threads}\naccess_log = off\n"
+        "keep_alive = 300\n\n[routes:line]\n/ = {apps}/hello:app\n"
+    )
+    return Server(
+        f"skitai-{threads}",
+        f"Skitai, threads = {threads}",
+        "skitai",
+        ("twist", "--log-level", "warn", "skitai", "--config", "{config}"),
+        own=True,
+        config=config,
+    )
+
+
+def uwsgi(name: str, label: str, *settings: str, note: str) -> Server:
+    """Return a row for uWSGI: one process with these settings."""
+    common = ("--module", "hello:app", "--need-app", "--disable-logging", "--listen", "1024", "--die-on-term")
+    return Server(name, f"uWSGI, {label}", "uwsgi", ("uwsgi", *settings, *common), note=note)
+
+
+def gunicorn(name: str, label: str, *settings: str) -> Server:
+    """Return a row for gunicorn: one worker with these settings."""
+    common = ("--workers", "1", "--bind", "127.0.0.1:{port}", "--keep-alive", "300", "--log-level", "warning")
+    command = ("gunicorn", *settings, *common, "--no-control-socket", "hello:app")
+    return Server(name, f"gunicorn, {label}", "gunicorn", command)
+
+
+def uvicorn(loop: str) -> Server:
+    """Return the row for uvicorn with a raw ASGI app on that event loop."""
+    where = ("--host", "127.0.0.1", "--port", "{port}", "--loop", loop, "--http", "httptools")
+    lean = ("--lifespan", "off", "--no-access-log", "--log-level", "warning", "--no-proxy-headers")
+    label = f"uvicorn, raw ASGI, {loop}"
+    return Server(f"uvicorn-{loop}", label, "uvicorn", ("uvicorn", *where, *lean, "hello_asgi:app"))
+
+
+# `--http11-socket` keeps a connection alive by giving it a thread to itself: with fewer threads than clients
+# the others are never answered, so it is measured with one thread for each of wrk's connections.
+UWSGI_CLOSES = "Connection: close"
+UWSGI = (
+    uwsgi(
+        "uwsgi-1",
+        "1 thread",
+        *("--http-socket", "127.0.0.1:{port}", "--add-header", UWSGI_CLOSES),
+        note="`--http-socket` closes the connection after each answer",
+    ),
+    uwsgi(
+        "uwsgi-4",
+        "4 threads",
+        *("--http-socket", "127.0.0.1:{port}", "--threads", "4", "--add-header", UWSGI_CLOSES),
+        note="`--http-socket` closes the connection after each answer",
+    ),
+    uwsgi(
+        "uwsgi-router",
+        "HTTP router, 1 thread",
+        *("--http", "127.0.0.1:{port}", "--http-keepalive", "--master"),
+        note="keeps connections alive in a second process, which shares the server's core",
+    ),
+    uwsgi(
+        "uwsgi-64",
+        "64 threads",
+        *("--http11-socket", "127.0.0.1:{port}", "--threads", "64"),
+        note="`--http11-socket` keeps connections alive, each with a thread of its own",
+    ),
+)
+
+TWISTED_WEB = Server(
+    "twisted-web",
+    "twist web --wsgi",
+    "twisted",
+    # twisted.web cannot be told to log no requests; a file costs it less than its log observers.
+    (
+        *("twist", "--log-level", "warn", "web", "--listen", "tcp:{port}:interface=127.0.0.1"),
+        *("--logfile", "/dev/null", "--wsgi", "hello.app"),
+    ),
+    own=True,
+    note="its access log goes to /dev/null",
+)
+
+SKITAI_GREENLETS = skitai(threads=0)
+SKITAI_THREADS = skitai(threads=4)
+
+SPEED = (
+    SKITAI_GREENLETS,
+    SKITAI_THREADS,
+    *UWSGI,
+    gunicorn("gunicorn-gthread", "gthread, 4 threads", "--worker-class", "gthread", "--threads", "4"),
+    gunicorn("gunicorn-gevent", "gevent", "--worker-class", "gevent"),
+    Server(
+        "waitress",
+        "waitress, 4 threads",
+        "waitress",
+        (
+            "waitress-serve",
+            "--listen",
+            "127.0.0.1:{port}",
+            "--threads",
+            "4",
+            "--asyncore-use-poll",
+            "hello:app",
+        ),
+    ),
+    Server(
+        "granian",
+        "granian, WSGI, 1 worker",
+        "granian",
+        (
+            *("granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", "{port}"),
+            *("--workers", "1", "--log-level", "warning", "hello:app"),
+        ),
+    ),
+    uvicorn("asyncio"),
+    uvicorn("uvloop"),
+    TWISTED_WEB,
+)
+
+IDLE = (SKITAI_GREENLETS, TWISTED_WEB)
+
+SAMPLE = Server(
+    "sample",
+    "Skitai, sample app",
+    "skitai",
+    ("twist", "--log-level", "warn", "skitai", "--ip", "127.0.0.1", "--port", "{port}"),
+    own=True,
+    body=None,
+)

@@ -1,0 +1,1 @@
+"""Calls: request early, use late."""

@@ -1,0 +1,117 @@
+"""What a call came to: the values an app looks at after ``getwait``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn, overload
+
+from skitai.errors import OperationError, OperationTimeout
+
+#: The values of ``Result.status``: the README's numbers.
+WAITING, TIMEOUT, FAILED, NORMAL = range(4)
+
+#: Failure codes that do not come from the other side (behaviour 12 of the README's catalogue).
+CODE_CLOSED, CODE_EXCEPTION, CODE_TIMEOUT, CODE_DNS, CODE_SHUTDOWN = 700, 701, 702, 704, 705
+
+
+class Result:
+    """The outcome of one operation on one node.
+
+    ``status`` is 1 (timeout), 2 (exception) or 3 (normal); ``code`` the service's code, such as the HTTP
+    status (700-719 where no answer came); ``msg`` the words for it; ``data`` what came back; ``node`` the
+    node that was asked last (None if there was none); ``error`` the exception behind a failure, or None.
+    Services may subclass it to add what their answers carry.
+    """
+
+    #: What ``data`` is when nothing came back.
+    empty: Any = b""
+
+    def __init__(
+        self,
+        data: Any = b"",
+        *,
+        status: int = NORMAL,
+        code: int = 200,
+        msg: str = "OK",
+        node: Any = None,
+        error: BaseException | None = None,
+    ) -> None:
+        self.status = status
+        self.code = code
+        self.msg = msg
+        self.data = data
+        self.node = node
+        self.error = error
+
+    @classmethod
+    def failed(cls, error: BaseException, node: Any = None) -> Result:
+        """Return the result that stands for an exception, with the code and status that it carries."""
+        if isinstance(error, OperationError):
+            status, code, msg = error.status, error.code, error.message
+            node = error.node or node
+        else:
+            status, code, msg = FAILED, CODE_EXCEPTION, f"{type(error).__name__}: {error}"
+        return cls(cls.empty, status=status, code=code, msg=msg, node=node, error=error)
+
+    def reraise(self) -> None:
+        """Raise what went wrong: nothing where the status is 3.
+
+        Raises ``OperationTimeout`` or ``OperationError``, with the cause chained.
+        """
+        if self.status != NORMAL:
+            self._raise()
+
+    def _raise(self) -> NoReturn:
+        if isinstance(self.error, OperationError):
+            raise self.error
+        if self.status == TIMEOUT:
+            raise OperationTimeout(self.msg, code=self.code, node=self.node) from self.error
+        raise OperationError(self.msg, code=self.code, status=self.status, node=self.node) from self.error
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate over ``data``, as the README's examples do."""
+        return iter(self.data)
+
+    def __repr__(self) -> str:
+        label = getattr(self.node, "label", None)
+        return f"<{type(self).__name__} {self.status} {self.code} {self.msg!r} from {label}>"
+
+
+class Results(Sequence[Result]):
+    """The outcomes of one operation on several nodes, in the order of the cluster's members."""
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        self._results = tuple(results)
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Result]: ...
+    def __getitem__(self, index: int | slice) -> Result | Sequence[Result]:
+        return self._results[index]
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    @property
+    def status(self) -> list[int]:
+        """The status of each result."""
+        return [result.status for result in self._results]
+
+    @property
+    def code(self) -> list[int]:
+        """The code of each result."""
+        return [result.code for result in self._results]
+
+    @property
+    def data(self) -> list[Any]:
+        """The data of each result."""
+        return [result.data for result in self._results]
+
+    def reraise(self) -> None:
+        """Raise what went wrong first in member order; nothing where every status is 3."""
+        for result in self._results:
+            result.reraise()
+
+    def __repr__(self) -> str:
+        return f"<Results {list(self._results)!r}>"

@@ -1,0 +1,142 @@
+"""Casters turn the text of a value into a typed one, or raise ValueError with the problem and the fix.
+
+The ``show_*`` functions go the other way, for ``twist skitai --check``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Caster = Callable[[str], Any]
+
+_SECONDS = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+# The digits are limited so that no number overflows and int() never refuses one for its length.
+_INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+_NUMBER = re.compile(r"[-+]?[0-9]{1,15}(\.[0-9]{1,15})?")
+_AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]*)")
+_LONGEST_SHOWN = 60
+
+
+def quoted(value: str) -> str:
+    """Return a value from the file as it stands in a message: in quotes and not too long."""
+    return repr(value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}...")
+
+
+def text(value: str) -> str:
+    """Any text but none at all."""
+    if not value:
+        raise ValueError("needs a value")
+    return value
+
+
+def integer(minimum: int, maximum: int | None = None) -> Caster:
+    """Return a caster for whole numbers from ``minimum`` to ``maximum``, both included."""
+    span = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+
+    def cast(value: str) -> int:
+        if _INTEGER.fullmatch(value):
+            number = int(value)
+            if number >= minimum and (maximum is None or number <= maximum):
+                return number
+        raise ValueError(f"{quoted(value)} is not a whole number {span}")
+
+    return cast
+
+
+def number(value: str) -> float:
+    """Cast a decimal number, such as ``-1.5``."""
+    if not _NUMBER.fullmatch(value):
+        raise ValueError(f"{quoted(value)} is not a number such as 1.5")
+    return float(value)
+
+
+def yes_no(value: str) -> bool:
+    """Cast ``yes`` or ``no``, in any case of letters."""
+    try:
+        return {"yes": True, "no": False}[value.lower()]
+    except KeyError:
+        raise ValueError(f"{quoted(value)} is neither yes nor no") from None
+
+
+def size(value: str) -> int:
+    """Cast a number of bytes, such as ``5 MB``; 1 KB is 1024 bytes."""
+    match = _AMOUNT.fullmatch(value)
+    if not match or match.group(2).upper() not in _BYTES:
+        raise ValueError(f"{quoted(value)} is not a size: write bytes, or a number with KB, MB or GB")
+    return int(float(match.group(1)) * _BYTES[match.group(2).upper()])
+
+
+def seconds(value: str) -> float:
+    """Cast a time, such as ``10``, ``1.5 s`` or ``5 min``."""
+    match = _AMOUNT.fullmatch(value)
+    if not match or match.group(2).lower() not in _SECONDS:
+        raise ValueError(f"{quoted(value)} is not a time: write seconds, or a number with ms, s, min, h or d")
+    return float(match.group(1)) * _SECONDS[match.group(2).lower()]
+
+
+def one_of(*choices: str) -> Caster:
+    """Return a caster that lets only ``choices`` pass."""
+
+    def cast(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"{quoted(value)} is none of {', '.join(choices)}")
+        return value
+
+    return cast
+
+
+def path(value: str) -> Path:
+    """Cast a path; whoever reads the section puts a relative one into the folder of the file."""
+    if not value:
+        raise ValueError("needs a path")
+    return Path(value)
+
+
+def comma_list(value: str) -> tuple[str, ...]:
+    """Cast a list with commas, such as ``a, b``; empty items are left out."""
+    return tuple(item for item in map(str.strip, value.split(",")) if item)
+
+
+def optional(cast: Caster) -> Caster:
+    """Return ``cast`` with None for an empty value."""
+    return lambda value: cast(value) if value else None
+
+
+def positive(cast: Caster) -> Caster:
+    """Return ``cast``, for a number or an amount, without zero and below."""
+
+    def cast_positive(value: str) -> Any:
+        result = cast(value)
+        if result <= 0:
+            raise ValueError(f"{quoted(value)} is too little: it must be more than 0")
+        return result
+
+    return cast_positive
+
+
+def show_value(value: Any) -> str:
+    """Return a typed value as it may stand in the file."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def show_size(value: int) -> str:
+    """Return a number of bytes with the largest unit that divides it."""
+    unit = next(unit for unit in ("GB", "MB", "KB", "B") if value % _BYTES[unit] == 0)
+    return f"{value // _BYTES[unit]} {unit}"
+
+
+def show_secret(value: Any) -> str:
+    """Return stars for a secret, and nothing for none."""
+    return "****" if value else ""

@@ -1,0 +1,108 @@
+"""The ``[@name]`` sections: groups of machines that apps and routes name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+
+import attrs
+
+from skitai.config.casters import integer, quoted, show_value, yes_no
+from skitai.config.keys import nearest
+from skitai.config.reader import Section
+
+PREFIX = "@"
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+#: Other spellings of types; the first is how the README writes it.
+_TYPES = {"postresql": "postgresql", "pgsql": "postgresql"}
+# An address may contain anything but a comma: only a number that stands alone at the end is a weight.
+_WEIGHTED = re.compile(r"(?P<address>.*\S)\s+(?P<weight>[-+]?[0-9][0-9.]*)")
+_PASSWORD_IN_URL = re.compile(r":[^/@]*@")
+
+
+def masked_address(address: str) -> str:
+    """Return a member's address without passwords: of ``host/db/user/password`` or ``user:password@host``."""
+    parts = address.split("/", 3)
+    if len(parts) == 4 and parts[0] and not parts[0].endswith(":"):
+        return "/".join((*parts[:3], "****"))
+    return _PASSWORD_IN_URL.sub(":****@", address)
+
+
+@attrs.frozen
+class MemberConfig:
+    """One machine of a cluster: the address in the form of its service, and its share of the work."""
+
+    address: str = attrs.field(repr=masked_address)
+    weight: int = 1
+
+
+@attrs.frozen
+class ClusterConfig:
+    """One ``[@name]`` section.
+
+    ``options`` are the keys besides ``type`` and ``members``, as text, for the service to read; ``ssl`` is
+    ``"yes"`` or ``"no"`` where given. ``line`` is the line of ``members``.
+    """
+
+    name: str
+    type: str
+    members: tuple[MemberConfig, ...]
+    options: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    line: int = attrs.field(default=0, eq=False)
+
+
+def read_cluster(section: Section) -> ClusterConfig:
+    """Return the cluster that a section whose name begins with ``@`` describes; raises ConfigError."""
+    name = section.name.removeprefix(PREFIX)
+    if not _NAME.fullmatch(name):
+        raise section.error("a cluster's name has only letters, digits and _ . -")
+    values = {key: entry.value for key, entry in section.entries.items()}
+    members = _members(section)
+    kind = _type(section, values.get("type", "http"))
+    if "ssl" in values:
+        values["ssl"] = _yes_or_no(section, "ssl", values["ssl"])
+    options = {key: value for key, value in values.items() if key not in ("type", "members")}
+    return ClusterConfig(name, kind, members, options, section.entries["members"].line)
+
+
+def unknown_cluster(name: str, known: Mapping[str, ClusterConfig]) -> str:
+    """Return what is wrong with naming a cluster that the file does not describe."""
+    return f"there is no section [{PREFIX}{name}]: {nearest(name, known)}"
+
+
+def _members(section: Section) -> tuple[MemberConfig, ...]:
+    if "members" not in section.entries:
+        misspelt = difflib.get_close_matches("members", section.entries, n=1)
+        hint = f" ({misspelt[0]} is not members)" if misspelt else ""
+        raise section.error(f"needs at least one member: write members = ADDRESS, ADDRESS{hint}")
+    items = section.entries["members"].value.split(",")
+    if not all(item.strip() for item in items):
+        message = "has no address before or after a comma (the list stands on one line)"
+        raise section.error(message if len(items) > 1 else "needs at least one address", key="members")
+    return tuple(_member(section, item.strip()) for item in items)
+
+
+def _member(section: Section, item: str) -> MemberConfig:
+    match = _WEIGHTED.fullmatch(item)
+    if not match:
+        return MemberConfig(item)
+    try:
+        return MemberConfig(match["address"], integer(1)(match["weight"]))
+    except ValueError as error:
+        message = f"weight of {masked_address(match['address'])}: {error}"
+        raise section.error(message, key="members") from error
+
+
+def _type(section: Section, written: str) -> str:
+    kind = written.lower()
+    if not _NAME.fullmatch(kind):
+        raise section.error(f"{quoted(written)} is not a type such as http or postgresql", key="type")
+    return _TYPES.get(kind, kind)
+
+
+def _yes_or_no(section: Section, key: str, value: str) -> str:
+    try:
+        return show_value(yes_no(value))
+    except ValueError as error:
+        raise section.error(str(error), key=key) from error

@@ -1,0 +1,52 @@
+"""The resolved configuration as text, for ``twist skitai --check``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from skitai.config.clusters import PREFIX, ClusterConfig, MemberConfig, masked_address
+from skitai.config.keys import Key
+from skitai.config.loader import Config
+from skitai.config.mounts import AppMount, Mount, ProxyMount, StaticMount
+from skitai.config.routes import VirtualHost
+from skitai.config.server import SERVER_KEYS
+
+_KINDS: Mapping[type[Mount], str] = {AppMount: "app", StaticMount: "static files", ProxyMount: "proxy"}
+_SECRET_WORDS = ("pass", "secret", "token", "pwd")
+
+
+def describe(config: Config) -> str:
+    """Return the configuration in the form of its file, defaults filled in and passwords as stars."""
+    server = {name: getattr(config.server, name) for name in SERVER_KEYS}
+    blocks = [describe_section("server", SERVER_KEYS, server), _block("[routes:line]", _routes(config.hosts))]
+    blocks += [_block(f"[{PREFIX}{cluster.name}]", _cluster(cluster)) for cluster in config.clusters.values()]
+    return "\n".join(blocks)
+
+
+def describe_section(name: str, keys: Mapping[str, Key], values: Mapping[str, Any]) -> str:
+    """Return a section with typed values, such as one that ``Config.claim`` returned, in the same form."""
+    return _block(f"[{name}]", (f"{key} = {keys[key].show(value)}" for key, value in values.items()))
+
+
+def _block(header: str, lines: Iterator[str]) -> str:
+    return "".join(f"{line.rstrip()}\n" for line in (header, *lines))
+
+
+def _routes(hosts: tuple[VirtualHost, ...]) -> Iterator[str]:
+    for host in hosts:
+        yield f": {' '.join(host.names)}"
+        for mount in host.mounts:
+            yield f"{mount.point or '/'} = {mount.target}  ; {_KINDS[type(mount)]}"
+
+
+def _cluster(cluster: ClusterConfig) -> Iterator[str]:
+    yield f"type = {cluster.type}"
+    for key, value in cluster.options.items():
+        secret = any(word in key.lower() for word in _SECRET_WORDS)
+        yield f"{key} = {'****' if secret else value}"
+    yield f"members = {', '.join(map(_member, cluster.members))}"
+
+
+def _member(member: MemberConfig) -> str:
+    return f"{masked_address(member.address)} {member.weight}"

@@ -1,0 +1,61 @@
+"""What a section may say: its keys, with caster, default and help."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from skitai.config.casters import Caster, show_value
+from skitai.config.reader import Section
+
+_LONGEST_COMPARED = 80
+
+
+@attrs.frozen
+class Key:
+    """One key of a section.
+
+    ``cast`` takes the text and returns the value, or raises ValueError with the problem and the fix.
+    ``default`` is the value where the key is missing. ``show`` turns a value back into text for people:
+    ``show_secret`` for what nobody should read.
+    """
+
+    cast: Caster
+    default: Any
+    help: str = ""
+    show: Callable[[Any], str] = show_value
+
+
+def typed_values(section: Section, keys: Mapping[str, Key]) -> dict[str, Any]:
+    """Return the value of every key, defaults filled in and relative paths put into the file's folder.
+
+    Raises ConfigError for an unknown key and for a value that its caster refuses.
+    """
+    values = {name: key.default for name, key in keys.items()}
+    for name, entry in section.entries.items():
+        if name not in keys:
+            raise section.error(f"unknown key: {nearest(name, keys)}", key=name)
+        try:
+            values[name] = cast_value(keys[name], entry.value, section.folder)
+        except ValueError as error:
+            raise section.error(str(error), key=name) from error
+    return values
+
+
+def cast_value(key: Key, value: str, folder: Path) -> Any:
+    """Return the typed value, a relative path put into ``folder``; raises ValueError."""
+    result = key.cast(value)
+    return folder / result if isinstance(result, Path) else result
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the hint for a misspelt word: the known one that it resembles most, or all of them."""
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower()[:_LONGEST_COMPARED], by_lower, n=1)
+    if close:
+        return f"did you mean {by_lower[close[0]]}?"
+    return f"known are {', '.join(sorted(by_lower.values()))}" if by_lower else "none is known here"

@@ -1,0 +1,153 @@
+"""The INI file as text: sections of numbered lines, with nothing known yet of what they mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import attrs
+
+from skitai.errors import ConfigError
+
+_LINE_SUFFIX = ":line"
+#: Sections that are lists of lines, so that ``[routes]`` can be told to be ``[routes:line]``.
+_LINE_SECTIONS = frozenset({"routes"})
+_HEADER = re.compile(r"\[\s*([^\[\]]*?)\s*\]")
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_SEPARATOR = re.compile("[=:]")
+_INLINE_COMMENT = re.compile(r"\s;.*")
+# Control characters but tab and newline, and Unicode's separators: they would break the line of a message.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class Entry(NamedTuple):
+    """The value of one key, with the number of its line."""
+
+    value: str
+    line: int
+
+
+class Line(NamedTuple):
+    """One line without comment and surrounding space, with its number (from 1)."""
+
+    text: str
+    number: int
+
+
+@attrs.frozen
+class Section:
+    """One section of the file ``path``, which is named as its user gave it.
+
+    ``name`` is what stands between the brackets. ``entries`` are its ``key = value`` lines; a section whose
+    name ends with ``:line`` has none, and its lines stay as they are in ``lines``.
+    """
+
+    path: str
+    name: str
+    line: int
+    entries: Mapping[str, Entry] = attrs.field(factory=dict, repr=False)  # may hold passwords
+    lines: tuple[Line, ...] = attrs.field(default=(), repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths start from: the one of the file."""
+        return Path(self.path).parent.absolute()
+
+    def error(self, message: str, *, key: str | None = None, line: int | None = None) -> ConfigError:
+        """Return the error that points at ``line``, or else at the line of ``key``, or else at the header."""
+        if line is None:
+            line = self.entries[key].line if key and key in self.entries else self.line
+        return ConfigError(message, path=self.path, line=line, section=self.name, key=key)
+
+
+def read_sections(path: str | Path) -> dict[str, Section]:
+    """Return the sections of a file by name, in the order of the file.
+
+    Raises ConfigError for a file that cannot be read, is not UTF-8 text, or breaks the form of an INI file.
+    """
+    name = str(path)
+    return {section.name: section for section in _sections(_read_text(name), name)}
+
+
+def _read_text(path: str) -> str:
+    try:
+        data = Path(path).read_bytes()
+    except IsADirectoryError:
+        raise ConfigError("is a folder: name a file in it", path=path) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"cannot read the configuration: {reason}", path=path) from error
+    try:
+        text = data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError("is not UTF-8 text: save it as UTF-8", path=path, line=line) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _sections(text: str, path: str) -> Iterator[Section]:
+    bodies: dict[str, tuple[int, list[Line]]] = {}
+    body: list[Line] | None = None
+    for line in _meaningful_lines(text, path):
+        if line.text.startswith("["):
+            name = _header(line, path)
+            if name in bodies:
+                message = f"stands at line {bodies[name][0]} already: join the two"
+                raise ConfigError(message, path=path, line=line.number, section=name)
+            body = []
+            bodies[name] = line.number, body
+        elif body is None:
+            message = "stands before any section: put a [section] line above it"
+            raise ConfigError(message, path=path, line=line.number)
+        else:
+            body.append(line)
+    for name, (number, lines) in bodies.items():
+        if name.endswith(_LINE_SUFFIX):
+            yield Section(path, name, number, lines=tuple(lines))
+        else:
+            yield Section(path, name, number, _entries(lines, Section(path, name, number)))
+
+
+def _meaningful_lines(text: str, path: str) -> Iterator[Line]:
+    for number, raw in enumerate(text.split("\n"), start=1):
+        if control := _CONTROL.search(raw):
+            message = f"has the control character {control.group()!a}: remove it"
+            raise ConfigError(message, path=path, line=number)
+        stripped = raw.strip()
+        if stripped and stripped[0] not in ";#":
+            yield Line(_INLINE_COMMENT.sub("", stripped).rstrip(), number)
+
+
+def _header(line: Line, path: str) -> str:
+    match = _HEADER.fullmatch(line.text)
+    if not match or not match.group(1):
+        raise ConfigError("malformed section header: write [name]", path=path, line=line.number)
+    name = match.group(1)
+    if name in _LINE_SECTIONS:
+        message = f"is a list of lines: write [{name}{_LINE_SUFFIX}]"
+        raise ConfigError(message, path=path, line=line.number, section=name)
+    return name
+
+
+def _entries(lines: list[Line], section: Section) -> dict[str, Entry]:
+    entries: dict[str, Entry] = {}
+    for text, number in lines:
+        key, separator, value = _split_pair(text)
+        # The text is not shown: a line broken off a list of members holds a password.
+        if not separator or not _KEY.fullmatch(key):
+            raise section.error("expected 'key = value' (a value ends with its line)", line=number)
+        if key in entries:
+            message = f"stands at line {entries[key].line} already: keep one of the two"
+            raise section.error(message, key=key, line=number)
+        entries[key] = Entry(value, number)
+    return entries
+
+
+def _split_pair(text: str) -> tuple[str, str, str]:
+    """Split at the first ``=`` or ``:``, whichever comes first."""
+    separator = _SEPARATOR.search(text)
+    if not separator:
+        return text, "", ""
+    return text[: separator.start()].rstrip(), separator.group(), text[separator.end() :].lstrip()

@@ -1,0 +1,203 @@
+"""The ``[server]`` section, and the command-line options that override it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+from attrs import field
+
+from skitai.config.casters import (
+    Caster,
+    integer,
+    optional,
+    path,
+    positive,
+    quoted,
+    seconds,
+    show_secret,
+    show_size,
+    show_value,
+    size,
+    text,
+    yes_no,
+)
+from skitai.config.keys import Key, cast_value, nearest, typed_values
+from skitai.config.reader import Entry, Section
+from skitai.errors import ConfigError
+
+#: Other spellings of keys: the README and the original's sample.conf differ.
+_ALIASES = {"pass_phrase": "passphrase"}
+_KB, _MB, _GB = 1 << 10, 1 << 20, 1 << 30
+
+
+def _instance_name(value: str) -> str:
+    if not value or "/" in value or value in {".", ".."}:
+        raise ValueError(f"{quoted(value)} cannot name a folder for logs: use letters, digits, - and _")
+    return value
+
+
+def _ip(value: str) -> str:
+    if not value:
+        return ""
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        message = f"{quoted(value)} is not an IP address such as 127.0.0.1; nothing means all interfaces"
+        raise ValueError(message) from None
+
+
+def _access_log(value: str) -> Path | str | None:
+    if value.lower() == "off":
+        return None
+    return "-" if value == "-" else path(value)
+
+
+def _show_access_log(value: Path | str | None) -> str:
+    return "off" if value is None else str(value)
+
+
+def _app_log(value: str) -> Path | str:
+    if value.lower() == "off":
+        raise ValueError("cannot be off: give a path, or - for standard error")
+    return "-" if value == "-" else path(value)
+
+
+def _key(cast: Caster, help: str, show: Callable[[Any], str] = show_value) -> dict[str, Any]:  # noqa: A002
+    """Say how the key of a field is read and shown; its default is the field's."""
+    return {"cast": cast, "help": help, "show": show}
+
+
+@attrs.frozen(kw_only=True)
+class ServerConfig:
+    """The typed values of ``[server]``: times in seconds, sizes in bytes, None for what is off."""
+
+    name: str = field(default="skitai", metadata=_key(_instance_name, "name; default: the file's"))
+    ip: str = field(default="", metadata=_key(_ip, "address to listen on; nothing: all interfaces"))
+    port: int = field(default=5000, metadata=_key(integer(0, 65535), "TCP port; 0: any free one"))
+    unix_socket: Path | None = field(default=None, metadata=_key(optional(path), "Unix socket to listen on"))
+    processes: int = field(default=1, metadata=_key(integer(1), "worker processes"))
+    threads: int = field(default=4, metadata=_key(integer(0), "threads for apps; 0: greenlets instead"))
+    ssl: bool = field(default=False, metadata=_key(yes_no, "serve HTTPS"))
+    certfile: Path | None = field(default=None, metadata=_key(optional(path), "PEM file of the certificate"))
+    keyfile: Path | None = field(default=None, metadata=_key(optional(path), "PEM file of the key"))
+    passphrase: str | None = field(
+        default=None, repr=False, metadata=_key(optional(text), "passphrase of the key", show_secret)
+    )
+    enable_proxy: bool = field(default=False, metadata=_key(yes_no, "act as a forward proxy"))
+    static_max_age: float = field(default=300.0, metadata=_key(seconds, "how long clients keep static files"))
+    num_result_cache_max: int = field(default=2000, metadata=_key(integer(0), "results kept by cache()"))
+    response_timeout: float = field(
+        default=10.0, metadata=_key(positive(seconds), "idle time within a request or a response")
+    )
+    keep_alive: float = field(default=10.0, metadata=_key(seconds, "idle time between requests"))
+    header_timeout: float = field(
+        default=10.0, metadata=_key(positive(seconds), "time for the whole head of a request")
+    )
+    body_max: int = field(default=5 * _MB, metadata=_key(size, "largest request body", show_size))
+    multipart_max: int = field(default=100 * _MB, metadata=_key(size, "largest multipart body", show_size))
+    header_max: int = field(default=32 * _KB, metadata=_key(positive(size), "largest head", show_size))
+    uri_max: int = field(default=8 * _KB, metadata=_key(positive(size), "longest request target", show_size))
+    access_log: Path | Literal["-"] | None = field(
+        default="-", metadata=_key(_access_log, "a path, - for standard output, or off", _show_access_log)
+    )
+    app_log: Path | Literal["-"] = field(
+        default="-", metadata=_key(_app_log, "a path, or - for standard error")
+    )
+    reloader: bool = field(default=False, metadata=_key(yes_no, "reload apps when their files change"))
+    connections_max: int = field(
+        default=20000, metadata=_key(integer(1), "connections above it are refused with 503")
+    )
+    response_buffer_max: int = field(
+        default=_GB, metadata=_key(positive(size), "how much of a response waits for a client", show_size)
+    )
+
+
+#: The keys of ``[server]`` by name, in the order they are shown.
+SERVER_KEYS: Mapping[str, Key] = {
+    declared.name: Key(default=declared.default, **declared.metadata)
+    for declared in attrs.fields(ServerConfig)
+}
+
+
+@attrs.frozen
+class _Source:
+    """Where the values come from: the section, and the command line, which wins."""
+
+    section: Section
+    overrides: Mapping[str, str]
+
+    def text(self, key: str) -> str:
+        """Return what the user wrote for ``key``, which must be given somewhere."""
+        return self.overrides.get(key) or self.section.entries[key].value
+
+    def error(self, key: str, message: str) -> ConfigError:
+        """Return the error that points at the option, or else at the line of ``key``."""
+        if key in self.overrides:
+            return ConfigError(message, path=f"--{key.replace('_', '-')}")
+        return self.section.error(message, key=key)
+
+
+def read_server(
+    section: Section, overrides: Mapping[str, str], certificates: Path
+) -> tuple[ServerConfig, tuple[str, ...]]:
+    """Return the values of ``[server]`` with those of the command line on top, and warnings for the user.
+
+    ``certificates`` is the folder where certificate files are looked up that are not beside the file.
+    Raises ConfigError.
+    """
+    section = _without_aliases(section)
+    source = _Source(section, overrides)
+    values = typed_values(section, SERVER_KEYS)
+    for key, given in overrides.items():
+        values[key] = _override(source, key, given)
+    if "name" not in section.entries and "name" not in overrides:
+        values["name"] = Path(section.path).stem
+    if values["ssl"]:
+        _require_certificate(source, values, certificates)
+    return ServerConfig(**values), tuple(_warnings(source, values))
+
+
+def _without_aliases(section: Section) -> Section:
+    entries: dict[str, Entry] = {}
+    for written, entry in section.entries.items():
+        key = _ALIASES.get(written, written)
+        if key in entries:
+            raise section.error(f"{key} stands at line {entries[key].line} already", key=written)
+        entries[key] = entry
+    return attrs.evolve(section, entries=entries)
+
+
+def _override(source: _Source, key: str, given: str) -> Any:
+    if key not in SERVER_KEYS:
+        raise source.error(key, f"unknown option: {nearest(key, SERVER_KEYS)}")
+    try:
+        return cast_value(SERVER_KEYS[key], given, Path.cwd())
+    except ValueError as error:
+        raise source.error(key, str(error)) from error
+
+
+def _require_certificate(source: _Source, values: dict[str, Any], certificates: Path) -> None:
+    if values["certfile"] is None:
+        raise source.error("ssl", "needs a certificate: set certfile")
+    for key in ("certfile", "keyfile"):
+        if values[key] is None:
+            continue
+        fallback = certificates / source.text(key)
+        found = next(filter(os.path.isfile, (values[key], fallback)), None)
+        if found is None:
+            raise source.error(key, f"there is neither {values[key]} nor {fallback}: create one of them")
+        values[key] = found
+
+
+def _warnings(source: _Source, values: Mapping[str, Any]) -> list[str]:
+    warnings = []
+    if values["processes"] > 1:
+        warnings.append(str(source.error("processes", "this version runs one worker")))
+    if values["enable_proxy"]:
+        warnings.append(str(source.error("enable_proxy", "this version does not act as a forward proxy yet")))
+    return warnings

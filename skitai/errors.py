@@ -1,0 +1,76 @@
+"""Every exception Skitai raises on purpose, so that an app can catch one base class."""
+
+from __future__ import annotations
+
+
+class SkitaiError(Exception):
+    """The base of all errors that Skitai raises on purpose."""
+
+
+class MisuseError(SkitaiError):
+    """The calling code broke a rule of the API, such as waiting on the reactor thread."""
+
+
+class ConfigError(SkitaiError):
+    """A configuration that cannot be served.
+
+    ``str()`` is the one line shown to the user: ``FILE:LINE: [section] key: what is wrong and the fix``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        line: int | None = None,
+        section: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        self.message = message
+        self.path = path
+        self.line = line
+        self.section = section
+        self.key = key
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        where = "".join(f"{part}:" for part in (self.path, self.line) if part is not None)
+        name = f"[{self.section}]" if self.section else ""
+        if self.key:
+            name = f"{name} {self.key}".strip()
+        return " ".join(part for part in (where, f"{name}:" if name else "", self.message) if part)
+
+
+class PluginError(SkitaiError):
+    """A plugin that cannot be used: it is named ``plugin`` and ``reason`` says why."""
+
+    def __init__(self, plugin: str, reason: str) -> None:
+        self.plugin = plugin
+        self.reason = reason
+        super().__init__(f"plugin {plugin!r}: {reason}")
+
+
+class OperationError(SkitaiError):
+    """A request to another machine failed.
+
+    ``code`` is the failure code (700-719, or the service's own), ``status`` 1 (timeout) or 2 (exception),
+    ``node`` the address that was asked (or None).
+    """
+
+    def __init__(self, message: str, *, code: int = 701, status: int = 2, node: object = None) -> None:
+        self.code = code
+        self.status = status
+        self.node = node
+        self.message = message
+        super().__init__(f"[{code}] {message} (status: {status})")
+
+
+class OperationTimeout(OperationError):  # noqa: N818 - the name that apps know
+    """The deadline passed before the answer was there."""
+
+    def __init__(self, message: str = "Timeout", *, code: int = 702, node: object = None) -> None:
+        super().__init__(message, code=code, status=1, node=node)
+
+
+class UnsentError(OperationError):
+    """The request failed before any of its bytes left, so asking another node cannot do it twice."""

@@ -1,0 +1,90 @@
+"""The contracts between the parts of Skitai, and between Skitai and plugins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from twisted.internet.defer import Deferred
+
+
+class INode(Interface):
+    """One address that a service can ask: immutable and hashable."""
+
+    label: str = Attribute("How people name this node, such as ``'search1:443'``; unique within a service.")
+
+
+class IService(Interface):
+    """What ``was.NAME`` is made of: arguments in, an operation out, performed on one node.
+
+    A service knows nothing of threads, greenlets, clusters, deadlines or caches: the call machinery adds
+    them. ``skitai.calls.service.Service`` is a base class with the usual defaults.
+    """
+
+    cluster_type: str | None = Attribute(
+        "The ``type`` of the clusters it can ask; None: it knows no clusters."
+    )
+
+    def begin(submit: Callable[[Any], Any], *args: Any, **kwargs: Any) -> Any:
+        """Turn an app's arguments into an ``Operation``, hand it to ``submit`` and return what the app gets.
+
+        ``submit(operation)`` starts it at once and returns the ``Call``. Most services return that; one like
+        XML-RPC returns an object of its own that submits on the first method call.
+        Raises TypeError or ValueError for arguments that make no sense. Called in the app's thread.
+        """
+
+    def node(target: str) -> INode:
+        """Return the node that a target outside any cluster names, such as ``"http://host:8080/path"``.
+
+        Raises ValueError for a target that names none. Called in the app's thread.
+        """
+
+    def member(address: str, options: Mapping[str, str]) -> INode:
+        """Return the node for one ``members`` entry of a ``[@cluster]`` section.
+
+        ``options`` are the other keys of that section, such as ``{"ssl": "yes"}``. Raises ValueError for an
+        address that cannot be one. Called once, before the server starts.
+        """
+
+    def perform(node: INode, operation: Any) -> Deferred[Any]:
+        """Carry out ``operation`` on ``node``: fire with a ``Result``, or with plain data for one.
+
+        Cancelling the Deferred must release whatever it holds (close the socket). A failure before any
+        byte left should be an ``UnsentError``, so that another node may be tried whatever the operation.
+        Called in the reactor thread.
+        """
+
+
+class IExecutor(Interface):
+    """Where app code runs."""
+
+    multithread: bool = Attribute("What PEP 3333 calls ``wsgi.multithread``.")
+
+    def start() -> None:
+        """Make ready. Called in the reactor thread, in the process that will serve."""
+
+    def stop() -> None:
+        """Take no more tasks and let go of idle threads or greenlets. Called in the reactor thread."""
+
+    def submit(task: Callable[[], None]) -> None:
+        """Run ``task`` soon, where it may block on ``was``; it must not raise.
+
+        Called in the reactor thread.
+        """
+
+    def statistics() -> dict[str, int]:
+        """Return what the status page shows: at least ``running`` and ``queued``."""
+
+
+class IInstance(Interface):
+    """The running worker as a plugin sees it."""
+
+    config: Any = Attribute("The frozen ``skitai.config.Config``.")
+    reactor: Any = Attribute("The Twisted reactor (or a fake one in tests).")
+
+    def section(name: str) -> Mapping[str, Any]:
+        """Return the typed values of a config section that a plugin declared, defaults filled in."""

@@ -1,0 +1,106 @@
+"""What plugins may give at start: which hooks ask for it, and what each value must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from twisted.web.resource import IResource
+from zope.interface.exceptions import Invalid
+from zope.interface.verify import verifyObject
+
+from skitai.errors import PluginError
+from skitai.interfaces import IService
+from skitai.plugins.listing import PluginInfo
+
+
+@attrs.frozen
+class Kind:
+    """One hook that returns a mapping.
+
+    ``title`` is how people write a name of this kind: kinds with the same title share their names.
+    ``check`` takes a name and its value and raises TypeError or ValueError when they cannot
+    be used.
+    """
+
+    hook: str
+    title: str
+    check: Callable[[str, Any], None]
+
+
+def _check_service(name: str, value: Any) -> None:
+    _check_was_name(name)
+    _check_provides_service(name, value)
+
+
+def _check_attribute(name: str, value: Any) -> None:
+    _check_was_name(name)
+    if not callable(value):
+        raise TypeError(f"{value!r} is not a factory: it must be callable with the was object")
+
+
+def _check_provides_service(_name: str, value: Any) -> None:
+    try:
+        verifyObject(IService, value)
+    except Invalid as error:
+        summary, *details = (line.strip() for line in str(error).splitlines())
+        raise TypeError(" ".join([summary, "; ".join(details)]).strip()) from error
+
+
+def _check_mount(name: str, value: Any) -> None:
+    if not name.startswith("/"):
+        raise ValueError("a mount point starts with /")
+    if not IResource.providedBy(value):
+        raise TypeError(f"{value!r} does not provide twisted.web.resource.IResource")
+
+
+def _check_config_section(_name: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{value!r} is not a mapping of keys")
+
+
+def _check_was_name(name: str) -> None:
+    if not name.isidentifier() or name.startswith("_"):
+        raise ValueError(
+            "an app cannot write this name: it must be a Python name without a leading underscore"
+        )
+
+
+SERVICES = Kind("skitai_services", "was.{}", _check_service)
+ATTRIBUTES = Kind("skitai_attributes", "was.{}", _check_attribute)
+CLUSTER_TYPES = Kind("skitai_cluster_types", "cluster type {!r}", _check_provides_service)
+MOUNTS = Kind("skitai_mounts", "mount point {}", _check_mount)
+CONFIG_SECTIONS = Kind("skitai_config_sections", "config section [{}]", _check_config_section)
+
+
+def checked(kind: Kind, plugin: str, given: object) -> Mapping[str, Any]:
+    """Return what ``plugin`` gave for a hook; raise PluginError naming the first value of no use."""
+    if not isinstance(given, Mapping):
+        raise PluginError(plugin, f"{kind.hook} returned {type(given).__name__}, not a mapping")
+    for name, value in given.items():
+        if not isinstance(name, str):
+            raise PluginError(plugin, f"{kind.hook} returned the name {name!r}, which is not a str")
+        try:
+            kind.check(name, value)
+        except (TypeError, ValueError) as error:
+            raise PluginError(plugin, f"{kind.hook} gave {kind.title.format(name)}: {error}") from error
+    return given
+
+
+class Claims:
+    """Which plugin gives which name."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, tuple[PluginInfo, Kind]] = {}
+
+    def add(self, kind: Kind, name: str, plugin: PluginInfo) -> None:
+        """Note that ``plugin`` gives ``name``; raise PluginError where that name is given already."""
+        title = kind.title.format(name)
+        owner, its_kind = self._owners.setdefault(title, (plugin, kind))
+        if (owner.name, its_kind) != (plugin.name, kind):
+            raise PluginError(
+                plugin.name,
+                f"{title} is claimed twice: by {owner.label} in {its_kind.hook} and by {plugin.label} in"
+                f" {kind.hook}; disable or uninstall one of them",
+            )

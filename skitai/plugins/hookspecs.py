@@ -1,0 +1,66 @@
+"""The one catalogue of hooks: what a plugin of Skitai can take part in.
+
+A plugin is a module (or object) under the entry-point group ``skitai`` with functions of these names,
+decorated with ``skitai.plugins.hookimpl``. It takes those of the arguments that it needs, by name.
+
+A plugin that raises at start is marked failed and gives nothing; the server starts without it. Raise
+``skitai.errors.ConfigError`` where the config is wrong: that stops the start with its one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from skitai.interfaces import IInstance, IService
+
+hookspec = pluggy.HookspecMarker("skitai")
+hookimpl = pluggy.HookimplMarker("skitai")
+
+
+@hookspec
+def skitai_config_sections() -> Mapping[str, Mapping[str, Any]]:  # type: ignore[empty-body]
+    """Return ``{section: {key: Key(...)}}`` for sections of your own: fires while the config is checked."""
+
+
+@hookspec
+def skitai_services(instance: IInstance) -> Mapping[str, IService]:  # type: ignore[empty-body]
+    """Return ``{name: service}``, each ``was.name`` with lb and map: fires once at start, reactor thread."""
+
+
+@hookspec
+def skitai_attributes(instance: IInstance) -> Mapping[str, Callable[[Any], Any]]:  # type: ignore[empty-body]
+    """Return ``{name: factory}``, ``was.name`` is ``factory(was)``: fires once at start, reactor thread."""
+
+
+@hookspec
+def skitai_cluster_types(instance: IInstance) -> Mapping[str, IService]:  # type: ignore[empty-body]
+    """Return ``{type: service}`` whose ``member()`` reads addresses: fires once at start, reactor thread."""
+
+
+@hookspec
+def skitai_mounts(instance: IInstance) -> Mapping[str, Any]:  # type: ignore[empty-body]
+    """Return ``{mount point: IResource}`` for every virtual host: fires once at start, reactor thread."""
+
+
+@hookspec(firstresult=True)
+def skitai_load_app(target: str) -> Callable[..., Any] | None:
+    """Return the WSGI callable of ``target``, or None to pass: fires when an app loads, reactor thread."""
+
+
+@hookspec
+def skitai_startup(instance: IInstance) -> None:
+    """Begin what needs open sockets: fires when they listen, reactor thread; the return value is ignored."""
+
+
+@hookspec
+def skitai_shutdown(instance: IInstance) -> Any:
+    """Let go of what you hold: fires when the instance stops, reactor thread; a Deferred is waited for."""
+
+
+@hookspec
+def skitai_request_finished(request: Any) -> None:
+    """Note a response that left or broke off: fires after each, reactor thread; return value ignored."""

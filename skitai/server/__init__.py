@@ -1,0 +1,1 @@
+"""What accepts connections and serves what is mounted."""

@@ -1,0 +1,59 @@
+"""One line for each answer: ``2026.11.22 16:09:21 [info] 10.0.0.7:40122 GET /p HTTP/1.1 200 122 1ms 0ms``.
+
+The numbers are the status, the bytes sent with the head, the milliseconds until the answer began and those
+until it was sent. A client that went away before has ``- 0`` for what it did not get.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from time import localtime, strftime, time
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skitai.server.request import Request
+
+
+class AccessLog:
+    """Writes the access log to ``stream``: an observer for ``HTTPFactory``. Called in the reactor thread.
+
+    ``clock`` gives the seconds since the epoch.
+    """
+
+    def __init__(self, stream: IO[str], clock: Callable[[], float] = time) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._second = -1
+        self._date = ""
+
+    def __call__(self, request: Request) -> None:
+        """Write the line for ``request``, whose answer left or broke off."""
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._date = second, strftime("%Y.%m.%d %H:%M:%S", localtime(second))
+        addresses = request.channel.addresses
+        now = request.channel.factory.seconds()
+        arrived = request.arrived or now
+        answered = request.answered or now
+        self._stream.write(
+            f"{self._date} [info] {addresses['REMOTE_ADDR']}:{addresses['REMOTE_PORT']} "
+            f"{_printable(request.method) or '-'} {_printable(request.uri) or '-'} HTTP/{request.version} "
+            f"{request.status_code or '-'} {request.bytes_sent} "
+            f"{(answered - arrived) * 1000:.0f}ms {(now - answered) * 1000:.0f}ms\n"
+        )
+
+    def flush(self) -> None:
+        """Write out what is buffered."""
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Write out what is buffered and close the file; standard output stays open."""
+        self._stream.flush()
+        if self._stream is not sys.stdout:
+            self._stream.close()
+
+
+def _printable(text: bytes) -> str:
+    """``text`` with whatever could forge or hide a part of the line escaped."""
+    return "".join(c if "!" <= c <= "~" and c != "\\" else f"\\x{ord(c):02x}" for c in text.decode("latin-1"))

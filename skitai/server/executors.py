@@ -1,0 +1,131 @@
+"""Where app code runs: in a few threads, or in a greenlet for each request."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+
+import greenlet
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from skitai.interfaces import IExecutor
+
+_log = Logger()
+
+Task = Callable[[], None]
+
+
+def executor_for(threads: int) -> ThreadExecutor | GreenletExecutor:
+    """Return the executor for the config's ``threads``: greenlets for 0."""
+    return ThreadExecutor(threads) if threads else GreenletExecutor()
+
+
+def _run(task: Task) -> None:
+    try:
+        task()
+    except Exception:  # noqa: BLE001 - a worker must outlive its tasks
+        _log.failure("a task failed")
+
+
+@implementer(IExecutor)
+class ThreadExecutor:
+    """Runs tasks in ``count`` threads, in the order in which they came.
+
+    A plain queue, not Twisted's thread pool: handing a task over costs a third as much. The threads are
+    daemons, so that an app that blocks for ever cannot keep the process from ending.
+    """
+
+    multithread = True
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._threads: list[Thread] = []
+        self._running = 0
+
+    def start(self) -> None:
+        """Start the threads. Called in the process that serves: threads do not survive a fork."""
+        for number in range(self._count):
+            thread = Thread(target=self._work, name=f"skitai-app-{number + 1}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        """Let each thread end when it has finished what it does."""
+        for _ in self._threads:
+            self._tasks.put(None)
+        self._threads.clear()
+
+    def submit(self, task: Task) -> None:
+        """Run ``task`` in the next free thread."""
+        self._tasks.put(task)
+
+    def statistics(self) -> dict[str, int]:
+        """How many tasks wait for a thread, and how many threads there are."""
+        return {"queued": self._tasks.qsize(), "threads": len(self._threads)}
+
+    def _work(self) -> None:
+        get = self._tasks.get
+        while (task := get()) is not None:
+            _run(task)
+
+
+@implementer(IExecutor)
+class GreenletExecutor:
+    """Runs each task in its own greenlet on the reactor thread, up to where it waits for something.
+
+    Greenlets that are done are kept for the next tasks: starting one costs more than switching to it.
+    """
+
+    multithread = False
+
+    #: Greenlets kept for later; a burst may use more.
+    idle_max = 256
+
+    def __init__(self) -> None:
+        self._hub: greenlet.greenlet | None = None
+        self._idle: list[greenlet.greenlet] = []
+        self._ready: deque[Task] = deque()
+        self._running = 0
+
+    def start(self) -> None:
+        """Take the current greenlet as the one that the reactor runs in."""
+        self._hub = greenlet.getcurrent()
+
+    def stop(self) -> None:
+        """Let go of the idle greenlets."""
+        idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.throw()
+
+    def submit(self, task: Task) -> None:
+        """Run ``task`` now until it first waits, or after the current task when called from one."""
+        hub = self._hub
+        if greenlet.getcurrent() is not hub:
+            # A greenlet started from another would leave that one behind: both return to the hub.
+            self._ready.append(task)
+            return
+        worker = self._idle.pop() if self._idle else greenlet.greenlet(self._work, hub)
+        worker.switch(task)
+
+    def statistics(self) -> dict[str, int]:
+        """How many tasks have begun and not ended, and how many greenlets rest."""
+        return {"running": self._running, "idle": len(self._idle)}
+
+    def _work(self, task: Task) -> None:
+        me, hub = greenlet.getcurrent(), self._hub
+        assert hub is not None
+        while True:
+            self._running += 1
+            _run(task)
+            self._running -= 1
+            if self._ready:
+                task = self._ready.popleft()
+                continue
+            if len(self._idle) >= self.idle_max:
+                return
+            self._idle.append(me)
+            task = hub.switch()

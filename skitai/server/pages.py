@@ -1,0 +1,71 @@
+"""The pages that the server itself answers with."""
+
+from __future__ import annotations
+
+from html import escape
+from http import HTTPStatus
+from typing import Any
+
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{code} {phrase}</title>
+<style>
+  :root {{ color-scheme: light dark; --ink: #1c2430; --soft: #667085; --paper: #fbfaf8; --accent: #c2410c; }}
+  @media (prefers-color-scheme: dark) {{
+    :root {{ --ink: #e8e6e1; --soft: #98a2b3; --paper: #14171c; --accent: #fb923c; }}
+  }}
+  body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; background: var(--paper);
+         color: var(--ink); font: 17px/1.6 system-ui, sans-serif; }}
+  main {{ padding: 2rem; max-width: 34rem; }}
+  .code {{ font-size: 5.5rem; line-height: 1; font-weight: 700; letter-spacing: -.04em;
+          color: var(--accent); }}
+  h1 {{ margin: .4em 0 .3em; font-size: 1.5rem; font-weight: 600; }}
+  p {{ margin: 0; color: var(--soft); }}
+  footer {{ margin-top: 2.5rem; font-size: .85rem; color: var(--soft); }}
+</style>
+</head>
+<body>
+<main>
+<div class="code">{code}</div>
+<h1>{phrase}</h1>
+<p>{detail}</p>
+<footer>Skitai</footer>
+</main>
+</body>
+</html>
+"""
+
+_DETAILS = {
+    400: "The server could not make sense of this request.",
+    404: "Nothing is served at this address.",
+    408: "The request took too long to arrive.",
+    413: "The body of this request is larger than the server takes.",
+    414: "The address of this request is longer than the server takes.",
+    431: "The header of this request is larger than the server takes.",
+    500: "The application failed while it answered this request. Its log tells more.",
+    503: "The application behind this address cannot be reached at the moment.",
+}
+
+
+def error_page(code: int, detail: str = "") -> str:
+    """Return an HTML page for the status ``code``; ``detail`` (plain text) replaces the usual sentence."""
+    status = HTTPStatus(code)
+    text = detail or _DETAILS.get(code) or status.description or status.phrase
+    return _PAGE.format(code=code, phrase=escape(status.phrase), detail=escape(text))
+
+
+class Unavailable(Resource):
+    """Stands at a mount point that cannot be served: every request gets 503."""
+
+    isLeaf = True
+
+    def render(self, request: Any) -> int:
+        """Answer 503. Called in the reactor thread."""
+        request.fail(503)
+        return NOT_DONE_YET

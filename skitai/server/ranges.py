@@ -1,0 +1,246 @@
+"""What an HTTP server answers for a file it can read: conditional and range requests (RFC 9110, 13 and 14).
+
+Nothing here touches a file: a ``Representation`` and the request's headers go in, an ``Answer`` comes out.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC
+from email.utils import formatdate, parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from twisted.web.http_headers import Headers
+
+# With this many parts the framing of a multipart answer stays below 8 KB, whatever the file.
+MAX_RANGES = 32
+
+_ENTITY_TAG = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+# More digits than any file has: not worth a meaning, and int() refuses thousands of them.
+_RANGE = re.compile(rb"([0-9]{0,30})-([0-9]{0,30})")
+
+
+class ByteRange(NamedTuple):
+    """The bytes of a file from ``start`` up to, not including, ``stop``."""
+
+    start: int
+    stop: int
+
+
+@frozen
+class Representation:
+    """A file as HTTP sees it: ``size`` in bytes, ``last_modified`` in whole seconds since the epoch."""
+
+    size: int
+    etag: bytes
+    last_modified: int
+    date_is_strong: bool
+    content_type: bytes
+    cache_control: bytes
+
+    @classmethod
+    def of_file(
+        cls, status: os.stat_result, content_type: bytes, cache_control: bytes, now: float
+    ) -> Representation:
+        """Describe an open file by its ``fstat`` result; ``now`` in seconds since the epoch."""
+        # RFC 9110, 8.8.2.1: never later than the Date of the answer.
+        last_modified = max(0, min(int(status.st_mtime), int(now)))
+        return cls(
+            size=status.st_size,
+            etag=b'"%x-%x"' % (status.st_mtime_ns, status.st_size),
+            last_modified=last_modified,
+            # RFC 9110, 8.8.2.2: within the same second the file could have changed once more.
+            date_is_strong=last_modified < int(now),
+            content_type=content_type,
+            cache_control=cache_control,
+        )
+
+    def fields(self) -> dict[bytes, bytes]:
+        """Return the header fields that a 304 shares with the answer that has the content."""
+        return {
+            b"ETag": self.etag,
+            b"Last-Modified": formatdate(self.last_modified, usegmt=True).encode("ascii"),
+            b"Cache-Control": self.cache_control,
+            b"Accept-Ranges": b"bytes",
+        }
+
+
+@frozen
+class Answer:
+    """A status code, header fields, and the body as literal bytes and ranges of the file, in order."""
+
+    code: int
+    headers: dict[bytes, bytes]
+    pieces: Sequence[bytes | ByteRange] = ()
+
+    @property
+    def length(self) -> int:
+        """The length of the body in bytes."""
+        return sum(len(p) if isinstance(p, bytes) else p.stop - p.start for p in self.pieces)
+
+
+def answer(method: bytes, headers: Headers, file: Representation) -> Answer:
+    """Return the answer to a GET or HEAD request with ``headers`` for ``file``.
+
+    Preconditions come before ranges (RFC 9110, 13.2.2), and only GET has ranges (14.2).
+    """
+    failed = _failed_precondition(headers, file)
+    if failed == HTTPStatus.NOT_MODIFIED:
+        return Answer(failed, file.fields())
+    if failed:
+        return refusal(failed, {})
+    ranges = _wanted_ranges(headers, file) if method == b"GET" else None
+    if ranges is None:
+        whole = [ByteRange(0, file.size)]
+        return Answer(HTTPStatus.OK, {**file.fields(), b"Content-Type": file.content_type}, whole)
+    if not ranges:
+        unsatisfied = {b"Content-Range": b"bytes */%d" % file.size, b"Accept-Ranges": b"bytes"}
+        return refusal(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, unsatisfied)
+    return _multipart(ranges, file) if len(ranges) > 1 else _single_part(ranges[0], file)
+
+
+def refusal(code: int, headers: dict[bytes, bytes]) -> Answer:
+    """Return an answer whose body just names its status."""
+    phrase = b"%d %s\n" % (code, HTTPStatus(code).phrase.encode("ascii"))
+    return Answer(code, {**headers, b"Content-Type": b"text/plain; charset=utf-8"}, [phrase])
+
+
+def _failed_precondition(headers: Headers, file: Representation) -> int | None:
+    """Return 412 or 304 as the preconditions of a GET or HEAD say (RFC 9110, 13.2.2), None to go on."""
+    if_match = _combined(headers, b"if-match")
+    if if_match is not None:
+        # The strong comparison: a weak tag equals nothing, not even itself.
+        if if_match != b"*" and file.etag not in _ENTITY_TAG.findall(if_match):
+            return HTTPStatus.PRECONDITION_FAILED
+    else:
+        since = _date(headers, b"if-unmodified-since")
+        if since is not None and file.last_modified > since:
+            return HTTPStatus.PRECONDITION_FAILED
+    if_none_match = _combined(headers, b"if-none-match")
+    if if_none_match is not None:
+        tags = {tag.removeprefix(b"W/") for tag in _ENTITY_TAG.findall(if_none_match)}
+        same = if_none_match == b"*" or file.etag in tags
+    else:
+        since = _date(headers, b"if-modified-since")
+        same = since is not None and file.last_modified <= since
+    return HTTPStatus.NOT_MODIFIED if same else None
+
+
+def _wanted_ranges(headers: Headers, file: Representation) -> list[ByteRange] | None:
+    """Return the ranges to send; none of them: unsatisfiable; None: Range is absent or to be ignored."""
+    value = _single(headers, b"range")
+    # No Content-Range can describe a part of an empty file.
+    if value is None or not file.size or not _if_range_holds(headers, file):
+        return None
+    unit, _, specs = value.partition(b"=")
+    if unit.lower() != b"bytes":
+        return None
+    asked = _parse_ranges(specs, file.size)
+    # RFC 9110, 14.2: ranges that overlap so much, or so many of them, are a bug or an attack.
+    if asked is None or sum(stop - start for start, stop in asked) > file.size:
+        return None
+    return _coalesced(asked)
+
+
+def _parse_ranges(specs: bytes, size: int) -> list[ByteRange] | None:
+    """Return the satisfiable ranges of a ``ranges-specifier`` (RFC 9110, 14.1.1), None if it is malformed."""
+    parts = [part.strip(b" \t") for part in specs.split(b",")]
+    matches = [_RANGE.fullmatch(part) for part in parts if part]
+    if not 0 < len(matches) <= MAX_RANGES:
+        return None
+    ranges = []
+    for match in matches:
+        if match is None:
+            return None
+        first, last = match.groups()
+        if first:
+            start, stop = int(first), int(last) + 1 if last else size
+            if last and stop <= start:
+                return None
+        elif last:
+            start, stop = max(0, size - int(last)), size
+        else:
+            return None
+        if start < size:
+            ranges.append(ByteRange(start, min(stop, size)))
+    return ranges
+
+
+def _coalesced(ranges: list[ByteRange]) -> list[ByteRange]:
+    """Join ranges that overlap or touch; the others keep the order in which they were asked for."""
+    joined: list[ByteRange] = []
+    for new in ranges:
+        near = [old for old in joined if old.start <= new.stop and new.start <= old.stop]
+        if not near:
+            joined.append(new)
+            continue
+        union = ByteRange(min(new.start, *(r.start for r in near)), max(new.stop, *(r.stop for r in near)))
+        joined[joined.index(near[0])] = union
+        for absorbed in near[1:]:
+            joined.remove(absorbed)
+    return joined
+
+
+def _single_part(wanted: ByteRange, file: Representation) -> Answer:
+    """Return the 206 answer for one range (RFC 9110, 15.3.7.1)."""
+    part = {b"Content-Type": file.content_type, b"Content-Range": _content_range(wanted, file)}
+    return Answer(HTTPStatus.PARTIAL_CONTENT, {**file.fields(), **part}, [wanted])
+
+
+def _multipart(ranges: list[ByteRange], file: Representation) -> Answer:
+    """Return the 206 answer for several ranges (RFC 9110, 15.3.7.2)."""
+    boundary = secrets.token_hex(16).encode("ascii")
+    pieces: list[bytes | ByteRange] = []
+    for wanted in ranges:
+        fields = (boundary, file.content_type, _content_range(wanted, file))
+        pieces.append(b"\r\n--%s\r\nContent-Type: %s\r\nContent-Range: %s\r\n\r\n" % fields)
+        pieces.append(wanted)
+    pieces.append(b"\r\n--%s--\r\n" % boundary)
+    content_type = b"multipart/byteranges; boundary=" + boundary
+    return Answer(HTTPStatus.PARTIAL_CONTENT, {**file.fields(), b"Content-Type": content_type}, pieces)
+
+
+def _content_range(wanted: ByteRange, file: Representation) -> bytes:
+    return b"bytes %d-%d/%d" % (wanted.start, wanted.stop - 1, file.size)
+
+
+def _if_range_holds(headers: Headers, file: Representation) -> bool:
+    """Whether Range counts (RFC 9110, 13.1.5): no If-Range, or one that names exactly this file, strongly."""
+    if not headers.hasHeader(b"if-range"):
+        return True
+    if _single(headers, b"if-range") == file.etag:
+        return True
+    return file.date_is_strong and _date(headers, b"if-range") == file.last_modified
+
+
+def _combined(headers: Headers, name: bytes) -> bytes | None:
+    """Return the lines of a list-valued field as one value (RFC 9110, 5.3), None if there is none."""
+    values = headers.getRawHeaders(name)
+    return None if values is None else b", ".join(values).strip(b" \t")
+
+
+def _single(headers: Headers, name: bytes) -> bytes | None:
+    """Return the value of a field that may stand only once, None if it is absent or repeated."""
+    values = headers.getRawHeaders(name)
+    return values[0].strip(b" \t") if values and len(values) == 1 else None
+
+
+def _date(headers: Headers, name: bytes) -> int | None:
+    """Return an HTTP-date field (RFC 9110, 5.6.7) in seconds since the epoch, None if absent or malformed."""
+    value = _single(headers, name)
+    if value is None:
+        return None
+    try:
+        date = parsedate_to_datetime(value.decode("ascii"))
+        # The asctime form names no zone; it is UTC like the others.
+        return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,65 @@
+"""What an app may hand to ``start_response`` (PEP 3333, "The start_response() Callable").
+
+Broken values are refused in the app's own thread, so that the traceback shows who made them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00\r\n]")
+
+# What was found good before. Apps use few of either; one that makes them up cannot fill the memory.
+_KNOWN_MAX = 1000
+_good_statuses: set[str] = set()
+_good_names: set[str] = set()
+
+
+def check_status(status: Any) -> None:
+    """Raise AssertionError for anything but a text such as ``"404 Not Found"``."""
+    if type(status) is str and status in _good_statuses:
+        return
+    if not isinstance(status, str) or _STATUS.fullmatch(status) is None or not _is_latin1(status):
+        raise AssertionError(f"{status!r} is not a status: write it like '200 OK'")
+    _remember(_good_statuses, status)
+
+
+def check_headers(headers: Any) -> None:
+    """Raise AssertionError for anything but a list of pairs of native strings that can be header fields."""
+    if not isinstance(headers, list):
+        raise AssertionError(f"the headers are a list of (name, value), not {type(headers).__name__}")
+    for field in headers:
+        if not isinstance(field, tuple) or len(field) != 2:
+            raise AssertionError(f"{field!r} is not a (name, value) tuple")
+        name, value = field
+        if type(name) is not str or name not in _good_names:
+            if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+                raise AssertionError(f"{name!r} is not the name of a header field")
+            _remember(_good_names, name)
+        if not isinstance(value, str):
+            raise AssertionError(f"the value of {name} is {value!r}, not a str")
+        if _CONTROL.search(value) is not None or not _is_latin1(value):
+            raise AssertionError(f"the value of {name} cannot be sent: {value!r}")
+
+
+def as_bytes(chunk: Any) -> bytes:
+    """Return a piece of a body as bytes; text is taken too, as UTF-8, since Skitai always took it."""
+    if isinstance(chunk, bytes):
+        return chunk
+    if isinstance(chunk, str):
+        return chunk.encode()
+    if isinstance(chunk, bytearray | memoryview):
+        return bytes(chunk)
+    raise TypeError(f"a body consists of bytes, not {type(chunk).__name__}")
+
+
+def _is_latin1(text: str) -> bool:
+    return text.isascii() or max(text) <= "\xff"
+
+
+def _remember(known: set[str], text: str) -> None:
+    if len(known) < _KNOWN_MAX:
+        known.add(text)

@@ -1,0 +1,1 @@
+"""The built-in services of ``was``, each a plugin like any other."""

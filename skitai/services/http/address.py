@@ -1,0 +1,125 @@
+"""From the text of a URL to the node it names and the request target to send there (RFC 3986, RFC 9112)."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from ipaddress import IPv6Address
+from urllib.parse import quote
+
+import attrs
+import idna
+
+from skitai.calls.service import HostNode, parse_host_port
+
+#: The port that goes without saying, by scheme.
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
+# Everything that RFC 3986 lets stand in a path or a query, and "%" so that what is encoded stays so.
+_TARGET_SAFE = "!$%&'()*+,-./:;=?@_~"
+_TARGET = re.compile(f"[A-Za-z0-9{re.escape(_TARGET_SAFE)}]*")
+# Underscores are no part of a host name in DNS, but of many a container's.
+_LABEL = "[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_HOST_NAME_MAX = 253
+
+
+@attrs.frozen(cache_hash=True)
+class HTTPNode(HostNode):
+    """A host and a port that speaks HTTP, over TLS or not."""
+
+    tls: bool = False
+
+    @property
+    def authority(self) -> str:
+        """What the Host header says: the port only where it is not the scheme's own."""
+        if self.port != DEFAULT_PORTS["https" if self.tls else "http"]:
+            return self.label
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+
+def split_url(uri: str) -> tuple[HTTPNode, str]:
+    """Return the node that an ``http://`` or ``https://`` URL names, and the request target for it.
+
+    The fragment is dropped, non-ASCII characters are percent-encoded, an international host becomes IDNA.
+    Raises TypeError for what is no str and ValueError for what is no such URL. Called in the app's thread.
+    """
+    _check_text(uri)
+    scheme, separator, rest = uri.partition("://")
+    if not separator or not _SCHEME.fullmatch(scheme):
+        raise ValueError(f"uri {uri!r} has no scheme: write 'http://{uri.lstrip('/')}'")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    return _node(scheme.lower(), authority), request_target(rest[len(authority) :])
+
+
+def split_cluster(uri: str) -> tuple[str, str]:
+    """Return the name, with its ``@``, and the request target of a ``@name/path?query``.
+
+    Raises ValueError where the name is empty or the target holds what it must not.
+    """
+    _check_text(uri)
+    name = re.split("[/?#]", uri, maxsplit=1)[0]
+    if name == "@":
+        raise ValueError(f"uri {uri!r} names no cluster: write '@name/path'")
+    return name, request_target(uri[len(name) :])
+
+
+def request_target(text: str) -> str:
+    """Return the origin-form of a path and query: from ``/``, ASCII, without the fragment."""
+    target = text.partition("#")[0]
+    if not target.startswith("/"):
+        target = f"/{target}"
+    if _TARGET.fullmatch(target):
+        return target
+    try:
+        return quote(target, safe=_TARGET_SAFE)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"uri {text!r} holds a lone surrogate, which no encoding has") from error
+
+
+def member_node(address: str, *, tls: bool) -> HTTPNode:
+    """Return the node of ``host[:port]``; raise ValueError for anything else."""
+    host, port = parse_host_port(address, DEFAULT_PORTS["https" if tls else "http"])
+    host = _host(host)
+    if tls and "_" in host:
+        raise ValueError(f"host {host!r} has an underscore, which no certificate can be checked for")
+    return HTTPNode(host, port, tls)
+
+
+def _check_text(uri: str) -> None:
+    if not isinstance(uri, str):
+        raise TypeError(f"uri must be a str, not {type(uri).__name__}")
+    if bad := _FORBIDDEN.search(uri):
+        raise ValueError(f"uri {uri!r} holds {bad[0]!r}: percent-encode it with urllib.parse.quote()")
+
+
+@lru_cache(maxsize=1024)
+def _node(scheme: str, authority: str) -> HTTPNode:
+    if scheme not in DEFAULT_PORTS:
+        raise ValueError(f"uri scheme {scheme!r} is not supported: only 'http' and 'https' are")
+    if "@" in authority:
+        # The message must not repeat it: it would put the password in a log.
+        raise ValueError("uri holds user:password@: leave it out and send an Authorization header")
+    if not authority:
+        raise ValueError(f"uri '{scheme}://' has no host")
+    return member_node(authority, tls=scheme == "https")
+
+
+def _host(text: str) -> str:
+    """Return a host name or IP address in its one normal form."""
+    if ":" in text:
+        try:
+            if "%" not in text:
+                return str(IPv6Address(text))
+        except ValueError:
+            pass
+        raise ValueError(f"host {text!r} is not an IPv6 address")
+    try:
+        host = text.lower() if text.isascii() else idna.encode(text, uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise ValueError(f"host {text!r} is not an international domain name: {error}") from error
+    if len(host) > _HOST_NAME_MAX or not _HOST_NAME.fullmatch(host):
+        raise ValueError(f"host {text!r} is not a host name or an IP address")
+    return host

@@ -1,0 +1,69 @@
+"""A reply's body as it comes in: undone from its Content-Encoding, and never larger than allowed."""
+
+from __future__ import annotations
+
+import zlib
+
+_GZIP_FIRST_BYTE = 0x1F
+_WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+
+
+class BadReplyError(Exception):
+    """The peer's reply breaks a rule or a limit: the text says which."""
+
+
+class Body:
+    """Collects a body of at most ``limit`` bytes, counted after decoding.
+
+    Codings other than gzip and deflate stay as they came: only an app that asked for one gets one.
+    """
+
+    __slots__ = ("_chunks", "_coding", "_decoder", "_limit", "_size")
+
+    def __init__(self, limit: int, coding: str | None = None) -> None:
+        self._limit = limit
+        self._size = 0
+        self._chunks: list[bytes] = []
+        self._coding = coding.strip().lower() if coding else ""
+        self._decoder: zlib._Decompress | None = None
+
+    def add(self, data: bytes) -> None:
+        """Take the next bytes from the wire; raise ``BadReplyError`` for too many or undecodable ones."""
+        if self._coding in _WINDOW:
+            self._decode(data)
+        else:
+            self._keep(data)
+
+    def finish(self) -> bytes:
+        """Return the whole body; raise ``BadReplyError`` where its coding ends too early."""
+        if self._decoder is not None and not self._decoder.eof:
+            raise BadReplyError(f"the {self._coding} data of the body ends in the middle")
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
+    def _keep(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._limit:
+            raise BadReplyError(f"the body is larger than {self._limit} bytes")
+        self._chunks.append(data)
+
+    def _decode(self, data: bytes) -> None:
+        while data:
+            if self._decoder is None:
+                self._decoder = zlib.decompressobj(self._window(data))
+            elif self._decoder.eof:
+                if self._coding == "deflate" or data[0] != _GZIP_FIRST_BYTE:
+                    return  # Padding after the last member: browsers and curl pass over it too.
+                self._decoder = zlib.decompressobj(self._window(data))
+            try:
+                # One byte more than allowed is enough to know, however much a bomb would unpack to.
+                self._keep(self._decoder.decompress(data, self._limit - self._size + 1))
+            except zlib.error as error:
+                raise BadReplyError(f"the body is not the {self._coding} that it claims: {error}") from error
+            data = self._decoder.unused_data
+
+    def _window(self, data: bytes) -> int:
+        # RFC 9110, section 8.4.1.2: "deflate" is the zlib format, but some servers send it without the
+        # wrapper, whose first byte always has 8 in its low half.
+        if self._coding == "deflate" and data[0] & 0x0F != 8:
+            return -zlib.MAX_WBITS
+        return _WINDOW[self._coding]

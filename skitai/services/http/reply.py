@@ -1,0 +1,167 @@
+"""Reading replies: llhttp does the framing, this what llhttp leaves to its user (RFC 9112).
+
+That is: replies to HEAD, interim replies before the final one, bodies that end with the connection, bytes
+after the reply, and every limit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from skitai.services.http.decoding import BadReplyError, Body
+from skitai.services.http.result import HTTPResult
+
+if TYPE_CHECKING:
+    from skitai.services.http.address import HTTPNode
+
+#: Bytes of one reply's header fields, and of anything else that is not body, such as chunk extensions.
+HEAD_MAX = 64 * 1024
+# What a field costs beside its text, so that a flood of tiny ones meets the same limit (RFC 9113, 6.5.2).
+_FIELD_COST = 32
+
+_FRAMING = frozenset(["content-length", "transfer-encoding", "content-encoding"])
+
+
+class _Stop(Exception):  # noqa: N818 - it ends the parser's run, nothing is wrong
+    """Raised in a callback: what follows in the buffer is not part of the reply."""
+
+
+class ReplyReader:
+    """Reads the replies of one connection, one after the other.
+
+    Once a reply is complete, ``in_step`` says that the connection may be used again: the next byte on it
+    will begin the next reply. ``ends_with_connection`` says that only its close completes the present reply.
+    """
+
+    __slots__ = (
+        "_body", "_complete", "_fields", "_fields_size", "_head_only", "_overhead", "_parser", "_reason",
+        "_response_max", "_status", "_version", "ends_with_connection", "in_step",
+    )  # fmt: skip
+
+    def __init__(self, response_max: int) -> None:
+        self._response_max = response_max
+        self._parser: Any = HttpResponseParser(self)
+
+    def expect(self, *, head_only: bool) -> None:
+        """Get ready for a reply; ``head_only``: one without a body, as to HEAD."""
+        self._head_only = head_only
+        self._complete = self.in_step = self.ends_with_connection = False
+        self._fields: list[tuple[str, str]] = []
+        self._fields_size = self._overhead = 0
+        self._reason = ""
+        self._body: Body | None = None
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes and return whether the reply is complete; raise ``BadReplyError`` for what is none."""
+        self._overhead += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            if not self._complete:
+                raise _bad_reply(error) from error
+            self.in_step = False
+            return True
+        if self._complete:
+            if self._head_only:
+                # llhttp cannot be told that there is no body and waits for one: where the data ends with
+                # the header, a new parser waits for the next reply instead.
+                self.in_step = self.in_step and data.endswith(b"\r\n\r\n")
+                self._parser = HttpResponseParser(self)
+            return True
+        if self._overhead > HEAD_MAX:
+            raise BadReplyError(f"more than {HEAD_MAX} bytes that are no body")
+        return False
+
+    def result(self, node: HTTPNode) -> HTTPResult:
+        """Return the complete reply; raise ``BadReplyError`` where its coding says that it is not."""
+        assert self._body is not None
+        body, self._body = self._body, None
+        return HTTPResult(
+            body.finish(),
+            version=self._version,
+            headers=self._fields,
+            code=self._status,
+            msg=self._reason,
+            node=node,
+        )
+
+    def close(self) -> None:
+        """Let go of the parser, which holds this object's methods and so makes a cycle."""
+        self._parser = None
+
+    # The parser's callbacks
+
+    def on_message_begin(self) -> None:
+        """Stop at a second reply: there was one request."""
+        if self._complete:
+            raise _Stop
+
+    def on_status(self, reason: bytes) -> None:
+        """Keep the words beside the status; they may come in pieces."""
+        self._reason += reason.decode("latin-1")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header field; count a trailer, but do not keep it (RFC 9110, section 6.5.1)."""
+        self._fields_size += len(name) + len(value) + _FIELD_COST
+        if self._fields_size > HEAD_MAX:
+            raise BadReplyError(f"more than {HEAD_MAX} bytes of headers")
+        if self._body is None:
+            self._fields.append((name.decode("latin-1"), value.strip().decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        """Check what was promised and get ready for the body."""
+        self._status = self._parser.get_status_code()
+        if self._status == 101 or self._status < 100:
+            raise BadReplyError(f"status {self._status}, which answers nothing that was asked")
+        if self._status < 200:
+            return
+        self._version = self._parser.get_http_version()
+        if self._version not in ("1.1", "1.0"):
+            raise BadReplyError(f"the version is HTTP/{self._version}")
+        self._begin_body()
+        if self._head_only:
+            self._complete = True
+            self.in_step = self._parser.should_keep_alive()
+
+    def on_body(self, data: bytes) -> None:
+        """Keep a piece of the body."""
+        if self._complete:
+            raise _Stop
+        if self._body is None:
+            raise BadReplyError("an interim reply has a body")
+        self._overhead = 0
+        self._body.add(data)
+
+    def on_message_complete(self) -> None:
+        """Note the end of the reply, or of an interim one, which leaves nothing (RFC 9110, section 15.2)."""
+        if self._body is None:
+            self._fields.clear()
+            self._reason = ""
+            return
+        self._complete = True
+        self._head_only = False  # The parser saw the end by itself and is in step.
+        self.in_step = self._parser.should_keep_alive()
+
+    def _begin_body(self) -> None:
+        framing: dict[str, str] = {}
+        for name, value in self._fields:
+            if (key := name.lower()) in _FRAMING:
+                framing[key] = f"{framing[key]}, {value}" if key in framing else value
+        coding = framing.get("transfer-encoding", "chunked")
+        if coding.lower() != "chunked":
+            raise BadReplyError(f"Transfer-Encoding {coding!r} was not asked for")
+        if not self._head_only and int(framing.get("content-length", 0)) > self._response_max:
+            raise BadReplyError(f"the body is larger than {self._response_max} bytes")
+        # Where there is no body at all, as with 204, llhttp completes the message at once.
+        self.ends_with_connection = "content-length" not in framing and "transfer-encoding" not in framing
+        self._body = Body(self._response_max, framing.get("content-encoding"))
+
+
+def _bad_reply(error: Exception) -> BadReplyError:
+    if not isinstance(error, HttpParserCallbackError):
+        return BadReplyError(str(error))
+    if isinstance(error.__context__, BadReplyError):
+        return BadReplyError(str(error.__context__))
+    raise error  # A defect of ours: Twisted logs it and drops the connection.

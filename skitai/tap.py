@@ -1,0 +1,107 @@
+"""``twist skitai``: options in, one Twisted service out."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+import skitai
+from skitai.config import Config, describe, load
+from skitai.errors import ConfigError, PluginError
+from skitai.instance import Instance
+from skitai.plugins.listing import describe_plugins
+from skitai.plugins.manager import create_plugin_manager
+
+#: The exit status for a configuration that cannot be served.
+EXIT_CONFIG = 2
+
+T = TypeVar("T")
+
+
+class Options(usage.Options):
+    """The command line of ``twist skitai``."""
+
+    synopsis = "[--config FILE] [options]"
+    longdesc = "Serves the apps and directories of a configuration; without one, the sample app."
+    optParameters = [  # noqa: RUF012 - Twisted's way
+        ["config", "c", None, "The configuration (an INI file). Default: the sample app."],
+        ["ip", "i", None, "Listen on this address instead of the configured one."],
+        ["port", "p", None, "Listen on this port instead of the configured one."],
+        ["threads", "t", None, "Run apps in this many threads; 0: a greenlet for each request."],
+    ]
+    optFlags = [  # noqa: RUF012 - Twisted's way
+        ["check", None, "Check the configuration, print it as it is understood, and exit."],
+        ["plugins", None, "List the plugins with what they bring, and exit."],
+    ]
+
+    def opt_version(self) -> NoReturn:
+        """Print the version of Skitai and exit."""
+        print(f"Skitai {skitai.__version__}")
+        raise SystemExit(0)
+
+
+def makeService(options: Options) -> IService:
+    """Return the service that ``options`` ask for.
+
+    Prints one line and exits with status 2 for a configuration that cannot be served; prints what was asked
+    for and exits with 0 for ``--check`` and ``--plugins``.
+    """
+    from twisted.internet import reactor
+
+    return _or_exit(lambda: _make(options, reactor))
+
+
+def _make(options: Options, reactor: object) -> Announced:
+    overrides = {key: options[key] for key in ("ip", "port", "threads") if options[key] is not None}
+    config = load(options["config"] or sample_config(), overrides)
+    for warning in config.warnings:
+        print(warning, file=sys.stderr)
+    instance = Announced(config, create_plugin_manager(config.disabled_plugins), reactor)
+    if options["check"] or options["plugins"]:
+        _report(instance, config, with_config=bool(options["check"]))
+    return instance
+
+
+def _report(instance: Instance, config: Config, *, with_config: bool) -> NoReturn:
+    if with_config:
+        print(describe(config))
+    print(describe_plugins(instance.plugins.plugins()))
+    raise SystemExit(0)
+
+
+class Announced(Instance):
+    """An instance that says where it serves, and exits when it cannot."""
+
+    def startService(self) -> None:
+        """Start, or print one line and exit with status 2."""
+        _raise_descriptor_limit()
+        _or_exit(super().startService)
+        print(f"Skitai serves {self.config.server.name} on {' and '.join(self.urls)}", flush=True)
+
+
+def _or_exit(action: Callable[[], T]) -> T:
+    try:
+        return action()
+    except (ConfigError, PluginError) as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(EXIT_CONFIG) from None
+
+
+def _raise_descriptor_limit() -> None:
+    """Ten thousand connections need as many descriptors; the soft limit is usually 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def sample_config() -> Path:
+    """Return the configuration of the sample app: the installed one, or that of a checkout."""
+    package = Path(skitai.__file__).parent
+    installed = package / "data" / "sample.conf"
+    return installed if installed.exists() else package.parent / "etc" / "sample.conf"

@@ -1,0 +1,104 @@
+import pytest
+
+from skitai.config import load
+from skitai.errors import ConfigError
+
+
+def refusal(path):
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    return str(caught.value)
+
+
+def test_comments_and_indentation(site):
+    """Comments at the start of a line or after a space, indentation and blank lines mean nothing."""
+    config = site.load("; note\n# note\n  [server] ; note\n\n\t port = 80 ; note\n  ip =\t;note\nthreads=2\n")
+
+    assert (config.server.port, config.server.ip, config.server.threads) == (80, "", 2)
+
+
+def test_semicolon_within_a_value(site):
+    """A semicolon that follows no space belongs to the value."""
+    assert site.load("[server]\npassphrase = pa;ss#w").server.passphrase == "pa;ss#w"
+
+
+def test_colon_separates_too(site):
+    """A colon may stand for the equals sign; whichever comes first separates."""
+    config = site.load("[server]\nport: 81\npassphrase: a=b:c\n[@c]\nmembers = host:80")
+
+    assert (config.server.port, config.server.passphrase) == (81, "a=b:c")
+    assert config.clusters["c"].members[0].address == "host:80"
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_newlines(site, newline):
+    """Files of every operating system number their lines alike."""
+    assert site.error(newline.join(["[server]", "", "port = x"])).startswith(
+        "site.conf:3: [server] port: 'x'"
+    )
+
+
+def test_byte_order_mark(site):
+    """A byte order mark at the start is no part of the first line."""
+    assert site.load(b"\xef\xbb\xbf[server]\nport = 80").server.port == 80
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "\nport = 80",
+            "site.conf:2: stands before any section: put a [section] line above it",
+        ),
+        ("[server", "site.conf:1: malformed section header: write [name]"),
+        ("[]", "site.conf:1: malformed section header: write [name]"),
+        ("[a]b", "site.conf:1: malformed section header: write [name]"),
+        ("[[a]]", "site.conf:1: malformed section header: write [name]"),
+        (
+            "[server]\nport 80",
+            "site.conf:2: [server]: expected 'key = value' (a value ends with its line)",
+        ),
+        ("[server]\n= 80", "site.conf:2: [server]: expected 'key = value' (a value ends with its line)"),
+        (
+            "[server]\nport = 1\n\nport = 2",
+            "site.conf:4: [server] port: stands at line 2 already: keep one of the two",
+        ),
+        ("[server]\n[x]\n[server]", "site.conf:3: [server]: stands at line 1 already: join the two"),
+        ("[server]\nname = a\0b", "site.conf:2: has the control character '\\x00': remove it"),
+        ("[server]\n\n; a\u2028b", "site.conf:3: has the control character '\\u2028': remove it"),
+        (b"[server]\nname = \xff", "site.conf:2: is not UTF-8 text: save it as UTF-8"),
+        ("[routes]\n/ = static", "site.conf:1: [routes]: is a list of lines: write [routes:line]"),
+    ],
+)
+def test_malformed_file(site, text, expected):
+    """What breaks the form of the file is refused in one line with its number and the fix."""
+    assert site.error(text) == expected
+
+
+def test_broken_off_member_is_not_shown(site):
+    """A line that is no pair may be the rest of a member list, so its password is not shown."""
+    assert "hunter2" not in site.error("[@db]\nmembers = a\n 10.0.0.1:5432/db/user/hunter2")
+
+
+def test_missing_file(tmp_path):
+    """A file that is not there is named."""
+    path = tmp_path / "no.conf"
+
+    assert refusal(path) == f"{path}: cannot read the configuration: No such file or directory"
+
+
+def test_folder_instead_of_file(tmp_path):
+    """A folder in place of the file is refused as one."""
+    assert refusal(str(tmp_path)) == f"{tmp_path}: is a folder: name a file in it"
+
+
+def test_impossible_path():
+    """A path that no file can have is refused like a missing file."""
+    assert "cannot read the configuration" in refusal("a\0b")
+
+
+def test_unreadable_file(site):
+    """A file below something that is no folder is refused with the system's reason."""
+    path = site.folder / "wsgi.py" / "site.conf"
+
+    assert refusal(path) == f"{path}: cannot read the configuration: Not a directory"

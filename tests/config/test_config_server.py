@@ -1,0 +1,187 @@
+from pathlib import Path
+
+import attrs
+import pytest
+
+from skitai.config import ServerConfig
+from skitai.errors import ConfigError
+
+
+def server_error(site, *lines, **overrides):
+    return site.error("\n".join(("[server]", *lines)), overrides)
+
+
+def test_defaults(site):
+    """An empty file gives the documented defaults, and the file's name as the instance's."""
+    server = site.load("").server
+
+    assert server == ServerConfig(name="site")
+    assert (
+        server.port,
+        server.threads,
+        server.static_max_age,
+        server.response_timeout,
+        server.body_max,
+        server.multipart_max,
+        server.header_max,
+        server.uri_max,
+        server.response_buffer_max,
+    ) == (5000, 4, 300, 10, 5 << 20, 100 << 20, 32 << 10, 8 << 10, 1 << 30)
+
+
+def test_readme_section(site):
+    """The README's own section loads; certificates are not looked for while ssl is off."""
+    server = site.load(
+        "[server]\nprocesses = 1\nthreads = 4  \nip =\nport = 5000\nssl = no\n"
+        "; default path is /etc/skitaid/cert\ncertfile = skitai.com.ca.pem\nkeyfile = skitai.com.key.pem\n"
+        "passphrase = passphrase\n\nenable_proxy = no\nstatic_max_age = 300\nnum_result_cache_max = 2000\n"
+        "response_timeout = 10\nkeep_alive = 10\n"
+    ).server
+
+    assert attrs.evolve(server, certfile=None, keyfile=None, passphrase=None) == ServerConfig(name="site")
+
+
+def test_values_are_frozen(site):
+    """The values cannot be changed after loading."""
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        site.load("").server.port = 1
+
+
+def test_logs(site):
+    """Logs are a path in the file's folder, a dash, or off."""
+    server = site.load("[server]\naccess_log = OFF\napp_log = log/app.log").server
+
+    assert (server.access_log, server.app_log) == (None, site.folder / "log/app.log")
+    assert (ServerConfig().access_log, ServerConfig().app_log) == ("-", "-")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("port = 70000", "'70000' is not a whole number from 0 to 65535"),
+        ("threads = -1", "'-1' is not a whole number of at least 0"),
+        ("processes = 0", "'0' is not a whole number of at least 1"),
+        ("ssl = maybe", "'maybe' is neither yes nor no"),
+        ("body_max = lots", "'lots' is not a size: write bytes, or a number with KB, MB or GB"),
+        ("response_timeout = 0", "'0' is too little: it must be more than 0"),
+        ("port =", "'' is not a whole number from 0 to 65535"),
+        (
+            "ip = localhost",
+            "'localhost' is not an IP address such as 127.0.0.1; nothing means all interfaces",
+        ),
+        ("name = a/b", "'a/b' cannot name a folder for logs: use letters, digits, - and _"),
+        ("app_log = off", "cannot be off: give a path, or - for standard error"),
+        ("treads = 4", "unknown key: did you mean threads?"),
+        ("Port = 4", "unknown key: did you mean port?"),
+        ("call_limit = 4", "unknown key: known are access_log, "),
+    ],
+)
+def test_bad_values(site, line, problem):
+    """A wrong value or key is refused with file, line, section, key and the fix."""
+    key = line.partition(" ")[0]
+
+    assert server_error(site, "; comment", line).startswith(f"site.conf:3: [server] {key}: {problem}")
+
+
+def test_pass_phrase_is_an_alias(site):
+    """The spelling of the original's sample file means the same, and not a second value."""
+    assert site.load("[server]\npass_phrase = x").server.passphrase == "x"
+    assert (
+        server_error(site, "passphrase = x", "pass_phrase = y")
+        == "site.conf:3: [server] pass_phrase: passphrase stands at line 2 already"
+    )
+
+
+def test_passphrase_is_not_printed(site):
+    """The representation of the values, which may end up in a log, lacks the passphrase."""
+    assert "hunter2" not in repr(site.load("[server]\npassphrase = hunter2"))
+
+
+def test_overrides_win(site):
+    """Values of the command line win over those of the file."""
+    server = site.load("[server]\nport = 80\nip = 10.0.0.1", {"port": "8080", "ip": "::1"}).server
+
+    assert (server.port, server.ip) == (8080, "::1")
+
+
+def test_override_without_section(site):
+    """Values of the command line need no [server] section."""
+    assert site.load("", {"port": "0"}).server.port == 0
+
+
+def test_overridden_paths_are_the_shells(site):
+    """A relative path on the command line starts from the current folder, as everywhere in a shell."""
+    assert site.load("", {"unix_socket": "run.sock"}).server.unix_socket == Path.cwd() / "run.sock"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({"port": "70000"}, "--port: '70000' is not a whole number from 0 to 65535"),
+        ({"static_max_age": "x"}, "--static-max-age: 'x' is not a time"),
+        ({"prot": "1"}, "--prot: unknown option: did you mean port?"),
+        ({"ssl": "yes"}, "--ssl: needs a certificate: set certfile"),
+    ],
+)
+def test_bad_overrides(site, overrides, expected):
+    """An error on the command line names the option instead of the file."""
+    assert site.error("[server]\nport = 80", overrides).startswith(expected)
+
+
+def test_bad_value_under_an_override(site):
+    """A wrong value in the file is told even where the command line overrides it."""
+    assert server_error(site, "port = x", port="80").startswith("site.conf:2: [server] port: 'x'")
+
+
+def test_ssl_needs_a_certificate(site):
+    """HTTPS without a certificate is refused."""
+    assert server_error(site, "ssl = yes") == "site.conf:2: [server] ssl: needs a certificate: set certfile"
+
+
+def test_certificates_are_looked_up_twice(site):
+    """A certificate is looked up beside the file first, and then in the certificate folder."""
+    certificates = site.folder / "certificates"
+    certificates.mkdir()
+    for name in ("server.pem", "key.pem"):
+        (certificates / name).write_text("")
+
+    server = site.load("[server]\nssl = yes\ncertfile = server.pem\nkeyfile = key.pem").server
+
+    assert (server.certfile, server.keyfile) == (site.folder / "server.pem", certificates / "key.pem")
+
+
+def test_missing_certificate(site):
+    """A certificate that is in neither place is refused with both places."""
+    expected = (
+        "site.conf:3: [server] certfile: there is neither no.pem nor certificates/no.pem: create one of them"
+    )
+
+    assert server_error(site, "ssl = yes", "certfile = no.pem") == expected
+
+
+def test_warnings(site):
+    """What this version does not do yet is accepted with a warning in the form of an error."""
+    config = site.load("[server]\nenable_proxy = yes\n", {"processes": "2"})
+
+    assert (config.server.enable_proxy, config.server.processes) == (True, 2)
+    assert config.warnings == (
+        "--processes: this version runs one worker",
+        f"{site.file}:2: [server] enable_proxy: this version does not act as a forward proxy yet",
+    )
+
+
+def test_error_carries_its_place(site):
+    """A ConfigError says where it points for programs as well as for people."""
+    with pytest.raises(ConfigError) as caught:
+        site.load("[server]\nport = x")
+
+    error = caught.value
+    assert (error.path, error.line, error.section, error.key) == (str(site.file), 2, "server", "port")
+
+
+def test_later_errors_point_at_the_key(site):
+    """What turns out wrong after loading, such as a port in use, points at the key where the file has it."""
+    config = site.load("[server]\nport = 80")
+
+    assert str(config.error("port", "is in use")) == f"{site.file}:2: [server] port: is in use"
+    assert str(config.error("ip", "is not mine")) == f"{site.file}: [server] ip: is not mine"
