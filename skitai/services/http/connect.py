@@ -55,7 +55,7 @@ def connect(
         factory = TLSMemoryBIOFactory(tls_options, True, factory, clock=reactor)
     # HostnameEndpoint refuses underscores, which names of containers have; the reactor itself does not.
     if isIPAddress(node.host) or isIPv6Address(node.host) or "_" in node.host:
-        stop: Callable[[], Any] = reactor.connectTCP(node.host, node.port, factory, timeout).disconnect
+        stop: Callable[[], Any] = reactor.connectTCP(node.host, node.port, factory, timeout).stopConnecting
         return stop
     attempt = HostnameEndpoint(reactor, node.host, node.port, timeout).connect(factory)
     attempt.addErrback(connection.connectionFailed)

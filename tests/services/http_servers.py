@@ -1,0 +1,119 @@
+"""Loopback servers that send literal bytes, and a test case that leaves no socket behind."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from twisted.internet import defer, reactor
+from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import TestCase
+
+from skitai.services.http import ConnectionPool, HTTPService, Limits
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Peer(Protocol):
+    """The server's end of one connection; ``handler`` is called with it for each request's head."""
+
+    def connectionMade(self):
+        self.received = b""
+        self.requests = 0
+        self.lost = defer.Deferred()
+        self.factory.peers.append(self)
+
+    def dataReceived(self, data):
+        self.received += data
+        self.factory.everything += data
+        while b"\r\n\r\n" in self.received:
+            self.head, _, self.received = self.received.partition(b"\r\n\r\n")
+            self.requests += 1
+            self.factory.heads.append(self.head)
+            self.factory.handler(self)
+
+    def connectionLost(self, reason):
+        self.lost.callback(None)
+
+    def write(self, data):
+        self.transport.write(data)
+
+    def close(self):
+        self.transport.loseConnection()
+
+    def reset(self):
+        self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abortConnection()
+
+
+class Server(Factory):
+    """Counts connections (``peers``) and remembers what came (``heads``, ``everything``)."""
+
+    protocol = Peer
+    noisy = False
+
+    def __init__(self, handler):
+        self.handler = handler
+        self.peers = []
+        self.heads = []
+        self.everything = b""
+
+
+def sending(data, *, close=False):
+    """Return a handler that answers each request with ``data``."""
+
+    def handler(peer):
+        peer.write(data)
+        if close:
+            peer.close()
+
+    return handler
+
+
+class HTTPTestCase(TestCase):
+    """Serves on port 0 and cleans up; a reactor that is not clean afterwards fails the test."""
+
+    timeout = 30
+
+    def serve(self, handler, *, listen=reactor.listenTCP, extra=(), host="127.0.0.1"):
+        server = handler if isinstance(handler, Server) else Server(handler)
+        port = listen(0, server, *extra, interface=host)
+        self.addCleanup(self._stop, server, port)
+        server.port = port.getHost().port
+        server.url = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
+        return server
+
+    async def _stop(self, server, port):
+        await port.stopListening()
+        for peer in server.peers:
+            peer.transport.abortConnection()
+            if not peer.lost.called:
+                await peer.lost
+
+    def pool(self, *, on=reactor, trust_root=None, **limits):
+        pool = ConnectionPool(on, Limits(**limits), trust_root)
+        self.addCleanup(pool.close)
+        return pool
+
+    def ask(self, pool, url, *args, method="GET", **kwargs):
+        """Return the Deferred of one request."""
+        service = HTTPService(method, pool)
+        operation = service.operation(url, *args, **kwargs)
+        return service.perform(service.node(url), operation)
+
+    async def fetch(self, handler, *args, method="GET", **kwargs):
+        """Return the result of one request to a server of its own."""
+        server = self.serve(handler)
+        limits = {name: kwargs.pop(name) for name in ("response_max",) if name in kwargs}
+        return await self.ask(self.pool(**limits), server.url, *args, method=method, **kwargs)
+
+    async def error_of(self, deferred, kind):
+        """Return the exception, of the given kind, that a Deferred must fail with."""
+        return await self.assertFailure(deferred, kind)
+
+    async def fetch_error(self, handler, **kwargs):
+        """Return the code of the OperationError that a request must fail with, and its text."""
+        from skitai.errors import OperationError
+
+        error = await self.error_of(defer.ensureDeferred(self.fetch(handler, **kwargs)), OperationError)
+        return error.code, error.message

@@ -1,0 +1,337 @@
+"""Replies from honest and hostile servers, over real sockets where the socket matters."""
+
+import gzip
+import zlib
+
+import pytest
+from http_servers import OK, HTTPTestCase, sending
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IHostnameResolver
+from zope.interface import implementer
+
+from skitai.errors import OperationError, UnsentError
+from skitai.services.http import HTTPNode
+from skitai.services.http.decoding import BadReplyError
+from skitai.services.http.reply import HEAD_MAX, ReplyReader
+
+NODE = HTTPNode("h", 80)
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def read(data, *, head_only=False, response_max=1000, reader=None):
+    """Return the result of a reply that is complete, or None, and the reader."""
+    reader = reader or ReplyReader(response_max)
+    reader.expect(head_only=head_only)
+    return (reader.result(NODE) if reader.feed(data) else None), reader
+
+
+def encoded(coding, body):
+    """Return a reply whose body is in a content coding."""
+    return b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+        coding,
+        len(body),
+        body,
+    )
+
+
+def test_result():
+    """A reply has its status, words, version, headers in any case, node and bytes."""
+    result, reader = read(b"HTTP/1.1 404 Not  Here\r\nX-A:  1 \t\r\nx-a: 2\r\nContent-Length: 3\r\n\r\nabc")
+    assert (result.status, result.code, result.msg, result.data) == (3, 404, "Not  Here", b"abc")
+    assert (result.version, result.node) == ("1.1", NODE)
+    assert result.headers == [("X-A", "1"), ("x-a", "2"), ("Content-Length", "3")]
+    assert result.header == ["X-A: 1", "x-a: 2", "Content-Length: 3"]
+    assert (result.get_header("X-a"), result.get_header("none")) == ("1", None)
+    assert reader.in_step
+
+
+@pytest.mark.parametrize(
+    ("data", "body", "in_step"),
+    [
+        (CHUNKED + b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nTrailer: t\r\n\r\n", b"abcde", True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n", b"", True),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" + OK, b"ok", True),
+        (OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1), b"ok", False),
+        (OK.replace(b"1.1", b"1.0"), b"ok", False),
+        (OK.replace(b"1.1 200 OK\r\n", b"1.0 200 OK\r\nConnection: keep-alive\r\n"), b"ok", True),
+        (OK + b"X", b"ok", False),
+        (OK + OK, b"ok", False),
+        (OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + b"X", b"ok", False),
+        (b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", b"", True),
+    ],
+)
+def test_framing(data, body, in_step):
+    """Every way to frame a reply gives its body, and says whether the connection is still of use."""
+    result, reader = read(data)
+    assert (result.data, reader.in_step) == (body, in_step)
+    assert "Trailer" not in dict(result.headers)
+    assert "Link" not in dict(result.headers)
+
+
+@pytest.mark.parametrize(
+    ("data", "in_step"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", True),
+        (CHUNKED, True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\nConnection: close\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\n\r\n", False),
+    ],
+)
+def test_reply_to_head(data, in_step):
+    """A reply to HEAD ends with its header, whatever body it describes, and the next one is read."""
+    result, reader = read(data, head_only=True)
+    assert (result.code, result.data, reader.in_step) == (200, b"", in_step)
+    if in_step:
+        assert read(OK, reader=reader)[0].data == b"ok"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0-OpenSSH_9\r\n",
+        b"<html>",
+        b"\0\0\0\0",
+        b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/0.9 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 000 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+        b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        CHUNKED + b"zz\r\n",
+        CHUNKED + b"fffffffffffffffff\r\n",
+        CHUNKED + b"1\r\nabc\r\n",
+        b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\n\r\n",
+        b"HTTP/1.1 199 Odd\r\nContent-Length: 4\r\n\r\nabcd" + OK,
+    ],
+)
+def test_garbage(data):
+    """What is no proper reply is refused."""
+    with pytest.raises(BadReplyError):
+        read(data)
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: ", b"a" * 1000),
+        (b"HTTP/1.1 200 ", b"a" * 1000),
+        (b"HTTP/1.1 200 OK\r\n", b"a: b\r\n" * 100),
+        (b"HTTP/1.1 200 OK\r\n", b"a" * 1000),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 40),
+        (b"", b"HTTP/1.1 103 Hints\r\nA: b\r\n\r\n" * 40),
+        (b"", b"\r\n" * 500),
+        (CHUNKED + b"1;", b"x" * 1000),
+        (CHUNKED + b"0\r\n", b"T: x\r\n" * 100),
+        (CHUNKED + b"0\r\nT: ", b"x" * 1000),
+    ],
+)
+def test_endless_overhead(start, more):
+    """Whatever goes on for ever without being body is cut off near the limit."""
+    reader = ReplyReader(1000)
+    reader.expect(head_only=False)
+    with pytest.raises(BadReplyError, match=str(HEAD_MAX)):
+        for piece in (start, *[more] * (HEAD_MAX // len(more) + 2)):
+            reader.feed(piece)
+
+
+def test_a_long_body_in_tiny_chunks_is_no_overhead():
+    """The framing of a body may outweigh it many times."""
+    body = b"1\r\nx\r\n" * 30_000
+    reader = ReplyReader(30_000)
+    reader.expect(head_only=False)
+    reader.feed(CHUNKED)
+    for start in range(0, len(body), 60_000):
+        assert not reader.feed(body[start : start + 60_000])
+    assert reader.feed(b"0\r\n\r\n")
+    assert reader.result(NODE).data == b"x" * 30_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n",
+        CHUNKED + b"3e9\r\n" + b"x" * 1001,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1001,
+        encoded(b"gzip", gzip.compress(b"x" * 1001)),
+        encoded(b"deflate", zlib.compress(bytes(50_000_000), 9)),
+        encoded(b"gzip", gzip.compress(b"x" * 600) * 2),
+    ],
+)
+def test_body_beyond_the_limit(data):
+    """A body larger than allowed, as declared, sent or unpacked, is refused."""
+    with pytest.raises(BadReplyError, match="larger than 1000 bytes"):
+        read(data, response_max=1000)
+
+
+TEXT = b"once upon a time " * 20
+RAW = zlib.compressobj(wbits=-15)
+RAW = RAW.compress(TEXT) + RAW.flush()
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "plain"),
+    [
+        (b"gzip", gzip.compress(TEXT), TEXT),
+        (b" X-GZIP ", gzip.compress(TEXT), TEXT),
+        (b"gzip", gzip.compress(b"one ") + gzip.compress(b"two"), b"one two"),
+        (b"gzip", gzip.compress(TEXT) + bytes(10), TEXT),
+        (b"deflate", zlib.compress(TEXT), TEXT),
+        (b"deflate", RAW, TEXT),
+        (b"gzip", b"", b""),
+        (b"identity", TEXT, TEXT),
+        (b"br", b"\x01\x02", b"\x01\x02"),
+        (b"gzip, gzip", b"\x1f", b"\x1f"),
+        (b"gzip", gzip.compress(b"x" * 1000), b"x" * 1000),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+def test_content_coding(coding, body, plain, step):
+    """gzip and deflate are undone however they arrive; other codings stay as they are."""
+    reader = ReplyReader(1000)
+    reader.expect(head_only=False)
+    data = encoded(coding, body)
+    complete = [reader.feed(data[start : start + step]) for start in range(0, len(data), step)]
+    assert complete[-1]
+    assert reader.result(NODE).data == plain
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [(gzip.compress(TEXT)[:-9], "ends in the middle"), (b"not gzip", "not the gzip"), (b"\x1f", "ends")],
+)
+def test_broken_content_coding(body, words):
+    """A body that is not what its coding claims is refused, not handed over in part."""
+    with pytest.raises(BadReplyError, match=words):
+        read(encoded(b"gzip", body))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 200), max_size=12))
+def test_any_split_gives_the_same(cuts):
+    """It makes no difference how the bytes of a reply arrive."""
+    data = b"HTTP/1.1 100 Continue\r\n\r\n" + encoded(b"gzip", gzip.compress(b"body"))
+    edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    reader = ReplyReader(1000)
+    reader.expect(head_only=False)
+    done = [reader.feed(data[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    result = reader.result(NODE)
+    assert (done.count(True), result.msg, result.data, len(result.headers)) == (1, "OK", b"body", 2)
+
+
+@implementer(IHostnameResolver)
+class Resolver:
+    """Knows one name."""
+
+    def resolveHostName(self, receiver, hostName, portNumber=0, addressTypes=None, transportSemantics="TCP"):
+        if hostName == "known.test":
+            receiver.addressResolved(IPv4Address("TCP", "127.0.0.1", portNumber))
+        receiver.resolutionComplete()
+
+
+class RepliesTests(HTTPTestCase):
+    async def test_connection_close_ends_the_body(self):
+        """A body without a length ends when the server closes the connection."""
+        result = await self.fetch(sending(b"HTTP/1.0 200 OK\r\n\r\nall of it", close=True))
+        self.assertEqual((result.data, result.version), (b"all of it", "1.0"))
+
+    async def test_reset_does_not_end_a_body(self):
+        """A body without a length is not complete when the connection is reset."""
+
+        def handler(peer):
+            peer.write(b"HTTP/1.0 200 OK\r\n\r\npart of it")
+            reactor.callLater(0.05, peer.reset)
+
+        code, text = await self.fetch_error(handler)
+        self.assertEqual(code, 706)
+        self.assertIn("in the middle of the reply", text)
+
+    async def test_short_bodies(self):
+        """A connection that closes before the promised end of the body is a failure with code 700."""
+        for data in (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", CHUNKED + b"5\r\nabc"):
+            code, text = await self.fetch_error(sending(data, close=True))
+            self.assertEqual(code, 700)
+            self.assertIn("in the middle of the reply", text)
+
+    async def test_no_reply(self):
+        """A connection that closes instead of replying is a failure with code 700."""
+        code, text = await self.fetch_error(lambda peer: peer.close())
+        self.assertEqual(code, 700)
+        self.assertIn("before the reply", text)
+
+    async def test_truncated_coding_at_the_end_of_the_connection(self):
+        """A compressed body that the end of the connection cuts is a failure."""
+        data = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(TEXT)[:-9]
+        code, text = await self.fetch_error(sending(data, close=True))
+        self.assertEqual(code, 708)
+        self.assertIn("ends in the middle", text)
+
+    async def test_bad_replies_close_the_connection(self):
+        """Garbage and floods are failures with code 708, and the server's end is closed."""
+        flood = b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 100_000 + b"\r\n"
+        for data in (b"garbage", flood, b"HTTP/1.1 101 X\r\n\r\n"):
+            server = self.serve(sending(data))
+            error = await self.error_of(self.ask(self.pool(), server.url), OperationError)
+            self.assertEqual(error.code, 708)
+            self.assertIn(f"bad reply from 127.0.0.1:{server.port}", error.message)
+            await server.peers[0].lost
+
+    async def test_response_limit(self):
+        """A gzip bomb fails without being unpacked, and the server's end is closed."""
+        server = self.serve(sending(encoded(b"gzip", gzip.compress(bytes(10_000_000)))))
+        error = await self.error_of(self.ask(self.pool(response_max=1000), server.url), OperationError)
+        self.assertEqual(error.code, 708)
+        await server.peers[0].lost
+
+    async def test_large_bodies_both_ways(self):
+        """A body beyond what the kernel takes at once leaves whole, and comes back whole."""
+        body = bytes(range(256)) * 40_000
+        server = self.serve(lambda peer: None)
+        asked = self.ask(self.pool(), server.url, body, method="POST")
+
+        def when_whole():
+            if server.everything.endswith(body):
+                server.peers[0].write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            else:
+                reactor.callLater(0.01, when_whole)
+
+        when_whole()
+        self.assertEqual((await asked).data, body)
+
+    async def test_refused(self):
+        """A refused connection is an UnsentError with code 701: nothing was sent."""
+        port = reactor.listenTCP(0, None, interface="127.0.0.1")
+        number = port.getHost().port
+        await port.stopListening()
+        error = await self.error_of(self.ask(self.pool(), f"http://127.0.0.1:{number}/"), UnsentError)
+        self.assertEqual((error.code, error.status), (701, 2))
+        self.assertEqual(error.message, f"127.0.0.1:{number} refused the connection")
+
+    async def test_names(self):
+        """A name is resolved; one that does not exist is an UnsentError with code 704."""
+        before = reactor.installNameResolver(Resolver())
+        self.addCleanup(reactor.installNameResolver, before)
+        server = self.serve(sending(OK))
+        result = await self.ask(self.pool(), f"http://known.test:{server.port}/")
+        self.assertEqual(result.data, b"ok")
+        self.assertIn(b"Host: known.test:%d" % server.port, server.heads[0])
+        error = await self.error_of(self.ask(self.pool(), "http://unknown.test/"), UnsentError)
+        self.assertEqual((error.code, error.message), (704, "host 'unknown.test' was not found"))
+
+    async def test_ipv6(self):
+        """An IPv6 address in brackets is connected to."""
+        server = self.serve(sending(OK), host="::1")
+        self.assertEqual((await self.ask(self.pool(), server.url)).data, b"ok")

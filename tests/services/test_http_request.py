@@ -1,0 +1,248 @@
+"""What an app's arguments become, and which are refused at once."""
+
+import pytest
+from zope.interface.verify import verifyObject
+
+from skitai.interfaces import INode, IService
+from skitai.services.http import HTTPNode, HTTPService
+
+GET, POST = HTTPService("GET", None), HTTPService("POST", None)
+
+
+def sent(service, *args, node=None, **kwargs):
+    """Return the bytes that an operation sends."""
+    operation = service.operation(*args, **kwargs)
+    return operation.request.encode((node or service.node(operation.target)).authority)
+
+
+def test_interfaces():
+    """The service and its nodes are what the call machinery expects."""
+    assert verifyObject(IService, GET)
+    assert verifyObject(INode, GET.node("http://a/"))
+
+
+def test_get_bytes():
+    """A plain GET carries Host, the product, what it accepts, and no body."""
+    assert sent(GET, "http://Example.com/a?b=c#frag") == (
+        b"GET /a?b=c HTTP/1.1\r\nHost: example.com\r\nUser-Agent: Skitai/0.15\r\nAccept: */*\r\n"
+        b"Accept-Encoding: gzip, deflate\r\n\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("uri", "node", "target"),
+    [
+        ("http://h", HTTPNode("h", 80), "/"),
+        ("https://h", HTTPNode("h", 443, tls=True), "/"),
+        ("HTTP://H:8080?q", HTTPNode("h", 8080), "/?q"),
+        ("http://[::1]:81/x", HTTPNode("::1", 81), "/x"),
+        ("http://[2001:DB8:0:0::1]/", HTTPNode("2001:db8::1", 80), "/"),
+        ("http://bücher.example/ü?k=ß", HTTPNode("xn--bcher-kva.example", 80), "/%C3%BC?k=%C3%9F"),
+        ("http://my_service:9/%41%zz", HTTPNode("my_service", 9), "/%41%zz"),
+        ('http://h/a"<>\\^`{|}', HTTPNode("h", 80), "/a%22%3C%3E%5C%5E%60%7B%7C%7D"),
+        ("http://h/login?next=http://x/", HTTPNode("h", 80), "/login?next=http://x/"),
+    ],
+)
+def test_urls(uri, node, target):
+    """A URL names a node and an ASCII target from the slash on."""
+    operation = GET.operation(uri)
+    assert (GET.node(operation.target), operation.request.target) == (node, target)
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("example.com/x", "no scheme"),
+        ("/login?next=http://x", "no scheme"),
+        ("ftp://h/", "'ftp' is not supported"),
+        ("http://", "no host"),
+        ("http:///path", "no host"),
+        ("http://h:0/", "not a port"),
+        ("http://h:65536/", "not a port"),
+        ("http://h:x/", "not a port"),
+        ("http://h:/", "not a port"),
+        ("http://[::1/", "not"),
+        ("http://[::1%25eth0]/", "not an IPv6 address"),
+        ("http://[nonsense:]/", "not an IPv6 address"),
+        ("http://a..b/", "not a host name"),
+        ("http://-a/", "not a host name"),
+        ("http://a\\b/", "not a host name"),
+        ("http://ex%41mple/", "not a host name"),
+        ("http://" + "a." * 127 + "aaa/", "not a host name"),
+        ("http://\u2603\u0301\u200b./", "not an international domain name"),
+        ("http://h/a b", "percent-encode"),
+        ("http://h/a\r\nX: y", "percent-encode"),
+        ("http://h/\0", "percent-encode"),
+        ("http://h\t/", "percent-encode"),
+        ("http://h/\ud800", "surrogate"),
+        ("https://my_service/", "underscore"),
+        ("@", "names no cluster"),
+        ("@/path", "names no cluster"),
+        ("@name/a b", "percent-encode"),
+    ],
+)
+def test_bad_urls(uri, words):
+    """A URL that makes no sense is a ValueError that shows it, in the app's own thread."""
+    with pytest.raises(ValueError, match=words):
+        GET.operation(uri)
+
+
+def test_userinfo_is_refused_without_repeating_it():
+    """Credentials in a URL are refused, and do not reach a log through the message."""
+    with pytest.raises(ValueError, match="user:password@") as caught:
+        GET.operation("http://hans:secret@h/")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", [None, 5, b"http://h/"])
+def test_uri_must_be_text(uri):
+    """A uri that is no str is a TypeError that names the argument."""
+    with pytest.raises(TypeError, match="uri must be a str"):
+        GET.operation(uri)
+
+
+def test_cluster_target():
+    """In a cluster the member gives the host and the operation the path."""
+    operation = GET.operation("@search/a/b?c=d#e", {"q": 1})
+    assert (operation.cluster, operation.request.target) == ("search", "/a/b?c=d&q=1")
+    member = GET.member("One.local:8080", {})
+    assert b"\r\nHost: one.local:8080\r\n" in operation.request.encode(member.authority)
+    assert GET.operation("@search").request.target == "/"
+
+
+def test_members():
+    """A cluster's member is host[:port], with the port and protocol that ssl says."""
+    assert GET.member("h", {}) == HTTPNode("h", 80)
+    assert GET.member("h", {"ssl": "Yes"}) == HTTPNode("h", 443, tls=True)
+    assert GET.member("[::1]:99", {"ssl": "no"}).label == "[::1]:99"
+    for address, options in [("h", {"ssl": "perhaps"}), ("a b", {}), ("http://h", {}), ("", {})]:
+        with pytest.raises(ValueError, match="ssl|not"):
+            GET.member(address, options)
+
+
+def test_post_form():
+    """A dict is posted as a form, lists repeating the name, non-ASCII as UTF-8."""
+    data = sent(POST, "http://h/", {"user": "Hans Röh", "n": [1, 2], "b": b"\xff"})
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert body == b"user=Hans+R%C3%B6h&n=1&n=2&b=%FF"
+    assert b"\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 32" in head
+
+
+def test_post_text_bytes_and_nothing():
+    """A str is posted as UTF-8, bytes as they are, and nothing with a length of 0."""
+    assert sent(POST, "http://h/", "ä").endswith(
+        b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: 2\r\n\r\n\xc3\xa4"
+    )
+    raw = sent(POST, "http://h/", b"\0\xff")
+    assert raw.endswith(b"Content-Length: 2\r\n\r\n\0\xff")
+    assert b"Content-Type" not in raw
+    assert sent(POST, "http://h/").endswith(b"Content-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("uri", "target"),
+    [
+        ("http://h", b"/?a=1"),
+        ("http://h/?", b"/?a=1"),
+        ("http://h/?b", b"/?b&a=1"),
+        ("http://h/?b&", b"/?b&a=1"),
+    ],
+)
+def test_get_dict_extends_the_query(uri, target):
+    """A dict given to GET goes into the query, not into a body."""
+    data = sent(GET, uri, {"a": 1})
+    assert data.startswith(b"GET " + target + b" HTTP/1.1\r\n")
+    assert b"Content-Length" not in data
+
+
+@pytest.mark.parametrize("data", [5, ["a"], bytearray(b"x"), object(), open])
+def test_data_of_other_types(data):
+    """Data of another type is a TypeError that says what is taken."""
+    with pytest.raises(TypeError, match="data must be a dict, str or bytes"):
+        POST.operation("http://h/", data)
+
+
+@pytest.mark.parametrize("data", [{"a": None}, {"a": {}}, {1: "a"}, {"a": [None]}, {"f": object()}])
+def test_form_values_of_other_types(data):
+    """A form value of another type is a TypeError that names the field."""
+    with pytest.raises(TypeError, match=r"data\["):
+        POST.operation("http://h/", data)
+
+
+@pytest.mark.parametrize("data", ["\ud800", {"a": "\ud800"}])
+def test_data_beyond_utf8(data):
+    """Text that UTF-8 cannot say is a ValueError that names the argument."""
+    with pytest.raises(ValueError, match="data holds a lone surrogate"):
+        POST.operation("http://h/", data)
+
+
+@pytest.mark.parametrize("headers", [{"X-A": " 1 ", "accept": "x/y"}, [("X-A", "1"), ["accept", "x/y"]]])
+def test_headers(headers):
+    """Headers come as a dict or pairs and take the place of the defaults of the same name."""
+    lines = sent(GET, "http://h/", headers=headers).split(b"\r\n")
+    assert b"X-A: 1" in lines
+    assert b"accept: x/y" in lines
+    assert b"Accept: */*" not in lines
+    assert b"User-Agent: Skitai/0.15" in lines
+
+
+def test_host_header_is_overridden_once():
+    """The app may say another Host, which is then the only one."""
+    data = sent(GET, "http://127.0.0.1/", headers={"host": "www.example.com", "X": "1"})
+    assert data.lower().count(b"\r\nhost:") == 1
+    assert b"\r\nHost: www.example.com\r\n" in data
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X": "a\r\nY: b"},
+        {"X": "a\nb"},
+        {"X": "a\0b"},
+        {"X": "€"},
+        {"X\r\nY": "b"},
+        {"X Y": "b"},
+        {"": "b"},
+        {"X:": "b"},
+        {"Ünicode": "b"},
+        {"Content-Length": "5"},
+        {"transfer-encoding": "chunked"},
+        {"Connection": "close"},
+        {"Upgrade": "h2c"},
+        {"Expect": "100-continue"},
+        {"Host": ""},
+        [("Host", "a"), ("host", "b")],
+    ],
+)
+def test_headers_that_would_break_the_request(headers):
+    """A header that injects a line or fights with the framing is a ValueError naming the argument."""
+    with pytest.raises(ValueError, match="headers"):
+        GET.operation("http://h/", headers=headers)
+
+
+@pytest.mark.parametrize("headers", ["X: y", b"X: y", ["X: y"], [("a",)], {"X": 1}, {"X": None}, {1: "x"}])
+def test_headers_of_other_types(headers):
+    """Headers of another shape are a TypeError naming the argument."""
+    with pytest.raises(TypeError, match="headers"):
+        GET.operation("http://h/", headers=headers)
+
+
+def test_cache_key():
+    """The key tells requests with different answers apart, and no others; without the cache there is none."""
+    key = GET.operation("http://h/a", {"q": 1}, headers={"A": "1", "B": "2"}).cache_key
+    assert key == GET.operation("http://H:80/a?q=1#x", headers=[("b", "2"), ("a", "1")]).cache_key
+    others = [
+        GET.operation("http://h/a?q=1"),
+        GET.operation("https://h/a?q=1", headers={"A": "1", "B": "2"}),
+        GET.operation("@h/a?q=1", headers={"A": "1", "B": "2"}),
+        POST.operation("http://h/a?q=1", headers={"A": "1", "B": "2"}),
+        POST.operation("http://h/a?q=1", "x", headers={"A": "1", "B": "2"}),
+    ]
+    assert len({hash(other.cache_key) for other in others} | {hash(key)}) == 6
+    assert GET.operation("http://h/a", use_cache=False).cache_key is None
+
+
+def test_idempotent():
+    """A GET may be repeated, a POST may not."""
+    assert GET.operation("http://h/").idempotent
+    assert not POST.operation("http://h/").idempotent
