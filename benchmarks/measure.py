@@ -105,7 +105,7 @@ def allow_many_files() -> int:
 
 
 def idle_memory(server: Running, placement: Placement, limit: int) -> IdleMemory:
-    """Open 10,000 connections that ask once and stay: fewer if `limit` open files or the time do not allow it.
+    """Open 10,000 connections that ask once and stay; fewer if `limit` open files or the time require it.
 
     Raises OSError if the server refuses a connection, drops it before it answered, or keeps none open.
     """

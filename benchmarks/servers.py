@@ -1,7 +1,7 @@
 """What is measured: one `Server` for each row of the report.
 
-The peers run with the settings that served this work best when they were tried; where that is not obvious
-the reason stands beside the row.
+The peers run with what their documentation offers for this work: keep-alive, no access log, no extras. For
+uWSGI, where the choice matters and depends on the machine, there is a row for each way.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 from skitai.calls.call import Call, CallGroup
 from skitai.calls.dispatch import Dispatcher, Mode
 from skitai.calls.operation import Operation
-from skitai.errors import MisuseError
+from skitai.errors import NoServerError
 from skitai.interfaces import IService
 
 #: The ``was`` of the request that this thread, greenlet or coroutine serves.
@@ -72,6 +72,8 @@ class Was:
         self._table = table
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # no service's; a copy that is being made has no table yet
+            raise AttributeError(name)
         table = self._table
         service = table.services.get(name)
         if service is not None:
@@ -105,11 +107,11 @@ def set_default(was: Was | None) -> None:
 def get_current() -> Was:
     """Return the ``was`` of the current request, or else of the running instance.
 
-    Raises MisuseError when no server runs in this process.
+    Raises NoServerError when no server runs in this process.
     """
     found = current_was.get(None) or _default
     if found is None:
-        raise MisuseError("no Skitai server runs in this process: `was` works in apps that Skitai serves")
+        raise NoServerError("no Skitai server runs in this process: `was` works in apps that Skitai serves")
     return found
 
 
@@ -122,9 +124,15 @@ class CurrentWas:
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # introspection: a copy, a pickle, a doctest looking for a wrapped object
+        if name.startswith("_"):  # no service's: a copy, a notebook or a doctest looks at it
             raise AttributeError(name)
         return getattr(get_current(), name)
+
+    def __dir__(self) -> list[str]:
+        try:
+            return dir(get_current())
+        except NoServerError:
+            return [*super().__dir__()]
 
     def __repr__(self) -> str:
         return "<skitai.was>"

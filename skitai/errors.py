@@ -11,6 +11,13 @@ class MisuseError(SkitaiError):
     """The calling code broke a rule of the API, such as waiting on the reactor thread."""
 
 
+class NoServerError(MisuseError, AttributeError):
+    """``was`` was used where no Skitai server runs.
+
+    Also an AttributeError, so that ``hasattr`` and tools that look at objects get on with ``was``.
+    """
+
+
 class ConfigError(SkitaiError):
     """A configuration that cannot be served.
 
@@ -47,7 +54,10 @@ class PluginError(SkitaiError):
     def __init__(self, plugin: str, reason: str) -> None:
         self.plugin = plugin
         self.reason = reason
-        super().__init__(f"plugin {plugin!r}: {reason}")
+        super().__init__(plugin, reason)
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin!r}: {self.reason}"
 
 
 class OperationError(SkitaiError):
@@ -62,7 +72,10 @@ class OperationError(SkitaiError):
         self.status = status
         self.node = node
         self.message = message
-        super().__init__(f"[{code}] {message} (status: {status})")
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return f"[{self.code}] {self.message} (status: {self.status})"
 
 
 class OperationTimeout(OperationError):  # noqa: N818 - the name that apps know

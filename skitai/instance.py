@@ -8,44 +8,41 @@ from pathlib import Path
 from typing import IO, Any
 
 from twisted.application.service import Service
+from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from skitai.assembly import SiteBuilder, make_clusters, make_limits
 from skitai.calls.bridge import Bridge
-from skitai.calls.cluster import Cluster, Member
 from skitai.calls.dispatch import Dispatcher
-from skitai.config import AppMount, ClusterConfig, Config, Mount, StaticMount, VirtualHost
-from skitai.config.routes import DEFAULT_HOST
+from skitai.config import Config
 from skitai.context import ServiceTable, Was, set_default
 from skitai.errors import ConfigError
-from skitai.interfaces import IInstance, IService
+from skitai.interfaces import IInstance
 from skitai.plugins.manager import PluginManager
 from skitai.server.accesslog import AccessLog
 from skitai.server.executors import executor_for
 from skitai.server.factory import HTTPFactory
-from skitai.server.limits import Limits
 from skitai.server.listening import Addresses, ListenError, listen, url_of
-from skitai.server.loader import AppSource, LoadedApp
-from skitai.server.pages import Unavailable
-from skitai.server.site import Mounts, Site
-from skitai.server.static import StaticDirectory
-from skitai.server.wsgi import WSGIApp, WSGIResource
 
 _log = Logger()
 
 #: Seconds between writes of the access log.
 _FLUSH_SECONDS = 1.0
+#: Seconds that an app whose waits were ended has for its answer.
+_LAST_WORDS_SECONDS = 1.0
 
 
 @implementer(IInstance)
 class Instance(Service):
-    """Serves one configuration.
+    """Serves one configuration, from its one start to its one stop.
 
-    ``plugins`` are loaded; the sections that they declare are checked here. Raises ConfigError or PluginError
-    for what cannot be served. Created, started and stopped in the reactor thread.
+    ``plugins`` are loaded; the sections that they declare, the clusters and the certificate are checked
+    here. Raises ConfigError or PluginError for what cannot be served. ``warnings`` are sentences for the
+    user. Created, started and stopped in the reactor thread.
     """
 
     def __init__(self, config: Config, plugins: PluginManager, reactor: Any) -> None:
@@ -53,11 +50,17 @@ class Instance(Service):
         self.plugins = plugins
         self.reactor = reactor
         self.name = config.server.name
-        self._sections = config.claim(plugins.config_sections())
+        try:
+            declared = plugins.config_sections()
+            self.warnings = (*config.warnings, *self._unclaimed(declared))
+            self._sections = config.claim(declared)
+            self._tls_options = self._make_tls_options()
+            services = plugins.services(self)
+        except ConfigError as error:
+            raise config.located(error) from error
         self._bridge = Bridge(reactor)
         self._executor = executor_for(config.server.threads)
-        services = plugins.services(self)
-        clusters = _clusters(config, plugins.cluster_types(self), self._bridge.seconds)
+        clusters = make_clusters(config, plugins.cluster_types(self), self._bridge.seconds)
         self._dispatcher = Dispatcher(self._bridge, clusters)
         self._table = ServiceTable(
             self._dispatcher, services, plugins.attributes(self), explain=plugins.missing
@@ -65,30 +68,66 @@ class Instance(Service):
         self._factory: HTTPFactory | None = None
         self._ports: list[IListeningPort] = []
         self._access_log: AccessLog | None = None
+        self._access_file: IO[str] | None = None
         self._flushing: LoopingCall | None = None
 
     def section(self, name: str) -> Mapping[str, Any]:
         """Return the typed values of a config section that a plugin declared."""
         return self._sections[name]
 
+    def _unclaimed(self, declared: Mapping[str, Any]) -> list[str]:
+        """Return warnings of sections that nobody knows; raises ConfigError if no plugin can be to blame."""
+        unclaimed = self.config.unclaimed(declared)
+        absent = ", ".join(info.trouble for info in self.plugins.plugins() if info.state != "loaded")
+        if unclaimed and not absent:
+            raise unclaimed[0]
+        return [
+            f"{error}; ignored, it may be of a plugin that is not loaded: {absent}" for error in unclaimed
+        ]
+
     # -- start ---------------------------------------------------------------------------------------------
 
     def startService(self) -> None:
-        """Load the apps and listen.
+        """Listen and load the apps.
 
-        Raises ConfigError when an address cannot be listened on or a log not written.
+        Raises ConfigError when an address cannot be listened on or a log not written; then nothing stays
+        open or running.
         """
+        if self.running:
+            return
         self.running = 1
+        try:
+            self._start()
+        except BaseException:
+            self.running = 0
+            for port in self._ports:
+                port.stopListening()
+            self.plugins.notify("skitai_shutdown", instance=self)
+            self._let_go()
+            raise
+
+    def _start(self) -> None:
+        server = self.config.server
         self._bridge.start()
         self._executor.start()
         set_default(Was(self._table))
-        self._factory = factory = self._make_factory(self._make_site())
-        server = self.config.server
+        builder = SiteBuilder(server, self.plugins, self._executor, self._table)
+        site = builder.site(self.config.hosts, self.plugins.mounts(self))
+        self._factory = HTTPFactory(
+            self.reactor,
+            site.handle,
+            make_limits(server),
+            observers=self._make_observers(),
+            secure=server.ssl,
+        )
         addresses = Addresses(server.ip, server.port, server.unix_socket)
         try:
-            self._ports = listen(self.reactor, addresses, self._secured(factory))
+            self._ports = listen(self.reactor, addresses, self._secured(self._factory))
         except ListenError as error:
             raise self.config.error(error.key, str(error)) from error
+        # Not before: no code of an app runs in a server that cannot serve it.
+        for app in builder.apps:
+            app.preload()
         self.plugins.notify("skitai_startup", instance=self)
 
     @property
@@ -96,100 +135,52 @@ class Instance(Service):
         """How people reach the server."""
         return [url_of(port.getHost(), self.config.server.ssl) for port in self._ports]
 
-    def _secured(self, factory: HTTPFactory) -> Any:
+    # OpenSSL is imported by those who need it.
+
+    def _make_tls_options(self) -> Any:
         server = self.config.server
         if not server.ssl:
-            return factory
-        from skitai.server.tls import with_tls  # OpenSSL costs 8 MB that a plain server need not spend
+            return None
+        from skitai.server.tls import server_options
 
         assert server.certfile is not None
-        return with_tls(factory, server.certfile, server.keyfile, server.passphrase, self.reactor)
+        try:
+            return server_options(server.certfile, server.keyfile, server.passphrase)
+        except ListenError as error:
+            raise self.config.error(error.key, str(error)) from error
 
-    def _make_factory(self, site: Site) -> HTTPFactory:
-        server = self.config.server
-        limits = Limits(
-            header_timeout=server.header_timeout,
-            keep_alive=server.keep_alive,
-            response_timeout=server.response_timeout,
-            uri_max=server.uri_max,
-            header_max=server.header_max,
-            body_max=server.body_max,
-            multipart_max=server.multipart_max,
-            response_buffer_max=server.response_buffer_max,
-            connections_max=server.connections_max,
-        )
+    def _secured(self, factory: HTTPFactory) -> Any:
+        if self._tls_options is None:
+            return factory
+        from skitai.server.tls import with_tls
+
+        return with_tls(factory, self._tls_options, self.reactor)
+
+    # -- what is noted of each request -----------------------------------------------------------------------
+
+    def _make_observers(self) -> list[Callable[[Any], None]]:
         observers: list[Callable[[Any], None]] = []
-        if server.access_log is not None:
-            self._access_log = AccessLog(self._open_log(server.access_log))
+        if self.config.server.access_log is not None:
+            self._access_log = AccessLog(self._open_log(self.config.server.access_log))
             observers.append(self._access_log)
             self._flushing = LoopingCall(self._access_log.flush)
             self._flushing.clock = self.reactor
             self._flushing.start(_FLUSH_SECONDS, now=False)
         if self.plugins.implements("skitai_request_finished"):
             observers.append(self._request_finished)
-        return HTTPFactory(self.reactor, site.handle, limits, observers=observers, secure=server.ssl)
+        return observers
 
     def _open_log(self, path: Path | str) -> IO[str]:
         if path == "-":
             return sys.stdout
         try:
-            return open(path, "a", encoding="utf-8")
+            self._access_file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed at the end
         except OSError as error:
             raise self.config.error("access_log", f"cannot write {path}: {error.strerror}") from error
+        return self._access_file
 
     def _request_finished(self, request: Any) -> None:
         self.plugins.notify("skitai_request_finished", request=request)
-
-    # -- mounts --------------------------------------------------------------------------------------------
-
-    def _make_site(self) -> Site:
-        shared = [(point.encode(), resource) for point, resource in self.plugins.mounts(self).items()]
-        default: Mounts | None = Mounts([], shared) if shared or not self.config.hosts else None
-        exact: dict[bytes, Mounts] = {}
-        suffixes: dict[bytes, Mounts] = {}
-        for host in self.config.hosts:
-            mounts = self._mounts(host, shared)
-            for name in host.names:
-                if name == DEFAULT_HOST:
-                    default = mounts
-                elif name.startswith("."):
-                    suffixes[name[1:].encode()] = mounts
-                else:
-                    exact[name.encode()] = mounts
-        return Site(default, exact, suffixes)
-
-    def _mounts(self, host: VirtualHost, shared: list[tuple[bytes, Any]]) -> Mounts:
-        directories = [
-            (mount.point.encode(), StaticDirectory(mount.directory, int(self.config.server.static_max_age)))
-            for mount in host.mounts
-            if isinstance(mount, StaticMount)
-        ]
-        resources = [
-            (mount.point.encode(), self._resource(mount))
-            for mount in host.mounts
-            if not isinstance(mount, StaticMount)
-        ]
-        return Mounts(directories, [*resources, *shared])
-
-    def _resource(self, mount: Mount) -> Any:
-        if not isinstance(mount, AppMount):
-            return Unavailable()  # type: ignore[no-untyped-call]
-        load = self._app_loader(mount)
-        resource = WSGIResource(
-            load,
-            mount.point,
-            self._executor,
-            self._table,
-            buffer_max=self.config.server.response_buffer_max,
-        )
-        resource.preload()
-        return resource
-
-    def _app_loader(self, mount: AppMount) -> Callable[[], WSGIApp]:
-        for app in self.plugins.notify("skitai_load_app", target=mount.target):
-            return lambda: app
-        source = AppSource(mount.directory, mount.module, mount.callable)
-        return LoadedApp(source, reload=self.config.server.reloader).get
 
     # -- stop ----------------------------------------------------------------------------------------------
 
@@ -197,59 +188,52 @@ class Instance(Service):
     def stopService(self) -> Any:
         """Stop: no new connections, requests under way may end, then waits fail and connections are cut.
 
-        Returns a Deferred. It takes at most the config's ``response_timeout``, and what plugins need.
+        Returns a Deferred. It takes at most the config's ``response_timeout`` and a second for the requests,
+        and as long for the plugins' farewells.
         """
+        if not self.running:
+            return
         self.running = 0
         yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports])
         self._ports = []
-        if self._factory is not None:
-            ended = self._factory.finish()
-            patience = self.reactor.callLater(self.config.server.response_timeout, self._lose_patience)
-            yield ended
-            if patience.active():
-                patience.cancel()
+        yield self._requests_ended()
         self._dispatcher.stop()
-        endings = self.plugins.notify("skitai_shutdown", instance=self)
-        yield DeferredList([ending for ending in endings if isinstance(ending, Deferred)])
-        self._executor.stop()
-        self._close_log()
-        set_default(None)
+        yield self._plugins_ended()
+        self._let_go()
 
-    def _lose_patience(self) -> None:
-        """Fail what apps wait for; they may still answer, briefly, before their connections are cut."""
-        self._dispatcher.stop()
+    @inlineCallbacks
+    def _requests_ended(self) -> Any:
         assert self._factory is not None
-        self.reactor.callLater(1.0, self._factory.abort)
+        patience = self.config.server.response_timeout
+        timers = [
+            self.reactor.callLater(patience, self._dispatcher.stop),
+            self.reactor.callLater(patience + _LAST_WORDS_SECONDS, self._factory.abort),
+        ]
+        yield self._factory.finish()
+        for timer in timers:
+            if timer.active():
+                timer.cancel()
 
-    def _close_log(self) -> None:
+    def _plugins_ended(self) -> Deferred[Any]:
+        endings = self.plugins.notify("skitai_shutdown", instance=self)
+        farewells = [ending for ending in endings if isinstance(ending, Deferred)]
+        for farewell in farewells:
+            farewell.addTimeout(self.config.server.response_timeout, self.reactor)
+            farewell.addErrback(_log_farewell)
+        return DeferredList(farewells)
+
+    def _let_go(self) -> None:
+        self._executor.stop()
+        set_default(None)
         if self._flushing is not None and self._access_log is not None:
             self._flushing.stop()
-            self._access_log.close()
-            self._flushing = self._access_log = None
+            self._access_log.flush()
+        if self._access_file is not None:
+            self._access_file.close()
 
 
-def _clusters(
-    config: Config, types: Mapping[str, IService], seconds: Callable[[], float]
-) -> dict[str, Cluster]:
-    return {name: _cluster(config, cluster, types, seconds) for name, cluster in config.clusters.items()}
-
-
-def _cluster(
-    config: Config, cluster: ClusterConfig, types: Mapping[str, IService], seconds: Callable[[], float]
-) -> Cluster:
-    def wrong(key: str, message: str) -> ConfigError:
-        line = cluster.line
-        return ConfigError(message, path=str(config.path), line=line, section=f"@{cluster.name}", key=key)
-
-    service = types.get(cluster.type)
-    if service is None:
-        known = ", ".join(sorted(types)) or "none: no plugin brings one"
-        raise wrong("type", f"{cluster.type} is not a type of cluster; there are: {known}")
-    try:
-        members = [
-            Member(service.member(member.address, cluster.options), member.weight)
-            for member in cluster.members
-        ]
-    except ValueError as error:
-        raise wrong("members", str(error)) from error
-    return Cluster(cluster.name, cluster.type, members, seconds)
+def _log_farewell(failure: Any) -> None:
+    if failure.check(defer.TimeoutError):
+        _log.error("a plugin took too long to shut down")
+    else:
+        _log.failure("a plugin failed to shut down", failure=failure)

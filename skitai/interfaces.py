@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
+    from skitai.calls.result import Result
+
 
 class INode(Interface):
     """One address that a service can ask: immutable and hashable."""
@@ -29,11 +31,16 @@ class IService(Interface):
         "The ``type`` of the clusters it can ask; None: it knows no clusters."
     )
 
+    result_type: type[Result] = Attribute(
+        "The ``Result`` class of its answers: plain data and failures are made into it."
+    )
+
     def begin(submit: Callable[[Any], Any], *args: Any, **kwargs: Any) -> Any:
         """Turn an app's arguments into an ``Operation``, hand it to ``submit`` and return what the app gets.
 
         ``submit(operation)`` starts it at once and returns the ``Call``. Most services return that; one like
-        XML-RPC returns an object of its own that submits on the first method call.
+        XML-RPC returns an object of its own that submits on the first method call. A class that overrides it
+        must take exactly ``(submit, *args, **kwargs)``, or the service is refused at start.
         Raises TypeError or ValueError for arguments that make no sense. Called in the app's thread.
         """
 
@@ -53,9 +60,11 @@ class IService(Interface):
     def perform(node: INode, operation: Any) -> Deferred[Any]:
         """Carry out ``operation`` on ``node``: fire with a ``Result``, or with plain data for one.
 
-        Cancelling the Deferred must release whatever it holds (close the socket). A failure before any
-        byte left should be an ``UnsentError``, so that another node may be tried whatever the operation.
-        Called in the reactor thread.
+        Failing says that the node is unwell: it rests for a while, and another may be asked. Best is an
+        ``OperationError``; an ``UnsentError`` where no byte left, so that another node may be tried whatever
+        the operation. What a healthy node refused is a ``Result`` with status 2.
+        Cancelling the Deferred must release whatever it holds (close the socket). It may be an ``async``
+        method. Called in the reactor thread.
         """
 
 
@@ -71,7 +80,7 @@ class IExecutor(Interface):
         """Take no more tasks and let go of idle threads or greenlets. Called in the reactor thread."""
 
     def submit(task: Callable[[], None]) -> None:
-        """Run ``task`` soon, where it may block on ``was``; it must not raise.
+        """Run ``task`` soon, where it may wait for ``was``; it must not raise.
 
         Called in the reactor thread.
         """

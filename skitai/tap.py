@@ -12,11 +12,11 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 import skitai
-from skitai.config import Config, describe, load
+from skitai.config import Config, describe, describe_section, load
 from skitai.errors import ConfigError, PluginError
 from skitai.instance import Instance
 from skitai.plugins.listing import describe_plugins
-from skitai.plugins.manager import create_plugin_manager
+from skitai.plugins.manager import PluginManager, create_plugin_manager
 
 #: The exit status for a configuration that cannot be served.
 EXIT_CONFIG = 2
@@ -60,18 +60,29 @@ def makeService(options: Options) -> IService:
 def _make(options: Options, reactor: object) -> Announced:
     overrides = {key: options[key] for key in ("ip", "port", "threads") if options[key] is not None}
     config = load(options["config"] or sample_config(), overrides)
-    for warning in config.warnings:
+    instance = Announced(config, _plugins(config), reactor)
+    for warning in instance.warnings:
         print(warning, file=sys.stderr)
-    instance = Announced(config, create_plugin_manager(config.disabled_plugins), reactor)
     if options["check"] or options["plugins"]:
-        _report(instance, config, with_config=bool(options["check"]))
+        _report(instance, with_config=bool(options["check"]))
     return instance
 
 
-def _report(instance: Instance, config: Config, *, with_config: bool) -> NoReturn:
+def _plugins(config: Config) -> PluginManager:
+    try:
+        return create_plugin_manager(config.disabled_plugins)
+    except PluginError as error:
+        if error.plugin in config.disabled_plugins:
+            raise config.error("disable", str(error), section="plugins") from error
+        raise
+
+
+def _report(instance: Instance, *, with_config: bool) -> NoReturn:
     if with_config:
-        print(describe(config))
-    print(describe_plugins(instance.plugins.plugins()))
+        print(describe(instance.config))
+        for name, keys in instance.plugins.config_sections().items():
+            print(describe_section(name, keys, instance.section(name)))
+    print(describe_plugins(instance.plugins.plugins()), end="")
     raise SystemExit(0)
 
 

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from threading import Lock, get_ident
-from typing import Any
+from threading import TIMEOUT_MAX, Lock, get_ident
+from typing import TYPE_CHECKING, Any
 
 import greenlet
+from twisted.logger import Logger
 
 from skitai.errors import MisuseError
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
+_log = Logger()
 
 
 class Pending:
@@ -26,11 +32,28 @@ class Pending:
         self._wakers: list[Callable[[], object]] = []
 
     def end(self) -> None:
-        """Mark it over and wake who waits. Called in the reactor thread, or in the one thread that waits."""
+        """Mark it over and wake who waits. Called in any thread; the second time it does nothing."""
         self.over = True
-        # A waker that a thread appends while this loop runs is either seen here, or its thread sees ``over``.
-        while self._wakers:
-            self._wakers.pop()()
+        self._wake()
+
+    def on_end(self, waker: Callable[[], object]) -> None:
+        """Have ``waker`` called once when it is over: in the thread that ends it, or now if it is over.
+
+        ``waker`` must not raise. Called in any thread.
+        """
+        self._wakers.append(waker)
+        # Looked at after the append: either ``end`` finds the waker, or this finds that it is over.
+        if self.over:
+            self._wake()
+
+    def _wake(self) -> None:
+        wakers = self._wakers
+        while wakers:
+            try:
+                waker = wakers.pop(0)
+            except IndexError:  # another thread took the last one
+                return
+            waker()
 
 
 class Bridge:
@@ -57,8 +80,16 @@ class Bridge:
         now: float = self._reactor.seconds()
         return now
 
+    def call_later(self, delay: float, function: Callable[..., object], *args: Any) -> IDelayedCall:
+        """Call ``function(*args)`` in ``delay`` seconds. Called in the reactor thread."""
+        timer: IDelayedCall = self._reactor.callLater(delay, function, *args)
+        return timer
+
     def submit(self, function: Callable[[], object]) -> None:
-        """Run ``function`` in the reactor thread: now when this is it, else soon. Called in any thread."""
+        """Run ``function`` in the reactor thread: now when this is it, else soon. Called in any thread.
+
+        What it raises is raised here in the first case, and logged in the second.
+        """
         if get_ident() == self._ident:
             function()
             return
@@ -72,7 +103,10 @@ class Bridge:
         self._woken = False
         inbox = self._inbox
         while inbox:
-            inbox.popleft()()
+            try:
+                inbox.popleft()()
+            except Exception:  # noqa: BLE001 - the others in the inbox have nothing to do with it
+                _log.failure("a function that a thread handed to the reactor failed")
 
     def wait(self, pending: Pending, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for ``pending``; return whether it is over.
@@ -89,37 +123,51 @@ class Bridge:
         return pending.over
 
     def _wait_in_greenlet(self, pending: Pending, timeout: float) -> None:
-        waiting, hub = greenlet.getcurrent(), self._hub
-        if waiting is hub or hub is None:
+        hub = self._hub
+        if hub is None or greenlet.getcurrent() is hub:
             raise MisuseError(
                 "waiting here would block the reactor thread: wait in a view, or `await` in a coroutine"
             )
         if timeout <= 0:
             return
-        asleep = True
+        sleeper = _Sleeper(hub, self._reactor)
+        timer = self.call_later(timeout, sleeper.wake)
+        pending.on_end(sleeper.wake)
+        try:
+            hub.switch()
+        finally:  # also where somebody throws an exception into the greenlet
+            sleeper.awake = True
+            if timer.active():
+                timer.cancel()
 
-        def wake() -> None:
-            # Only the hub may switch to a waiting greenlet: another app's greenlet that did would be left
-            # behind for ever, since greenlets return to the hub.
-            nonlocal asleep
-            if not asleep:
-                return
-            if greenlet.getcurrent() is hub:
-                asleep = False
-                if timer.active():
-                    timer.cancel()
-                waiting.switch()
-            else:
-                self._reactor.callLater(0, wake)
 
-        timer = self._reactor.callLater(timeout, wake)
-        pending._wakers.append(wake)
-        hub.switch()
+class _Sleeper:
+    """A greenlet that waits for the hub to switch back to it."""
+
+    __slots__ = ("_greenlet", "_hub", "_reactor", "awake")
+
+    def __init__(self, hub: greenlet.greenlet, reactor: Any) -> None:
+        self._greenlet = greenlet.getcurrent()
+        self._hub = hub
+        self._reactor = reactor
+        self.awake = False
+
+    def wake(self) -> None:
+        """Go on with the greenlet, unless it does already. Called in any thread."""
+        if self.awake:
+            return
+        if greenlet.getcurrent() is self._hub:
+            self.awake = True
+            self._greenlet.switch()
+        else:
+            # Another thread cannot switch to it, and another app's greenlet that did would be left behind
+            # for ever, since greenlets return to the hub.
+            self._reactor.callFromThread(self.wake)
 
 
 def _wait_in_thread(pending: Pending, timeout: float) -> None:
     gate = Lock()
     gate.acquire()
-    pending._wakers.append(gate.release)
-    if not pending.over and timeout > 0:
-        gate.acquire(timeout=timeout)
+    pending.on_end(gate.release)
+    if timeout > 0:
+        gate.acquire(timeout=min(timeout, TIMEOUT_MAX))

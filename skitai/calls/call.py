@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from skitai.calls.bridge import Bridge, Pending
 from skitai.calls.result import CODE_SHUTDOWN, WAITING, Result, Results
@@ -14,6 +14,7 @@ from skitai.errors import OperationError, OperationTimeout
 
 if TYPE_CHECKING:
     from skitai.calls.operation import Operation
+    from skitai.interfaces import INode
 
 #: Seconds that ``getwait`` waits unless told otherwise, counted from the creation of the call.
 DEFAULT_TIMEOUT = 5.0
@@ -28,40 +29,56 @@ class Call(Pending):
     Every time-out counts from the creation, not from the wait: three calls made together and waited for one
     after the other take two seconds at most when each is given two. What timed out is cancelled, its socket
     closed; a late answer is dropped. Asked again, a call gives the same result object.
+
+    ``result_type`` is the class of the results that stand for a time-out or a cancellation. ``node`` is the
+    node that was asked last, None before the first.
     """
 
-    __slots__ = ("_cancel", "_result", "bridge", "created", "operation")
+    __slots__ = ("_cancel", "_result", "_result_type", "bridge", "created", "node", "operation")
 
-    def __init__(self, bridge: Bridge, operation: Operation) -> None:
+    def __init__(self, bridge: Bridge, operation: Operation, result_type: type[Result] = Result) -> None:
         super().__init__()
         self.bridge = bridge
         self.operation = operation
         self.created = bridge.seconds()
+        self.node: INode | None = None
+        self._result_type = result_type
         self._result: Result | None = None
         self._cancel: Callable[[], object] | None = None
 
     def on_cancel(self, cancel: Callable[[], object]) -> None:
         """Have ``cancel`` called if the call ends before its answer came. Called in the reactor thread."""
         self._cancel = cancel
-        if self.over:
+        if self.over:  # a thread gave it up meanwhile
             self._release()
 
     def settle(self, result: Result) -> bool:
-        """Give the call its result, unless it has one; return whether it was taken. Called in any thread."""
+        """Give the call its result, unless it has one; return whether it was taken.
+
+        Called in the reactor thread, by who performs the operation.
+        """
+        if not self._take(result):
+            return False
+        self._cancel = None
+        self.end()
+        return True
+
+    def give_up(self, error: OperationError) -> None:
+        """End the call with ``error`` instead of its answer and free its socket. Called in any thread."""
+        if self._take(self._result_type.failed(error, self.node)):
+            self.end()
+            self.bridge.submit(self._release)
+
+    def cancel(self) -> None:
+        """End the call without its answer (status 2, code 705) and free its socket. Called in any thread."""
+        self.give_up(OperationError("cancelled", code=CODE_SHUTDOWN))
+
+    def _take(self, result: Result) -> bool:
         with _settling:
             if self._result is not None:
                 return False
             self._result = result
-        self.end()
         return True
-
-    def cancel(self) -> None:
-        """End the call without its answer (status 2, code 705) and free its socket. Called in any thread."""
-        self._give_up(OperationError("Cancelled", code=CODE_SHUTDOWN))
-
-    def _give_up(self, error: OperationError) -> None:
-        if self.settle(Result.failed(error)):
-            self.bridge.submit(self._release)
 
     def _release(self) -> None:
         cancel, self._cancel = self._cancel, None
@@ -74,9 +91,8 @@ class Call(Pending):
         The result has status 1 when time ran out, 2 when the operation failed, 3 otherwise; with ``reraise``
         the first two raise OperationError. Called in a thread or a greenlet; MisuseError in the reactor.
         """
-        remaining = self.created + timeout - self.bridge.seconds()
-        if not self.bridge.wait(self, remaining):
-            self._give_up(OperationTimeout(f"no answer within {timeout:g} s"))
+        if not self.bridge.wait(self, self._remaining(timeout)):
+            self._time_out(timeout)
         result = self._result
         assert result is not None
         if reraise:
@@ -101,26 +117,39 @@ class Call(Pending):
         """The code of the result: 0 while there is none."""
         return 0 if self._result is None else self._result.code
 
-    def deferred(self) -> Deferred[Result]:
-        """Return a Deferred that fires with the result; cancelling it cancels the call.
+    def deferred(self, timeout: float = DEFAULT_TIMEOUT) -> Deferred[Result]:
+        """Return a Deferred that fires with what ``getwait(timeout)`` would return.
 
-        Called in the reactor thread.
+        Cancelling it cancels the call. Called in the reactor thread.
         """
-        deferred: Deferred[Result] = Deferred(lambda _: self.cancel())
+        if self._result is not None:
+            return succeed(self._result)
+        deferred: Deferred[Result] = Deferred(self._abandoned)
+        timer = self.bridge.call_later(max(self._remaining(timeout), 0), self._time_out, timeout)
 
         def fire() -> None:
             assert self._result is not None
+            if timer.active():
+                timer.cancel()
             if not deferred.called:
                 deferred.callback(self._result)
 
-        if self.over:
-            fire()
-        else:
-            self._wakers.append(fire)
+        self.on_end(lambda: self.bridge.submit(fire))
         return deferred
 
+    def _abandoned(self, deferred: Deferred[Result]) -> None:
+        # Failed first: a coroutine that is cancelled must stop, not go on with the result of its call.
+        deferred.errback(CancelledError())
+        self.cancel()
+
+    def _remaining(self, timeout: float) -> float:
+        return self.created + timeout - self.bridge.seconds()
+
+    def _time_out(self, timeout: float) -> None:
+        self.give_up(OperationTimeout(f"no answer within {timeout:g} s"))
+
     def __await__(self) -> Generator[Deferred[Result], Any, Result]:
-        """``await`` the result in a coroutine on the reactor thread."""
+        """``await`` the result in a coroutine on the reactor thread, as long as ``getwait()`` waits."""
         return self.deferred().__await__()
 
     def __repr__(self) -> str:
@@ -153,6 +182,17 @@ class CallGroup:
     def wait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = True) -> None:
         """Wait for all; raise OperationError for the first whose status is not 3."""
         self.getswait(timeout, reraise)
+
+    def __await__(self) -> Generator[Deferred[Result], Any, Results]:
+        """``await`` all results in a coroutine on the reactor thread, as long as ``getswait()`` waits."""
+        results = []
+        try:
+            for call in self.calls:
+                results.append((yield from call.__await__()))
+        except CancelledError:
+            self.cancel()
+            raise
+        return Results(results)
 
     def cancel(self) -> None:
         """End what is still under way. Called in any thread."""

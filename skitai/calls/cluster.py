@@ -28,12 +28,14 @@ class Member:
 class Cluster:
     """The members behind one ``@name`` of the config. All methods are called in the reactor thread.
 
-    ``type_name`` says which services may ask it; ``seconds`` is the clock.
+    ``type_name`` says which services may ask it; ``seconds`` is the clock. Raises ValueError without members.
     """
 
     def __init__(
         self, name: str, type_name: str, members: Sequence[Member], seconds: Callable[[], float]
     ) -> None:
+        if not members:
+            raise ValueError(f"cluster @{name} has no members")
         self.name = name
         self.type_name = type_name
         self.members = tuple(members)
@@ -64,7 +66,13 @@ class Cluster:
         member.paused_until = 0.0
 
     def failed(self, member: Member) -> None:
-        """Count a failure: the member rests, longer each time."""
+        """Count a failure: the member rests, longer each time.
+
+        Failures while it rests count no more: they are what was under way when it broke.
+        """
+        now = self._seconds()
+        if member.paused_until > now:
+            return
         pause = min(FIRST_PAUSE * 2 ** min(member.failures, 30), LONGEST_PAUSE)
         member.failures += 1
-        member.paused_until = self._seconds() + pause
+        member.paused_until = now + pause

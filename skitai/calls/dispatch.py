@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from skitai.calls.bridge import Bridge
@@ -18,6 +19,8 @@ from skitai.interfaces import INode, IService
 
 #: ``one``: the target itself, or any member of its cluster; ``lb``: the same, said aloud; ``map``: all.
 Mode = Literal["one", "lb", "map"]
+
+_log = Logger()
 
 
 class Dispatcher:
@@ -66,7 +69,7 @@ class Dispatcher:
         """Fail what is under way and whatever comes now (status 2, code 705). Reactor thread only."""
         self._stopped = True
         for call in list(self._under_way):
-            call.cancel()
+            call.give_up(_stopping())
 
     @property
     def in_flight(self) -> int:
@@ -78,41 +81,55 @@ class _Attempt:
     """Brings one call to its result. All methods but ``__init__`` run in the reactor thread."""
 
     def __init__(self, dispatcher: Dispatcher, service: IService, operation: Operation) -> None:
-        self.call = Call(dispatcher.bridge, operation)
+        self.call = Call(dispatcher.bridge, operation, service.result_type)
         self._dispatcher = dispatcher
         self._service = service
         self._deferred: Deferred[object] | None = None
 
     def start(self) -> None:
         if self._dispatcher._stopped:
-            self.call.settle(Result.failed(OperationError("the server is stopping", code=CODE_SHUTDOWN)))
+            self.call.give_up(_stopping())
         elif not self.call.over:
             self._dispatcher._under_way.add(self.call)
-            self.call.on_cancel(self._cancel)
             self._next()
+            # After the start, so that what a thread gave up in the middle of it is cancelled, too.
+            self.call.on_cancel(self._cancel)
 
     def _next(self) -> None:
         raise NotImplementedError
 
     def _perform(self, node: INode) -> Deferred[object]:
+        self.call.node = node
         self._deferred = maybeDeferred(self._service.perform, node, self.call.operation)
         return self._deferred
 
-    def _settle(self, outcome: object, node: INode | None) -> None:
+    def _settle(self, outcome: object, node: INode) -> None:
         if isinstance(outcome, Failure):
             assert outcome.value is not None
-            result = Result.failed(outcome.value, node)
+            result = self._service.result_type.failed(outcome.value, node)
         elif isinstance(outcome, Result):
             result = outcome
+            if result.node is None:
+                result.node = node
         else:
-            result = Result(outcome, node=node)
+            result = self._service.result_type(outcome, node=node)
         self._dispatcher._under_way.discard(self.call)
         self.call.settle(result)
 
     def _cancel(self) -> None:
         self._dispatcher._under_way.discard(self.call)
-        if self._deferred is not None:
-            self._deferred.cancel()
+        deferred = self._deferred
+        assert deferred is not None
+        try:
+            deferred.cancel()
+        except Exception:  # noqa: BLE001 - a service's mistake; other calls are being cancelled, too
+            _log.failure("{service} failed to cancel {call}", service=self._service, call=self.call)
+            if not deferred.called:
+                deferred.errback()
+
+
+def _stopping() -> OperationError:
+    return OperationError("the server is stopping", code=CODE_SHUTDOWN)
 
 
 class _Direct(_Attempt):

@@ -48,7 +48,7 @@ class Result:
         """Return the result that stands for an exception, with the code and status that it carries."""
         if isinstance(error, OperationError):
             status, code, msg = error.status, error.code, error.message
-            node = error.node or node
+            error.node = node = error.node or node
         else:
             status, code, msg = FAILED, CODE_EXCEPTION, f"{type(error).__name__}: {error}"
         return cls(cls.empty, status=status, code=code, msg=msg, node=node, error=error)

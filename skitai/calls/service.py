@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from zope.interface import implementer
 
+from skitai.calls.result import Result
 from skitai.interfaces import INode, IService
 
 if TYPE_CHECKING:
@@ -30,19 +32,18 @@ class HostNode:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+_HOST_PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]\s]+)\]|(?P<host>[^\[\]\s:/]+))(?P<rest>(?::.*)?)")
+
+
 def parse_host_port(text: str, default_port: int | None = None) -> tuple[str, int]:
     """Split ``host[:port]`` or ``[ipv6][:port]``.
 
     Raises ValueError when the host is missing or the port is missing, not a number or out of range.
     """
-    host, bracket, rest = text.strip().partition("]")
-    if bracket:
-        host, rest = host.removeprefix("["), rest
-    else:
-        host, colon, port = host.partition(":")
-        rest = colon + port
-    if not host or (rest and not rest.startswith(":")):
+    match = _HOST_PORT.fullmatch(text.strip())
+    if match is None:
         raise ValueError(f"{text!r} is not host[:port]")
+    host, rest = match["ipv6"] or match["host"], match["rest"]
     if not rest:
         if default_port is None:
             raise ValueError(f"{text!r} has no port: write {host}:PORT")
@@ -61,6 +62,7 @@ class Service:
     """
 
     cluster_type: str | None = None
+    result_type: type[Result] = Result
     default_port: int | None = None
 
     def operation(self, *args: Any, **kwargs: Any) -> Operation:

@@ -42,14 +42,13 @@ class ClusterConfig:
     """One ``[@name]`` section.
 
     ``options`` are the keys besides ``type`` and ``members``, as text, for the service to read; ``ssl`` is
-    ``"yes"`` or ``"no"`` where given. ``line`` is the line of ``members``.
+    ``"yes"`` or ``"no"`` where given.
     """
 
     name: str
     type: str
     members: tuple[MemberConfig, ...]
     options: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    line: int = attrs.field(default=0, eq=False)
 
 
 def read_cluster(section: Section) -> ClusterConfig:
@@ -63,7 +62,7 @@ def read_cluster(section: Section) -> ClusterConfig:
     if "ssl" in values:
         values["ssl"] = _yes_or_no(section, "ssl", values["ssl"])
     options = {key: value for key, value in values.items() if key not in ("type", "members")}
-    return ClusterConfig(name, kind, members, options, section.entries["members"].line)
+    return ClusterConfig(name, kind, members, options)
 
 
 def unknown_cluster(name: str, known: Mapping[str, ClusterConfig]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ from skitai.config.keys import Key, nearest, typed_values
 from skitai.config.mounts import ProxyMount
 from skitai.config.reader import Section, read_sections
 from skitai.config.routes import VirtualHost, read_hosts
-from skitai.config.server import ServerConfig, read_server
+from skitai.config.server import ServerConfig, ServerSource, read_server
 from skitai.errors import ConfigError
 
 #: Where certificates are looked up that are not beside the configuration.
@@ -32,7 +32,7 @@ class Config:
 
     ``path`` is the file as it was given, ``hosts`` the virtual hosts in the order of the file, ``clusters``
     go by name without the ``@``, ``sections`` are those left for plugins to ``claim``. ``warnings`` are
-    sentences for the user, in the form of a ConfigError. ``lines`` are those of the keys of ``[server]``.
+    sentences for the user, in the form of a ConfigError.
     """
 
     path: Path
@@ -42,27 +42,40 @@ class Config:
     disabled_plugins: frozenset[str] = frozenset()
     sections: Mapping[str, Section] = _NOTHING
     warnings: tuple[str, ...] = ()
-    lines: Mapping[str, int] = _NOTHING
+    _origins: Mapping[str, Section | ServerSource] = attrs.field(default=_NOTHING, repr=False, eq=False)
 
     def claim(self, declared: Mapping[str, Mapping[str, Key]]) -> Mapping[str, Mapping[str, Any]]:
         """Return the typed values of every declared section, defaults filled in, even where it is missing.
 
-        ``declared`` are the keys of each section that plugins declared. Raises ConfigError for a section of
-        the file that nobody declared, for an unknown key and for a wrong value.
+        ``declared`` are the keys of each section that plugins declared. Raises ConfigError for an unknown key
+        and for a wrong value.
         """
-        known = (*_CORE_SECTIONS, *(PREFIX + name for name in self.clusters), *declared)
-        for name, section in self.sections.items():
-            if name not in declared:
-                raise section.error(f"unknown section: {nearest(name, known)}")
         return {
             name: MappingProxyType(typed_values(self.sections.get(name) or self._missing(name), keys))
             for name, keys in declared.items()
         }
 
-    def error(self, key: str, message: str) -> ConfigError:
-        """Return the error that points at ``key`` of ``[server]``, where the file has it."""
-        line = self.lines.get(key)
-        return ConfigError(message, path=str(self.path), line=line, section=_SERVER, key=key)
+    def unclaimed(self, declared: Iterable[str]) -> list[ConfigError]:
+        """Return what is wrong with each section that nobody knows; ``declared`` are those of plugins."""
+        known = (*_CORE_SECTIONS, *(PREFIX + name for name in self.clusters), *declared)
+        return [
+            section.error(f"unknown section: {nearest(name, known)}")
+            for name, section in self.sections.items()
+            if name not in known
+        ]
+
+    def error(self, key: str, message: str, *, section: str = _SERVER) -> ConfigError:
+        """Return the error that points at a key: at the option that gave it, or at its line in the file."""
+        origin = self._origins.get(section) or self._missing(section)
+        return origin.error(message, key=key)
+
+    def located(self, error: ConfigError) -> ConfigError:
+        """Return ``error`` as it is if it names a file, else with the file and, where known, the line."""
+        if error.path is not None:
+            return error
+        if error.section is None or error.key is None:
+            return ConfigError(error.message, path=str(self.path), section=error.section, key=error.key)
+        return self.error(error.key, error.message, section=error.section)
 
     def _missing(self, name: str) -> Section:
         return Section(str(self.path), name, line=0)
@@ -78,13 +91,15 @@ def load(
     Raises ConfigError for whatever is wrong with the file, the options or what they name.
     """
     path = Path(path)
-    sections = read_sections(path)
+    found = read_sections(path)
+    sections = dict(found)
     core = {name: sections.pop(name, Section(str(path), name, line=0)) for name in _CORE_SECTIONS}
     clusters = {
         name.removeprefix(PREFIX): read_cluster(sections.pop(name))
         for name in [name for name in sections if name.startswith(PREFIX)]
     }
-    server, warnings = read_server(core[_SERVER], overrides, certificates)
+    source = ServerSource(core[_SERVER], overrides)
+    server, warnings = read_server(source, certificates)
     hosts = read_hosts(core[_ROUTES], clusters)
     return Config(
         path=path,
@@ -93,8 +108,8 @@ def load(
         clusters=MappingProxyType(clusters),
         disabled_plugins=frozenset(typed_values(core[_PLUGINS], _PLUGIN_KEYS)["disable"]),
         sections=MappingProxyType(sections),
-        lines={key: entry.line for key, entry in core[_SERVER].entries.items()},
         warnings=(*warnings, *_proxy_warnings(core[_ROUTES], hosts)),
+        origins={**found, _SERVER: source},
     )
 
 

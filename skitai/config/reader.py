@@ -41,7 +41,8 @@ class Section:
     """One section of the file ``path``, which is named as its user gave it.
 
     ``name`` is what stands between the brackets. ``entries`` are its ``key = value`` lines; a section whose
-    name ends with ``:line`` has none, and its lines stay as they are in ``lines``.
+    name ends with ``:line`` has none, and its lines stay as they are in ``lines``. ``line`` is that of the
+    header, 0 for a section that the file lacks.
     """
 
     path: str
@@ -58,7 +59,7 @@ class Section:
     def error(self, message: str, *, key: str | None = None, line: int | None = None) -> ConfigError:
         """Return the error that points at ``line``, or else at the line of ``key``, or else at the header."""
         if line is None:
-            line = self.entries[key].line if key and key in self.entries else self.line
+            line = self.entries[key].line if key and key in self.entries else self.line or None
         return ConfigError(message, path=self.path, line=line, section=self.name, key=key)
 
 

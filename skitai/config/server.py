@@ -124,44 +124,6 @@ SERVER_KEYS: Mapping[str, Key] = {
 }
 
 
-@attrs.frozen
-class _Source:
-    """Where the values come from: the section, and the command line, which wins."""
-
-    section: Section
-    overrides: Mapping[str, str]
-
-    def text(self, key: str) -> str:
-        """Return what the user wrote for ``key``, which must be given somewhere."""
-        return self.overrides.get(key) or self.section.entries[key].value
-
-    def error(self, key: str, message: str) -> ConfigError:
-        """Return the error that points at the option, or else at the line of ``key``."""
-        if key in self.overrides:
-            return ConfigError(message, path=f"--{key.replace('_', '-')}")
-        return self.section.error(message, key=key)
-
-
-def read_server(
-    section: Section, overrides: Mapping[str, str], certificates: Path
-) -> tuple[ServerConfig, tuple[str, ...]]:
-    """Return the values of ``[server]`` with those of the command line on top, and warnings for the user.
-
-    ``certificates`` is the folder where certificate files are looked up that are not beside the file.
-    Raises ConfigError.
-    """
-    section = _without_aliases(section)
-    source = _Source(section, overrides)
-    values = typed_values(section, SERVER_KEYS)
-    for key, given in overrides.items():
-        values[key] = _override(source, key, given)
-    if "name" not in section.entries and "name" not in overrides:
-        values["name"] = Path(section.path).stem
-    if values["ssl"]:
-        _require_certificate(source, values, certificates)
-    return ServerConfig(**values), tuple(_warnings(source, values))
-
-
 def _without_aliases(section: Section) -> Section:
     entries: dict[str, Entry] = {}
     for written, entry in section.entries.items():
@@ -172,32 +134,87 @@ def _without_aliases(section: Section) -> Section:
     return attrs.evolve(section, entries=entries)
 
 
-def _override(source: _Source, key: str, given: str) -> Any:
+@attrs.frozen
+class ServerSource:
+    """Where the values come from: the ``[server]`` section, and the command line, which wins.
+
+    ``overrides`` are the texts of the command line by key.
+    """
+
+    section: Section = attrs.field(converter=_without_aliases)
+    overrides: Mapping[str, str] = attrs.field(factory=dict)
+
+    def text(self, key: str) -> str:
+        """Return what the user wrote for ``key``, which must be given somewhere."""
+        return self.overrides.get(key) or self.section.entries[key].value
+
+    def error(self, message: str, *, key: str) -> ConfigError:
+        """Return the error that points at the option, or else at the line of ``key``."""
+        if key in self.overrides:
+            return ConfigError(message, path=f"--{key.replace('_', '-')}")
+        return self.section.error(message, key=key)
+
+
+def read_server(source: ServerSource, certificates: Path) -> tuple[ServerConfig, tuple[str, ...]]:
+    """Return the values of ``[server]`` with those of the command line on top, and warnings for the user.
+
+    ``certificates`` is the folder where certificate files are looked up that are not beside the file.
+    Raises ConfigError.
+    """
+    section = source.section
+    values = typed_values(section, SERVER_KEYS)
+    for key, given in source.overrides.items():
+        values[key] = _override(source, key, given)
+    if "name" not in section.entries and "name" not in source.overrides:
+        values["name"] = Path(section.path).stem
+    if values["ssl"]:
+        _require_certificate(source, values, certificates)
+    _require_writable_logs(source, values)
+    return ServerConfig(**values), tuple(_warnings(source, values))
+
+
+def _override(source: ServerSource, key: str, given: str) -> Any:
     if key not in SERVER_KEYS:
-        raise source.error(key, f"unknown option: {nearest(key, SERVER_KEYS)}")
+        raise source.error(f"unknown option: {nearest(key, SERVER_KEYS)}", key=key)
     try:
         return cast_value(SERVER_KEYS[key], given, Path.cwd())
     except ValueError as error:
-        raise source.error(key, str(error)) from error
+        raise source.error(str(error), key=key) from error
 
 
-def _require_certificate(source: _Source, values: dict[str, Any], certificates: Path) -> None:
+def _require_certificate(source: ServerSource, values: dict[str, Any], certificates: Path) -> None:
     if values["certfile"] is None:
-        raise source.error("ssl", "needs a certificate: set certfile")
+        raise source.error("needs a certificate: set certfile", key="ssl")
     for key in ("certfile", "keyfile"):
         if values[key] is None:
             continue
         fallback = certificates / source.text(key)
         found = next(filter(os.path.isfile, (values[key], fallback)), None)
         if found is None:
-            raise source.error(key, f"there is neither {values[key]} nor {fallback}: create one of them")
+            raise source.error(f"there is neither {values[key]} nor {fallback}: create one of them", key=key)
         values[key] = found
 
 
-def _warnings(source: _Source, values: Mapping[str, Any]) -> list[str]:
+def _require_writable_logs(source: ServerSource, values: Mapping[str, Any]) -> None:
+    """Refuse logs that cannot be written, without creating them: this may be a mere check."""
+    for key in ("access_log", "app_log"):
+        log = values[key]
+        if not isinstance(log, Path):
+            continue
+        if os.path.isdir(log):
+            raise source.error(f"{log} is a folder: name a file in it", key=key)
+        if not os.path.isdir(log.parent):
+            raise source.error(f"there is no folder {log.parent}: create it or name another file", key=key)
+        if not os.access(log if os.path.exists(log) else log.parent, os.W_OK):
+            raise source.error(f"{log} cannot be written: change its rights or name another file", key=key)
+
+
+def _warnings(source: ServerSource, values: Mapping[str, Any]) -> list[str]:
     warnings = []
     if values["processes"] > 1:
-        warnings.append(str(source.error("processes", "this version runs one worker")))
+        warnings.append(str(source.error("this version runs one worker", key="processes")))
     if values["enable_proxy"]:
-        warnings.append(str(source.error("enable_proxy", "this version does not act as a forward proxy yet")))
+        warnings.append(
+            str(source.error("this version does not act as a forward proxy yet", key="enable_proxy"))
+        )
     return warnings

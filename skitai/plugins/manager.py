@@ -227,7 +227,7 @@ def create_plugin_manager(
         entry_points = importlib.metadata.entry_points(group=GROUP)
     found = _by_name(entry_points)
     only = {name.strip() for name in environ.get("SKITAI_PLUGINS", "").split(",")} - {""}
-    for source, names in (("[plugins] disable", disabled), ("SKITAI_PLUGINS", only)):
+    for source, names in (("disable", disabled), ("SKITAI_PLUGINS", only)):
         for name in sorted(names):
             if name not in found:
                 raise PluginError(name, f"{source} names it, but it is not installed: {nearest(name, found)}")

@@ -6,13 +6,17 @@ until it was sent. A client that went away before has ``- 0`` for what it did no
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import localtime, strftime, time
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skitai.server.request import Request
+
+
+_PLAIN = re.compile(rb"[!-\[\]-~]*")
 
 
 class AccessLog:
@@ -37,7 +41,7 @@ class AccessLog:
         arrived = request.arrived or now
         answered = request.answered or now
         self._stream.write(
-            f"{self._date} [info] {addresses['REMOTE_ADDR']}:{addresses['REMOTE_PORT']} "
+            f"{self._date} [info] {_client(addresses)} "
             f"{_printable(request.method) or '-'} {_printable(request.uri) or '-'} HTTP/{request.version} "
             f"{request.status_code or '-'} {request.bytes_sent} "
             f"{(answered - arrived) * 1000:.0f}ms {(now - answered) * 1000:.0f}ms\n"
@@ -54,6 +58,15 @@ class AccessLog:
             self._stream.close()
 
 
+def _client(addresses: Mapping[str, str]) -> str:
+    host, port = addresses["REMOTE_ADDR"], addresses["REMOTE_PORT"]
+    if not host:
+        return "unix:-"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _printable(text: bytes) -> str:
     """``text`` with whatever could forge or hide a part of the line escaped."""
+    if _PLAIN.fullmatch(text) is not None:
+        return text.decode("ascii")
     return "".join(c if "!" <= c <= "~" and c != "\\" else f"\\x{ord(c):02x}" for c in text.decode("latin-1"))

@@ -13,40 +13,37 @@ MEMORY_MAX = 512 * 1024
 class Body:
     """Collects a body of at most ``size_max`` bytes. All methods are called in the reactor thread."""
 
-    __slots__ = ("_chunks", "_file", "_size_max", "received")
+    __slots__ = ("_file", "_in_memory", "_size_max", "received")
 
     def __init__(self, size_max: int) -> None:
         self.received = 0
         self._size_max = size_max
-        self._chunks: list[bytes] = []
-        self._file: IO[bytes] | None = None
+        # Not a list of the pieces: a client that sends a byte at a time would make a megabyte of each 20 KB.
+        self._file: IO[bytes] = io.BytesIO()
+        self._in_memory = True
 
     def append(self, data: bytes) -> bool:
-        """Add ``data``; return False when the body is now too long."""
+        """Add ``data``; return False when the body is now too long. Raises OSError when the disk is full."""
         self.received += len(data)
         if self.received > self._size_max:
             return False
-        if self._file is not None:
-            self._file.write(data)
-        else:
-            self._chunks.append(data)
-            if self.received > MEMORY_MAX:
-                self._file = tempfile.TemporaryFile(prefix="skitai-")  # noqa: SIM115 - the reader closes it
-                self._file.writelines(self._chunks)
-                self._chunks.clear()
+        if self._in_memory and self.received > MEMORY_MAX:
+            self._move_to_disk()
+        self._file.write(data)
         return True
+
+    def _move_to_disk(self) -> None:
+        memory = self._file
+        self._file = tempfile.TemporaryFile(prefix="skitai-")  # noqa: SIM115 - closed in close() or by the reader
+        self._in_memory = False
+        memory.seek(0)
+        self._file.write(memory.read())
 
     def open(self) -> IO[bytes]:
         """Return the whole body as a file at its start; who asked for it closes it."""
-        if self._file is None:
-            return io.BytesIO(b"".join(self._chunks))
-        file, self._file = self._file, None
-        file.seek(0)
-        return file
+        self._file.seek(0)
+        return self._file
 
     def close(self) -> None:
         """Drop what was received."""
-        self._chunks.clear()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._file.close()

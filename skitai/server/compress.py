@@ -15,6 +15,10 @@ LENGTH_MIN = 2048
 _LEVEL = 5
 _TEXT = ("text/", "application/json", "application/javascript", "application/xml", "image/svg+xml")
 _TEXT_SUFFIXES = ("+json", "+xml")
+# Without a body, or with a part of one.
+_UNTOUCHED_CODES = frozenset({204, 206, 304})
+# A body that is encoded already, or whose checksum a change would make wrong.
+_UNTOUCHED_FIELDS = frozenset({"content-encoding", "content-digest", "repr-digest", "digest", "content-md5"})
 
 Headers = list[tuple[str, str]]
 
@@ -42,19 +46,22 @@ def negotiate(
     ``length`` is the length of the body where all of it is at hand. Called in any thread.
     """
     pairs = list(headers)
-    if code != 200 or (length is not None and length < LENGTH_MIN):
+    if code in _UNTOUCHED_CODES or (length is not None and length < LENGTH_MIN):
         return None, pairs
-    fields = {name.lower(): value for name, value in pairs}
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        lower = name.lower()
+        fields[lower] = f"{fields[lower]}, {value}" if lower in fields else value
     announced = fields.get("content-length", "")
     if length is None and announced.isdigit() and int(announced) < LENGTH_MIN:
         return None, pairs
-    if "content-encoding" in fields or not _is_text(fields.get("content-type", "")):
+    if not _UNTOUCHED_FIELDS.isdisjoint(fields) or not _is_text(fields.get("content-type", "")):
         return None, pairs
-    if "no-transform" in fields.get("cache-control", ""):
+    if "no-transform" in fields.get("cache-control", "").lower():
         return None, pairs
     # Whoever caches the plain form must know that there is another.
     vary = fields.get("vary", "")
-    if "accept-encoding" not in vary.lower() and vary != "*":
+    if {"accept-encoding", "*"}.isdisjoint(token.strip() for token in vary.lower().split(",")):
         pairs = [pair for pair in pairs if pair[0].lower() != "vary"]
         pairs.append(("Vary", f"{vary}, Accept-Encoding" if vary else "Accept-Encoding"))
     if not accepts_gzip(request.field(b"accept-encoding") or b""):

@@ -19,8 +19,9 @@ _log = Logger("skitai.wsgi.errors")
 _KEYS_MAX = 1000
 _keys: dict[bytes, str | None] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 
-# An app must not see how the body was framed, only the body. RFC 9110, section 7.6.1.
-_HIDDEN = frozenset({b"transfer-encoding"})
+# An app must not see how the body was framed, only the body. RFC 9110, section 7.6.1. A field named Proxy
+# would become the variable HTTP_PROXY, which programs started by the app obey (CVE-2016-5385).
+_HIDDEN = frozenset({b"transfer-encoding", b"proxy"})
 
 
 class ErrorLog(io.TextIOBase):
@@ -77,6 +78,7 @@ def make_environ(
 ) -> dict[str, Any]:
     """Return the environ of ``request`` for the app mounted at ``script_name``.
 
+    The mount point without a slash at its end has the PATH_INFO of the one with it: apps serve both alike.
     ``body`` is the whole body, or None. The body of a chunked request has a CONTENT_LENGTH, because it is
     complete. Fields that cannot be told apart in an environ (``X_User`` and ``X-User``) are dropped where
     they have an underscore. Called in the reactor thread.
@@ -88,7 +90,7 @@ def make_environ(
         path = unquote_to_bytes(path)
     environ["REQUEST_METHOD"] = request.method.decode("latin-1")
     environ["SCRIPT_NAME"] = script_name
-    environ["PATH_INFO"] = path.decode("latin-1")[len(script_name) :] or ("" if script_name else "/")
+    environ["PATH_INFO"] = path.decode("latin-1")[len(script_name) :] or "/"
     environ["QUERY_STRING"] = request.query.decode("latin-1")
     environ["REQUEST_URI"] = environ["RAW_URI"] = request.uri.decode("latin-1")
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version == "1.1" else "HTTP/1.0"

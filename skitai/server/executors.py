@@ -23,13 +23,6 @@ def executor_for(threads: int) -> ThreadExecutor | GreenletExecutor:
     return ThreadExecutor(threads) if threads else GreenletExecutor()
 
 
-def _run(task: Task) -> None:
-    try:
-        task()
-    except Exception:  # noqa: BLE001 - a worker must outlive its tasks
-        _log.failure("a task failed")
-
-
 @implementer(IExecutor)
 class ThreadExecutor:
     """Runs tasks in ``count`` threads, in the order in which they came.
@@ -41,20 +34,21 @@ class ThreadExecutor:
     multithread = True
 
     def __init__(self, count: int) -> None:
-        self._count = count
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        #: Of each thread, whether it runs a task.
+        self._busy = [False] * count
         self._threads: list[Thread] = []
-        self._running = 0
 
     def start(self) -> None:
         """Start the threads. Called in the process that serves: threads do not survive a fork."""
-        for number in range(self._count):
-            thread = Thread(target=self._work, name=f"skitai-app-{number + 1}", daemon=True)
+        for number in range(len(self._busy)):
+            name = f"skitai-app-{number + 1}"
+            thread = Thread(target=self._work, args=(number,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def stop(self) -> None:
-        """Let each thread end when it has finished what it does."""
+        """Let each thread end when all that was submitted is done."""
         for _ in self._threads:
             self._tasks.put(None)
         self._threads.clear()
@@ -64,13 +58,23 @@ class ThreadExecutor:
         self._tasks.put(task)
 
     def statistics(self) -> dict[str, int]:
-        """How many tasks wait for a thread, and how many threads there are."""
-        return {"queued": self._tasks.qsize(), "threads": len(self._threads)}
+        """How many tasks run, how many wait for a thread, and how many threads there are."""
+        return {
+            "running": sum(self._busy),
+            "queued": self._tasks.qsize(),
+            "threads": len(self._threads),
+        }
 
-    def _work(self) -> None:
-        get = self._tasks.get
+    def _work(self, number: int) -> None:
+        get, busy = self._tasks.get, self._busy
         while (task := get()) is not None:
-            _run(task)
+            busy[number] = True
+            try:
+                task()
+            except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
+                _log.failure("a task failed")
+            del task  # which would live on while the thread waits for the next one
+            busy[number] = False
 
 
 @implementer(IExecutor)
@@ -102,30 +106,39 @@ class GreenletExecutor:
             worker.throw()
 
     def submit(self, task: Task) -> None:
-        """Run ``task`` now until it first waits, or after the current task when called from one."""
-        hub = self._hub
-        if greenlet.getcurrent() is not hub:
-            # A greenlet started from another would leave that one behind: both return to the hub.
-            self._ready.append(task)
-            return
-        worker = self._idle.pop() if self._idle else greenlet.greenlet(self._work, hub)
-        worker.switch(task)
+        """Run ``task`` now until it first waits; called from a task, when that one ends at the latest."""
+        self._ready.append(task)
+        # A greenlet started from another would leave that one behind: both return to the hub.
+        if greenlet.getcurrent() is self._hub:
+            self._run_ready()
 
     def statistics(self) -> dict[str, int]:
-        """How many tasks have begun and not ended, and how many greenlets rest."""
-        return {"running": self._running, "idle": len(self._idle)}
+        """How many tasks have begun and not ended, how many have not begun, and how many greenlets rest."""
+        return {"running": self._running, "queued": len(self._ready), "idle": len(self._idle)}
 
-    def _work(self, task: Task) -> None:
+    def _run_ready(self) -> None:
+        while self._ready:
+            worker = self._idle.pop() if self._idle else greenlet.greenlet(self._work, self._hub)
+            worker.switch()
+
+    def _work(self) -> None:
         me, hub = greenlet.getcurrent(), self._hub
         assert hub is not None
         while True:
-            self._running += 1
-            _run(task)
-            self._running -= 1
-            if self._ready:
-                task = self._ready.popleft()
-                continue
+            while self._ready:
+                self._run(self._ready.popleft())
             if len(self._idle) >= self.idle_max:
                 return
             self._idle.append(me)
-            task = hub.switch()
+            hub.switch()
+
+    def _run(self, task: Task) -> None:
+        self._running += 1
+        try:
+            task()
+        except greenlet.GreenletExit:
+            raise  # whoever ends a greenlet gets his way
+        except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
+            _log.failure("a task failed")
+        finally:
+            self._running -= 1

@@ -11,16 +11,24 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from skitai.server.http1 import HTTPChannel
 from skitai.server.limits import Limits
 from skitai.server.request import Request
+
+_log = Logger()
 
 #: Sent as ``Server``: no version, which would only help who looks for old ones.
 SERVER_SOFTWARE = "Skitai"
 _SERVER_FIELD = f"Server: {SERVER_SOFTWARE}\r\n".encode()
 # A time-out may be late by this much: one sweep over all connections costs less than a timer for each.
 _SWEEP_SECONDS = 1.0
+#: What a refusal must or should say besides its status (RFC 9110, sections 10.2.3 and 15.5.6).
+_REFUSAL_FIELDS = {
+    405: ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+    503: ("Retry-After", "1"),
+}
 
 
 class HTTPFactory(Factory):
@@ -50,6 +58,8 @@ class HTTPFactory(Factory):
         #: Whether requests note when they arrived and were answered.
         self.timed = bool(self.observers)
         self.channels: set[HTTPChannel] = set()
+        # Those above the limit are told that there is no room; the others go on being served.
+        self._surplus: set[HTTPChannel] = set()
         self._handle = handle
         self._wall_clock = wall_clock
         self._sweep = LoopingCall(self._tick)
@@ -59,6 +69,7 @@ class HTTPFactory(Factory):
 
     def startFactory(self) -> None:
         """Begin to watch over time-outs."""
+        self._update_clock()
         self._sweep.start(_SWEEP_SECONDS, now=False)
 
     def stopFactory(self) -> None:
@@ -69,12 +80,15 @@ class HTTPFactory(Factory):
     def buildProtocol(self, addr: IAddress) -> HTTPChannel:  # type: ignore[override]  # noqa: ARG002
         """Return the channel for a new connection."""
         channel = HTTPChannel(self)
+        if len(self.channels) >= self.limits.connections_max:
+            self._surplus.add(channel)
         self.channels.add(channel)
         return channel
 
     def forget(self, channel: HTTPChannel) -> None:
         """Drop a channel whose connection is gone."""
         self.channels.discard(channel)
+        self._surplus.discard(channel)
         if not self.channels:
             if self._idle is not None:
                 idle, self._idle = self._idle, None
@@ -86,16 +100,26 @@ class HTTPFactory(Factory):
         """Answer ``request``: with the error page if it was refused."""
         if self.timed:
             request.arrived = self.seconds()
-        if request.refusal:
-            request.fail(request.refusal)
-        elif len(self.channels) > self.limits.connections_max:
+        if request.channel in self._surplus and not request.refusal:
             request.refuse(503)
-            request.fail(503, ("Retry-After", "1"))
+        if request.refusal:
+            fields = _REFUSAL_FIELDS.get(request.refusal)
+            request.fail(request.refusal, *([fields] if fields else []))
         else:
             self._handle(request)
 
     def finish(self) -> Deferred[None]:
-        """Let the requests under way end; return a Deferred that fires when the last connection is gone."""
+        """Let the requests under way end; return a Deferred that fires when the last connection is gone.
+
+        A request that has begun to arrive is under way: it is the last of its connection, and is told so.
+        """
+        handle = self._handle
+
+        def handle_last(request: Request) -> None:
+            request.keep_alive = False
+            handle(request)
+
+        self._handle = handle_last
         for channel in list(self.channels):
             channel.close_when_idle()
         done: Deferred[None] = Deferred()
@@ -125,7 +149,11 @@ class HTTPFactory(Factory):
         self._update_clock()
         now = self.now
         for channel in [channel for channel in self.channels if channel.deadline < now]:
-            channel.timed_out()
+            try:
+                channel.timed_out()
+            except Exception:  # noqa: BLE001 - one connection must not end the time-outs of all others
+                _log.failure("cannot end a connection in good order")
+                channel.transport.abortConnection()
 
     def _update_clock(self) -> None:
         #: The reactor's time at the last tick: exact enough for deadlines, and free.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IPullProducer
@@ -34,51 +36,44 @@ class FileWrapper:
 
     def is_regular(self) -> bool:
         """Whether it is a file on disk, which can be read in the reactor thread without waiting."""
-        from stat import S_ISREG
-
-        fileno = getattr(self.filelike, "fileno", None)
-        if fileno is None:
-            return False
         try:
-            import os
-
-            return S_ISREG(os.fstat(fileno()).st_mode)
-        except (OSError, ValueError):
+            return S_ISREG(os.fstat(self.filelike.fileno()).st_mode)
+        except (AttributeError, TypeError, OSError, ValueError):
             return False
 
 
 @implementer(IPullProducer)
 class FileProducer:
-    """Sends the blocks of a file as fast as the client takes them, then calls ``done()`` once.
+    """Sends ``pieces`` as fast as the client takes them, ends the response, and calls ``done()`` once.
 
-    All methods are called in the reactor thread.
+    A piece that cannot be made cuts the response off. All methods are called in the reactor thread.
     """
 
-    def __init__(self, request: Request, file: FileWrapper, done: Callable[[], None]) -> None:
+    def __init__(self, request: Request, pieces: Iterator[bytes], done: Callable[[], None]) -> None:
         self._request = request
-        self._blocks = iter(file)
+        self._pieces = pieces
         self._done: Callable[[], None] | None = done
 
     def resumeProducing(self) -> None:
-        """Send the next block."""
+        """Send the next piece."""
         try:
-            block = next(self._blocks, b"")
-        except (OSError, ValueError) as error:
-            _log.error("cannot read the file of a response: {error}", error=error)
-            self._request.abort()
+            piece = next(self._pieces, None)
+        except Exception:  # noqa: BLE001 - an app's file-like object may raise anything
+            _log.failure("cannot read the file of a response")
+            self._end(self._request.abort)
             return
-        if block:
-            self._request.send(block)
+        if piece is None:
+            self._end(self._request.end)
         else:
-            self._request.unregisterProducer()
-            self._finish()
-            self._request.end()
+            self._request.send(piece)
 
     def stopProducing(self) -> None:
         """The client is gone."""
-        self._finish()
+        self._end(lambda: None)
 
-    def _finish(self) -> None:
+    def _end(self, last: Callable[[], None]) -> None:
         done, self._done = self._done, None
         if done is not None:
+            self._request.unregisterProducer()
+            last()
             done()

@@ -12,10 +12,15 @@ if TYPE_CHECKING:
     from skitai.server.request import Request
 
 # RFC 9110, section 7.2: uri-host [":" port]; an empty one is allowed where the target has no authority.
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?")
+_HOST = re.compile(
+    rb"(?:(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?)?"
+)
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
-_OWS_PER_FIELD = len(b": \r\n")
+_BYTES_PER_FIELD = len(b": \r\n")
 _KNOWN_VERSIONS = frozenset({"1.0", "1.1"})
+_LOOKED_AT = frozenset({b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding"})
+# What tells how a body is framed, and whether another request may follow.
+_FRAMING_FIELDS = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 
 
 class HeadError(SkitaiError):
@@ -29,50 +34,51 @@ class HeadError(SkitaiError):
 def examine(request: Request, limits: Limits) -> None:
     """Check the head of ``request`` and note what the channel needs to know of it.
 
-    Sets the request's ``host``, ``path``, ``query``, ``body_max`` (0: it has no body) and
+    Sets the request's ``authority``, ``path``, ``query``, ``body_max`` (0: it has no body) and
     ``expects_continue``. Raises HeadError. Called in the reactor thread.
     """
     if request.version not in _KNOWN_VERSIONS:
         raise HeadError(505)
-    hosts = 0
-    host = length = coding = content_type = expect = b""
+    fields: dict[bytes, bytes] = {}
     size = len(request.uri)
     for name, value in request.headers:
-        size += len(name) + len(value) + _OWS_PER_FIELD
-        if name == b"host":
-            hosts += 1
-            host = value
-        elif name == b"content-length":
-            length = value
-        elif name == b"transfer-encoding":
-            coding = value
-        elif name == b"content-type":
-            content_type = value
-        elif name == b"expect":
-            expect = value
+        size += len(name) + len(value) + _BYTES_PER_FIELD
+        if name in _LOOKED_AT:
+            # What stands twice is not what it should be: a comma makes a wrong host, coding or expectation.
+            fields[name] = fields[name] + b", " + value if name in fields else value
     if size > limits.header_max:
         raise HeadError(431)
-    _set_target(request, host, hosts)
-    if coding or length:
-        _set_body(request, length, coding, content_type, limits)
-    if expect and request.version == "1.1":
-        if expect.lower() != b"100-continue":
+    if request.method == b"CONNECT":
+        raise HeadError(405)
+    _set_target(request, fields.get(b"host"))
+    if b"content-length" in fields or b"transfer-encoding" in fields:
+        _set_body(request, fields, limits)
+    if b"expect" in fields and request.version == "1.1":
+        if fields[b"expect"].lower() != b"100-continue":
             raise HeadError(417)
         request.expects_continue = request.body_max > 0
 
 
-def _set_target(request: Request, host: bytes, hosts: int) -> None:
+def framing_head(request: Request) -> bytes:
+    """Return a head that frames a body as that of ``request`` does, and asks for nothing else."""
+    fields = [b"%b: %b\r\n" % field for field in request.headers if field[0] in _FRAMING_FIELDS]
+    return b"POST / HTTP/%b\r\n%b\r\n" % (request.version.encode(), b"".join(fields))
+
+
+def _set_target(request: Request, host: bytes | None) -> None:
     """RFC 9112, section 3.2."""
-    if hosts > 1 or (hosts == 0 and request.version == "1.1"):
+    if host is None:
+        if request.version == "1.1":
+            raise HeadError(400)
+        host = b""
+    if _HOST.fullmatch(host) is None:
         raise HeadError(400)
     uri = request.uri
     if not uri.startswith(b"/"):
-        if request.method == b"CONNECT":
-            raise HeadError(405)
         absolute = _ABSOLUTE.fullmatch(uri)
         if absolute is not None:
-            host, uri = absolute.group(1), absolute.group(2)
-            if not host:
+            host, uri = absolute.groups()
+            if not host or _HOST.fullmatch(host) is None:
                 raise HeadError(400)
             if not uri.startswith(b"/"):
                 uri = b"/" + uri
@@ -80,17 +86,19 @@ def _set_target(request: Request, host: bytes, hosts: int) -> None:
             raise HeadError(400)
     if b"#" in uri:
         raise HeadError(400)
-    if host and _HOST.fullmatch(host) is None:
-        raise HeadError(400)
     request.authority = host
     request.path, _, request.query = uri.partition(b"?")
 
 
-def _set_body(request: Request, length: bytes, coding: bytes, content_type: bytes, limits: Limits) -> None:
+def _set_body(request: Request, fields: dict[bytes, bytes], limits: Limits) -> None:
     """RFC 9112, section 6.3; llhttp has refused both fields together and anything that is not a number."""
+    length = fields.get(b"content-length", b"")
+    coding = fields.get(b"transfer-encoding", b"")
     if coding and request.version == "1.0":
         raise HeadError(400)
-    multipart = content_type[:19].lower() == b"multipart/form-data"
+    if coding and coding.lower() != b"chunked":  # llhttp has only seen to it that chunked comes last
+        raise HeadError(501)
+    multipart = fields.get(b"content-type", b"")[:19].lower() == b"multipart/form-data"
     body_max = limits.multipart_max if multipart else limits.body_max
     # Longer than any limit, and too long for int() to be cheap.
     if len(length) > 18 or (length and int(length) > body_max):

@@ -14,12 +14,14 @@ from httptools import (
     HttpParserUpgrade,
     HttpRequestParser,
 )
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from skitai.server.body import Body
 from skitai.server.environ import address_variables
-from skitai.server.head import HeadError, examine
+from skitai.server.head import HeadError, examine, framing_head
 from skitai.server.output import Output, output_for
 from skitai.server.request import Request
 
@@ -28,11 +30,12 @@ if TYPE_CHECKING:
 
     from skitai.server.factory import HTTPFactory
 
+_log = Logger()
+
 #: Never reached: no time-out runs.
 FOREVER = float("inf")
-#: Seconds and bytes that a client which was refused may go on sending before the connection is cut, so that
-#: it can read the refusal first (a close with unread input resets the connection; RFC 9112, section 9.6).
-LINGER_SECONDS, LINGER_BYTES = 2.0, 1 << 20
+#: Seconds that a client may take to say goodbye: while it sends nothing, and in all.
+LINGER_SECONDS, LINGER_SECONDS_MAX = 5.0, 30.0
 #: Framing allowed per chunk of a chunked body: size, line ends, a little extension.
 CHUNK_OVERHEAD = 64
 
@@ -54,6 +57,7 @@ class HTTPChannel:
         "_fed",
         "_headers",
         "_incoming",
+        "_linger_end",
         "_lingering",
         "_parser",
         "_paused",
@@ -80,7 +84,7 @@ class HTTPChannel:
         self.deadline = FOREVER
         #: The request being answered, if any.
         self.current: Request | None = None
-        #: Whether the connection closes once what was written is sent.
+        #: Whether nothing more will be answered: the connection closes once what was written is sent.
         self.closing = False
         self._waiting: list[Request] = []
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
@@ -100,8 +104,12 @@ class HTTPChannel:
     def makeConnection(self, transport: Any) -> None:
         """Begin: the transport is connected."""
         self.transport = transport
+        host = transport.getHost()
+        if isinstance(host, (IPv4Address, IPv6Address)):
+            # Each write is whole in itself: it must not wait until the client has acknowledged the last one.
+            transport.setTcpNoDelay(True)
         self.output = output_for(transport, self._progress, self._drained)
-        self.addresses = address_variables(transport.getHost(), transport.getPeer())
+        self.addresses = address_variables(host, transport.getPeer())
         self.connectionMade()
 
     def connectionMade(self) -> None:
@@ -115,18 +123,23 @@ class HTTPChannel:
         """Take bytes from the client."""
         parser = self._parser
         if parser is None:
-            self._ignore(len(data))
+            self._ignore()
             return
         self._uncounted = False
-        try:
-            parser.feed_data(data)
-        except HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
-        except HttpParserError as error:
-            self._parsing_failed(error)
-        else:
-            if self._url:
-                self._message_goes_on(len(data))
+        while data:
+            try:
+                parser.feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                parser = self._decline_upgrade()
+                if parser is not None:
+                    continue
+            except HttpParserError as error:
+                self._parsing_failed(error)
+            else:
+                if self._url:
+                    self._message_goes_on(len(data))
+            break
         if self._waiting:
             self._next()
 
@@ -150,11 +163,9 @@ class HTTPChannel:
         elif not busy:
             self._set_deadline(limits.response_timeout)
 
-    def _ignore(self, size: int) -> None:
-        """Read on for a while after the last answer, for the client's sake."""
-        self._fed += size
-        if self._lingering and self._fed > LINGER_BYTES:
-            self.transport.abortConnection()
+    def _ignore(self) -> None:
+        if self._lingering:  # a client that is still sending has not read its answer yet
+            self.deadline = min(self.factory.now + LINGER_SECONDS, self._linger_end)
 
     def readConnectionLost(self) -> None:
         """Note that the client will send no more; what it asked is still answered."""
@@ -169,8 +180,8 @@ class HTTPChannel:
 
     def connectionLost(self, reason: Failure) -> None:
         """End: the connection is gone."""
-        self.factory.forget(self)
         self.deadline = FOREVER
+        self.closing = True
         self._parser = None
         self.output.discard()
         lost = self._waiting if self.current is None else [self.current, *self._waiting]
@@ -178,13 +189,20 @@ class HTTPChannel:
         self.current = None
         if self._body is not None:
             self._body.close()
-        for request in lost:
-            request.connectionLost(reason)
+        try:
+            for request in lost:
+                request.connectionLost(reason)
+        finally:
+            self.factory.forget(self)  # last: who waits for the end of all connections closes the log
 
     def timed_out(self) -> None:
         """The deadline passed: refuse what is half sent, close what is idle, cut off what stalls."""
         self.deadline = FOREVER
-        if self.current is not None or self.output.blocked or self.closing:
+        if self._lingering:
+            self._lingering = False
+            self.output.hang_up()
+            self._set_deadline(2 * self.factory.limits.response_timeout)
+        elif self.current is not None or self.output.blocked or self.closing:
             self.transport.abortConnection()
         elif self._parser is not None and self._url:
             self._refuse(408)
@@ -201,12 +219,18 @@ class HTTPChannel:
             raise HeadError(414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header field; those that follow a chunked body (trailers) are dropped."""
-        if self._incoming is None:
-            self._headers.append((name.lower(), value))
+        """Take a header field.
+
+        Dropped are those that follow a chunked body (trailers), and names with an underscore: an app could
+        not tell ``X_User`` from the ``X-User`` that a proxy in front of us has checked.
+        """
+        if self._incoming is None and b"_" not in name:
+            self._headers.append((name.lower(), value.rstrip()))
 
     def on_headers_complete(self) -> None:
         """Judge the head: a request that will be refused is refused before its body is read."""
+        if self._incoming is not None:
+            return  # the parser was told of its head again: see _decline_upgrade()
         parser = self._parser
         assert parser is not None
         request = Request(self, parser.get_method(), self._url, parser.get_http_version(), self._headers)
@@ -240,6 +264,8 @@ class HTTPChannel:
         request, parser = self._incoming, self._parser
         assert request is not None
         assert parser is not None
+        if self._body is not None and parser.should_upgrade():
+            return  # its body is still to come: see _decline_upgrade()
         request.received(self._body, parser.should_keep_alive())
         self._waiting.append(request)
         self._new_message()
@@ -255,6 +281,9 @@ class HTTPChannel:
         cause = error.__context__
         if isinstance(cause, HeadError):
             self._refuse(cause.code)
+        elif isinstance(cause, OSError):
+            _log.error("cannot buffer the body of a request: {error}", error=cause)
+            self._refuse(503)
         elif cause is not None:
             raise cause
         else:
@@ -270,13 +299,20 @@ class HTTPChannel:
         request.refuse(code)
         self._waiting.append(request)
 
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """Go on in HTTP/1.1 after a request that asked for another protocol (RFC 9110, section 7.8)."""
+    def _decline_upgrade(self) -> HttpRequestParser | None:
+        """Go on in HTTP/1.1 after a request that asked for another protocol (RFC 9110, section 7.8).
+
+        Returns the parser for what follows; None if nothing may follow. llhttp takes it that such a request
+        has no body. Where it has one, which must not be taken for the next request, the new parser begins
+        with a head that frames it and asks for nothing.
+        """
         if self._parser is None:
-            return
-        self._parser = HttpRequestParser(self)
-        if rest:
-            self.dataReceived(rest)
+            return None
+        self._parser = parser = HttpRequestParser(self)
+        if self._incoming is not None:
+            self._url = b""
+            parser.feed_data(framing_head(self._incoming))
+        return parser
 
     # -- one request after the other -----------------------------------------------------------------------
 
@@ -306,54 +342,56 @@ class HTTPChannel:
 
     def _drained(self) -> None:
         request = self.current
+        if request is None:
+            if not self.closing:
+                self._expect_more()
+            return
         self.deadline = FOREVER
-        if request is not None:
-            request.drained()
-            if request.written and self.current is request and not self.output.blocked:
-                self._completed(request)
-        elif self.closing:
-            self._finish_close()
+        request.drained()
+        if request.written and self.current is request and not self.output.blocked:
+            self._completed(request)
 
     def _completed(self, request: Request) -> None:
         self.current = None
         request.completed()
         if not request.keep_alive or (self._read_closed and not self._waiting):
-            self._lingering = request.refusal != 0
-            self._close()
-            return
-        limits = self.factory.limits
-        if self._waiting:
+            # A client that did not know that this is the last answer may still be sending.
+            self._close(read_on=request.refusal != 0 or self._parser is not None)
+        elif self._waiting:
             self._next()
-        elif self._url:
-            self._set_deadline(limits.header_timeout if self._incoming is None else limits.response_timeout)
-            self._send_continue()
         else:
-            self._set_deadline(limits.keep_alive)
+            self._expect_more()
+            self._send_continue()
 
-    def _close(self) -> None:
-        """Close once everything is sent."""
+    def _expect_more(self) -> None:
+        """Give the client its time for the next request, or for the rest of the one that has begun."""
+        limits = self.factory.limits
+        if not self._url:
+            self._set_deadline(limits.keep_alive)
+        else:
+            self._set_deadline(limits.header_timeout if self._incoming is None else limits.response_timeout)
+
+    def _close(self, read_on: bool = False) -> None:
+        """Answer nothing more, and close once everything is sent.
+
+        With ``read_on`` what the client still sends is read for a while and forgotten: a close with unread
+        input resets the connection, before the client has read its answer (RFC 9112, section 9.6).
+        """
         self.closing = True
         self._parser = None
         for request in self._waiting:
             request.release()
         self._waiting.clear()
-        if not self.output.blocked:
-            self._finish_close()
-
-    def _finish_close(self) -> None:
-        if self._lingering and not self._read_closed and self.output.half_close():
-            self._fed = 0
-            if self._paused:
-                self.transport.resumeProducing()
-        else:
-            self.output.detach()
-            self.transport.loseConnection()
-        # Neither a client that goes on sending nor one that never says goodbye in TLS keeps the connection.
+        if self._paused:
+            self.transport.resumeProducing()
+        self.output.close(read_on and not self._read_closed)
+        self._lingering = True
+        self._linger_end = self.factory.now + LINGER_SECONDS_MAX
         self._set_deadline(LINGER_SECONDS)
 
     def close_when_idle(self) -> None:
-        """Close now if nothing is under way, else after the current answer. Called when the server stops."""
+        """Close if nothing is under way, not even a message that has begun. Called when the server stops."""
         if self.current is not None:
             self.current.keep_alive = False
-        elif not self._waiting and not self.closing:
+        elif not self._url and not self.closing:
             self._close()

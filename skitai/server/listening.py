@@ -5,21 +5,27 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, UnsupportedAddressFamily
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory
 
 from skitai.errors import SkitaiError
+from skitai.server.unix_socket import UnixPort, bind_unix
 
 #: Connections that the kernel may hold until they are accepted.
 BACKLOG = 1024
 #: The first descriptor that systemd passes (sd_listen_fds(3)).
 _FIRST_INHERITED = 3
+_TCP_PROBLEMS = {
+    "EADDRINUSE": ("port", "is in use: end the program that listens there or choose another port"),
+    "EACCES": ("port", "needs more rights: ports below 1024 are for root; choose one above"),
+    "EADDRNOTAVAIL": ("ip", "is no address of this machine: leave ip empty for all interfaces"),
+}
 
 
 class ListenError(SkitaiError):
@@ -40,15 +46,16 @@ class Addresses:
 
 
 def listen(
-    reactor: Any, addresses: Addresses, factory: Factory, environ: Mapping[str, str] = os.environ
+    reactor: Any, addresses: Addresses, factory: Factory, environ: MutableMapping[str, str] = os.environ
 ) -> list[IListeningPort]:
     """Return the ports that now listen: sockets passed by systemd take the place of ip and port.
 
+    What tells of them is removed from ``environ``, so that child processes do not take them for theirs.
     Raises ListenError, with nothing left listening. Called in the reactor thread.
     """
     ports: list[IListeningPort] = []
     try:
-        inherited = inherited_descriptors(environ)
+        inherited = take_inherited(environ)
         for descriptor in inherited:
             ports.append(_adopt(reactor, descriptor, factory))
         if not inherited:
@@ -62,22 +69,36 @@ def listen(
     return ports
 
 
-def inherited_descriptors(environ: Mapping[str, str]) -> list[int]:
+def take_inherited(environ: MutableMapping[str, str]) -> range:
     """Return the descriptors of the sockets that systemd passed to this process, if it did."""
     if environ.get("LISTEN_PID") != str(os.getpid()):
-        return []
-    count = environ.get("LISTEN_FDS", "")
-    return list(range(_FIRST_INHERITED, _FIRST_INHERITED + int(count))) if count.isdigit() else []
+        return range(0)
+    count, _, _ = (environ.pop(name, "") for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"))
+    return range(_FIRST_INHERITED, _FIRST_INHERITED + (int(count) if count.isdecimal() else 0))
 
 
 def _adopt(reactor: Any, descriptor: int, factory: Factory) -> IListeningPort:
+    """Return a port on a duplicate of an inherited socket; the original stays open, unseen by children."""
     try:
-        with socket.socket(fileno=os.dup(descriptor)) as inherited:
-            family = inherited.family
-        port: IListeningPort = reactor.adoptStreamPort(descriptor, family, factory)
-    except (OSError, ValueError) as error:
-        raise ListenError("ip", f"cannot use the inherited socket {descriptor}: {error}") from error
-    return port
+        os.set_inheritable(descriptor, False)
+        inherited = socket.socket(fileno=os.dup(descriptor))
+    except OSError as error:
+        raise _not_adopted(descriptor, error.strerror) from error
+    with inherited:  # what it listens with is a duplicate, too
+        if not inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise _not_adopted(descriptor, "it does not listen")
+        inherited.setblocking(False)
+        if inherited.family == socket.AF_UNIX:
+            return _started(UnixPort(inherited.dup(), factory, reactor, delete=False))
+        try:
+            port: IListeningPort = reactor.adoptStreamPort(inherited.fileno(), inherited.family, factory)
+        except UnsupportedAddressFamily as error:
+            raise _not_adopted(descriptor, "it is neither TCP nor Unix") from error
+        return port
+
+
+def _not_adopted(descriptor: int, reason: object) -> ListenError:
+    return ListenError("ip", f"cannot use the inherited socket {descriptor}: {reason}")
 
 
 def _listen_tcp(reactor: Any, addresses: Addresses, factory: Factory) -> IListeningPort:
@@ -85,30 +106,24 @@ def _listen_tcp(reactor: Any, addresses: Addresses, factory: Factory) -> IListen
         port: IListeningPort = reactor.listenTCP(
             addresses.port, factory, backlog=BACKLOG, interface=addresses.ip
         )
-    except CannotListenError as error:
-        where = f"{addresses.ip or '*'}:{addresses.port}"
-        raise ListenError(*_why_not(error.socketError, where)) from error
+    except (CannotListenError, OSError) as error:  # listen() itself may fail, too
+        cause = getattr(error, "socketError", error)
+        name = errno.errorcode.get(getattr(cause, "errno", None) or 0, "")
+        key, problem = _TCP_PROBLEMS.get(name, ("port", f"cannot be listened on: {cause}"))
+        raise ListenError(key, f"{addresses.ip or '*'}:{addresses.port} {problem}") from error
     return port
-
-
-def _why_not(error: Any, where: str) -> tuple[str, str]:
-    reasons = {
-        "EADDRINUSE": ("port", "is in use: end the program that listens there or choose another port"),
-        "EACCES": ("port", "needs more rights: ports below 1024 are for root; choose one above"),
-        "EADDRNOTAVAIL": ("ip", "is no address of this machine: leave ip empty for all interfaces"),
-    }
-    name = errno.errorcode.get(getattr(error, "errno", 0) or 0, "")
-    key, reason = reasons.get(name, ("port", f"cannot be listened on: {error}"))
-    return key, f"{where} {reason}"
 
 
 def _listen_unix(reactor: Any, path: Path, factory: Factory) -> IListeningPort:
     try:
-        # The lock beside the socket tells a live server from a socket that a crash left behind.
-        port: IListeningPort = reactor.listenUNIX(str(path), factory, backlog=BACKLOG, wantPID=True)
-    except (CannotListenError, OSError) as error:
-        reason = getattr(error, "socketError", error)
-        raise ListenError("unix_socket", f"cannot listen on {path}: {reason}") from error
+        listening = bind_unix(path, BACKLOG)
+    except OSError as error:
+        raise ListenError("unix_socket", f"cannot listen on {path}: {error.strerror or error}") from error
+    return _started(UnixPort(listening, factory, reactor, delete=True))
+
+
+def _started(port: UnixPort) -> UnixPort:
+    port.startListening()
     return port
 
 

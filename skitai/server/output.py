@@ -79,7 +79,8 @@ class Backlog:
 class Output:
     """The sending half of a connection. All methods are called in the reactor thread.
 
-    ``on_progress()`` is called when a piece of what waited has left, ``on_drained()`` when all of it has.
+    ``on_progress()`` is called when something begins to wait and when a piece of it has left,
+    ``on_drained()`` when all of it has.
     """
 
     __slots__ = ("_backlog", "_on_drained", "_on_progress", "_transport")
@@ -99,19 +100,24 @@ class Output:
     @property
     def waiting(self) -> int:
         """How many bytes wait."""
-        return 0 if self._backlog is None else len(self._backlog)
+        backlog = self._backlog  # once: an app's thread asks, too
+        return 0 if backlog is None else len(backlog)
 
     @property
     def blocked(self) -> bool:
         """Whether anything waits: ``on_drained`` will be called."""
         return self._backlog is not None
 
-    def half_close(self) -> bool:
-        """Tell the client that nothing more comes, and go on reading; return False where that cannot be."""
-        return False
+    def close(self, read_on: bool) -> None:
+        """Close once all is sent; with ``read_on`` only our half of the connection."""
+        raise NotImplementedError
+
+    def hang_up(self) -> None:
+        """Close once all is sent, whether or not the client has closed its half."""
+        self._transport.loseConnection()
 
     def detach(self) -> None:
-        """Let go of the transport, before it is closed or handed to another protocol."""
+        """Let go of the transport, before it is handed to another protocol."""
 
     def discard(self) -> None:
         """Drop what waits: the client is gone."""
@@ -163,10 +169,12 @@ class SocketOutput(Output):
             self._backlog.append(memoryview(data)[sent:])
             self._transport.registerProducer(self, False)
 
-    def half_close(self) -> bool:
-        """Shut down the sending half of the socket; always possible."""
-        self._transport.loseWriteConnection()
-        return True
+    def close(self, read_on: bool) -> None:
+        """Close once all is sent; with ``read_on`` only our half of the connection."""
+        if read_on:
+            self._transport.loseWriteConnection()
+        else:
+            self._transport.loseConnection()
 
     def resumeProducing(self) -> None:
         """Called by the transport when all that it had is sent."""
@@ -205,20 +213,20 @@ class TransportOutput(Output):
 
     def write(self, data: bytes) -> None:
         """Send ``data`` after everything written before; what cannot leave now waits."""
-        if self._backlog is None and not self._paused and len(data) <= PIECE:
+        if self._backlog is not None:
+            self._backlog.append(data)
+            return
+        if not self._paused and len(data) <= PIECE:
             self._transport.write(data)
             return
-        if self._backlog is None:
+        rest = memoryview(data)
+        while rest and not self._paused:
+            self._transport.write(bytes(rest[:PIECE]))
+            rest = rest[PIECE:]
+        if rest:
             self._backlog = Backlog()
-        self._backlog.append(data)
-        if not self._paused:
-            self._pump()
-
-    def _pump(self) -> None:
-        while not self._paused and self._backlog is not None:
-            piece = self._next_piece()
-            if piece:
-                self._transport.write(piece)
+            self._backlog.append(rest)
+            self._on_progress()
 
     def pauseProducing(self) -> None:
         """Called by the transport when its buffer is full."""
@@ -227,14 +235,27 @@ class TransportOutput(Output):
     def resumeProducing(self) -> None:
         """Called by the transport when its buffer is empty."""
         self._paused = False
-        if self._backlog is not None:
-            self._pump()
-            if self._backlog is None:
+        if self._backlog is None:
+            return
+        while not self._paused:
+            piece = self._next_piece()
+            if not piece:
                 self._on_drained()
+                return
+            self._transport.write(piece)
 
     def stopProducing(self) -> None:
         """Called by the transport when the connection is lost."""
         self.discard()
+
+    def close(self, read_on: bool) -> None:  # noqa: ARG002 - TLS has a goodbye of its own, and reads on until then
+        """Close once all is sent."""
+        self.detach()
+        self._transport.loseConnection()
+
+    def hang_up(self) -> None:
+        """Close once all is sent, without the client's goodbye, which TLS would wait for."""
+        getattr(self._transport, "transport", self._transport).loseConnection()
 
     def detach(self) -> None:
         """Let go of the transport, before it is closed or handed to another protocol."""

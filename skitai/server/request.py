@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from http import HTTPStatus
-from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.web import server
 from twisted.web.http import datetimeToString
-from twisted.web.http_headers import Headers
 
 from skitai.server.compress import Compressor, negotiate
+from skitai.server.lazy_request import LazyRequest
 from skitai.server.pages import error_page
+from skitai.server.producing import Production
 from skitai.server.response import Framing, render_head
 
 if TYPE_CHECKING:
@@ -27,11 +24,8 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-#: Times that a pull producer is asked in one go before other connections get their turn.
-_PULLS_PER_TURN = 16
 
-
-class Request(server.Request):
+class Request(LazyRequest):
     """A request that is complete, or refused. All methods are called in the reactor thread.
 
     It is a ``twisted.web.iweb.IRequest``, so that any Twisted resource can answer it with ``write`` and
@@ -43,10 +37,7 @@ class Request(server.Request):
     expects_continue = False
     #: The longest body that is taken; 0 says that the request has none.
     body_max = 0
-    #: ``host[:port]`` from the target or the Host field, as it was sent.
-    authority = b""
     path = b""
-    query = b""
     #: The status code with which the server itself refuses the request; 0 if it does not.
     refusal = 0
     keep_alive = False
@@ -61,15 +52,13 @@ class Request(server.Request):
     #: Bytes of the answer, head included.
     bytes_sent = 0
 
-    channel: Any  # an HTTPChannel of ours, where the base class has Twisted's
     _body: Body | None = None
     _framing: Framing | None = None
     _compressor: Compressor | None = None
     _remaining_head = b""
-    _resuming = False
     _low_water: tuple[int, Callable[[], None]] | None = None
-    producer: Any = None
-    streamingProducer = False
+    #: The producer at work, if any.
+    production: Production | None = None
 
     def __init__(
         self,
@@ -104,11 +93,6 @@ class Request(server.Request):
         """Return the body as a file that the caller closes; None where there is none."""
         body, self._body = self._body, None
         return None if body is None else body.open()
-
-    def field(self, name: bytes) -> bytes | None:
-        """Return the value of the header field ``name`` (in lower case), several joined by a comma."""
-        values = [value for key, value in self.headers if key == name]
-        return b", ".join(values) if values else None
 
     # -- answering: the gateway's way ----------------------------------------------------------------------
 
@@ -182,7 +166,9 @@ class Request(server.Request):
             self.channel.transport.abortConnection()
 
     def fail(self, code: int, *headers: tuple[str, str]) -> None:
-        """Answer with an error page, or cut the connection if another answer has begun."""
+        """Answer with an error page, or cut the connection if another answer has begun but not ended."""
+        if self.written:
+            return
         if self._framing is not None:
             self.abort()
             return
@@ -213,7 +199,8 @@ class Request(server.Request):
 
     def drained(self) -> None:
         """Everything written so far was sent."""
-        self._resume()
+        if self.production is not None:
+            self.production.resume()
 
     def completed(self) -> None:
         """The whole answer was sent; the connection goes on without this request."""
@@ -223,16 +210,19 @@ class Request(server.Request):
     def connectionLost(self, reason: Failure) -> None:
         """The client is gone."""
         self.gone = self._disconnected = True
-        if self.producer is not None:
-            producer, self.producer = self.producer, None
-            producer.stopProducing()
+        production, self.production = self.production, None
+        if production is not None:
+            production.stop()
         self.progressed()
         for deferred in self._over():
             deferred.errback(reason)
 
     def _over(self) -> Sequence[Deferred[None]]:
         for observe in self.channel.factory.observers:
-            observe(self)
+            try:
+                observe(self)
+            except Exception:  # noqa: BLE001 - a full disk under the log must not end connections
+                _log.failure("{uri}: an observer failed", uri=self.uri)
         self.release()
         waiting: Sequence[Deferred[None]] = self.__dict__.pop("notifications", ())
         return waiting
@@ -260,6 +250,8 @@ class Request(server.Request):
             data = self._compressor.compress(data)
         if data:
             self.send(data)
+            if self.production is not None:
+                self.production.hold_back()
 
     def finish(self) -> None:
         """Complete the response."""
@@ -268,12 +260,14 @@ class Request(server.Request):
         if self.gone:
             raise RuntimeError("Request.finish called on a request after its connection was lost.")
         if self._framing is None:
-            if self.method != b"HEAD" and not self.responseHeaders.hasHeader(b"content-length"):
+            without_length = self.method == b"HEAD" or self.code == 304  # theirs is that of another answer
+            if not without_length and not self.responseHeaders.hasHeader(b"content-length"):
                 self.responseHeaders.setRawHeaders(b"content-length", [b"0"])
             self._start_from_headers()
         if self._compressor is not None:
             self.send(self._compressor.flush())
         self.finished = True
+        self.production = None
         self.end()
 
     def _start_from_headers(self) -> None:
@@ -294,38 +288,29 @@ class Request(server.Request):
         ]
         self._compressor, pairs = negotiate(self, self.code, pairs, None)
         self.startedWriting = 1
-        self.start(f"{self.code} {self.code_message.decode('latin-1')}", pairs)
+        try:
+            self.start(f"{self.code} {self.code_message.decode('latin-1')}", pairs)
+        except ValueError as error:
+            # Raised here it would be lost in a resource's Deferred, and the client left waiting.
+            _log.error("{uri}: {error}", uri=self.uri, error=error)
+            self.fail(500)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Have ``producer`` make the body, as fast as the client takes it."""
-        if self.producer is not None:
+        if self.production is not None:
             raise ValueError("there is a producer already")
         if self.gone:
             producer.stopProducing()
             return
-        self.producer = producer
-        self.streamingProducer = streaming
-        if not streaming:
-            self._resume()
+        self.production = Production(self, producer, streaming)
+        if streaming:
+            self.production.hold_back()
+        else:
+            self.production.resume()
 
     def unregisterProducer(self) -> None:
         """Let go of the producer: it is done."""
-        self.producer = None
-
-    def _resume(self) -> None:
-        if self.producer is None or self._resuming:
-            return
-        if self.streamingProducer:
-            self.producer.resumeProducing()
-            return
-        self._resuming = True
-        for _ in range(_PULLS_PER_TURN):
-            if self.producer is None or self.channel.output.blocked:
-                break
-            self.producer.resumeProducing()
-        else:
-            self.channel.factory.reactor.callLater(0, self._resume)
-        self._resuming = False
+        self.production = None
 
     def processingFailed(self, reason: Failure) -> None:
         """Log what a resource raised and answer 500."""
@@ -338,6 +323,10 @@ class Request(server.Request):
         self.notifications.append(deferred)
         return deferred
 
+    def loseConnection(self) -> None:
+        """Cut the connection."""
+        self.abort()
+
     def isSecure(self) -> bool:
         """Whether the request came over TLS."""
         return bool(self._forceSSL) or self.channel.factory.secure
@@ -347,68 +336,3 @@ class Request(server.Request):
         self._forceSSL = ssl
         default = 443 if self.isSecure() else 80
         self.requestHeaders.setRawHeaders(b"host", [host if port == default else b"%b:%d" % (host, port)])
-
-    # What follows is made only when a Twisted resource looks at it.
-
-    @cached_property
-    def requestHeaders(self) -> Headers:  # type: ignore[override]
-        """The header fields received."""
-        fields = Headers()
-        for name, value in self.headers:
-            fields.addRawHeader(name, value)
-        return fields
-
-    @cached_property
-    def responseHeaders(self) -> Headers:  # type: ignore[override]
-        """The header fields to be sent."""
-        return Headers()
-
-    @cached_property
-    def args(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]
-        """The arguments of the query; a form in the body is left to the resource."""
-        return parse_qs(self.query, keep_blank_values=True)
-
-    @cached_property
-    def content(self) -> IO[bytes]:  # type: ignore[override]
-        """The body, as a file that the server closes."""
-        return self.take_body() or BytesIO()
-
-    @cached_property
-    def received_cookies(self) -> dict[bytes, bytes]:  # type: ignore[override]
-        """The cookies received."""
-        pairs = (part.strip().partition(b"=") for part in (self.field(b"cookie") or b"").split(b";"))
-        return {name: value for name, equals, value in pairs if equals}
-
-    @cached_property
-    def cookies(self) -> list[bytes]:  # type: ignore[override]
-        """The cookies to be set."""
-        return []
-
-    @cached_property
-    def notifications(self) -> list[Deferred[None]]:  # type: ignore[override]
-        """Who waits for the end of the answer."""
-        return []
-
-    @cached_property
-    def _adapterCache(self) -> dict[str, Any]:
-        return {}
-
-    @property
-    def clientproto(self) -> bytes:  # type: ignore[override]
-        """The protocol's name and version."""
-        return b"HTTP/" + self.version.encode()
-
-    @cached_property
-    def transport(self) -> Any:
-        """The connection."""
-        return self.channel.transport
-
-    @cached_property
-    def client(self) -> Any:
-        """The client's address."""
-        return self.channel.transport.getPeer()
-
-    @cached_property
-    def host(self) -> Any:
-        """The address that the client connected to."""
-        return self.channel.transport.getHost()

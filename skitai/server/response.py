@@ -50,7 +50,7 @@ def render_head(
 
     ``status`` is such as ``"200 OK"``; ``length`` the length of the body where all of it is at hand (an
     announced Content-Length is believed otherwise). Raises ValueError for control characters in the status
-    or a field, and for a Content-Length that is none.
+    or a field, for an interim status, and for a Content-Length that is none.
     """
     lines = [f"HTTP/1.1 {status}\r\n"]
     announced: int | None = None
@@ -69,9 +69,10 @@ def render_head(
             served = served or lower == "server"
         lines.append(f"{name}: {value}\r\n")
     code = status[:3]
-    is_head = request.method == b"HEAD"
-    bodyless = is_head or code in ("204", "304")
-    if length is None or (is_head and length == 0):
+    if code < "200":
+        raise ValueError(f"{status!r} cannot be the end of an answer")
+    bodyless = request.method == b"HEAD" or code in ("204", "304")
+    if length is None or (bodyless and length == 0):  # none is at hand: the app knows how long it would be
         length = announced
     if length is not None and code != "204" and not (code == "304" and announced is None):
         lines.append(f"Content-Length: {length}\r\n")

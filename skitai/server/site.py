@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 import attrs
 from twisted.python.failure import Failure
+from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 
@@ -16,7 +20,13 @@ from skitai.server.wsgi import WSGIResource
 if TYPE_CHECKING:
     from skitai.server.request import Request
 
+Directories = Sequence[tuple[bytes, StaticDirectory]]
+
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
+_READING = (b"GET", b"HEAD")
+_PORT = re.compile(rb":[0-9]*\Z")
+# An escaped slash is a part of its segment (RFC 3986, section 2.2), so it separates nothing here.
+_ESCAPES = re.compile(rb"(?:%(?!2[Ff])[0-9A-Fa-f]{2})+")
 
 
 def _longest_first(pairs: Sequence[tuple[bytes, Any]]) -> tuple[tuple[bytes, Any], ...]:
@@ -30,13 +40,8 @@ class Mounts:
     Both are pairs of mount point (``b""`` for the root, else such as ``b"/app"``) and what is mounted there.
     """
 
-    directories: Sequence[tuple[bytes, StaticDirectory]] = attrs.field(converter=_longest_first)
+    directories: Directories = attrs.field(converter=_longest_first)
     resources: Sequence[tuple[bytes, Any]] = attrs.field(converter=_longest_first)
-
-
-def _below(point: bytes, path: bytes) -> bool:
-    """Whether ``path`` is ``point`` or something under it: never half a segment."""
-    return path.startswith(point) and path[len(point) : len(point) + 1] in (b"", b"/")
 
 
 class Site:
@@ -66,7 +71,7 @@ class Site:
 
     def _dispatch(self, request: Request) -> None:
         path = request.path
-        if path == b"/ping":  # before any virtual host: a health check knows no names
+        if path == b"/ping" and request.method in _READING:  # before any host: a health check knows no names
             request.respond("200 OK", [_TEXT], b"pong")
             return
         if path == b"*":
@@ -78,19 +83,23 @@ class Site:
         if mounts is None:
             request.fail(503)
             return
-        if mounts.directories and self._serve_file(request, mounts.directories):
+        if b"%" in path:
+            path = _ESCAPES.sub(lambda escapes: unquote_to_bytes(escapes.group()), path)
+        reading = request.method in _READING
+        if reading and mounts.directories and _serve_file(request, path, mounts.directories):
             return
         for point, resource in mounts.resources:
             if _below(point, path):
-                self._render(request, point, resource)
+                _render(request, point, resource)
                 return
-        request.fail(404)
+        if not reading and any(_found_files(request, path, mounts.directories)):
+            request.fail(405, ("Allow", "GET, HEAD"))
+        else:
+            request.fail(404)
 
     def _mounts_for(self, authority: bytes) -> Mounts | None:
         """Exact name, then the longest domain it lies in, then the default."""
-        host = authority.lower()
-        if not host.startswith(b"["):
-            host = host.partition(b":")[0].rstrip(b".")
+        host = _PORT.sub(b"", authority.lower()).rstrip(b".")
         mounts = self._exact.get(host)
         domain = host
         while mounts is None and domain:
@@ -98,25 +107,51 @@ class Site:
             domain = domain.partition(b".")[2]
         return mounts or self._default
 
-    def _serve_file(self, request: Request, directories: Sequence[tuple[bytes, StaticDirectory]]) -> bool:
-        if request.method not in (b"GET", b"HEAD"):
-            return False
-        for point, directory in directories:
-            if _below(point, request.path):
-                found = directory.find(request.path[len(point) :])
-                if found is not None:
-                    directory.serve(request, found)
-                    return True
-        return False
 
-    def _render(self, request: Request, point: bytes, resource: Any) -> None:
-        if type(resource) is WSGIResource:  # the common case, spared the splitting of the path
-            resource.render(request)
-            return
-        request.prepath = point.split(b"/")[1:]
-        request.postpath = request.path[len(point) :].split(b"/")[1:]
-        leaf = getChildForRequest(resource, request)  # type: ignore[no-untyped-call]
+def _below(point: bytes, path: bytes) -> bool:
+    """Whether ``path``, without escapes, is ``point`` or something under it: never half a segment."""
+    return path.startswith(point) and path[len(point) : len(point) + 1] in (b"", b"/")
+
+
+def _below_point(point: bytes, path: bytes) -> bytes:
+    """Return what follows the mount point in ``path``, as it was sent; it has the same segments."""
+    if path.startswith(point):
+        return path[len(point) :]
+    return b"".join(b"/" + segment for segment in path.split(b"/")[point.count(b"/") + 1 :])
+
+
+def _found_files(request: Request, path: bytes, directories: Directories) -> Iterator[Callable[[], None]]:
+    """Yield, for each directory that has what the request names, what to call to serve it."""
+    for point, directory in directories:
+        if _below(point, path):
+            found = directory.find(_below_point(point, request.path))
+            if found is not None:
+                yield partial(directory.serve, request, found)
+
+
+def _serve_file(request: Request, path: bytes, directories: Directories) -> bool:
+    for serve in _found_files(request, path, directories):
+        serve()
+        return True
+    return False
+
+
+def _render(request: Request, point: bytes, resource: Any) -> None:
+    if type(resource) is WSGIResource:  # the common case, spared the splitting of the path
+        resource.render(request)
+        return
+    segments = [unquote_to_bytes(segment) for segment in request.path.split(b"/")[1:]]
+    depth = point.count(b"/")
+    request.prepath, request.postpath = segments[:depth], segments[depth:]
+    leaf = getChildForRequest(resource, request)  # type: ignore[no-untyped-call]
+    try:
         body = leaf.render(request)
-        if body is not NOT_DONE_YET:
-            request.write(body)
-            request.finish()
+    except UnsupportedMethod as error:
+        allowed = b", ".join(error.allowedMethods).decode("latin-1")
+        request.fail(405, ("Allow", allowed))
+        return
+    if body is not NOT_DONE_YET:
+        if body or request.method != b"HEAD":
+            request.responseHeaders.setRawHeaders(b"content-length", [b"%d" % len(body)])
+        request.write(body)
+        request.finish()

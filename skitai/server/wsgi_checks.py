@@ -10,7 +10,7 @@ from typing import Any
 
 _STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CONTROL = re.compile(r"[\x00\r\n]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # What was found good before. Apps use few of either; one that makes them up cannot fill the memory.
 _KNOWN_MAX = 1000

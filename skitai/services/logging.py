@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import re
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 from weakref import WeakKeyDictionary
 
 from twisted.logger import Logger
 
-from skitai.errors import ConfigError
 from skitai.plugins import hookimpl
 
 if TYPE_CHECKING:
@@ -27,13 +25,13 @@ _server_log = Logger()
 
 
 class AppLog:
-    """Writes lines such as ``2016.03.03 03:37:41 [info] called index`` to a text stream.
+    """Writes lines such as ``2016.03.03 03:37:41 [info] called index`` to ``stream``.
 
     ``clock`` returns seconds since the epoch; lines show local time. The methods may be called in any
     thread, and never raise for what the stream does: a line that it refuses goes to the server's log.
     """
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, stream: TextIO | LogFile, clock: Callable[[], float] = time.time) -> None:
         self._stream = stream
         self._clock = clock
         self._lock = Lock()
@@ -66,22 +64,38 @@ class AppLog:
         self.log(" ".join([str(type(error)), str(error), *frames]), category)
 
 
-def open_log_file(path: str) -> TextIO:
-    """Return a stream that appends each line to ``path`` in one piece.
+class LogFile:
+    """Appends lines to the file at ``path``, which is opened with the first one: a mere check leaves no file.
 
-    Raises ConfigError when the file cannot be written to.
+    Raises OSError where the file cannot be written to, ValueError after ``close``.
     """
-    try:
-        # Unbuffered: workers share the file, and a line in one write() never mixes with another's.
-        file = open(path, "ab", buffering=0)  # noqa: SIM115 - skitai_shutdown closes it
-    except OSError as error:
-        problem = f"cannot write to {path!r} ({error.strerror}): create its directory or name another file"
-        raise ConfigError(problem, section="server", key="app_log") from error
-    return io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", write_through=True)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._closed = False
+
+    def write(self, text: str) -> None:
+        """Append ``text`` in one piece."""
+        if self._closed:
+            raise ValueError("the log is closed")
+        if self._file is None:
+            # Unbuffered: workers share the file, and a line in one write() never mixes with another's.
+            self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115 - closed in close()
+        self._file.write(text.encode("utf-8", "backslashreplace"))
+
+    def flush(self) -> None:
+        """Do nothing: nothing is held back."""
+
+    def close(self) -> None:
+        """Close the file for good."""
+        self._closed = True
+        if self._file is not None:
+            self._file.close()
 
 
 #: The files that instances write to; a process may hold several instances.
-_files: WeakKeyDictionary[IInstance, TextIO] = WeakKeyDictionary()
+_files: WeakKeyDictionary[IInstance, LogFile] = WeakKeyDictionary()
 
 
 @hookimpl
@@ -91,8 +105,8 @@ def skitai_attributes(instance: IInstance) -> Mapping[str, Callable[[Any], Any]]
     if path == "-":
         app_log = AppLog(sys.stderr)
     else:
-        _files[instance] = open_log_file(path)
-        app_log = AppLog(_files[instance])
+        _files[instance] = file = LogFile(path)
+        app_log = AppLog(file)
     return {"log": lambda _was: app_log.log, "traceback": lambda _was: app_log.traceback}
 
 

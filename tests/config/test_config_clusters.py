@@ -31,7 +31,6 @@ def test_readme_clusters(site):
             "mysqlite3", "sqlite3", (MemberConfig("/tmp/sqlite1.db"), MemberConfig("/tmp/sqlite2.db"))
         ),
     }
-    assert [cluster.line for cluster in config.clusters.values()] == [3, 6, 9]
 
 
 @pytest.mark.parametrize(

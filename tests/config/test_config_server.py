@@ -49,9 +49,9 @@ def test_values_are_frozen(site):
 
 def test_logs(site):
     """Logs are a path in the file's folder, a dash, or off."""
-    server = site.load("[server]\naccess_log = OFF\napp_log = log/app.log").server
+    server = site.load("[server]\naccess_log = OFF\napp_log = static/app.log").server
 
-    assert (server.access_log, server.app_log) == (None, site.folder / "log/app.log")
+    assert (server.access_log, server.app_log) == (None, site.folder / "static/app.log")
     assert (ServerConfig().access_log, ServerConfig().app_log) == ("-", "-")
 
 
@@ -180,8 +180,41 @@ def test_error_carries_its_place(site):
 
 
 def test_later_errors_point_at_the_key(site):
-    """What turns out wrong after loading, such as a port in use, points at the key where the file has it."""
+    """What turns out wrong after loading, such as a port in use, points at the key, or at the section."""
     config = site.load("[server]\nport = 80")
 
     assert str(config.error("port", "is in use")) == f"{site.file}:2: [server] port: is in use"
-    assert str(config.error("ip", "is not mine")) == f"{site.file}: [server] ip: is not mine"
+    assert str(config.error("ip", "is not mine")) == f"{site.file}:1: [server] ip: is not mine"
+    assert str(site.load("").error("ip", "is not mine")) == f"{site.file}: [server] ip: is not mine"
+
+
+def test_later_errors_point_at_the_option(site):
+    """What turns out wrong with a value of the command line names the option."""
+    config = site.load("[server]\nport = 80", {"port": "81"})
+
+    assert str(config.error("port", "is in use")) == "--port: is in use"
+    assert str(config.error("ip", "is not mine")) == f"{site.file}:1: [server] ip: is not mine"
+
+
+def test_plugins_errors_are_located(site):
+    """A ConfigError of a plugin gets the file, and the line of its key."""
+    config = site.load("[server]\napp_log = x\n[smtp]\nport = 25\n[plugins]\ndisable = a")
+    wrong = ConfigError("is closed", section="smtp", key="port")
+
+    assert str(config.located(wrong)) == f"{site.file}:4: [smtp] port: is closed"
+    assert str(config.error("disable", "is unknown", section="plugins")).startswith(
+        f"{site.file}:6: [plugins]"
+    )
+    assert str(config.located(ConfigError("is wrong"))) == f"{site.file}: is wrong"
+    elsewhere = ConfigError("is wrong", path="other.conf", line=1)
+    assert config.located(elsewhere) is elsewhere
+
+
+@pytest.mark.parametrize("key", ["access_log", "app_log"])
+def test_logs_must_be_writable(site, key):
+    """A log in a missing folder, or one that is a folder, is refused; nothing is created."""
+    missing = server_error(site, f"{key} = logs/x.log")
+    assert missing.startswith(f"site.conf:2: [server] {key}: there is no folder ")
+    assert f"[server] {key}: static is a folder" in server_error(site, f"{key} = static")
+    site.load(f"[server]\n{key} = x.log")
+    assert not (site.folder / "x.log").exists()

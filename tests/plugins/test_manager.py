@@ -215,7 +215,7 @@ class TestChoice:
 
     def test_disabled_name_unknown(self):
         """A disabled name that no plugin has is an error with the nearest name."""
-        with pytest.raises(PluginError, match=r"'smpt'.*\[plugins\] disable.*did you mean smtp\?"):
+        with pytest.raises(PluginError, match=r"'smpt': disable names it.*did you mean smtp\?"):
             manager_of(disabled=["smpt"], smtp=Gives())
 
     def test_only_named_ones(self):

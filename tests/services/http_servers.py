@@ -9,6 +9,7 @@ from twisted.internet import defer, reactor
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
+from skitai.errors import OperationError
 from skitai.services.http import ConnectionPool, HTTPService, Limits
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -20,12 +21,15 @@ class Peer(Protocol):
     def connectionMade(self):
         self.received = b""
         self.requests = 0
+        self.in_body = False  # once set, what comes is no further request
         self.lost = defer.Deferred()
         self.factory.peers.append(self)
 
     def dataReceived(self, data):
-        self.received += data
         self.factory.everything += data
+        if self.in_body:
+            return
+        self.received += data
         while b"\r\n\r\n" in self.received:
             self.head, _, self.received = self.received.partition(b"\r\n\r\n")
             self.requests += 1
@@ -42,6 +46,7 @@ class Peer(Protocol):
         self.transport.loseConnection()
 
     def reset(self):
+        """Close with a RST instead of a FIN."""
         self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abortConnection()
 
@@ -56,7 +61,7 @@ class Server(Factory):
         self.handler = handler
         self.peers = []
         self.heads = []
-        self.everything = b""
+        self.everything = bytearray()
 
 
 def sending(data, *, close=False):
@@ -86,8 +91,8 @@ class HTTPTestCase(TestCase):
     async def _stop(self, server, port):
         await port.stopListening()
         for peer in server.peers:
-            peer.transport.abortConnection()
             if not peer.lost.called:
+                peer.transport.abortConnection()
                 await peer.lost
 
     def pool(self, *, on=reactor, trust_root=None, **limits):
@@ -113,7 +118,5 @@ class HTTPTestCase(TestCase):
 
     async def fetch_error(self, handler, **kwargs):
         """Return the code of the OperationError that a request must fail with, and its text."""
-        from skitai.errors import OperationError
-
         error = await self.error_of(defer.ensureDeferred(self.fetch(handler, **kwargs)), OperationError)
         return error.code, error.message

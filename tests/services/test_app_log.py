@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 from twisted.logger import capturedLogs
 
-from skitai.errors import ConfigError
 from skitai.plugins.manager import create_plugin_manager
 from skitai.services import logging as plugin
 from skitai.services.logging import AppLog
@@ -173,12 +172,19 @@ class TestPlugin:
         assert not sys.stderr.closed
         assert capsys.readouterr().err.endswith("[info] to the terminal\n")
 
+    def test_opened_late(self, tmp_path):
+        """The file appears with the first line: a mere check of the config creates nothing."""
+        path = tmp_path / "app.log"
+        instance = instance_with(str(path))
+        manager, log, _ = start(instance)
+        assert not path.exists()
+        log("first")
+        assert path.exists()
+        manager.notify("skitai_shutdown", instance=instance)
+
     def test_missing_directory(self, tmp_path):
-        """A file that cannot be opened is an error of the config: section, key, reason and the fix."""
-        path = tmp_path / "missing" / "app.log"
-        with pytest.raises(ConfigError) as raised:
-            start(instance_with(str(path)))
-        assert str(raised.value) == (
-            f"[server] app_log: cannot write to '{path}' (No such file or directory):"
-            " create its directory or name another file"
-        )
+        """A line for a file that cannot be opened is not lost and does not raise: the server's log has it."""
+        _, log, _ = start(instance_with(str(tmp_path / "missing" / "app.log")))
+        with capturedLogs() as logged:
+            log("nowhere to go")
+        assert "nowhere to go" in logged[0]["line"]

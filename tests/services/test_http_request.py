@@ -116,7 +116,7 @@ def test_members():
     assert GET.member("h", {"ssl": "Yes"}) == HTTPNode("h", 443, tls=True)
     assert GET.member("[::1]:99", {"ssl": "no"}).label == "[::1]:99"
     for address, options in [("h", {"ssl": "perhaps"}), ("a b", {}), ("http://h", {}), ("", {})]:
-        with pytest.raises(ValueError, match="ssl|not"):
+        with pytest.raises(ValueError, match=r"ssl|not"):
             GET.member(address, options)
 
 

@@ -98,8 +98,9 @@ class HTTPConnection:
         """Close the socket at once, or stop connecting; what was under way is forgotten."""
         self._awaiting = self.open = False
         self.exchange = None
-        if self._transport is not None:
-            self._transport.abortConnection()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abortConnection()
         elif self.stop_connecting is not None:
             self.stop_connecting()
 
@@ -129,6 +130,7 @@ class HTTPConnection:
     def makeConnection(self, transport: Any) -> None:
         """Take the transport; a TLS one is of no use before its handshake is done."""
         self._transport = transport
+        self.stop_connecting = None
         transport.setTcpNoDelay(True)
         # Only of a bare TCP transport: a TLS one passes .socket through, and it would carry plain text.
         if isinstance(transport, TCPConnection):
@@ -163,6 +165,7 @@ class HTTPConnection:
 
     def connectionLost(self, reason: Failure) -> None:
         """Finish a body that ends with the connection, and tell the owner."""
+        self._transport = None
         error = self._lost_error(reason) if self.open else connect_error(self._node, reason)
         if self._awaiting and self._reader.ends_with_connection and isinstance(reason.value, ConnectionDone):
             try:

@@ -1,0 +1,118 @@
+"""The parts of an instance, made from what its config and its plugins say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from skitai.calls.cluster import Cluster, Member
+from skitai.config import AppMount, ClusterConfig, Config, Mount, ServerConfig, StaticMount, VirtualHost
+from skitai.config.routes import DEFAULT_HOST
+from skitai.context import ServiceTable
+from skitai.errors import ConfigError
+from skitai.interfaces import IExecutor, IService
+from skitai.server.limits import Limits
+from skitai.server.loader import AppSource, LoadedApp
+from skitai.server.pages import Unavailable
+from skitai.server.site import Mounts, Site
+from skitai.server.static import StaticDirectory
+from skitai.server.wsgi import WSGIApp, WSGIResource
+
+if TYPE_CHECKING:
+    from skitai.plugins.manager import PluginManager
+
+Shared = list[tuple[bytes, Any]]
+
+
+def make_limits(server: ServerConfig) -> Limits:
+    """Return what one client may use: the keys of ``[server]`` have the names of the limits."""
+    return Limits(**{limit.name: getattr(server, limit.name) for limit in attrs.fields(Limits)})
+
+
+def make_clusters(
+    config: Config, types: Mapping[str, IService], seconds: Callable[[], float]
+) -> dict[str, Cluster]:
+    """Return the clusters of the config by name; ``types`` are the services that read their members.
+
+    Raises ConfigError for a type that is not there and for an address that its service refuses.
+    """
+    return {name: _cluster(config, cluster, types, seconds) for name, cluster in config.clusters.items()}
+
+
+def _cluster(
+    config: Config, cluster: ClusterConfig, types: Mapping[str, IService], seconds: Callable[[], float]
+) -> Cluster:
+    def wrong(key: str, message: str) -> ConfigError:
+        return config.error(key, message, section=f"@{cluster.name}")
+
+    service = types.get(cluster.type)
+    if service is None:
+        known = ", ".join(sorted(types)) or "none: no plugin brings one"
+        raise wrong("type", f"{cluster.type} is not a type of cluster; there are: {known}")
+    try:
+        members = [
+            Member(service.member(member.address, cluster.options), member.weight)
+            for member in cluster.members
+        ]
+    except ValueError as error:
+        raise wrong("members", str(error)) from error
+    return Cluster(cluster.name, cluster.type, members, seconds)
+
+
+class SiteBuilder:
+    """Builds what an instance serves; ``apps`` are the apps in it, to be loaded when the server listens."""
+
+    def __init__(
+        self, server: ServerConfig, plugins: PluginManager, executor: IExecutor, table: ServiceTable
+    ) -> None:
+        self.apps: list[WSGIResource] = []
+        self._server = server
+        self._plugins = plugins
+        self._executor = executor
+        self._table = table
+
+    def site(self, hosts: tuple[VirtualHost, ...], everywhere: Mapping[str, Any]) -> Site:
+        """Return the site of the virtual hosts; ``everywhere`` are resources that each of them has."""
+        shared = [(point.encode(), resource) for point, resource in everywhere.items()]
+        default: Mounts | None = Mounts([], shared) if shared or not hosts else None
+        exact: dict[bytes, Mounts] = {}
+        suffixes: dict[bytes, Mounts] = {}
+        for host in hosts:
+            mounts = self._mounts(host, shared)
+            for name in host.names:
+                if name == DEFAULT_HOST:
+                    default = mounts
+                elif name.startswith("."):
+                    suffixes[name[1:].encode()] = mounts
+                else:
+                    exact[name.encode()] = mounts
+        return Site(default, exact, suffixes)
+
+    def _mounts(self, host: VirtualHost, shared: Shared) -> Mounts:
+        directories = [
+            (mount.point.encode(), StaticDirectory(mount.directory, int(self._server.static_max_age)))
+            for mount in host.mounts
+            if isinstance(mount, StaticMount)
+        ]
+        resources = [
+            (mount.point.encode(), self._resource(mount))
+            for mount in host.mounts
+            if not isinstance(mount, StaticMount)
+        ]
+        return Mounts(directories, [*resources, *shared])
+
+    def _resource(self, mount: Mount) -> Any:
+        if not isinstance(mount, AppMount):
+            return Unavailable()  # type: ignore[no-untyped-call]
+        load, buffer_max = self._app_loader(mount), self._server.response_buffer_max
+        app = WSGIResource(load, mount.point, self._executor, self._table, buffer_max=buffer_max)
+        self.apps.append(app)
+        return app
+
+    def _app_loader(self, mount: AppMount) -> Callable[[], WSGIApp]:
+        for app in self._plugins.notify("skitai_load_app", target=mount.target):
+            return lambda: app
+        source = AppSource(mount.directory, mount.module, mount.callable)
+        return LoadedApp(source, reload=self._server.reloader).get

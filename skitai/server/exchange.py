@@ -1,0 +1,331 @@
+"""One call of a WSGI app: what PEP 3333 asks of the server while the app runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any
+
+from greenlet import GreenletExit
+from twisted.logger import Logger
+
+from skitai.calls.bridge import Pending
+from skitai.context import Was, current_was
+from skitai.server.compress import LENGTH_MIN, Compressor, negotiate
+from skitai.server.filewrapper import FileProducer, FileWrapper
+from skitai.server.wsgi_checks import as_bytes, check_headers, check_status
+
+if TYPE_CHECKING:
+    from skitai.server.request import Request
+    from skitai.server.wsgi import WSGIApp, WSGIResource
+
+_log = Logger()
+
+#: Bytes of a body that an app may send before the reactor gets its turn.
+_BYTES_PER_TURN = 256 * 1024
+#: Seconds; a paused app is woken by its client's progress or end, this is only how long one wait lasts.
+_PAUSE_SECONDS = 60.0
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+class _ResponseOverError(Exception):
+    """The client is gone, or was told that the app failed: ``write`` ends the app with this."""
+
+
+class Exchange:
+    """Calls an app where the executor says, and hands what the app says to the reactor.
+
+    ``run`` and what it calls run in the app's thread or greenlet; ``_deliver`` and what it calls in the
+    reactor thread. Between them lies a queue, so that several pieces cost one wake-up.
+    """
+
+    __slots__ = (
+        "_app",
+        "_body",
+        "_compressor",
+        "_environ",
+        "_handed_over",
+        "_headers",
+        "_outbox",
+        "_remaining",
+        "_request",
+        "_resource",
+        "_status",
+        "_this_turn",
+        "headers_sent",
+    )
+
+    def __init__(
+        self,
+        resource: WSGIResource,
+        app: WSGIApp,
+        request: Request,
+        environ: dict[str, Any],
+        body: IO[bytes] | None,
+    ) -> None:
+        self._resource = resource
+        self._app = app
+        self._request = request
+        self._environ = environ
+        self._body = body
+        self._status = ""
+        self._headers: list[tuple[str, str]] = []
+        self._compressor: Compressor | None = None
+        #: What is missing from an announced Content-Length; None: none was announced.
+        self._remaining: int | None = None
+        self._this_turn = 0
+        self._handed_over = False
+        self._outbox: deque[Callable[[], None]] = deque()
+        #: Whether the head is on its way, so that it can no longer be changed.
+        self.headers_sent = False
+
+    # -- in the app's thread or greenlet -------------------------------------------------------------------
+
+    def run(self, action: Callable[[], None] | None = None) -> None:
+        """Call the app and send what it gives; with ``action``, do that for the app instead."""
+        was = Was(self._resource.services, self._environ)
+        self._environ["skitai.was"] = was
+        token = current_was.set(was)
+        try:
+            (action or self._serve)()
+        except _ResponseOverError:
+            pass  # the app may end: nobody is left to answer
+        except BaseException as error:  # an app may raise anything: it is this request's 500
+            self._failed()
+            if isinstance(error, GreenletExit):
+                raise  # whoever ends a greenlet gets his way
+        finally:
+            current_was.reset(token)
+            # They hold each other: without this both would stay until the garbage collector comes by.
+            self._environ.pop("skitai.was", None)
+            if self._body is not None and not self._handed_over:
+                self._body.close()
+
+    def _serve(self) -> None:
+        iterable = self._app(self._environ, self.start_response)
+        if type(iterable) in (list, tuple):
+            self._send_all(b"".join([as_bytes(chunk) for chunk in iterable]))
+            return
+        try:
+            if isinstance(iterable, FileWrapper) and iterable.is_regular():
+                self._hand_over(iterable)
+            else:
+                self._send_each(iterable)
+        finally:
+            if not self._handed_over:
+                close = getattr(iterable, "close", None)
+                if close is not None:
+                    close()
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        """Note status and header fields, as PEP 3333 has it; return ``write``.
+
+        Raises AssertionError for a second call without ``exc_info`` or for what cannot be a status or a
+        field, and ``exc_info`` when the head was sent.
+        """
+        if exc_info is not None:
+            try:
+                if self.headers_sent:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        elif self._status:
+            raise AssertionError("start_response was called twice without exc_info")
+        check_status(status)
+        check_headers(headers)
+        self._status = status
+        self._headers = list(headers)
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body: the callable that ``start_response`` returns."""
+        data = as_bytes(data)
+        if self._is_over():
+            raise _ResponseOverError
+        if data:
+            if not self.headers_sent:
+                self._begin(None)
+            self._send(data)
+
+    def _is_over(self) -> bool:
+        """Whether the client is gone, or got an error page because the head could not be sent."""
+        return self._request.gone or self._request.written
+
+    def _send_each(self, iterable: Iterable[bytes]) -> None:
+        for chunk in iterable:
+            if self._is_over():
+                return
+            if chunk:
+                data = as_bytes(chunk)
+                if not self.headers_sent:
+                    self._begin(data)
+                if not self._send(data):
+                    break
+        if self.headers_sent:
+            self._finish()
+        else:
+            self._send_all(b"")
+
+    def _send_all(self, body: bytes) -> None:
+        if self.headers_sent:  # by write()
+            if body:
+                self._send(body)
+            self._finish()
+            return
+        self._check_started()
+        self._compressor, self._headers = self._negotiate(len(body))
+        if self._compressor is not None and body:
+            body = self._compressor.flush(body)
+        self.headers_sent = True
+        self._post(lambda: self._request.respond(self._status, self._headers, body))
+
+    def _hand_over(self, file: FileWrapper) -> None:
+        """Let the reactor send the file, at the pace of the client."""
+        if not self.headers_sent:
+            self._begin(None)
+        if self._remaining == 0:
+            self._finish()
+            return
+        self._handed_over = True
+        # Closing it is app code as much as the rest, and may wait.
+        close = partial(self._resource.executor.submit, partial(self.run, partial(self._take_back, file)))
+        producer = FileProducer(self._request, self._pieces(file), close)
+        self._post(lambda: self._send_file(producer))
+
+    def _take_back(self, file: FileWrapper) -> None:
+        self._handed_over = False
+        file.close()
+
+    # -- the head ------------------------------------------------------------------------------------------
+
+    def _begin(self, first: bytes | None) -> None:
+        """Queue the head; ``first`` is the first piece of the body where that may be all of it."""
+        self._check_started()
+        self._remaining = self._announced()
+        # Frameworks that stream one piece announce its length: then all of the body is at hand.
+        complete = first is not None and self._remaining == len(first)
+        self._compressor, self._headers = self._negotiate(self._remaining if complete else None)
+        if self._is_bodyless():
+            self._remaining = 0
+        self.headers_sent = True
+        status, headers = self._status, self._headers
+        self._outbox.append(lambda: self._request.start(status, headers))
+
+    def _check_started(self) -> None:
+        if not self._status:
+            raise AssertionError("the app did not call start_response before it sent or ended its body")
+
+    def _announced(self) -> int | None:
+        for name, value in self._headers:
+            if name.lower() == "content-length" and value.strip().isdecimal():
+                return int(value)
+        return None
+
+    def _is_bodyless(self) -> bool:
+        return self._request.method == b"HEAD" or self._status[:3] in ("204", "304")
+
+    def _negotiate(self, length: int | None) -> tuple[Compressor | None, list[tuple[str, str]]]:
+        if not length and self._request.method == b"HEAD":
+            # Frameworks leave out the body: the head must be what GET would get all the same.
+            length = self._announced() or length
+        if length is not None and length < LENGTH_MIN:
+            return None, self._headers
+        return negotiate(self._request, int(self._status[:3]), self._headers, length)
+
+    # -- the body ------------------------------------------------------------------------------------------
+
+    def _send(self, data: bytes) -> bool:
+        """Send a piece; return whether more is wanted."""
+        piece, wanted = self._encoded(data)
+        self._post(lambda: self._request.send(piece))
+        self._this_turn += len(piece)
+        if self._this_turn > min(_BYTES_PER_TURN, self._resource.buffer_max):
+            self._this_turn = 0
+            self._catch_up()
+        return wanted
+
+    def _encoded(self, data: bytes) -> tuple[bytes, bool]:
+        """Return what goes out for ``data``, and whether it was within what was announced."""
+        remaining, wanted = self._remaining, True
+        if remaining is not None:
+            if len(data) > remaining:
+                wanted = False
+                data = data[:remaining]
+                if not self._is_bodyless():
+                    _log.warn("{request}: the body is longer than its Content-Length", request=self._name())
+            self._remaining = remaining - len(data)
+        return (data if self._compressor is None else self._compressor.compress(data)), wanted
+
+    def _last_piece(self) -> bytes:
+        if self._compressor is None:
+            return b""
+        if self._remaining:
+            # The compressed form announces no length: its regular end would hide that something is missing.
+            raise AssertionError(f"the body is {self._remaining} bytes shorter than its Content-Length")
+        return self._compressor.flush()
+
+    def _finish(self) -> None:
+        last = self._last_piece()
+        if last:
+            self._outbox.append(lambda: self._request.send(last))
+        self._post(self._request.end)
+
+    def _pieces(self, file: FileWrapper) -> Iterator[bytes]:
+        """Yield what goes out for ``file``. Called in the reactor thread."""
+        for block in file:
+            piece, _ = self._encoded(as_bytes(block))
+            yield piece
+            if self._remaining == 0:
+                break
+        yield self._last_piece()
+
+    def _catch_up(self) -> None:
+        """Let the reactor take over what was sent, and wait while too much of it waits for the client."""
+        caught_up = Pending()
+        self._post(lambda: self._when_caught_up(caught_up.end))
+        while not self._resource.bridge.wait(caught_up, _PAUSE_SECONDS):
+            pass  # the connection's own time-out ends this: a client that takes nothing is cut off
+
+    def _failed(self) -> None:
+        _log.failure("{request} failed", request=self._name())
+        self._post(self._give_up)
+
+    def _name(self) -> str:
+        """Name the request for the log: not by the environ, which the app may have changed."""
+        return (self._request.method + b" " + self._request.uri).decode("latin-1")
+
+    def _post(self, action: Callable[[], None]) -> None:
+        self._outbox.append(action)
+        self._resource.bridge.submit(self._deliver)
+
+    # -- in the reactor thread -----------------------------------------------------------------------------
+
+    def _deliver(self) -> None:
+        outbox = self._outbox
+        while outbox:
+            try:
+                outbox.popleft()()
+            except Exception:  # noqa: BLE001 - such as a Content-Length that is no number
+                _log.failure("the answer to {request} cannot be sent", request=self._name())
+                self._give_up()
+
+    def _give_up(self) -> None:
+        if not self._request.written:  # else the connection may already serve another request
+            self._request.fail(500)
+
+    def _send_file(self, producer: FileProducer) -> None:
+        if self._request.written:
+            producer.stopProducing()
+        else:
+            self._request.registerProducer(producer, False)
+
+    def _when_caught_up(self, call: Callable[[], None]) -> None:
+        if self._request.waiting > self._resource.buffer_max:
+            self._request.when_below(self._resource.buffer_max // 2 + 1, call)
+        else:
+            self._resource.bridge.call_later(0, call)

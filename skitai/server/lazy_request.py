@@ -1,0 +1,114 @@
+"""What a Twisted resource reads of a request, made when it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from io import BytesIO
+from typing import IO, Any
+from urllib.parse import parse_qs
+
+from twisted.internet.defer import Deferred
+from twisted.web import server
+from twisted.web.http_headers import Headers
+
+#: A form with more fields is an attack: each costs a hundred times its bytes.
+_FORM_FIELDS_MAX = 10_000
+
+
+class LazyRequest(server.Request):
+    """The attributes of ``twisted.web.iweb.IRequest`` that cost something, as properties.
+
+    The base class makes a dozen objects for each request, which a WSGI app never looks at. All methods are
+    called in the reactor thread.
+    """
+
+    channel: Any  # an HTTPChannel of ours, where the base class has Twisted's
+    #: The HTTP version, such as ``1.1``.
+    version: str
+    #: ``host[:port]`` from the target or the Host field, as it was sent.
+    authority = b""
+    query = b""
+    #: The header fields as pairs, names in lower case, in the order received.
+    headers: Sequence[tuple[bytes, bytes]]
+
+    def take_body(self) -> IO[bytes] | None:
+        """Return the body as a file that the caller closes; None where there is none."""
+        raise NotImplementedError
+
+    def field(self, name: bytes) -> bytes | None:
+        """Return the value of the header field ``name`` (in lower case), several joined by a comma."""
+        values = [value for key, value in self.headers if key == name]
+        return b", ".join(values) if values else None
+
+    @cached_property
+    def requestHeaders(self) -> Headers:  # type: ignore[override]
+        """The header fields received."""
+        fields = Headers()
+        for name, value in self.headers:
+            fields.addRawHeader(name, value)
+        if self.authority:  # that of an absolute target counts, not the Host field (RFC 9112, section 3.2.2)
+            fields.setRawHeaders(b"host", [self.authority])
+        return fields
+
+    @cached_property
+    def responseHeaders(self) -> Headers:  # type: ignore[override]
+        """The header fields to be sent."""
+        return Headers()
+
+    @cached_property
+    def args(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]
+        """The arguments of the query and of a posted form; multipart/form-data is left to the resource."""
+        args = parse_qs(self.query, keep_blank_values=True)
+        media_type = (self.field(b"content-type") or b"").partition(b";")[0].strip().lower()
+        if self.method == b"POST" and media_type == b"application/x-www-form-urlencoded":
+            form = self.content.read()
+            self.content.seek(0)
+            args.update(parse_qs(form, keep_blank_values=True, max_num_fields=_FORM_FIELDS_MAX))
+        return args
+
+    @cached_property
+    def content(self) -> IO[bytes]:  # type: ignore[override]
+        """The body, as a file that the server closes."""
+        return self.take_body() or BytesIO()
+
+    @cached_property
+    def received_cookies(self) -> dict[bytes, bytes]:  # type: ignore[override]
+        """The cookies received."""
+        fields = [value for name, value in self.headers if name == b"cookie"]
+        pairs = (part.strip().partition(b"=") for part in b";".join(fields).split(b";"))
+        return {name: value for name, equals, value in pairs if equals}
+
+    @cached_property
+    def cookies(self) -> list[bytes]:  # type: ignore[override]
+        """The cookies to be set."""
+        return []
+
+    @cached_property
+    def notifications(self) -> list[Deferred[None]]:  # type: ignore[override]
+        """Who waits for the end of the answer."""
+        return []
+
+    @cached_property
+    def _adapterCache(self) -> dict[str, Any]:  # type: ignore[override]
+        return {}
+
+    @property
+    def clientproto(self) -> bytes:  # type: ignore[override]
+        """The protocol's name and version."""
+        return b"HTTP/" + self.version.encode()
+
+    @cached_property
+    def transport(self) -> Any:  # type: ignore[override]
+        """The connection."""
+        return self.channel.transport
+
+    @cached_property
+    def client(self) -> Any:
+        """The client's address."""
+        return self.channel.transport.getPeer()
+
+    @cached_property
+    def host(self) -> Any:
+        """The address that the client connected to."""
+        return self.channel.transport.getHost()

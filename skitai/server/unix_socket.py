@@ -1,0 +1,93 @@
+"""Unix sockets to listen on: one of our own, and one that was made by the program that started us.
+
+Not ``reactor.listenUNIX``: it changes the rights of an inherited socket and deletes its file in the end, and
+its lock file counts as held when another process has the number of one that crashed, as the only process of
+a container always has.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import tcp, unix
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+#: Every local user may connect, as to a port; the rights of the folder can say otherwise.
+MODE = 0o666
+
+
+def bind_unix(path: Path, backlog: int) -> socket.socket:
+    """Return a socket that listens at ``path``, where a socket that a crash left behind is replaced.
+
+    Raises OSError: EADDRINUSE for one that somebody listens on, EEXIST for any other kind of file.
+    """
+    _clear(path)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(str(path))
+        os.chmod(path, MODE)
+        listening.listen(backlog)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _clear(path: Path) -> None:
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(errno.EEXIST, "there is a file that is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a full backlog must not hold us up
+        refused = probe.connect_ex(str(path))
+    if refused != errno.ECONNREFUSED:
+        raise OSError(errno.EADDRINUSE, "another program listens there")
+    os.unlink(path)
+
+
+class UnixPort(unix.Port):
+    """Accepts connections on ``listening``, a socket that is listening already and now belongs to the port.
+
+    With ``delete`` the file of the socket goes when the port closes, if it is still this socket's.
+    All methods are called in the reactor thread.
+    """
+
+    def __init__(self, listening: socket.socket, factory: Factory, reactor: Any, *, delete: bool) -> None:
+        super().__init__(listening.getsockname(), factory, reactor=reactor)
+        self._listening = listening
+        self._file = self._identity() if delete else None
+        # A shutdown would end the listening of every process that holds an inherited socket.
+        self._shouldShutdown = delete
+
+    def startListening(self) -> None:
+        """Begin to accept."""
+        # The way out when descriptors run short, as for Twisted's own ports.
+        tcp._reservedFD.reserve()  # type: ignore[no-untyped-call]
+        self.factory.doStart()  # type: ignore[union-attr]
+        self.connected = True
+        self.socket = self._listening
+        self.fileno = self.socket.fileno  # type: ignore[method-assign]
+        self.numberAccepts = 100
+        self.startReading()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close the socket."""
+        if self._file is not None and self._file == self._identity():
+            os.unlink(self._listening.getsockname())
+        tcp.Port.connectionLost(self, reason)  # type: ignore[no-untyped-call]
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = os.lstat(self._listening.getsockname())
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino

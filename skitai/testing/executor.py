@@ -1,0 +1,36 @@
+"""An executor without threads or greenlets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zope.interface import implementer
+
+from skitai.interfaces import IExecutor
+
+
+@implementer(IExecutor)
+class InlineExecutor:
+    """Runs each task at once, in the thread that submits it; what a task raises gets out to the test.
+
+    For a ``WSGIResource`` whose app should have run when ``render`` returns::
+
+        with FakeWas() as fake:
+            resource = WSGIResource(lambda: app, "", InlineExecutor(), fake.services, buffer_max=1 << 20)
+    """
+
+    multithread = False
+
+    def start(self) -> None:
+        """Do nothing: there is nothing to make ready."""
+
+    def stop(self) -> None:
+        """Do nothing: there is nothing to let go of."""
+
+    def submit(self, task: Callable[[], None]) -> None:
+        """Run ``task`` now."""
+        task()
+
+    def statistics(self) -> dict[str, int]:
+        """Nothing runs or waits when anybody can look."""
+        return {"running": 0, "queued": 0}

@@ -1,0 +1,183 @@
+"""``from skitai import was`` without a server: the real machinery on a fake clock, with scripted answers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from contextvars import Token
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import attrs
+from twisted.internet.testing import MemoryReactorClock
+from zope.interface import implementer
+
+from skitai.calls.cluster import Cluster, Member
+from skitai.calls.result import Result
+from skitai.config import Config
+from skitai.context import ServiceTable, Was, current_was
+from skitai.interfaces import IInstance, INode, IService
+from skitai.plugins.manager import PluginManager, create_plugin_manager
+from skitai.testing.clockbridge import ClockBridge
+from skitai.testing.recording import CLUSTER_TYPE, RecordedRequest, RecordingDispatcher, RecordingService
+from skitai.testing.script import Answer, Script
+
+#: What stands for the answer's own default in ``reply``.
+_EMPTY: Any = object()
+
+
+class FakeWas:
+    """Answers what an app asks ``was``, from a script, in the thread that enters the block.
+
+    Arguments are checked, clusters asked, failures tried again elsewhere and time-outs counted as on a
+    server; only the nodes and the clock are not real, so that no test waits. ``was`` has the names that the
+    installed plugins give, and those of ``services``. ``clusters`` gives names and numbers of members.
+    ``env`` is what ``was.env`` shows. Leaving the block raises AssertionError for a request without an
+    answer and, if ``strict``, for an answer that nobody asked for::
+
+        with FakeWas(clusters={"search": 2}) as fake:
+            fake.reply("get", "@search/q", b"found", code=200)
+            assert app.test_client().get("/find").data == b"found"
+        assert fake.requests[0].mode == "lb"
+    """
+
+    def __init__(
+        self,
+        *,
+        services: Mapping[str, IService] | None = None,
+        clusters: Mapping[str, int] | None = None,
+        env: dict[str, Any] | None = None,
+        strict: bool = True,
+    ) -> None:
+        #: The fake clock: ``fake.clock.seconds()`` says how long the app has waited so far.
+        self.clock = MemoryReactorClock()  # type: ignore[no-untyped-call]
+        self._script = Script()
+        self._strict = strict
+        self._bridge = ClockBridge(self.clock)
+        members = {name: _cluster(name, count, self.clock) for name, count in (clusters or {}).items()}
+        self._dispatcher = RecordingDispatcher(self._bridge, members, self._script)
+        plugins = _plugins()
+        instance = _TestInstance.of(plugins, self.clock)
+        recording = {
+            name: RecordingService(name, service, self._script, self.clock)
+            for name, service in {**plugins.services(instance), **(services or {})}.items()
+        }
+        #: What a ``WSGIResource`` takes.
+        self.services = ServiceTable(
+            self._dispatcher, recording, plugins.attributes(instance), explain=plugins.missing
+        )
+        #: The object behind ``skitai.was`` within the block.
+        self.was = Was(self.services, env)
+        self._token: Token[Was] | None = None
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """What the app has asked so far, in order; one for a ``map``, however many members it asks."""
+        return list(self._dispatcher.requests)
+
+    def reply(
+        self,
+        service: str,
+        target: str,
+        data: Any = _EMPTY,
+        *,
+        delay: float = 0.0,
+        times: int = 1,
+        **fields: Any,
+    ) -> None:
+        """Answer the next ``times`` requests to ``target``, each after ``delay`` seconds of the fake clock.
+
+        ``service`` is the name after ``was.``; ``target`` is compared as the app writes it. ``data`` is
+        what ``result.data`` shows, or a whole ``Result``; ``fields`` are its others, such as ``code=404``.
+        In a ``map`` and after a failure in a cluster, each member that is asked uses up one answer. Raises
+        ValueError for a service that does not exist, TypeError for a field that its results do not have.
+        """
+        if isinstance(data, Result):
+            if fields:
+                raise TypeError(f"{data!r} is a whole result: give it {', '.join(fields)} itself")
+            self._add(service, target, lambda: copy.copy(data), delay, times)
+            return
+        result_type = self._service(service).result_type
+        content = result_type.empty if data is _EMPTY else data
+        result_type(content, **fields)  # complains here, where the mistake is, not where the app asks
+        self._add(service, target, lambda: result_type(content, **fields), delay, times)
+
+    def fail(
+        self, service: str, target: str, error: BaseException, *, delay: float = 0.0, times: int = 1
+    ) -> None:
+        """Fail the next ``times`` requests to ``target`` with ``error``, such as an ``OperationError``."""
+
+        def outcome() -> NoReturn:
+            raise copy.copy(error)  # each request has its own, which comes to name its node
+
+        self._add(service, target, outcome, delay, times)
+
+    def stall(self, service: str, target: str, *, times: int = 1) -> None:
+        """Never answer the next ``times`` requests to ``target``: the app gets a time-out without waiting."""
+        self._add(service, target, lambda: Result(), None, times)
+
+    def _add(
+        self, service: str, target: str, outcome: Callable[[], Result], delay: float | None, times: int
+    ) -> None:
+        self._service(service)
+        self._script.add(Answer(service, target, outcome, delay, times))
+
+    def _service(self, name: str) -> IService:
+        try:
+            return self.services.services[name]
+        except KeyError:
+            known = ", ".join(sorted(self.services.services))
+            raise ValueError(f"was.{name} is not a service; there are: {known}") from None
+
+    def __enter__(self) -> Self:
+        self._bridge.start()
+        self._token = current_was.set(self.was)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._token is not None
+        current_was.reset(self._token)
+        self._dispatcher.stop()
+        if error is None:
+            self._script.check_no_surprise()
+            if self._strict:
+                self._script.check_used_up()
+
+
+@implementer(INode)
+@attrs.frozen
+class _Node:
+    label: str
+
+
+def _cluster(name: str, count: int, clock: MemoryReactorClock) -> Cluster:
+    members = [Member(_Node(f"{name}-{number}")) for number in range(1, count + 1)]
+    return Cluster(name, CLUSTER_TYPE, members, clock.seconds)
+
+
+@cache
+def _plugins() -> PluginManager:
+    """Load what is installed, as a server does, once."""
+    return create_plugin_manager()
+
+
+@implementer(IInstance)
+@attrs.define(eq=False)
+class _TestInstance:
+    """What plugins see of the instance: the defaults of every key, and a reactor that opens no sockets."""
+
+    config: Config
+    reactor: Any
+    _sections: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, plugins: PluginManager, reactor: Any) -> _TestInstance:
+        config = Config(path=Path("skitai.testing"))
+        return cls(config, reactor, config.claim(plugins.config_sections()))
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        return self._sections[name]

@@ -1,0 +1,97 @@
+"""Real services whose last step, asking a node, is left to a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.task import Clock, deferLater
+from zope.interface import implementer
+
+from skitai.calls.call import Call, CallGroup
+from skitai.calls.cluster import Cluster
+from skitai.calls.dispatch import Dispatcher, Mode
+from skitai.calls.operation import Operation
+from skitai.interfaces import INode, IService
+from skitai.testing.clockbridge import ClockBridge
+from skitai.testing.script import Script
+
+#: The type of scripted clusters: any service that knows clusters may ask them.
+CLUSTER_TYPE = "scripted"
+
+
+@attrs.frozen
+class RecordedRequest:
+    """One request of an app.
+
+    ``service`` is the name after ``was.``, ``target`` the address or URL, ``args`` and ``kwargs`` are all
+    arguments as they were given, ``mode`` is ``"one"``, ``"lb"`` or ``"map"``, ``cluster`` the name of the
+    cluster that was asked, without the ``@``, or None.
+    """
+
+    service: str
+    target: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    mode: Mode = "one"
+    cluster: str | None = None
+
+
+@implementer(IService)
+class RecordingService:
+    """Takes arguments as ``service`` does, and answers from a script what it would have sent to a node."""
+
+    def __init__(self, name: str, service: IService, script: Script, clock: Clock) -> None:
+        self.cluster_type = service.cluster_type and CLUSTER_TYPE
+        self.result_type = service.result_type
+        self._name = name
+        self._service = service
+        self._script = script
+        self._clock = clock
+
+    def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> Any:
+        """Submit the operation of the real service, with a record of the arguments as its request."""
+
+        def recorded(operation: Operation) -> Any:
+            target, cluster = operation.target, operation.cluster
+            record = RecordedRequest(self._name, target, args, kwargs, cluster=cluster)
+            return submit(attrs.evolve(operation, request=record))
+
+        return self._service.begin(recorded, *args, **kwargs)
+
+    def node(self, target: str) -> INode:
+        """Return the real service's node."""
+        return self._service.node(target)
+
+    def member(self, address: str, options: Mapping[str, str]) -> INode:
+        """Return the real service's node of a cluster."""
+        return self._service.member(address, options)
+
+    def perform(self, node: INode, operation: Operation) -> Deferred[Any]:
+        """Answer from the script: fail with AssertionError where it has no answer."""
+        answer = self._script.take(self._name, operation.target)
+        if answer.delay is None:
+            return Deferred()
+        if answer.delay == 0:
+            return execute(answer.outcome)
+        return deferLater(self._clock, answer.delay, answer.outcome)
+
+
+class RecordingDispatcher(Dispatcher):
+    """Notes each request in ``requests`` before it starts; complains at once where there is no answer."""
+
+    def __init__(self, bridge: ClockBridge, clusters: Mapping[str, Cluster], script: Script) -> None:
+        super().__init__(bridge, clusters)
+        self.requests: list[RecordedRequest] = []
+        self._script = script
+
+    def submit(self, service: IService, operation: Operation, mode: Mode = "one") -> Call | CallGroup:
+        """Start ``operation``; raise AssertionError when the script has no answer for it."""
+        self.requests.append(attrs.evolve(operation.request, mode=mode))
+        surprises = len(self._script.surprises)
+        call = super().submit(service, operation, mode)
+        if len(self._script.surprises) > surprises:
+            raise AssertionError(self._script.surprises[-1])
+        return call

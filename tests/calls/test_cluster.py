@@ -1,0 +1,130 @@
+from collections import Counter
+
+import pytest
+from twisted.internet.task import Clock
+
+from skitai.calls.cluster import FIRST_PAUSE, LONGEST_PAUSE, Cluster, Member
+from skitai.calls.service import HostNode
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def make(clock):
+    """Make a cluster of members a, b, ... with these weights."""
+
+    def make(*weights):
+        members = [Member(HostNode(chr(97 + n), 80), weight) for n, weight in enumerate(weights)]
+        return Cluster("c", "http", members, clock.seconds)
+
+    return make
+
+
+def picks(cluster, count):
+    """Pick ``count`` members that never finish; return the letters."""
+    letters = ""
+    for _ in range(count):
+        member = cluster.pick()
+        member.in_flight += 1
+        letters += member.node.host
+    return letters
+
+
+def test_ties_go_round(make):
+    """Members that are equally busy take turns, whether or not they are done in between."""
+    cluster = make(1, 1, 1)
+    assert picks(cluster, 6) == "abcabc"
+    for member in cluster.members:
+        member.in_flight = 0
+    assert "".join(cluster.pick().node.host for _ in range(6)) == "abcabc"
+
+
+def test_the_least_busy_is_picked(make):
+    """A member with less to do comes first."""
+    cluster = make(1, 1, 1)
+    cluster.members[0].in_flight = 2
+    cluster.members[1].in_flight = 1
+    assert picks(cluster, 3) == "cbc"
+
+
+def test_weights_share_the_work(make):
+    """A member of weight 3 has three times the work of one of weight 1."""
+    assert Counter(picks(make(1, 3), 40)) == {"a": 10, "b": 30}
+
+
+def test_what_was_tried_is_not_picked(make):
+    """A second attempt goes elsewhere; when all were tried there is none."""
+    cluster = make(1, 1)
+    a, b = cluster.members
+    assert cluster.pick([a]) is b
+    assert cluster.pick([b]) is a
+    assert cluster.pick([a, b]) is None
+
+
+def test_a_failed_member_rests(make, clock):
+    """A member that failed is passed over until its pause ends."""
+    cluster = make(1, 1)
+    a, b = cluster.members
+    cluster.failed(a)
+    assert [cluster.pick() for _ in range(3)] == [b, b, b]
+    clock.advance(FIRST_PAUSE)
+    assert cluster.pick() is a
+
+
+def test_pauses_grow_up_to_the_longest(make, clock):
+    """Each failure in a row doubles the pause, up to a limit."""
+    cluster = make(1)
+    member, pauses = cluster.members[0], []
+    for _ in range(9):
+        cluster.failed(member)
+        pauses.append(member.paused_until - clock.seconds())
+        clock.advance(pauses[-1])
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert pauses[-1] == LONGEST_PAUSE
+
+
+def test_failures_while_it_rests_count_once(make, clock):
+    """A member that breaks with a hundred requests under way rests no longer than for one."""
+    cluster = make(1)
+    member = cluster.members[0]
+    for _ in range(100):
+        cluster.failed(member)
+    assert member.paused_until == FIRST_PAUSE
+
+
+def test_an_answer_ends_the_pause(make):
+    """A member that answers is well, and its next failure is its first."""
+    cluster = make(1, 1)
+    a = cluster.members[0]
+    cluster.failed(a)
+    cluster.succeeded(a)
+    assert cluster.pick() is a
+    cluster.failed(a)
+    assert a.paused_until == FIRST_PAUSE
+
+
+def test_when_all_rest_all_are_tried(make):
+    """Where every member failed lately, any is better than none."""
+    cluster = make(1, 1)
+    a, b = cluster.members
+    cluster.failed(a)
+    cluster.failed(b)
+    assert cluster.pick() is a
+    assert cluster.pick([a]) is b
+
+
+def test_a_resting_member_is_the_last_resort(make):
+    """A second attempt goes to a resting member if all others were tried."""
+    cluster = make(1, 1)
+    a, b = cluster.members
+    cluster.failed(a)
+    assert cluster.pick([b]) is a
+
+
+def test_needs_members(make):
+    """A cluster of none raises ValueError that names it."""
+    with pytest.raises(ValueError, match="cluster @c has no members"):
+        make()

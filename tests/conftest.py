@@ -1,0 +1,54 @@
+"""What tests of every part share: running servers, and the two executors."""
+
+import pytest
+
+from serving import Gateway, ReactorThread, RunningServer, config_text
+
+
+@pytest.fixture(params=[4, 0], ids=["threads", "greenlets"], scope="module")
+def threads(request):
+    """The config's ``threads``: a test that asks for it runs on both executors."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def reactor_thread():
+    """A reactor in a thread of its own."""
+    return ReactorThread()
+
+
+@pytest.fixture
+def serve(reactor_thread, threads):
+    """Return ``serve(app_or_mounts, **limits)``: serves apps in this process, on both executors, see Gateway."""
+    gateways = []
+
+    def start(mounts, threads=threads, **options):
+        if not isinstance(mounts, dict):
+            mounts = {"": mounts}
+        gateway = Gateway(reactor_thread, mounts, threads, **options)
+        gateways.append(gateway)
+        return gateway
+
+    yield start
+    for gateway in gateways:
+        gateway.stop()
+
+
+@pytest.fixture(scope="session")
+def running_server(tmp_path_factory):
+    """Return ``running_server(config_or_apps, threads=None, **server)``: a ``twist skitai`` of its own.
+
+    It takes the text of a configuration (with ``port = 0`` and ``ip = 127.0.0.1``), or targets by mount point
+    and keys of ``[server]``. The result has ``url``, ``port``, ``ask()``, ``log_text()`` and ``stop()``; what
+    was not stopped is at the end. Starting one takes seconds: share it among the tests of a module.
+    """
+    servers = []
+
+    def start(config, threads=None, **server):
+        text = config if isinstance(config, str) else config_text(config, **server)
+        servers.append(RunningServer(tmp_path_factory.mktemp("server"), text, threads))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()

@@ -1,0 +1,352 @@
+"""Which connection a request gets, when one is repeated, and what cancelling and closing leave behind."""
+
+import socket
+
+import pytest
+from http_servers import OK, HTTPTestCase, Peer, sending
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.testing import MemoryReactorClock
+
+from skitai.errors import OperationError, OperationTimeout, UnsentError
+from skitai.services.http import ConnectionPool, HTTPService, plugin
+
+FIRST_ONLY = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart"
+
+
+def silent(peer):
+    """Handle a request by never answering."""
+
+
+class OnClock:
+    """The real reactor's sockets under a clock that a test moves."""
+
+    def __init__(self):
+        self.clock = Clock()
+        self.seconds, self.callLater = self.clock.seconds, self.clock.callLater
+
+    def __getattr__(self, name):
+        return getattr(reactor, name)
+
+
+async def arrived(server, count):
+    """Wait until the server has seen that many requests."""
+    while len(server.heads) < count:
+        await deferLater(reactor, 0.005)
+
+
+class ReuseTests(HTTPTestCase):
+    async def test_one_connection_for_one_request_after_the_other(self):
+        """A connection is kept alive and carries the next request, also one made in a callback."""
+        server = self.serve(sending(OK))
+        pool = self.pool()
+        for _ in range(3):
+            await self.ask(pool, server.url)
+        nested = self.ask(pool, server.url).addCallback(lambda _: self.ask(pool, server.url))
+        assert (await nested).data == b"ok"
+        assert (len(server.peers), len(server.heads)) == (1, 5)
+
+    async def test_connections_that_must_not_be_reused(self):
+        """A reply that says close, is HTTP/1.0 or has bytes after it costs the connection only."""
+        closing = OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+        for data in (closing, OK.replace(b"1.1", b"1.0"), OK + OK):
+            server = self.serve(sending(data))
+            pool = self.pool()
+            assert [(await self.ask(pool, server.url)).data for _ in range(2)] == [b"ok", b"ok"]
+            assert len(server.peers) == 2
+            await gatherResults([peer.lost for peer in server.peers])
+
+    async def test_unasked_reply(self):
+        """A reply that nobody asked for closes the idle connection and answers no later request."""
+        server = self.serve(sending(OK))
+        pool = self.pool()
+        await self.ask(pool, server.url)
+        server.peers[0].write(b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\n\r\n")
+        await server.peers[0].lost
+        assert (await self.ask(pool, server.url)).code == 200
+
+    async def test_unasked_bytes_in_the_kernel(self):
+        """Even bytes that the reactor has not read yet keep a request off the connection."""
+        server = self.serve(sending(OK))
+        pool = self.pool()
+        await self.ask(pool, server.url)
+        server.peers[0].transport.socket.send(b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\n\r\n")
+        assert (await self.ask(pool, server.url, method="POST")).code == 200
+        assert len(server.peers) == 2
+
+    async def test_closed_while_idle(self):
+        """A connection that the server closed meanwhile is not used for a POST, which would be lost."""
+        server = self.serve(sending(OK))
+        pool = self.pool()
+        for known in (True, False):
+            await self.ask(pool, server.url)
+            peer = server.peers[-1]
+            peer.transport.socket.shutdown(socket.SHUT_WR)
+            if known:  # to the reactor, which closes the other side
+                await peer.lost
+            assert (await self.ask(pool, server.url, method="POST")).data == b"ok"
+            assert server.peers[-1] is not peer
+
+    def stale(self, *, lose):
+        """Return a server whose connections answer once and take the second request to the grave."""
+        return self.serve(lambda peer: peer.write(OK) if peer.requests == 1 else lose(peer))
+
+    async def test_stale_get_is_repeated(self):
+        """A GET that a stale connection swallowed is repeated without the app noticing."""
+        for lose in (lambda peer: peer.close(), lambda peer: peer.reset()):
+            server = self.stale(lose=lose)
+            pool = self.pool()
+            assert [(await self.ask(pool, server.url)).data for _ in range(2)] == [b"ok", b"ok"]
+            assert (len(server.peers), len(server.heads)) == (2, 3)
+
+    async def test_stale_post_is_not_repeated(self):
+        """A POST that may have arrived is not repeated."""
+        server = self.stale(lose=lambda peer: peer.close())
+        pool = self.pool()
+        await self.ask(pool, server.url)
+        error = await self.error_of(self.ask(pool, server.url, method="POST"), OperationError)
+        assert (error.code, isinstance(error, UnsentError)) == (700, False)
+        assert len(server.heads) == 2
+
+    async def test_a_get_is_repeated_only_once(self):
+        """A server that closes every connection gets a second request and no third."""
+        server = self.serve(lambda peer: peer.write(OK) if len(server.heads) == 1 else peer.close())
+        pool = self.pool()
+        await self.ask(pool, server.url)
+        assert (await self.error_of(self.ask(pool, server.url), OperationError)).code == 700
+        assert len(server.heads) == 3
+
+    async def test_a_begun_reply_is_not_repeated(self):
+        """A request whose reply broke off is not repeated: the server has done its work."""
+        begin = sending(FIRST_ONLY, close=True)
+        server = self.serve(lambda peer: peer.write(OK) if peer.requests == 1 else begin(peer))
+        pool = self.pool()
+        await self.ask(pool, server.url)
+        assert (await self.error_of(self.ask(pool, server.url), OperationError)).code == 700
+        assert len(server.heads) == 2
+
+
+class LimitTests(HTTPTestCase):
+    async def test_queue(self):
+        """Requests beyond the limit wait in order for a connection; cancelled ones leave the queue."""
+        server = self.serve(silent)
+        pool = self.pool(connections=1)
+        asked = [self.ask(pool, server.url + str(number)) for number in range(4)]
+        asked[2].cancel()
+        await self.error_of(asked[2], CancelledError)
+        for turn, number in enumerate((0, 1, 3)):
+            await arrived(server, turn + 1)
+            server.peers[0].write(OK)
+            assert (await asked[number]).code == 200
+        assert len(server.peers) == 1
+        assert [head.split()[1] for head in server.heads] == [b"/0", b"/1", b"/3"]
+
+    async def test_queue_moves_up_when_a_connection_is_lost(self):
+        """Whatever ends a connection, the next in the queue gets a new one."""
+        server = self.serve(silent)
+        pool = self.pool(connections=1)
+        asked = [self.ask(pool, server.url) for _ in range(4)]
+        await arrived(server, 1)
+        server.peers[0].reset()
+        assert (await self.error_of(asked[0], OperationError)).code == 706
+        await arrived(server, 2)
+        asked[1].cancel()
+        await self.error_of(asked[1], CancelledError)
+        await arrived(server, 3)
+        server.peers[2].write(OK.replace(b"1.1", b"1.0"))
+        await asked[2]
+        await arrived(server, 4)
+        server.peers[3].write(OK)
+        assert (await asked[3]).code == 200
+
+    async def test_idle_limit(self):
+        """No more connections than allowed are kept idle."""
+        server = self.serve(sending(OK))
+        pool = self.pool(idle=2)
+        await gatherResults([self.ask(pool, server.url) for _ in range(5)])
+        while sum(peer.lost.called for peer in server.peers) < 3:
+            await deferLater(reactor, 0.005)
+        await gatherResults([self.ask(pool, server.url) for _ in range(2)])
+        assert len(server.peers) == 5
+
+
+class SweepTests(HTTPTestCase):
+    async def test_idle_connections_expire(self):
+        """A connection without use is closed after a while; then no timer is left."""
+        on = OnClock()
+        server = self.serve(sending(OK))
+        pool = self.pool(on=on)
+        await self.ask(pool, server.url)
+        on.clock.advance(5)
+        assert not server.peers[0].lost.called
+        on.clock.advance(5)
+        await server.peers[0].lost
+        await deferLater(reactor, 0)
+        on.clock.advance(5)
+        assert on.clock.getDelayedCalls() == []
+
+    async def test_use_keeps_a_connection(self):
+        """A connection in regular use does not expire, and there is one timer however many requests."""
+        on = OnClock()
+        server = self.serve(sending(OK))
+        pool = self.pool(on=on)
+        for _ in range(8):
+            await self.ask(pool, server.url)
+            assert len(on.clock.getDelayedCalls()) == 1
+            on.clock.advance(5)
+        assert len(server.peers) == 1
+
+    async def test_silence(self):
+        """A request to a server that goes silent fails with a timeout, before and within the reply."""
+        for handler in (silent, sending(FIRST_ONLY)):
+            on = OnClock()
+            server = self.serve(handler)
+            asked = self.ask(self.pool(on=on), server.url)
+            await arrived(server, 1)
+            await deferLater(reactor, 0.05)
+            on.clock.pump([5] * 11)
+            assert not asked.called
+            on.clock.advance(5)
+            error = await self.error_of(asked, OperationTimeout)
+            assert (error.code, error.status) == (702, 1)
+            assert "sent nothing for 60 seconds" in error.message
+            await server.peers[0].lost
+
+
+class CancelTests(HTTPTestCase):
+    async def test_cancelling_closes_the_socket(self):
+        """Cancelling before or within the reply closes the socket at once and fails with CancelledError."""
+        for handler in (silent, sending(FIRST_ONLY)):
+            server = self.serve(handler)
+            asked = self.ask(self.pool(), server.url)
+            await arrived(server, 1)
+            await deferLater(reactor, 0.02)
+            asked.cancel()
+            await self.error_of(asked, CancelledError)
+            await server.peers[0].lost
+
+    async def test_cancelling_a_repeated_request(self):
+        """A request that is being repeated on a fresh connection is cancelled there."""
+        server = self.serve(
+            lambda peer: [silent, Peer.close, lambda peer: peer.write(OK)][-min(len(server.heads), 3)](peer)
+        )
+        pool = self.pool()
+        await self.ask(pool, server.url)
+        asked = self.ask(pool, server.url)
+        await arrived(server, 3)
+        asked.cancel()
+        await self.error_of(asked, CancelledError)
+        await server.peers[1].lost
+
+    async def test_cancelling_before_the_server_is_there(self):
+        """Cancelling right after asking gives up the attempt to connect."""
+        server = self.serve(silent)
+        asked = self.ask(self.pool(), server.url)
+        asked.cancel()
+        await self.error_of(asked, CancelledError)
+        await deferLater(reactor, 0.02)
+        assert server.heads == []
+
+    async def test_cancelling_while_a_name_is_resolved(self):
+        """Cancelling gives up on a name that is still being resolved, whatever comes of it later."""
+        resolver = NeverResolver()
+        before = reactor.installNameResolver(resolver)
+        self.addCleanup(reactor.installNameResolver, before)
+        asked = self.ask(self.pool(), "http://slow.test/")
+        asked.cancel()
+        await self.error_of(asked, CancelledError)
+        resolver.receiver.resolutionComplete()
+
+    async def test_closing_the_pool(self):
+        """Closing fails what is waiting, connecting or under way with code 705, and closes all sockets."""
+        server = self.serve(lambda peer: peer.write(OK) if peer.head.endswith(b"/") else None)
+        pool = self.pool(connections=2)
+        asked = [self.ask(pool, server.url) for _ in range(3)]
+        asked[0].addErrback(lambda _: None)
+        await arrived(server, 2)
+        asked[0] = self.ask(pool, server.url)
+        closed = pool.close()
+        for one in asked:
+            error = await self.error_of(one, UnsentError if one is not asked[1] else OperationError)
+            assert error.code == 705
+        await closed
+        await gatherResults([peer.lost for peer in server.peers])
+        assert (await self.error_of(self.ask(pool, server.url), UnsentError)).code == 705
+
+    async def test_closing_an_idle_pool(self):
+        """Closing closes idle connections, and twice is as good as once."""
+        server = self.serve(sending(OK))
+        pool = self.pool()
+        await self.ask(pool, server.url)
+        await gatherResults([pool.close(), pool.close()])
+        await server.peers[0].lost
+
+
+class NeverResolver:
+    """Keeps whoever asks waiting."""
+
+    def resolveHostName(self, receiver, hostName, portNumber=0, addressTypes=None, transportSemantics="TCP"):
+        self.receiver = receiver
+
+
+@pytest.fixture
+def memory():
+    """A reactor without sockets, and a pool on it."""
+    reactor = MemoryReactorClock()
+    return reactor, ConnectionPool(reactor)
+
+
+def get(pool, url="http://10.0.0.1/"):
+    """Return the Deferred of a GET."""
+    service = HTTPService("GET", pool)
+    operation = service.operation(url)
+    return service.perform(service.node(url), operation)
+
+
+def test_cancelling_an_attempt_stops_it(memory):
+    """Cancelling while the connection is being made stops that."""
+    reactor, pool = memory
+    failures = []
+    asked = get(pool).addErrback(failures.append)
+    asked.cancel()
+    assert reactor.connectors[0].stoppedConnecting
+    assert failures[0].check(CancelledError)
+
+
+def test_connecting_takes_too_long(memory):
+    """A host that does not let itself be connected to is an UnsentError with code 702."""
+    reactor, pool = memory
+    failures = []
+    get(pool).addErrback(failures.append)
+    assert reactor.tcpClients[0][3] == 10
+    reactor.advance(5)
+    assert not failures
+    reactor.advance(5)
+    assert (type(failures[0].value), failures[0].value.code) == (UnsentError, 702)
+    assert reactor.connectors[0].stoppedConnecting
+
+
+class Instance:
+    """What the plugin needs of an instance."""
+
+    def __init__(self):
+        self.reactor = MemoryReactorClock()
+
+
+def test_plugin():
+    """Services of one instance share a pool, those of two instances do not; shutdown closes it."""
+    one, two = Instance(), Instance()
+    services = plugin.skitai_services(one)
+    assert {name: service.method for name, service in services.items()} == {"get": "GET", "post": "POST"}
+    assert plugin.skitai_cluster_types(one)["http"].cluster_type == "http"
+    closed = plugin.skitai_shutdown(one)
+    assert isinstance(closed, Deferred)
+    assert closed.called
+    failures = []
+    for instance in (one, two):
+        for service in (*services.values(),) if instance is one else plugin.skitai_services(two).values():
+            operation = service.operation("http://10.0.0.1/")
+            service.perform(service.node("http://10.0.0.1/"), operation).addErrback(failures.append)
+    assert [failure.value.code for failure in failures] == [705, 705]
+    assert len(two.reactor.tcpClients) == 2
