@@ -75,10 +75,11 @@ class AppDirectory:
         self.compiled: dict[str, tuple[str, Stamp]] = {}
         self._finder = AppFinder(self, str(path))
         self._public: dict[str, bool] = {}
-        self._private: dict[str, bool] = {}
 
     def install(self) -> None:
-        """Make the package and the directory importable, where they are not already."""
+        """Make the package and the directory importable, unless they are."""
+        if str(self.path) in sys.path and self.package in sys.modules:
+            return
         if str(self.path) not in sys.path:
             sys.path.append(str(self.path))
         if _path_hook not in sys.path_hooks:
@@ -86,9 +87,9 @@ class AppDirectory:
         for entry, finder in list(sys.path_importer_cache.items()):
             if not isinstance(finder, AppFinder) and _owner(entry):
                 del sys.path_importer_cache[entry]
-        if self.package not in sys.modules:
-            spec = package_spec(self.package, str(self.path))
-            sys.modules[self.package] = importlib.util.module_from_spec(spec)
+        sys.path_importer_cache[str(self.path)] = self._finder
+        spec = package_spec(self.package, str(self.path))
+        sys.modules[self.package] = importlib.util.module_from_spec(spec)
 
     def module_name(self, name: str) -> str:
         """Return the name in ``sys.modules`` of the module called ``name`` as seen from the directory."""
@@ -98,14 +99,19 @@ class AppDirectory:
         """Return whether an ordinary import of ``top`` gives the module or package in this directory."""
         if top not in self._public:
             local = self._finder.find_spec(top)
-            self._public[top] = local is not None and self._is_here(location(local), _ordinary_location(top))
+            if local is None:
+                return False  # so far: it may be written while the app runs
+            self._public[top] = self._is_here(location(local), _ordinary_location(top))
         return self._public[top]
 
     def is_private(self, top: str) -> bool:
         """Return whether ``import top`` in this directory means a module that an ordinary import misses."""
-        if top not in self._private:
-            self._private[top] = self._is_shadowing(top) and not self.is_public(top)
-        return self._private[top]
+        local = self._finder.find_spec(top)
+        if local is None or top in sys.builtin_module_names:  # no file can shadow those in any Python
+            return False
+        # A mere directory, say ``email/`` with mail templates, yields to a module, as it does on sys.path.
+        shadows = local.loader is not None or os.path.isdir(_ordinary_location(top) or "")
+        return shadows and not self.is_public(top)
 
     def record(self, name: str, path: str) -> None:
         """Note that the module ``name`` is about to be read from ``path``. Called in the importing thread."""
@@ -126,18 +132,7 @@ class AppDirectory:
         self.drop(self.loaded())
         self.compiled.clear()
         self._public.clear()
-        self._private.clear()
         self.generation += 1
-
-    def _is_shadowing(self, top: str) -> bool:
-        local = self._finder.find_spec(top)
-        if local is None or top in sys.builtin_module_names:  # no file can shadow those in any Python
-            return False
-        if local.loader is not None:
-            return True
-        # A mere directory, say ``email/`` with mail templates, yields to a module, as it does on sys.path.
-        other = _ordinary_location(top)
-        return other is not None and os.path.isdir(other)
 
     def _is_here(self, local: str | None, other: str | None) -> bool:
         """Return whether ``other`` is ``local``, though sys.path may spell the directory in another way.
@@ -159,9 +154,10 @@ def _path_hook(entry: str) -> AppFinder:
 
 def _owner(entry: str) -> AppDirectory | None:
     """Return the app directory that modules in the directory ``entry`` belong to, if any."""
-    path = Path(entry).resolve()
-    if not any(path.is_relative_to(root) for root in _directories):
+    real = os.path.realpath(entry)
+    if not any(real == root or real.startswith(os.path.join(root, "")) for root in map(str, _directories)):
         return None
+    path = Path(real)
     # Libraries may be installed below an app (``.venv``) and one app below another: the nearest root counts.
     roots = {Path(root).resolve() for root in sys.path if isinstance(root, str)}
     nearest = next((parent for parent in (path, *path.parents) if parent in roots), None)

@@ -71,6 +71,8 @@ class ThreadExecutor:
             busy[number] = True
             try:
                 task()
+            except greenlet.GreenletExit:
+                pass  # ends what it was raised in, and that was the task
             except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
                 _log.failure("a task failed")
             del task  # which would live on while the thread waits for the next one

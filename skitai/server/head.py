@@ -96,8 +96,9 @@ def _set_body(request: Request, fields: dict[bytes, bytes], limits: Limits) -> N
     coding = fields.get(b"transfer-encoding", b"")
     if coding and request.version == "1.0":
         raise HeadError(400)
-    if coding and coding.lower() != b"chunked":  # llhttp has only seen to it that chunked comes last
-        raise HeadError(501)
+    if coding and coding.lower() != b"chunked":
+        last = coding.lower().rpartition(b",")[2].strip()
+        raise HeadError(501 if last == b"chunked" else 400)
     multipart = fields.get(b"content-type", b"")[:19].lower() == b"multipart/form-data"
     body_max = limits.multipart_max if multipart else limits.body_max
     # Longer than any limit, and too long for int() to be cheap.

@@ -71,10 +71,10 @@ def load_app(source: AppSource) -> Callable[..., Any]:
     try:
         app = operator.attrgetter(source.attribute)(module)
     except Exception as error:
-        reason = f"{module.__file__} has no {source.attribute!r}: name its WSGI callable after the colon"
+        reason = f"the module has no {source.attribute!r}; name its WSGI callable after the colon"
         raise AppLoadError(source, reason) from error
     if not callable(app):
-        reason = f"{source.attribute!r} in {module.__file__} is not callable: it is {type(app).__name__!r}"
+        reason = f"{source.attribute!r} is of type {type(app).__name__!r}, which cannot be called"
         raise AppLoadError(source, reason)
     return app  # type: ignore[no-any-return]
 

@@ -129,6 +129,7 @@ class Request(LazyRequest):
             if len(data) > framing.remaining:
                 _log.warn("{uri}: the body is longer than its Content-Length", uri=self.uri)
                 data = data[: framing.remaining]
+                framing.bodyless = True  # from here on
             framing.remaining -= len(data)
         elif framing.chunked and data:
             data = b"%x\r\n%b\r\n" % (len(data), data)

@@ -1,7 +1,7 @@
 """Plain imports of an app's own modules, rewritten to name the package that these are in.
 
-``import helper`` becomes ``import PACKAGE.helper as helper``: the names that it binds and the line numbers stay
-as they are in the file.
+``import helper`` becomes ``import PACKAGE.helper as helper``; the names that are bound and the line numbers
+stay as they are in the file.
 """
 
 from __future__ import annotations

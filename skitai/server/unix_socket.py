@@ -63,6 +63,7 @@ class UnixPort(unix.Port):
 
     def __init__(self, listening: socket.socket, factory: Factory, reactor: Any, *, delete: bool) -> None:
         super().__init__(listening.getsockname(), factory, reactor=reactor)
+        listening.setblocking(False)
         self._listening = listening
         self._file = self._identity() if delete else None
         # A shutdown would end the listening of every process that holds an inherited socket.

@@ -23,6 +23,7 @@ from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.testing.clockbridge import ClockBridge
 from skitai.testing.recording import CLUSTER_TYPE, RecordedRequest, RecordingDispatcher, RecordingService
 from skitai.testing.script import Answer, Script
+from skitai.testing.services import verify_service
 
 #: What stands for the answer's own default in ``reply``.
 _EMPTY: Any = object()
@@ -58,6 +59,8 @@ class FakeWas:
         self._bridge = ClockBridge(self.clock)
         members = {name: _cluster(name, count, self.clock) for name, count in (clusters or {}).items()}
         self._dispatcher = RecordingDispatcher(self._bridge, members, self._script)
+        for service in (services or {}).values():
+            verify_service(service)
         plugins = _plugins()
         instance = _TestInstance.of(plugins, self.clock)
         recording = {

@@ -69,7 +69,7 @@ class RecordingService:
         """Return the real service's node of a cluster."""
         return self._service.member(address, options)
 
-    def perform(self, node: INode, operation: Operation) -> Deferred[Any]:
+    def perform(self, node: INode, operation: Operation) -> Deferred[Any]:  # noqa: ARG002
         """Answer from the script: fail with AssertionError where it has no answer."""
         answer = self._script.take(self._name, operation.target)
         if answer.delay is None:

@@ -178,7 +178,7 @@ class TestWait:
 
     def test_reactor_thread_outside_a_greenlet_is_misuse(self, world):
         """Code that would stop the whole server is told so at once, and how to do better."""
-        with pytest.raises(MisuseError, match="block the reactor thread.*await"):
+        with pytest.raises(MisuseError, match=r"block the reactor thread.*await"):
             world.bridge.wait(Pending(), 60)
         with pytest.raises(MisuseError):
             world.bridge.wait(Pending(), 0)

@@ -73,8 +73,23 @@ def test_parse_host_port(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", ":80", "[]:80", "[::1", "::1]:80", "::1", "[[::1]]", "[::1]80", "a b:80", "a/b:80", "http://a"]
-    + ["host:", "host:0", "host:65536", "host:-1", "host:8o", "host:80:90", "host:\u0668", "host:80\n:1"],
+    [
+        *(
+            "",
+            " ",
+            ":80",
+            "[]:80",
+            "[::1",
+            "::1]:80",
+            "::1",
+            "[[::1]]",
+            "[::1]80",
+            "a b:80",
+            "a/b:80",
+            "http://a",
+        ),
+        *("host:", "host:0", "host:65536", "host:-1", "host:8o", "host:80:90", "host:\u0668", "host:80\n:1"),
+    ],
 )
 def test_parse_host_port_refuses(text):
     """What is no host or has no proper port raises ValueError that shows it."""

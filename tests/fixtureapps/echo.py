@@ -29,7 +29,7 @@ READERS = {
     "readline-n": lambda stream: list(iter(lambda: stream.readline(4), b"")),
     "iterate": list,
     "readlines": lambda stream: stream.readlines(),
-    "readlines-hint": lambda stream: list(iter(lambda: stream.readlines(5), [])),
+    "readlines-hint": lambda stream: sum(iter(lambda: stream.readlines(5), []), []),
     "mixed": _every_other_way,
     "beyond": lambda stream: [stream.read(), stream.read(), stream.read(5), stream.readline()],
 }

@@ -302,7 +302,7 @@ def test_text_of_a_subclass_is_text(serve):
 
 # -- exceptions --------------------------------------------------------------------------------------------
 
-ERRORS = ["ValueError", "SystemExit", "KeyboardInterrupt", "GeneratorExit", "StopIteration", "GreenletExit"]
+ERRORS = ["ValueError", "SystemExit", "KeyboardInterrupt", "GeneratorExit", "GreenletExit"]
 
 
 @pytest.mark.parametrize("name", ERRORS)

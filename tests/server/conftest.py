@@ -1,0 +1,80 @@
+"""What the tests of the HTTP channel share: a server in memory, and one on a real socket."""
+
+import pytest
+from twisted.logger import formatEvent, globalLogPublisher
+
+from http_channel import MemoryServer
+from skitai.server.factory import HTTPFactory
+from skitai.server.limits import Limits
+from wire import Client
+
+
+@pytest.fixture
+def memory_server():
+    """Return ``memory_server(app=None, **limits)``: see MemoryServer.
+
+    At the end no connection, time-out or producer may be left over.
+    """
+    servers = []
+
+    def start(app=None, **limits):
+        servers.append(MemoryServer(app, **limits))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop_listening()
+        for channel in list(server.factory.channels):
+            channel.transport.lose()
+        server.clock.advance(0)
+        assert not server.factory.channels
+        assert not server.clock.getDelayedCalls()
+
+
+class LoopbackServer:
+    """A factory that listens on a free port of the loopback interface; its reactor runs in another thread."""
+
+    def __init__(self, loop, handle, limits):
+        self.loop = loop
+        self.factory = HTTPFactory(loop.reactor, handle, Limits(**limits))
+        self._port = loop.call(loop.reactor.listenTCP, 0, self.factory, interface="127.0.0.1")
+
+    def connect(self, **options):
+        """Return a client with a connection of its own."""
+        return Client(self._port.getHost().port, **options)
+
+    def stop(self):
+        """Cut all connections and stop; waits until they are gone."""
+        self.loop.call(self._port.stopListening)
+        ended = self.loop.call(lambda: [self.factory.finish()])[0]
+        self.loop.call(self.factory.abort)
+        self.loop.call(lambda: ended)
+
+
+@pytest.fixture
+def loopback_server(reactor_thread):
+    """Return ``loopback_server(handle, **limits)``: see LoopbackServer."""
+    servers = []
+
+    def start(handle, **limits):
+        servers.append(LoopbackServer(reactor_thread, handle, limits))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def log():
+    """The events that are logged during the test."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    yield events
+    globalLogPublisher.removeObserver(events.append)
+
+
+@pytest.fixture
+def log_text(log):
+    """Return a function that gives all that was logged during the test as text."""
+    return lambda: "\n".join(formatEvent(event) for event in log)

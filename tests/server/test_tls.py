@@ -1,0 +1,315 @@
+"""HTTPS: which files it takes, and that HTTP/1.1 works inside."""
+
+import datetime
+import http.client
+import ipaddress
+import socket
+import ssl
+import warnings
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from instances import RunningInstance, make_instance
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import globalLogPublisher
+from wire import PATIENCE
+
+from skitai.server.listening import ListenError
+from skitai.server.tls import server_options, with_tls
+
+BIG = 10 << 20
+APP = f"""
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    if environ["PATH_INFO"] == "/big":
+        return [b"x" * {BIG}]
+    return [environ["wsgi.url_scheme"].encode(), environ["wsgi.input"].read()]
+"""
+
+
+class Identity:
+    """A certificate with its key, signed by ``issuer`` or by itself."""
+
+    def __init__(self, name, issuer=None, *, ca=False):
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        now = datetime.datetime.now(datetime.UTC)
+        signer = issuer or self
+        self.certificate = (
+            x509.CertificateBuilder(
+                signer.name, self.name, self.key.public_key(), x509.random_serial_number()
+            )
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+                critical=False,
+            )
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .sign(signer.key, hashes.SHA256())
+        )
+
+    @property
+    def pem(self):
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    def key_pem(self, passphrase=None, form=PrivateFormat.PKCS8):
+        encryption = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
+        return self.key.private_bytes(Encoding.PEM, form, encryption)
+
+
+ROOT = Identity("root", ca=True)
+BETWEEN = Identity("between", ROOT, ca=True)
+SERVER = Identity("server", BETWEEN)
+CHAIN = SERVER.pem + BETWEEN.pem
+OLD_FORM = PrivateFormat.TraditionalOpenSSL
+
+
+class Greeter(Protocol):
+    """Says hello to whoever connects, and hangs up."""
+
+    def connectionMade(self):
+        self.transport.write(b"hello")
+        self.transport.loseConnection()
+
+
+def trusting_context():
+    """Return what a client needs that knows the root only: the server must send the rest of the chain."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(cadata=ROOT.pem.decode())
+    return context
+
+
+def connect(port, context):
+    plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    try:
+        return context.wrap_socket(plain, server_hostname="127.0.0.1")
+    except BaseException:
+        plain.close()
+        raise
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Return ``files(certificate, key)``: the paths of files with this content; without content, none."""
+
+    def write(*contents):
+        paths = [tmp_path / name for name in ("server.pem", "server.key")]
+        for path, content in zip(paths, contents, strict=True):
+            if content is not None:
+                path.write_bytes(content)
+        return [None if content is None else path for path, content in zip(paths, contents, strict=True)]
+
+    return write
+
+
+@pytest.fixture
+def greeter(reactor_thread):
+    """Return ``greeter(options)``: the port where a greeter answers over TLS until the test ends."""
+    ports = []
+
+    def start(options):
+        factory = with_tls(Factory.forProtocol(Greeter), options, reactor_thread.reactor)
+        factory.noisy = factory.wrappedFactory.noisy = False
+        ports.append(reactor_thread.call(reactor_thread.reactor.listenTCP, 0, factory, interface="127.0.0.1"))
+        return ports[-1].getHost().port
+
+    yield start
+    for port in ports:
+        reactor_thread.call(port.stopListening)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "passphrase"),
+    [
+        (CHAIN + SERVER.key_pem(), None, None),
+        (SERVER.key_pem() + CHAIN, None, None),
+        (CHAIN, SERVER.key_pem(), None),
+        (CHAIN, SERVER.key_pem("secret"), "secret"),
+        (CHAIN, SERVER.key_pem("secret", OLD_FORM), "secret"),
+        (CHAIN + SERVER.key_pem("secret"), None, "secret"),
+        (CHAIN, SERVER.key_pem(), "not needed"),
+        (b"Subject: CN=server\n" + CHAIN, SERVER.key_pem(), None),
+    ],
+    ids=[
+        "together",
+        "key first",
+        "apart",
+        "encrypted",
+        "encrypted old",
+        "all in one",
+        "needless",
+        "comments",
+    ],
+)
+def test_files(files, greeter, certificate, key, passphrase):
+    """Certificate, chain and key may stand together or apart; a client that knows the root is satisfied."""
+    port = greeter(server_options(*files(certificate, key), passphrase))
+    with connect(port, trusting_context()) as client:
+        assert client.makefile("rb").read() == b"hello"
+        assert client.version() in ("TLSv1.2", "TLSv1.3")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "passphrase", "expected_key", "expected"),
+    [
+        (b"", None, None, "certfile", "{cert} holds no certificate in PEM form, or a damaged one"),
+        (CHAIN[:200], None, None, "certfile", "{cert} holds no certificate in PEM form, or a damaged one"),
+        (
+            SERVER.key_pem(),
+            None,
+            None,
+            "certfile",
+            "{cert} holds no certificate in PEM form, or a damaged one",
+        ),
+        (CHAIN, None, None, "certfile", "{cert} holds no private key in PEM form, or a damaged one"),
+        (CHAIN, b"x", None, "keyfile", "{key} holds no private key in PEM form, or a damaged one"),
+        (CHAIN, SERVER.key_pem("a"), None, "passphrase", "is missing: the key in {key} is encrypted"),
+        (CHAIN, SERVER.key_pem("a"), "b", "passphrase", "does not open the key in {key}"),
+        (CHAIN, SERVER.key_pem("a", OLD_FORM), "b", "passphrase", "does not open the key in {key}"),
+        (
+            BETWEEN.pem + SERVER.pem,
+            SERVER.key_pem(),
+            None,
+            "keyfile",
+            "the key in {key} is not that of the first certificate in {cert}",
+        ),
+    ],
+)
+def test_files_refused(files, certificate, key, passphrase, expected_key, expected):
+    """Files that cannot be used are refused in one line that names the config key, and nobody is asked."""
+    certificate_file, key_file = files(certificate, key)
+    with pytest.raises(ListenError) as caught:
+        server_options(certificate_file, key_file, passphrase)
+    assert caught.value.key == expected_key
+    assert str(caught.value) == expected.format(cert=certificate_file, key=key_file)
+
+
+def test_unreadable(tmp_path):
+    """A file that cannot be read is an error, too."""
+    with pytest.raises(ListenError, match=r"cannot read .*: Is a directory"):
+        server_options(tmp_path, None, None)
+
+
+def test_old_versions(files, greeter):
+    """TLS 1.1 is refused."""
+    port = greeter(server_options(*files(CHAIN, SERVER.key_pem()), None))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"):
+        connect(port, context)
+
+
+@pytest.fixture
+def server(reactor_thread, threads, tmp_path):
+    """A whole instance that serves HTTPS, on both executors."""
+    (tmp_path / "served.py").write_text(APP)
+    (tmp_path / "server.pem").write_bytes(CHAIN + SERVER.key_pem("secret"))
+    config = tmp_path / "site.conf"
+    config.write_text(
+        "[server]\nip = 127.0.0.1\nport = 0\naccess_log = off\nssl = yes\ncertfile = server.pem\n"
+        f"passphrase = secret\nthreads = {threads}\n[routes:line]\n/ = served:app\n"
+    )
+    running = RunningInstance(reactor_thread, make_instance(reactor_thread.reactor, config))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def failures():
+    """The failures that were logged."""
+    logged = []
+
+    def observe(event):
+        if "log_failure" in event:
+            logged.append(event["log_failure"].getTraceback())
+
+    globalLogPublisher.addObserver(observe)
+    yield logged
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_keep_alive(server):
+    """Requests follow each other on one connection, and apps are told that it is secure."""
+    assert server.instance.urls == [f"https://127.0.0.1:{server.port}/"]
+    connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=trusting_context())
+    sockets = set()
+    for body in (b"", b"body" * 50_000, b""):
+        connection.request("POST", "/", body)
+        sockets.add(connection.sock)
+        assert connection.getresponse().read() == b"https" + body
+    assert len(sockets) == 1
+    assert connection.sock.selected_alpn_protocol() is None
+    connection.close()
+
+
+def test_alpn(server):
+    """A client that could do HTTP/2 is told that it is HTTP/1.1."""
+    context = trusting_context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with connect(server.port, context) as client:
+        assert client.selected_alpn_protocol() == "http/1.1"
+
+
+def test_slow_reader(server):
+    """A large response reaches a client that reads it slowly, while others are served."""
+    with connect(server.port, trusting_context()) as slow:
+        slow.sendall(b"GET /big HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        begin = slow.recv(100)
+        assert begin.startswith(b"HTTP/1.1 200 OK\r\n")
+        for _ in range(3):
+            with connect(server.port, trusting_context()) as other:
+                other.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                assert other.makefile("rb").read().endswith(b"https")
+        received = begin + slow.makefile("rb").read()
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert f"Content-Length: {BIG}".encode() in head
+    assert len(body) == BIG
+
+
+def test_plain_http(server, failures):
+    """Plain HTTP on the port ends that connection, without a traceback, and nobody else notices."""
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = b"".join(iter(lambda: plain.recv(1000), b""))
+    assert not answer.startswith(b"HTTP")
+    with connect(server.port, trusting_context()) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert client.makefile("rb").read().endswith(b"https")
+    assert failures == []
+
+
+def test_silent_clients_do_not_delay_the_end(server, failures):
+    """Stopping cuts a connection whose client does not say goodbye, and one that is shaking hands."""
+    with (
+        connect(server.port, trusting_context()) as idle,
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE) as shaking,
+    ):
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle.recv(10) == b"HTTP/1.1 2"
+        shaking.sendall(client_hello())
+        assert shaking.recv(3) == b"\x16\x03\x03"
+        server.stop()
+    assert failures == []
+
+
+def client_hello():
+    """Return the bytes that a TLS client says first."""
+    outgoing = ssl.MemoryBIO()
+    client = trusting_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="127.0.0.1")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()

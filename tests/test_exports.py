@@ -1,0 +1,121 @@
+"""The names that apps and plugins import, and what errors say."""
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+import skitai
+import skitai.plugins
+import skitai.testing
+from skitai import errors, interfaces
+from skitai.context import CurrentWas
+
+
+def test_public_names_of_skitai():
+    """An app needs one import: ``from skitai import was``."""
+    assert skitai.__all__ == ["__version__", "was"]
+    assert type(skitai.was) is CurrentWas
+    assert skitai.__version__.split(".")[0].isdigit()
+
+
+def test_public_names_of_testing():
+    """What test authors import."""
+    assert skitai.testing.__all__ == [
+        "FakeWas",
+        "InlineExecutor",
+        "RecordedRequest",
+        "ServiceHarness",
+        "verify_service",
+    ]
+
+
+def test_public_names_of_plugins():
+    """What plugin authors decorate their hooks with."""
+    assert skitai.plugins.__all__ == ["hookimpl"]
+
+
+@pytest.mark.parametrize("module", [skitai, skitai.plugins, skitai.testing])
+def test_everything_promised_is_there(module):
+    """Each public name exists and says what it is."""
+    for name in module.__all__:
+        assert getattr(module, name).__doc__
+
+
+def test_contracts():
+    """The interfaces, with the names that implementers must have."""
+    names = {
+        interface.__name__: sorted(interface.names())
+        for interface in vars(interfaces).values()
+        if isinstance(interface, type(interfaces.IService)) and interface.__module__ == interfaces.__name__
+    }
+    assert names == {
+        "IExecutor": ["multithread", "start", "statistics", "stop", "submit"],
+        "IInstance": ["config", "reactor", "section"],
+        "INode": ["label"],
+        "IService": ["begin", "cluster_type", "member", "node", "perform", "result_type"],
+    }
+
+
+def test_importing_installs_no_reactor():
+    """Nothing that an app or its tests import chooses the reactor for them."""
+    imports = "import sys, skitai, skitai.testing, skitai.plugins"
+    code = f"{imports}; print('twisted.internet.reactor' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+ALL_ERRORS = [
+    (errors.SkitaiError("what"), "what"),
+    (errors.MisuseError("what"), "what"),
+    (errors.NoServerError("what"), "what"),
+    (errors.ConfigError("what"), "what"),
+    (errors.ConfigError("what", path="a.conf"), "a.conf: what"),
+    (errors.ConfigError("what", section="server"), "[server]: what"),
+    (
+        errors.ConfigError("what", path="a.conf", line=3, section="server", key="port"),
+        "a.conf:3: [server] port: what",
+    ),
+    (errors.PluginError("echo", "it broke"), "plugin 'echo': it broke"),
+    (errors.OperationError("refused"), "[701] refused (status: 2)"),
+    (errors.OperationError("gone", code=410, status=2, node="a:80"), "[410] gone (status: 2)"),
+    (errors.OperationTimeout(), "[702] Timeout (status: 1)"),
+    (errors.OperationTimeout("slow", code=705), "[705] slow (status: 1)"),
+    (errors.UnsentError("refused", code=706), "[706] refused (status: 2)"),
+]
+
+
+@pytest.mark.parametrize(("error", "message"), ALL_ERRORS)
+class TestErrors:
+    def test_message(self, error, message):
+        """An error says what is wrong, and where."""
+        assert str(error) == message
+
+    def test_one_base_class(self, error, message):
+        """An app can catch all that Skitai raises on purpose."""
+        assert isinstance(error, errors.SkitaiError)
+
+    @pytest.mark.parametrize("duplicate", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+    def test_copies_say_the_same(self, error, message, duplicate):
+        """An error survives a copy, or the way to another process, with all its attributes."""
+        twin = duplicate(error)
+        assert type(twin) is type(error)
+        assert str(twin) == message
+        assert vars(twin) == vars(error)
+
+
+def test_every_error_is_tried():
+    """No error class escapes these tests."""
+    classes = {value for value in vars(errors).values() if isinstance(value, type)}
+    assert {type(error) for error, _ in ALL_ERRORS} == classes
+
+
+def test_families():
+    """Who misused it, who is to be asked again, who timed out: told apart by class."""
+    assert issubclass(errors.NoServerError, errors.MisuseError)
+    assert issubclass(errors.NoServerError, AttributeError)
+    assert issubclass(errors.OperationTimeout, errors.OperationError)
+    assert issubclass(errors.UnsentError, errors.OperationError)
+    assert not issubclass(errors.OperationError, errors.MisuseError)

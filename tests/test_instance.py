@@ -1,0 +1,358 @@
+"""One worker: how it starts, or does not, and how it ends."""
+
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from instances import Hooks, RunningInstance, app_threads, make_instance
+from serving import eventually
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import capturedLogs
+from wire import PATIENCE
+
+from skitai.calls.operation import Operation
+from skitai.calls.service import Service
+from skitai.config import Key, integer
+from skitai.context import get_current
+from skitai.errors import ConfigError, NoServerError
+from skitai.plugins import hookimpl
+
+APP = """
+from skitai import was
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/gate":
+        call = was.gate("host:1")
+        result = call.getwait(60)
+        body = f"{result.status} {result.code} {result.data if result.status == 3 else ''}"
+    elif path == "/block":
+        was.blocking.entered.set()
+        was.blocking.released.wait()
+        body = "unblocked"
+    else:
+        body = "hello"
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [body.encode()]
+"""
+
+
+class GateService(Service):
+    """``was.gate("host:1")`` is over when the test says so."""
+
+    cluster_type = "gate"
+    default_port = 1
+
+    def __init__(self):
+        self.waiting = []
+
+    def operation(self, target):
+        return Operation(target, None)
+
+    def perform(self, node, operation):
+        self.waiting.append(Deferred())
+        return self.waiting[-1]
+
+
+class Blocking:
+    """``was.blocking``: where an app blocks its thread, until the test releases it."""
+
+    def __init__(self):
+        self.entered = threading.Event()
+        self.released = threading.Event()
+
+
+class Gate:
+    """The plugin that brings them, and notes what the instance tells it."""
+
+    def __init__(self):
+        self.service = GateService()
+        self.blocking = Blocking()
+        self.events = []
+        self.farewell = None
+
+    @hookimpl
+    def skitai_services(self, instance):
+        return {"gate": self.service}
+
+    @hookimpl
+    def skitai_cluster_types(self, instance):
+        return {"gate": self.service}
+
+    @hookimpl
+    def skitai_attributes(self):
+        return {"blocking": lambda was: self.blocking}
+
+    @hookimpl
+    def skitai_startup(self, instance):
+        self.events.append(("startup", instance.urls))
+
+    @hookimpl
+    def skitai_shutdown(self, instance):
+        self.events.append("shutdown")
+        return self.farewell
+
+
+class Setting:
+    """A folder with an app and a config; makes instances of it."""
+
+    def __init__(self, loop, folder):
+        self.loop = loop
+        self.folder = folder
+        self.gate = Gate()
+        self.started = []
+        (folder / "served.py").write_text(APP)
+
+    def make(self, *lines, overrides=None, tail="", **plugins):
+        """Return an instance with ``lines`` in its [server] section and ``tail`` after the routes."""
+        basics = ["ip = 127.0.0.1", "port = 0", "access_log = off"]
+        keys = {line.partition(" ")[0] for line in lines}
+        basics = [line for line in basics if line.partition(" ")[0] not in keys]
+        text = "\n".join(["[server]", *lines, *basics, "[routes:line]", "/ = served:app", tail, ""])
+        (self.folder / "site.conf").write_text(text)
+        plugins.setdefault("gate", self.gate)
+        return make_instance(self.loop.reactor, self.folder / "site.conf", overrides, **plugins)
+
+    def start(self, *args, **kwargs):
+        running = RunningInstance(self.loop, self.make(*args, **kwargs))
+        self.started.append(running)
+        return running
+
+    def error(self, *args, **kwargs):
+        """Return the line that refuses to make or start the instance, without the folder's name."""
+        with pytest.raises(ConfigError) as caught:
+            self.start(*args, **kwargs)
+        line = str(caught.value)
+        assert len(line.splitlines()) == 1
+        return line.replace(f"{self.folder}/", "")
+
+    def open_gate(self, answer="open"):
+        (waiting,) = eventually(lambda: self.gate.service.waiting, "a call")
+        self.loop.reactor.callFromThread(waiting.callback, answer)
+
+
+@pytest.fixture
+def setting(reactor_thread, tmp_path):
+    setting = Setting(reactor_thread, tmp_path)
+    yield setting
+    for running in setting.started:
+        running.stop()
+
+
+@pytest.fixture
+def aside():
+    """A thread for what is to happen meanwhile: ``aside(function, ...)`` returns a Future."""
+    with ThreadPoolExecutor(2) as pool:
+        yield pool.submit
+
+
+def refuses(port):
+    """Whether nobody listens on ``port``."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
+
+
+class TestMaking:
+    """What is checked before anything starts."""
+
+    @pytest.mark.parametrize(
+        ("section", "expected"),
+        [
+            (
+                "[@c]\ntype = gat\nmembers = a",
+                "site.conf:8: [@c] type: gat is not a type of cluster; there are: gate",
+            ),
+            (
+                "[@c]\nmembers = a",
+                "site.conf:7: [@c] type: http is not a type of cluster; there are: gate",
+            ),
+            ("[@c]\ntype = gate\nmembers = a, b:x", "site.conf:9: [@c] members: "),
+            (
+                "[gatee]\nkey = 1",
+                "site.conf:7: [gatee]: unknown section: known are plugins, routes:line, server",
+            ),
+        ],
+    )
+    def test_sections_refused(self, setting, section, expected):
+        """A cluster that nobody can ask and a section that nobody knows point at their line."""
+        assert setting.error(tail=section).startswith(expected)
+
+    def test_section_of_a_missing_plugin(self, setting):
+        """With a plugin that failed, an unknown section may be its own: a warning names both."""
+        with capturedLogs():
+            instance = setting.make(tail="[echo]\nkey = 1", echo=ImportError("no echo"))
+        (warning,) = instance.warnings
+        assert warning.startswith(f"{setting.folder}/site.conf:7: [echo]: unknown section")
+        assert warning.endswith(
+            "; ignored, it may be of a plugin that is not loaded:"
+            " 'echo' (tested.plugin) failed: ImportError: no echo"
+        )
+
+    def test_section_of_a_plugin(self, setting):
+        """A plugin gets the typed values of the section that it declared."""
+        declares = Hooks(skitai_config_sections=lambda: {"echo": {"size": Key(integer(1), 5)}})
+        assert setting.make(tail="[echo]\nsize = 7", echo=declares).section("echo") == {"size": 7}
+        assert setting.make(echo=declares).section("echo") == {"size": 5}
+
+    def test_config_error_of_a_plugin(self, setting):
+        """What a plugin says about the config gets file and line."""
+
+        def complain(instance):
+            raise ConfigError("cannot be so", section="server", key="threads")
+
+        plugin = Hooks(skitai_services=complain)
+        assert setting.error("threads = 2", echo=plugin) == "site.conf:2: [server] threads: cannot be so"
+        assert (
+            setting.error("threads = 2", overrides={"threads": "3"}, echo=plugin) == "--threads: cannot be so"
+        )
+
+    def test_certificate(self, setting):
+        """The certificate is read before the start: a mere check finds what is wrong with it."""
+        (setting.folder / "server.pem").write_text("nothing")
+        with pytest.raises(ConfigError, match=r"site\.conf:3: \[server\] certfile: .* holds no certificate"):
+            setting.make("ssl = yes", "certfile = server.pem")
+
+
+class TestStart:
+    """How it starts."""
+
+    def test_serves(self, setting, threads):
+        """Apps are served on both executors; plugins hear of it when the server listens."""
+        server = setting.start(overrides={"threads": str(threads)})
+        assert server.ask("/").body == b"hello"
+        assert setting.gate.events == [("startup", [f"http://127.0.0.1:{server.port}/"])]
+        assert len(app_threads()) == threads
+
+    def test_twice(self, setting):
+        """Starting twice is starting once; stopping twice, or before the start, does nothing."""
+        instance = setting.make()
+        setting.loop.call(instance.stopService)
+        server = RunningInstance(setting.loop, instance)
+        urls = instance.urls
+        setting.loop.call(instance.startService)
+        assert instance.urls == urls
+        server.stop()
+        server.stop()
+        assert setting.gate.events.count("shutdown") == 1
+
+    @pytest.mark.parametrize("option", [False, True])
+    def test_port_in_use(self, setting, option):
+        """A port in use is one line that names the option or the line; nothing stays, no app was loaded."""
+        (setting.folder / "served.py").write_text(f"open({str(setting.folder / 'loaded')!r}, 'w').close()")
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = str(other.getsockname()[1])
+            lines = ["access_log = access.log", "threads = 3", "unix_socket = socket"]
+            where = "--port" if option else "site.conf:2: [server] port"
+            lines.insert(0, "port = 0" if option else f"port = {port}")
+            assert setting.error(*lines, overrides={"port": port} if option else {}) == (
+                f"{where}: 127.0.0.1:{port} is in use:"
+                " end the program that listens there or choose another port"
+            )
+        self.assert_nothing_stayed(setting)
+
+    def test_unix_socket_impossible(self, setting):
+        """Where one of two addresses fails, the other is given up, too."""
+        (setting.folder / "socket").write_text("precious")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        assert setting.error(f"port = {port}", "unix_socket = socket") == (
+            "site.conf:3: [server] unix_socket: cannot listen on socket: there is a file that is no socket"
+        )
+        eventually(lambda: refuses(port), "the end of the port")
+        self.assert_nothing_stayed(setting)
+
+    def test_log_impossible(self, setting):
+        """A log that cannot be opened after all is one line, too."""
+        name = "x" * 300
+        assert setting.error("threads = 2", f"access_log = {name}") == (
+            f"site.conf:3: [server] access_log: cannot write {name}: File name too long"
+        )
+        self.assert_nothing_stayed(setting)
+
+    def assert_nothing_stayed(self, setting):
+        eventually(lambda: not app_threads(), "the end of the threads")
+        with pytest.raises(NoServerError):
+            get_current()
+        assert setting.gate.events == ["shutdown"]
+        assert not (setting.folder / "loaded").exists()
+
+    def test_broken_app(self, setting):
+        """An app that cannot be loaded does not keep the server from starting."""
+        (setting.folder / "broken.py").write_text("import nothing_of_that_name")
+        with capturedLogs():
+            server = setting.start(tail="/broken = broken:app")
+        assert server.ask("/broken").code == 503
+        assert server.ask("/").code == 200
+
+
+class TestStop:
+    """How it ends: in order, and soon."""
+
+    def test_idle_connections(self, setting):
+        """Idle connections are closed at once, nobody listens any more, and nothing is logged as a failure."""
+        server = setting.start("response_timeout = 50", "keep_alive = 50", "access_log = access.log")
+        port = server.port
+        with server.client() as client, capturedLogs() as logged:
+            assert client.ask("/").code == 200
+            server.stop()
+            assert client.at_end()
+        assert refuses(port)
+        assert [event for event in logged if "log_failure" in event] == []
+        eventually(lambda: not app_threads(), "the end of the threads")
+        assert setting.gate.events[-1] == "shutdown"
+        assert (setting.folder / "access.log").read_text().count("GET / HTTP/1.1 200") == 1
+
+    def test_request_under_way(self, setting, threads, aside):
+        """A request under way is answered, on both executors, while new connections are refused."""
+        server = setting.start("response_timeout = 50", overrides={"threads": str(threads)})
+        port = server.port
+        with server.client() as client:
+            client.send(b"GET /gate HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            eventually(lambda: setting.gate.service.waiting, "the call")
+            stopped = aside(server.stop)
+            eventually(lambda: refuses(port), "the end of the port")
+            assert not stopped.done()
+            setting.open_gate()
+            response = client.response()
+            assert (response.code, response.body) == (200, b"3 200 open")
+            assert response["Connection"] == "close"
+            assert client.at_end()
+        stopped.result(PATIENCE)
+
+    def test_waiting_app_is_released(self, setting, threads):
+        """An app that waits for longer than response_timeout gets status 2 and code 705, and may answer."""
+        server = setting.start("response_timeout = 0.2 s", overrides={"threads": str(threads)})
+        with server.client() as client:
+            client.send(b"GET /gate HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            eventually(lambda: setting.gate.service.waiting, "the call")
+            server.stop()
+            assert client.response().body == b"2 705 "
+
+    def test_thread_that_blocks_for_ever(self, setting):
+        """An app that never answers does not keep the server from ending: its connection is cut."""
+        server = setting.start("response_timeout = 0.2 s", "threads = 1")
+        with server.client() as client:
+            client.send(b"GET /block HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert setting.gate.blocking.entered.wait(PATIENCE)
+            server.stop()
+            assert client.at_end()
+        (thread,) = app_threads()
+        assert thread.daemon
+        setting.gate.blocking.released.set()
+        eventually(lambda: not app_threads(), "the end of the thread")
+
+    @pytest.mark.parametrize(
+        ("farewell", "expected"),
+        [(Deferred, "took too long"), (lambda: fail(OSError("x")), "failed to shut down")],
+    )
+    def test_farewell_of_a_plugin(self, setting, farewell, expected):
+        """A plugin that does not come to its end, or fails, is logged and holds nobody up."""
+        server = setting.start("response_timeout = 0.2 s")
+        setting.gate.farewell = farewell()
+        with capturedLogs() as logged:
+            server.stop()
+        assert any(expected in event["log_format"] for event in logged if event.get("log_format"))
