@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,11 +41,14 @@ class Instance(Service):
     """Serves one configuration, from its one start to its one stop.
 
     ``plugins`` are loaded; the sections that they declare, the clusters and the certificate are checked
-    here. Raises ConfigError or PluginError for what cannot be served. ``warnings`` are sentences for the
-    user. Created, started and stopped in the reactor thread.
+    here. ``inherited`` are descriptors of listening sockets that take the place of ip and port. Raises
+    ConfigError or PluginError for what cannot be served. ``warnings`` are sentences for the user. Created,
+    started and stopped in the reactor thread.
     """
 
-    def __init__(self, config: Config, plugins: PluginManager, reactor: Any) -> None:
+    def __init__(
+        self, config: Config, plugins: PluginManager, reactor: Any, inherited: Sequence[int] = ()
+    ) -> None:
         self.config = config
         self.plugins = plugins
         self.reactor = reactor
@@ -65,6 +68,7 @@ class Instance(Service):
         self._table = ServiceTable(
             self._dispatcher, services, plugins.attributes(self), explain=plugins.missing
         )
+        self._inherited = inherited
         self._factory: HTTPFactory | None = None
         self._ports: list[IListeningPort] = []
         self._access_log: AccessLog | None = None
@@ -120,7 +124,7 @@ class Instance(Service):
             observers=self._make_observers(),
             secure=server.ssl,
         )
-        addresses = Addresses(server.ip, server.port, server.unix_socket)
+        addresses = Addresses(server.ip, server.port, server.unix_socket, self._inherited)
         try:
             self._ports = listen(self.reactor, addresses, self._secured(self._factory))
         except ListenError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -17,6 +19,7 @@ from skitai.errors import ConfigError, PluginError
 from skitai.instance import Instance
 from skitai.plugins.listing import describe_plugins
 from skitai.plugins.manager import PluginManager, create_plugin_manager
+from skitai.server.listening import take_inherited
 
 #: The exit status for a configuration that cannot be served.
 EXIT_CONFIG = 2
@@ -58,9 +61,10 @@ def makeService(options: Options) -> IService:
 
 
 def _make(options: Options, reactor: object) -> Announced:
+    inherited = take_inherited(reactor, os.environ)  # before a plugin imports what would take them
     overrides = {key: options[key] for key in ("ip", "port", "threads") if options[key] is not None}
     config = load(options["config"] or sample_config(), overrides)
-    instance = Announced(config, _plugins(config), reactor)
+    instance = Announced(config, _plugins(config), reactor, inherited)
     for warning in instance.warnings:
         print(warning, file=sys.stderr)
     if options["check"] or options["plugins"]:
@@ -106,8 +110,8 @@ def _or_exit(action: Callable[[], T]) -> T:
 
 def _raise_descriptor_limit() -> None:
     """Ten thousand connections need as many descriptors; the soft limit is usually 1024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems name a hard limit that they do not grant
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 

@@ -293,7 +293,7 @@ class TestStop:
     """How it ends: in order, and soon."""
 
     def test_idle_connections(self, setting):
-        """Idle connections are closed at once, nobody listens any more, and nothing is logged as a failure."""
+        """Idle connections are closed at once, nobody listens any more, and no failure is logged."""
         server = setting.start("response_timeout = 50", "keep_alive = 50", "access_log = access.log")
         port = server.port
         with server.client() as client, capturedLogs() as logged:

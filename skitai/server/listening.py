@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import MutableMapping
+import sys
+from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,27 +40,27 @@ class ListenError(SkitaiError):
 
 @attrs.frozen
 class Addresses:
-    """Where to listen: ``port`` on ``ip`` (empty: all interfaces) and, unless it is None, ``unix_socket``."""
+    """Where to listen: ``port`` on ``ip`` (empty: all interfaces) and, unless it is None, ``unix_socket``.
+
+    ``inherited`` are descriptors of sockets that listen already: they take the place of ip and port.
+    """
 
     ip: str
     port: int
     unix_socket: Path | None = None
+    inherited: Sequence[int] = ()
 
 
-def listen(
-    reactor: Any, addresses: Addresses, factory: Factory, environ: MutableMapping[str, str] = os.environ
-) -> list[IListeningPort]:
-    """Return the ports that now listen: sockets passed by systemd take the place of ip and port.
+def listen(reactor: Any, addresses: Addresses, factory: Factory) -> list[IListeningPort]:
+    """Return the ports that now listen.
 
-    What tells of them is removed from ``environ``, so that child processes do not take them for theirs.
     Raises ListenError, with nothing left listening. Called in the reactor thread.
     """
     ports: list[IListeningPort] = []
     try:
-        inherited = take_inherited(environ)
-        for descriptor in inherited:
+        for descriptor in addresses.inherited:
             ports.append(_adopt(reactor, descriptor, factory))
-        if not inherited:
+        if not addresses.inherited:
             ports.append(_listen_tcp(reactor, addresses, factory))
         if addresses.unix_socket is not None:
             ports.append(_listen_unix(reactor, addresses.unix_socket, factory))
@@ -69,12 +71,30 @@ def listen(
     return ports
 
 
-def take_inherited(environ: MutableMapping[str, str]) -> range:
-    """Return the descriptors of the sockets that systemd passed to this process, if it did."""
+def take_inherited(reactor: Any, environ: MutableMapping[str, str]) -> Sequence[int]:
+    """Return the descriptors of the sockets that systemd passed to this process, if it did.
+
+    What tells of them is removed from ``environ``, so that child processes do not take them for theirs.
+    """
     if environ.get("LISTEN_PID") != str(os.getpid()):
-        return range(0)
+        return _taken_by_twisted(reactor)
     count, _, _ = (environ.pop(name, "") for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"))
     return range(_FIRST_INHERITED, _FIRST_INHERITED + (int(count) if count.isdecimal() else 0))
+
+
+def _taken_by_twisted(reactor: Any) -> list[int]:
+    """Return the same as far as Twisted knows: who imports its endpoints makes it take the variables away."""
+    if "twisted.internet.endpoints" not in sys.modules:
+        return []
+    from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
+
+    taken: list[int] = []
+    with suppress(IndexError):
+        while True:
+            endpoint = serverFromString(reactor, f"systemd:domain=INET:index={len(taken)}")
+            assert isinstance(endpoint, AdoptedStreamServerEndpoint)
+            taken.append(endpoint.fileno)
+    return taken
 
 
 def _adopt(reactor: Any, descriptor: int, factory: Factory) -> IListeningPort:

@@ -37,6 +37,8 @@ class Backlog:
 
     def append(self, data: bytes | memoryview) -> None:
         """Add ``data`` at the end. Raises OSError when the disk is full."""
+        if not data:
+            return
         in_file = self._file_written > self._file_read
         if not in_file and self._in_memory + len(data) <= self._memory_max:
             self._chunks.append(memoryview(data))
@@ -131,6 +133,7 @@ class Output:
         if piece:
             self._on_progress()
         else:
+            self._backlog.close()
             self._backlog = None
         return piece
 
@@ -200,7 +203,10 @@ class SocketOutput(Output):
 
 @implementer(IPushProducer)
 class TransportOutput(Output):
-    """Output to a transport that must do the sending itself, such as TLS or a test's in-memory one."""
+    """Output to a transport that must do the sending itself, such as TLS or a test's in-memory one.
+
+    Progress is seen whenever all that the transport holds has left, which is some 100 KB.
+    """
 
     __slots__ = ("_paused",)
 
@@ -210,6 +216,11 @@ class TransportOutput(Output):
         super().__init__(transport, on_progress, on_drained)
         self._paused = False
         transport.registerProducer(self, True)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether anything waits, here or with the transport: ``on_drained`` will be called."""
+        return self._paused
 
     def write(self, data: bytes) -> None:
         """Send ``data`` after everything written before; what cannot leave now waits."""
@@ -226,23 +237,23 @@ class TransportOutput(Output):
         if rest:
             self._backlog = Backlog()
             self._backlog.append(rest)
-            self._on_progress()
 
     def pauseProducing(self) -> None:
         """Called by the transport when its buffer is full."""
         self._paused = True
+        if self._backlog is None:
+            self._on_progress()
 
     def resumeProducing(self) -> None:
         """Called by the transport when its buffer is empty."""
         self._paused = False
-        if self._backlog is None:
-            return
-        while not self._paused:
+        while self._backlog is not None:
             piece = self._next_piece()
-            if not piece:
-                self._on_drained()
+            if piece:
+                self._transport.write(piece)
+            if self._paused:
                 return
-            self._transport.write(piece)
+        self._on_drained()
 
     def stopProducing(self) -> None:
         """Called by the transport when the connection is lost."""

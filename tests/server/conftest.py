@@ -1,12 +1,12 @@
 """What the tests of the HTTP channel share: a server in memory, and one on a real socket."""
 
 import pytest
-from twisted.logger import formatEvent, globalLogPublisher
-
 from http_channel import MemoryServer
+from twisted.logger import formatEvent, globalLogPublisher
+from wire import Client
+
 from skitai.server.factory import HTTPFactory
 from skitai.server.limits import Limits
-from wire import Client
 
 
 @pytest.fixture

@@ -58,7 +58,12 @@ REQUEST_LINES = [
     served("two slashes", get(b"A: b", b"GET //a//b HTTP/1.1"), "GET //a//b"),
     served("a method of WebDAV", get(b"A: b", b"PROPFIND /a HTTP/1.1"), "PROPFIND /a"),
     served("HTTP/1.0 without Host", b"GET / HTTP/1.0\r\n\r\n", "GET /", closes=True),
-    served("HTTP/1.0 keep-alive", b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + NEXT, "GET /", "GET /next"),
+    served(
+        "HTTP/1.0 keep-alive",
+        b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + NEXT,
+        "GET /",
+        "GET /next",
+    ),
     served("nothing after close", get(b"Connection: close") + HIDDEN, "GET /", closes=True),
     served("nothing after HTTP/1.0", b"GET / HTTP/1.0\r\n\r\n" + HIDDEN, "GET /", closes=True),
     refused(505, "HTTP/0.9", b"GET /\r\n\r\n"),
@@ -99,7 +104,9 @@ TARGETS = [
     refused(400, "NUL in the target", get(b"A: b", b"GET /\x00 HTTP/1.1")),
     refused(400, "byte above 127 in the target", get(b"A: b", b"GET /\xc3\xa4 HTTP/1.1")),
     refused(400, "DEL in the target", get(b"A: b", b"GET /\x7f HTTP/1.1")),
-    refused(414, "target longer than the limit", get(b"A: b", b"GET /" + b"a" * 9000 + b" HTTP/1.1") + HIDDEN),
+    refused(
+        414, "target longer than the limit", get(b"A: b", b"GET /" + b"a" * 9000 + b" HTTP/1.1") + HIDDEN
+    ),
     refused(414, "target without end", b"GET /" + b"a" * 9000),
 ]
 
@@ -148,9 +155,22 @@ LENGTHS = [
     served("length zero", post(b"Content-Length: 0") + NEXT, "POST /", "GET /next"),
     served("no length", post(b"A: b") + NEXT, "POST /", "GET /next"),
     served("leading zeros", post(b"Content-Length: 005", b"hello") + NEXT, "POST / hello", "GET /next"),
-    served("blanks around a length", post(b"Content-Length: \t5 \t", b"hello") + NEXT, "POST / hello", "GET /next"),
-    refused(400, "length and chunks", post(b"Content-Length: 5\r\nTransfer-Encoding: chunked", b"0\r\n\r\n" + HIDDEN)),
-    refused(400, "chunks and length", post(b"Transfer-Encoding: chunked\r\nContent-Length: 5", b"0\r\n\r\n" + HIDDEN)),
+    served(
+        "blanks around a length",
+        post(b"Content-Length: \t5 \t", b"hello") + NEXT,
+        "POST / hello",
+        "GET /next",
+    ),
+    refused(
+        400,
+        "length and chunks",
+        post(b"Content-Length: 5\r\nTransfer-Encoding: chunked", b"0\r\n\r\n" + HIDDEN),
+    ),
+    refused(
+        400,
+        "chunks and length",
+        post(b"Transfer-Encoding: chunked\r\nContent-Length: 5", b"0\r\n\r\n" + HIDDEN),
+    ),
     refused(400, "unequal lengths", post(b"Content-Length: 5\r\nContent-Length: 0", b"hello" + HIDDEN)),
     refused(400, "equal lengths", post(b"Content-Length: 5\r\nContent-Length: 5", b"hello" + HIDDEN)),
     refused(400, "list of lengths", post(b"Content-Length: 5, 5", b"hello" + HIDDEN)),
@@ -163,18 +183,29 @@ LENGTHS = [
     refused(400, "length of more than 64 bits", post(b"Content-Length: 18446744073709551617", HIDDEN)),
     refused(413, "length of 64 bits", post(b"Content-Length: 18446744073709551615", HIDDEN)),
     refused(413, "length above the limit", post(b"Content-Length: 5242881", HIDDEN)),
-    refused(413, "multipart above its limit", post(
-        b"Content-Type: Multipart/Form-Data; boundary=x\r\nContent-Length: 104857601", HIDDEN)),
-]  # fmt: skip
+    refused(
+        413,
+        "multipart above its limit",
+        post(b"Content-Type: Multipart/Form-Data; boundary=x\r\nContent-Length: 104857601", HIDDEN),
+    ),
+]
 
 CHUNKS = [
     served("chunks", chunked(b"5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n") + NEXT, "POST / hello!", "GET /next"),
-    served("chunks in capitals", post(b"Transfer-Encoding: Chunked", b"A\r\nhellohello\r\n0\r\n\r\n") + NEXT,
-           "POST / hellohello", "GET /next"),
+    served(
+        "chunks in capitals",
+        post(b"Transfer-Encoding: Chunked", b"A\r\nhellohello\r\n0\r\n\r\n") + NEXT,
+        "POST / hellohello",
+        "GET /next",
+    ),
     served("no chunks", chunked(b"0\r\n\r\n") + NEXT, "POST /", "GET /next"),
-    served("chunk extension", chunked(b'5;a=b;c="d"\r\nhello\r\n0;e\r\n\r\n') + NEXT, "POST / hello", "GET /next"),
+    served(
+        "chunk extension", chunked(b'5;a=b;c="d"\r\nhello\r\n0;e\r\n\r\n') + NEXT, "POST / hello", "GET /next"
+    ),
     served("trailer", chunked(b"5\r\nhello\r\n0\r\nX-Late: y\r\n\r\n") + NEXT, "POST / hello", "GET /next"),
-    served("zeros before a size", chunked(b"0005\r\nhello\r\n000\r\n\r\n") + NEXT, "POST / hello", "GET /next"),
+    served(
+        "zeros before a size", chunked(b"0005\r\nhello\r\n000\r\n\r\n") + NEXT, "POST / hello", "GET /next"
+    ),
     refused(400, "no size", chunked(b"\r\n" + HIDDEN)),
     refused(400, "negative size", chunked(b"-5\r\nhello\r\n0\r\n\r\n" + HIDDEN)),
     refused(400, "plus sign in a size", chunked(b"+5\r\nhello\r\n0\r\n\r\n" + HIDDEN)),
@@ -189,62 +220,132 @@ CHUNKS = [
     refused(400, "chunk without its line end", chunked(b"5\r\nhello0\r\n\r\n" + HIDDEN)),
     refused(400, "bare LF after a chunk", chunked(b"5\r\nhello\n0\r\n\r\n" + HIDDEN)),
     refused(400, "length in a trailer", chunked(b"5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n" + HIDDEN)),
-    refused(400, "coding in a trailer", chunked(b"5\r\nhello\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n" + HIDDEN)),
+    refused(
+        400, "coding in a trailer", chunked(b"5\r\nhello\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n" + HIDDEN)
+    ),
     refused(400, "extension without end", chunked(b"5;" + b"a" * 120_000)),
     refused(400, "trailer without end", chunked(b"0\r\n" + b"X: y\r\n" * 20_000)),
     refused(400, "extensions of many chunks", chunked((b"1;" + b"a" * 999 + b"\r\nx\r\n") * 120)),
     refused(400, "chunks in HTTP/1.0", b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     refused(400, "coding that is not chunked", post(b"Transfer-Encoding: identity", HIDDEN)),
-    refused(400, "chunked that is not last", post(b"Transfer-Encoding: chunked, gzip", b"0\r\n\r\n" + HIDDEN)),
+    refused(
+        400, "chunked that is not last", post(b"Transfer-Encoding: chunked, gzip", b"0\r\n\r\n" + HIDDEN)
+    ),
     refused(400, "chunked twice", post(b"Transfer-Encoding: chunked, chunked", b"0\r\n\r\n" + HIDDEN)),
-    refused(400, "chunked in two fields", post(
-        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", b"0\r\n\r\n" + HIDDEN)),
+    refused(
+        400,
+        "chunked in two fields",
+        post(b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", b"0\r\n\r\n" + HIDDEN),
+    ),
     refused(400, "something like chunked", post(b"Transfer-Encoding: xchunked", b"0\r\n\r\n" + HIDDEN)),
     refused(400, "empty coding", post(b"Transfer-Encoding:", b"0\r\n\r\n" + HIDDEN)),
-    refused(400, "empty coding and a length", post(b"Transfer-Encoding:\r\nContent-Length: 5", b"hello" + HIDDEN)),
-    refused(501, "coding that we do not know", post(b"Transfer-Encoding: gzip, chunked", b"0\r\n\r\n" + HIDDEN)),
-    refused(501, "coding in a field of its own", post(
-        b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", b"0\r\n\r\n" + HIDDEN)),
-]  # fmt: skip
+    refused(
+        400, "empty coding and a length", post(b"Transfer-Encoding:\r\nContent-Length: 5", b"hello" + HIDDEN)
+    ),
+    refused(
+        501, "coding that we do not know", post(b"Transfer-Encoding: gzip, chunked", b"0\r\n\r\n" + HIDDEN)
+    ),
+    refused(
+        501,
+        "coding in a field of its own",
+        post(b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", b"0\r\n\r\n" + HIDDEN),
+    ),
+]
 
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"
 EXPECTATIONS_AND_UPGRADES = [
-    Case("expectation", post(b"Expect: 100-continue\r\nContent-Length: 5", b"hello"), (100, 200), ("POST / hello",)),
-    Case("expectation with a blank", post(b"Expect: 100-Continue \r\nContent-Length: 5", b"hello"), (100, 200),
-         ("POST / hello",)),
+    Case(
+        "expectation",
+        post(b"Expect: 100-continue\r\nContent-Length: 5", b"hello"),
+        (100, 200),
+        ("POST / hello",),
+    ),
+    Case(
+        "expectation with a blank",
+        post(b"Expect: 100-Continue \r\nContent-Length: 5", b"hello"),
+        (100, 200),
+        ("POST / hello",),
+    ),
     served("expectation without a body", get(b"Expect: 100-continue"), "GET /"),
-    served("expectation in HTTP/1.0", b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
-           "POST / hello", closes=True),
-    refused(417, "unknown expectation", post(b"Expect: the-unexpected\r\nContent-Length: 5", b"hello" + HIDDEN)),
-    refused(413, "expectation and a body above the limit", post(
-        b"Expect: 100-continue\r\nContent-Length: 9999999", HIDDEN)),
+    served(
+        "expectation in HTTP/1.0",
+        b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+        "POST / hello",
+        closes=True,
+    ),
+    refused(
+        417, "unknown expectation", post(b"Expect: the-unexpected\r\nContent-Length: 5", b"hello" + HIDDEN)
+    ),
+    refused(
+        413,
+        "expectation and a body above the limit",
+        post(b"Expect: 100-continue\r\nContent-Length: 9999999", HIDDEN),
+    ),
     served("upgrade", get(UPGRADE) + NEXT, "GET /", "GET /next"),
-    served("upgrade, and close", get(b"Connection: close, upgrade\r\nUpgrade: x") + HIDDEN, "GET /", closes=True),
-    served("upgrade with a body", post(UPGRADE + b"\r\nContent-Length: %d" % len(HIDDEN), HIDDEN) + NEXT,
-           "POST / " + HIDDEN.decode(), "GET /next"),
-    served("upgrade with chunks", post(UPGRADE + b"\r\nTransfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n") + NEXT,
-           "POST / hello", "GET /next"),
-    served("upgrade with a body, and close", post(
-        b"Connection: upgrade, close\r\nUpgrade: x\r\nContent-Length: 5", b"hello" + HIDDEN), "POST / hello",
-        closes=True),
-    served("upgrade in HTTP/1.0 with a body",
-           b"POST / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\nhello" + HIDDEN,
-           "POST / hello", closes=True),
+    served(
+        "upgrade, and close", get(b"Connection: close, upgrade\r\nUpgrade: x") + HIDDEN, "GET /", closes=True
+    ),
+    served(
+        "upgrade with a body",
+        post(UPGRADE + b"\r\nContent-Length: %d" % len(HIDDEN), HIDDEN) + NEXT,
+        "POST / " + HIDDEN.decode(),
+        "GET /next",
+    ),
+    served(
+        "upgrade with chunks",
+        post(UPGRADE + b"\r\nTransfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n") + NEXT,
+        "POST / hello",
+        "GET /next",
+    ),
+    served(
+        "upgrade with a body, and close",
+        post(b"Connection: upgrade, close\r\nUpgrade: x\r\nContent-Length: 5", b"hello" + HIDDEN),
+        "POST / hello",
+        closes=True,
+    ),
+    served(
+        "upgrade in HTTP/1.0 with a body",
+        b"POST / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\nhello" + HIDDEN,
+        "POST / hello",
+        closes=True,
+    ),
     served("many upgrades", get(UPGRADE) * 3 + NEXT, "GET /", "GET /", "GET /", "GET /next"),
-    refused(400, "wrong request after an upgrade", get(UPGRADE) + b"GET / HTTP/1.1\r\nX : y\r\n\r\n" + HIDDEN, "GET /"),
-    refused(505, "wrong version after an upgrade", get(UPGRADE) + b"GET / HTTP/2.0\r\n\r\n" + HIDDEN, "GET /"),
-    refused(400, "wrong chunk after an upgrade", post(
-        UPGRADE + b"\r\nTransfer-Encoding: chunked", b"x\r\n" + HIDDEN)),
-]  # fmt: skip
+    refused(
+        400,
+        "wrong request after an upgrade",
+        get(UPGRADE) + b"GET / HTTP/1.1\r\nX : y\r\n\r\n" + HIDDEN,
+        "GET /",
+    ),
+    refused(
+        505, "wrong version after an upgrade", get(UPGRADE) + b"GET / HTTP/2.0\r\n\r\n" + HIDDEN, "GET /"
+    ),
+    refused(
+        400,
+        "wrong chunk after an upgrade",
+        post(UPGRADE + b"\r\nTransfer-Encoding: chunked", b"x\r\n" + HIDDEN),
+    ),
+]
 
 PIPELINES = [
     served("three requests", NEXT * 3, "GET /next", "GET /next", "GET /next"),
     refused(400, "a wrong one after a right one", NEXT + b"GET / HTTP/1.1\r\n\r\n" + HIDDEN, "GET /next"),
     refused(400, "a wrong chunk after a right one", NEXT + chunked(b"z\r\n" + HIDDEN), "GET /next"),
-    refused(501, "a wrong method after a right one", NEXT + b"get / HTTP/1.1\r\nHost: a\r\n\r\n" + HIDDEN, "GET /next"),
+    refused(
+        501,
+        "a wrong method after a right one",
+        NEXT + b"get / HTTP/1.1\r\nHost: a\r\n\r\n" + HIDDEN,
+        "GET /next",
+    ),
     refused(501, "more than a body", post(b"Content-Length: 5", b"hello:" + HIDDEN), "POST / hello"),
-]  # fmt: skip
+]
 
 CASES = [
-    *REQUEST_LINES, *TARGETS, *HOSTS, *FIELDS, *LENGTHS, *CHUNKS, *EXPECTATIONS_AND_UPGRADES, *PIPELINES,
-]  # fmt: skip
+    *REQUEST_LINES,
+    *TARGETS,
+    *HOSTS,
+    *FIELDS,
+    *LENGTHS,
+    *CHUNKS,
+    *EXPECTATIONS_AND_UPGRADES,
+    *PIPELINES,
+]

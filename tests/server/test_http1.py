@@ -1,7 +1,6 @@
 """Requests and answers of the HTTP/1.1 channel: order, framing, expectations, limits."""
 
 import pytest
-
 from http_channel import TEXT, Later, echo
 
 GET = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -16,7 +15,7 @@ def answer_with(status="200 OK", headers=TEXT, body=b"hello"):
     return lambda request: request.respond(status, headers, body)
 
 
-# -- keep-alive and pipelining ---------------------------------------------------------------------------------
+# -- keep-alive and pipelining ------------------------------------------------------------------------------
 
 
 def test_keeps_alive(memory_server):
@@ -38,7 +37,7 @@ def test_close_on_request(memory_server):
 
 @pytest.mark.parametrize("connection", [b"Keep-Alive", b"keep-alive"])
 def test_http_1_0_keep_alive(memory_server, connection):
-    """An HTTP/1.0 client that asks for it keeps its connection and is told so; its answers are not chunked."""
+    """An HTTP/1.0 client that asks for it keeps its connection and is told so; no answer is chunked."""
     client = memory_server().connect()
     client.send(b"GET / HTTP/1.0\r\nConnection: %b\r\n\r\n" % connection)
     answer = client.answers()[0]
@@ -65,7 +64,7 @@ def test_http_1_0_without_length(memory_server):
 
 
 def test_order_behind_a_slow_request(memory_server):
-    """Pipelined requests reach the app one at a time, so that a slow one is not overtaken (CVE-2023-46137)."""
+    """Pipelined requests reach the app one at a time, so none overtakes a slow one (CVE-2023-46137)."""
     app = Later()
     client = memory_server(app).connect()
     client.send(numbered(3))
@@ -150,7 +149,7 @@ def test_nothing_after_an_answer_that_closes(memory_server):
     assert client.closed
 
 
-# -- what reaches the app --------------------------------------------------------------------------------------
+# -- what reaches the app -----------------------------------------------------------------------------------
 
 
 def test_fields(memory_server):
@@ -224,7 +223,7 @@ def test_disk_full(memory_server, monkeypatch, log_text):
     assert "No space left" in log_text()
 
 
-# -- expectations ----------------------------------------------------------------------------------------------
+# -- expectations -------------------------------------------------------------------------------------------
 
 EXPECTING = POST % b"Content-Length: 5\r\nExpect: 100-continue"
 
@@ -278,7 +277,7 @@ def test_no_continue_for_what_is_refused(memory_server, fields, code):
     assert (client.codes, client.closed) == ([code], True)
 
 
-# -- limits ----------------------------------------------------------------------------------------------------
+# -- limits -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1000, 1001])
@@ -323,12 +322,14 @@ def test_header_max(memory_server, length, codes):
 def test_limits_hold_for_each_message(memory_server):
     """What was read for one request does not count against the next."""
     client = memory_server(header_max=1000).connect()
-    request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\nX: " + b"a" * 800 + b"\r\n\r\n" + b"b" * 900
+    request = (
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\nX: " + b"a" * 800 + b"\r\n\r\n" + b"b" * 900
+    )
     client.send(request * 5, piece=700)
     assert client.codes == [200] * 5
 
 
-# -- answers ---------------------------------------------------------------------------------------------------
+# -- answers ------------------------------------------------------------------------------------------------
 
 
 def test_head_of_an_answer(memory_server):
@@ -366,7 +367,7 @@ def test_one_write(memory_server):
 
 
 def test_chunked_answer(memory_server):
-    """An answer of unknown length goes in chunks, an empty piece of it being none, and keeps the connection."""
+    """An answer of unknown length goes in chunks, none for an empty piece, and keeps the connection."""
 
     def stream(request):
         request.start("200 OK", TEXT)

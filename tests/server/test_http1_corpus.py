@@ -1,7 +1,6 @@
 """Each of the malformed and odd requests of the corpus comes out as it must, however it arrives."""
 
 import pytest
-
 from http1_corpus import CASES
 
 

@@ -1,10 +1,9 @@
 """However the bytes of a connection are cut into reads, the requests and answers are the same."""
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from http1_corpus import CASES
 from http_channel import MemoryServer, read_answers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 REQUESTS = [case for case in CASES if len(case.sent) < 2000]
 

@@ -9,7 +9,6 @@ from serving import eventually
 from twisted.internet.protocol import Factory, Protocol
 from wire import PATIENCE
 
-from skitai.server import listening
 from skitai.server.listening import Addresses, ListenError, listen, take_inherited, url_of
 
 
@@ -30,11 +29,10 @@ class Greeters:
         self.factory.noisy = False
         self.ports = []
 
-    def listen(self, ip="127.0.0.1", port=0, unix_socket=None, environ=None):
+    def listen(self, ip="127.0.0.1", port=0, unix_socket=None, inherited=()):
         """Return the addresses that listen."""
-        addresses = Addresses(ip, port, unix_socket)
-        environ = {} if environ is None else environ
-        self.ports += self.loop.call(listen, self.loop.reactor, addresses, self.factory, environ)
+        addresses = Addresses(ip, port, unix_socket, inherited)
+        self.ports += self.loop.call(listen, self.loop.reactor, addresses, self.factory)
         return [port.getHost() for port in self.ports]
 
     def error(self, **addresses):
@@ -173,17 +171,6 @@ class TestUnix:
 class TestInherited:
     """Sockets that systemd passes on."""
 
-    @pytest.fixture
-    def inherit(self, greeters, monkeypatch):
-        """Return ``inherit(socket)``: listens as a process does that got this socket."""
-
-        def inherit(passed, **addresses):
-            monkeypatch.setattr(listening, "_FIRST_INHERITED", passed.fileno())
-            environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-            return greeters.listen(environ=environ, **addresses)
-
-        return inherit
-
     @pytest.mark.parametrize(
         ("pid", "count", "expected"),
         [
@@ -197,28 +184,28 @@ class TestInherited:
     def test_for_whom(self, pid, count, expected):
         """They are for the process whose number is named; what tells of them is removed there only."""
         environ = {"LISTEN_PID": str(pid), "LISTEN_FDS": count, "LISTEN_FDNAMES": "a:b", "PATH": "/bin"}
-        assert list(take_inherited(environ)) == expected
+        assert list(take_inherited(None, environ)) == expected
         assert ("LISTEN_FDS" in environ) == (pid != os.getpid())
         assert environ["PATH"] == "/bin"
 
     def test_nothing_passed(self):
         """Without systemd there are none."""
-        assert list(take_inherited({})) == []
+        assert list(take_inherited(None, {})) == []
 
-    def test_instead_of_ip_and_port(self, inherit, greeters):
+    def test_instead_of_ip_and_port(self, greeters):
         """An inherited port takes the place of the configured one; child processes do not get it."""
         with listening_socket() as passed, listening_socket() as other:
             os.set_inheritable(passed.fileno(), True)
-            (host,) = inherit(passed, port=other.getsockname()[1])
+            (host,) = greeters.listen(port=other.getsockname()[1], inherited=[passed.fileno()])
             assert host.port == passed.getsockname()[1]
             assert hear(host.port) == b"hello"
             assert not os.get_inheritable(passed.fileno())
 
-    def test_unix(self, inherit, greeters, path):
+    def test_unix(self, greeters, path):
         """The rights of an inherited Unix socket are not ours to change, nor is its file ours to delete."""
         with listening_socket(socket.AF_UNIX, str(path)) as passed:
             path.chmod(0o600)
-            inherit(passed)
+            greeters.listen(inherited=[passed.fileno()])
             assert hear(path) == b"hello"
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
             greeters.stop()
@@ -226,24 +213,18 @@ class TestInherited:
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(str(path))  # who passed it may still accept
 
-    def test_not_listening(self, inherit, tmp_path):
-        """What is no listening socket is refused."""
-        with socket.socket() as passed, pytest.raises(ListenError, match="it does not listen"):
-            inherit(passed)
-        with open(tmp_path / "file", "w") as passed, pytest.raises(ListenError, match="Socket operation on"):
-            inherit(passed)
-        with pytest.raises(ListenError, match="Bad file descriptor"):
-            inherit(passed_and_gone())
-
-
-def passed_and_gone():
-    """Return something whose descriptor is closed."""
-
-    class Gone:
-        def fileno(self):
-            return 1 << 19
-
-    return Gone()
+    def test_not_listening(self, greeters, tmp_path):
+        """What is no listening socket is refused, and the others are given up."""
+        with listening_socket() as good, socket.socket() as bad, open(tmp_path / "file", "w") as file:
+            for descriptor, reason in (
+                (bad.fileno(), "it does not listen"),
+                (file.fileno(), "Socket operation on non-socket"),
+                (1 << 19, "Bad file descriptor"),
+            ):
+                assert greeters.error(inherited=[good.fileno(), descriptor]) == (
+                    "ip",
+                    f"cannot use the inherited socket {descriptor}: {reason}",
+                )
 
 
 def test_urls(greeters):

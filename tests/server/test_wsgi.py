@@ -6,7 +6,6 @@ import threading
 from wsgiref.validate import validator
 
 import pytest
-
 from fixtureapps import bodies, echo, lengths, protocol, raising
 from serving import eventually
 

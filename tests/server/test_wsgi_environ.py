@@ -6,7 +6,6 @@ from urllib.parse import quote
 from wsgiref.util import request_uri
 
 import pytest
-
 from fixtureapps import echo
 from serving import FIXTURE_APPS
 
@@ -15,7 +14,7 @@ from serving import FIXTURE_APPS
 def gateway(serve):
     """The echoing app at the root and at several mount points."""
     points = ["", "/app", "/app/inner", "/apple", "/with space", "/caf\u00e9"]
-    return serve({point: echo.environ for point in points})
+    return serve(dict.fromkeys(points, echo.environ))
 
 
 def environ_of(response):

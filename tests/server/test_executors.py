@@ -1,0 +1,320 @@
+"""Where app code runs, in which order, and what it survives."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import greenlet
+import pytest
+from zope.interface.verify import verifyObject
+
+from fixtureapps import echo
+from serving import eventually
+from skitai.calls.bridge import Pending
+from skitai.context import current_was, get_current
+from skitai.interfaces import IExecutor
+from skitai.server.executors import GreenletExecutor, ThreadExecutor, executor_for
+
+
+@pytest.fixture
+def started():
+    """Return ``started(executor)``, which starts it; it is stopped in the end."""
+    executors = []
+
+    def start(executor):
+        executor.start()
+        executors.append(executor)
+        return executor
+
+    yield start
+    for executor in executors:
+        executor.stop()
+
+
+def test_the_config_chooses_the_executor():
+    """``threads = 0`` means greenlets, any other number as many threads."""
+    assert isinstance(executor_for(0), GreenletExecutor)
+    assert isinstance(executor_for(3), ThreadExecutor)
+
+
+@pytest.mark.parametrize("threads", [3, 0])
+def test_both_keep_the_contract(threads, started):
+    """Either provides IExecutor, with the statistics that the status page shows."""
+    executor = started(executor_for(threads))
+    assert verifyObject(IExecutor, executor)
+    assert executor.multithread is (threads > 0)
+    assert {"running", "queued"} <= executor.statistics().keys()
+
+
+@pytest.mark.parametrize("threads", [1, 0])
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit, greenlet.GreenletExit])
+def test_a_task_that_raises_harms_no_other(threads, error, started):
+    """Whatever a task raises, the next one runs, and nothing reaches whoever submitted it."""
+    executor = started(executor_for(threads))
+    done = threading.Event()
+
+    def fail():
+        raise error("on purpose")
+
+    for _ in range(3):
+        executor.submit(fail)
+    executor.submit(done.set)
+    assert done.wait(60)
+    eventually(lambda: executor.statistics()["running"] == 0)
+
+
+# -- threads -----------------------------------------------------------------------------------------------
+
+
+def test_threads_take_tasks_in_the_order_they_came(started):
+    """One thread runs tasks one after the other, first come, first served."""
+    executor = started(ThreadExecutor(1))
+    order, done = [], threading.Event()
+    for number in range(100):
+        executor.submit(lambda number=number: order.append(number))
+    executor.submit(done.set)
+    assert done.wait(60)
+    assert order == list(range(100))
+
+
+def test_as_many_tasks_run_at_once_as_there_are_threads(started):
+    """All threads work at the same time; what comes then waits, and the statistics say so."""
+    executor = started(ThreadExecutor(3))
+    barrier, gate = threading.Barrier(4), threading.Event()
+
+    def task():
+        barrier.wait(60)
+        gate.wait(60)
+
+    for _ in range(3):
+        executor.submit(task)
+    barrier.wait(60)
+    later = threading.Event()
+    executor.submit(later.set)
+    assert executor.statistics() == {"running": 3, "queued": 1, "threads": 3}
+    gate.set()
+    assert later.wait(60)
+
+
+def test_stop_lets_threads_finish_what_was_submitted():
+    """Tasks under way and those that wait are done before the threads end."""
+    executor = ThreadExecutor(2)
+    executor.start()
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("skitai-app-")]
+    gate, done = threading.Event(), []
+    executor.submit(lambda: (gate.wait(60), done.append("running")))
+    executor.submit(lambda: (gate.wait(60), done.append("running")))
+    executor.submit(lambda: done.append("queued"))
+    executor.stop()
+    gate.set()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert sorted(done) == ["queued", "running", "running"]
+
+
+def test_a_thread_lets_go_of_a_task_that_is_done(started):
+    """A thread that waits for work does not keep the last request alive."""
+    import weakref
+
+    class Task:
+        def __call__(self):
+            pass
+
+    executor = started(ThreadExecutor(1))
+    task = Task()
+    reference = weakref.ref(task)
+    executor.submit(task)
+    del task
+    eventually(lambda: reference() is None)
+
+
+# -- greenlets ---------------------------------------------------------------------------------------------
+
+
+class Waiting:
+    """Lets a task wait and the test go on with it, as the bridge does with the reactor."""
+
+    def __init__(self):
+        self.hub = greenlet.getcurrent()
+        self.tasks = []
+
+    def __call__(self):
+        self.tasks.append(greenlet.getcurrent())
+        self.hub.switch()
+
+    def go_on(self):
+        self.tasks.pop(0).switch()
+
+
+def test_a_greenlet_task_runs_at_once_up_to_where_it_waits(started):
+    """submit returns when the task waits or ends."""
+    executor, wait, order = started(GreenletExecutor()), Waiting(), []
+
+    def task():
+        order.append("begun")
+        wait()
+        order.append("ended")
+
+    executor.submit(task)
+    assert order == ["begun"]
+    assert executor.statistics() == {"running": 1, "queued": 0, "idle": 0}
+    wait.go_on()
+    assert order == ["begun", "ended"]
+    assert executor.statistics() == {"running": 0, "queued": 0, "idle": 1}
+
+
+def test_greenlets_are_used_again(started):
+    """Task after task runs in the same greenlet; a burst leaves no more than idle_max of them."""
+    executor, wait, seen = started(GreenletExecutor()), Waiting(), set()
+    for _ in range(10):
+        executor.submit(lambda: seen.add(id(greenlet.getcurrent())))
+    assert len(seen) == 1
+    for _ in range(executor.idle_max + 10):
+        executor.submit(wait)
+    while wait.tasks:
+        wait.go_on()
+    assert executor.statistics() == {"running": 0, "queued": 0, "idle": executor.idle_max}
+
+
+def test_a_task_submitted_by_a_task_runs_when_that_one_waits_or_ends(started):
+    """Neither is lost, and the one that submits is not interrupted."""
+    executor, wait, order = started(GreenletExecutor()), Waiting(), []
+
+    def outer(waits):
+        executor.submit(lambda: order.append("inner"))
+        order.append("outer")
+        if waits:
+            wait()
+            order.append("outer again")
+
+    executor.submit(lambda: outer(False))
+    assert order == ["outer", "inner"]
+    executor.submit(lambda: outer(True))
+    assert order[2:] == ["outer", "inner"]
+    wait.go_on()
+    assert order[4:] == ["outer again"]
+
+
+def test_tasks_submitted_by_tasks_that_wait_all_run(started):
+    """A chain of tasks, each submitting the next and waiting, runs through."""
+    executor, wait, order = started(GreenletExecutor()), Waiting(), []
+
+    def task(number):
+        if number < 50:
+            executor.submit(lambda: task(number + 1))
+        wait()
+        order.append(number)
+
+    executor.submit(lambda: task(0))
+    while wait.tasks:
+        wait.go_on()
+    assert order == list(range(51))
+
+
+def test_whoever_ends_a_greenlet_gets_his_way(started):
+    """GreenletExit thrown into a waiting task ends its greenlet, and others go on."""
+    executor, wait = started(GreenletExecutor()), Waiting()
+    executor.submit(wait)
+    victim = wait.tasks.pop()
+    victim.throw()
+    assert victim.dead
+    assert executor.statistics() == {"running": 0, "queued": 0, "idle": 0}
+    done = []
+    executor.submit(lambda: done.append(1))
+    assert done == [1]
+
+
+def test_stop_lets_go_of_idle_greenlets(started):
+    """After stop no idle greenlet is left."""
+    executor, seen = started(GreenletExecutor()), []
+    executor.submit(lambda: seen.append(greenlet.getcurrent()))
+    executor.stop()
+    assert seen[0].dead
+    assert executor.statistics()["idle"] == 0
+
+
+# -- apps on either ----------------------------------------------------------------------------------------
+
+
+def test_two_thousand_greenlets_may_wait_at_once(serve):
+    """Requests that wait cost a greenlet each, no thread: thousands wait and all are answered."""
+    gate = Pending()
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] != "/now":
+            gateway.bridge.wait(gate, 300)
+        start_response("200 OK", [])
+        return [environ["PATH_INFO"].encode()]
+
+    gateway = serve(app, threads=0)
+    clients = [gateway.client() for _ in range(2000)]
+    try:
+        for number, client in enumerate(clients):
+            client.send(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+        eventually(lambda: gateway.executor.statistics()["running"] == 2000)
+        assert gateway.ask("/now").body == b"/now"
+        gateway.loop.call(gate.end)
+        for number, client in enumerate(clients):
+            assert client.response().body == b"/%d" % number
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_each_request_sees_its_own_environ_and_was(serve):
+    """200 requests at once, each waiting in between, never see anything of one another."""
+
+    def app(environ, start_response):
+        mine = environ["QUERY_STRING"]
+        seen = set()
+
+        def look():
+            was = get_current()
+            seen.add(was.env["QUERY_STRING"])
+            assert was is environ["skitai.was"]
+            assert current_was.get() is was
+
+        look()
+        for _ in range(3):
+            pause(gateway)
+            look()
+        start_response("200 OK", [("X-Query", mine)])
+        return generate(environ, seen, look)
+
+    def generate(environ, seen, look):
+        for _ in range(3):
+            pause(gateway)
+            look()
+            yield b" "
+        yield ",".join(seen).encode()
+
+    def pause(gateway):
+        pending = Pending()
+        gateway.bridge.submit(lambda: gateway.bridge.call_later(0.001, pending.end))
+        assert gateway.bridge.wait(pending, 60)
+
+    gateway = serve(app)
+    with ThreadPoolExecutor(20) as pool:
+        responses = list(pool.map(lambda number: gateway.ask(f"/?{number}"), range(200)))
+    assert not gateway.failures
+    for number, response in enumerate(responses):
+        assert response["X-Query"] == str(number)
+        assert response.body.strip() == str(number).encode()
+
+
+def test_was_of_a_request_ends_with_it(serve):
+    """After a request its thread or greenlet has no ``was`` of it left."""
+    left = []
+
+    def app(environ, start_response):
+        left.append(current_was.get(None))
+        return echo.unread(environ, start_response)
+
+    gateway = serve(app, threads=1)
+    other = serve(app)
+    for _ in range(3):
+        gateway.ask()
+        gateway.executor.submit(lambda: left.append(current_was.get(None))) if gateway.executor.multithread else None
+        other.ask()
+    eventually(lambda: len(left) >= 6)
+    assert len({id(was) for was in left if was is not None}) >= 1

@@ -1,0 +1,445 @@
+"""Sending without holding anybody up: the backlog, and the two ways out."""
+
+import random
+import socket
+
+import pytest
+from http_channel import TEXT, Later, MemoryTransport
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from skitai.server.output import PIECE, Backlog, SocketOutput, TransportOutput, output_for
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+NOISE = random.Random(1).randbytes(1 << 20)
+
+
+def drain(backlog, size=PIECE):
+    data = b""
+    while piece := backlog.take(size):
+        assert len(piece) <= size
+        data += piece
+    return data
+
+
+# -- the backlog --------------------------------------------------------------------------------------------
+
+
+@given(
+    st.integers(0, 50),
+    st.lists(st.one_of(st.binary(max_size=60), st.integers(1, 40)), max_size=30),
+)
+def test_backlog_is_a_queue(memory_max, steps):
+    """Whatever is added and taken in turn, in memory or in the file, comes out once and in order."""
+    backlog, added, taken = Backlog(memory_max), b"", b""
+    for step in steps:
+        if isinstance(step, bytes):
+            backlog.append(step)
+            added += step
+        else:
+            taken += backlog.take(step)
+        assert len(backlog) == len(added) - len(taken)
+    assert taken + drain(backlog, 7) == added
+    assert len(backlog) == 0
+    backlog.close()
+
+
+def test_backlog_uses_a_file_beyond_memory_max():
+    """What is above the memory's share lies in a temporary file, which shrinks when it was read."""
+    backlog = Backlog(1000)
+    backlog.append(b"a" * 1000)
+    assert backlog._file is None
+    backlog.append(b"b")
+    file = backlog._file
+    backlog.append(b"c" * 5000)
+    assert drain(backlog) == b"a" * 1000 + b"b" + b"c" * 5000
+    assert file.seek(0, 2) == 0
+    backlog.append(b"d" * 1001)
+    backlog.close()
+    assert file.closed
+    assert len(backlog) == 0
+
+
+def test_backlog_on_a_full_disk(monkeypatch):
+    """Where there is no room for the file, who writes is told."""
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("skitai.server.output.tempfile.TemporaryFile", full)
+    with pytest.raises(OSError, match="No space"):
+        Backlog(10).append(b"x" * 11)
+
+
+# -- to a transport that does the sending -------------------------------------------------------------------
+
+
+class Watched:
+    """A TransportOutput, its transport, and what it has told."""
+
+    def __init__(self):
+        self.told = []
+        self.transport = MemoryTransport(Clock(), None)
+        self.transport.stalled = True
+        self.output = TransportOutput(
+            self.transport, lambda: self.told.append("progress"), lambda: self.told.append("drained")
+        )
+
+
+def test_transport_output_provides_its_interface():
+    """It is the push producer of its transport."""
+    verifyObject(IPushProducer, Watched().output)
+
+
+def test_what_the_transport_takes_does_not_wait():
+    """Nothing is held back from a transport that has room."""
+    watched = Watched()
+    watched.transport.stalled = False
+    watched.output.write(NOISE)
+    assert watched.transport.sent == NOISE
+    assert not watched.output.blocked
+    assert watched.told == []
+
+
+def test_what_the_transport_does_not_take_waits():
+    """A transport that is full gets no more; the rest waits, and follows in order."""
+    watched = Watched()
+    watched.output.write(NOISE[:500_000])
+    watched.output.write(NOISE[500_000:])
+    held = len(watched.transport.held)
+    assert held <= watched.transport.capacity + PIECE
+    assert watched.output.waiting == len(NOISE) - held
+    assert watched.told == ["progress"]
+    while watched.output.blocked:
+        watched.transport.take(1 << 30)
+    assert watched.transport.sent == NOISE
+    assert watched.told[-1] == "drained"
+    assert watched.told.count("drained") == 1
+
+
+def test_full_transport_counts_as_waiting():
+    """What the transport holds has not been sent: the writer hears when it is."""
+    watched = Watched()
+    watched.output.write(NOISE[:PIECE] * 2)
+    watched.output.write(b"x")
+    assert watched.output.blocked
+    assert watched.output.waiting == 0
+    watched.transport.take(1 << 30)
+    assert watched.told == ["progress", "drained"]
+    assert not watched.output.blocked
+
+
+def test_discard():
+    """What waits for a client that is gone is dropped."""
+    watched = Watched()
+    watched.output.write(NOISE * 3)
+    file = watched.output._backlog._file
+    watched.output.stopProducing()
+    assert watched.output.waiting == 0
+    assert file.closed
+
+
+# -- to a socket --------------------------------------------------------------------------------------------
+
+
+class SocketTransport(MemoryTransport):
+    """A transport over a real socket, whose reactor is the test."""
+
+    def __init__(self, sock):
+        super().__init__(Clock(), None)
+        self.socket = sock
+        self.written = []
+
+    def getHandle(self):
+        return self.socket
+
+    def write(self, data):
+        self.written.append(data)
+
+    def registerProducer(self, producer, streaming):
+        verifyObject(IPullProducer, producer)
+        assert not streaming
+        self.producer = producer
+        producer.resumeProducing()
+
+
+@pytest.fixture
+def sockets():
+    """A pair of connected sockets, the first of which never blocks."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_socket_output_tries_at_once(sockets):
+    """What the socket takes leaves at once; the transport, and its reactor, are spared."""
+    transport = SocketTransport(sockets[0])
+    output = output_for(transport, list, list)
+    assert type(output) is SocketOutput
+    output.write(b"hello")
+    assert sockets[1].recv(10) == b"hello"
+    assert (transport.written, transport.producer, output.blocked) == ([], None, False)
+
+
+def test_socket_output_keeps_the_rest(sockets):
+    """What the socket does not take is sent by the transport piece by piece, before what is written later."""
+    transport = SocketTransport(sockets[0])
+    told = []
+    output = output_for(transport, lambda: told.append("progress"), lambda: told.append("drained"))
+    output.write(NOISE)
+    output.write(b"the end")
+    assert output.blocked
+    assert len(transport.written) == 1
+    assert told == ["progress"]
+    while output.blocked:
+        transport.producer.resumeProducing()
+    assert told[-1] == "drained"
+    assert transport.producer is None
+    sockets[0].close()
+    received = b""
+    while data := sockets[1].recv(1 << 20):
+        received += data
+    assert max(map(len, transport.written)) <= PIECE
+    assert received + b"".join(transport.written) == NOISE + b"the end"
+
+
+def test_socket_output_leaves_errors_to_the_transport(sockets):
+    """A broken connection is met by the transport, which reports it in its own way."""
+    transport = SocketTransport(sockets[0])
+    output = output_for(transport, list, list)
+    sockets[1].close()
+    output.write(b"hello")
+    assert transport.written == [b"hello"]
+    assert not output.blocked
+
+
+def test_socket_output_discard(sockets):
+    """What waits for a client that is gone is dropped, and the transport asked for nothing more."""
+    transport = SocketTransport(sockets[0])
+    output = output_for(transport, list, list)
+    output.write(NOISE * 3)
+    output.stopProducing()
+    assert (output.waiting, output.blocked, transport.producer) == (0, False, None)
+
+
+def test_tls_is_left_to_its_transport():
+    """The socket below TLS must not be written to."""
+    transport = MemoryTransport(Clock(), None)
+    transport.getHandle = transport.getPeerCertificate = lambda: None
+    assert type(output_for(transport, list, list)) is TransportOutput
+
+
+# -- slow readers hold nothing ------------------------------------------------------------------------------
+
+
+def test_slow_reader_holds_little_memory(memory_server):
+    """A large answer that nobody reads lies on the disk; the app has long ended."""
+    server = memory_server(lambda request: request.respond("200 OK", TEXT, NOISE * 16))
+    client = server.connect()
+    client.transport.stalled = True
+    client.send(GET)
+    assert server.requests[0].written
+    backlog = client.channel.output._backlog
+    assert backlog._in_memory <= 1 << 20
+    assert backlog._file.seek(0, 2) > 14 << 20
+    while client.transport.held:
+        client.transport.take(1 << 20)
+    assert client.answers()[0].body == NOISE * 16
+    assert client.channel.current is None
+
+
+def test_app_is_told_when_little_waits(memory_server):
+    """An app that makes more than its client takes can wait until little of it is left."""
+    app, told = Later(), []
+    client = memory_server(app).connect()
+    client.transport.stalled = True
+    client.send(GET)
+    request = app.waiting[0]
+    request.start("200 OK", TEXT)
+    request.when_below(1, lambda: told.append("empty"))
+    request.send(NOISE)
+    request.when_below(200_000, lambda: told.append(request.waiting))
+    assert told == ["empty"]
+    while len(told) == 1:
+        client.transport.take(1 << 20)
+    assert 100_000 < told[1] < 200_000
+    request.send(NOISE)
+    request.when_below(10, lambda: told.append("gone"))
+    client.disconnect()
+    assert told[2:] == ["gone"]
+
+
+def test_full_disk_cuts_the_connection(memory_server, monkeypatch, log_text):
+    """An answer that cannot be buffered is broken off: its client must see that it is incomplete."""
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("skitai.server.output.tempfile.TemporaryFile", full)
+    client = memory_server(lambda request: request.respond("200 OK", TEXT, NOISE * 2)).connect()
+    client.transport.stalled = True
+    client.send(GET)
+    assert client.aborted
+    assert "No space left" in log_text()
+
+
+# -- producers ----------------------------------------------------------------------------------------------
+
+
+class Pulled:
+    """A pull producer of ``count`` pieces."""
+
+    def __init__(self, request, count, size=10_000):
+        self.request, self.left, self.size = request, count, size
+        self.asked, self.stopped = 0, False
+
+    def resumeProducing(self):
+        self.asked += 1
+        if self.left:
+            self.left -= 1
+            self.request.write(b"x" * self.size)
+        else:
+            self.request.unregisterProducer()
+            self.request.finish()
+
+    def stopProducing(self):
+        self.stopped = True
+
+
+class Pushed:
+    """A push producer that notes what it was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def pauseProducing(self):
+        self.told.append("pause")
+
+    def resumeProducing(self):
+        self.told.append("resume")
+
+    def stopProducing(self):
+        self.told.append("stop")
+
+
+def produce(memory_server, make, streaming, stalled=True):
+    producers = []
+
+    def app(request):
+        producers.append(make(request))
+        request.registerProducer(producers[0], streaming)
+
+    client = memory_server(app).connect()
+    client.transport.stalled = stalled
+    client.send(GET)
+    return client, producers[0]
+
+
+def test_pull_producer(memory_server):
+    """A pull producer is asked for more until it is done, a few times in one turn of the reactor."""
+    client, producer = produce(memory_server, lambda request: Pulled(request, 100), False, stalled=False)
+    assert client.answers()[0].body == b"x" * 1_000_000
+    assert producer.asked == 101
+    assert client.channel.current is None
+
+
+def test_pull_producer_gives_others_their_turn(memory_server):
+    """A producer with a fast client does not hold up the reactor until it is done."""
+    server = memory_server(lambda request: request.registerProducer(Pulled(request, 100), False))
+    client = server.connect()
+    client.transport.feed(GET)
+    size = len(client.received)
+    assert 0 < size < 500_000
+    server.clock.advance(0)
+    assert len(client.received) > size
+    server.clock.pump([0] * 10)
+    assert client.answers()[0].body == b"x" * 1_000_000
+
+
+def test_pull_producer_waits_for_its_client(memory_server):
+    """A pull producer is not asked while its client takes nothing."""
+    client, producer = produce(memory_server, lambda request: Pulled(request, 100), False)
+    client.server.clock.advance(5)
+    asked = producer.asked
+    assert asked < 12
+    client.transport.take(1 << 20)
+    assert producer.asked > asked
+    client.disconnect()
+    assert producer.stopped
+
+
+def test_push_producer_is_paused(memory_server):
+    """A push producer is told to pause when its client does not keep up, once, and to go on when it does."""
+    app = Later()
+    client = memory_server(app).connect()
+    client.transport.stalled = True
+    client.send(GET)
+    request, producer = app.waiting[0], Pushed()
+    request.registerProducer(producer, True)
+    request.write(b"x" * 10_000)
+    assert producer.told == []
+    request.write(b"x" * 200_000)
+    request.write(b"x" * 10_000)
+    assert producer.told == ["pause"]
+    while client.transport.held:
+        client.transport.take(1 << 20)
+    assert producer.told == ["pause", "resume"]
+    request.unregisterProducer()
+    request.finish()
+    client.transport.take(1 << 20)
+    assert producer.told == ["pause", "resume"]
+    assert client.answers()[0].body == b"x" * 220_000
+
+
+def test_push_producer_of_a_client_that_does_not_read(memory_server):
+    """A producer that is registered when much waits is paused at once, and stopped with the client."""
+    app = Later()
+    client = memory_server(app).connect()
+    client.transport.stalled = True
+    client.send(GET)
+    request, producer = app.waiting[0], Pushed()
+    request.write(b"x" * 200_000)
+    request.registerProducer(producer, True)
+    assert producer.told == ["pause"]
+    client.disconnect()
+    assert producer.told == ["pause", "stop"]
+
+
+def test_producer_of_a_client_that_is_gone(memory_server):
+    """Who registers a producer too late learns it from the producer's being stopped."""
+    app = Later()
+    client = memory_server(app).connect()
+    client.send(GET)
+    client.disconnect()
+    producer = Pushed()
+    app.waiting[0].registerProducer(producer, True)
+    assert producer.told == ["stop"]
+
+
+def test_second_producer(memory_server):
+    """One body has one producer."""
+    app = Later()
+    memory_server(app).connect().send(GET)
+    app.waiting[0].registerProducer(Pushed(), True)
+    with pytest.raises(ValueError, match="already"):
+        app.waiting[0].registerProducer(Pushed(), True)
+
+
+@pytest.mark.parametrize(("written", "code"), [(0, 500), (1, None)])
+def test_failing_producer(memory_server, log, written, code):
+    """A producer that raises is stopped and logged; its client gets 500, or sees that the rest is missing."""
+
+    class Failing(Pulled):
+        def resumeProducing(self):
+            if self.asked == written:
+                raise RuntimeError("defect")
+            super().resumeProducing()
+
+    client, producer = produce(memory_server, lambda request: Failing(request, 5), False, stalled=False)
+    assert producer.stopped
+    assert [event["log_failure"].type for event in log] == [RuntimeError]
+    assert client.codes == [500] if code else client.aborted
