@@ -91,7 +91,9 @@ def _taken_by_twisted(reactor: Any) -> list[int]:
     taken: list[int] = []
     with suppress(IndexError):
         while True:
-            endpoint = serverFromString(reactor, f"systemd:domain=INET:index={len(taken)}")
+            endpoint = serverFromString(  # type: ignore[no-untyped-call]
+                reactor, f"systemd:domain=INET:index={len(taken)}"
+            )
             assert isinstance(endpoint, AdoptedStreamServerEndpoint)
             taken.append(endpoint.fileno)
     return taken

@@ -261,8 +261,7 @@ class Request(LazyRequest):
         if self.gone:
             raise RuntimeError("Request.finish called on a request after its connection was lost.")
         if self._framing is None:
-            without_length = self.method == b"HEAD" or self.code == 304  # theirs is that of another answer
-            if not without_length and not self.responseHeaders.hasHeader(b"content-length"):
+            if self.method != b"HEAD" and not self.responseHeaders.hasHeader(b"content-length"):
                 self.responseHeaders.setRawHeaders(b"content-length", [b"0"])
             self._start_from_headers()
         if self._compressor is not None:
@@ -331,9 +330,3 @@ class Request(LazyRequest):
     def isSecure(self) -> bool:
         """Whether the request came over TLS."""
         return bool(self._forceSSL) or self.channel.factory.secure
-
-    def setHost(self, host: bytes, port: int, ssl: bool = False) -> None:
-        """Change the host that the request claims to be for, as a proxy in front of us may tell it."""
-        self._forceSSL = ssl
-        default = 443 if self.isSecure() else 80
-        self.requestHeaders.setRawHeaders(b"host", [host if port == default else b"%b:%d" % (host, port)])

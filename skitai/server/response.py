@@ -74,7 +74,8 @@ def render_head(
     bodyless = request.method == b"HEAD" or code in ("204", "304")
     if length is None or (bodyless and length == 0):  # none is at hand: the app knows how long it would be
         length = announced
-    if length is not None and code != "204" and not (code == "304" and announced is None):
+    # A 304's is that of another answer (RFC 9110, section 8.6), of which nobody knows what announces none.
+    if length is not None and code != "204" and not (code == "304" and not announced):
         lines.append(f"Content-Length: {length}\r\n")
     chunked = length is None and not bodyless and request.version == "1.1"
     if chunked:

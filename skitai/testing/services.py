@@ -20,10 +20,10 @@ from skitai.testing.clockbridge import ClockBridge
 def verify_service(service: object) -> None:
     """Raise AssertionError, saying what is missing, unless a server would take ``service``.
 
-    ::
+    For a plugin's first test::
 
-    def test_interface():
-        verify_service(Weather(reactor))
+        def test_interface():
+            verify_service(Weather(reactor))
     """
     try:
         SERVICES.check("service", service)

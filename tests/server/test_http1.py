@@ -388,6 +388,7 @@ def test_chunked_answer(memory_server):
         (b"HEAD", "200 OK", [("Content-Length", "7")], b"", "7"),
         (b"GET", "304 Not Modified", [("Content-Length", "7")], b"", "7"),
         (b"GET", "304 Not Modified", [], b"", None),
+        (b"GET", "304 Not Modified", [("Content-Length", "0")], b"", None),
         (b"GET", "304 Not Modified", [], b"hello", None),
         (b"GET", "204 No Content", [("Content-Length", "7")], b"hello", None),
     ],

@@ -6,7 +6,9 @@ import stat
 
 import pytest
 from serving import eventually
+from twisted.internet import endpoints
 from twisted.internet.protocol import Factory, Protocol
+from twisted.python.systemd import ListenFDs
 from wire import PATIENCE
 
 from skitai.server.listening import Addresses, ListenError, listen, take_inherited, url_of
@@ -191,6 +193,11 @@ class TestInherited:
     def test_nothing_passed(self):
         """Without systemd there are none."""
         assert list(take_inherited(None, {})) == []
+
+    def test_taken_by_twisted(self, reactor_thread, monkeypatch):
+        """Those that Twisted has taken note of, and removed from the environment, are found all the same."""
+        monkeypatch.setattr(endpoints._SystemdParser, "_sddaemon", ListenFDs([7, 8], ("a", "b")))
+        assert list(take_inherited(reactor_thread.reactor, {})) == [7, 8]
 
     def test_instead_of_ip_and_port(self, greeters):
         """An inherited port takes the place of the configured one; child processes do not get it."""
