@@ -27,6 +27,7 @@ from skitai.server.accesslog import AccessLog
 from skitai.server.executors import executor_for
 from skitai.server.factory import HTTPFactory
 from skitai.server.listening import Addresses, ListenError, listen, url_of
+from skitai.server.wsgi import WSGIResource
 
 _log = Logger()
 
@@ -92,7 +93,7 @@ class Instance(Service):
     # -- start ---------------------------------------------------------------------------------------------
 
     def startService(self) -> None:
-        """Listen and load the apps.
+        """Listen and, when the reactor runs, load the apps; until then connections wait.
 
         Raises ConfigError when an address cannot be listened on or a log not written; then nothing stays
         open or running.
@@ -129,8 +130,13 @@ class Instance(Service):
             self._ports = listen(self.reactor, addresses, self._secured(self._factory))
         except ListenError as error:
             raise self.config.error(error.key, str(error)) from error
-        # Not before: no code of an app runs in a server that cannot serve it.
-        for app in builder.apps:
+        # Not before: no code of an app runs in a server that cannot serve, and ``twist`` opens the log last.
+        self.reactor.callWhenRunning(self._begin, builder.apps)
+
+    def _begin(self, apps: Sequence[WSGIResource]) -> None:
+        if not self.running:
+            return
+        for app in apps:
             app.preload()
         self.plugins.notify("skitai_startup", instance=self)
 

@@ -1,7 +1,6 @@
 """What tests of every part share: running servers, and the two executors."""
 
 import pytest
-
 from serving import Gateway, ReactorThread, RunningServer, config_text
 
 
@@ -19,7 +18,7 @@ def reactor_thread():
 
 @pytest.fixture
 def serve(reactor_thread, threads):
-    """Return ``serve(app_or_mounts, **limits)``: serves apps in this process, on both executors, see Gateway."""
+    """Return ``serve(app_or_mounts, **limits)``: a Gateway in this process, on each of the executors."""
     gateways = []
 
     def start(mounts, threads=threads, **options):

@@ -16,6 +16,7 @@ from pathlib import Path
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import formatEvent, globalLogPublisher
+from wire import PATIENCE, Client, Response, ask
 
 from skitai.calls.bridge import Bridge
 from skitai.calls.dispatch import Dispatcher
@@ -26,7 +27,6 @@ from skitai.server.factory import HTTPFactory
 from skitai.server.limits import Limits
 from skitai.server.site import Mounts, Site
 from skitai.server.wsgi import WSGIResource
-from wire import PATIENCE, Client, Response, ask
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIXTURE_APPS = Path(__file__).resolve().parent / "fixtureapps"
@@ -112,7 +112,9 @@ class Gateway:
 
     def access_lines(self, count):
         """Return the lines of the access log once there are ``count``."""
-        eventually(lambda: self.access_log.getvalue().count("\n") >= count, f"{count} lines in the access log")
+        eventually(
+            lambda: self.access_log.getvalue().count("\n") >= count, f"{count} lines in the access log"
+        )
         return self.access_log.getvalue().splitlines()
 
     def client(self, **kwargs) -> Client:
@@ -186,7 +188,7 @@ class RunningServer:
 
 
 def config_text(apps: dict[str, str], **server: object) -> str:
-    """Return a configuration that mounts ``apps`` (targets by mount point); ``server`` are keys of [server]."""
+    """Return a configuration: ``apps`` are targets by mount point, ``server`` keys of its [server] section."""
     keys = {"port": 0, "ip": "127.0.0.1", **server}
     lines = ["[server]", *(f"{key} = {value}" for key, value in keys.items()), "", "[routes:line]"]
     return "\n".join([*lines, *(f"{point} = {target}" for point, target in apps.items()), ""])

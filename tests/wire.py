@@ -61,7 +61,11 @@ class Client:
 
     def ask(self, target="/", method="GET", fields=(), body=b"", host="localhost") -> Response:
         """Send one request and return its response; a body goes with its Content-Length."""
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *(f"{name}: {text}" for name, text in fields)]
+        lines = [
+            f"{method} {target} HTTP/1.1",
+            f"Host: {host}",
+            *(f"{name}: {text}" for name, text in fields),
+        ]
         if body:
             lines.append(f"Content-Length: {len(body)}")
         self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)

@@ -79,7 +79,9 @@ class ServerConfig:
     name: str = field(default="skitai", metadata=_key(_instance_name, "name; default: the file's"))
     ip: str = field(default="", metadata=_key(_ip, "address to listen on; nothing: all interfaces"))
     port: int = field(default=5000, metadata=_key(integer(0, 65535), "TCP port; 0: any free one"))
-    unix_socket: Path | None = field(default=None, metadata=_key(optional(path), "Unix socket to listen on"))
+    unix_socket: Path | None = field(
+        default=None, metadata=_key(optional(path), "Unix socket, open to all users")
+    )
     processes: int = field(default=1, metadata=_key(integer(1), "worker processes"))
     threads: int = field(default=4, metadata=_key(integer(0), "threads for apps; 0: greenlets instead"))
     ssl: bool = field(default=False, metadata=_key(yes_no, "serve HTTPS"))

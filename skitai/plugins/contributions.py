@@ -65,6 +65,8 @@ def _check_was_name(name: str) -> None:
         raise ValueError(
             "an app cannot write this name: it must be a Python name without a leading underscore"
         )
+    if name == "env":
+        raise ValueError("was.env is the request's WSGI environ: choose another name")
 
 
 SERVICES = Kind("skitai_services", "was.{}", _check_service)

@@ -7,7 +7,6 @@ until it was sent. A client that went away before has ``- 0`` for what it did no
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Mapping
 from time import localtime, strftime, time
 from typing import IO, TYPE_CHECKING
@@ -50,12 +49,6 @@ class AccessLog:
     def flush(self) -> None:
         """Write out what is buffered."""
         self._stream.flush()
-
-    def close(self) -> None:
-        """Write out what is buffered and close the file; standard output stays open."""
-        self._stream.flush()
-        if self._stream is not sys.stdout:
-            self._stream.close()
 
 
 def _client(addresses: Mapping[str, str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ from twisted.logger import Logger
 
 from skitai.calls.bridge import Pending
 from skitai.context import Was, current_was
-from skitai.server.compress import LENGTH_MIN, Compressor, negotiate
 from skitai.server.filewrapper import FileProducer, FileWrapper
+from skitai.server.outgoing import OutgoingBody, whole_body
 from skitai.server.wsgi_checks import as_bytes, check_headers, check_status
 
 if TYPE_CHECKING:
@@ -45,12 +45,11 @@ class Exchange:
     __slots__ = (
         "_app",
         "_body",
-        "_compressor",
         "_environ",
         "_handed_over",
         "_headers",
         "_outbox",
-        "_remaining",
+        "_outgoing",
         "_request",
         "_resource",
         "_status",
@@ -73,9 +72,7 @@ class Exchange:
         self._body = body
         self._status = ""
         self._headers: list[tuple[str, str]] = []
-        self._compressor: Compressor | None = None
-        #: What is missing from an announced Content-Length; None: none was announced.
-        self._remaining: int | None = None
+        self._outgoing: OutgoingBody | None = None
         self._this_turn = 0
         self._handed_over = False
         self._outbox: deque[Callable[[], None]] = deque()
@@ -107,7 +104,7 @@ class Exchange:
     def _serve(self) -> None:
         iterable = self._app(self._environ, self.start_response)
         if type(iterable) in (list, tuple):
-            self._send_all(b"".join([as_bytes(chunk) for chunk in iterable]))
+            self._end(b"".join([as_bytes(chunk) for chunk in iterable]))
             return
         try:
             if isinstance(iterable, FileWrapper) and iterable.is_regular():
@@ -148,9 +145,7 @@ class Exchange:
         if self._is_over():
             raise _ResponseOverError
         if data:
-            if not self.headers_sent:
-                self._begin(None)
-            self._send(data)
+            self._send(self._outgoing or self._begin(), data)
 
     def _is_over(self) -> bool:
         """Whether the client is gone, or got an error page because the head could not be sent."""
@@ -162,127 +157,66 @@ class Exchange:
                 return
             if chunk:
                 data = as_bytes(chunk)
-                if not self.headers_sent:
-                    self._begin(data)
-                if not self._send(data):
+                outgoing = self._outgoing or self._begin(data)
+                self._send(outgoing, data)
+                if outgoing.overflown:
                     break
-        if self.headers_sent:
-            self._finish()
-        else:
-            self._send_all(b"")
+        self._end(b"")
 
-    def _send_all(self, body: bytes) -> None:
-        if self.headers_sent:  # by write()
+    def _end(self, body: bytes) -> None:
+        """Send the rest of the body, which is all of it where nothing was sent before."""
+        if self._outgoing is not None:
             if body:
-                self._send(body)
-            self._finish()
+                self._send(self._outgoing, body)
+            self._finish(self._outgoing)
             return
         self._check_started()
-        self._compressor, self._headers = self._negotiate(len(body))
-        if self._compressor is not None and body:
-            body = self._compressor.flush(body)
+        headers, body = whole_body(self._request, self._status, self._headers, body)
         self.headers_sent = True
-        self._post(lambda: self._request.respond(self._status, self._headers, body))
+        self._post(lambda: self._request.respond(self._status, headers, body))
 
     def _hand_over(self, file: FileWrapper) -> None:
         """Let the reactor send the file, at the pace of the client."""
-        if not self.headers_sent:
-            self._begin(None)
-        if self._remaining == 0:
-            self._finish()
+        outgoing = self._outgoing or self._begin()
+        if outgoing.complete:
+            self._finish(outgoing)
             return
         self._handed_over = True
         # Closing it is app code as much as the rest, and may wait.
         close = partial(self._resource.executor.submit, partial(self.run, partial(self._take_back, file)))
-        producer = FileProducer(self._request, self._pieces(file), close)
+        producer = FileProducer(self._request, outgoing.of_file(file), close)
         self._post(lambda: self._send_file(producer))
 
     def _take_back(self, file: FileWrapper) -> None:
         self._handed_over = False
         file.close()
 
-    # -- the head ------------------------------------------------------------------------------------------
-
-    def _begin(self, first: bytes | None) -> None:
-        """Queue the head; ``first`` is the first piece of the body where that may be all of it."""
+    def _begin(self, first: bytes | None = None) -> OutgoingBody:
+        """Queue the head: it leaves with the first piece, which may be all of the body."""
         self._check_started()
-        self._remaining = self._announced()
-        # Frameworks that stream one piece announce its length: then all of the body is at hand.
-        complete = first is not None and self._remaining == len(first)
-        self._compressor, self._headers = self._negotiate(self._remaining if complete else None)
-        if self._is_bodyless():
-            self._remaining = 0
+        self._outgoing = outgoing = OutgoingBody(self._request, self._status, self._headers, first)
         self.headers_sent = True
-        status, headers = self._status, self._headers
-        self._outbox.append(lambda: self._request.start(status, headers))
+        status = self._status
+        self._outbox.append(lambda: self._request.start(status, outgoing.headers))
+        return outgoing
 
     def _check_started(self) -> None:
         if not self._status:
             raise AssertionError("the app did not call start_response before it sent or ended its body")
 
-    def _announced(self) -> int | None:
-        for name, value in self._headers:
-            if name.lower() == "content-length" and value.strip().isdecimal():
-                return int(value)
-        return None
-
-    def _is_bodyless(self) -> bool:
-        return self._request.method == b"HEAD" or self._status[:3] in ("204", "304")
-
-    def _negotiate(self, length: int | None) -> tuple[Compressor | None, list[tuple[str, str]]]:
-        if not length and self._request.method == b"HEAD":
-            # Frameworks leave out the body: the head must be what GET would get all the same.
-            length = self._announced() or length
-        if length is not None and length < LENGTH_MIN:
-            return None, self._headers
-        return negotiate(self._request, int(self._status[:3]), self._headers, length)
-
-    # -- the body ------------------------------------------------------------------------------------------
-
-    def _send(self, data: bytes) -> bool:
-        """Send a piece; return whether more is wanted."""
-        piece, wanted = self._encoded(data)
+    def _send(self, outgoing: OutgoingBody, data: bytes) -> None:
+        piece = outgoing.piece(data)
         self._post(lambda: self._request.send(piece))
         self._this_turn += len(piece)
         if self._this_turn > min(_BYTES_PER_TURN, self._resource.buffer_max):
             self._this_turn = 0
             self._catch_up()
-        return wanted
 
-    def _encoded(self, data: bytes) -> tuple[bytes, bool]:
-        """Return what goes out for ``data``, and whether it was within what was announced."""
-        remaining, wanted = self._remaining, True
-        if remaining is not None:
-            if len(data) > remaining:
-                wanted = False
-                data = data[:remaining]
-                if not self._is_bodyless():
-                    _log.warn("{request}: the body is longer than its Content-Length", request=self._name())
-            self._remaining = remaining - len(data)
-        return (data if self._compressor is None else self._compressor.compress(data)), wanted
-
-    def _last_piece(self) -> bytes:
-        if self._compressor is None:
-            return b""
-        if self._remaining:
-            # The compressed form announces no length: its regular end would hide that something is missing.
-            raise AssertionError(f"the body is {self._remaining} bytes shorter than its Content-Length")
-        return self._compressor.flush()
-
-    def _finish(self) -> None:
-        last = self._last_piece()
+    def _finish(self, outgoing: OutgoingBody) -> None:
+        last = outgoing.last()
         if last:
             self._outbox.append(lambda: self._request.send(last))
         self._post(self._request.end)
-
-    def _pieces(self, file: FileWrapper) -> Iterator[bytes]:
-        """Yield what goes out for ``file``. Called in the reactor thread."""
-        for block in file:
-            piece, _ = self._encoded(as_bytes(block))
-            yield piece
-            if self._remaining == 0:
-                break
-        yield self._last_piece()
 
     def _catch_up(self) -> None:
         """Let the reactor take over what was sent, and wait while too much of it waits for the client."""

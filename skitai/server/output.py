@@ -161,12 +161,9 @@ class SocketOutput(Output):
             return
         try:
             sent = self._send(data)
-        except BlockingIOError:
-            sent = 0
         except OSError:
-            # The transport meets the same error and reports the lost connection in its own way.
-            self._transport.write(data)
-            return
+            # The socket is full, or broken: then the transport meets the same error and reports it in its way.
+            sent = 0
         if sent < len(data):
             self._backlog = Backlog()
             self._backlog.append(memoryview(data)[sent:])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
@@ -61,7 +62,9 @@ class WSGIResource:
         except Exception as error:  # noqa: BLE001 - whatever an app's module raises
             if error is not self._failure:
                 self._failure = error
-                _log.failure("The app at {point} answers 503", point=self._script_name or "/")
+                # What the app's own code raised is the cause: its traceback shows the line to mend.
+                reason = Failure(error.__cause__ or error)  # type: ignore[no-untyped-call]
+                _log.failure("{error}; {point} answers 503", reason, error=error, point=self._script_name or "/")
             return None
 
     def render(self, request: Request) -> int:

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 from weakref import WeakKeyDictionary
 
-from twisted.logger import Logger
+from twisted.logger import Logger, LoggingFile
 
 from skitai.plugins import hookimpl
 
@@ -31,7 +31,9 @@ class AppLog:
     thread, and never raise for what the stream does: a line that it refuses goes to the server's log.
     """
 
-    def __init__(self, stream: TextIO | LogFile, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, stream: TextIO | LogFile | StandardError, clock: Callable[[], float] = time.time
+    ) -> None:
         self._stream = stream
         self._clock = clock
         self._lock = Lock()
@@ -94,6 +96,23 @@ class LogFile:
             self._file.close()
 
 
+class StandardError:
+    """Whatever ``sys.stderr`` is at the moment of writing: a test may have put its own in place.
+
+    But not Twisted's: a running server puts its log there, and the app log has a form of its own.
+    """
+
+    def write(self, text: str) -> None:
+        """Write ``text``, at once."""
+        stream = sys.__stderr__ if isinstance(sys.stderr, LoggingFile) else sys.stderr
+        if stream is not None:  # a process without standard streams has None
+            stream.write(text)
+            stream.flush()
+
+    def flush(self) -> None:
+        """Do nothing: nothing is held back."""
+
+
 #: The files that instances write to; a process may hold several instances.
 _files: WeakKeyDictionary[IInstance, LogFile] = WeakKeyDictionary()
 
@@ -103,7 +122,7 @@ def skitai_attributes(instance: IInstance) -> Mapping[str, Callable[[Any], Any]]
     """Give ``was.log`` and ``was.traceback``, which write to ``[server] app_log`` (``-``: standard error)."""
     path = str(instance.config.server.app_log)
     if path == "-":
-        app_log = AppLog(sys.stderr)
+        app_log = AppLog(StandardError())
     else:
         _files[instance] = file = LogFile(path)
         app_log = AppLog(file)

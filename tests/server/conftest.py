@@ -2,6 +2,7 @@
 
 import pytest
 from http_channel import MemoryServer
+from serving import eventually
 from twisted.logger import formatEvent, globalLogPublisher
 from wire import Client
 
@@ -32,16 +33,32 @@ def memory_server():
 
 
 class LoopbackServer:
-    """A factory that listens on a free port of the loopback interface; its reactor runs in another thread."""
+    """A factory that listens on a free port of the loopback interface; its reactor runs in another thread.
 
-    def __init__(self, loop, handle, limits):
+    ``wrap(factory)`` may return another factory around it, such as TLS.
+    """
+
+    def __init__(self, loop, handle, wrap, limits):
         self.loop = loop
         self.factory = HTTPFactory(loop.reactor, handle, Limits(**limits))
-        self._port = loop.call(loop.reactor.listenTCP, 0, self.factory, interface="127.0.0.1")
+        self._port = loop.call(loop.reactor.listenTCP, 0, wrap(self.factory), interface="127.0.0.1")
+        self.port = self._port.getHost().port
 
     def connect(self, **options):
         """Return a client with a connection of its own."""
-        return Client(self._port.getHost().port, **options)
+        return Client(self.port, **options)
+
+    def channel(self):
+        """Return the channel of the only connection, once there is one."""
+        return next(iter(eventually(lambda: set(self.factory.channels), "a connection")))
+
+    def time_out(self):
+        """Let the deadline of the only connection pass."""
+        self.loop.call(self.channel().timed_out)
+
+    def wait_until_idle(self):
+        """Wait until there is no connection."""
+        eventually(lambda: not self.factory.channels, "the end of the connections")
 
     def stop(self):
         """Cut all connections and stop; waits until they are gone."""
@@ -53,11 +70,11 @@ class LoopbackServer:
 
 @pytest.fixture
 def loopback_server(reactor_thread):
-    """Return ``loopback_server(handle, **limits)``: see LoopbackServer."""
+    """Return ``loopback_server(handle, wrap=..., **limits)``: see LoopbackServer."""
     servers = []
 
-    def start(handle, **limits):
-        servers.append(LoopbackServer(reactor_thread, handle, limits))
+    def start(handle, wrap=lambda factory: factory, **limits):
+        servers.append(LoopbackServer(reactor_thread, handle, wrap, limits))
         return servers[-1]
 
     yield start

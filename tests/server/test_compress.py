@@ -139,8 +139,13 @@ def test_what_has_no_body_is_not_compressed(serve, status):
 
 
 def test_fields_of_the_plain_form_are_adapted(serve):
-    """The compressed form has no length or ranges of the plain one, and only a weak ETag in common with it."""
-    headers = [("ETag", '"abc"'), ("Content-Length", str(len(TEXT))), ("Accept-Ranges", "bytes"), ("X-A", "1")]
+    """The compressed form has no length or ranges of the plain one, and shares a weak ETag with it."""
+    headers = [
+        ("ETag", '"abc"'),
+        ("Content-Length", str(len(TEXT))),
+        ("Accept-Ranges", "bytes"),
+        ("X-A", "1"),
+    ]
     gateway = serve(answering(headers=headers, make=stream_of))
     response = gateway.ask(fields=[GZIP])
     assert (response["ETag"], response["Accept-Ranges"], response["X-A"]) == ('W/"abc"', None, "1")
@@ -187,7 +192,9 @@ def test_head_says_what_get_would(serve, given):
             for name in ("Content-Encoding", "Vary", "Content-Type"):
                 assert head[name] == get[name]
             # It may be left out (RFC 9110, section 9.3.2), but not be wrong.
-            assert head["Content-Length"] in ((get["Content-Length"],) if given else (get["Content-Length"], None))
+            assert head["Content-Length"] in (
+                (get["Content-Length"],) if given else (get["Content-Length"], None)
+            )
 
 
 def test_each_piece_of_a_stream_can_be_read_when_it_arrives(serve):

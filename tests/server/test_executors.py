@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import greenlet
 import pytest
-from zope.interface.verify import verifyObject
-
 from fixtureapps import echo
 from serving import eventually
+from zope.interface.verify import verifyObject
+
 from skitai.calls.bridge import Pending
 from skitai.context import current_was, get_current
 from skitai.interfaces import IExecutor
@@ -46,7 +46,9 @@ def test_both_keep_the_contract(threads, started):
 
 
 @pytest.mark.parametrize("threads", [1, 0])
-@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit, greenlet.GreenletExit])
+@pytest.mark.parametrize(
+    "error", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit, greenlet.GreenletExit]
+)
 def test_a_task_that_raises_harms_no_other(threads, error, started):
     """Whatever a task raises, the next one runs, and nothing reaches whoever submitted it."""
     executor = started(executor_for(threads))
@@ -236,29 +238,28 @@ def test_stop_lets_go_of_idle_greenlets(started):
 # -- apps on either ----------------------------------------------------------------------------------------
 
 
-def test_two_thousand_greenlets_may_wait_at_once(serve):
-    """Requests that wait cost a greenlet each, no thread: thousands wait and all are answered."""
-    gate = Pending()
+@pytest.mark.parametrize("threads", [0])
+def test_thousands_of_greenlets_may_wait_at_once(serve, threads):
+    """Tasks that wait cost a greenlet each, no thread: 2,000 wait, others run, and all go on."""
+    gateway = serve({}, threads=threads)
+    gate, woken = Pending(), []
 
-    def app(environ, start_response):
-        if environ["PATH_INFO"] != "/now":
-            gateway.bridge.wait(gate, 300)
-        start_response("200 OK", [])
-        return [environ["PATH_INFO"].encode()]
+    def task(number):
+        assert gateway.bridge.wait(gate, 300)
+        woken.append(number)
 
-    gateway = serve(app, threads=0)
-    clients = [gateway.client() for _ in range(2000)]
-    try:
-        for number, client in enumerate(clients):
-            client.send(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
-        eventually(lambda: gateway.executor.statistics()["running"] == 2000)
-        assert gateway.ask("/now").body == b"/now"
-        gateway.loop.call(gate.end)
-        for number, client in enumerate(clients):
-            assert client.response().body == b"/%d" % number
-    finally:
-        for client in clients:
-            client.close()
+    def submit_all():
+        for number in range(2000):
+            gateway.executor.submit(lambda number=number: task(number))
+        gateway.executor.submit(lambda: woken.append("another"))
+
+    gateway.loop.call(submit_all)
+    assert gateway.executor.statistics()["running"] == 2000
+    assert woken == ["another"]
+    gateway.loop.call(gate.end)
+    assert eventually(lambda: gateway.executor.statistics()["running"] == 0)
+    assert sorted(woken[1:]) == list(range(2000))
+    assert gateway.executor.statistics()["idle"] == GreenletExecutor.idle_max
 
 
 def test_each_request_sees_its_own_environ_and_was(serve):
@@ -304,17 +305,11 @@ def test_each_request_sees_its_own_environ_and_was(serve):
 
 def test_was_of_a_request_ends_with_it(serve):
     """After a request its thread or greenlet has no ``was`` of it left."""
-    left = []
-
-    def app(environ, start_response):
-        left.append(current_was.get(None))
-        return echo.unread(environ, start_response)
-
-    gateway = serve(app, threads=1)
-    other = serve(app)
-    for _ in range(3):
+    gateway = serve(echo.unread)
+    for _ in range(8):
         gateway.ask()
-        gateway.executor.submit(lambda: left.append(current_was.get(None))) if gateway.executor.multithread else None
-        other.ask()
-    eventually(lambda: len(left) >= 6)
-    assert len({id(was) for was in left if was is not None}) >= 1
+    left = []
+    for _ in range(8):
+        gateway.loop.call(gateway.executor.submit, lambda: left.append(current_was.get(None)))
+    eventually(lambda: len(left) == 8)
+    assert left == [None] * 8

@@ -726,6 +726,19 @@ def test_change_of_equal_size_within_a_second_is_seen(tmp_path, monkeypatch):
     assert body(app.get()) == b"2"
 
 
+def test_package_that_was_imported_before_is_watched(tmp_path):
+    """Modules that the app adds to a package which, say, a plugin imported before are reloaded, too."""
+    write(tmp_path, {"pkg/__init__.py": "", "pkg/first.py": "", "pkg/second.py": "value = 1"})
+    write(tmp_path, {"wsgi.py": answering("value", "from pkg.second import value")})
+    sys.path.insert(0, str(tmp_path))
+    package = importlib.import_module("pkg.first")
+    app = reloading(tmp_path)
+    assert body(app.get()) == b"1"
+    rewrite(tmp_path / "pkg/second.py", "value = 2")
+    assert body(app.get()) == b"2"
+    assert sys.modules["pkg.first"] is package
+
+
 def test_reload_leaves_other_modules(tmp_path):
     """A reload replaces the modules of the changed app's directory and no others."""
     files = {"wsgi.py": answering("id(helper)", "import helper, colorsys"), "helper.py": ""}
@@ -794,6 +807,37 @@ def test_missing_file_mends_the_app(tmp_path, missing):
     app = reloading(tmp_path)
     assert fails(app) is fails(app)
     write(tmp_path, {missing: files[missing]})
+    assert body(app.get()) == b"2"
+
+
+@pytest.mark.parametrize("name", ["helper", "email"])
+def test_file_that_appears_within_the_same_clock_tick_is_found(tmp_path, name):
+    """A listing of the directory from before a file was written does not hide the file."""
+    write(tmp_path, {"wsgi.py": answering("value", f"from {name} import value")})
+    app = reloading(tmp_path)
+    fails(app)
+    listed = tmp_path.stat().st_mtime_ns
+    write(tmp_path, {f"{name}.py": "value = 1"})
+    os.utime(tmp_path, ns=(listed, listed))
+    assert body(app.get()) == b"1"
+
+
+def test_missing_module_in_a_directory_without_init_mends_the_app(tmp_path):
+    """An app with a dotted name is tried again when its file appears."""
+    write(tmp_path, {"sub/other.txt": ""})
+    app = reloading(tmp_path, "sub.wsgi")
+    fails(app)
+    write(tmp_path, {"sub/wsgi.py": answering("1")})
+    assert body(app.get()) == b"1"
+
+
+def test_name_that_others_took_is_private_after_a_reload(tmp_path):
+    """An app keeps its sibling when, before a reload, a library of that name comes first on sys.path."""
+    source = answering("helper.value", "import helper")
+    app = reloading(write(tmp_path / "app", {"wsgi.py": source, "helper.py": "value = 1"}))
+    assert body(app.get()) == b"1"
+    sys.path.insert(0, str(write(tmp_path / "lib", {"helper.py": "value = 'other'"})))
+    rewrite(tmp_path / "app/helper.py", "value = 2")
     assert body(app.get()) == b"2"
 
 

@@ -30,7 +30,8 @@ def mount(serve):
             for point, what in mounts.items()
         ]
         return Mounts(
-            [(point.encode(), StaticDirectory(root, 300)) for point, root in dict(directories).items()], resources
+            [(point.encode(), StaticDirectory(root, 300)) for point, root in dict(directories).items()],
+            resources,
         )
 
     return make
@@ -181,7 +182,9 @@ class Page(Resource):
     isLeaf = True
 
     def render_GET(self, request):
-        return b"|".join([b"/".join(request.prepath), b"/".join(request.postpath), request.args.get(b"q", [b""])[0]])
+        return b"|".join(
+            [b"/".join(request.prepath), b"/".join(request.postpath), request.args.get(b"q", [b""])[0]]
+        )
 
 
 class Later(Resource):
@@ -209,7 +212,9 @@ def resources(serve, mount):
     """A server of Twisted resources."""
     tree = Resource()
     tree.putChild(b"a b", Page())
-    mounts = mount({"/page": Page(), "/tree": tree, "/later": Later(), "/raising": Raising(), "/off": Unavailable()})
+    mounts = mount(
+        {"/page": Page(), "/tree": tree, "/later": Later(), "/raising": Raising(), "/off": Unavailable()}
+    )
     return serve({}, site=Site(mounts))
 
 
@@ -260,6 +265,7 @@ def test_a_resource_that_raises_is_500(resources):
     assert len(resources.failures) == 1
 
 
+@pytest.mark.filterwarnings("ignore:twisted.web.resource._UnsafeNoResource")
 def test_a_missing_child_is_404_and_what_is_off_503(resources):
     """Error pages for what a resource does not have, and for a mount that cannot be served."""
     assert resources.ask("/tree/none").code == 404

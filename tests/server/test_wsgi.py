@@ -9,6 +9,10 @@ import pytest
 from fixtureapps import bodies, echo, lengths, protocol, raising
 from serving import eventually
 
+from skitai.calls.bridge import Pending
+from skitai.server.site import Mounts, Site
+from skitai.server.wsgi import WSGIResource
+
 
 def plain(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
@@ -103,21 +107,12 @@ def test_an_empty_body_is_sent_as_such(serve):
 
 def test_each_piece_leaves_when_it_is_made(serve):
     """A client reads a piece of a stream before the app makes the next one."""
-    go_on = threading.Event()
+    gate = Pending()
 
     def app(environ, start_response):
-        if environ["PATH_INFO"] == "/go-on":
-            go_on.set()
-            return plain(environ, start_response)
         start_response("200 OK", [("Content-Type", "text/plain")])
-        return stream(environ["skitai.was"])
-
-    def stream(was):
         yield b"first"
-        # In a greenlet only waiting for something of the server's lets others run: see test_wsgi_streaming.
-        yield from (b"." * 1000 for _ in range(1000)) if not gateway.executor.multithread else ()
-        if gateway.executor.multithread:
-            assert go_on.wait(60)
+        assert gateway.bridge.wait(gate, 60)
         yield b"last"
 
     gateway = serve(app)
@@ -125,9 +120,8 @@ def test_each_piece_leaves_when_it_is_made(serve):
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         client.read_head()
         assert client.read_chunk() == b"first"
-        gateway.ask("/go-on")
-        pieces = list(iter(client.read_chunk, b""))
-        assert pieces[-1] == b"last"
+        gateway.loop.call(gate.end)
+        assert [client.read_chunk(), client.read_chunk()] == [b"last", b""]
 
 
 # -- Content-Length ----------------------------------------------------------------------------------------
@@ -250,7 +244,7 @@ def test_exc_info_replaces_the_head_while_it_is_not_sent(serve, name):
 
 
 def test_exc_info_is_raised_once_the_head_is_sent(serve):
-    """start_response with exc_info after the first byte raises it: the connection is cut, the cause logged."""
+    """start_response with exc_info after the first byte raises it: the connection is cut, the log tells."""
     gateway = serve(protocol.changes_its_mind_too_late)
     response = gateway.ask()
     assert (response.code, response.complete) == (200, False)
@@ -374,7 +368,9 @@ def test_the_body_can_be_read_in_any_way(serve, reader, chunked):
     with gateway.client() as client:
         for _ in range(2):
             if chunked:
-                client.send(f"POST /?{reader} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+                client.send(
+                    f"POST /?{reader} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+                )
                 for piece in (BODY[:11], BODY[11:]):
                     client.send(b"%x\r\n%b\r\n" % (len(piece), piece.encode()))
                 client.send(b"0\r\n\r\n")
@@ -417,7 +413,7 @@ def test_a_large_body_arrives_whole_and_closed_when_done(serve):
 
 
 def test_what_is_written_to_wsgi_errors_is_logged_by_line(serve):
-    """wsgi.errors takes text in pieces; whole lines reach the log, and so does an unfinished one in the end."""
+    """wsgi.errors takes text in pieces; whole lines reach the log, an unfinished one in the end too."""
 
     def app(environ, start_response):
         errors = environ["wsgi.errors"]
@@ -449,18 +445,14 @@ def test_wsgi_errors_takes_text_only(serve):
 
 def test_an_app_that_cannot_be_loaded_answers_503_and_says_so_once(serve):
     """Its mount answers 503, the log has one traceback for one failure, other mounts serve."""
-    gateway = serve({"": plain, "/broken": plain})
+    maker = serve({})
     error = ImportError("no module named nonesuch")
 
     def load():
         raise error
 
-    from skitai.server.site import Mounts, Site
-    from skitai.server.wsgi import WSGIResource
-
-    broken = WSGIResource(load, "/broken", gateway.executor, gateway.table, buffer_max=1)
-    site = Site(Mounts([], [(b"", gateway.resource(plain)), (b"/broken", broken)]))
-    other = serve({}, site=site)
-    assert [other.ask("/broken").code for _ in range(3)] == [503] * 3
-    assert other.ask().code == 200
-    assert len(other.failures) == 1
+    broken = WSGIResource(load, "/broken", maker.executor, maker.table, buffer_max=1)
+    gateway = serve({}, site=Site(Mounts([], [(b"", maker.resource(plain)), (b"/broken", broken)])))
+    assert [gateway.ask("/broken").code for _ in range(3)] == [503] * 3
+    assert gateway.ask().code == 200
+    assert len(gateway.failures) == 1

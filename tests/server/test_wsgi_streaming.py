@@ -403,7 +403,7 @@ def test_a_file_opened_as_text_is_sent_as_utf_8(serve, tmp_path):
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "in close"])
 def test_a_failing_file_app_is_logged_once(serve, path, late):
-    """A wrapped file without start_response is 500; a close() that raises is logged after a whole response."""
+    """Without start_response a wrapped file is 500; what its close() raises comes after a whole response."""
 
     class File(io.FileIO):
         def close(self):

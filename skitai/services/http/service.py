@@ -9,6 +9,7 @@ from skitai.calls.operation import Operation
 from skitai.calls.service import Service
 from skitai.services.http.address import HTTPNode, member_node, split_cluster, split_url
 from skitai.services.http.request import Headers, build_request
+from skitai.services.http.result import HTTPResult
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -23,6 +24,7 @@ class HTTPService(Service):
     """Requests of one method. Services of several methods share a pool, and with it the connections."""
 
     cluster_type = "http"
+    result_type = HTTPResult
 
     def __init__(self, method: str, pool: ConnectionPool) -> None:
         self.method = method
