@@ -36,6 +36,7 @@ _log = Logger()
 FOREVER = float("inf")
 #: Seconds that a client may take to say goodbye: while it sends nothing, and in all.
 LINGER_SECONDS, LINGER_SECONDS_MAX = 5.0, 30.0
+_UNDERSCORE = ord("_")
 #: Framing allowed per chunk of a chunked body: size, line ends, a little extension.
 CHUNK_OVERHEAD = 64
 
@@ -224,7 +225,7 @@ class HTTPChannel:
         Dropped are those that follow a chunked body (trailers), and names with an underscore: an app could
         not tell ``X_User`` from the ``X-User`` that a proxy in front of us has checked.
         """
-        if self._incoming is None and b"_" not in name:
+        if self._incoming is None and _UNDERSCORE not in name:
             self._headers.append((name.lower(), value.rstrip()))
 
     def on_headers_complete(self) -> None:

@@ -29,6 +29,10 @@ class LazyRequest(server.Request):
     #: ``host[:port]`` from the target or the Host field, as it was sent.
     authority = b""
     query = b""
+    # What the end of every request looks at: not in cached properties, as to look for one costs more than all
+    # the rest of the end does.
+    _content: IO[bytes] | None = None
+    _notifications: list[Deferred[None]] | None = None
     #: The header fields as pairs, names in lower case, in the order received.
     headers: Sequence[tuple[bytes, bytes]]
 
@@ -67,10 +71,12 @@ class LazyRequest(server.Request):
             args.update(parse_qs(form, keep_blank_values=True, max_num_fields=_FORM_FIELDS_MAX))
         return args
 
-    @cached_property
+    @property
     def content(self) -> IO[bytes]:  # type: ignore[override]
         """The body, as a file that the server closes."""
-        return self.take_body() or BytesIO()
+        if self._content is None:
+            self._content = self.take_body() or BytesIO()
+        return self._content
 
     @cached_property
     def received_cookies(self) -> dict[bytes, bytes]:  # type: ignore[override]
@@ -84,10 +90,12 @@ class LazyRequest(server.Request):
         """The cookies to be set."""
         return []
 
-    @cached_property
+    @property
     def notifications(self) -> list[Deferred[None]]:  # type: ignore[override]
         """Who waits for the end of the answer."""
-        return []
+        if self._notifications is None:
+            self._notifications = []
+        return self._notifications
 
     @cached_property
     def _adapterCache(self) -> dict[str, Any]:  # type: ignore[override]

@@ -225,17 +225,17 @@ class Request(LazyRequest):
             except Exception:  # noqa: BLE001 - a full disk under the log must not end connections
                 _log.failure("{uri}: an observer failed", uri=self.uri)
         self.release()
-        waiting: Sequence[Deferred[None]] = self.__dict__.pop("notifications", ())
-        return waiting
+        waiting, self._notifications = self._notifications, None
+        return waiting or ()
 
     def release(self) -> None:
         """Let go of the body."""
         if self._body is not None:
             self._body.close()
             self._body = None
-        content = self.__dict__.pop("content", None)
-        if content is not None:
-            content.close()
+        if self._content is not None:
+            self._content.close()
+            self._content = None
 
     # -- twisted.web.iweb.IRequest -------------------------------------------------------------------------
 

@@ -64,7 +64,9 @@ class WSGIResource:
                 self._failure = error
                 # What the app's own code raised is the cause: its traceback shows the line to mend.
                 reason = Failure(error.__cause__ or error)  # type: ignore[no-untyped-call]
-                _log.failure("{error}; {point} answers 503", reason, error=error, point=self._script_name or "/")
+                _log.failure(
+                    "{error}; {point} answers 503", reason, error=error, point=self._script_name or "/"
+                )
             return None
 
     def render(self, request: Request) -> int:
