@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -63,7 +64,7 @@ class Instance(Service):
         except ConfigError as error:
             raise config.located(error) from error
         self._bridge = Bridge(reactor)
-        self._executor = executor_for(config.server.threads)
+        self._executor = executor_for(config.server.threads, partial(self._bridge.call_later, 0))
         clusters = make_clusters(config, plugins.cluster_types(self), self._bridge.seconds)
         self._dispatcher = Dispatcher(self._bridge, clusters)
         self._table = ServiceTable(

@@ -1,6 +1,7 @@
 """What tests of every part share: running servers, and the two executors."""
 
 import pytest
+
 from serving import Gateway, ReactorThread, RunningServer, config_text
 
 

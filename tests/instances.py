@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 
-from wire import Client, ask
-
 from skitai.config import load
 from skitai.instance import Instance
 from skitai.plugins import hookimpl
 from skitai.plugins.manager import create_plugin_manager
+from wire import Client, ask
 
 
 class PluginEntry:

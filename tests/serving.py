@@ -11,12 +11,12 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import formatEvent, globalLogPublisher
-from wire import PATIENCE, Client, Response, ask
 
 from skitai.calls.bridge import Bridge
 from skitai.calls.dispatch import Dispatcher
@@ -27,6 +27,7 @@ from skitai.server.factory import HTTPFactory
 from skitai.server.limits import Limits
 from skitai.server.site import Mounts, Site
 from skitai.server.wsgi import WSGIResource
+from wire import PATIENCE, Client, Response, ask
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIXTURE_APPS = Path(__file__).resolve().parent / "fixtureapps"
@@ -80,7 +81,7 @@ class Gateway:
         reactor = self.loop.reactor
         self.bridge = Bridge(reactor)
         self.bridge.start()
-        self.executor = executor_for(threads)
+        self.executor = executor_for(threads, partial(self.bridge.call_later, 0))
         self.executor.start()
         self.table = ServiceTable(Dispatcher(self.bridge, {}), services, {})
         resources = [

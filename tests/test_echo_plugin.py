@@ -5,6 +5,7 @@ import socketserver
 import threading
 
 import pytest
+
 from processes import TwistServer, environment, run_python, run_twist
 from serving import REPOSITORY
 from wire import PATIENCE

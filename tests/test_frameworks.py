@@ -6,6 +6,7 @@ import re
 from urllib.parse import urlencode
 
 import pytest
+
 from serving import FIXTURE_APPS
 from wire import Client
 

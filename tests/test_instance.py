@@ -5,18 +5,18 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from instances import Hooks, RunningInstance, app_threads, make_instance
-from serving import eventually
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
-from wire import PATIENCE
 
+from instances import Hooks, RunningInstance, app_threads, make_instance
+from serving import eventually
 from skitai.calls.operation import Operation
 from skitai.calls.service import Service
 from skitai.config import Key, integer
 from skitai.context import get_current
 from skitai.errors import ConfigError, NoServerError
 from skitai.plugins import hookimpl
+from wire import PATIENCE
 
 APP = """
 from skitai import was

@@ -3,10 +3,10 @@
 import zipfile
 
 import pytest
-from processes import environment, run_python, run_twist
-from serving import REPOSITORY
 
 import skitai
+from processes import environment, run_python, run_twist
+from serving import REPOSITORY
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from processes import TwistServer, run_twist
-from serving import eventually
 from twisted.python.usage import UsageError
-from wire import PATIENCE, ask
 
 import skitai
+from processes import TwistServer, run_twist
+from serving import eventually
 from skitai.tap import Options, makeService, sample_config
+from wire import PATIENCE, ask
 
 APP = """
 import json

@@ -16,11 +16,12 @@ from skitai.interfaces import IExecutor
 _log = Logger()
 
 Task = Callable[[], None]
+CallSoon = Callable[[Task], object]
 
 
-def executor_for(threads: int) -> ThreadExecutor | GreenletExecutor:
+def executor_for(threads: int, call_soon: CallSoon) -> ThreadExecutor | GreenletExecutor:
     """Return the executor for the config's ``threads``: greenlets for 0."""
-    return ThreadExecutor(threads) if threads else GreenletExecutor()
+    return ThreadExecutor(threads) if threads else GreenletExecutor(call_soon)
 
 
 @implementer(IExecutor)
@@ -83,7 +84,8 @@ class ThreadExecutor:
 class GreenletExecutor:
     """Runs each task in its own greenlet on the reactor thread, up to where it waits for something.
 
-    Greenlets that are done are kept for the next tasks: starting one costs more than switching to it.
+    ``call_soon(function)`` has the reactor call ``function`` in its next turn. Greenlets that are done are
+    kept for the next tasks: starting one costs more than switching to it.
     """
 
     multithread = False
@@ -91,7 +93,8 @@ class GreenletExecutor:
     #: Greenlets kept for later; a burst may use more.
     idle_max = 256
 
-    def __init__(self) -> None:
+    def __init__(self, call_soon: CallSoon) -> None:
+        self._call_soon = call_soon
         self._hub: greenlet.greenlet | None = None
         self._idle: list[greenlet.greenlet] = []
         self._ready: deque[Task] = deque()
@@ -108,11 +111,13 @@ class GreenletExecutor:
             worker.throw()
 
     def submit(self, task: Task) -> None:
-        """Run ``task`` now until it first waits; called from a task, when that one ends at the latest."""
+        """Run ``task`` now until it first waits; called from a task, when that one ends or waits."""
         self._ready.append(task)
         # A greenlet started from another would leave that one behind: both return to the hub.
         if greenlet.getcurrent() is self._hub:
             self._run_ready()
+        else:
+            self._call_soon(self._run_ready)
 
     def statistics(self) -> dict[str, int]:
         """How many tasks have begun and not ended, how many have not begun, and how many greenlets rest."""

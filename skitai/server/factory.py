@@ -100,7 +100,7 @@ class HTTPFactory(Factory):
         """Answer ``request``: with the error page if it was refused."""
         if self.timed:
             request.arrived = self.seconds()
-        if request.channel in self._surplus and not request.refusal:
+        if self._surplus and request.channel in self._surplus and not request.refusal:
             request.refuse(503)
         if request.refusal:
             fields = _REFUSAL_FIELDS.get(request.refusal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from skitai.errors import SkitaiError
@@ -65,20 +66,25 @@ def framing_head(request: Request) -> bytes:
     return b"POST / HTTP/%b\r\n%b\r\n" % (request.version.encode(), b"".join(fields))
 
 
+@lru_cache(64)  # a server hears few names, and hears them often
+def _is_host(host: bytes) -> bool:
+    return _HOST.fullmatch(host) is not None
+
+
 def _set_target(request: Request, host: bytes | None) -> None:
     """RFC 9112, section 3.2."""
     if host is None:
         if request.version == "1.1":
             raise HeadError(400)
         host = b""
-    if _HOST.fullmatch(host) is None:
+    if not _is_host(host):
         raise HeadError(400)
     uri = request.uri
     if not uri.startswith(b"/"):
         absolute = _ABSOLUTE.fullmatch(uri)
         if absolute is not None:
             host, uri = absolute.groups()
-            if not host or _HOST.fullmatch(host) is None:
+            if not host or not _is_host(host):
                 raise HeadError(400)
             if not uri.startswith(b"/"):
                 uri = b"/" + uri

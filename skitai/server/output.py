@@ -162,7 +162,7 @@ class SocketOutput(Output):
         try:
             sent = self._send(data)
         except OSError:
-            # The socket is full, or broken: then the transport meets the same error and reports it in its way.
+            # The socket is full; or broken, which the transport will find out and report in its way.
             sent = 0
         if sent < len(data):
             self._backlog = Backlog()

@@ -225,8 +225,7 @@ class Request(LazyRequest):
             except Exception:  # noqa: BLE001 - a full disk under the log must not end connections
                 _log.failure("{uri}: an observer failed", uri=self.uri)
         self.release()
-        waiting, self._notifications = self._notifications, None
-        return waiting or ()
+        return self._notifications or ()
 
     def release(self) -> None:
         """Let go of the body."""

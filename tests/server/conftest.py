@@ -2,12 +2,12 @@
 
 import pytest
 from http_channel import MemoryServer
-from serving import eventually
 from twisted.logger import formatEvent, globalLogPublisher
-from wire import Client
 
+from serving import eventually
 from skitai.server.factory import HTTPFactory
 from skitai.server.limits import Limits
+from wire import Client
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import re
 import time
 
 import pytest
-from serving import eventually
 
+from serving import eventually
 from skitai.server.accesslog import AccessLog
 
 LINE = re.compile(

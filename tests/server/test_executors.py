@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import greenlet
 import pytest
-from fixtureapps import echo
-from serving import eventually
 from zope.interface.verify import verifyObject
 
+from fixtureapps import echo
+from serving import eventually
 from skitai.calls.bridge import Pending
 from skitai.context import current_was, get_current
 from skitai.interfaces import IExecutor
@@ -32,14 +32,14 @@ def started():
 
 def test_the_config_chooses_the_executor():
     """``threads = 0`` means greenlets, any other number as many threads."""
-    assert isinstance(executor_for(0), GreenletExecutor)
-    assert isinstance(executor_for(3), ThreadExecutor)
+    assert isinstance(executor_for(0, [].append), GreenletExecutor)
+    assert isinstance(executor_for(3, [].append), ThreadExecutor)
 
 
 @pytest.mark.parametrize("threads", [3, 0])
 def test_both_keep_the_contract(threads, started):
     """Either provides IExecutor, with the statistics that the status page shows."""
-    executor = started(executor_for(threads))
+    executor = started(executor_for(threads, [].append))
     assert verifyObject(IExecutor, executor)
     assert executor.multithread is (threads > 0)
     assert {"running", "queued"} <= executor.statistics().keys()
@@ -51,7 +51,7 @@ def test_both_keep_the_contract(threads, started):
 )
 def test_a_task_that_raises_harms_no_other(threads, error, started):
     """Whatever a task raises, the next one runs, and nothing reaches whoever submitted it."""
-    executor = started(executor_for(threads))
+    executor = started(executor_for(threads, [].append))
     done = threading.Event()
 
     def fail():
@@ -150,7 +150,7 @@ class Waiting:
 
 def test_a_greenlet_task_runs_at_once_up_to_where_it_waits(started):
     """submit returns when the task waits or ends."""
-    executor, wait, order = started(GreenletExecutor()), Waiting(), []
+    executor, wait, order = started(GreenletExecutor([].append)), Waiting(), []
 
     def task():
         order.append("begun")
@@ -167,7 +167,7 @@ def test_a_greenlet_task_runs_at_once_up_to_where_it_waits(started):
 
 def test_greenlets_are_used_again(started):
     """Task after task runs in the same greenlet; a burst leaves no more than idle_max of them."""
-    executor, wait, seen = started(GreenletExecutor()), Waiting(), set()
+    executor, wait, seen = started(GreenletExecutor([].append)), Waiting(), set()
     for _ in range(10):
         executor.submit(lambda: seen.add(id(greenlet.getcurrent())))
     assert len(seen) == 1
@@ -180,7 +180,7 @@ def test_greenlets_are_used_again(started):
 
 def test_a_task_submitted_by_a_task_runs_when_that_one_waits_or_ends(started):
     """Neither is lost, and the one that submits is not interrupted."""
-    executor, wait, order = started(GreenletExecutor()), Waiting(), []
+    executor, wait, order = started(GreenletExecutor([].append)), Waiting(), []
 
     def outer(waits):
         executor.submit(lambda: order.append("inner"))
@@ -197,9 +197,29 @@ def test_a_task_submitted_by_a_task_runs_when_that_one_waits_or_ends(started):
     assert order[4:] == ["outer again"]
 
 
+def test_a_task_submitted_by_a_resumed_task_need_not_wait_for_its_end(started):
+    """The reactor's next turn runs it, although the one that submitted it waits again."""
+    soon = []
+    executor, wait, order = started(GreenletExecutor(soon.append)), Waiting(), []
+
+    def outer():
+        wait()
+        executor.submit(lambda: order.append("inner"))
+        wait()
+        order.append("outer")
+
+    executor.submit(outer)
+    wait.go_on()
+    assert order == []
+    soon.pop()()
+    assert order == ["inner"]
+    wait.go_on()
+    assert order == ["inner", "outer"]
+
+
 def test_tasks_submitted_by_tasks_that_wait_all_run(started):
     """A chain of tasks, each submitting the next and waiting, runs through."""
-    executor, wait, order = started(GreenletExecutor()), Waiting(), []
+    executor, wait, order = started(GreenletExecutor([].append)), Waiting(), []
 
     def task(number):
         if number < 50:
@@ -215,7 +235,7 @@ def test_tasks_submitted_by_tasks_that_wait_all_run(started):
 
 def test_whoever_ends_a_greenlet_gets_his_way(started):
     """GreenletExit thrown into a waiting task ends its greenlet, and others go on."""
-    executor, wait = started(GreenletExecutor()), Waiting()
+    executor, wait = started(GreenletExecutor([].append)), Waiting()
     executor.submit(wait)
     victim = wait.tasks.pop()
     victim.throw()
@@ -228,7 +248,7 @@ def test_whoever_ends_a_greenlet_gets_his_way(started):
 
 def test_stop_lets_go_of_idle_greenlets(started):
     """After stop no idle greenlet is left."""
-    executor, seen = started(GreenletExecutor()), []
+    executor, seen = started(GreenletExecutor([].append)), []
     executor.submit(lambda: seen.append(greenlet.getcurrent()))
     executor.stop()
     assert seen[0].dead

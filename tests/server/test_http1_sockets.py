@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from http_channel import TEXT, echo
-from serving import eventually
-from wire import PATIENCE
 
+from serving import eventually
 from skitai.server.tls import server_options, with_tls
+from wire import PATIENCE
 
 GET = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n"

@@ -5,13 +5,13 @@ import socket
 import stat
 
 import pytest
-from serving import eventually
 from twisted.internet import endpoints
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.systemd import ListenFDs
-from wire import PATIENCE
 
+from serving import eventually
 from skitai.server.listening import Addresses, ListenError, listen, take_inherited, url_of
+from wire import PATIENCE
 
 
 class Greeter(Protocol):

@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from instances import RunningInstance, make_instance
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import globalLogPublisher
-from wire import PATIENCE
 
+from instances import RunningInstance, make_instance
 from skitai.server.listening import ListenError
 from skitai.server.tls import server_options, with_tls
+from wire import PATIENCE
 
 BIG = 10 << 20
 APP = f"""

@@ -6,9 +6,9 @@ import threading
 from wsgiref.validate import validator
 
 import pytest
+
 from fixtureapps import bodies, echo, lengths, protocol, raising
 from serving import eventually
-
 from skitai.calls.bridge import Pending
 from skitai.server.site import Mounts, Site
 from skitai.server.wsgi import WSGIResource

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from wsgiref.util import request_uri
 
 import pytest
+
 from fixtureapps import echo
 from serving import FIXTURE_APPS
 

@@ -5,8 +5,8 @@ import io
 import threading
 
 import pytest
-from serving import eventually
 
+from serving import eventually
 from skitai.calls.bridge import Pending
 
 MB = 1 << 20
