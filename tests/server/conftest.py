@@ -7,6 +7,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 from serving import eventually
 from skitai.server.factory import HTTPFactory
 from skitai.server.limits import Limits
+from skitai.server.site import Mounts, Site
 from wire import Client
 
 
@@ -95,3 +96,13 @@ def log():
 def log_text(log):
     """Return a function that gives all that was logged during the test as text."""
     return lambda: "\n".join(formatEvent(event) for event in log)
+
+
+@pytest.fixture
+def mounted(memory_server):
+    """Return ``mounted(resource, point=b"")``: a server with the resource at that mount point."""
+
+    def mount(resource, point=b""):
+        return memory_server(Site(Mounts([], [(point, resource)])).handle)
+
+    return mount

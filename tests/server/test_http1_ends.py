@@ -336,12 +336,12 @@ def test_connections_max(memory_server):
     """A connection above the limit is told that there is no room; those that were there first go on."""
     server = memory_server(connections_max=2)
     first, second, third = (server.connect() for _ in range(3))
-    third.send(GET % b"/3")
-    answer = third.answers()[0]
-    assert (answer.code, answer.fields["retry-after"], third.closed) == (503, "1", True)
     first.send(GET % b"/1")
     second.send(GET % b"/2")
     assert (first.codes, second.codes) == ([200], [200])
+    third.send(GET % b"/3")
+    answer = third.answers()[0]
+    assert (answer.code, answer.fields["retry-after"], third.closed) == (503, "1", True)
     first.disconnect()
     server.connect().send(GET % b"/4")
     assert [request.uri for request in server.requests] == [b"/1", b"/2", b"/4"]
