@@ -9,6 +9,7 @@ import attrs
 
 from skitai.calls.cluster import Cluster, Member
 from skitai.config import AppMount, ClusterConfig, Config, Mount, ServerConfig, StaticMount, VirtualHost
+from skitai.config.keys import nearest
 from skitai.config.routes import DEFAULT_HOST
 from skitai.context import ServiceTable
 from skitai.errors import ConfigError
@@ -51,6 +52,10 @@ def _cluster(
     if service is None:
         known = ", ".join(sorted(types)) or "none: no plugin brings one"
         raise wrong("type", f"{cluster.type} is not a type of cluster; there are: {known}")
+    for key in cluster.options:
+        if key not in service.cluster_keys:
+            known = ("type", "members", *service.cluster_keys)
+            raise wrong(key, f"unknown key: {nearest(key, known)}")
     try:
         members = [
             Member(service.member(member.address, cluster.options), member.weight)

@@ -31,6 +31,10 @@ class IService(Interface):
         "The ``type`` of the clusters it can ask; None: it knows no clusters."
     )
 
+    cluster_keys: frozenset[str] = Attribute(
+        "The keys that its ``[@cluster]`` sections may have besides ``type`` and ``members``."
+    )
+
     result_type: type[Result] = Attribute(
         "The ``Result`` class of its answers: plain data and failures are made into it."
     )

@@ -55,7 +55,7 @@ def test_contracts():
         "IExecutor": ["multithread", "start", "statistics", "stop", "submit"],
         "IInstance": ["config", "reactor", "section"],
         "INode": ["label"],
-        "IService": ["begin", "cluster_type", "member", "node", "perform", "result_type"],
+        "IService": ["begin", "cluster_keys", "cluster_type", "member", "node", "perform", "result_type"],
     }
 
 

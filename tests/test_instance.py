@@ -164,6 +164,10 @@ class TestMaking:
                 "site.conf:8: [@c] type: gat is not a type of cluster; there are: gate",
             ),
             (
+                "[@c]\ntype = gate\nmembers = a:1\nmemberz = 3",
+                "site.conf:10: [@c] memberz: unknown key: did you mean members?",
+            ),
+            (
                 "[@c]\nmembers = a",
                 "site.conf:7: [@c] type: http is not a type of cluster; there are: gate",
             ),

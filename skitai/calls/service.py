@@ -40,8 +40,10 @@ def parse_host_port(text: str, default_port: int | None = None) -> tuple[str, in
 
     Raises ValueError when the host is missing or the port is missing, not a number or out of range.
     """
+    if "@" in text:  # not repeated: it may be a password
+        raise ValueError("an address is host[:port], without a user or a password")
     match = _HOST_PORT.fullmatch(text.strip())
-    if match is None:
+    if match is None or "//" in text:
         raise ValueError(f"{text!r} is not host[:port]")
     host, rest = match["ipv6"] or match["host"], match["rest"]
     if not rest:
@@ -62,6 +64,7 @@ class Service:
     """
 
     cluster_type: str | None = None
+    cluster_keys: frozenset[str] = frozenset()
     result_type: type[Result] = Result
     default_port: int | None = None
 

@@ -83,7 +83,9 @@ class ServerConfig:
         default=None, metadata=_key(optional(path), "Unix socket, open to all users")
     )
     processes: int = field(default=1, metadata=_key(integer(1), "worker processes"))
-    threads: int = field(default=4, metadata=_key(integer(0), "threads for apps; 0: greenlets instead"))
+    threads: int = field(
+        default=4, metadata=_key(integer(0, 10_000), "threads for apps; 0: greenlets instead")
+    )
     ssl: bool = field(default=False, metadata=_key(yes_no, "serve HTTPS"))
     certfile: Path | None = field(default=None, metadata=_key(optional(path), "PEM file of the certificate"))
     keyfile: Path | None = field(default=None, metadata=_key(optional(path), "PEM file of the key"))

@@ -146,8 +146,14 @@ class HTTPFactory(Factory):
         return date + (b"" if served else _SERVER_FIELD) + b"\r\n"
 
     def _tick(self) -> None:
+        before = self.now
         self._update_clock()
         now = self.now
+        stalled = now - before - _SWEEP_SECONDS
+        if stalled > _SWEEP_SECONDS:
+            # The reactor itself was held up: what clients sent meanwhile has not been read yet.
+            for channel in self.channels:
+                channel.deadline += stalled
         for channel in [channel for channel in self.channels if channel.deadline < now]:
             try:
                 channel.timed_out()

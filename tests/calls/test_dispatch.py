@@ -42,7 +42,7 @@ class TestOneNode:
 
     def test_a_target_that_is_no_address(self, world):
         """What names no node raises in the app, and nothing starts."""
-        with pytest.raises(ValueError, match="is not a port"):
+        with pytest.raises(ValueError, match="is not host"):
             world.ask("http://a/")
         assert world.in_flight() == IDLE
 

@@ -59,7 +59,7 @@ def test_logs(site):
     ("line", "problem"),
     [
         ("port = 70000", "'70000' is not a whole number from 0 to 65535"),
-        ("threads = -1", "'-1' is not a whole number of at least 0"),
+        ("threads = -1", "'-1' is not a whole number from 0 to 10000"),
         ("processes = 0", "'0' is not a whole number of at least 1"),
         ("ssl = maybe", "'maybe' is neither yes nor no"),
         ("body_max = lots", "'lots' is not a size: write bytes, or a number with KB, MB or GB"),

@@ -29,6 +29,19 @@ def test_connection_without_a_request(memory_server):
     assert (client.closed, client.received) == (True, b"")
 
 
+def test_stall_of_the_server_is_not_the_clients_fault(memory_server):
+    """When the reactor was held up beyond every time-out, what clients sent meanwhile is answered."""
+    server = memory_server(**TIMES)
+    fresh, kept = server.connect(), server.connect()
+    kept.send(GET % b"/1")
+    server.clock.advance(60)
+    assert not fresh.closed
+    assert not kept.closed
+    fresh.send(GET % b"/2")
+    kept.send(GET % b"/3")
+    assert (fresh.codes, kept.codes) == ([200], [200, 200])
+
+
 def test_header_one_byte_a_second(memory_server):
     """A header that comes one byte a second is refused after header_timeout: bytes do not prolong it."""
     server = memory_server(**TIMES)

@@ -115,6 +115,9 @@ def test_members():
     assert GET.member("h", {}) == HTTPNode("h", 80)
     assert GET.member("h", {"ssl": "Yes"}) == HTTPNode("h", 443, tls=True)
     assert GET.member("[::1]:99", {"ssl": "no"}).label == "[::1]:99"
+    with pytest.raises(ValueError, match="without a user") as caught:
+        GET.member("u:secret@h", {})
+    assert "secret" not in str(caught.value)
     for address, options in [("h", {"ssl": "perhaps"}), ("a b", {}), ("http://h", {}), ("", {})]:
         with pytest.raises(ValueError, match=r"ssl|not"):
             GET.member(address, options)

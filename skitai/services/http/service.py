@@ -24,6 +24,7 @@ class HTTPService(Service):
     """Requests of one method. Services of several methods share a pool, and with it the connections."""
 
     cluster_type = "http"
+    cluster_keys = frozenset({"ssl"})
     result_type = HTTPResult
 
     def __init__(self, method: str, pool: ConnectionPool) -> None:
