@@ -54,8 +54,7 @@ def _cluster(
         raise wrong("type", f"{cluster.type} is not a type of cluster; there are: {known}")
     for key in cluster.options:
         if key not in service.cluster_keys:
-            known = ("type", "members", *service.cluster_keys)
-            raise wrong(key, f"unknown key: {nearest(key, known)}")
+            raise wrong(key, f"unknown key: {nearest(key, ('type', 'members', *service.cluster_keys))}")
     try:
         members = [
             Member(service.member(member.address, cluster.options), member.weight)
