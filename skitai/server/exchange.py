@@ -173,7 +173,20 @@ class Exchange:
         self._check_started()
         headers, body = whole_body(self._request, self._status, self._headers, body)
         self.headers_sent = True
-        self._post(lambda: self._request.respond(self._status, headers, body))
+        if len(body) <= _BYTES_PER_TURN:
+            self._post(lambda: self._request.respond(self._status, headers, body))
+        else:
+            self._send_pieces(headers, body)
+
+    def _send_pieces(self, headers: list[tuple[str, str]], body: bytes) -> None:
+        """Send a large body piece by piece: what waits for slow clients goes to disk between other work."""
+        self._outbox.append(lambda: self._request.start(self._status, headers, len(body)))
+        for start in range(0, len(body), _BYTES_PER_TURN):
+            if self._is_over():
+                return
+            self._post(partial(self._request.send, body[start : start + _BYTES_PER_TURN]))
+            self._catch_up()
+        self._post(self._request.end)
 
     def _hand_over(self, file: FileWrapper) -> None:
         """Let the reactor send the file, at the pace of the client."""
