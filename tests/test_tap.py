@@ -94,7 +94,7 @@ def test_config_refused(command, config, text, expected):
     ("arguments", "expected"),
     [
         (("--port", "abc"), "--port: 'abc' is not a whole number from 0 to 65535\n"),
-        (("--threads", "-1"), "--threads: '-1' is not a whole number of at least 0\n"),
+        (("--threads", "-1"), "--threads: '-1' is not a whole number from 0 to 10000\n"),
         (("--ip", "localhost"), "--ip: 'localhost' is not an IP address such as 127.0.0.1;"),
         (("--ip", "192.0.2.1"), "--ip: 192.0.2.1:0 is no address of this machine:"),
         (("--config", "/nowhere.conf"), "/nowhere.conf: cannot read the configuration: No such file"),

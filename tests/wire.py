@@ -114,9 +114,12 @@ class Client:
             return None
         if not size.endswith(b"\r\n"):
             return None
-        data = self.read(int(size, 16) + 2)
-        assert not data or data.endswith(b"\r\n")
-        return data[:-2] if data else None
+        length = int(size, 16)
+        data = self.read(length + 2)
+        if len(data) < length + 2:
+            return None
+        assert data.endswith(b"\r\n"), f"no end of a chunk: {data[-20:]!r}"
+        return data[:-2]
 
     def read(self, size: int = -1) -> bytes:
         """Return ``size`` bytes, or fewer where the connection ended; all until its end for -1."""

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from skitai.server.http1 import HTTPChannel
 from skitai.server.limits import Limits
 from skitai.server.request import Request
+from skitai.server.sending import SendQueue
 
 _log = Logger()
 
@@ -53,6 +54,7 @@ class HTTPFactory(Factory):
     ) -> None:
         self.reactor = reactor
         self.limits = limits or Limits()
+        self.sending = SendQueue(reactor)
         self.observers = tuple(observers)
         self.secure = secure
         #: Whether requests note when they arrived and were answered.

@@ -109,7 +109,7 @@ class HTTPChannel:
         if isinstance(host, (IPv4Address, IPv6Address)):
             # Each write is whole in itself: it must not wait until the client has acknowledged the last one.
             transport.setTcpNoDelay(True)
-        self.output = output_for(transport, self._progress, self._drained)
+        self.output = output_for(transport, self._progress, self._drained, self.factory.sending)
         self.addresses = address_variables(host, transport.getPeer())
         self.connectionMade()
 
@@ -333,7 +333,11 @@ class HTTPChannel:
 
     def response_written(self, request: Request) -> None:
         """Called by the request when its last byte was written (which does not mean sent)."""
-        if self.current is request and not self.output.blocked:
+        if self.current is not request:
+            return
+        if not request.keep_alive:
+            self.output.flush()  # the connection closes, but not before all of it has left
+        if not self.output.blocked:
             self._completed(request)
 
     def _progress(self) -> None:

@@ -14,10 +14,14 @@ from typing import IO, Any
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
+from skitai.server.sending import SendQueue
+
 #: Bytes of one connection that may wait in memory; the rest goes to a temporary file.
 MEMORY_MAX = 1 << 20
 #: Bytes handed to the transport at a time. Small, because progress is only seen when a piece has left.
 PIECE = 32 * 1024
+#: Bytes that may wait for the end of the turn; more is worth a system call of its own.
+_HELD_MAX = 64 * 1024
 
 
 class Backlog:
@@ -110,6 +114,9 @@ class Output:
         """Whether anything waits: ``on_drained`` will be called."""
         return self._backlog is not None
 
+    def flush(self) -> None:
+        """Send what waits for the end of the turn."""
+
     def close(self, read_on: bool) -> None:
         """Close once all is sent; with ``read_on`` only our half of the connection."""
         raise NotImplementedError
@@ -140,25 +147,47 @@ class Output:
 
 @implementer(IPullProducer)
 class SocketOutput(Output):
-    """Output to a plain socket: it is tried at once, without a turn of the reactor.
+    """Output to a plain socket: it is tried at the end of the turn, without asking the reactor.
 
     That saves two system calls and a turn of the reactor for every response that the kernel's buffer holds.
     Only a remainder goes through the transport, which then asks for more each time it has sent all.
     """
 
-    __slots__ = ("_send",)
+    __slots__ = ("_held", "_queue", "_send")
 
     def __init__(
-        self, transport: Any, on_progress: Callable[[], None], on_drained: Callable[[], None]
+        self,
+        transport: Any,
+        on_progress: Callable[[], None],
+        on_drained: Callable[[], None],
+        queue: SendQueue,
     ) -> None:
         super().__init__(transport, on_progress, on_drained)
         self._send = transport.getHandle().send
+        self._queue = queue
+        self._held = b""
 
     def write(self, data: bytes) -> None:
         """Send ``data`` after everything written before; what cannot leave now waits."""
         if self._backlog is not None:
             self._backlog.append(data)
+        elif self._held:
+            self._held += data
+            if len(self._held) > _HELD_MAX:
+                self.flush()
+        else:
+            self._held = data
+            if len(data) > _HELD_MAX:
+                self.flush()
+            else:
+                self._queue.add(self)
+
+    def flush(self) -> None:
+        """Send what waits for the end of the turn."""
+        data = self._held
+        if not data:
             return
+        self._held = b""
         try:
             sent = self._send(data)
         except OSError:
@@ -171,6 +200,7 @@ class SocketOutput(Output):
 
     def close(self, read_on: bool) -> None:
         """Close once all is sent; with ``read_on`` only our half of the connection."""
+        self.flush()
         if read_on:
             self._transport.loseWriteConnection()
         else:
@@ -193,9 +223,19 @@ class SocketOutput(Output):
 
     def discard(self) -> None:
         """Drop what waits: the client is gone."""
+        self._held = b""
         if self._backlog is not None:
             super().discard()
             self._transport.unregisterProducer()
+
+    def hang_up(self) -> None:
+        """Close once all is sent, whether or not the client has closed its half."""
+        self.flush()
+        super().hang_up()
+
+    def detach(self) -> None:
+        """Let go of the transport, before it is handed to another protocol."""
+        self.flush()
 
 
 @implementer(IPushProducer)
@@ -270,7 +310,10 @@ class TransportOutput(Output):
         self._transport.unregisterProducer()
 
 
-def output_for(transport: Any, on_progress: Callable[[], None], on_drained: Callable[[], None]) -> Output:
+def output_for(
+    transport: Any, on_progress: Callable[[], None], on_drained: Callable[[], None], queue: SendQueue
+) -> Output:
     """Return the right output for ``transport``: straight to the socket where it is a plain one."""
-    plain = hasattr(transport, "getHandle") and not hasattr(transport, "getPeerCertificate")
-    return (SocketOutput if plain else TransportOutput)(transport, on_progress, on_drained)
+    if hasattr(transport, "getHandle") and not hasattr(transport, "getPeerCertificate"):
+        return SocketOutput(transport, on_progress, on_drained, queue)
+    return TransportOutput(transport, on_progress, on_drained)

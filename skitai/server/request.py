@@ -164,6 +164,7 @@ class Request(LazyRequest):
     def abort(self) -> None:
         """Cut the connection, so that the client sees that the response is incomplete."""
         if not self.gone:
+            self.channel.output.flush()
             self.channel.transport.abortConnection()
 
     def fail(self, code: int, *headers: tuple[str, str]) -> None:

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from skitai.server.output import PIECE, Backlog, SocketOutput, TransportOutput, output_for
+from skitai.server.sending import SendQueue
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 NOISE = random.Random(1).randbytes(1 << 20)
@@ -160,6 +161,11 @@ class SocketTransport(MemoryTransport):
     def write(self, data):
         self.written.append(data)
 
+    def loseConnection(self):
+        """As a transport, it would close when all it was given is sent."""
+
+    loseWriteConnection = loseConnection
+
     def registerProducer(self, producer, streaming):
         verifyObject(IPullProducer, producer)
         assert not streaming
@@ -176,12 +182,15 @@ def sockets():
         yield ours, theirs
 
 
-def test_socket_output_tries_at_once(sockets):
-    """What the socket takes leaves at once; the transport, and its reactor, are spared."""
+def test_socket_output_tries_itself(sockets):
+    """What the socket takes leaves when the turn ends, in one piece; the transport is spared."""
     transport = SocketTransport(sockets[0])
-    output = output_for(transport, list, list)
+    clock = Clock()
+    output = output_for(transport, list, list, SendQueue(clock))
     assert type(output) is SocketOutput
-    output.write(b"hello")
+    output.write(b"hel")
+    output.write(b"lo")
+    clock.advance(0)
     assert sockets[1].recv(10) == b"hello"
     assert (transport.written, transport.producer, output.blocked) == ([], None, False)
 
@@ -190,7 +199,9 @@ def test_socket_output_keeps_the_rest(sockets):
     """What the socket does not take is sent by the transport piece by piece, before what is written later."""
     transport = SocketTransport(sockets[0])
     told = []
-    output = output_for(transport, lambda: told.append("progress"), lambda: told.append("drained"))
+    output = output_for(
+        transport, lambda: told.append("progress"), lambda: told.append("drained"), SendQueue(Clock())
+    )
     output.write(NOISE)
     output.write(b"the end")
     assert output.blocked
@@ -211,9 +222,10 @@ def test_socket_output_keeps_the_rest(sockets):
 def test_socket_output_leaves_errors_to_the_transport(sockets):
     """A broken connection is met by the transport, which reports it; until then nothing counts as sent."""
     transport = SocketTransport(sockets[0])
-    output = output_for(transport, list, list)
+    output = output_for(transport, list, list, SendQueue(Clock()))
     sockets[1].close()
     output.write(b"hello")
+    output.flush()
     assert transport.written == [b"hello"]
     assert output.blocked
     transport.producer.stopProducing()
@@ -223,17 +235,46 @@ def test_socket_output_leaves_errors_to_the_transport(sockets):
 def test_socket_output_discard(sockets):
     """What waits for a client that is gone is dropped, and the transport asked for nothing more."""
     transport = SocketTransport(sockets[0])
-    output = output_for(transport, list, list)
+    output = output_for(transport, list, list, SendQueue(Clock()))
     output.write(NOISE * 3)
     output.stopProducing()
     assert (output.waiting, output.blocked, transport.producer) == (0, False, None)
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda output: output.close(read_on=True),
+        lambda output: output.hang_up(),
+        lambda output: output.detach(),
+        lambda output: output.write(bytes(200_000)),
+    ],
+)
+def test_socket_output_sends_before(sockets, leave):
+    """What waits for the end of the turn leaves before the connection is closed or handed on, or is much."""
+    transport = SocketTransport(sockets[0])
+    output = output_for(transport, list, list, SendQueue(Clock()))
+    output.write(b"hello")
+    leave(output)
+    assert sockets[1].recv(5) == b"hello"
+
+
+def test_socket_output_discards_what_is_held(sockets):
+    """A client that went away before the turn ended gets nothing."""
+    clock = Clock()
+    output = output_for(SocketTransport(sockets[0]), list, list, SendQueue(clock))
+    output.write(b"hello")
+    output.discard()
+    clock.advance(0)
+    sockets[0].close()
+    assert sockets[1].recv(5) == b""
 
 
 def test_tls_is_left_to_its_transport():
     """The socket below TLS must not be written to."""
     transport = MemoryTransport(Clock(), None)
     transport.getHandle = transport.getPeerCertificate = lambda: None
-    assert type(output_for(transport, list, list)) is TransportOutput
+    assert type(output_for(transport, list, list, SendQueue(Clock()))) is TransportOutput
 
 
 # -- slow readers hold nothing ------------------------------------------------------------------------------

@@ -1,0 +1,60 @@
+"""What connections send in one turn of the reactor leaves at its end, all together.
+
+Each answer sent at once would wake its reader, who finds that one answer and sleeps again: where reader and
+server have a core each, such wake-ups cost more than the answer itself does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Protocol
+
+#: Seconds that an answer may wait while others of the same turn are made.
+_HOLD_SECONDS = 0.001
+
+
+class Sender(Protocol):
+    """What has something to send."""
+
+    def flush(self) -> None:
+        """Send it."""
+
+
+class SendQueue:
+    """Flushes senders at the end of the reactor's turn. All methods are called in the reactor thread.
+
+    No sender waits for more than one slow app: once the first has waited a millisecond, the next one to come
+    takes all of them along. ``seconds`` is a monotonic clock.
+    """
+
+    __slots__ = ("_oldest", "_reactor", "_seconds", "_senders", "_timed")
+
+    def __init__(self, reactor: Any, seconds: Callable[[], float] = monotonic) -> None:
+        self._reactor = reactor
+        self._seconds = seconds
+        self._senders: list[Sender] = []
+        self._oldest = 0.0
+        self._timed = False
+
+    def add(self, sender: Sender) -> None:
+        """Have ``sender`` flushed soon."""
+        senders = self._senders
+        senders.append(sender)
+        if len(senders) == 1:
+            self._oldest = self._seconds()
+            if not self._timed:
+                self._timed = True
+                # Runs when the reactor has dealt with all that it found ready, and before it looks again.
+                self._reactor.callLater(0, self._turn_ends)
+        elif self._seconds() - self._oldest > _HOLD_SECONDS:
+            self._flush()
+
+    def _turn_ends(self) -> None:
+        self._timed = False
+        self._flush()
+
+    def _flush(self) -> None:
+        senders, self._senders = self._senders, []
+        for sender in senders:
+            sender.flush()
