@@ -14,7 +14,8 @@ class Operation:
 
     ``target`` says where: ``"@name/rest"`` for a cluster of the config, anything else is the service's own
     form of address. ``request`` is the service's own immutable description of what to do there.
-    ``cache_key`` names the answer among the answers of the same service (None: cannot be cached).
+    ``cache_key`` names the answer among the answers of the same service (None: cannot be cached);
+    without ``use_cache`` an answer that is kept does not stand for it, but its own may be kept in its place.
     ``idempotent`` says that doing it twice does no harm, so that another node may be asked after a failure
     in the middle (RFC 9110, section 9.2.2).
     """
@@ -23,6 +24,7 @@ class Operation:
     request: Any = None
     cache_key: Hashable | None = None
     idempotent: bool = False
+    use_cache: bool = True
 
     @property
     def cluster(self) -> str | None:

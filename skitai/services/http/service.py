@@ -37,7 +37,7 @@ class HTTPService(Service):
         """Return the operation for ``uri``, a URL or ``@cluster/path``.
 
         ``data``: a dict (a form; for GET, more of the query), str (UTF-8) or bytes. ``headers``: a dict or
-        a list of pairs. ``use_cache=False``: neither answer from the cache nor keep the answer there.
+        a list of pairs. ``use_cache=False``: do not answer from the cache.
         Raises TypeError or ValueError naming the argument that makes no sense. Called in the app's thread.
         """
         origin: HTTPNode | str
@@ -46,8 +46,8 @@ class HTTPService(Service):
         else:
             origin, target = split_url(uri)
         request, identity = build_request(self.method, target, data, headers)
-        key = (self.method, origin, request.target, request.body, identity) if use_cache else None
-        return Operation(uri, request, key, request.idempotent)
+        key = (self.method, origin, request.target, request.body, identity)
+        return Operation(uri, request, key, request.idempotent, use_cache)
 
     def node(self, target: str) -> HTTPNode:
         """Return the node that a URL names; raise ValueError otherwise. Called in the app's thread."""
