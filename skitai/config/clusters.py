@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 
 import attrs
 
 from skitai.config.casters import integer, quoted, show_value, yes_no
-from skitai.config.keys import nearest
+from skitai.config.keys import closest, nearest
 from skitai.config.reader import Section
 
 PREFIX = "@"
@@ -72,8 +71,8 @@ def unknown_cluster(name: str, known: Mapping[str, ClusterConfig]) -> str:
 
 def _members(section: Section) -> tuple[MemberConfig, ...]:
     if "members" not in section.entries:
-        misspelt = difflib.get_close_matches("members", section.entries, n=1)
-        hint = f" ({misspelt[0]} is not members)" if misspelt else ""
+        misspelt = closest("members", section.entries)
+        hint = f" ({misspelt} is not members)" if misspelt else ""
         raise section.error(f"needs at least one member: write members = ADDRESS, ADDRESS{hint}")
     items = section.entries["members"].value.split(",")
     if not all(item.strip() for item in items):

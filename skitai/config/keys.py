@@ -52,10 +52,17 @@ def cast_value(key: Key, value: str, folder: Path) -> Any:
     return folder / result if isinstance(result, Path) else result
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the hint for a misspelt word: the known one that it resembles most, or all of them."""
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that ``word`` resembles most, in any case; None if it resembles none."""
     by_lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower()[:_LONGEST_COMPARED], by_lower, n=1)
-    if close:
-        return f"did you mean {by_lower[close[0]]}?"
-    return f"known are {', '.join(sorted(by_lower.values()))}" if by_lower else "none is known here"
+    return by_lower[close[0]] if close else None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the hint for a misspelt word: the known one that it resembles most, or all of them."""
+    names = sorted(known)
+    found = closest(word, names)
+    if found is not None:
+        return f"did you mean {found}?"
+    return f"known are {', '.join(names)}" if names else "none is known here"

@@ -174,6 +174,7 @@ def read_server(source: ServerSource, certificates: Path) -> tuple[ServerConfig,
     if values["ssl"]:
         _require_certificate(source, values, certificates)
     _require_writable_logs(source, values)
+    _require_socket_folder(source, values["unix_socket"])
     return ServerConfig(**values), tuple(_warnings(source, values))
 
 
@@ -195,7 +196,8 @@ def _require_certificate(source: ServerSource, values: dict[str, Any], certifica
         fallback = certificates / source.text(key)
         found = next(filter(os.path.isfile, (values[key], fallback)), None)
         if found is None:
-            raise source.error(f"there is neither {values[key]} nor {fallback}: create one of them", key=key)
+            places = " or ".join(dict.fromkeys((str(values[key]), str(fallback))))
+            raise source.error(f"there is no file {places}: name the one to use", key=key)
         values[key] = found
 
 
@@ -211,6 +213,11 @@ def _require_writable_logs(source: ServerSource, values: Mapping[str, Any]) -> N
             raise source.error(f"there is no folder {log.parent}: create it or name another file", key=key)
         if not os.access(log if os.path.exists(log) else log.parent, os.W_OK):
             raise source.error(f"{log} cannot be written: change its rights or name another file", key=key)
+
+
+def _require_socket_folder(source: ServerSource, socket: Path | None) -> None:
+    if socket is not None and not os.access(socket.parent, os.W_OK | os.X_OK):
+        raise source.error(f"cannot make a socket in {socket.parent}: name another folder", key="unix_socket")
 
 
 def _warnings(source: ServerSource, values: Mapping[str, Any]) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from twisted.logger import Logger
 
+from skitai import __version__
 from skitai.server.filewrapper import FileWrapper
 
 if TYPE_CHECKING:
@@ -60,6 +62,8 @@ def base_environ(multithread: bool, multiprocess: bool) -> dict[str, Any]:
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
+        "skitai.version": __version__,
+        "skitai.process": os.getpid(),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from threading import current_thread
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
@@ -85,6 +86,7 @@ class Exchange:
         """Call the app and send what it gives; with ``action``, do that for the app instead."""
         was = Was(self._resource.services, self._environ)
         self._environ["skitai.was"] = was
+        self._environ["skitai.thread"] = current_thread().name
         token = current_was.set(was)
         try:
             (action or self._serve)()
@@ -173,7 +175,7 @@ class Exchange:
         self._check_started()
         headers, body = whole_body(self._request, self._status, self._headers, body)
         self.headers_sent = True
-        if len(body) <= _BYTES_PER_TURN:
+        if len(body) <= _BYTES_PER_TURN or self._request.method == b"HEAD":
             self._post(lambda: self._request.respond(self._status, headers, body))
         else:
             self._send_pieces(headers, body)
@@ -184,8 +186,7 @@ class Exchange:
         for start in range(0, len(body), _BYTES_PER_TURN):
             if self._is_over():
                 return
-            self._post(partial(self._request.send, body[start : start + _BYTES_PER_TURN]))
-            self._catch_up()
+            self._send_piece(body[start : start + _BYTES_PER_TURN])
         self._post(self._request.end)
 
     def _hand_over(self, file: FileWrapper) -> None:
@@ -218,10 +219,12 @@ class Exchange:
             raise AssertionError("the app did not call start_response before it sent or ended its body")
 
     def _send(self, outgoing: OutgoingBody, data: bytes) -> None:
-        piece = outgoing.piece(data)
-        self._post(lambda: self._request.send(piece))
+        self._send_piece(outgoing.piece(data))
+
+    def _send_piece(self, piece: bytes) -> None:
+        self._post(partial(self._request.send, piece))
         self._this_turn += len(piece)
-        if self._this_turn > min(_BYTES_PER_TURN, self._resource.buffer_max):
+        if self._this_turn >= min(_BYTES_PER_TURN, self._resource.buffer_max):
             self._this_turn = 0
             self._catch_up()
 

@@ -153,7 +153,8 @@ def url_of(address: IAddress, secure: bool) -> str:
     """Return how a person reaches ``address``."""
     name = getattr(address, "name", None)
     if name is not None:
-        return "unix:" + (name.decode(errors="replace") if isinstance(name, bytes) else str(name))
+        path = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        return f"unix:{path}{' (TLS)' if secure else ''}"
     host, port = address.host, address.port  # type: ignore[attr-defined]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is being replaced
     return f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"

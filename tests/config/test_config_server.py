@@ -153,10 +153,17 @@ def test_certificates_are_looked_up_twice(site):
 def test_missing_certificate(site):
     """A certificate that is in neither place is refused with both places."""
     expected = (
-        "site.conf:3: [server] certfile: there is neither no.pem nor certificates/no.pem: create one of them"
+        "site.conf:3: [server] certfile: there is no file no.pem or certificates/no.pem: name the one to use"
     )
 
     assert server_error(site, "ssl = yes", "certfile = no.pem") == expected
+
+
+def test_unix_socket_needs_its_folder(site):
+    """A Unix socket in a folder that is not there is refused before anything listens."""
+    expected = "site.conf:2: [server] unix_socket: cannot make a socket in no: name another folder"
+
+    assert server_error(site, "unix_socket = no/socket") == expected
 
 
 def test_warnings(site):

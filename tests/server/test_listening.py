@@ -110,6 +110,7 @@ class TestUnix:
         port, unix = greeters.listen(unix_socket=path)
         assert hear(port.port) == hear(path) == b"hello"
         assert url_of(unix, secure=False) == f"unix:{path}"
+        assert url_of(unix, secure=True) == f"unix:{path} (TLS)"
         assert stat.S_IMODE(path.stat().st_mode) == 0o666
         greeters.stop()
         assert not path.exists()

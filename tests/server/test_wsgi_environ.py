@@ -9,6 +9,7 @@ import pytest
 
 from fixtureapps import echo
 from serving import FIXTURE_APPS
+from skitai import __version__
 
 
 @pytest.fixture
@@ -107,6 +108,9 @@ def test_what_pep_3333_requires_is_there(gateway):
     assert environ["wsgi.multithread"] == repr(gateway.executor.multithread)
     assert environ["wsgi.multiprocess"] == environ["wsgi.run_once"] == "False"
     assert {"wsgi.input", "wsgi.errors", "wsgi.file_wrapper", "skitai.was"} <= environ.keys()
+    assert (environ["skitai.version"], environ["skitai.process"]) == (__version__, str(os.getpid()))
+    threads = "skitai-app-" if gateway.executor.multithread else "reactor"
+    assert environ["skitai.thread"].startswith(threads)
 
 
 def test_the_environment_of_the_process_stays_out(gateway, monkeypatch):

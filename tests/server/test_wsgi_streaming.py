@@ -3,6 +3,7 @@
 import hashlib
 import io
 import threading
+from contextlib import ExitStack
 
 import pytest
 
@@ -72,6 +73,26 @@ def test_a_large_body_reaches_a_slow_reader_whole(serve, threads):
     with serve({"/large": app}, threads=threads).client(receive_buffer=64 * 1024) as client:
         response = client.ask("/large")
     assert response.body == b"".join(map(block, range(200)))
+
+
+@pytest.mark.parametrize("threads", [1, 0], ids=["one-thread", "greenlets"])
+def test_large_lists_hold_up_nobody(serve, threads):
+    """Lists that slow readers wait for go to disk in pieces; meanwhile others are answered, and HEAD is."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "application/octet-stream")])
+        return [block(number) for number in range(200)]
+
+    gateway = serve({"/large": app, "": plain}, threads=threads)
+    with ExitStack() as stack:
+        readers = [stack.enter_context(gateway.client(receive_buffer=64 * 1024)) for _ in range(5)]
+        for reader in readers:
+            start(reader, "/large")
+        assert gateway.ask().body == b"ok"
+        head = gateway.ask("/large", "HEAD")
+        assert (head["Content-Length"], head.body) == (str(200 * 64 * 1024), b"")
+        whole = b"".join(map(block, range(200)))
+        assert all(reader.response().body == whole for reader in readers)
 
 
 @pytest.mark.parametrize("threads", [1, 0], ids=["one-thread", "greenlets"])
