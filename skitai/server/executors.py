@@ -21,20 +21,25 @@ CallSoon = Callable[[Task], object]
 
 def executor_for(threads: int, call_soon: CallSoon) -> ThreadExecutor | GreenletExecutor:
     """Return the executor for the config's ``threads``: greenlets for 0."""
-    return ThreadExecutor(threads) if threads else GreenletExecutor(call_soon)
+    return ThreadExecutor(threads, call_soon) if threads else GreenletExecutor(call_soon)
 
 
 @implementer(IExecutor)
 class ThreadExecutor:
     """Runs tasks in ``count`` threads, in the order in which they came.
 
-    A plain queue, not Twisted's thread pool: handing a task over costs a third as much. The threads are
-    daemons, so that an app that blocks for ever cannot keep the process from ending.
+    A plain queue, not Twisted's thread pool: handing a task over costs a third as much. What comes in one
+    turn of the reactor is handed out at its end: until then woken threads would only fight with the reactor
+    over the interpreter's lock, at half the requests a second. The threads are daemons, so that an app that
+    blocks for ever cannot keep the process from ending. ``call_soon(function)`` has the reactor call
+    ``function`` when its turn ends.
     """
 
     multithread = True
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, call_soon: CallSoon) -> None:
+        self._call_soon = call_soon
+        self._held: list[Task] = []
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         #: Of each thread, whether it runs a task.
         self._busy = [False] * count
@@ -50,19 +55,27 @@ class ThreadExecutor:
 
     def stop(self) -> None:
         """Let each thread end when all that was submitted is done."""
+        self._hand_out()
         for _ in self._threads:
             self._tasks.put(None)
         self._threads.clear()
 
     def submit(self, task: Task) -> None:
         """Run ``task`` in the next free thread."""
-        self._tasks.put(task)
+        self._held.append(task)
+        if len(self._held) == 1:
+            self._call_soon(self._hand_out)
+
+    def _hand_out(self) -> None:
+        held, self._held = self._held, []
+        for task in held:
+            self._tasks.put(task)
 
     def statistics(self) -> dict[str, int]:
         """How many tasks run, how many wait for a thread, and how many threads there are."""
         return {
             "running": sum(self._busy),
-            "queued": self._tasks.qsize(),
+            "queued": self._tasks.qsize() + len(self._held),
             "threads": len(self._threads),
         }
 

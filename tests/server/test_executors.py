@@ -15,6 +15,11 @@ from skitai.interfaces import IExecutor
 from skitai.server.executors import GreenletExecutor, ThreadExecutor, executor_for
 
 
+def at_once(function):
+    """Stand for a reactor whose turn ends now."""
+    function()
+
+
 @pytest.fixture
 def started():
     """Return ``started(executor)``, which starts it; it is stopped in the end."""
@@ -39,10 +44,33 @@ def test_the_config_chooses_the_executor():
 @pytest.mark.parametrize("threads", [3, 0])
 def test_both_keep_the_contract(threads, started):
     """Either provides IExecutor, with the statistics that the status page shows."""
-    executor = started(executor_for(threads, [].append))
+    executor = started(executor_for(threads, at_once))
     assert verifyObject(IExecutor, executor)
     assert executor.multithread is (threads > 0)
     assert {"running", "queued"} <= executor.statistics().keys()
+
+
+def test_threads_get_their_tasks_when_the_turn_ends(started):
+    """What is submitted in one turn of the reactor is handed out together, in order, and counts as queued."""
+    turn = []
+    executor = started(ThreadExecutor(1, turn.append))
+    done = []
+    for number in range(3):
+        executor.submit(lambda number=number: done.append(number))
+    assert (len(turn), executor.statistics()["queued"], done) == (1, 3, [])
+    turn.pop()()
+    eventually(lambda: done == [0, 1, 2])
+    assert turn == []
+
+
+def test_stopping_hands_out_what_was_held():
+    """A task that was submitted in the turn that stops the executor is still done."""
+    executor = ThreadExecutor(1, [].append)
+    executor.start()
+    done = threading.Event()
+    executor.submit(done.set)
+    executor.stop()
+    assert done.wait(10)
 
 
 @pytest.mark.parametrize("threads", [1, 0])
@@ -51,7 +79,7 @@ def test_both_keep_the_contract(threads, started):
 )
 def test_a_task_that_raises_harms_no_other(threads, error, started):
     """Whatever a task raises, the next one runs, and nothing reaches whoever submitted it."""
-    executor = started(executor_for(threads, [].append))
+    executor = started(executor_for(threads, at_once))
     done = threading.Event()
 
     def fail():
@@ -69,7 +97,7 @@ def test_a_task_that_raises_harms_no_other(threads, error, started):
 
 def test_threads_take_tasks_in_the_order_they_came(started):
     """One thread runs tasks one after the other, first come, first served."""
-    executor = started(ThreadExecutor(1))
+    executor = started(ThreadExecutor(1, at_once))
     order, done = [], threading.Event()
     for number in range(100):
         executor.submit(lambda number=number: order.append(number))
@@ -80,7 +108,7 @@ def test_threads_take_tasks_in_the_order_they_came(started):
 
 def test_as_many_tasks_run_at_once_as_there_are_threads(started):
     """All threads work at the same time; what comes then waits, and the statistics say so."""
-    executor = started(ThreadExecutor(3))
+    executor = started(ThreadExecutor(3, at_once))
     barrier, gate = threading.Barrier(4), threading.Event()
 
     def task():
@@ -99,7 +127,7 @@ def test_as_many_tasks_run_at_once_as_there_are_threads(started):
 
 def test_stop_lets_threads_finish_what_was_submitted():
     """Tasks under way and those that wait are done before the threads end."""
-    executor = ThreadExecutor(2)
+    executor = ThreadExecutor(2, at_once)
     executor.start()
     threads = [thread for thread in threading.enumerate() if thread.name.startswith("skitai-app-")]
     gate, done = threading.Event(), []
@@ -122,7 +150,7 @@ def test_a_thread_lets_go_of_a_task_that_is_done(started):
         def __call__(self):
             pass
 
-    executor = started(ThreadExecutor(1))
+    executor = started(ThreadExecutor(1, at_once))
     task = Task()
     reference = weakref.ref(task)
     executor.submit(task)
