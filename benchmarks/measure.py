@@ -66,23 +66,25 @@ class IdleMemory:
         return (self.after - self.before) / self.connections
 
 
-def speed(server: Running, placement: Placement, seconds: int) -> Speed:
-    """Warm the server up, then load it for `seconds` with 64 keep-alive connections."""
-    wrk(server.port, placement.client_core, WARM_UP_SECONDS)
+def speed(server: Running, placement: Placement, seconds: int, connections: int = CONNECTIONS) -> Speed:
+    """Warm the server up, then load it for `seconds` with that many keep-alive connections."""
+    wrk(server.port, placement.client_core, WARM_UP_SECONDS, connections)
     before = cpu_seconds(server)
-    load = wrk(server.port, placement.client_core, seconds)
+    load = wrk(server.port, placement.client_core, seconds, connections)
     cpu_us = (cpu_seconds(server) - before) * 1e6 / max(load.requests, 1)
     return Speed(load.requests_per_second, load.p99_ms, load.errors, cpu_us)
 
 
-def wrk(port: int, core: int, seconds: int) -> Load:
+def wrk(port: int, core: int, seconds: int, connections: int = CONNECTIONS) -> Load:
     """Run wrk once; raises subprocess.SubprocessError if it fails or hangs."""
     load = [
         "wrk",
         "--threads",
         "1",
         "--connections",
-        str(CONNECTIONS),
+        str(connections),
+        "--timeout",
+        "10s",
         "--duration",
         f"{seconds}s",
         "--latency",

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ class Placement:
     peers_python: Path
     server_core: int
     client_core: int
+    upstream_port: int = 0
 
     def python_of(self, server: Server) -> Path:
         """Return the Python that runs `server`."""
@@ -68,7 +69,11 @@ def running(server: Server, placement: Placement) -> Iterator[Running]:
             process = subprocess.Popen(
                 ["taskset", "-c", str(placement.server_core), program, *arguments],
                 cwd=directory,
-                env={**os.environ, "PYTHONPATH": f"{APPS}{os.pathsep}{REPOSITORY}"},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": f"{APPS}{os.pathsep}{REPOSITORY}",
+                    "UPSTREAM": str(placement.upstream_port),
+                },
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -78,6 +83,31 @@ def running(server: Server, placement: Placement) -> Iterator[Running]:
             yield Running(port, process.pid)
         finally:
             end_group(process)
+
+
+@contextmanager
+def upstream(placement: Placement) -> Iterator[Placement]:
+    """Run the machine that is asked, on the client's core; yield the placement that knows its port."""
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            *("taskset", "-c", str(placement.client_core)),
+            *(str(placement.python), "-m", "benchmarks.upstream", str(port)),
+        ],
+        cwd=REPOSITORY,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            try:
+                get(port)
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield replace(placement, upstream_port=port)
+    finally:
+        end_group(process)
 
 
 def free_port() -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from benchmarks.measure import IdleMemory, Speed
     from benchmarks.servers import Server
@@ -65,8 +65,8 @@ class Results:
         return mine / other if mine and other else None
 
 
-def render(results: Results) -> str:
-    """Return the report as Markdown."""
+def render(results: Results, more: Iterable[str] = ()) -> str:
+    """Return the report as Markdown; `more` are lines of other sections."""
     lines = [
         "# Benchmarks",
         "",
@@ -77,6 +77,7 @@ def render(results: Results) -> str:
         "",
         *speed_section(results),
         *memory_section(results),
+        *more,
         *failure_section(results),
     ]
     return "\n".join(lines).rstrip() + "\n"

@@ -15,15 +15,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import measure
-from benchmarks.process import REPOSITORY, Placement, ServerFailedError, running, version_of
+from benchmarks import calls, measure
+from benchmarks.calls_report import calls_section
+from benchmarks.process import REPOSITORY, Placement, ServerFailedError, running, upstream, version_of
 from benchmarks.report import Results, render
-from benchmarks.servers import IDLE, SAMPLE, SPEED, Server
+from benchmarks.servers import FANOUT, IDLE, SAMPLE, SPEED, WAITING, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-NAMES = {server.name: server for server in (*SPEED, SAMPLE)}
+NAMES = {server.name: server for server in (*SPEED, SAMPLE, *FANOUT, WAITING)}
+#: What else `--only` may name.
+OUTBOUND, KEPT = "outbound", "kept"
 REPORT = REPOSITORY / "docs" / "benchmarks.md"
 
 
@@ -47,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure_idle(results, server, placement, limit)
     if SAMPLE.name in options.only:
         measure_sample(results, placement)
-    publish(render(results), options.output)
+    measured = measure_calls(results, placement, options)
+    publish(render(results, calls_section(results, measured)), options.output)
     return 1 if results.failures else 0
 
 
@@ -58,7 +62,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=positive, default=3, help="how often each server is measured (3)")
     parser.add_argument("--seconds", type=positive, default=4, help="how long wrk loads it each time (4)")
-    parser.add_argument("--only", help=f"names, with commas between, out of {', '.join(NAMES)}")
+    parser.add_argument(
+        "--only", help=f"names, with commas between, out of {', '.join((*NAMES, OUTBOUND, KEPT))}"
+    )
     parser.add_argument("--quick", action="store_true", help="one round of one second, no idle connections")
     parser.add_argument(
         "--peers-python",
@@ -69,11 +75,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="the report (docs/benchmarks.md; printed if partial)")
     options = parser.parse_args(arguments)
     partial = options.only is not None or options.quick
-    options.only = set(options.only.split(",")) if options.only else set(NAMES)
-    if unknown := options.only - set(NAMES):
-        parser.error(
-            f"--only: no server is called {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}"
-        )
+    known = (*NAMES, OUTBOUND, KEPT)
+    options.only = set(options.only.split(",")) if options.only else set(known)
+    if unknown := options.only - set(known):
+        parser.error(f"--only: nothing is called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if not options.peers_python.exists():
         parser.error(f"--peers-python: {options.peers_python} does not exist")
     for tool in ("wrk", "taskset"):
@@ -123,6 +128,36 @@ def measure_sample(results: Results, placement: Placement) -> None:
     with failures_noted(results, SAMPLE.label), running(SAMPLE, placement) as process:
         results.sample_memory = measure.worker_memory(process)
         say(SAMPLE.label, f"{results.sample_memory / 1024 / 1024:.1f} MB")
+
+
+def measure_calls(results: Results, placement: Placement, options: argparse.Namespace) -> calls.Calls:
+    """Return what `was` does: each round, then what is measured once."""
+    found = calls.Calls()
+    with upstream(placement) as placed:
+        for number in range(1, options.rounds + 1):
+            print(f"calls, round {number} of {options.rounds}", file=sys.stderr)
+            for server in FANOUT:
+                if server.name in options.only and server.label not in results.failures:
+                    with failures_noted(results, server.label):
+                        speed = calls.fan_out(server, placed, options.seconds)
+                        found.speeds.setdefault(server.name, []).append(speed)
+                        say(
+                            server.label,
+                            f"{speed.requests_per_second:,.0f} req/s, p99 {speed.p99_ms:,.0f} ms",
+                        )
+            for client in ("skitai", "aiohttp") if OUTBOUND in options.only else ():
+                with failures_noted(results, f"outgoing requests, {client}"):
+                    cost = calls.outbound(client, placed)
+                    found.outbound.setdefault(client, []).append(cost)
+                    say(f"outgoing request, {client}", f"{cost:,.0f} us CPU")
+        if WAITING.name in options.only:
+            with failures_noted(results, "requests that wait"):
+                found.waiting = calls.waiting(WAITING, placed)
+                say("requests that wait", str(found.waiting))
+    if KEPT in options.only:
+        found.cached_us = calls.cached()
+        say("a kept answer", f"{found.cached_us:.1f} us more than a dict")
+    return found
 
 
 @contextmanager

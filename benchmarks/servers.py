@@ -31,19 +31,26 @@ class Server:
     note: str = ""
 
 
-def skitai(threads: int) -> Server:
+def skitai(
+    threads: int,
+    app: str = "hello:app",
+    prefix: str = "skitai",
+    label: str = "Skitai",
+    body: bytes = HELLO,
+) -> Server:
     """Return the row for Skitai with that many threads (0: a greenlet for each request)."""
     config = (
         f"[server]\nip = 127.0.0.1\nport = {{port}}\nthreads = {threads}\naccess_log = off\n"
-        "keep_alive = 300\n\n[routes:line]\n/ = {apps}/hello:app\n"
+        f"keep_alive = 300\n\n[routes:line]\n/ = {{apps}}/{app}\n"
     )
     return Server(
-        f"skitai-{threads}",
-        f"Skitai, threads = {threads}",
+        f"{prefix}-{threads}",
+        f"{label}, threads = {threads}",
         "skitai",
         ("twist", "--log-level", "warn", "skitai", "--config", "{config}"),
         own=True,
         config=config,
+        body=body,
     )
 
 
@@ -53,19 +60,24 @@ def uwsgi(name: str, label: str, *settings: str, note: str) -> Server:
     return Server(name, f"uWSGI, {label}", "uwsgi", ("uwsgi", *settings, *common), note=note)
 
 
-def gunicorn(name: str, label: str, *settings: str) -> Server:
+def gunicorn(name: str, label: str, *settings: str, app: str = "hello:app", body: bytes = HELLO) -> Server:
     """Return a row for gunicorn: one worker with these settings."""
     common = ("--workers", "1", "--bind", "127.0.0.1:{port}", "--keep-alive", "300", "--log-level", "warning")
-    command = ("gunicorn", *settings, *common, "--no-control-socket", "hello:app")
-    return Server(name, f"gunicorn, {label}", "gunicorn", command)
+    command = ("gunicorn", *settings, *common, "--no-control-socket", app)
+    return Server(name, f"gunicorn, {label}", "gunicorn", command, body=body)
 
 
-def uvicorn(loop: str) -> Server:
-    """Return the row for uvicorn with a raw ASGI app on that event loop."""
+def uvicorn(name: str, label: str, loop: str, *settings: str, app: str, body: bytes = HELLO) -> Server:
+    """Return a row for uvicorn on that event loop."""
     where = ("--host", "127.0.0.1", "--port", "{port}", "--loop", loop, "--http", "httptools")
-    lean = ("--lifespan", "off", "--no-access-log", "--log-level", "warning", "--no-proxy-headers")
-    label = f"uvicorn, raw ASGI, {loop}"
-    return Server(f"uvicorn-{loop}", label, "uvicorn", ("uvicorn", *where, *lean, "hello_asgi:app"))
+    lean = ("--no-access-log", "--log-level", "warning", "--no-proxy-headers")
+    return Server(name, label, "uvicorn", ("uvicorn", *where, *lean, *settings, app), body=body)
+
+
+def uvicorn_raw(loop: str) -> Server:
+    """Return the row for uvicorn with a raw ASGI app on that event loop."""
+    name, label = f"uvicorn-{loop}", f"uvicorn, raw ASGI, {loop}"
+    return uvicorn(name, label, loop, "--lifespan", "off", app="hello_asgi:app")
 
 
 # `--http11-socket` keeps a connection alive by giving it a thread to itself: with fewer threads than clients
@@ -143,8 +155,8 @@ SPEED = (
             *("--workers", "1", "--log-level", "warning", "hello:app"),
         ),
     ),
-    uvicorn("asyncio"),
-    uvicorn("uvloop"),
+    uvicorn_raw("asyncio"),
+    uvicorn_raw("uvloop"),
     TWISTED_WEB,
 )
 
@@ -158,3 +170,27 @@ SAMPLE = Server(
     own=True,
     body=None,
 )
+
+SUM = b"126\n"  # three answers of 42
+
+FANOUT = (
+    skitai(0, "fanout:app", "fanout-skitai", "Skitai + Flask", SUM),
+    skitai(64, "fanout:app", "fanout-skitai", "Skitai + Flask", SUM),
+    uvicorn("fanout-starlette", "Starlette + aiohttp, uvicorn", "asyncio", app="fanout_asgi:app", body=SUM),
+    gunicorn(
+        "fanout-gevent",
+        "gevent, Flask + requests",
+        *("--worker-class", "gevent"),
+        app="fanout_requests:together",
+        body=SUM,
+    ),
+    gunicorn(
+        "fanout-gthread",
+        "gthread, 64 threads, Flask + requests",
+        *("--worker-class", "gthread", "--threads", "64"),
+        app="fanout_requests:app",
+        body=SUM,
+    ),
+)
+
+WAITING = skitai(0, "fanout:slow", "waiting-skitai", "Skitai + Flask", b"200\n")
