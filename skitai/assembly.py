@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from skitai.calls.bridge import Bridge
 from skitai.calls.cluster import Cluster, Member
+from skitai.calls.dispatch import Dispatcher
+from skitai.calls.traffic import CallLimits
 from skitai.config import AppMount, ClusterConfig, Config, Mount, ServerConfig, StaticMount, VirtualHost
 from skitai.config.keys import nearest
 from skitai.config.routes import DEFAULT_HOST
 from skitai.context import ServiceTable
 from skitai.errors import ConfigError
-from skitai.interfaces import IExecutor, IService
+from skitai.interfaces import IExecutor, IInstance, IResultCache, IService
 from skitai.server.limits import Limits
 from skitai.server.loader import AppSource, LoadedApp
 from skitai.server.pages import Unavailable
@@ -61,8 +64,35 @@ def _cluster(
             for member in cluster.members
         ]
     except ValueError as error:
-        raise wrong("members", str(error)) from error
+        raise wrong(getattr(error, "key", "members"), str(error)) from error
     return Cluster(cluster.name, cluster.type, members, seconds)
+
+
+def make_dispatcher(
+    config: Config, plugins: PluginManager, instance: IInstance, bridge: Bridge
+) -> Dispatcher:
+    """Return what starts the calls of ``instance``, with clusters, cache and limits of the config.
+
+    Raises ConfigError for a cluster or a cache that cannot be.
+    """
+    server = config.server
+    return Dispatcher(
+        bridge,
+        make_clusters(config, plugins.cluster_types(instance), bridge.seconds),
+        cache=_result_cache(config, plugins.result_caches(instance)),
+        limits=CallLimits(server.calls_max, server.calls_queue_max),
+        coalesce=server.coalesce,
+    )
+
+
+def _result_cache(config: Config, caches: Mapping[str, IResultCache]) -> IResultCache | None:
+    name = config.server.result_cache
+    if config.server.num_result_cache_max == 0:
+        return None
+    if name not in caches and name != "memory":  # who disables the plugin of the default wants no cache
+        message = f"{name} is not a result cache: {nearest(name, caches)}"
+        raise config.error("result_cache", message)
+    return caches.get(name)
 
 
 class SiteBuilder:

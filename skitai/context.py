@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from skitai.calls.call import Call, CallGroup
+from skitai.calls.call import Call
+from skitai.calls.clusterview import ClusterView
+from skitai.calls.deadline import DEFAULT_TIMEOUT
 from skitai.calls.dispatch import Dispatcher, Mode
+from skitai.calls.gather import as_completed, gather
+from skitai.calls.group import CallGroup
 from skitai.calls.operation import Operation
+from skitai.calls.result import Result, Results
+from skitai.calls.uncollected import OpenCalls, detach
 from skitai.errors import NoServerError
 from skitai.interfaces import IService
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
 
 #: The ``was`` of the request that this thread, greenlet or coroutine serves.
 current_was: ContextVar[Was] = ContextVar("skitai.was")
@@ -37,39 +46,99 @@ class ServiceTable:
 
 
 class Caller:
-    """``was.get``: call it, or its ``lb`` or ``map``, to start a request at once."""
+    """``was.get``: call it, or its ``lb`` or ``map``, to start a request at once.
 
-    __slots__ = ("_dispatcher", "_mode", "_service")
+    ``name`` is the service's; ``open_calls`` are told of each call (None: nobody is).
+    """
 
-    def __init__(self, dispatcher: Dispatcher, service: IService, mode: Mode = "one") -> None:
+    __slots__ = ("_dispatcher", "_mode", "_name", "_open_calls", "_service")
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        service: IService,
+        mode: Mode = "one",
+        *,
+        name: str = "",
+        open_calls: OpenCalls | None = None,
+    ) -> None:
         self._dispatcher = dispatcher
         self._service = service
         self._mode = mode
+        self._name = name
+        self._open_calls = open_calls
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Start the operation that the arguments describe; what they are is the service's affair."""
-        return self._service.begin(self._submit, *args, **kwargs)
+    def __call__(self, *args: Any, detach: bool = False, **kwargs: Any) -> Any:
+        """Start the operation that the arguments describe; what they are is the service's affair.
+
+        A call that nobody has waited for is cancelled at the end of the request, unless ``detach``: then it
+        has ``LONGEST_LIFE`` seconds.
+        """
+        submit = self._submit_detached if detach else self._submit
+        return self._service.begin(submit, *args, **kwargs)
 
     def _submit(self, operation: Operation) -> Call | CallGroup:
-        return self._dispatcher.submit(self._service, operation, self._mode)
+        begun = self._dispatcher.submit(self._service, operation, self._mode, self._name)
+        if self._open_calls is not None:
+            self._open_calls.add(begun)
+        return begun
+
+    def _submit_detached(self, operation: Operation) -> Call | CallGroup:
+        begun = self._dispatcher.submit(self._service, operation, self._mode, self._name)
+        detach(begun)
+        return begun
 
     @property
     def lb(self) -> Caller:
         """The same service, for the least busy member of a cluster."""
-        return Caller(self._dispatcher, self._service, "lb")
+        return self._in_mode("lb")
 
     @property
     def map(self) -> Caller:
         """The same service, for all members of a cluster at once."""
-        return Caller(self._dispatcher, self._service, "map")
+        return self._in_mode("map")
+
+    def _in_mode(self, mode: Mode) -> Caller:
+        return Caller(self._dispatcher, self._service, mode, name=self._name, open_calls=self._open_calls)
 
 
 class Was:
-    """One request's view of the services; ``env`` is its WSGI environ (empty outside a request)."""
+    """One request's view of the services; ``env`` is its WSGI environ (empty outside a request).
 
-    def __init__(self, table: ServiceTable, env: dict[str, Any] | None = None) -> None:
+    ``open_calls`` are told of each call that is begun here.
+    """
+
+    def __init__(
+        self, table: ServiceTable, env: dict[str, Any] | None = None, open_calls: OpenCalls | None = None
+    ) -> None:
         self.env = {} if env is None else env
         self._table = table
+        self._open_calls = open_calls
+
+    def gather(self, *calls: Any, timeout: float = DEFAULT_TIMEOUT) -> Results | Deferred[Results]:
+        """Wait for all ``calls`` and return their results in the order of the calls.
+
+        A group gives the results of its members, in its place. Each call has until ``timeout`` seconds after
+        its own creation. A coroutine writes ``await was.gather(...)``: in the reactor, where nothing may
+        wait, this returns a Deferred. Raises TypeError or ValueError for what is no call or no number of
+        seconds.
+        """
+        return gather(self._table.dispatcher.bridge, calls, timeout)
+
+    def as_completed(self, *calls: Any, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Result]:
+        """Return an iterator over the results of ``calls``, each as it comes; a group gives one per member.
+
+        What has not come ``timeout`` seconds after its creation is cancelled and comes as a failed result.
+        Raises TypeError or ValueError as ``gather`` does. Called in a thread or a greenlet.
+        """
+        return as_completed(self._table.dispatcher.bridge, calls, timeout)
+
+    def cluster(self, name: str) -> ClusterView:
+        """Return how the members of the cluster ``"@name"`` are at the moment.
+
+        Raises MisuseError for a cluster that the config lacks. Called in any thread.
+        """
+        return self._table.dispatcher.cluster(name)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # no service's; a copy that is being made has no table yet
@@ -77,7 +146,7 @@ class Was:
         table = self._table
         service = table.services.get(name)
         if service is not None:
-            value: Any = Caller(table.dispatcher, service)
+            value: Any = Caller(table.dispatcher, service, name=name, open_calls=self._open_calls)
         elif name in table.attributes:
             value = table.attributes[name](self)
         else:
@@ -94,6 +163,9 @@ def _unknown(name: str, table: ServiceTable) -> str:
     known = ", ".join(sorted({*table.services, *table.attributes}))
     return f"was.{name} does not exist; there are: {known}"
 
+
+#: What every ``was`` has, whatever the plugins give: no service can take these names.
+OWN_NAMES = frozenset({"env", *(name for name in vars(Was) if not name.startswith("_"))})
 
 _default: Was | None = None
 

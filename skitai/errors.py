@@ -64,13 +64,17 @@ class OperationError(SkitaiError):
     """A request to another machine failed.
 
     ``code`` is the failure code (700-719, or the service's own), ``status`` 1 (timeout) or 2 (exception),
-    ``node`` the address that was asked (or None).
+    ``node`` the address that was asked (or None), ``url`` the target as the app wrote it (None before a
+    result has the error).
     """
 
-    def __init__(self, message: str, *, code: int = 701, status: int = 2, node: object = None) -> None:
+    def __init__(
+        self, message: str, *, code: int = 701, status: int = 2, node: object = None, url: str | None = None
+    ) -> None:
         self.code = code
         self.status = status
         self.node = node
+        self.url = url
         self.message = message
         super().__init__(message)
 
@@ -81,8 +85,10 @@ class OperationError(SkitaiError):
 class OperationTimeout(OperationError):  # noqa: N818 - the name that apps know
     """The deadline passed before the answer was there."""
 
-    def __init__(self, message: str = "Timeout", *, code: int = 702, node: object = None) -> None:
-        super().__init__(message, code=code, status=1, node=node)
+    def __init__(
+        self, message: str = "Timeout", *, code: int = 702, node: object = None, url: str | None = None
+    ) -> None:
+        super().__init__(message, code=code, status=1, node=node, url=url)
 
 
 class UnsentError(OperationError):

@@ -16,13 +16,13 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from skitai.assembly import SiteBuilder, make_clusters, make_limits
-from skitai.calls.bridge import Bridge
-from skitai.calls.dispatch import Dispatcher
+from skitai.assembly import SiteBuilder, make_dispatcher, make_limits
+from skitai.calls.bridge import Bridge, Pending
 from skitai.config import Config
 from skitai.context import ServiceTable, Was, set_default
-from skitai.errors import ConfigError
+from skitai.errors import ConfigError, MisuseError
 from skitai.interfaces import IInstance
+from skitai.overview import Section, overview
 from skitai.plugins.manager import PluginManager
 from skitai.server.accesslog import AccessLog
 from skitai.server.executors import executor_for
@@ -36,6 +36,8 @@ _log = Logger()
 _FLUSH_SECONDS = 1.0
 #: Seconds that an app whose waits were ended has for its answer.
 _LAST_WORDS_SECONDS = 1.0
+#: Seconds that ``status`` waits for the reactor.
+_STATUS_SECONDS = 10.0
 
 
 @implementer(IInstance)
@@ -65,12 +67,14 @@ class Instance(Service):
             raise config.located(error) from error
         self._bridge = Bridge(reactor)
         self._executor = executor_for(config.server.threads, partial(self._bridge.call_later, 0))
-        clusters = make_clusters(config, plugins.cluster_types(self), self._bridge.seconds)
-        self._dispatcher = Dispatcher(self._bridge, clusters)
+        self._dispatcher = make_dispatcher(config, plugins, self, self._bridge)
         self._table = ServiceTable(
             self._dispatcher, services, plugins.attributes(self), explain=plugins.missing
         )
         self._inherited = inherited
+        self._began = self._bridge.seconds()
+        #: Seconds that requests under way get when the worker stops.
+        self._patience = config.server.response_timeout
         self._factory: HTTPFactory | None = None
         self._ports: list[IListeningPort] = []
         self._access_log: AccessLog | None = None
@@ -78,8 +82,38 @@ class Instance(Service):
         self._flushing: LoopingCall | None = None
 
     def section(self, name: str) -> Mapping[str, Any]:
-        """Return the typed values of a config section that a plugin declared."""
+        """Return the typed values of a config section that a plugin declared.
+
+        Raises MisuseError where no plugin that is loaded declares it.
+        """
+        if name not in self._sections:
+            raise MisuseError(f"no plugin that is loaded declares a section [{name}]")
         return self._sections[name]
+
+    # -- what it tells of itself ---------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Section]:
+        """Return what the worker knows of itself, a table for each title.
+
+        Called in a thread or a greenlet; raises MisuseError in the reactor.
+        """
+        sections: dict[str, Section] = {}
+        asked = Pending()
+
+        def look() -> None:
+            try:
+                sections.update(overview(self, self._executor, self._dispatcher, self._factory))
+            finally:
+                asked.end()
+
+        self._bridge.submit(look)
+        self._bridge.wait(asked, _STATUS_SECONDS)
+        return sections
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the start."""
+        return self._bridge.seconds() - self._began
 
     def _unclaimed(self, declared: Mapping[str, Any]) -> list[str]:
         """Return warnings of sections that nobody knows; raises ConfigError if no plugin can be to blame."""
@@ -195,6 +229,24 @@ class Instance(Service):
 
     # -- stop ----------------------------------------------------------------------------------------------
 
+    def leave(self, *, restart: bool = False, fast: bool = False) -> None:
+        """End the worker in good order, and start it anew with ``restart``.
+
+        Requests under way get the config's ``response_timeout``, with ``fast`` one second. Returns at once.
+        Called in any thread.
+        """
+
+        def begin() -> None:
+            if fast:
+                self._patience = 0
+            self._end_process(restart)
+
+        # In a turn of its own: a request that asks in a greenlet may still answer.
+        self._bridge.submit(partial(self._bridge.call_later, 0, begin))
+
+    def _end_process(self, restart: bool) -> None:  # noqa: ARG002 - only a program can start itself anew
+        self.reactor.stop()
+
     @inlineCallbacks
     def stopService(self) -> Any:
         """Stop: no new connections, requests under way may end, then waits fail and connections are cut.
@@ -215,7 +267,7 @@ class Instance(Service):
     @inlineCallbacks
     def _requests_ended(self) -> Any:
         assert self._factory is not None
-        patience = self.config.server.response_timeout
+        patience = self._patience
         timers = [
             self.reactor.callLater(patience, self._dispatcher.stop),
             self.reactor.callLater(patience + _LAST_WORDS_SECONDS, self._factory.abort),

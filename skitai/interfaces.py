@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from twisted.internet.defer import Deferred
 
@@ -101,3 +101,45 @@ class IInstance(Interface):
 
     def section(name: str) -> Mapping[str, Any]:
         """Return the typed values of a config section that a plugin declared, defaults filled in."""
+
+    def status() -> dict[str, Any]:
+        """Return what the worker knows of itself, a table for each title; see the hook ``skitai_status``.
+
+        Called in a thread or a greenlet; raises MisuseError in the reactor.
+        """
+
+    def leave(*, restart: bool = False, fast: bool = False) -> None:
+        """End the worker in good order, and start it anew with ``restart``.
+
+        Requests under way get the config's ``response_timeout``, with ``fast`` one second. Returns at once.
+        Called in any thread.
+        """
+
+
+class IResultCache(Interface):
+    """Where results are kept that apps ``cache()``.
+
+    All methods are called in the app's thread, which may be the reactor's, at each request that could be
+    answered from the cache: they must be quick, wait for nothing and raise nothing.
+    """
+
+    def get(key: Hashable) -> Any:
+        """Return the ``Result`` or ``Results`` that ``put`` was given last for ``key``, or None.
+
+        Only a value that is not over; it is shared by all who get it.
+        """
+
+    def put(key: Hashable, value: Any, seconds: float) -> None:
+        """Keep ``value`` under ``key`` for ``seconds`` (more than 0), in the place of what is there.
+
+        ``value.is_cached`` is true. A cache that is full may drop what it likes.
+        """
+
+    def expire(key: Hashable) -> None:
+        """Forget what is kept under ``key``, if anything."""
+
+    def clear() -> None:
+        """Forget everything."""
+
+    def statistics() -> dict[str, int]:
+        """Return what the status page shows: ``entries``, ``hits``, ``misses``, ``stores``, ``evictions``."""

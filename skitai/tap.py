@@ -23,6 +23,8 @@ from skitai.server.listening import take_inherited
 
 #: The exit status for a configuration that cannot be served.
 EXIT_CONFIG = 2
+#: The exit status that asks whoever supervises the process to start it again.
+EXIT_RESTART = 3
 
 T = TypeVar("T")
 
@@ -98,6 +100,20 @@ class Announced(Instance):
         _raise_descriptor_limit()
         _or_exit(super().startService)
         print(f"Skitai serves {self.config.server.name} on {' and '.join(self.urls)}", flush=True)
+
+    def _end_process(self, restart: bool) -> None:
+        if restart:
+            self.reactor.addSystemEventTrigger("after", "shutdown", _begin_anew, bool(self._inherited))
+        super()._end_process(restart)
+
+
+def _begin_anew(by_others: bool) -> None:
+    """Become a new process of the same command; end where others must start it, who hold its sockets."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if by_others:
+        os._exit(EXIT_RESTART)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - what was started before
 
 
 def _or_exit(action: Callable[[], T]) -> T:

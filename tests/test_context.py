@@ -14,12 +14,13 @@ from twisted.internet.task import Clock
 
 import skitai
 from skitai.calls.bridge import Bridge
-from skitai.calls.call import Call, CallGroup
+from skitai.calls.call import Call
 from skitai.calls.cluster import Cluster, Member
 from skitai.calls.dispatch import Dispatcher
+from skitai.calls.group import CallGroup
 from skitai.calls.operation import Operation
 from skitai.calls.service import HostNode, Service
-from skitai.context import ServiceTable, Was, current_was, get_current, set_default
+from skitai.context import OWN_NAMES, ServiceTable, Was, current_was, get_current, set_default
 from skitai.errors import MisuseError, NoServerError
 from skitai.testing.clockbridge import ClockBridge
 
@@ -125,6 +126,23 @@ class TestWas:
         environ = {"PATH_INFO": "/"}
         assert Was(table, environ).env is environ
         assert Was(table).env == {}
+
+    def test_gather_and_as_completed(self, was):
+        """Several calls are waited for together."""
+        assert was.gather(was.echo("x"), was.echo.map("@c")).data == ["x: ", "a: ", "b: "]
+        assert [result.data for result in was.as_completed(was.echo("x"))] == ["x: "]
+        with pytest.raises(TypeError, match="is no call"):
+            was.gather("http://x")
+
+    def test_cluster(self, was):
+        """``was.cluster`` shows the members of a cluster that the config has."""
+        assert [member.label for member in was.cluster("@c").members] == ["a:7", "b:7"]
+        with pytest.raises(MisuseError, match="no cluster @d"):
+            was.cluster("@d")
+
+    def test_own_names(self):
+        """What every ``was`` has is listed, so that no plugin takes such a name."""
+        assert {"env", "gather", "as_completed", "cluster"} == OWN_NAMES
 
     def test_unknown_name(self, was):
         """A name that nothing gives raises AttributeError with those that there are."""

@@ -22,7 +22,9 @@ def wheel(tmp_path_factory):
 def test_contents(wheel):
     """The wheel has all of the package, the sample app and the plugin of twist."""
     packaged = {
-        f"skitai/{path.relative_to(REPOSITORY / 'skitai')}" for path in (REPOSITORY / "skitai").rglob("*.py")
+        f"skitai/{path.relative_to(REPOSITORY / 'skitai')}"
+        for path in (REPOSITORY / "skitai").rglob("*")
+        if path.suffix in (".py", ".html")
     }
     sample = {
         f"skitai/data/sample/{path.relative_to(REPOSITORY / 'etc/sample')}"

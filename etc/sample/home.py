@@ -8,6 +8,8 @@ from urllib.parse import parse_qs
 import pages
 import report
 
+from skitai import was
+
 #: How many seconds the timeline may wait for its adverts.
 PATIENCES = ("0.3", "1", "3")
 
@@ -39,7 +41,12 @@ def complain(status, explanation):
     return status, pages.render("message.html", **values)
 
 
-ROUTES = {"/": home, "/timeline": timeline}
+def status(environ):
+    """Show what the worker knows of itself."""
+    return HTTPStatus.OK, was.status()
+
+
+ROUTES = {"/": home, "/timeline": timeline, "/status": status}
 
 
 def app(environ, start_response):

@@ -108,6 +108,10 @@ class Bridge:
             except Exception:  # noqa: BLE001 - the others in the inbox have nothing to do with it
                 _log.failure("a function that a thread handed to the reactor failed")
 
+    def may_wait(self) -> bool:
+        """Whether code may wait here: in a thread or a greenlet, not in the reactor itself."""
+        return get_ident() != self._ident or greenlet.getcurrent() is not self._hub
+
     def wait(self, pending: Pending, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for ``pending``; return whether it is over.
 

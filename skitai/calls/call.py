@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from skitai.calls.bridge import Bridge, Pending
+from skitai.calls.cache import DEFAULT_SECONDS
+from skitai.calls.deadline import DEFAULT_TIMEOUT, number_of_seconds
+from skitai.calls.filtering import Filtering
 from skitai.calls.result import CODE_SHUTDOWN, WAITING, Result, Results
 from skitai.errors import OperationError, OperationTimeout
 
 if TYPE_CHECKING:
+    from skitai.calls.cache import CachePlace
     from skitai.calls.operation import Operation
     from skitai.interfaces import INode
-
-#: Seconds that ``getwait`` waits unless told otherwise, counted from the creation of the call.
-DEFAULT_TIMEOUT = 5.0
 
 # Whoever settles a call first wins: the reactor with an answer, or a thread whose deadline passed.
 _settling = Lock()
@@ -30,21 +31,52 @@ class Call(Pending):
     after the other take two seconds at most when each is given two. What timed out is cancelled, its socket
     closed; a late answer is dropped. Asked again, a call gives the same result object.
 
-    ``result_type`` is the class of the results that stand for a time-out or a cancellation. ``node`` is the
-    node that was asked last, None before the first.
+    ``result_type`` is the class of the results that stand for a time-out or a cancellation. ``place`` is
+    where the result may be kept, None if nowhere. ``node`` is the node that was asked last, None before the
+    first; ``collected`` says whether anybody has waited for the result.
     """
 
-    __slots__ = ("_cancel", "_result", "_result_type", "bridge", "created", "node", "operation")
+    __slots__ = (
+        "_cancel",
+        "_filtering",
+        "_result",
+        "_result_type",
+        "bridge",
+        "collected",
+        "created",
+        "node",
+        "operation",
+        "place",
+    )
 
-    def __init__(self, bridge: Bridge, operation: Operation, result_type: type[Result] = Result) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        operation: Operation,
+        result_type: type[Result] = Result,
+        place: CachePlace | None = None,
+    ) -> None:
         super().__init__()
         self.bridge = bridge
         self.operation = operation
         self.created = bridge.seconds()
         self.node: INode | None = None
+        self.place = place
+        self.collected = False
         self._result_type = result_type
         self._result: Result | None = None
+        self._filtering: Filtering | None = None
         self._cancel: Callable[[], object] | None = None
+
+    @classmethod
+    def settled(cls, bridge: Bridge, operation: Operation, result: Result) -> Call:
+        """Return a call that has its result from the start. Called in any thread."""
+        call = cls(bridge, operation, type(result))
+        call._result = result
+        call.over = True
+        return call
+
+    # -- for who performs the operation ----------------------------------------------------------------------
 
     def on_cancel(self, cancel: Callable[[], object]) -> None:
         """Have ``cancel`` called if the call ends before its answer came. Called in the reactor thread."""
@@ -57,6 +89,8 @@ class Call(Pending):
 
         Called in the reactor thread, by who performs the operation.
         """
+        if self.place is not None:
+            result.cache_place = self.place
         if not self._take(result):
             return False
         self._cancel = None
@@ -65,7 +99,7 @@ class Call(Pending):
 
     def give_up(self, error: OperationError) -> None:
         """End the call with ``error`` instead of its answer and free its socket. Called in any thread."""
-        if self._take(self._result_type.failed(error, self.node)):
+        if self._take(self._result_type.failed(error, self.node, self.operation.target)):
             self.end()
             self.bridge.submit(self._release)
 
@@ -85,16 +119,20 @@ class Call(Pending):
         if cancel is not None:
             cancel()
 
+    # -- for who wants the result ----------------------------------------------------------------------------
+
     def getwait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Result:
         """Wait until ``timeout`` seconds after the call's creation and return its result.
 
         The result has status 1 when time ran out, 2 when the operation failed, 3 otherwise; with ``reraise``
-        the first two raise OperationError. Called in a thread or a greenlet; MisuseError in the reactor.
+        the first two raise OperationError. What the operation's filter raises is raised here. Called in a
+        thread or a greenlet; MisuseError in the reactor. TypeError or ValueError for a ``timeout`` that is no
+        number.
         """
-        if not self.bridge.wait(self, self._remaining(timeout)):
+        self.collected = True
+        if not self.bridge.wait(self, self.remaining(timeout)):
             self._time_out(timeout)
-        result = self._result
-        assert result is not None
+        result = self._shown()
         if reraise:
             result.reraise()
         return result
@@ -107,6 +145,13 @@ class Call(Pending):
         """Wait like ``getwait`` and return nothing; raise OperationError for any status but 3."""
         self.getwait(timeout, reraise)
 
+    def cache(self, seconds: float = DEFAULT_SECONDS) -> Result:
+        """Wait as long as ``getwait()`` does, have the result kept for ``seconds`` and return it."""
+        number_of_seconds("seconds", seconds)
+        result = self.getwait()
+        result.cache(seconds)
+        return result
+
     @property
     def status(self) -> int:
         """The status of the result: 0 while there is none."""
@@ -117,36 +162,79 @@ class Call(Pending):
         """The code of the result: 0 while there is none."""
         return 0 if self._result is None else self._result.code
 
+    @property
+    def original(self) -> Result:
+        """The result as it came, before any filter. To be asked when the call is over."""
+        assert self._result is not None
+        return self._result if self._filtering is None else self._filtering.original
+
     def deferred(self, timeout: float = DEFAULT_TIMEOUT) -> Deferred[Result]:
-        """Return a Deferred that fires with what ``getwait(timeout)`` would return.
+        """Return a Deferred that fires with what ``getwait(timeout)`` would return, or raise.
 
         Cancelling it cancels the call. Called in the reactor thread.
         """
-        if self._result is not None:
+        self.collected = True
+        remaining = max(self.remaining(timeout), 0)
+        if self._result is not None and self.operation.filter is None:
             return succeed(self._result)
         deferred: Deferred[Result] = Deferred(self._abandoned)
-        timer = self.bridge.call_later(max(self._remaining(timeout), 0), self._time_out, timeout)
+        timer = None if self.over else self.bridge.call_later(remaining, self._time_out, timeout)
 
         def fire() -> None:
-            assert self._result is not None
-            if timer.active():
+            if timer is not None and timer.active():
                 timer.cancel()
-            if not deferred.called:
-                deferred.callback(self._result)
+            if self._filtering is not None and not self._filtering.over:
+                self._filtering.on_end(lambda: self.bridge.submit(fire))  # a thread is at it
+            elif not deferred.called:
+                self._fire(deferred)
 
         self.on_end(lambda: self.bridge.submit(fire))
         return deferred
+
+    def _fire(self, deferred: Deferred[Result]) -> None:
+        try:
+            result = self._shown()
+        except Exception:  # noqa: BLE001 - what the filter raises is for who waits
+            deferred.errback()
+        else:
+            deferred.callback(result)
 
     def _abandoned(self, deferred: Deferred[Result]) -> None:
         # Failed first: a coroutine that is cancelled must stop, not go on with the result of its call.
         deferred.errback(CancelledError())
         self.cancel()
 
-    def _remaining(self, timeout: float) -> float:
-        return self.created + timeout - self.bridge.seconds()
+    def remaining(self, timeout: float) -> float:
+        """Return how many seconds are left of ``timeout`` seconds since the creation.
+
+        Raises TypeError or ValueError for a ``timeout`` that is no number. Called in any thread.
+        """
+        return self.created + number_of_seconds("timeout", timeout) - self.bridge.seconds()
 
     def _time_out(self, timeout: float) -> None:
         self.give_up(OperationTimeout(f"no answer within {timeout:g} s"))
+
+    def _shown(self) -> Result:
+        """Return the result as the app sees it."""
+        if self.operation.filter is not None:
+            self._filter()
+        assert self._result is not None
+        return self._result
+
+    def _filter(self) -> None:
+        """Put what the filter makes of the result in its place, once, whoever waits."""
+        assert self._result is not None
+        with _settling:
+            filtering = self._filtering
+            if filtering is None:
+                mine = self._filtering = Filtering(self._result)
+        if filtering is None:
+            assert self.operation.filter is not None
+            self._result = mine.run(self.operation.filter)
+        elif not self.bridge.wait(filtering, DEFAULT_TIMEOUT):
+            raise OperationTimeout(f"the filter takes longer than {DEFAULT_TIMEOUT:g} s")
+        else:
+            self._result = filtering.result()
 
     def __await__(self) -> Generator[Deferred[Result], Any, Result]:
         """``await`` the result in a coroutine on the reactor thread, as long as ``getwait()`` waits."""
@@ -154,57 +242,3 @@ class Call(Pending):
 
     def __repr__(self) -> str:
         return f"<Call {self.operation.target!r} {self._result or 'under way'}>"
-
-
-class CallGroup:
-    """The same operation on every member of a cluster: what ``was.get.map(...)`` returns."""
-
-    def __init__(self, calls: Sequence[Call]) -> None:
-        self.calls = tuple(calls)
-
-    def getswait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Results:
-        """Wait until ``timeout`` seconds after creation and return the results in the order of the members.
-
-        A member that did not answer in time has a result with status 1; with ``reraise`` the first failure
-        raises OperationError. Called in a thread or a greenlet.
-        """
-        results = Results([call.getwait(timeout) for call in self.calls])
-        if reraise:
-            results.reraise()
-        return results
-
-    def getwait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Result:
-        """Raise ValueError, because there are several results, unless the cluster has one member."""
-        if len(self.calls) != 1:
-            raise ValueError(f"{len(self.calls)} results: use getswait")
-        return self.calls[0].getwait(timeout, reraise)
-
-    def wait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = True) -> None:
-        """Wait for all; raise OperationError for the first whose status is not 3."""
-        self.getswait(timeout, reraise)
-
-    def __await__(self) -> Generator[Deferred[Result], Any, Results]:
-        """``await`` all results in a coroutine on the reactor thread, as long as ``getswait()`` waits."""
-        results = []
-        try:
-            for call in self.calls:
-                results.append((yield from call.__await__()))
-        except CancelledError:
-            self.cancel()
-            raise
-        return Results(results)
-
-    def cancel(self) -> None:
-        """End what is still under way. Called in any thread."""
-        for call in self.calls:
-            call.cancel()
-
-    @property
-    def status(self) -> list[int]:
-        """The status of each member's call."""
-        return [call.status for call in self.calls]
-
-    @property
-    def code(self) -> list[int]:
-        """The code of each member's call."""
-        return [call.code for call in self.calls]

@@ -7,15 +7,23 @@ from itertools import count
 
 import attrs
 
+from skitai.calls.clusterview import ClusterView, MemberView, State
 from skitai.interfaces import INode
 
 #: The first pause of a member that failed, and the longest, in seconds; each failure in a row doubles it.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+#: How much the newest answer counts in a member's latency.
+_NEWEST_SHARE = 0.2
 
 
 @attrs.define(eq=False)
 class Member:
-    """One node of a cluster with its share of the work and its recent luck."""
+    """One node of a cluster with its share of the work and its recent luck.
+
+    ``failures`` are those in a row; ``requests`` and ``all_failures`` count since the start. ``probed`` says
+    whether a request is under way that finds out if the member is back. ``latency`` is a moving average in
+    seconds, None before the first answer.
+    """
 
     node: INode
     weight: int = 1
@@ -23,12 +31,23 @@ class Member:
     failures: int = 0
     paused_until: float = 0.0
     last_picked: int = 0
+    probed: bool = False
+    requests: int = 0
+    all_failures: int = 0
+    latency: float | None = None
+
+    def state(self, now: float) -> State:
+        """Return ``up``, ``resting`` within a pause, or ``probing`` from its end until an answer."""
+        if not self.failures:
+            return "up"
+        return "resting" if self.paused_until > now else "probing"
 
 
 class Cluster:
-    """The members behind one ``@name`` of the config. All methods are called in the reactor thread.
+    """The members behind one ``@name`` of the config.
 
     ``type_name`` says which services may ask it; ``seconds`` is the clock. Raises ValueError without members.
+    All methods but ``view`` are called in the reactor thread.
     """
 
     def __init__(
@@ -46,13 +65,17 @@ class Cluster:
         """Return the member with the least work for its weight that is not in ``tried``, or None.
 
         Ties go to the one picked longest ago. Members that failed lately are passed over until their pause
-        ends, unless only such are left.
+        ends, and then get one request at a time until they answer; unless only such are left.
         """
         now = self._seconds()
         candidates = [member for member in self.members if member not in tried]
-        alive = [member for member in candidates if member.paused_until <= now]
+        ready = [
+            member
+            for member in candidates
+            if not member.failures or (member.paused_until <= now and not member.probed)
+        ]
         best = min(
-            alive or candidates,
+            ready or candidates,
             key=lambda member: ((member.in_flight + 1) / member.weight, member.last_picked),
             default=None,
         )
@@ -60,19 +83,57 @@ class Cluster:
             best.last_picked = next(self._picks)
         return best
 
-    def succeeded(self, member: Member) -> None:
-        """Count an answer: the member is well."""
+    def begin(self, member: Member) -> bool:
+        """Count a request to ``member``; return whether it is the one that finds out if it is back."""
+        member.in_flight += 1
+        member.requests += 1
+        if member.probed or member.state(self._seconds()) != "probing":
+            return False
+        member.probed = True
+        return True
+
+    def end(self, member: Member, probe: bool) -> None:
+        """Count the end of a request, however it ended; ``probe`` is what ``begin`` said."""
+        member.in_flight -= 1
+        if probe:
+            member.probed = False
+
+    def succeeded(self, member: Member, latency: float | None = None) -> None:
+        """Count an answer that took ``latency`` seconds: the member is well."""
         member.failures = 0
         member.paused_until = 0.0
+        if latency is not None:
+            before = latency if member.latency is None else member.latency
+            member.latency = before + _NEWEST_SHARE * (latency - before)
 
     def failed(self, member: Member) -> None:
         """Count a failure: the member rests, longer each time.
 
-        Failures while it rests count no more: they are what was under way when it broke.
+        Failures while it rests do not prolong that: they are what was under way when it broke.
         """
+        member.all_failures += 1
         now = self._seconds()
         if member.paused_until > now:
             return
         pause = min(FIRST_PAUSE * 2 ** min(member.failures, 30), LONGEST_PAUSE)
         member.failures += 1
         member.paused_until = now + pause
+
+    def view(self) -> ClusterView:
+        """Return how the members are now. Called in any thread."""
+        now = self._seconds()
+        return ClusterView(self.name, self.type_name, tuple(_view(member, now) for member in self.members))
+
+
+def _view(member: Member, now: float) -> MemberView:
+    state = member.state(now)
+    return MemberView(
+        label=member.node.label,
+        weight=member.weight,
+        state=state,
+        rests_for=max(member.paused_until - now, 0.0) if state == "resting" else 0.0,
+        in_flight=member.in_flight,
+        requests=member.requests,
+        failures=member.all_failures,
+        latency=member.latency,
+    )

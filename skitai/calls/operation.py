@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
 
 import attrs
+
+if TYPE_CHECKING:
+    from skitai.calls.result import Result
 
 
 @attrs.frozen
@@ -17,7 +20,9 @@ class Operation:
     ``cache_key`` names the answer among the answers of the same service (None: cannot be cached);
     without ``use_cache`` an answer that is kept does not stand for it, but its own may be kept in its place.
     ``idempotent`` says that doing it twice does no harm, so that another node may be asked after a failure
-    in the middle (RFC 9110, section 9.2.2).
+    in the middle (RFC 9110, section 9.2.2). ``filter`` takes the result and returns the one to use instead:
+    it runs once, where the app first waits for the result, and what it raises is raised there. Raises
+    TypeError for a ``filter`` that cannot be called.
     """
 
     target: str
@@ -25,6 +30,16 @@ class Operation:
     cache_key: Hashable | None = None
     idempotent: bool = False
     use_cache: bool = True
+    filter: Callable[[Result], Result] | None = attrs.field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if self.filter is not None and not callable(self.filter):
+            raise TypeError(f"filter must be callable with a result, not {self.filter!r}")
+
+    @property
+    def may_be_shared(self) -> bool:
+        """Whether one answer will do for all who ask the same at the same time."""
+        return self.idempotent and self.use_cache and self.cache_key is not None
 
     @property
     def cluster(self) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NoReturn, overload
 
+from skitai.calls.cache import DEFAULT_SECONDS, Cacheable
 from skitai.errors import OperationError, OperationTimeout
 
 #: The values of ``Result.status``: the README's numbers.
@@ -12,19 +14,25 @@ WAITING, TIMEOUT, FAILED, NORMAL = range(4)
 
 #: Failure codes that do not come from the other side (behaviour 12 of the README's catalogue).
 CODE_CLOSED, CODE_EXCEPTION, CODE_TIMEOUT, CODE_DNS, CODE_SHUTDOWN = 700, 701, 702, 704, 705
+#: One of our own: the worker has as much under way and waiting as its config allows.
+CODE_BUSY = 707
 
 
-class Result:
+class Result(Cacheable):
     """The outcome of one operation on one node.
 
     ``status`` is 1 (timeout), 2 (exception) or 3 (normal); ``code`` the service's code, such as the HTTP
     status (700-719 where no answer came); ``msg`` the words for it; ``data`` what came back; ``node`` the
     node that was asked last (None if there was none); ``error`` the exception behind a failure, or None.
-    Services may subclass it to add what their answers carry.
+    Services may subclass it to add what their answers carry. One that the cache gave has ``is_cached`` and
+    is shared by all who got it, in any thread: read it only.
     """
 
     #: What ``data`` is when nothing came back.
     empty: Any = b""
+
+    #: What was asked, for the exception that a failure raises.
+    target: str | None = None
 
     def __init__(
         self,
@@ -44,14 +52,20 @@ class Result:
         self.error = error
 
     @classmethod
-    def failed(cls, error: BaseException, node: Any = None) -> Result:
-        """Return the result that stands for an exception, with the code and status that it carries."""
+    def failed(cls, error: BaseException, node: Any = None, target: str | None = None) -> Result:
+        """Return the result that stands for an exception, with the code and status that it carries.
+
+        ``node`` was asked, ``target`` is what the app wrote; an OperationError is told both.
+        """
         if isinstance(error, OperationError):
             status, code, msg = error.status, error.code, error.message
             error.node = node = error.node or node
+            error.url = error.url or target
         else:
             status, code, msg = FAILED, CODE_EXCEPTION, f"{type(error).__name__}: {error}"
-        return cls(cls.empty, status=status, code=code, msg=msg, node=node, error=error)
+        result = cls(cls.empty, status=status, code=code, msg=msg, node=node, error=error)
+        result.target = target
+        return result
 
     def reraise(self) -> None:
         """Raise what went wrong: nothing where the status is 3.
@@ -64,9 +78,21 @@ class Result:
     def _raise(self) -> NoReturn:
         if isinstance(self.error, OperationError):
             raise self.error
+        where: dict[str, Any] = {"code": self.code, "node": self.node, "url": self.target}
         if self.status == TIMEOUT:
-            raise OperationTimeout(self.msg, code=self.code, node=self.node) from self.error
-        raise OperationError(self.msg, code=self.code, status=self.status, node=self.node) from self.error
+            raise OperationTimeout(self.msg, **where) from self.error
+        raise OperationError(self.msg, status=self.status, **where) from self.error
+
+    @property
+    def is_keepable(self) -> bool:
+        """Whether the cache may keep it: only where the status is 3."""
+        return self.status == NORMAL
+
+    def as_kept(self) -> Result:
+        """Return the copy that the cache keeps."""
+        kept = copy.copy(self)
+        kept.is_cached = True
+        return kept
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over ``data``, as the README's examples do."""
@@ -77,8 +103,12 @@ class Result:
         return f"<{type(self).__name__} {self.status} {self.code} {self.msg!r} from {label}>"
 
 
-class Results(Sequence[Result]):
-    """The outcomes of one operation on several nodes, in the order of the cluster's members."""
+class Results(Sequence[Result], Cacheable):
+    """The outcomes of one operation on several nodes, in the order of the cluster's members.
+
+    Or of several operations, in the order in which ``was.gather`` was given them; then ``cache`` keeps each
+    by itself.
+    """
 
     def __init__(self, results: Sequence[Result]) -> None:
         self._results = tuple(results)
@@ -112,6 +142,36 @@ class Results(Sequence[Result]):
         """Raise what went wrong first in member order; nothing where every status is 3."""
         for result in self._results:
             result.reraise()
+
+    @property
+    def is_keepable(self) -> bool:
+        """Whether the cache may keep them: only where every status is 3."""
+        return all(result.status == NORMAL for result in self._results)
+
+    def as_kept(self) -> Results:
+        """Return the copy that the cache keeps."""
+        kept = Results([result.as_kept() for result in self._results])
+        kept.is_cached = True
+        return kept
+
+    def cache(self, seconds: float = DEFAULT_SECONDS) -> None:
+        """Keep them for ``seconds``, all or none; see ``Result.cache``."""
+        if self.cache_place is not None:
+            super().cache(seconds)
+            return
+        for result in self._results:
+            result.cache(seconds)
+
+    def expire(self) -> None:
+        """Have the cache forget them."""
+        super().expire()
+        for result in self._results:
+            result.expire()
+
+    def __await__(self) -> Generator[Any, Any, Results]:
+        """Give itself at once: ``await was.gather(...)`` is right wherever a coroutine runs."""
+        yield from ()
+        return self
 
     def __repr__(self) -> str:
         return f"<Results {list(self._results)!r}>"

@@ -94,7 +94,15 @@ class ServerConfig:
     )
     enable_proxy: bool = field(default=False, metadata=_key(yes_no, "act as a forward proxy"))
     static_max_age: float = field(default=300.0, metadata=_key(seconds, "how long clients keep static files"))
-    num_result_cache_max: int = field(default=2000, metadata=_key(integer(0), "results kept by cache()"))
+    num_result_cache_max: int = field(
+        default=2000, metadata=_key(integer(0), "results kept by cache(); 0: none")
+    )
+    result_cache: str = field(default="memory", metadata=_key(text, "where they are kept; a plugin's name"))
+    coalesce: bool = field(
+        default=False, metadata=_key(yes_no, "equal requests at the same time are sent once")
+    )
+    calls_max: int = field(default=4096, metadata=_key(integer(1), "requests to others under way at once"))
+    calls_queue_max: int = field(default=16_384, metadata=_key(integer(0), "requests to others that wait"))
     response_timeout: float = field(
         default=10.0, metadata=_key(positive(seconds), "idle time within a request or a response")
     )

@@ -7,11 +7,13 @@ from typing import Any
 
 import attrs
 from twisted.web.resource import IResource
+from zope.interface import Interface
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
+from skitai.context import OWN_NAMES
 from skitai.errors import PluginError
-from skitai.interfaces import IService
+from skitai.interfaces import IResultCache, IService
 from skitai.plugins.listing import PluginInfo
 
 
@@ -41,8 +43,16 @@ def _check_attribute(name: str, value: Any) -> None:
 
 
 def _check_provides_service(_name: str, value: Any) -> None:
+    _check_provides(IService, value)
+
+
+def _check_result_cache(_name: str, value: Any) -> None:
+    _check_provides(IResultCache, value)
+
+
+def _check_provides(interface: type[Interface], value: Any) -> None:
     try:
-        verifyObject(IService, value)
+        verifyObject(interface, value)
     except Invalid as error:
         summary, *details = (line.strip() for line in str(error).splitlines())
         raise TypeError(" ".join([summary, "; ".join(details)]).strip()) from error
@@ -65,14 +75,15 @@ def _check_was_name(name: str) -> None:
         raise ValueError(
             "an app cannot write this name: it must be a Python name without a leading underscore"
         )
-    if name == "env":
-        raise ValueError("was.env is the request's WSGI environ: choose another name")
+    if name in OWN_NAMES:
+        raise ValueError(f"was.{name} is there without any plugin: choose another name")
 
 
 SERVICES = Kind("skitai_services", "was.{}", _check_service)
 ATTRIBUTES = Kind("skitai_attributes", "was.{}", _check_attribute)
 CLUSTER_TYPES = Kind("skitai_cluster_types", "cluster type {!r}", _check_provides_service)
 MOUNTS = Kind("skitai_mounts", "mount point {}", _check_mount)
+RESULT_CACHES = Kind("skitai_result_caches", "result cache {!r}", _check_result_cache)
 CONFIG_SECTIONS = Kind("skitai_config_sections", "config section [{}]", _check_config_section)
 
 

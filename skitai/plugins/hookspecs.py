@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from skitai.interfaces import IInstance, IService
+    from skitai.interfaces import IInstance, IResultCache, IService
 
 hookspec = pluggy.HookspecMarker("skitai")
 hookimpl = pluggy.HookimplMarker("skitai")
@@ -46,6 +46,11 @@ def skitai_mounts(instance: IInstance) -> Mapping[str, Any]:  # type: ignore[emp
     """Return ``{mount point: IResource}`` for every virtual host: fires once at start, reactor thread."""
 
 
+@hookspec
+def skitai_result_caches(instance: IInstance) -> Mapping[str, IResultCache]:  # type: ignore[empty-body]
+    """Return ``{name: cache}`` for ``[server] result_cache = name``: fires once at start, reactor thread."""
+
+
 @hookspec(firstresult=True)
 def skitai_load_app(target: str) -> Callable[..., Any] | None:
     """Return the WSGI callable of ``target``, or None to pass: fires when an app loads, reactor thread."""
@@ -64,3 +69,12 @@ def skitai_shutdown(instance: IInstance) -> Any:
 @hookspec
 def skitai_request_finished(request: Any) -> None:
     """Note a response that left or broke off: fires after each, reactor thread; return value ignored."""
+
+
+@hookspec
+def skitai_status(instance: IInstance) -> Mapping[str, Any]:  # type: ignore[empty-body]
+    """Return ``{title: table}`` for the status page: fires when it is asked for, reactor thread.
+
+    A table is a mapping, or a list of mappings with the same keys. Keys that end in ``_bytes`` or
+    ``_seconds`` are shown with their unit.
+    """

@@ -19,6 +19,7 @@ from skitai.plugins.contributions import (
     CLUSTER_TYPES,
     CONFIG_SECTIONS,
     MOUNTS,
+    RESULT_CACHES,
     SERVICES,
     Claims,
     Kind,
@@ -27,12 +28,12 @@ from skitai.plugins.contributions import (
 from skitai.plugins.listing import PluginInfo
 
 if TYPE_CHECKING:
-    from skitai.interfaces import IInstance, IService
+    from skitai.interfaces import IInstance, IResultCache, IService
 
 GROUP = "skitai"
 
 _HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("skitai_"))
-_AT_START = (SERVICES, ATTRIBUTES, CLUSTER_TYPES, MOUNTS)
+_AT_START = (SERVICES, ATTRIBUTES, CLUSTER_TYPES, MOUNTS, RESULT_CACHES)
 _log = Logger()
 
 
@@ -87,8 +88,8 @@ class PluginManager:
     def services(self, instance: IInstance) -> dict[str, IService]:
         """Return the services by their ``was.*`` names; raise PluginError when two plugins claim a name.
 
-        The first of ``services``, ``attributes``, ``cluster_types`` and ``mounts`` asks each plugin for all
-        four, so that a plugin that fails gives nothing at all. A ConfigError of a plugin is passed on.
+        The first of this and the four methods below asks each plugin for all five, so that a plugin that
+        fails gives nothing at all. A ConfigError of a plugin is passed on.
         """
         return self._given(SERVICES, instance)
 
@@ -103,6 +104,10 @@ class PluginManager:
     def mounts(self, instance: IInstance) -> dict[str, Any]:
         """Return the resources by their mount points. Raises as ``services`` does."""
         return self._given(MOUNTS, instance)
+
+    def result_caches(self, instance: IInstance) -> dict[str, IResultCache]:
+        """Return the result caches by their names. Raises as ``services`` does."""
+        return self._given(RESULT_CACHES, instance)
 
     def notify(self, hook: str, **arguments: Any) -> list[Any]:
         """Call a hook of every plugin and return what they returned; one that raises is logged by name."""

@@ -13,6 +13,7 @@ from greenlet import GreenletExit
 from twisted.logger import Logger
 
 from skitai.calls.bridge import Pending
+from skitai.calls.uncollected import OpenCalls
 from skitai.context import Was, current_was
 from skitai.server.filewrapper import FileProducer, FileWrapper
 from skitai.server.outgoing import OutgoingBody, whole_body
@@ -84,7 +85,8 @@ class Exchange:
 
     def run(self, action: Callable[[], None] | None = None) -> None:
         """Call the app and send what it gives; with ``action``, do that for the app instead."""
-        was = Was(self._resource.services, self._environ)
+        open_calls = OpenCalls()
+        was = Was(self._resource.services, self._environ, open_calls)
         self._environ["skitai.was"] = was
         self._environ["skitai.thread"] = current_thread().name
         token = current_was.set(was)
@@ -98,6 +100,7 @@ class Exchange:
                 raise  # whoever ends a greenlet gets his way
         finally:
             current_was.reset(token)
+            open_calls.end()
             # They hold each other: without this both would stay until the garbage collector comes by.
             self._environ.pop("skitai.was", None)
             if self._body is not None and not self._handed_over:

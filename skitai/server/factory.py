@@ -60,6 +60,8 @@ class HTTPFactory(Factory):
         #: Whether requests note when they arrived and were answered.
         self.timed = bool(self.observers)
         self.channels: set[HTTPChannel] = set()
+        #: How many requests have come since the start.
+        self.requests = 0
         # Those above the limit are told that there is no room; the others go on being served.
         self._surplus: set[HTTPChannel] = set()
         self._handle = handle
@@ -100,6 +102,7 @@ class HTTPFactory(Factory):
 
     def handle(self, request: Request) -> None:
         """Answer ``request``: with the error page if it was refused."""
+        self.requests += 1
         if self.timed:
             request.arrived = self.seconds()
         if self._surplus and request.channel in self._surplus and not request.refusal:
@@ -135,6 +138,15 @@ class HTTPFactory(Factory):
         """Cut all connections."""
         for channel in list(self.channels):
             channel.transport.abortConnection()
+
+    def statistics(self) -> dict[str, int]:
+        """Return what the status page shows: connections now, and requests since the start."""
+        return {
+            "open": len(self.channels),
+            "busy": sum(channel.current is not None for channel in self.channels),
+            "most": self.limits.connections_max,
+            "requests": self.requests,
+        }
 
     def seconds(self) -> float:
         """A clock for measuring, in seconds."""

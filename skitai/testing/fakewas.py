@@ -32,11 +32,11 @@ _EMPTY: Any = object()
 class FakeWas:
     """Answers what an app asks ``was``, from a script, in the thread that enters the block.
 
-    Arguments are checked, clusters asked, failures tried again elsewhere and time-outs counted as on a
-    server; only the nodes and the clock are not real, so that no test waits. ``was`` has the names that the
-    installed plugins give, and those of ``services``. ``clusters`` gives names and numbers of members.
-    ``env`` is what ``was.env`` shows. Leaving the block raises AssertionError for a request without an
-    answer and, if ``strict``, for an answer that nobody asked for::
+    Arguments are checked, clusters asked, failures tried again elsewhere, results cached and time-outs
+    counted as on a server; only the nodes and the clock are not real, so that no test waits. ``was`` has the
+    names that the installed plugins give, and those of ``services``. ``clusters`` gives names and numbers of
+    members. ``env`` is what ``was.env`` shows. Leaving the block raises AssertionError for a request without
+    an answer and, if ``strict``, for an answer that nobody asked for::
 
         with FakeWas(clusters={"search": 2}) as fake:
             fake.reply("get", "@search/q", b"found", code=200)
@@ -58,11 +58,12 @@ class FakeWas:
         self._strict = strict
         self._bridge = ClockBridge(self.clock)
         members = {name: _cluster(name, count, self.clock) for name, count in (clusters or {}).items()}
-        self._dispatcher = RecordingDispatcher(self._bridge, members, self._script)
         for service in (services or {}).values():
             verify_service(service)
         plugins = _plugins()
         instance = _TestInstance.of(plugins, self.clock)
+        cache = plugins.result_caches(instance).get(instance.config.server.result_cache)
+        self._dispatcher = RecordingDispatcher(self._bridge, members, self._script, cache)
         recording = {
             name: RecordingService(name, service, self._script, self.clock)
             for name, service in {**plugins.services(instance), **(services or {})}.items()
@@ -77,7 +78,10 @@ class FakeWas:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """What the app has asked so far, in order; one for a ``map``, however many members it asks."""
+        """What the app has asked so far, in order, also where the cache answered.
+
+        It is one for a ``map``, however many members that asks.
+        """
         return list(self._dispatcher.requests)
 
     def reply(
@@ -184,3 +188,9 @@ class _TestInstance:
 
     def section(self, name: str) -> Mapping[str, Any]:
         return self._sections[name]
+
+    def status(self) -> dict[str, Any]:
+        return {}
+
+    def leave(self, *, restart: bool = False, fast: bool = False) -> None:
+        """Stay: the test that asks goes on."""

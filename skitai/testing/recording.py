@@ -10,11 +10,12 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock, deferLater
 from zope.interface import implementer
 
-from skitai.calls.call import Call, CallGroup
+from skitai.calls.call import Call
 from skitai.calls.cluster import Cluster
 from skitai.calls.dispatch import Dispatcher, Mode
+from skitai.calls.group import CallGroup
 from skitai.calls.operation import Operation
-from skitai.interfaces import INode, IService
+from skitai.interfaces import INode, IResultCache, IService
 from skitai.testing.clockbridge import ClockBridge
 from skitai.testing.script import Script
 
@@ -83,16 +84,24 @@ class RecordingService:
 class RecordingDispatcher(Dispatcher):
     """Notes each request in ``requests`` before it starts; complains at once where there is no answer."""
 
-    def __init__(self, bridge: ClockBridge, clusters: Mapping[str, Cluster], script: Script) -> None:
-        super().__init__(bridge, clusters)
+    def __init__(
+        self,
+        bridge: ClockBridge,
+        clusters: Mapping[str, Cluster],
+        script: Script,
+        cache: IResultCache | None = None,
+    ) -> None:
+        super().__init__(bridge, clusters, cache=cache)
         self.requests: list[RecordedRequest] = []
         self._script = script
 
-    def submit(self, service: IService, operation: Operation, mode: Mode = "one") -> Call | CallGroup:
+    def submit(
+        self, service: IService, operation: Operation, mode: Mode = "one", name: str = ""
+    ) -> Call | CallGroup:
         """Start ``operation``; raise AssertionError when the script has no answer for it."""
         self.requests.append(attrs.evolve(operation.request, mode=mode))
         surprises = len(self._script.surprises)
-        call = super().submit(service, operation, mode)
+        call = super().submit(service, operation, mode, name)
         if len(self._script.surprises) > surprises:
             raise AssertionError(self._script.surprises[-1])
         return call

@@ -107,8 +107,8 @@ class ManualService(Service):
         self.asked = []
         self.reaction = reaction
 
-    def operation(self, target, request=None, idempotent=True):
-        return Operation(target, request, idempotent=idempotent)
+    def operation(self, target, request=None, idempotent=True, key=None, use_cache=True, **options):
+        return Operation(target, request, key, idempotent, use_cache, **options)
 
     def perform(self, node, operation):
         asked = Asked(node, operation)
@@ -117,9 +117,12 @@ class ManualService(Service):
 
 
 class World:
-    """A started bridge and dispatcher with the cluster ``@c`` of the members a, b and c."""
+    """A started bridge and dispatcher with the cluster ``@c`` of the members a, b and c.
 
-    def __init__(self, reactor=None, service=None, members=("a", "b", "c")):
+    ``options`` are the dispatcher's.
+    """
+
+    def __init__(self, reactor=None, service=None, members=("a", "b", "c"), **options):
         self.reactor = reactor or FakeReactor()
         self.bridge = Bridge(self.reactor)
         self.bridge.start()
@@ -127,8 +130,8 @@ class World:
         self.cluster = Cluster(
             "c", "manual", [Member(self.service.member(name, {})) for name in members], self.reactor.seconds
         )
-        self.dispatcher = Dispatcher(self.bridge, {"c": self.cluster})
-        self.ask = Caller(self.dispatcher, self.service)
+        self.dispatcher = Dispatcher(self.bridge, {"c": self.cluster}, **options)
+        self.ask = Caller(self.dispatcher, self.service, name="ask")
 
     @property
     def asked(self):

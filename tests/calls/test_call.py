@@ -133,6 +133,30 @@ class TestGetwait:
         with pytest.raises(OperationTimeout):
             apps.run(lambda: call.getwait(0, reraise=True))
 
+    @pytest.mark.parametrize(
+        ("timeout", "error"),
+        [(None, TypeError), ("2", TypeError), ([], TypeError), (float("nan"), ValueError)],
+    )
+    def test_what_is_no_time_out(self, world, apps, timeout, error):
+        """A senseless time-out is refused by name, in every wait, and the call goes on."""
+        call, group = world.ask("a"), world.ask.map("@c")
+        for wait in (call.getwait, call.getswait, call.wait, group.getswait, group.wait):
+            with pytest.raises(error, match="timeout must be a number of seconds, not"):
+                apps.run(lambda wait=wait: wait(timeout))
+        for deferred in (call.deferred, group.deferred):
+            with pytest.raises(error, match="timeout must be a number"):
+                deferred(timeout)
+        assert call.status == 0
+
+    def test_errors_name_what_was_asked(self, world, apps):
+        """What a time-out and a failure raise says which request it was."""
+        late, failed = world.ask("late"), world.ask("failed")
+        world.asked[1].deferred.callback(Result(status=2, code=550))
+        for call, target in ((late, "late"), (failed, "failed")):
+            with pytest.raises(OperationError) as raised:
+                apps.run(lambda call=call: call.getwait(0, reraise=True))
+            assert (raised.value.url, raised.value.node.label) == (target, f"{target}:80")
+
     def test_in_the_reactor_is_misuse(self, world):
         """Waiting in the reactor raises at once; the call goes on."""
         call = world.ask("a")

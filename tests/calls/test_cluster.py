@@ -128,3 +128,105 @@ def test_needs_members(make):
     """A cluster of none raises ValueError that names it."""
     with pytest.raises(ValueError, match="cluster @c has no members"):
         make()
+
+
+class TestProbing:
+    @pytest.fixture
+    def back(self, make, clock):
+        """A cluster of two whose first member has just ended its pause."""
+        cluster = make(1, 1)
+        cluster.failed(cluster.members[0])
+        clock.advance(FIRST_PAUSE)
+        return cluster
+
+    def test_one_request_at_a_time_finds_out(self, back):
+        """While one request tries a member that failed, the others go elsewhere."""
+        a, b = back.members
+        assert back.pick() is a
+        assert back.begin(a) is True
+        assert [back.pick() for _ in range(3)] == [b, b, b]
+
+    def test_an_answer_brings_it_back(self, back):
+        """When the probe is answered, the member takes its share again."""
+        a, b = back.members
+        probe = back.begin(back.pick())
+        back.end(a, probe)
+        back.succeeded(a, 0.5)
+        assert {back.pick(), back.pick()} == {a, b}
+        assert back.begin(a) is False
+
+    def test_a_failure_makes_it_rest_longer(self, back, clock):
+        """When the probe fails, the next one comes after twice the pause."""
+        a, b = back.members
+        probe = back.begin(back.pick())
+        back.end(a, probe)
+        back.failed(a)
+        assert [back.pick() for _ in range(2)] == [b, b]
+        clock.advance(2 * FIRST_PAUSE)
+        assert back.pick() is a
+
+    def test_a_probe_that_was_cancelled_says_nothing(self, back):
+        """The next request tries again."""
+        a, _ = back.members
+        back.end(a, back.begin(back.pick()))
+        assert a in (back.pick(), back.pick())
+        assert back.begin(a) is True
+
+    def test_when_all_are_down_a_probe_keeps_nobody_off(self, make, clock):
+        """Where no member is well, all are asked, probes or not."""
+        cluster = make(1)
+        cluster.failed(cluster.members[0])
+        clock.advance(FIRST_PAUSE)
+        cluster.begin(cluster.pick())
+        assert cluster.pick() is cluster.members[0]
+        assert cluster.begin(cluster.members[0]) is False
+
+    def test_requests_from_before_the_failure_are_no_probes(self, back):
+        """Long requests that were under way when the member broke do not keep it from being tried."""
+        a, _ = back.members
+        a.in_flight = 5
+        back.members[1].in_flight = 9
+        assert back.pick() is a
+
+
+class TestView:
+    def test_states(self, make, clock):
+        """Each member is up, resting or probing, with its numbers."""
+        cluster = make(1, 2, 1)
+        a, b, c = cluster.members
+        cluster.begin(a)
+        cluster.begin(b)
+        cluster.end(b, False)
+        cluster.succeeded(b, 0.25)
+        cluster.failed(c)
+        clock.advance(FIRST_PAUSE)
+        cluster.failed(a)
+        clock.advance(0.25)
+        view = cluster.view()
+        assert (view.name, view.type) == ("c", "http")
+        assert [(m.label, m.weight, m.state, m.rests_for) for m in view.members] == [
+            ("a:80", 1, "resting", 0.75),
+            ("b:80", 2, "up", 0),
+            ("c:80", 1, "probing", 0),
+        ]
+        assert [(m.in_flight, m.requests, m.failures, m.latency) for m in view.members] == [
+            (1, 1, 1, None),
+            (0, 1, 0, 0.25),
+            (0, 0, 1, None),
+        ]
+        assert repr(view) == "<http cluster @c: a:80 resting for 0.8 s, b:80 up, c:80 probing>"
+
+    def test_latency_moves_towards_what_is_new(self, make):
+        """The latency is an average in which the newest answers count most."""
+        cluster = make(1)
+        [member] = cluster.members
+        for latency in [1.0, 2.0, *[2.0] * 30]:
+            cluster.succeeded(member, latency)
+        assert 1.99 < cluster.view().members[0].latency < 2
+
+    def test_is_of_one_moment(self, make):
+        """A view does not change afterwards."""
+        cluster = make(1)
+        view = cluster.view()
+        cluster.begin(cluster.members[0])
+        assert view.members[0].in_flight == 0

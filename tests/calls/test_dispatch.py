@@ -8,7 +8,8 @@ from call_fakes import FakeReactor, ManualService, World
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import globalLogPublisher
 
-from skitai.calls.call import Call, CallGroup
+from skitai.calls.call import Call
+from skitai.calls.group import CallGroup
 from skitai.calls.operation import Operation
 from skitai.calls.result import Result
 from skitai.calls.service import Service
@@ -253,6 +254,62 @@ class TestClusters:
         assert [member.failures for member in world.cluster.members] == [1, 0, 0]
         world.ask.lb("@c")
         assert world.asked[-1].label == "b:80"
+
+    def test_a_thousand_members_that_fail_at_once(self):
+        """A large cluster of which every member refuses at once takes no stack, and asks each once."""
+        world = World(
+            service=ManualService(lambda asked: 1 / 0), members=[f"m{number}" for number in range(1000)]
+        )
+        assert world.ask.lb("@c").getwait().code == 701
+        assert len({asked.label for asked in world.asked}) == 1000
+        assert set(world.in_flight()) == {0}
+
+    def test_one_request_tries_a_member_that_failed(self, world):
+        """After its pause a member gets one request until that is answered; the others go elsewhere."""
+        world.ask.lb("@c")
+        world.asked[0].deferred.errback(OperationError("broken"))
+        world.reactor.advance(1)
+        for _ in range(4):
+            world.ask.lb("@c")
+        assert [asked.label for asked in world.asked[2:]].count("a:80") == 1
+
+    def test_a_probe_that_times_out_starts_a_new_pause(self, world, greenlets):
+        """A member that takes the connection and stays silent is not back."""
+        world.ask.lb("@c")
+        world.asked[0].deferred.errback(OperationError("broken"))
+        world.reactor.advance(1)
+        world.ask.lb("@c")
+        future = greenlets.start(lambda: world.ask.lb("@c").getwait(2))
+        world.reactor.advance(2)
+        assert future.result().node.label == "a:80"
+        assert [member.state for member in world.dispatcher.cluster("@c").members] == ["resting", "up", "up"]
+
+    def test_a_member_that_times_out_in_a_map(self, world, greenlets):
+        """One member that stays silent costs its own result only, and nothing stays counted."""
+        group = world.ask.map("@c")
+        world.asked[0].deferred.callback(b"a")
+        world.asked[2].deferred.callback(b"c")
+        future = greenlets.start(lambda: group.getswait(2))
+        assert (group.status, group.code) == ([3, 0, 3], [200, 0, 200])
+        world.reactor.advance(2)
+        assert future.result().status == [3, 1, 3]
+        assert world.in_flight() == IDLE
+        assert future.result()[1].error.url == "@c"
+
+    def test_views(self, world):
+        """What a cluster's members do is there for apps and for the status page."""
+        world.ask("@c")
+        assert [member.in_flight for member in world.dispatcher.cluster("@c").members] == [1, 0, 0]
+        assert world.dispatcher.clusters() == [world.dispatcher.cluster("c")]
+        with pytest.raises(MisuseError, match=r"there is no cluster @d in the config \(it has @c\)"):
+            world.dispatcher.cluster("@d")
+
+    def test_latency(self, world):
+        """The time that a member takes for its answers is measured."""
+        world.ask("@c")
+        world.reactor.advance(0.5)
+        world.asked[0].deferred.callback(b"")
+        assert world.dispatcher.cluster("@c").members[0].latency == 0.5
 
     def test_unknown_cluster(self, world):
         """A cluster that the config lacks is named, with those that it has."""

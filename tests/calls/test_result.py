@@ -60,6 +60,18 @@ class TestResult:
             Result(b"", status=2, code=550, msg="refused", node=NODE).reraise()
         assert (raised.value.code, raised.value.status, raised.value.node) == (550, 2, NODE)
 
+    def test_errors_name_what_was_asked(self):
+        """What a failure raises has the target as ``url``, whoever made the exception."""
+        for failure in (OperationError("broken"), ValueError("odd")):
+            with pytest.raises(OperationError) as raised:
+                Result.failed(failure, NODE, "@c/path").reraise()
+            assert raised.value.url == "@c/path"
+        assert (
+            Result.failed(OperationError("broken", url="http://b/"), NODE, "http://a/").error.url
+            == "http://b/"
+        )
+        assert OperationTimeout().url is None
+
     def test_subclass_says_what_empty_is(self):
         """A failure of a service whose data are rows has no rows."""
 

@@ -73,7 +73,7 @@ def test_logs(site):
         ("app_log = off", "cannot be off: give a path, or - for standard error"),
         ("treads = 4", "unknown key: did you mean threads?"),
         ("Port = 4", "unknown key: did you mean port?"),
-        ("call_limit = 4", "unknown key: known are access_log, "),
+        ("flavour = 4", "unknown key: known are access_log, "),
     ],
 )
 def test_bad_values(site, line, problem):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import struct
+import tempfile
 
 from twisted.internet import defer, reactor
 from twisted.internet.protocol import Factory, Protocol
@@ -11,6 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from skitai.errors import OperationError
 from skitai.services.http import ConnectionPool, HTTPService, Limits
+from skitai.services.http.tls import TLSContexts, TLSProfile
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -80,6 +83,12 @@ class HTTPTestCase(TestCase):
 
     timeout = 30
 
+    def mktemp(self):
+        """Return the path of a file to be made, in a folder that goes with the test: trial's would stay."""
+        folder = tempfile.mkdtemp(prefix="skitai-test-")
+        self.addCleanup(shutil.rmtree, folder)
+        return f"{folder}/file"
+
     def serve(self, handler, *, listen=reactor.listenTCP, extra=(), host="127.0.0.1"):
         server = handler if isinstance(handler, Server) else Server(handler)
         port = listen(0, server, *extra, interface=host)
@@ -95,8 +104,11 @@ class HTTPTestCase(TestCase):
                 peer.transport.abortConnection()
                 await peer.lost
 
-    def pool(self, *, on=reactor, trust_root=None, **limits):
-        pool = ConnectionPool(on, Limits(**limits), trust_root)
+    def pool(self, *, on=reactor, profile=None, resolver=None, route=None, **limits):
+        """Return a pool that is closed in the end; ``profile`` is its ``TLSProfile``."""
+        options = {"route": route} if route else {}
+        tls = TLSContexts(profile or TLSProfile())
+        pool = ConnectionPool(on, Limits(**limits), tls=tls, resolver=resolver, **options)
         self.addCleanup(pool.close)
         return pool
 

@@ -1,6 +1,7 @@
 """Which connection a request gets, when one is repeated, and what cancelling and closing leave behind."""
 
 import socket
+from pathlib import Path
 
 import pytest
 from http_servers import OK, HTTPTestCase, Peer, sending
@@ -9,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import MemoryReactorClock
 
+from skitai.config import Config
 from skitai.errors import OperationError, OperationTimeout, UnsentError
 from skitai.services.http import ConnectionPool, HTTPService, plugin
 
@@ -170,6 +172,88 @@ class LimitTests(HTTPTestCase):
         await gatherResults([self.ask(pool, server.url) for _ in range(2)])
         assert len(server.peers) == 5
 
+    async def test_full_queue(self):
+        """A request beyond the queue's limit fails at once, and those in the queue get their turn."""
+        server = self.serve(silent)
+        pool = self.pool(connections=1, waiting=1)
+        asked = [self.ask(pool, server.url) for _ in range(3)]
+        error = await self.error_of(asked[2], UnsentError)
+        assert error.message == f"1 requests wait for a connection to 127.0.0.1:{server.port} already"
+        for turn in range(2):
+            await arrived(server, turn + 1)
+            server.peers[0].write(OK)
+            assert (await asked[turn]).data == b"ok"
+
+    async def test_total_limit(self):
+        """Hosts share the limit of all connections: an idle one makes room, else they queue in order."""
+        servers = [self.serve(silent) for _ in range(3)]
+        pool = self.pool(total=1)
+        asked = [self.ask(pool, server.url) for server in servers]
+        for server, one in zip(servers, asked, strict=True):
+            await arrived(server, 1)
+            assert sum(len(other.heads) for other in servers) == 1 + servers.index(server)
+            server.peers[0].write(OK)
+            assert (await one).data == b"ok"
+        assert pool.statistics()["open"] == 1
+
+    async def test_total_limit_without_a_connection(self):
+        """A host whose only request leaves the queue is forgotten, and those behind it get their turn."""
+        one, other = self.serve(silent), self.serve(silent)
+        pool = self.pool(total=1)
+        first = self.ask(pool, one.url)
+        gone = self.ask(pool, other.url.replace("127.0.0.1", "127.0.0.2"))
+        last = self.ask(pool, other.url)
+        gone.cancel()
+        await self.error_of(gone, CancelledError)
+        assert len(pool.statistics()["hosts"]) == 2
+        await arrived(one, 1)
+        one.peers[0].write(OK)
+        await first
+        await arrived(other, 1)
+        other.peers[0].write(OK)
+        assert (await last).data == b"ok"
+
+    async def test_total_limit_and_a_host_that_no_longer_waits(self):
+        """A turn is not lost on a host whose request has left the queue, though it has connections."""
+        one, other = self.serve(silent), self.serve(silent)
+        pool = self.pool(total=2)
+        kept = [self.ask(pool, one.url), self.ask(pool, one.url)]
+        await arrived(one, 2)
+        gone, last = self.ask(pool, one.url), self.ask(pool, other.url)
+        gone.cancel()
+        await self.error_of(gone, CancelledError)
+        one.peers[0].write(OK)
+        await arrived(other, 1)
+        for peer in (one.peers[1], other.peers[0]):
+            peer.write(OK)
+        assert [(await asked).data for asked in (*kept, last)] == [b"ok"] * 3
+
+    async def test_many_that_fail_at_once(self):
+        """However many wait, attempts that fail at once fail one after the other, not within each other."""
+        resolver = NobodyKnown()
+        pool = self.pool(resolver=resolver, connections=1)
+        asked = [self.ask(pool, "http://unknown.test/") for _ in range(2000)]
+        resolver.receiver.resolutionComplete()
+        for one in asked:
+            assert (await self.error_of(one, UnsentError)).code == 704
+        assert pool.statistics()["hosts"] == []
+
+    async def test_statistics(self):
+        """The statistics say what every host has and what became of the requests."""
+        server = self.serve(lambda peer: peer.write(OK) if peer.head.startswith(b"GET / ") else None)
+        pool = self.pool(connections=2)
+        for _ in range(2):
+            await self.ask(pool, server.url)
+        asked = [self.ask(pool, f"{server.url}{number}") for number in range(3)]
+        counts = {"open": 2, "idle": 0, "in_use": 2, "waiting": 1}
+        totals = {"requests": 5, "reused": 2, "errors": 0}
+        host = {"host": f"127.0.0.1:{server.port}", "tls": False}
+        assert pool.statistics() == {**counts, **totals, "hosts": [{**host, **counts}]}
+        await pool.close()
+        for one in asked:
+            await self.error_of(one, OperationError)
+        assert pool.statistics() == {**dict.fromkeys(counts, 0), **totals, "errors": 3, "hosts": []}
+
 
 class SweepTests(HTTPTestCase):
     async def test_idle_connections_expire(self):
@@ -212,6 +296,46 @@ class SweepTests(HTTPTestCase):
             assert (error.code, error.status) == (702, 1)
             assert "sent nothing for 60 seconds" in error.message
             await server.peers[0].lost
+
+    async def test_a_slow_upload_is_no_silence(self):
+        """A request is not failed while the server takes its body, however slowly, but when it stops to."""
+        on = OnClock()
+
+        def handler(peer):
+            peer.in_body = True
+            peer.transport.pauseProducing()
+
+        server = self.serve(handler)
+        asked = self.ask(self.pool(on=on), server.url, bytes(16 << 20), method="POST")
+        await arrived(server, 1)
+        while len(server.everything) < 8 << 20:
+            on.clock.advance(5)
+            assert not asked.called
+            before = len(server.everything)
+            server.peers[0].transport.resumeProducing()
+            while len(server.everything) < before + (1 << 19):
+                await deferLater(reactor, 0.001)
+            server.peers[0].transport.pauseProducing()
+            await deferLater(reactor, 0.01)
+        on.clock.pump([5] * 13)
+        assert (await self.error_of(asked, OperationTimeout)).code == 702
+        server.peers[0].transport.resumeProducing()
+
+    async def test_an_answer_before_the_end_of_the_upload(self):
+        """A server that answers early has answered; what it did not take is no part of a later request."""
+
+        def handler(peer):
+            if not peer.in_body:
+                peer.in_body = peer.head.startswith(b"POST")
+                peer.transport.pauseProducing()
+                peer.write(OK)
+
+        server = self.serve(handler)
+        pool = self.pool()
+        assert (await self.ask(pool, server.url, bytes(32 << 20), method="POST")).data == b"ok"
+        server.peers[0].transport.resumeProducing()
+        assert (await self.ask(pool, server.url)).data == b"ok"
+        assert len(server.peers) == 2
 
 
 class CancelTests(HTTPTestCase):
@@ -290,6 +414,21 @@ class NeverResolver:
         self.receiver = receiver
 
 
+class NobodyKnown(NeverResolver):
+    """Keeps the first waiting until ``release``, and tells everybody else that there is no such host."""
+
+    receiver = None
+
+    def resolveHostName(self, receiver, *args, **kwargs):
+        if self.receiver is None:
+            self.receiver = receiver
+        else:
+            receiver.resolutionComplete()
+
+    def close(self):
+        """Hold nothing."""
+
+
 @pytest.fixture
 def memory():
     """A reactor without sockets, and a pool on it."""
@@ -330,22 +469,28 @@ def test_connecting_takes_too_long(memory):
 class Instance:
     """What the plugin needs of an instance."""
 
+    config = Config(Path("skitai.conf"))
+
     def __init__(self):
         self.reactor = MemoryReactorClock()
+
+    def section(self, name):
+        return self.config.claim(plugin.skitai_config_sections())[name]
 
 
 def test_plugin():
     """Services of one instance share a pool, those of two instances do not; shutdown closes it."""
     one, two = Instance(), Instance()
     services = plugin.skitai_services(one)
-    assert {name: service.method for name, service in services.items()} == {"get": "GET", "post": "POST"}
+    assert services["get"].method == "GET"
     assert plugin.skitai_cluster_types(one)["http"].cluster_type == "http"
     closed = plugin.skitai_shutdown(one)
     assert isinstance(closed, Deferred)
     assert closed.called
     failures = []
     for instance in (one, two):
-        for service in (*services.values(),) if instance is one else plugin.skitai_services(two).values():
+        given = services if instance is one else plugin.skitai_services(two)
+        for service in (given["get"], given["post"]):
             operation = service.operation("http://10.0.0.1/")
             service.perform(service.node("http://10.0.0.1/"), operation).addErrback(failures.append)
     assert [failure.value.code for failure in failures] == [705, 705]

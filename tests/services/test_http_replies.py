@@ -200,7 +200,7 @@ RAW = RAW.compress(TEXT) + RAW.flush()
         (b"deflate", RAW, TEXT),
         (b"gzip", b"", b""),
         (b"identity", TEXT, TEXT),
-        (b"br", b"\x01\x02", b"\x01\x02"),
+        (b"compress", b"\x01\x02", b"\x01\x02"),
         (b"gzip, gzip", b"\x1f", b"\x1f"),
         (b"gzip", gzip.compress(b"x" * 1000), b"x" * 1000),
     ],

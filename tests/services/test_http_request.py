@@ -1,12 +1,15 @@
 """What an app's arguments become, and which are refused at once."""
 
 import pytest
+from twisted.internet import reactor
 from zope.interface.verify import verifyObject
 
 from skitai.interfaces import INode, IService
-from skitai.services.http import HTTPNode, HTTPService
+from skitai.services.http import ConnectionPool, HTTPNode, HTTPService
+from skitai.services.http.codings import ACCEPTED
 
-GET, POST = HTTPService("GET", None), HTTPService("POST", None)
+POOL = ConnectionPool(reactor)
+GET, POST = HTTPService("GET", POOL), HTTPService("POST", POOL)
 
 
 def sent(service, *args, node=None, **kwargs):
@@ -25,7 +28,7 @@ def test_get_bytes():
     """A plain GET carries Host, the product, what it accepts, and no body."""
     assert sent(GET, "http://Example.com/a?b=c#frag") == (
         b"GET /a?b=c HTTP/1.1\r\nHost: example.com\r\nUser-Agent: Skitai/0.15\r\nAccept: */*\r\n"
-        b"Accept-Encoding: gzip, deflate\r\n\r\n"
+        b"Accept-Encoding: %b\r\n\r\n" % ACCEPTED.encode()
     )
 
 
@@ -161,7 +164,7 @@ def test_get_dict_extends_the_query(uri, target):
 @pytest.mark.parametrize("data", [5, ["a"], bytearray(b"x"), object(), open])
 def test_data_of_other_types(data):
     """Data of another type is a TypeError that says what is taken."""
-    with pytest.raises(TypeError, match="data must be a dict, str or bytes"):
+    with pytest.raises(TypeError, match="data must be a dict, str, bytes or a binary file"):
         POST.operation("http://h/", data)
 
 
@@ -249,3 +252,76 @@ def test_idempotent():
     """A GET may be repeated, a POST may not."""
     assert GET.operation("http://h/").idempotent
     assert not POST.operation("http://h/").idempotent
+
+
+def test_arguments_in_the_order_of_the_readme():
+    """uri, data, auth, headers and use_cache may be given by position."""
+    operation = POST.operation("http://h/", {"a": 1}, ("hans", "secret"), [("X", "y")], False)
+    assert (operation.request.credentials.user, operation.request.body) == ("hans", b"a=1")
+    assert "X: y\r\n" in operation.request.fields
+    assert not operation.use_cache
+
+
+@pytest.mark.parametrize(
+    ("auth", "kind", "words"),
+    [
+        ("hans", ValueError, "no colon"),
+        (("hans", "secret", "x"), TypeError, "tuple"),
+        (("hans", b"secret"), TypeError, "tuple"),
+        (5, TypeError, "int"),
+        (("ha:ns", "secret"), ValueError, "colon in the name"),
+        (("hans", "secret\r\n"), ValueError, "control"),
+        (("hans", "secret\ud800"), ValueError, "surrogate"),
+    ],
+)
+def test_credentials_that_make_no_sense(auth, kind, words):
+    """They are refused at once, without repeating them."""
+    with pytest.raises(kind, match=words) as caught:
+        GET.operation("http://h/", auth=auth)
+    assert "auth" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_credentials_and_a_header_of_their_own():
+    """Only one of the two can be meant."""
+    with pytest.raises(ValueError, match="auth: the headers hold"):
+        GET.operation("http://h/", auth="a:b", headers={"authorization": "Bearer x"})
+
+
+@pytest.mark.parametrize("follow", [True, 1.5, "3"])
+def test_follow_of_other_types(follow):
+    """The number of redirects is a number."""
+    with pytest.raises(TypeError, match="follow"):
+        GET.operation("http://h/", follow=follow)
+
+
+def test_follow_below_zero():
+    """Fewer redirects than none are refused."""
+    with pytest.raises(ValueError, match="follow"):
+        GET.operation("http://h/", follow=-1)
+
+
+def test_secrets_stay_out_of_keys_and_reprs():
+    """Passwords and sessions make a difference to the key, but can be read neither there nor in a repr."""
+    operations = [
+        GET.operation("http://h/", auth=("hans", "secret")),
+        GET.operation("http://h/", auth=("hans", "secret2")),
+        GET.operation("http://h/", headers={"Authorization": "Bearer secret"}),
+        GET.operation("http://h/", headers={"Cookie": "session=secret"}),
+        GET.operation("http://h/"),
+    ]
+    assert len({operation.cache_key for operation in operations}) == len(operations)
+    assert not any("secret" in repr(operation) for operation in operations)
+    assert GET.operation("http://h/", auth="hans:secret").cache_key == operations[0].cache_key
+
+
+def test_follow_is_part_of_the_key():
+    """What a redirect led to is not the answer for who did not want to follow it."""
+    assert GET.operation("http://h/", follow=1).cache_key != GET.operation("http://h/").cache_key
+
+
+def test_filter_is_handed_on():
+    """The call machinery gets the filter, and refuses what cannot be called."""
+    assert GET.operation("http://h/", filter=len).filter is len
+    with pytest.raises(TypeError, match="filter"):
+        GET.operation("http://h/", filter="len")

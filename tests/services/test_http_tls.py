@@ -1,45 +1,22 @@
 """HTTPS: verified by default, with clear words where it is not what it claims."""
 
-import datetime
-import ipaddress
+from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from certificates import Identity
 from http_servers import OK, HTTPTestCase, Peer, sending
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError
-from twisted.internet.ssl import Certificate, PrivateCertificate
 from twisted.internet.task import deferLater
 
 from skitai.errors import OperationError, UnsentError
+from skitai.pem import TLSConfigError
+from skitai.services.http import HTTPNode, HTTPService
+from skitai.services.http.tls import TLSContexts, TLSProfile
 
-# Twisted itself hands its certificates to pyOpenSSL in the old way.
-pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
-
-
-def certificate_for(*names):
-    """Return a self-signed certificate with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "skitai test")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return PrivateCertificate.loadPEM(pem)
-
-
-LOOPBACK = certificate_for(x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost"))
-ELSEWHERE = certificate_for(x509.DNSName("elsewhere.example"))
+AUTHORITY = Identity(authority=True)
+LOOPBACK = Identity("127.0.0.1", "localhost", issuer=AUTHORITY)
+CLIENT = Identity("client.example", issuer=AUTHORITY)
 
 
 class PlainTalker(Peer):
@@ -50,34 +27,126 @@ class PlainTalker(Peer):
 
 
 class TLSTests(HTTPTestCase):
-    def serve_tls(self, handler, certificate=LOOPBACK):
-        server = self.serve(handler, listen=reactor.listenSSL, extra=(certificate.options(),))
+    def file(self, *contents):
+        """Return the path of a file with PEM texts."""
+        path = Path(self.mktemp())
+        path.write_bytes(b"".join(contents))
+        return path
+
+    def trusting(self, *identities, **profile):
+        """Return a profile that believes these."""
+        return TLSProfile(ca=self.file(*[identity.pem for identity in identities or [AUTHORITY]]), **profile)
+
+    def serve_tls(self, handler, certificate=LOOPBACK, clients=None):
+        server = self.serve(handler, listen=reactor.listenSSL, extra=(certificate.server(clients=clients),))
         server.url = server.url.replace("http://", "https://")
         return server
 
     async def test_verified(self):
         """A certificate that is trusted and names the host is accepted, by address and by name."""
         server = self.serve_tls(sending(OK))
-        pool = self.pool(trust_root=Certificate(LOOPBACK.original))
+        pool = self.pool(profile=self.trusting())
         for url in (server.url, server.url.replace("127.0.0.1", "localhost")):
             assert [(await self.ask(pool, url)).data for _ in range(2)] == [b"ok", b"ok"]
         assert len(server.peers) == 2
 
-    async def test_untrusted(self):
-        """A certificate that nobody vouches for is refused before anything is sent."""
+    async def refusal(self, certificate, *, trusted=(AUTHORITY,)):
+        """Return what is said of a certificate that must be refused, before anything is sent."""
+        server = self.serve_tls(sending(OK), certificate)
+        pool = self.pool(profile=self.trusting(*trusted))
+        error = await self.error_of(self.ask(pool, server.url), UnsentError)
+        assert server.heads == []
+        assert error.code == 701
+        return error.message.replace(f":{server.port}", "")
+
+    async def test_unknown_to_the_system(self):
+        """A certificate that the system does not trust is refused by default."""
         server = self.serve_tls(sending(OK))
         error = await self.error_of(self.ask(self.pool(), server.url), UnsentError)
-        assert error.code == 701
-        assert error.message == f"TLS with 127.0.0.1:{server.port} failed: certificate verify failed"
+        assert error.message.startswith(f"the certificate of 127.0.0.1:{server.port} is of an issuer")
         assert server.heads == []
 
-    async def test_certificate_of_somebody_else(self):
-        """A trusted certificate for another name is refused, and the message says so."""
-        server = self.serve_tls(sending(OK), ELSEWHERE)
-        pool = self.pool(trust_root=Certificate(ELSEWHERE.original))
-        error = await self.error_of(self.ask(pool, server.url), UnsentError)
-        assert error.message == f"the certificate of 127.0.0.1:{server.port} is not for '127.0.0.1'"
-        assert server.heads == []
+    async def test_refusals(self):
+        """The message names the host and says what is wrong with its certificate."""
+        of = "the certificate of 127.0.0.1"
+        expired = Identity("127.0.0.1", issuer=AUTHORITY, days=-1)
+        assert await self.refusal(expired) == f"{of} has expired"
+        elsewhere = Identity("elsewhere.example", issuer=AUTHORITY)
+        assert await self.refusal(elsewhere) == f"{of} is not for '127.0.0.1'"
+        nameless = Identity(issuer=AUTHORITY)
+        assert await self.refusal(nameless) == f"{of} is not for '127.0.0.1'"
+        alone = Identity("127.0.0.1")
+        assert await self.refusal(alone) == f"{of} is self-signed and not trusted here"
+        stranger = Identity(authority=True)
+        assert (
+            await self.refusal(LOOPBACK, trusted=(stranger,))
+            == f"{of} is of an issuer that is not known here"
+        )
+
+    async def test_not_verified(self):
+        """With verify = no any certificate will do."""
+        server = self.serve_tls(sending(OK), Identity("elsewhere.example", days=-1))
+        pool = self.pool(profile=TLSProfile(verify=False))
+        assert [(await self.ask(pool, server.url)).data for _ in range(2)] == [b"ok", b"ok"]
+        assert len(server.peers) == 1
+
+    async def test_server_name(self):
+        """The server is told the name that is asked for, but no address (SNI)."""
+        names = []
+        identity = Identity("127.0.0.1", "localhost", issuer=AUTHORITY)
+        options = identity.server()
+        options.getContext().set_tlsext_servername_callback(lambda c: names.append(c.get_servername()))
+        server = self.serve(sending(OK), listen=reactor.listenSSL, extra=(options,))
+        pool = self.pool(profile=self.trusting())
+        for host in ("localhost", "127.0.0.1"):
+            await self.ask(pool, f"https://{host}:{server.port}/")
+        assert [name for name in names if name] == [b"localhost"]
+
+    async def test_client_certificate(self):
+        """A server that wants a client certificate is shown that of the profile, and does not do without."""
+        server = self.serve_tls(sending(OK), clients=AUTHORITY)
+        together = self.file(CLIENT.pem, AUTHORITY.pem, CLIENT.key_pem())
+        apart = {
+            "certfile": self.file(CLIENT.pem),
+            "keyfile": self.file(CLIENT.key_pem("secret")),
+            "passphrase": "secret",
+        }
+        for files in ({"certfile": together}, apart):
+            result = await self.ask(self.pool(profile=self.trusting(**files)), server.url)
+            assert result.data == b"ok"
+        error = await self.error_of(self.ask(self.pool(profile=self.trusting()), server.url), OperationError)
+        assert error.code in (701, 706)
+
+    async def test_profile_of_a_cluster(self):
+        """A cluster's own profile counts for its members only, also where a URL names the same host."""
+        server = self.serve_tls(sending(OK))
+        pool = self.pool()
+        service = HTTPService("GET", pool)
+        options = {"ssl": "yes", "ca": str(self.file(AUTHORITY.pem))}
+        node = service.member(f"127.0.0.1:{server.port}", options)
+        assert (await service.perform(node, service.operation("@c/"))).data == b"ok"
+        await self.error_of(self.ask(pool, server.url), UnsentError)
+        assert {node: 1}[service.member(f"127.0.0.1:{server.port}", options)] == 1
+        assert node != HTTPNode("127.0.0.1", server.port, tls=True)
+
+    async def test_stale_connection(self):
+        """A GET that a stale TLS connection swallowed is repeated without the app noticing."""
+        server = self.serve_tls(lambda peer: peer.write(OK) if peer.requests == 1 else peer.close())
+        pool = self.pool(profile=self.trusting())
+        assert [(await self.ask(pool, server.url)).data for _ in range(2)] == [b"ok", b"ok"]
+        assert (len(server.peers), len(server.heads)) == (2, 3)
+
+    async def test_closing_twice(self):
+        """What is closed may be closed again: the pool and the server give up a connection at once."""
+        server = self.serve_tls(lambda peer: None)
+        pool = self.pool(profile=self.trusting())
+        asked = self.ask(pool, server.url)
+        while not server.heads:
+            await deferLater(reactor, 0.005)
+        server.peers[0].transport.abortConnection()
+        closed = pool.close()
+        assert (await self.error_of(asked, OperationError)).code == 705
+        await closed
 
     async def test_no_tls_there(self):
         """A server that speaks plain HTTP to a TLS greeting is an UnsentError about TLS."""
@@ -90,7 +159,7 @@ class TLSTests(HTTPTestCase):
     async def test_close_ends_the_body(self):
         """A body without a length ends when the server closes TLS in good order."""
         server = self.serve_tls(sending(b"HTTP/1.0 200 OK\r\n\r\nall of it", close=True))
-        pool = self.pool(trust_root=Certificate(LOOPBACK.original))
+        pool = self.pool(profile=self.trusting())
         assert (await self.ask(pool, server.url)).data == b"all of it"
 
     async def test_truncation(self):
@@ -101,7 +170,7 @@ class TLSTests(HTTPTestCase):
             reactor.callLater(0.05, peer.transport.abortConnection)
 
         server = self.serve_tls(handler)
-        pool = self.pool(trust_root=Certificate(LOOPBACK.original))
+        pool = self.pool(profile=self.trusting())
         error = await self.error_of(self.ask(pool, server.url), OperationError)
         assert (error.code, isinstance(error, UnsentError)) == (706, False)
 
@@ -120,7 +189,7 @@ class TLSTests(HTTPTestCase):
                 reactor.callLater(0.01, answer, peer)
 
         server = self.serve_tls(handler)
-        pool = self.pool(trust_root=Certificate(LOOPBACK.original))
+        pool = self.pool(profile=self.trusting())
         assert (await self.ask(pool, server.url, body, method="POST")).data == b"ok"
 
     async def test_cancelling_the_handshake(self):
@@ -132,3 +201,64 @@ class TLSTests(HTTPTestCase):
         asked.cancel()
         await self.error_of(asked, CancelledError)
         await server.peers[0].lost
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Return ``files(name, *contents)``: the path of a file with PEM texts."""
+
+    def write(name, *contents):
+        path = tmp_path / name
+        path.write_bytes(b"".join(contents))
+        return path
+
+    return write
+
+
+def wrong(**profile):
+    """Return the key and the message of the error that a profile is."""
+    with pytest.raises(TLSConfigError) as caught:
+        TLSContexts(TLSProfile()).load(TLSProfile(**profile))
+    return caught.value.key, str(caught.value)
+
+
+def test_files_that_are_not_there(tmp_path):
+    """A file that cannot be read is named with its key."""
+    for key in ("ca", "certfile"):
+        assert wrong(**{key: tmp_path / "x.pem"}) == (
+            key,
+            f"cannot read {tmp_path}/x.pem: No such file or directory",
+        )
+
+
+def test_files_of_something_else(files):
+    """A file that holds something else is named with its key."""
+    garbage, certificate = files("garbage", b"hello"), files("certificate", CLIENT.pem)
+    assert wrong(ca=garbage) == ("ca", f"{garbage} holds no certificate in PEM form, or a damaged one")
+    assert wrong(certfile=garbage)[0] == "certfile"
+    assert wrong(certfile=certificate) == (
+        "certfile",
+        f"{certificate} holds no private key in PEM form, or a damaged one",
+    )
+    assert wrong(certfile=certificate, keyfile=garbage)[0] == "keyfile"
+    assert wrong(keyfile=garbage) == ("keyfile", "is of no use without certfile")
+
+
+def test_key_of_somebody_else(files):
+    """A key that is not that of the certificate is refused."""
+    key, message = wrong(certfile=files("c", CLIENT.pem), keyfile=files("k", LOOPBACK.key_pem()))
+    assert key == "keyfile"
+    assert "is not that of the first certificate in" in message
+
+
+def test_passphrase(files):
+    """An encrypted key needs its passphrase, and nobody is asked for it on a terminal."""
+    profile = {"certfile": files("c", CLIENT.pem), "keyfile": files("k", CLIENT.key_pem("secret"))}
+    assert wrong(**profile) == ("passphrase", f"is missing: the key in {profile['keyfile']} is encrypted")
+    key, message = wrong(**profile, passphrase="wrong")
+    assert (key, message) == ("passphrase", f"does not open the key in {profile['keyfile']}")
+
+
+def test_a_profile_keeps_its_secret():
+    """The passphrase is in no repr."""
+    assert "secret" not in repr(TLSProfile(passphrase="secret"))

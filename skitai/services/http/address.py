@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import attrs
 import idna
 
 from skitai.calls.service import HostNode, parse_host_port
+
+if TYPE_CHECKING:
+    from skitai.services.http.tls import TLSProfile
 
 #: The port that goes without saying, by scheme.
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -28,9 +32,10 @@ _HOST_NAME_MAX = 253
 
 @attrs.frozen(cache_hash=True)
 class HTTPNode(HostNode):
-    """A host and a port that speaks HTTP, over TLS or not."""
+    """A host and a port that speaks HTTP, over TLS or not; ``profile`` None: TLS as ``[http]`` says."""
 
     tls: bool = False
+    profile: TLSProfile | None = None
 
     @property
     def authority(self) -> str:
@@ -79,13 +84,13 @@ def request_target(text: str) -> str:
         raise ValueError(f"uri {text!r} holds a lone surrogate, which no encoding has") from error
 
 
-def member_node(address: str, *, tls: bool) -> HTTPNode:
+def member_node(address: str, *, tls: bool, profile: TLSProfile | None = None) -> HTTPNode:
     """Return the node of ``host[:port]``; raise ValueError for anything else."""
     host, port = parse_host_port(address, DEFAULT_PORTS["https" if tls else "http"])
     host = _host(host)
     if tls and "_" in host:
         raise ValueError(f"host {host!r} has an underscore, which no certificate can be checked for")
-    return HTTPNode(host, port, tls)
+    return HTTPNode(host, port, tls, profile)
 
 
 def _check_text(uri: str) -> None:

@@ -1,4 +1,4 @@
-"""Getting one connection: to an IP address at once, to a name through the resolver, with TLS where asked."""
+"""Getting one connection: to an address or through the resolver, with TLS or a proxy where asked."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL.SSL import Error as TLSError
-from service_identity import VerificationError
 from twisted.internet import error
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IHostnameResolver, IProtocolFactory, IReactorPluggableNameResolver
 from twisted.internet.protocol import ClientFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from skitai.calls.result import CODE_DNS, CODE_EXCEPTION, CODE_TIMEOUT, TIMEOUT
 from skitai.errors import UnsentError
+from skitai.services.http.proxy import Proxy, TunnelFactory
+from skitai.services.http.tls import ClientTLS, PeerCertificateError
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IConnector
-    from twisted.python.failure import Failure
+    from twisted.internet.interfaces import IAddress, IConnector, IHostResolution, IResolutionReceiver
 
     from skitai.services.http.address import HTTPNode
     from skitai.services.http.protocol import HTTPConnection
@@ -32,47 +34,105 @@ class _ForOne(ClientFactory):
 
     noisy = False
 
-    def __init__(self, connection: HTTPConnection) -> None:
+    def __init__(self, connection: HTTPConnection, failed: Callable[[Failure], object]) -> None:
         self._connection = connection
+        self._failed = failed
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: ARG002 - Twisted's interface
         return self._connection
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002
-        self._connection.connectionFailed(reason)
+        self._failed(reason)
+
+
+@implementer(IReactorPluggableNameResolver)
+class _WithResolver:
+    """A reactor as ``HostnameEndpoint`` wants it, with a resolver of our own."""
+
+    def __init__(self, reactor: Any, resolver: Any) -> None:
+        self._reactor = reactor
+        self.nameResolver = resolver
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+
+@implementer(IHostnameResolver)
+class _Resolving:
+    """Resolves ``host`` whatever it is asked for."""
+
+    def __init__(self, resolver: Any, host: str) -> None:
+        self._resolver = resolver
+        self._host = host
+
+    def resolveHostName(  # type: ignore[override]  # only HostnameEndpoint calls it
+        self, receiver: IResolutionReceiver, _name: str, **options: Any
+    ) -> IHostResolution:
+        resolution: IHostResolution = self._resolver.resolveHostName(receiver, self._host, **options)
+        return resolution
 
 
 def connect(
-    reactor: Any, node: HTTPNode, connection: HTTPConnection, *, tls_options: Any, timeout: float
+    reactor: Any,
+    node: HTTPNode,
+    connection: HTTPConnection,
+    *,
+    tls: ClientTLS | None,
+    proxy: Proxy | None,
+    resolver: Any,
+    timeout: float,
 ) -> Callable[[], Any]:
-    """Start to connect ``connection`` to its node, over TLS where ``tls_options`` are given.
+    """Start to connect ``connection`` to its node, over ``tls`` and through ``proxy`` where there is one.
 
-    ``timeout`` (seconds) limits each address that is tried. Returns what stops it, before it is connected.
-    ``connection`` learns what comes of it, possibly before this returns. Called in the reactor thread.
+    ``resolver`` is an ``IHostnameResolver``; ``timeout`` (seconds) limits each address that is tried.
+    Returns what stops it, before it is connected. ``connection`` learns what comes of it, possibly before
+    this returns. Called in the reactor thread.
     """
-    factory: IProtocolFactory = _ForOne(connection)
-    if tls_options is not None:
-        factory = TLSMemoryBIOFactory(tls_options, True, factory, clock=reactor)
-    # HostnameEndpoint refuses underscores, which names of containers have; the reactor itself does not.
-    if isIPAddress(node.host) or isIPv6Address(node.host) or "_" in node.host:
-        stop: Callable[[], Any] = reactor.connectTCP(node.host, node.port, factory, timeout).stopConnecting
+    peer = node if proxy is None else proxy.node
+    failed = connection.connectionFailed if proxy is None else _through(proxy, node, connection)
+    factory: IProtocolFactory = _ForOne(connection, failed)
+    if tls is not None:
+        factory = TLSMemoryBIOFactory(tls, True, factory, clock=reactor)
+        if proxy is not None:
+            factory = TunnelFactory(proxy, node, connection, factory)
+    host = peer.host
+    if isIPAddress(host) or isIPv6Address(host):
+        stop: Callable[[], Any] = reactor.connectTCP(host, peer.port, factory, timeout).stopConnecting
         return stop
-    attempt = HostnameEndpoint(reactor, node.host, node.port, timeout).connect(factory)
-    attempt.addErrback(connection.connectionFailed)
+    # HostnameEndpoint refuses underscores, which names of containers have; resolvers do not.
+    resolving = _WithResolver(reactor, _Resolving(resolver, host))
+    attempt = HostnameEndpoint(resolving, host.replace("_", "-"), peer.port, timeout).connect(factory)
+    attempt.addErrback(failed)
     return attempt.cancel
+
+
+def _through(proxy: Proxy, node: HTTPNode, connection: HTTPConnection) -> Callable[[Failure], None]:
+    """Return what tells ``connection`` that it was the proxy that could not be reached."""
+
+    def failed(reason: Failure) -> None:
+        cause = connect_error(proxy.node, reason)
+        error = UnsentError(
+            f"{cause.message} (the proxy for {node.label})", code=cause.code, status=cause.status, node=node
+        )
+        error.__cause__ = cause.__cause__
+        connection.connectionFailed(Failure(error))  # type: ignore[no-untyped-call]
+
+    return failed
 
 
 def connect_error(node: HTTPNode, reason: Failure) -> UnsentError:
     """Return what a connection that never came about means for the request that waited for it."""
     cause = reason.value
+    if isinstance(cause, UnsentError):
+        return cause
     if isinstance(cause, error.DNSLookupError):
         code, text = CODE_DNS, f"host {node.host!r} was not found"
     elif isinstance(cause, error.TimeoutError):
         return connect_timeout(node)
     elif isinstance(cause, error.ConnectionRefusedError):
         code, text = CODE_EXCEPTION, f"{node.label} refused the connection"
-    elif isinstance(cause, VerificationError):
-        code, text = CODE_EXCEPTION, f"the certificate of {node.label} is not for {node.host!r}"
+    elif isinstance(cause, PeerCertificateError):
+        code, text = CODE_EXCEPTION, f"the certificate of {node.label} {cause}"
     elif isinstance(cause, TLSError):
         code, text = CODE_EXCEPTION, f"TLS with {node.label} failed: {_tls_text(cause)}"
     else:

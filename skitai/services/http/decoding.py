@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-
-_GZIP_FIRST_BYTE = 0x1F
-_WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+from skitai.services.http.codings import DECODABLE, CodingError, Decoder, decoder_for, goes_on
 
 
 class BadReplyError(Exception):
@@ -15,7 +12,7 @@ class BadReplyError(Exception):
 class Body:
     """Collects a body of at most ``limit`` bytes, counted after decoding.
 
-    Codings other than gzip and deflate stay as they came: only an app that asked for one gets one.
+    Codings that cannot be undone here stay as they came: only an app that asked for one gets one.
     """
 
     __slots__ = ("_chunks", "_coding", "_decoder", "_limit", "_size")
@@ -25,11 +22,11 @@ class Body:
         self._size = 0
         self._chunks: list[bytes] = []
         self._coding = coding.strip().lower() if coding else ""
-        self._decoder: zlib._Decompress | None = None
+        self._decoder: Decoder | None = None
 
     def add(self, data: bytes) -> None:
         """Take the next bytes from the wire; raise ``BadReplyError`` for too many or undecodable ones."""
-        if self._coding in _WINDOW:
+        if self._coding in DECODABLE:
             self._decode(data)
         else:
             self._keep(data)
@@ -49,21 +46,14 @@ class Body:
     def _decode(self, data: bytes) -> None:
         while data:
             if self._decoder is None:
-                self._decoder = zlib.decompressobj(self._window(data))
+                self._decoder = decoder_for(self._coding, data)
             elif self._decoder.eof:
-                if self._coding == "deflate" or data[0] != _GZIP_FIRST_BYTE:
+                if not goes_on(self._coding, data):
                     return  # Padding after the last member: browsers and curl pass over it too.
-                self._decoder = zlib.decompressobj(self._window(data))
+                self._decoder = decoder_for(self._coding, data)
             try:
-                # One byte more than allowed is enough to know, however much a bomb would unpack to.
-                self._keep(self._decoder.decompress(data, self._limit - self._size + 1))
-            except zlib.error as error:
+                # A little more than allowed is enough to know, however much a bomb would unpack to.
+                self._keep(self._decoder.decompress(data, self._limit - self._size))
+            except CodingError as error:
                 raise BadReplyError(f"the body is not the {self._coding} that it claims: {error}") from error
             data = self._decoder.unused_data
-
-    def _window(self, data: bytes) -> int:
-        # RFC 9110, section 8.4.1.2: "deflate" is the zlib format, but some servers send it without the
-        # wrapper, whose first byte always has 8 in its low half.
-        if self._coding == "deflate" and data[0] & 0x0F != 8:
-            return -zlib.MAX_WBITS
-        return _WINDOW[self._coding]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from skitai.errors import OperationError, OperationTimeout
+from skitai.calls.result import CODE_EXCEPTION
+from skitai.errors import OperationError, OperationTimeout, UnsentError
 from skitai.services.http.connect import connect, connect_timeout
 from skitai.services.http.protocol import HTTPConnection
 
@@ -35,7 +36,7 @@ class Exchange:
 
 
 class Host:
-    """The connections to ``node``. Requests beyond the limit wait in the order they came.
+    """The connections to ``node``. Requests beyond the limits wait in the order they came.
 
     It is the ``Owner`` of its connections. All of it is called in the reactor thread.
     """
@@ -44,9 +45,18 @@ class Host:
         self._pool = pool
         self._limits = pool.limits
         self.node = node
+        self._proxy = pool.route(node)
+        self._moving_up = False
         self._idle: list[HTTPConnection] = []
         self._connections: set[HTTPConnection] = set()
         self._waiting: deque[Exchange] = deque()
+
+    def encode(self, request: HTTPRequest) -> bytes:
+        """Return the bytes of the request as the node, or the proxy for it, wants them."""
+        payload = request.encode(self.node.authority)
+        if self._proxy is not None and not self.node.tls:
+            return self._proxy.forwarded(self.node, payload)
+        return payload
 
     def start(self, exchange: Exchange) -> None:
         """Send the request now if a connection is free, else over a new one, else in its turn."""
@@ -57,11 +67,15 @@ class Host:
                 self._give(connection, exchange)
                 return
             connection.abort()
-        if len(self._connections) < self._limits.connections:
+        if self._may_open():
             self._open(exchange)
-        else:
-            exchange.stop = lambda: self._waiting.remove(exchange)
+        elif len(self._waiting) < self._limits.waiting:
+            exchange.stop = lambda: self._leave_queue(exchange)
             self._waiting.append(exchange)
+        else:
+            text = f"{self._limits.waiting} requests wait for a connection to {self.node.label} already"
+            self._fail(exchange, UnsentError(text, code=CODE_EXCEPTION, node=self.node))
+            self._forget_if_empty()
 
     def sweep(self, now: float) -> None:
         """Close what has been idle for too long, and fail what has been silent for too long."""
@@ -81,9 +95,40 @@ class Host:
         """Fail every request and close every connection."""
         waiting, self._waiting = self._waiting, deque()
         for exchange in waiting:
-            exchange.deferred.errback(error)
+            self._fail(exchange, error)
         for connection in list(self._connections):
             self.failed(connection, error)
+        self._forget_if_empty()
+
+    def idle_since(self) -> float | None:
+        """Return when the connection that is idle for longest was used last, None if none is idle."""
+        return self._idle[0].active if self._idle else None
+
+    def close_oldest_idle(self) -> None:
+        """Give up one idle connection, so that another host can have one."""
+        self._idle.pop(0).abort()
+
+    def move_up(self) -> None:
+        """Open connections for those that wait, as far as the limits allow."""
+        # An attempt may fail at once and lead back here: then the loop below goes on.
+        if self._moving_up:
+            return
+        self._moving_up = True
+        while self._waiting and self._may_open():
+            self._open(self._waiting.popleft())
+        self._moving_up = False
+        self._forget_if_empty()
+
+    def statistics(self) -> dict[str, Any]:
+        """Return how many connections are ``open``, ``idle`` and ``in_use``, and how many requests wait."""
+        return {
+            "host": self.node.label,
+            "tls": self.node.tls,
+            "open": len(self._connections),
+            "idle": len(self._idle),
+            "in_use": len(self._connections) - len(self._idle),
+            "waiting": len(self._waiting),
+        }
 
     # What connections report (protocol.Owner)
 
@@ -98,7 +143,7 @@ class Host:
             connection.abort()
         elif self._waiting and connection.is_quiet():
             self._give(connection, self._waiting.popleft())
-        elif len(self._idle) < self._limits.idle:
+        elif len(self._idle) < self._limits.idle and not self._pool.starved:
             self._idle.append(connection)
         else:
             connection.abort()
@@ -110,7 +155,7 @@ class Host:
         exchange = connection.exchange
         self._retire(connection)
         if exchange is not None:
-            exchange.deferred.errback(error)
+            self._fail(exchange, error)
 
     def lost(self, connection: HTTPConnection, error: OperationError) -> None:
         """Repeat what a stale connection swallowed, fail what a fresh one did, and move the queue up."""
@@ -119,12 +164,13 @@ class Host:
         if connection in self._idle:
             self._idle.remove(connection)
         if exchange is None:
-            pass
+            pass  # nobody waits for it
         elif self._was_stale(connection, exchange):
             self._open(exchange)
         else:
-            exchange.deferred.errback(error)
-        self._move_up()
+            self._fail(exchange, error)
+        self._pool.released()
+        self.move_up()
 
     def _was_stale(self, connection: HTTPConnection, exchange: Exchange) -> bool:
         """Return whether the server may have closed the connection before it saw the request.
@@ -142,17 +188,22 @@ class Host:
         connection.exchange = exchange
         exchange.stop = connection.abort
         self._connections.add(connection)
+        self._pool.open += 1
         connection.stop_connecting = connect(
             self._pool.reactor,
             self.node,
             connection,
-            tls_options=self._pool.tls_options(self.node),
+            tls=self._pool.tls(self.node),
+            proxy=self._proxy,
+            resolver=self._pool.resolver,
             timeout=limits.connect_seconds,
         )
 
     def _give(self, connection: HTTPConnection, exchange: Exchange) -> None:
         connection.exchange = exchange
         exchange.stop = connection.abort
+        if connection.reused:
+            self._pool.reused += 1
         connection.ask(exchange.payload, head_only=exchange.request.method == "HEAD")
 
     def _retire(self, connection: HTTPConnection) -> None:
@@ -160,8 +211,20 @@ class Host:
             self._idle.remove(connection)
         connection.abort()
 
-    def _move_up(self) -> None:
-        while self._waiting and len(self._connections) < self._limits.connections:
-            self._open(self._waiting.popleft())
+    def _fail(self, exchange: Exchange, error: OperationError) -> None:
+        self._pool.errors += 1
+        exchange.deferred.errback(error)
+
+    def _may_open(self) -> bool:
+        return len(self._connections) < self._limits.connections and self._pool.admits(self)
+
+    def _leave_queue(self, exchange: Exchange) -> None:
+        self._waiting.remove(exchange)
+        self._forget_if_empty()
+
+    def _forget_if_empty(self) -> None:
+        if self._waiting:
+            return
+        self._pool.starved.pop(self, None)
         if not self._connections:
             self._pool.forget(self)

@@ -2,63 +2,85 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.ssl import optionsForClientTLS
 
 from skitai.calls.result import CODE_SHUTDOWN
 from skitai.errors import UnsentError
 from skitai.services.http.host import Exchange, Host
+from skitai.services.http.tls import ClientTLS, TLSContexts, TLSProfile
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from skitai.services.http.address import HTTPNode
+    from skitai.services.http.dns.resolver import Resolver
+    from skitai.services.http.proxy import Proxy
     from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult
 
 _SWEEP_SECONDS = 5
-_TLS_OPTIONS_KEPT = 256
 
 
 @attrs.frozen
 class Limits:
-    """What a pool holds back: counts for each node, seconds, and the bytes of a decoded body.
+    """What a pool holds back: counts, seconds, and the bytes of a decoded body.
 
-    ``idle`` connections are kept, of ``connections`` in all. One is closed after ``idle_seconds`` without
-    use, a request fails after ``silence_seconds`` without a byte; both are looked at every few seconds.
+    For each node ``idle`` connections are kept, of ``connections`` in all, and ``waiting`` requests wait for
+    one. There are ``total`` connections to all nodes together. A connection is closed after ``idle_seconds``
+    without use, a request fails after ``silence_seconds`` in which nothing came and nothing was taken; both
+    are looked at every few seconds.
     """
 
-    idle: int = 32
-    connections: int = 256
+    idle: int = 512
+    connections: int = 2048
+    waiting: int = 4096
+    total: int = 8192
     idle_seconds: float = 10
     silence_seconds: float = 60
     connect_seconds: float = 10
     response_max: int = 64 * 1024 * 1024
 
 
+def _direct(_node: HTTPNode) -> None:
+    """Ask no proxy."""
+
+
 class ConnectionPool:
     """Keeps connections to any number of nodes. All of it is called in the reactor thread.
 
-    ``trust_root`` says whose certificates are believed (anything that ``optionsForClientTLS`` takes; None:
-    those the platform trusts).
+    ``tls`` is how to speak TLS with nodes that have no profile of their own. ``resolver`` finds addresses
+    (None: the reactor's does) and is closed with the pool. ``route`` tells the proxy that a node is asked
+    through, if any.
     """
 
-    def __init__(self, reactor: Any, limits: Limits | None = None, trust_root: Any = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        limits: Limits | None = None,
+        *,
+        tls: TLSContexts | None = None,
+        resolver: Resolver | None = None,
+        route: Callable[[HTTPNode], Proxy | None] = _direct,
+    ) -> None:
         self.reactor = reactor
         self.limits = limits or Limits()
         self.seconds = reactor.seconds
+        self.resolver = resolver or reactor.nameResolver
+        self._own_resolver = resolver
+        self.route = route
+        self.contexts = tls or TLSContexts(TLSProfile())
+        #: Connections that exist, and what happened to requests since the start.
+        self.open = self.requests = self.reused = self.errors = 0
         self._hosts: dict[HTTPNode, Host] = {}
+        #: Hosts that met the limit of all connections, in order; meanwhile nobody keeps idle ones.
+        self.starved: dict[Host, None] = {}
         self._sweeper: IDelayedCall | None = None
         self._closed = False
         self._closing: list[Deferred[None]] = []
-        # Each loads the trusted certificates, some milliseconds' work: kept for as many names as are in use.
-        self._tls_options_for = lru_cache(_TLS_OPTIONS_KEPT)(
-            lambda name: optionsForClientTLS(name, trustRoot=trust_root)
-        )
 
     def ask(self, node: HTTPNode, request: HTTPRequest) -> Deferred[HTTPResult]:
         """Send a request to a node: fire with the ``HTTPResult`` or fail with an ``OperationError``.
@@ -73,7 +95,8 @@ class ConnectionPool:
         if host is None:
             host = self._hosts[node] = Host(self, node)
             self._sweep_later()
-        exchange = Exchange(request, request.encode(node.authority))
+        self.requests += 1
+        exchange = Exchange(request, host.encode(request))
         host.start(exchange)
         return exchange.deferred
 
@@ -87,15 +110,49 @@ class ConnectionPool:
             self._sweeper = None
         for host in list(self._hosts.values()):
             host.close(_shutdown_error())
+        if self._own_resolver is not None:
+            self._own_resolver.close()
         self._fire_when_closed()
         return done
 
-    def tls_options(self, node: HTTPNode) -> Any:
-        """Return what verifies the node's certificate, or None for a node without TLS."""
-        return self._tls_options_for(node.host.rstrip(".")) if node.tls else None
+    def statistics(self) -> dict[str, Any]:
+        """Return what the status page shows: the sums, and under ``hosts`` the counts of each."""
+        hosts = [host.statistics() for host in self._hosts.values()]
+        sums = {name: sum(host[name] for host in hosts) for name in ("open", "idle", "in_use", "waiting")}
+        return {
+            **sums,
+            "requests": self.requests,
+            "reused": self.reused,
+            "errors": self.errors,
+            "hosts": hosts,
+        }
+
+    # What hosts ask and tell
+
+    def tls(self, node: HTTPNode) -> ClientTLS | None:
+        """Return what secures connections to the node, or None for a node without TLS."""
+        return self.contexts.creator(node.host, node.profile) if node.tls else None
+
+    def admits(self, host: Host) -> bool:
+        """Return whether ``host`` may open a connection; if not, it is told to ``move_up`` in its turn."""
+        if self.open < self.limits.total:
+            return True
+        self.starved[host] = None
+        idle = [(since, other) for other in self._hosts.values() if (since := other.idle_since()) is not None]
+        if idle:
+            min(idle, key=lambda pair: pair[0])[1].close_oldest_idle()
+        return False
+
+    def released(self) -> None:
+        """Note that a connection is gone, and let hosts move up in the order in which they wait."""
+        self.open -= 1
+        while self.starved and self.open < self.limits.total:
+            host = next(iter(self.starved))
+            del self.starved[host]
+            host.move_up()
 
     def forget(self, host: Host) -> None:
-        """Drop a host that has no connection left."""
+        """Drop a host that has no connection and no request left."""
         # What it told last may have led to more requests, and to another one in its place.
         if self._hosts.get(host.node) is host:
             del self._hosts[host.node]

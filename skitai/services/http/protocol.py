@@ -17,6 +17,7 @@ from skitai.errors import OperationError, UnsentError
 from skitai.services.http.connect import CODE_SOCKET_ERROR, connect_error
 from skitai.services.http.decoding import BadReplyError
 from skitai.services.http.reply import ReplyReader
+from skitai.services.http.streaming import PIECE, BodySender, StreamedBody
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -54,7 +55,7 @@ class HTTPConnection:
 
     __slots__ = (
         "_awaiting", "_node", "_owner", "_reader", "_seconds", "_socket", "_transport",
-        "active", "answered", "exchange", "open", "reused", "sent", "stop_connecting",
+        "_upload", "active", "answered", "exchange", "open", "reused", "sent", "stop_connecting",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, node: HTTPNode, seconds: Callable[[], float], response_max: int) -> None:
@@ -64,6 +65,7 @@ class HTTPConnection:
         self._reader = ReplyReader(response_max)
         self._transport: Any = None
         self._socket: Any = None
+        self._upload: BodySender | None = None
         self._awaiting = False
         self.stop_connecting: Callable[[], Any] | None = None
         self.exchange: Any = None
@@ -77,6 +79,9 @@ class HTTPConnection:
         self.sent = self.answered = False
         self.active = self._seconds()
         self._send(payload)
+        stream = self.exchange.request.stream
+        if stream is not None and self.sent:
+            self._stream(stream)
 
     def is_quiet(self) -> bool:
         """Return whether nothing has come since the last reply that the reactor has yet to read.
@@ -123,7 +128,24 @@ class HTTPConnection:
         if count < len(payload):
             # From here on the transport has a buffer of its own, which later bytes must not overtake.
             self._socket = None
-            self._transport.write(payload[count:])
+            if len(payload) - count <= PIECE or self.exchange.request.stream is not None:
+                self._transport.write(payload[count:])
+            else:
+                self._stream(StreamedBody((payload[count:],)))
+
+    def _stream(self, body: StreamedBody) -> None:
+        """Send ``body`` as fast as the peer takes it, which is no silence."""
+        self._socket = None  # as above: the transport buffers
+        self._upload = BodySender(
+            self._transport,
+            body,
+            progressed=self._note_progress,
+            failed=lambda error: self._owner.failed(self, error),
+        )
+        self._upload.start()
+
+    def _note_progress(self) -> None:
+        self.active = self._seconds()
 
     # IProtocol and IHandshakeListener
 
@@ -159,7 +181,9 @@ class HTTPConnection:
         self.answered = True
         try:
             if self._reader.feed(data):
-                self._finish(reusable=self._reader.in_step)
+                # A server may answer before it has the whole request, and then it may not want the rest.
+                sent = self._upload is None or self._upload.done
+                self._finish(reusable=sent and self._reader.in_step)
         except BadReplyError as error:
             self._owner.failed(self, self._bad_reply(error))
 
@@ -190,7 +214,9 @@ class HTTPConnection:
 
     def _finish(self, *, reusable: bool) -> None:
         result = self._reader.result(self._node)
+        result.asked = self.exchange.request.target
         self._awaiting = False
+        self._upload = None
         self.reused = True
         self._owner.replied(self, result, reusable=reusable)
 

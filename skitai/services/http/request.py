@@ -1,20 +1,24 @@
-"""What is sent: an app's data and headers, checked and turned into the bytes of one request (RFC 9112)."""
+"""What is sent: an app's headers and body, checked and turned into one request (RFC 9112)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 import attrs
+
+from skitai.services.http.auth import Credentials
+from skitai.services.http.codings import ACCEPTED
+from skitai.services.http.contents import Content
+from skitai.services.http.streaming import StreamedBody
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
-_DEFAULTS = (("User-Agent", "Skitai/0.15"), ("Accept", "*/*"), ("Accept-Encoding", "gzip, deflate"))
+_DEFAULTS = (("User-Agent", "Skitai/0.15"), ("Accept", "*/*"), ("Accept-Encoding", ACCEPTED))
 _DEFAULT_FIELDS = "".join(f"{name}: {value}\r\n" for name, value in _DEFAULTS)
 
 #: Framing and connection are the client's business: an app that sets these would desynchronise them.
@@ -34,12 +38,8 @@ _OWNED = frozenset(
 
 # RFC 9110, section 9.2.2.
 _IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
-# A dict has no place in a body that nobody reads, so it goes where a form with method=get puts it.
-_DATA_IN_QUERY = frozenset(["GET", "HEAD", "DELETE", "OPTIONS"])
 # RFC 9110, section 8.6: these say Content-Length: 0 where they carry nothing.
 _ALWAYS_WITH_LENGTH = frozenset(["POST", "PUT", "PATCH"])
-
-_SCALARS = (str, bytes, int, float)
 
 
 @attrs.frozen
@@ -47,49 +47,74 @@ class HTTPRequest:
     """One request, independent of the node that will get it.
 
     ``target`` is the origin-form, ``fields`` the header lines except Host, each with its CRLF; ``host`` takes
-    the place of the node's own name.
+    the place of the node's own name. Where there is a ``stream``, it is the body instead of ``body``.
+    ``credentials`` answer a challenge, and up to ``follow`` redirects are followed.
     """
 
     method: str
     target: str
-    fields: str
-    body: bytes = b""
+    fields: str = attrs.field(repr=False)  # they may hold a password or a session
+    body: bytes = attrs.field(default=b"", repr=False)
     host: str | None = None
+    stream: StreamedBody | None = None
+    credentials: Credentials | None = None
+    follow: int = 0
+
+    @property
+    def plain(self) -> bool:
+        """Whether all there is to it is one question and its answer."""
+        return self.credentials is None and self.stream is None and not self.follow
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether all of it can be sent again."""
+        return self.stream is None or self.stream.repeatable
 
     @property
     def idempotent(self) -> bool:
-        """Whether sending it twice does no harm."""
-        return self.method in _IDEMPOTENT
+        """Whether it can be sent twice, and that does no harm."""
+        return self.method in _IDEMPOTENT and self.repeatable
 
     def encode(self, authority: str) -> bytes:
-        """Return all of its bytes for the node whose Host header is ``authority``."""
+        """Return its bytes, but for a streamed body, for the node whose Host header is ``authority``."""
         head = f"{self.method} {self.target} HTTP/1.1\r\nHost: {self.host or authority}\r\n{self.fields}\r\n"
         return head.encode("latin-1") + self.body
 
+    def with_field(self, name: str, value: str) -> HTTPRequest:
+        """Return the same request with one header more."""
+        return attrs.evolve(self, fields=f"{self.fields}{name}: {value}\r\n")
+
+    def without_fields(self, names: Iterable[str]) -> HTTPRequest:
+        """Return the same request without the headers of these lower-case names."""
+        lines = self.fields.split("\r\n")
+        kept = [line for line in lines if line.partition(":")[0].lower() not in names]
+        return attrs.evolve(self, fields="\r\n".join(kept))
+
 
 def build_request(
-    method: str, target: str, data: Any = None, headers: Headers | None = None
-) -> tuple[HTTPRequest, tuple[tuple[str, str], ...]]:
-    """Return the request, and the app's own headers in an order-free form to tell it from others by.
+    method: str, target: str, content: Content, headers: Iterable[tuple[str, str]] = ()
+) -> HTTPRequest:
+    """Return the request with an app's own headers, as ``header_pairs`` returns them.
 
-    ``data``: None; a dict (a form, or more of the query for GET), str (UTF-8) or bytes.
-    Raises TypeError or ValueError naming the argument that makes no sense. Called in the app's thread.
+    Raises ValueError for headers that do not fit the content or each other. Called in the app's thread.
     """
-    if isinstance(data, Mapping) and method in _DATA_IN_QUERY:
-        target = _with_query(target, _form(data))
-        data = None
-    body, content_type = _body(data)
-    pairs = header_pairs(headers) if headers else []
+    pairs = list(headers)
+    if content.type_is_fixed and any(name.lower() == "content-type" for name, _ in pairs):
+        raise ValueError("headers: 'Content-Type' of this data holds its boundary: leave it out")
     host = _host_override(pairs)
-    fields = _fields(pairs, content_type)
-    if data is not None or method in _ALWAYS_WITH_LENGTH:
-        fields += f"Content-Length: {len(body)}\r\n"
-    identity = tuple(sorted((name.lower(), value) for name, value in pairs))
-    return HTTPRequest(method, target, fields, body, host), identity
+    fields = _fields(pairs, content.type)
+    if isinstance(content.body, StreamedBody):
+        return HTTPRequest(method, target, fields + _framing(content.body), host=host, stream=content.body)
+    if content.present or method in _ALWAYS_WITH_LENGTH:
+        fields += f"Content-Length: {len(content.body)}\r\n"
+    return HTTPRequest(method, target, fields, content.body, host)
 
 
 def header_pairs(headers: Headers) -> list[tuple[str, str]]:
-    """Return the pairs of a dict or of a list of pairs, checked (RFC 9110, section 5) and stripped."""
+    """Return the pairs of a dict or of a list of pairs, checked (RFC 9110, section 5) and stripped.
+
+    Raises TypeError or ValueError naming the header that makes no sense. Called in the app's thread.
+    """
     if isinstance(headers, str | bytes):
         raise TypeError("headers must be a dict or a list of (name, value) pairs, not text")
     pairs = []
@@ -131,43 +156,5 @@ def _fields(pairs: list[tuple[str, str]], content_type: str | None) -> str:
     return "".join(f"{name}: {value}\r\n" for name, value in lines)
 
 
-def _body(data: Any) -> tuple[bytes, str | None]:
-    """Return the bytes of a body and the content type that they have of themselves."""
-    if data is None:
-        return b"", None
-    if isinstance(data, bytes):
-        return data, None
-    if isinstance(data, str):
-        return _utf8(data), "text/plain; charset=utf-8"
-    if isinstance(data, Mapping):
-        return _form(data).encode("ascii"), "application/x-www-form-urlencoded"
-    raise TypeError(f"data must be a dict, str or bytes, not {type(data).__name__}")
-
-
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ValueError("data holds a lone surrogate, which UTF-8 cannot say") from error
-
-
-def _form(data: Mapping[Any, Any]) -> str:
-    """Return a dict as application/x-www-form-urlencoded; a list of values repeats its name."""
-    for name, value in data.items():
-        for one in value if isinstance(value, list | tuple) else (value,):
-            if not isinstance(name, str) or not isinstance(one, _SCALARS):
-                raise TypeError(
-                    f"data[{name!r}] is {type(one).__name__}: names must be str, values str, bytes, int,"
-                    " float or lists of these"
-                )
-    try:
-        return urlencode(data, doseq=True)
-    except UnicodeEncodeError as error:
-        raise ValueError("data holds a lone surrogate, which UTF-8 cannot say") from error
-
-
-def _with_query(target: str, query: str) -> str:
-    if not query:
-        return target
-    joint = "?" if "?" not in target else "" if target[-1] in "?&" else "&"
-    return f"{target}{joint}{query}"
+def _framing(body: StreamedBody) -> str:
+    return "Transfer-Encoding: chunked\r\n" if body.length is None else f"Content-Length: {body.length}\r\n"

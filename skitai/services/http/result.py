@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from contextlib import suppress
+from email.message import Message
 from typing import Any
 
-from skitai.calls.result import Result
+from skitai.calls.result import FAILED, Result
+from skitai.errors import OperationError
 
 
 class HTTPResult(Result):
@@ -14,6 +18,9 @@ class HTTPResult(Result):
     ``version`` is ``"1.1"`` or ``"1.0"``, ``headers`` the (name, value) pairs in the order they came. Any
     HTTP status is a normal outcome (``status`` 3).
     """
+
+    #: The path and query that the node was asked for; empty where no reply came.
+    asked = ""
 
     def __init__(
         self,
@@ -28,6 +35,13 @@ class HTTPResult(Result):
         self.headers = headers
 
     @property
+    def url(self) -> str:
+        """The URL that gave this, the last one where redirects were followed; else what the app wrote."""
+        if self.node is None or not self.asked:
+            return self.target or ""
+        return f"{'https' if self.node.tls else 'http'}://{self.node.authority}{self.asked}"
+
+    @property
     def header(self) -> list[str]:
         """The header lines as ``"Name: value"``."""
         return [f"{name}: {value}" for name, value in self.headers]
@@ -36,3 +50,40 @@ class HTTPResult(Result):
         """Return the value of the first header of that name, in any case, or None."""
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), None)
+
+    @property
+    def text(self) -> str:
+        """``data`` as text: in the charset that the reply names, else UTF-8, else latin-1.
+
+        What does not belong to the named charset becomes U+FFFD.
+        """
+        data = bytes(self.data)
+        for charset, errors in ((self._charset(), "replace"), ("utf-8-sig", "strict")):
+            # Python may not know the charset, or know it as something that is none of text.
+            with suppress(LookupError, UnicodeError):
+                return data.decode(charset, errors)
+        return data.decode("latin-1")
+
+    def _charset(self) -> str:
+        """Return what Content-Type names, in whatever way it is written there; empty for nothing."""
+        message = Message()
+        message["Content-Type"] = self.get_header("content-type") or ""
+        return message.get_content_charset("")
+
+    def json(self, **options: Any) -> Any:
+        """Return what ``data`` stands for as JSON; ``options`` are those of ``json.loads``.
+
+        Raises ValueError for what is not JSON, and what ``reraise`` does where there was no reply.
+        """
+        self.reraise()
+        try:
+            # JSON is UTF-8, UTF-16 or UTF-32 whatever a charset says (RFC 8259, section 8.1).
+            return json.loads(self.data, **options)
+        except UnicodeDecodeError:
+            return json.loads(self.text, **options)
+
+    def raise_for_status(self) -> None:
+        """Raise what ``reraise`` does, and ``OperationError`` for a code from 400 on."""
+        self.reraise()
+        if self.code >= 400:
+            raise OperationError(self.msg, code=self.code, status=FAILED, node=self.node, url=self.url)

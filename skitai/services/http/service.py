@@ -1,43 +1,80 @@
-"""``was.get``, ``was.post``: an app's arguments in, an operation out, performed over the connection pool."""
+"""``was.get`` and its likes: an app's arguments in, an operation out, performed over the pool."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+import attrs
+from twisted.internet.defer import Deferred
 
 from skitai.calls.operation import Operation
 from skitai.calls.service import Service
 from skitai.services.http.address import HTTPNode, member_node, split_cluster, split_url
-from skitai.services.http.request import Headers, build_request
+from skitai.services.http.auth import Logins, fingerprint, parse_auth
+from skitai.services.http.contents import Content, content_of, form
+from skitai.services.http.conversation import converse
+from skitai.services.http.multipart import multipart_content
+from skitai.services.http.request import Headers, HTTPRequest, build_request, header_pairs
 from skitai.services.http.result import HTTPResult
+from skitai.services.http.settings import TLS_KEYS, cluster_profile
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-
     from skitai.services.http.pool import ConnectionPool
-    from skitai.services.http.result import HTTPResult
+
+#: How many operations that are but a URL a service remembers.
+_PLAIN_OPERATIONS = 1024
 
 _YES_NO = {"yes": True, "no": False}
+# A dict has no place in a body that nobody reads, so it goes where a form with method=get puts it.
+_DATA_IN_QUERY = frozenset(["GET", "HEAD", "DELETE", "OPTIONS"])
+_SECRET_HEADERS = frozenset(["authorization", "cookie", "proxy-authorization"])
+
+Filter = Callable[[Any], Any]
 
 
 class HTTPService(Service):
-    """Requests of one method. Services of several methods share a pool, and with it the connections."""
+    """Requests of one method. Services of several methods share a pool, and with it the connections.
+
+    ``logins`` are what is known of upstreams that want credentials; services may share them, too.
+    """
 
     cluster_type = "http"
-    cluster_keys = frozenset({"ssl"})
+    cluster_keys = frozenset({"ssl", *TLS_KEYS})
     result_type = HTTPResult
 
-    def __init__(self, method: str, pool: ConnectionPool) -> None:
+    def __init__(self, method: str, pool: ConnectionPool, logins: Logins | None = None) -> None:
         self.method = method
         self._pool = pool
+        self._logins = Logins() if logins is None else logins
+        # Views ask the same few addresses again and again: what they mean is found out once.
+        self._plain_operation = lru_cache(_PLAIN_OPERATIONS)(self.operation)
+
+    def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> Any:
+        """Submit the operation at once and return its ``Call``. Called in the app's thread."""
+        if kwargs or len(args) != 1 or type(args[0]) is not str:
+            return submit(self.operation(*args, **kwargs))
+        return submit(self._plain_operation(args[0]))
 
     def operation(
-        self, uri: str, data: Any = None, *, headers: Headers | None = None, use_cache: bool = True
+        self,
+        uri: str,
+        data: Any = None,
+        auth: Any = None,
+        headers: Headers | None = None,
+        use_cache: bool = True,
+        *,
+        follow: int = 0,
+        filter: Filter | None = None,  # noqa: A002 - the name that apps know
     ) -> Operation:
         """Return the operation for ``uri``, a URL or ``@cluster/path``.
 
-        ``data``: a dict (a form; for GET, more of the query), str (UTF-8) or bytes. ``headers``: a dict or
-        a list of pairs. ``use_cache=False``: do not answer from the cache.
+        ``data``: a dict (a form; for GET, more of the query), str (UTF-8), bytes or a binary file, which is
+        read as it is sent. ``auth``: ``(user, password)`` or ``"user:password"``, for Basic and Digest.
+        ``headers``: a dict or a list of pairs. ``use_cache=False``: do not answer from the cache.
+        ``follow``: how many redirects to follow. ``filter``: takes the result where it is waited for, and
+        returns the one to use instead.
         Raises TypeError or ValueError naming the argument that makes no sense. Called in the app's thread.
         """
         origin: HTTPNode | str
@@ -45,24 +82,81 @@ class HTTPService(Service):
             origin, target = split_cluster(uri)
         else:
             origin, target = split_url(uri)
-        request, identity = build_request(self.method, target, data, headers)
-        key = (self.method, origin, request.target, request.body, identity)
-        return Operation(uri, request, key, request.idempotent, use_cache)
+        if isinstance(data, Mapping) and self.method in _DATA_IN_QUERY:
+            target, data = _with_query(target, form(data)), None
+        pairs = header_pairs(headers) if headers else []
+        request = build_request(self.method, target, self.content(data), pairs)
+        if auth is not None or follow:
+            request = _with_options(request, pairs, auth, follow)
+        key = None if request.stream is not None else _cache_key(origin, request, pairs)
+        return Operation(uri, request, key, request.idempotent, use_cache, filter=filter)
+
+    def content(self, data: Any) -> Content:
+        """Return what is sent for an app's ``data``; see ``content_of``. Called in the app's thread."""
+        return content_of(data)
 
     def node(self, target: str) -> HTTPNode:
         """Return the node that a URL names; raise ValueError otherwise. Called in the app's thread."""
         return split_url(target)[0]
 
     def member(self, address: str, options: Mapping[str, str]) -> HTTPNode:
-        """Return the node of ``host[:port]``; the option ``ssl`` says whether it speaks TLS."""
+        """Return the node of ``host[:port]``; the options say whether it speaks TLS, and how."""
         ssl = str(options.get("ssl", "no")).lower()
         if ssl not in _YES_NO:
             raise ValueError(f"ssl = {ssl!r} must be yes or no")
-        return member_node(address, tls=_YES_NO[ssl])
+        profile = cluster_profile(options, self._pool.contexts)
+        if profile is not None and not _YES_NO[ssl]:
+            raise ValueError("its keys about TLS have no meaning without ssl = yes")
+        return member_node(address, tls=_YES_NO[ssl], profile=profile)
 
     def perform(self, node: HTTPNode, operation: Operation) -> Deferred[HTTPResult]:
         """Send the request to ``node``: fire with the ``HTTPResult``, or fail with an ``OperationError``.
 
-        Cancelling closes the socket at once. Called in the reactor thread.
+        The result has status 2 where the node is not to blame: a file that cannot be read, redirects that
+        cannot be followed. Cancelling closes the socket at once. Called in the reactor thread.
         """
-        return self._pool.ask(node, operation.request)
+        request = operation.request
+        if request.plain:
+            return self._pool.ask(node, request)
+        return Deferred.fromCoroutine(converse(self._pool.ask, self._logins, node, request))
+
+
+class UploadService(HTTPService):
+    """POST of a form with files (multipart/form-data)."""
+
+    def __init__(self, pool: ConnectionPool, logins: Logins | None = None) -> None:
+        super().__init__("POST", pool, logins)
+
+    def content(self, data: Any) -> Content:
+        """Return the form that is sent; see ``multipart_content``. Called in the app's thread."""
+        return multipart_content(data)
+
+
+def _with_options(request: HTTPRequest, pairs: list[tuple[str, str]], auth: Any, follow: Any) -> HTTPRequest:
+    """Return the request with what takes more than one question and its answer."""
+    if isinstance(follow, bool) or not isinstance(follow, int):
+        raise TypeError(f"follow must be a number of redirects, such as 5, not {follow!r}")
+    if follow < 0:
+        raise ValueError(f"follow must be a number of redirects, such as 5, not {follow}")
+    if auth is None:
+        return attrs.evolve(request, follow=follow)
+    if any(name.lower() == "authorization" for name, _ in pairs):
+        raise ValueError("auth: the headers hold an Authorization already: give one of the two")
+    return attrs.evolve(request, credentials=parse_auth(auth), follow=follow)
+
+
+def _cache_key(origin: HTTPNode | str, request: HTTPRequest, pairs: list[tuple[str, str]]) -> Hashable:
+    """Return what tells the answer from others, without giving away what is secret."""
+    fields = []
+    for name, value in pairs:
+        key = name.lower()
+        fields.append((key, fingerprint(value) if key in _SECRET_HEADERS else value))
+    login = request.credentials and request.credentials.fingerprint
+    return request.method, origin, request.target, request.body, tuple(sorted(fields)), login, request.follow
+
+
+def _with_query(target: str, query: str) -> str:
+    if not query:
+        return target
+    joint = "?" if "?" not in target else "" if target[-1] in "?&" else "&"
+    return f"{target}{joint}{query}"

@@ -1,0 +1,145 @@
+"""What brings one call to its result: one node, or the members of a cluster until one answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from skitai.calls.result import NORMAL, TIMEOUT, Result
+from skitai.errors import UnsentError
+
+if TYPE_CHECKING:
+    from skitai.calls.call import Call
+    from skitai.calls.cluster import Cluster, Member
+    from skitai.calls.traffic import Traffic
+    from skitai.interfaces import INode, IService
+
+_log = Logger()
+
+
+class Attempt:
+    """Brings ``call`` to its result. All methods but ``__init__`` run in the reactor thread."""
+
+    def __init__(self, traffic: Traffic, service: IService, call: Call) -> None:
+        self.call = call
+        self._traffic = traffic
+        self._service = service
+        self._deferred: Deferred[object] | None = None
+
+    def start(self) -> None:
+        """Perform the call, now or when it is its turn."""
+        self._traffic.enter(self)
+
+    def begin(self) -> None:
+        """Perform the call now: ``Traffic`` says when."""
+        self._next()
+        # After the start, so that what a thread gave up in the middle of it is cancelled, too.
+        self.call.on_cancel(self._cancel)
+
+    def _next(self) -> None:
+        raise NotImplementedError
+
+    def _perform(self, node: INode) -> Deferred[object]:
+        self.call.node = node
+        self._deferred = maybeDeferred(self._service.perform, node, self.call.operation)
+        return self._deferred
+
+    def _settle(self, outcome: object, node: INode) -> None:
+        self._traffic.leave(self.call)
+        self.call.settle(self._result(outcome, node))
+
+    def _result(self, outcome: object, node: INode) -> Result:
+        target = self.call.operation.target
+        if isinstance(outcome, Failure):
+            assert outcome.value is not None
+            return self._service.result_type.failed(outcome.value, node, target)
+        if not isinstance(outcome, Result):
+            return self._service.result_type(outcome, node=node)
+        if outcome.node is None:
+            outcome.node = node
+        if outcome.status != NORMAL:
+            outcome.target = target
+        return outcome
+
+    def _cancel(self) -> None:
+        deferred = self._deferred
+        assert deferred is not None
+        try:
+            deferred.cancel()
+        except Exception:  # noqa: BLE001 - a service's mistake; other calls are being cancelled, too
+            _log.failure("{service} failed to cancel {call}", service=self._service, call=self.call)
+            if not deferred.called:
+                deferred.errback()
+        self._traffic.leave(self.call)
+
+
+class DirectAttempt(Attempt):
+    """One node, no second chance."""
+
+    def __init__(self, traffic: Traffic, service: IService, call: Call, node: INode) -> None:
+        super().__init__(traffic, service, call)
+        self._node = node
+
+    def _next(self) -> None:
+        self._perform(self._node).addBoth(self._settle, self._node)
+
+
+class BalancedAttempt(Attempt):
+    """The members of a cluster until one answers, or only ``member`` where one is named.
+
+    Another member is asked at the moment of the failure, not when the app waits: for an operation that may
+    be done twice, and for any that provably did not leave.
+    """
+
+    def __init__(
+        self, traffic: Traffic, service: IService, call: Call, cluster: Cluster, member: Member | None
+    ) -> None:
+        super().__init__(traffic, service, call)
+        self._cluster = cluster
+        self._only = member
+        self._tried: set[Member] = set()
+        self._again = False
+        self._asking = False
+
+    def _next(self) -> None:
+        # A loop, not a recursion: a thousand members may fail at once, one after the other.
+        self._again = True
+        if self._asking:
+            return
+        self._asking = True
+        while self._again:
+            self._again = False
+            self._ask_member()
+        self._asking = False
+
+    def _ask_member(self) -> None:
+        member = self._only or self._cluster.pick(self._tried)
+        assert member is not None
+        self._tried.add(member)
+        probe, began = self._cluster.begin(member), self.call.bridge.seconds()
+        self._perform(member.node).addBoth(self._done, member, probe, began)
+
+    def _done(self, outcome: object, member: Member, probe: bool, began: float) -> None:
+        self._cluster.end(member, probe)
+        if self.call.over:
+            # Given up: that says nothing about a member that was well, but one that was not is not back.
+            if probe and self.call.status == TIMEOUT:
+                self._cluster.failed(member)
+            self._settle(outcome, member.node)
+        elif isinstance(outcome, Failure):
+            self._cluster.failed(member)
+            if self._may_retry(outcome):
+                self._next()
+            else:
+                self._settle(outcome, member.node)
+        else:
+            self._cluster.succeeded(member, self.call.bridge.seconds() - began)
+            self._settle(outcome, member.node)
+
+    def _may_retry(self, failure: Failure) -> bool:
+        if self._only is not None or len(self._tried) == len(self._cluster.members):
+            return False
+        return self.call.operation.idempotent or isinstance(failure.value, UnsentError)

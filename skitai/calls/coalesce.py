@@ -1,0 +1,63 @@
+"""Several calls that ask the same share one request to the other machine."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skitai.calls.attempt import Attempt
+    from skitai.calls.call import Call
+
+
+class Flights:
+    """The shared requests under way, by what they ask. All methods are called in the reactor thread."""
+
+    def __init__(self) -> None:
+        self._flights: dict[Hashable, _Flight] = {}
+        #: How many calls found one under way.
+        self.joined = 0
+
+    def join(self, key: Hashable, call: Call, attempt: Attempt) -> None:
+        """Have ``call`` share the request of ``key``, which is that of ``attempt`` if none is under way."""
+        if call.over:
+            return
+        flight = self._flights.get(key)
+        if flight is not None:
+            self.joined += 1
+            flight.board(call)
+            return
+        flight = self._flights[key] = _Flight(attempt.call, partial(self._flights.pop, key, None))
+        flight.board(call)
+        attempt.start()
+        call.node = attempt.call.node
+
+
+class _Flight:
+    """One request, ``upstream``, and the calls that wait for it; ``remove()`` keeps others off."""
+
+    def __init__(self, upstream: Call, remove: partial[object]) -> None:
+        self._upstream = upstream
+        self._remove = remove
+        self._passengers: dict[Call, None] = {}
+        upstream.on_end(self._land)
+
+    def board(self, call: Call) -> None:
+        self._passengers[call] = None
+        call.node = self._upstream.node
+        call.on_cancel(partial(self._leave, call))
+
+    def _leave(self, call: Call) -> None:
+        self._passengers.pop(call, None)
+        if not self._passengers:
+            self._upstream.cancel()
+
+    def _land(self) -> None:
+        # Before anybody hears of it: who asks again wants a newer answer.
+        self._remove()
+        result, passengers = self._upstream.original, list(self._passengers)
+        self._passengers.clear()
+        for call in passengers:
+            call.settle(copy.copy(result))  # each may do with it as he likes

@@ -1,0 +1,112 @@
+"""Several requests of one kind that are under way: what ``was.get.map(...)`` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from operator import is_not
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from skitai.calls.cache import DEFAULT_SECONDS
+from skitai.calls.deadline import DEFAULT_TIMEOUT, number_of_seconds
+from skitai.calls.result import Result, Results
+
+if TYPE_CHECKING:
+    from skitai.calls.cache import CachePlace
+    from skitai.calls.call import Call
+
+
+class CallGroup:
+    """The same operation on every member of a cluster.
+
+    ``place`` is where the results may be kept together, None if nowhere.
+    """
+
+    def __init__(self, calls: Sequence[Call], place: CachePlace | None = None) -> None:
+        self.calls = tuple(calls)
+        self._place = place
+        self._results: Results | None = None
+
+    def getswait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Results:
+        """Wait until ``timeout`` seconds after creation and return the results in the order of the members.
+
+        A member that did not answer in time has a result with status 1; with ``reraise`` the first failure
+        raises OperationError. Asked again, it gives the same results. Called in a thread or a greenlet.
+        """
+        self._collect()
+        results = self._together([call.getwait(timeout) for call in self.calls])
+        if reraise:
+            results.reraise()
+        return results
+
+    def getwait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Result:
+        """Raise ValueError, because there are several results, unless the cluster has one member."""
+        if len(self.calls) != 1:
+            raise ValueError(f"{len(self.calls)} results: use getswait")
+        return self.calls[0].getwait(timeout, reraise)
+
+    def wait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = True) -> None:
+        """Wait for all; raise OperationError for the first whose status is not 3."""
+        self.getswait(timeout, reraise)
+
+    def cache(self, seconds: float = DEFAULT_SECONDS) -> Results:
+        """Wait as long as ``getswait()`` does, have the results kept for ``seconds`` and return them."""
+        number_of_seconds("seconds", seconds)
+        results = self.getswait()
+        results.cache(seconds)
+        return results
+
+    def deferred(self, timeout: float = DEFAULT_TIMEOUT) -> Deferred[Results]:
+        """Return a Deferred that fires with what ``getswait(timeout)`` would return, or raise.
+
+        Cancelling it cancels the calls. Called in the reactor thread.
+        """
+        number_of_seconds("timeout", timeout)
+        self._collect()
+        return Deferred.fromCoroutine(self._wait_for_each(timeout))
+
+    async def _wait_for_each(self, timeout: float) -> Results:
+        try:
+            return self._together([await call.deferred(timeout) for call in self.calls])
+        except CancelledError:
+            self.cancel()
+            raise
+
+    def __await__(self) -> Generator[Deferred[Results], Any, Results]:
+        """``await`` all results in a coroutine on the reactor thread, as long as ``getswait()`` waits."""
+        return self.deferred().__await__()
+
+    def _collect(self) -> None:
+        for call in self.calls:
+            call.collected = True
+
+    def _together(self, found: Sequence[Result]) -> Results:
+        if self._results is None:
+            results = Results(found)
+            results.is_cached = all(result.is_cached for result in found)
+            originals = [call.original for call in self.calls]
+            if self._place is not None and any(map(is_not, found, originals)):
+                results.cache_place = self._place.of_filtered(Results(originals))
+            else:
+                results.cache_place = self._place
+            self._results = results
+        return self._results
+
+    def cancel(self) -> None:
+        """End what is still under way. Called in any thread."""
+        for call in self.calls:
+            call.cancel()
+
+    @property
+    def status(self) -> list[int]:
+        """The status of each member's call: 0 for one that is under way."""
+        return [call.status for call in self.calls]
+
+    @property
+    def code(self) -> list[int]:
+        """The code of each member's call: 0 for one that is under way."""
+        return [call.code for call in self.calls]
+
+    def __repr__(self) -> str:
+        return f"<CallGroup {list(self.calls)!r}>"

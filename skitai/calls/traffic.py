@@ -1,0 +1,106 @@
+"""How many calls one worker has under way, and which wait for their turn."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+
+from skitai.calls.result import CODE_BUSY, CODE_SHUTDOWN
+from skitai.errors import OperationError, UnsentError
+
+if TYPE_CHECKING:
+    from skitai.calls.call import Call
+
+
+@attrs.frozen
+class CallLimits:
+    """How many calls may be under way, and how many more may wait: keys of ``[server]``."""
+
+    calls_max: int = 4096
+    calls_queue_max: int = 16_384
+
+
+class Starter(Protocol):
+    """Who performs a call once it is its turn."""
+
+    call: Call
+
+    def begin(self) -> None:
+        """Perform the call, and say ``Traffic.leave`` when that is over."""
+
+
+class Traffic:
+    """The calls under way and those that wait, in order. All methods are called in the reactor thread."""
+
+    def __init__(self, limits: CallLimits) -> None:
+        self._limits = limits
+        self._under_way: set[Call] = set()
+        self._waiting: OrderedDict[Call, Starter] = OrderedDict()
+        self._admitting = False
+        self._stopped = False
+
+    @property
+    def under_way(self) -> int:
+        """How many calls are under way."""
+        return len(self._under_way)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for their turn."""
+        return len(self._waiting)
+
+    def enter(self, starter: Starter) -> None:
+        """Begin a call, now or in its turn; fail it where too many wait or the server stops."""
+        call = starter.call
+        if self._stopped:
+            call.give_up(_stopping())
+        elif self._waiting or len(self._under_way) >= self._limits.calls_max:
+            self._queue(call, starter)
+        elif not call.over:
+            self._under_way.add(call)
+            starter.begin()
+
+    def leave(self, call: Call) -> None:
+        """Count a call that is over, the second time in vain; the next in the queue takes its turn."""
+        self._under_way.discard(call)
+        if self._waiting and not self._admitting:
+            self._admit()
+
+    def stop(self) -> None:
+        """Fail what is under way, what waits and whatever comes now (status 2, code 705)."""
+        self._stopped = True
+        waiting = list(self._waiting)
+        self._waiting.clear()  # before: the end of one call must not begin another
+        for call in [*self._under_way, *waiting]:
+            call.give_up(_stopping())
+
+    def _queue(self, call: Call, starter: Starter) -> None:
+        if len(self._waiting) >= self._limits.calls_queue_max:
+            call.give_up(
+                UnsentError(
+                    f"too many calls: {self.under_way} are under way and {self.waiting} wait"
+                    " (calls_max and calls_queue_max in the config)",
+                    code=CODE_BUSY,
+                )
+            )
+            return
+        self._waiting[call] = starter
+        call.on_cancel(lambda: self._waiting.pop(call, None))
+
+    def _admit(self) -> None:
+        # A loop, not a recursion: calls that are answered at once leave while they are being admitted.
+        self._admitting = True
+        try:
+            while self._waiting and len(self._under_way) < self._limits.calls_max:
+                call, starter = self._waiting.popitem(last=False)
+                if not call.over:
+                    self._under_way.add(call)
+                    starter.begin()
+        finally:
+            self._admitting = False
+
+
+def _stopping() -> OperationError:
+    return OperationError("the server is stopping", code=CODE_SHUTDOWN)

@@ -1,0 +1,69 @@
+"""The calls that one request began, and what becomes of those that nobody waits for."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from skitai.calls.call import Call
+from skitai.calls.result import CODE_SHUTDOWN
+from skitai.errors import OperationError, OperationTimeout
+
+if TYPE_CHECKING:
+    from skitai.calls.group import CallGroup
+
+#: Seconds that a detached call has for its answer unless somebody waits for it: twelve times the default.
+LONGEST_LIFE = 60.0
+#: How many calls are noted before those that are over are let go.
+_MANY = 32
+
+
+class OpenCalls:
+    """The calls of one request. Used in the thread or greenlet that serves it."""
+
+    __slots__ = ("_calls", "_many")
+
+    def __init__(self) -> None:
+        self._calls: list[Call] = []
+        self._many = _MANY
+
+    def add(self, begun: Call | CallGroup) -> None:
+        """Note what the request began."""
+        self._calls += _calls_of(begun)
+        if len(self._calls) >= self._many:  # such as in a response without an end
+            self._calls = [call for call in self._calls if not call.over]
+            self._many = 2 * len(self._calls) + _MANY
+
+    def end(self) -> None:
+        """Cancel what is under way and nobody has waited for."""
+        for call in self._calls:
+            if not (call.over or call.collected):
+                call.give_up(OperationError("the request ended and nobody waited", code=CODE_SHUTDOWN))
+        self._calls = []
+
+
+def detach(begun: Call | CallGroup) -> None:
+    """Let calls outlive their request, for ``LONGEST_LIFE`` at most if nobody waits. Called in any thread."""
+    for call in _calls_of(begun):
+        call.bridge.submit(partial(_limit_life, call))
+
+
+def _limit_life(call: Call) -> None:
+    if call.over:
+        return
+
+    def time_out() -> None:
+        if not call.collected:
+            call.give_up(OperationTimeout(f"detached, and no answer within {LONGEST_LIFE:g} s"))
+
+    timer = call.bridge.call_later(LONGEST_LIFE, time_out)
+
+    def end() -> None:
+        if timer.active():
+            timer.cancel()
+
+    call.on_end(lambda: call.bridge.submit(end))
+
+
+def _calls_of(begun: Call | CallGroup) -> tuple[Call, ...]:
+    return (begun,) if isinstance(begun, Call) else begun.calls

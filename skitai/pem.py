@@ -1,0 +1,96 @@
+"""Certificates and private keys from PEM files, for servers and clients alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
+from twisted.internet.ssl import CertificateOptions
+
+
+class TLSConfigError(ValueError):
+    """TLS cannot be set up as configured: ``key`` is the config key to blame."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(message)
+
+
+@attrs.frozen
+class Identity:
+    """What one side shows to the other: a certificate, the chain after it, and the private key.
+
+    ``key_name`` is the config key, and ``key_file`` the file, that the private key came from.
+    """
+
+    certificate: x509.Certificate
+    chain: list[x509.Certificate]
+    private_key: Any = attrs.field(repr=False)
+    key_name: str
+    key_file: Path
+
+    def options(self, **options: Any) -> CertificateOptions:
+        """Return Twisted's options with it; raise TLSConfigError where it is too weak or too odd for TLS."""
+        result = CertificateOptions(
+            # Annotated as pyOpenSSL's own, which pyOpenSSL has deprecated.
+            privateKey=self.private_key,
+            certificate=self.certificate,  # type: ignore[arg-type]
+            extraCertChain=self.chain,  # type: ignore[arg-type]
+            **options,
+        )
+        try:
+            result.getContext()
+        except (SSL.Error, TypeError, ValueError) as error:
+            message = f"{self.key_file} cannot secure connections: {error}"
+            raise TLSConfigError(self.key_name, message) from error
+        return result
+
+
+def load_identity(certfile: Path, keyfile: Path | None, passphrase: str | None) -> Identity:
+    """Return what two files hold, or one that has it all: certificate, chain, private key.
+
+    ``passphrase`` opens an encrypted key. Raises TLSConfigError for files that cannot be used.
+    """
+    leaf, *chain = load_certificates("certfile", certfile)
+    name, file = ("keyfile", keyfile) if keyfile else ("certfile", certfile)
+    private_key = _private_key(name, file, passphrase)
+    if private_key.public_key() != leaf.public_key():
+        message = f"the key in {file} is not that of the first certificate in {certfile}"
+        raise TLSConfigError(name, message)
+    return Identity(leaf, chain, private_key, name, file)
+
+
+def load_certificates(name: str, file: Path) -> list[x509.Certificate]:
+    """Return the certificates in a file, at least one; raise TLSConfigError blaming the key ``name``."""
+    pem = _read(name, file)
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        message = f"{file} holds no certificate in PEM form, or a damaged one"
+        raise TLSConfigError(name, message) from error
+
+
+def _private_key(name: str, file: Path, passphrase: str | None) -> Any:
+    pem = _read(name, file)
+    try:
+        # Raises TypeError for a passphrase where none is needed, too: that is no reason to serve nobody.
+        return load_pem_private_key(pem, passphrase.encode() if passphrase and b"ENCRYPTED" in pem else None)
+    except TypeError as error:
+        raise TLSConfigError("passphrase", f"is missing: the key in {file} is encrypted") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        if b"ENCRYPTED" in pem:
+            raise TLSConfigError("passphrase", f"does not open the key in {file}") from error
+        message = f"{file} holds no private key in PEM form, or a damaged one"
+        raise TLSConfigError(name, message) from error
+
+
+def _read(name: str, file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise TLSConfigError(name, f"cannot read {file}: {error.strerror}") from error

@@ -1,0 +1,82 @@
+"""What may take several requests: logging in, and following redirects."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from skitai.errors import OperationError
+from skitai.services.http.auth import Logins, answer
+from skitai.services.http.redirect import RedirectError, next_hop
+from skitai.services.http.result import HTTPResult
+from skitai.services.http.streaming import BodyError
+
+if TYPE_CHECKING:
+    from skitai.services.http.address import HTTPNode
+    from skitai.services.http.request import HTTPRequest
+
+_Ask = Callable[["HTTPNode", "HTTPRequest"], Awaitable[HTTPResult]]
+
+
+async def converse(ask: _Ask, logins: Logins, node: HTTPNode, request: HTTPRequest) -> HTTPResult:
+    """Return the last reply, or the failed result for which ``node`` is not to blame.
+
+    ``ask`` sends one request; its ``OperationError`` for the first node is passed on. ``logins`` are those
+    known already. Called in the reactor thread.
+    """
+    try:
+        result = await _logged_in(ask, logins, node, request)
+    except BodyError as error:
+        return _failed(error, node, request)
+    if not request.follow:
+        return result
+    # From here on something was done, and no error may say that nothing left or that the node is unwell.
+    seen = {(request.method, node, request.target)}
+    while True:
+        try:
+            hop = next_hop(node, request, result)
+            if hop is None:
+                return result
+            if len(seen) > request.follow:
+                raise RedirectError(f"more than {request.follow} redirects", node=node)
+            node, request = hop
+            if (step := (request.method, node, request.target)) in seen:
+                raise RedirectError("redirects lead in a circle", node=node)
+            seen.add(step)
+            result = await _logged_in(ask, logins, node, request)
+        except OperationError as error:
+            return _failed(error, node, request)
+
+
+async def _logged_in(ask: _Ask, logins: Logins, node: HTTPNode, request: HTTPRequest) -> HTTPResult:
+    """Return the reply to the request, sent again where a challenge can be answered."""
+    credentials = request.credentials
+    if credentials is None:
+        return await ask(node, request)
+    login, answered = logins.get(node, credentials), 0
+    while True:
+        signed = request
+        if login is not None:
+            signed = request.with_field("Authorization", login.header(request.method, request.target))
+        result = await ask(node, signed)
+        if result.code != 401:
+            if answered and login is not None:
+                logins.keep(node, credentials, login)
+            return result
+        logins.forget(node, credentials)
+        renewed = answer(credentials, result.headers)
+        if renewed is None or not request.repeatable:
+            return result
+        # Once refused, credentials are wrong; unless it was but the nonce, then once more.
+        if answered and not (renewed.stale and answered == 1):
+            return result
+        login = renewed
+        answered += 1
+
+
+def _failed(error: OperationError, node: HTTPNode, request: HTTPRequest) -> HTTPResult:
+    result = HTTPResult.failed(error, node)
+    assert isinstance(result, HTTPResult)
+    result.asked = request.target
+    error.url = result.url
+    return result

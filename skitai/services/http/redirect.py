@@ -1,0 +1,65 @@
+"""Where a redirect leads, and as what request (RFC 9110, section 15.4)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+import attrs
+
+from skitai.errors import OperationError
+from skitai.services.http.address import HTTPNode, split_url
+
+if TYPE_CHECKING:
+    from skitai.services.http.request import HTTPRequest
+    from skitai.services.http.result import HTTPResult
+
+_REDIRECTS = frozenset([301, 302, 303, 307, 308])
+#: What only the origin that it was meant for may see.
+_SECRETS = frozenset(["authorization", "cookie", "proxy-authorization"])
+_ABOUT_THE_BODY = frozenset(
+    ["content-encoding", "content-language", "content-length", "content-type", "transfer-encoding"]
+)
+_SHOWN = 200
+
+
+class RedirectError(OperationError):
+    """A redirect that cannot be followed."""
+
+
+def next_hop(node: HTTPNode, request: HTTPRequest, result: HTTPResult) -> tuple[HTTPNode, HTTPRequest] | None:
+    """Return the node and the request that ``result`` sends to, or None where it is no redirect.
+
+    Raises ``RedirectError`` for one that leads nowhere or would need a body again that is gone.
+    """
+    location = result.get_header("location")
+    if result.code not in _REDIRECTS or location is None:
+        return None
+    try:
+        next_node, target = split_url(urljoin(result.url, _cleaned(location)))
+    except ValueError as error:
+        raise RedirectError(f"a redirect that leads nowhere: {str(error)[:_SHOWN]}", node=node) from error
+    request = attrs.evolve(_method_changed(request, result.code), target=target)
+    if not request.repeatable:
+        raise RedirectError(f"a redirect ({result.code}) of a body that cannot be sent again", node=node)
+    if (next_node.tls, next_node.host, next_node.port) == (node.tls, node.host, node.port):
+        return node, request  # with the TLS of its cluster
+    return next_node, attrs.evolve(request.without_fields(_SECRETS), credentials=None, host=None)
+
+
+def _method_changed(request: HTTPRequest, code: int) -> HTTPRequest:
+    """Return what is asked next: 303 asks for another thing, and so do 301 and 302 in answer to a POST."""
+    becomes_get = (code == 303 and request.method != "HEAD") or (
+        code in (301, 302) and request.method == "POST"
+    )
+    if not becomes_get:
+        return request
+    return attrs.evolve(request.without_fields(_ABOUT_THE_BODY), method="GET", body=b"", stream=None)
+
+
+def _cleaned(location: str) -> str:
+    """Return a Location as browsers understand it: UTF-8 where it is, spaces and all."""
+    with suppress(UnicodeDecodeError):
+        location = location.encode("latin-1").decode("utf-8")
+    return location.replace(" ", "%20")

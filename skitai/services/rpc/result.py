@@ -1,0 +1,38 @@
+"""What a remote procedure call came to."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from skitai.services.http.result import HTTPResult
+from skitai.services.rpc.faults import FAULTS, code_and_words
+
+
+class RPCResult(HTTPResult):
+    """A reply: ``data`` is the value that the procedure returned, ``code`` the HTTP status 200.
+
+    A fault is status 2 with code 701 and the fault's words as ``msg``, whatever number the other side gave
+    it: that is ``fault_code``, and could be mistaken for an HTTP status. ``error`` is the fault itself.
+    Where there is no value, ``data`` is ``b""``, so that a loop over it does nothing.
+    """
+
+    data: Any
+
+    @classmethod
+    def failed(cls, error: BaseException, node: Any = None, target: str | None = None) -> RPCResult:
+        """Return the result that stands for a fault, or for any other exception."""
+        result = super().failed(error, node, target)
+        assert isinstance(result, cls)
+        if isinstance(error, FAULTS):
+            result.msg = code_and_words(error)[1]
+        return result
+
+    @property
+    def fault_code(self) -> Any:
+        """The number that the other side gave its fault; None where there was none."""
+        return code_and_words(self.error)[0] if isinstance(self.error, FAULTS) else None
+
+    def _raise(self) -> NoReturn:
+        if isinstance(self.error, FAULTS):
+            raise self.error
+        super()._raise()

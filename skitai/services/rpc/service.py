@@ -1,0 +1,128 @@
+"""Remote procedure calls as a service: a proxy for the app, a POST for the node, a value for the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from skitai.errors import OperationError
+from skitai.services.http.protocol import CODE_BAD_REPLY
+from skitai.services.http.request import Headers, header_pairs
+from skitai.services.http.service import HTTPService
+from skitai.services.rpc.faults import FAULTS
+from skitai.services.rpc.proxy import RPCProxy
+from skitai.services.rpc.result import RPCResult
+
+if TYPE_CHECKING:
+    from skitai.calls.operation import Operation
+    from skitai.services.http.address import HTTPNode
+    from skitai.services.http.pool import ConnectionPool
+    from skitai.services.http.result import HTTPResult
+    from skitai.services.rpc.codec import Codec
+
+#: Bytes of a response. Its values take many times as much memory.
+DOCUMENT_MAX = 16 * 1024 * 1024
+# Bytes read in one turn of the reactor: some milliseconds' work.
+_PIECE = 16 * 1024
+
+_OK = 200
+
+
+class RPCService(HTTPService):
+    """Calls of one protocol, over the connections of an HTTP pool.
+
+    Whatever a node answers in proper HTTP is its answer: a fault, another HTTP status or a document that is
+    none makes a failed result, but neither is another node asked nor does this one rest.
+    """
+
+    result_type = RPCResult
+
+    def __init__(self, codec: Codec, pool: ConnectionPool) -> None:
+        super().__init__("POST", pool)
+        self._codec = codec
+
+    def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> RPCProxy:
+        """Return the proxy whose first method call is submitted; ``endpoint`` says what the arguments are."""
+        prepare = self.endpoint(*args, **kwargs)
+        return RPCProxy(lambda method, params, named: submit(prepare(method, params, named)))
+
+    def endpoint(
+        self,
+        uri: str,
+        data: None = None,
+        auth: Any = None,
+        headers: Headers | None = None,
+        use_cache: bool = True,
+        *,
+        idempotent: bool = False,
+        **options: Any,
+    ) -> Callable[[str, tuple[Any, ...], dict[str, Any]], Operation]:
+        """Return what makes the operation of a method and its arguments.
+
+        All is as with ``was.post``, ``options`` too, but there is no ``data``. ``idempotent``: the method may
+        be called twice, so another member of a cluster is asked after a failure in the middle.
+        Raises TypeError or ValueError naming the argument that makes no sense. Called in the app's thread.
+        """
+        if data is not None:
+            raise TypeError(
+                f"data makes no sense with {self._codec.name}: give it to the method that you call"
+            )
+        fields = header_pairs(headers) if headers else []
+        if not any(name.lower() == "content-type" for name, _ in fields):
+            fields.append(("Content-Type", self._codec.media_types[0]))
+        given = {"auth": auth, "headers": fields, "use_cache": use_cache, **options}
+        post = partial(self.operation, uri, **given)
+        post(data=b"")  # complains here, where the mistake is, not where the method is called
+
+        def prepare(method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation:
+            operation = post(data=self._codec.encode(method, args, kwargs))
+            return attrs.evolve(operation, idempotent=idempotent)
+
+        return prepare
+
+    def perform(self, node: HTTPNode, operation: Operation) -> Deferred[HTTPResult]:
+        """Call the method on ``node``: fire with the ``RPCResult``, or fail with an ``OperationError``.
+
+        Cancelling closes the socket at once. Called in the reactor thread.
+        """
+        replying = super().perform(node, operation)
+        return Deferred.fromCoroutine(self._read(replying, operation.target))
+
+    async def _read(self, replying: Deferred[HTTPResult], target: str) -> RPCResult:
+        reply = await replying
+        try:
+            result = RPCResult(await self._value(reply), code=reply.code, msg=reply.msg, node=reply.node)
+        except (OperationError, *FAULTS) as error:
+            result = RPCResult.failed(error, reply.node, target)
+        result.version, result.headers, result.asked = reply.version, reply.headers, reply.asked
+        return result
+
+    async def _value(self, reply: HTTPResult) -> Any:
+        """Return the value in a reply; raise its fault, or OperationError where it holds none."""
+        reply.reraise()
+        if reply.code != _OK:
+            raise OperationError(f"HTTP status {reply.code} {reply.msg}", code=reply.code)
+        try:
+            self._check(reply)
+            reader = self._codec.reader()
+            for start in range(0, len(reply.data), _PIECE):
+                if start:  # let others have their turn
+                    await deferLater(self._pool.reactor, 0)
+                reader.feed(reply.data[start : start + _PIECE])
+            return reader.close()
+        except ValueError as error:
+            raise OperationError(f"bad {self._codec.name} reply: {error}", code=CODE_BAD_REPLY) from error
+
+    def _check(self, reply: HTTPResult) -> None:
+        if len(reply.data) > DOCUMENT_MAX:
+            raise ValueError(f"the document is larger than {DOCUMENT_MAX} bytes")
+        content_type = reply.get_header("content-type")
+        if content_type is not None:
+            media_type = content_type.partition(";")[0].strip().lower()
+            if media_type not in self._codec.media_types:
+                raise ValueError(f"the content type {media_type!r:.100} is not that of {self._codec.name}")

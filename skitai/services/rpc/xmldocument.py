@@ -1,0 +1,167 @@
+"""XML-RPC documents: the standard library's marshalling, made strict on both sides (xmlrpc.com/spec).
+
+What is sent is refused rather than changed on the way; what is received is read piece by piece, without
+entities, external references or bottomless nesting.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from xmlrpc.client import Fault, Marshaller, Unmarshaller, escape
+
+from defusedxml.xmlrpc import DefusedExpatParser
+
+#: How deep elements may lie in one another: an array in an array is three deeper.
+DEPTH_MAX = 400
+
+#: Bytes of one tag or comment. The parser begins a longer one anew with each piece that it is given.
+TOKEN_MAX = 32 * 1024
+
+# XML 1.0, section 2.2: no document can hold these, however they are written.
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+_Write = Callable[[str], Any]
+
+
+def dump_params(params: tuple[Any, ...]) -> str:
+    """Return the ``<params>`` document of a tuple; ints beyond 32 bits become ``<i8>``, bytes base64.
+
+    Microseconds of datetimes are left out. Raises TypeError for what XML-RPC has no form for, and ValueError
+    for an int beyond 64 bits, a float that is no number, a datetime with a time zone, a character that XML
+    has no way to say, and nesting that is too deep.
+    """
+    return _checked(_marshalled(params))
+
+
+def dump_call(method: str, params: tuple[Any, ...]) -> str:
+    """Return the ``<methodCall>`` document; raises what ``dump_params`` raises."""
+    head = f'<?xml version="1.0"?>\n<methodCall>\n<methodName>{escape(method)}</methodName>\n'
+    return _checked(f"{head}{_marshalled(params)}</methodCall>\n")
+
+
+def load_document(text: str | bytes) -> tuple[tuple[Any, ...], str | None]:
+    """Return the params of a document and its method's name (None where it is no call).
+
+    Raises ValueError for what is no such document or a hostile one, and the ``Fault`` that it holds.
+    """
+    reader = DocumentReader()
+    for start in range(0, len(text), TOKEN_MAX):
+        reader.feed(text[start : start + TOKEN_MAX])
+    return reader.close()
+
+
+class DocumentReader:
+    """Reads one document in pieces, so that a long one does not hold up the reactor."""
+
+    def __init__(self) -> None:
+        self._values = _ShallowUnmarshaller(use_builtin_types=True)
+        self._parser = _Parser(self._values, forbid_dtd=True)
+        self._fed = 0
+
+    def feed(self, data: str | bytes) -> None:
+        """Take the next piece; raise ValueError where it cannot belong to a document."""
+        with _complaints():
+            self._parser.feed(data)
+            self._fed += len(data)
+            if self._fed - self._parser.position > TOKEN_MAX:
+                raise ValueError(f"a tag or comment has more than {TOKEN_MAX} bytes")
+
+    def close(self) -> tuple[tuple[Any, ...], str | None]:
+        """Return what ``load_document`` returns, and raise what it raises."""
+        with _complaints():
+            self._parser.close()
+            return self._values.close(), self._values.getmethodname()
+
+
+def _marshalled(params: tuple[Any, ...]) -> str:
+    try:
+        return _StrictMarshaller(allow_none=True).dumps(params)
+    except RecursionError as error:
+        raise ValueError("params are nested too deep for XML-RPC") from error
+    except TypeError as error:
+        raise TypeError(f"params: {error}") from error
+
+
+def _checked(text: str) -> str:
+    if bad := _NO_XML.search(text):
+        raise ValueError(f"params hold {bad[0]!r}, which XML has no way to say: send the text as bytes")
+    # A reader turns a bare CR into LF (XML 1.0, section 2.11), and only what the app gave can hold one.
+    return text.replace("\r", "&#13;")
+
+
+@contextmanager
+def _complaints() -> Iterator[None]:
+    try:
+        yield
+    except Fault:
+        raise
+    except Exception as error:  # the standard library meets nonsense with a dozen kinds of exception
+        raise ValueError(f"not an XML-RPC document: {error!s:.200}") from error
+
+
+class _Parser(DefusedExpatParser):
+    """One that tells how far it came."""
+
+    @property
+    def position(self) -> int:
+        """How many bytes lie before the one where the present tag began."""
+        position: int = self._parser.CurrentByteIndex  # type: ignore[attr-defined]  # stubs hide the parser
+        return position
+
+
+class _ShallowUnmarshaller(Unmarshaller):
+    """The standard library's, with an end to nesting."""
+
+    _depth = 0
+
+    def start(self, tag: str, attrs: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > DEPTH_MAX:
+            raise ValueError(f"elements lie more than {DEPTH_MAX} deep")
+        super().start(tag, attrs)
+
+    def end(self, tag: str) -> None:
+        self._depth -= 1
+        super().end(tag)
+        # Its text is used up; kept, a long one would be joined again at the end of each element around it.
+        self._data = []
+
+
+class _StrictMarshaller(Marshaller):
+    """The standard library's, with ``<i8>``, and without what would arrive as something else."""
+
+    dispatch: dict[Any, Callable[..., None]] = dict(Marshaller.dispatch)  # noqa: RUF012 - as in its base
+
+    def dump_integer(self, value: int, write: _Write) -> None:
+        bits = (value if value >= 0 else ~value).bit_length()
+        if bits > 63:
+            raise ValueError(f"params hold an int of {bits + 1} bits, XML-RPC has 64: send it as str")
+        tag = "int" if bits < 32 else "i8"
+        write(f"<value><{tag}>{value}</{tag}></value>\n")
+
+    dispatch[int] = dump_integer
+
+    def dump_number(self, value: float, write: _Write) -> None:
+        if not math.isfinite(value):
+            raise ValueError(f"params hold {value}, which XML-RPC has no form for")
+        self.dump_double(value, write)
+
+    dispatch[float] = dump_number
+
+    def dump_naive_datetime(self, value: datetime, write: _Write) -> None:
+        if value.tzinfo is not None:
+            raise ValueError(f"params hold {value}, but XML-RPC knows no time zones: remove tzinfo yourself")
+        self.dump_datetime(value, write)
+
+    dispatch[datetime] = dump_naive_datetime
+
+    def refuse(self, value: object, write: _Write) -> None:  # noqa: ARG002 - as all in dispatch
+        # The standard library would send the object's attributes, whatever they hold.
+        raise TypeError(f"cannot marshal {type(value)} objects")
+
+    dispatch["_arbitrary_instance"] = refuse

@@ -1,0 +1,154 @@
+"""Redirects: not followed unless asked, and never with what is another server's business."""
+
+import pytest
+from http_upstream import ClientTestCase, Upstream, reply
+from twisted.internet.defer import CancelledError, Deferred
+
+from skitai.errors import OperationError, UnsentError
+
+
+def redirecting(targets, code=302):
+    """Return a handler that redirects the paths in ``targets`` and answers the others with their name."""
+
+    def handler(request):
+        if request.target in targets:
+            return reply(b"moved", code, Location=targets[request.target])
+        return reply(request.target.encode())
+
+    return handler
+
+
+class RedirectTests(ClientTestCase):
+    async def test_not_followed_by_default(self):
+        """A redirect is a result like any other."""
+        server = self.serve(Upstream(redirecting({"/": "/there"})))
+        result = await self.get(self.client(), server.url)
+        assert (result.status, result.code, result.data, result.url) == (3, 302, b"moved", server.url)
+        assert result.get_header("location") == "/there"
+
+    async def test_locations_of_every_kind(self):
+        """A Location may be relative or not, may have a fragment, spaces and other scripts."""
+        for location, target in [
+            ("/there", "/there"),
+            ("there?x=1#y", "/a/there?x=1"),
+            ("../there", "/there"),
+            ("?x=1", "/a/b?x=1"),
+            ("/in between", "/in%20between"),
+            ("/ü".encode().decode("latin-1"), "/%C3%BC"),
+            ("/ü", "/%C3%BC"),
+        ]:
+            server = self.serve(Upstream(redirecting({"/a/b": location})))
+            result = await self.get(self.client(), server.url + "a/b", follow=1)
+            assert (result.code, result.data.decode()) == (200, target)
+            assert result.url == server.url + target[1:]
+
+    async def test_as_many_as_allowed(self):
+        """A chain as long as allowed is followed; one that is longer is a failed result."""
+        server = self.serve(Upstream(redirecting({"/": "/1", "/1": "/2", "/2": "/3"})))
+        client = self.client()
+        assert (await self.get(client, server.url, follow=3)).data == b"/3"
+        result = await self.get(client, server.url, follow=2)
+        assert (result.status, result.msg, result.url) == (2, "more than 2 redirects", server.url + "2")
+        with pytest.raises(OperationError, match="more than 2 redirects") as caught:
+            result.reraise()
+        assert caught.value.url == server.url + "2"
+
+    async def test_circles(self):
+        """A redirect to where the chain has been is a failed result, however many are allowed."""
+        for targets in ({"/": "/"}, {"/": "/1", "/1": "/2", "/2": "/1"}, {"/": ""}):
+            server = self.serve(Upstream(redirecting(targets)))
+            result = await self.get(self.client(), server.url, follow=1000)
+            assert (result.status, result.msg) == (2, "redirects lead in a circle")
+            assert len(server.requests) == len(targets)
+
+    async def test_nowhere(self):
+        """A Location that names no URL is a failed result that says so."""
+        for location, words in [
+            ("ftp://h/", "'ftp' is not supported"),
+            ("http://[::1/", "leads nowhere"),
+            ("http://user:secret@h/", "user:password"),
+            ("http://h:99999/", "not a port"),
+        ]:
+            server = self.serve(Upstream(redirecting({"/": location})))
+            result = await self.get(self.client(), server.url, follow=5)
+            assert (result.status, result.code) == (2, 701), location
+            assert words in result.msg
+            assert "secret" not in result.msg
+
+    async def test_no_location(self):
+        """A redirect that says not where to is the result; so is a Location that is no redirect."""
+        for answer in (reply(code=302), reply(code=201, Location="/there")):
+            server = self.serve(Upstream(lambda _, answer=answer: answer))
+            assert (await self.get(self.client(), server.url, follow=5)).code in (302, 201)
+
+    async def test_methods(self):
+        """What is asked next follows RFC 9110, section 15.4."""
+        for code, method, after in [
+            (301, "POST", "GET"),
+            (302, "POST", "GET"),
+            (303, "POST", "GET"),
+            (303, "PUT", "GET"),
+            (303, "HEAD", "HEAD"),
+            (301, "PUT", "PUT"),
+            (302, "DELETE", "DELETE"),
+            (307, "POST", "POST"),
+            (308, "POST", "POST"),
+        ]:
+            server = self.serve(Upstream(redirecting({"/": "/there"}, code)))
+            data = None if method == "HEAD" else "body"
+            headers = {"X-Mine": "kept"}
+            result = await self.get(self.client(method), server.url, data, headers=headers, follow=1)
+            second = server.requests[1]
+            assert (result.code, second.method, second.headers["x-mine"]) == (200, after, "kept")
+            same = after == method != "HEAD"
+            assert bytes(second.body) == (b"body" if same else b"")
+            assert ("content-type" in second.headers) == same
+            assert ("content-length" in second.headers) == same
+
+    async def test_secrets_stay_with_their_origin(self):
+        """Another server, be it another port, gets neither credentials nor cookies nor the Host."""
+        other = self.serve(Upstream(lambda _: reply(b"there", 401, WWW_Authenticate='Basic realm="x"')))
+        server = self.serve(Upstream(redirecting({"/": other.url})))
+        headers = {"Authorization": "Bearer x", "Cookie": "a=b", "Host": "www.example.com", "X": "y"}
+        result = await self.get(self.client(), server.url, headers=headers, follow=1)
+        assert result.url == other.url
+        assert server.requests[0].headers.keys() >= {"authorization", "cookie"}
+        (arrived,) = other.requests
+        assert not {"authorization", "cookie"} & arrived.headers.keys()
+        assert (arrived.headers["host"], arrived.headers["x"]) == (f"127.0.0.1:{other.port}", "y")
+        await self.get(self.client(), server.url, auth=("hans", "secret"), follow=1)
+        assert "authorization" not in other.requests[-1].headers
+        assert len(other.requests) == 2
+
+    async def test_secrets_do_not_come_back(self):
+        """Once a redirect left the origin, its credentials are gone for good."""
+        other = self.serve(Upstream(lambda _: reply(b"", 302, Location=server.url + "back")))
+        server = self.serve(Upstream(redirecting({"/": other.url})))
+        await self.get(self.client(), server.url, headers={"Cookie": "a=b"}, follow=2)
+        assert [request.headers.get("cookie") for request in server.requests] == ["a=b", None]
+
+    async def test_secrets_within_the_origin(self):
+        """A redirect on the same server is asked for with all that the app gave."""
+        server = self.serve(Upstream(redirecting({"/": "/there"})))
+        await self.get(self.client(), server.url, headers={"Cookie": "a=b", "Host": "h"}, follow=1)
+        assert [(r.headers["cookie"], r.headers["host"]) for r in server.requests] == [("a=b", "h")] * 2
+
+    async def test_failure_after_a_redirect(self):
+        """It is a failed result, not an error, for which the node that redirected would have to rest."""
+        server = self.serve(Upstream(redirecting({"/": "http://127.0.0.1:1/"})))
+        result = await self.get(self.client("POST"), server.url, follow=1)
+        assert (result.status, result.code, result.node.port) == (2, 701, 1)
+        assert isinstance(result.error, UnsentError)
+
+    async def test_cancelling_on_the_way(self):
+        """Cancelling closes the connection to where a redirect led."""
+        reached = Deferred()
+        stalling = self.serve(lambda peer: reached.callback(None))
+        server = self.serve(Upstream(redirecting({"/": stalling.url})))
+        client = self.client()
+        operation = client.operation(server.url, follow=1)
+        asked = client.perform(client.node(server.url), operation)
+        await reached
+        asked.cancel()
+        await self.error_of(asked, CancelledError)
+        await stalling.peers[0].lost

@@ -1,0 +1,142 @@
+"""The [http] section and the TLS keys of clusters: what they mean, and what is said of wrong ones."""
+
+import pytest
+from certificates import Identity
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import globalLogPublisher
+
+from instances import make_instance
+from skitai.errors import ConfigError
+from skitai.services.http import plugin
+from skitai.services.http.address import HTTPNode
+
+AUTHORITY = Identity("search1", authority=True)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return ``start(config text)``: an instance with the HTTP client."""
+
+    def make(text=""):
+        file = tmp_path / "skitai.conf"
+        file.write_text(text)
+        return make_instance(MemoryReactorClock(), file, http=plugin)
+
+    return make
+
+
+@pytest.fixture
+def refused(start, tmp_path):
+    """Return ``refused(config text)``: the one line that says why, without the folder."""
+
+    def say(text):
+        with pytest.raises(ConfigError) as caught:
+            start(text)
+        return str(caught.value).replace(f"{tmp_path}/", "")
+
+    return say
+
+
+def node(pool, host, *, tls=False):
+    """Return the proxy for a host, if any."""
+    return pool.route(HTTPNode(host, 80, tls))
+
+
+def test_defaults(start):
+    """Without the section there are limits fit for production, and no proxy."""
+    limits = plugin.pool_of(start()).limits
+    assert (limits.connections, limits.idle, limits.waiting) == (2048, 512, 4096)
+    assert 0 < limits.total <= 8192
+    assert (limits.connect_seconds, limits.silence_seconds, limits.idle_seconds) == (10, 60, 10)
+    assert limits.response_max == 64 << 20
+    assert node(plugin.pool_of(start()), "one.test") is None
+
+
+def test_values(start):
+    """Every key has its effect."""
+    pool = plugin.pool_of(
+        start(
+            "[http]\nconnections = 9\nconnections_per_host = 8\nidle_per_host = 7\nwaiting_per_host = 6\n"
+            "idle_timeout = 5 s\nconnect_timeout = 4\nsilence_timeout = 3 min\nresponse_max = 2 KB\n"
+            "proxy = http://me:secret@proxy.test:3128\nno_proxy = .here.test\n"
+        )
+    )
+    limits = pool.limits
+    assert (limits.total, limits.connections, limits.idle, limits.waiting) == (9, 8, 7, 6)
+    assert (limits.idle_seconds, limits.connect_seconds, limits.silence_seconds) == (5, 4, 180)
+    assert limits.response_max == 2048
+    assert node(pool, "one.test").label == "proxy proxy.test:3128"
+    assert node(pool, "one.here.test") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("proxy = proxy:3128", "a proxy is http://host:port or http://user:password@host:port"),
+        ("no_proxy = 10.0.0.0/99", "'10.0.0.0/99' is not a host, a .domain, an address or a network"),
+        ("resolver = dns", "'dns' is none of async, system"),
+        ("ca = ca.pem", "cannot read ca.pem: No such file or directory"),
+        ("certfile = x.pem", "cannot read x.pem: No such file or directory"),
+        ("keyfile = x.pem", "is of no use without certfile"),
+        ("connections_per_host = 0", "'0' is not a whole number of at least 1"),
+    ],
+)
+def test_wrong_values(refused, line, message):
+    """A wrong value is one line with its place."""
+    key = line.partition(" ")[0]
+    assert refused(f"[http]\n{line}\n").startswith(f"skitai.conf:2: [http] {key}: {message}")
+
+
+def test_secrets_are_not_shown():
+    """Passwords are stars wherever the config is shown."""
+    assert plugin.KEYS["proxy"].show("http://me:secret@proxy:1") == "http://****@proxy:1"
+    assert "secret" not in plugin.KEYS["passphrase"].show("secret")
+
+
+def test_cluster(start, tmp_path):
+    """A cluster has a profile of its own where it says something of TLS, the rest is as in [http]."""
+    for name in ("a.pem", "b.pem"):
+        (tmp_path / name).write_bytes(AUTHORITY.pem + AUTHORITY.key_pem())
+    instance = start(
+        "[http]\nca = a.pem\ncertfile = a.pem\n[@plain]\nmembers = search1\nssl = yes\n"
+        "[@own]\nmembers = search1\nssl = yes\ncertfile = b.pem\n"
+        "[@careless]\nmembers = search1\nssl = yes\nverify = no"
+    )
+    service = plugin.skitai_cluster_types(instance)["http"]
+    profiles = {
+        name: service.member(cluster.members[0].address, cluster.options).profile
+        for name, cluster in instance.config.clusters.items()
+    }
+    assert profiles["plain"] is None
+    assert (profiles["own"].ca, profiles["own"].certfile) == (tmp_path / "a.pem", tmp_path / "b.pem")
+    assert (profiles["careless"].verify, profiles["careless"].certfile) == (False, tmp_path / "a.pem")
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "message"),
+    [
+        ("ca = x.pem", "skitai.conf:4: [@c] ca:", "cannot read x.pem: No such file or directory"),
+        ("verify = maybe", "skitai.conf:4: [@c] verify:", "'maybe' is neither yes nor no"),
+    ],
+)
+def test_wrong_cluster(refused, line, place, message):
+    """A wrong TLS key of a cluster is one line with its place."""
+    assert refused(f"[@c]\nmembers = search1\nssl = yes\n{line}\n") == f"{place} {message}"
+
+
+def test_cluster_without_tls(refused):
+    """TLS keys of a cluster that speaks no TLS are a mistake."""
+    assert "without ssl = yes" in refused("[@c]\nmembers = search1\nverify = no\n")
+
+
+def test_warning(start):
+    """Whoever does not verify is told so once, at the start."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        plugin.skitai_startup(start())
+        assert events == []
+        plugin.skitai_startup(start("[http]\nverify = no\n[@c]\nmembers = search1\nssl = yes\nverify = no\n"))
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert [event["sections"] for event in events] == ["[http] and [@c]"]

@@ -1,0 +1,154 @@
+"""What a worker tells of itself, and how an app ends it."""
+
+import json
+import os
+import socket
+
+import pytest
+
+import skitai
+from instances import Hooks, RunningInstance, make_instance
+from processes import TwistServer
+from serving import eventually
+from skitai import overview as overview_module
+from skitai.services import status as plugin
+from skitai.services.status.page import shown, status_page
+
+APP = """
+import json, os
+from skitai import was
+
+def app(environ, start_response):
+    query = environ["QUERY_STRING"]
+    body = str(os.getpid())
+    if query == "page":
+        body = was.status()
+    elif environ["PATH_INFO"] == "/status":
+        body = json.dumps(was.status(flt=query or None, fancy=False))
+    elif environ["PATH_INFO"] in ("/restart", "/shutdown"):
+        getattr(was, environ["PATH_INFO"][1:])(fast=query == "fast")
+    start_response("200 OK", [("Content-Type", "text/html")])
+    return [body.encode()]
+"""
+CONFIG = """[server]
+ip = 127.0.0.1
+port = {port}
+threads = {threads}
+access_log = off
+[routes:line]
+/ = ./telling:app
+[@pair]
+members = 127.0.0.1:1, 127.0.0.1:2 3
+"""
+
+
+@pytest.fixture(params=[2, 0], ids=["threads", "greenlets"])
+def folder(request, tmp_path):
+    """A folder with an app that shows its status, and its config."""
+    (tmp_path / "telling.py").write_text(APP)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "telling.conf").write_text(CONFIG.format(port=port, threads=request.param))
+    return tmp_path
+
+
+@pytest.fixture
+def server(folder):
+    running = TwistServer(folder, "--config", "telling.conf")
+    yield running
+    running.stop()
+
+
+def test_status(server):
+    """The page shows every section; without fancy they come as a dict, and a filter keeps some."""
+    assert b"127.0.0.1:2" in server.ask("/?page").body
+    sections = json.loads(server.ask("/status").body)
+    assert {"Server", "Connections", "Apps", "Calls", "Result cache", "Clusters", "Plugins"} <= set(sections)
+    assert sections["Server"]["process"] == server.ask("/").body.decode()
+    assert sections["Server"]["version"] == skitai.__version__
+    assert sections["Connections"]["requests"] >= 2
+    assert [(row["cluster"], row["member"], row["weight"]) for row in sections["Clusters"]] == [
+        ("@pair", "127.0.0.1:1", 1),
+        ("@pair", "127.0.0.1:2", 3),
+    ]
+    assert list(json.loads(server.ask("/status?CLUST").body)) == ["Clusters"]
+
+
+@pytest.mark.parametrize("how", ["", "?fast"])
+def test_restart(server, how):
+    """The request that asks is answered; then another process serves the same address."""
+    before = server.ask("/").body
+    assert server.ask(f"/restart{how}").body == before
+
+    eventually(lambda: server.log_text().count("Skitai serves telling on") == 2, "the new start")
+    assert server.ask("/").body == before  # a process that becomes another keeps its number
+
+
+def test_shutdown(server):
+    """The request that asks is answered; then the process ends in good order, with status 0."""
+    assert server.ask("/shutdown").body == str(server.process.pid).encode()
+    assert server.process.wait(30) == 0
+    assert "Traceback" not in server.log_text()
+
+
+def test_plugins_add_sections(reactor_thread, tmp_path):
+    """A plugin's tables are shown; what is no table is logged by title and costs nothing else."""
+    given = Hooks(
+        skitai_status=lambda instance: {
+            "Queue": {"length": 3},
+            "Jobs": [{"name": "a"}, {"name": "b"}],
+            "Odd": "text",
+        }
+    )
+    other = Hooks(skitai_status=lambda: ["no mapping"])
+    file = tmp_path / "site.conf"
+    file.write_text("[server]\nport = 0\nip = 127.0.0.1\naccess_log = off\n")
+    instance = make_instance(reactor_thread.reactor, file, given=given, other=other)
+    running = RunningInstance(reactor_thread, instance)
+    try:
+        sections = running.instance.status()
+    finally:
+        running.stop()
+    assert (sections["Queue"], len(sections["Jobs"]), "Odd" in sections) == ({"length": 3}, 2, False)
+
+
+def test_page_escapes():
+    """What a plugin shows is text, not HTML."""
+    page = status_page("a<b", {"<i>": {"k": "<script>"}, "Rows": [{"x": "<b>"}]})
+    assert "<script>" not in page
+    assert "<i>" not in page
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("memory_bytes", 1536, "1.5 KB"),
+        ("memory_bytes", 12, "12 B"),
+        ("memory_bytes", 5 * 2**50, "5120.0 TB"),
+        ("uptime_seconds", 0.0042, "4.2 ms"),
+        ("uptime_seconds", 59.94, "59.9 s"),
+        ("uptime_seconds", 61, "1 min 1 s"),
+        ("uptime_seconds", 7260, "2 h 1 min"),
+        ("uptime_seconds", 90000, "1 d 1 h"),
+        ("requests", 1234567, "1,234,567"),
+        ("state", None, "\N{EN DASH}"),
+        ("open", True, "yes"),
+    ],
+)
+def test_values_are_shown_with_their_unit(key, value, expected):
+    """The end of a key tells the unit."""
+    assert shown(key, value) == expected
+
+
+def test_memory_where_the_system_does_not_tell(monkeypatch):
+    """Without /proc the peak stands for the present."""
+    present = overview_module.resident_bytes()
+    monkeypatch.setattr(overview_module, "_STATM", os.devnull + "/none")
+    assert overview_module.resident_bytes() >= present / 2 > 0
+
+
+def test_names():
+    """The plugin gives what the README promises."""
+    assert set(plugin.skitai_attributes(instance=None)) == {"status", "restart", "shutdown", "version"}
