@@ -110,7 +110,7 @@ def cached() -> float:
         "kept = {('GET', 'http://h/', b''): 1}; key = ('GET', 'http://h/', b'')"
     )
     rounds = [
-        min(timeit.repeat(what, setup, number=CACHED_ROUNDS, repeat=5)) for what in ("ask()", "kept[key]")
+        min(timeit.repeat(what, setup, number=CACHED_ROUNDS, repeat=15)) for what in ("ask()", "kept[key]")
     ]
     return (rounds[0] - rounds[1]) / CACHED_ROUNDS * 1e6
 

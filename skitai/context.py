@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +125,7 @@ class Was:
         """
         return gather(self._table.dispatcher.bridge, calls, timeout)
 
-    def as_completed(self, *calls: Any, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Result]:
+    def as_completed(self, calls: Iterable[Any], timeout: float = DEFAULT_TIMEOUT) -> Iterator[Result]:
         """Return an iterator over the results of ``calls``, each as it comes; a group gives one per member.
 
         What has not come ``timeout`` seconds after its creation is cancelled and comes as a failed result.

@@ -130,7 +130,9 @@ class TestWas:
     def test_gather_and_as_completed(self, was):
         """Several calls are waited for together."""
         assert was.gather(was.echo("x"), was.echo.map("@c")).data == ["x: ", "a: ", "b: "]
-        assert [result.data for result in was.as_completed(was.echo("x"))] == ["x: "]
+        assert [result.data for result in was.as_completed([was.echo("x")])] == ["x: "]
+        with pytest.raises(TypeError, match="calls must be a list"):
+            was.as_completed(was.echo("x"))
         with pytest.raises(TypeError, match="is no call"):
             was.gather("http://x")
 

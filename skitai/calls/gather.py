@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -14,9 +14,6 @@ from skitai.calls.call import Call
 from skitai.calls.deadline import number_of_seconds
 from skitai.calls.group import CallGroup
 from skitai.calls.result import Result, Results
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def gather(bridge: Bridge, calls: Sequence[Any], timeout: float) -> Results | Deferred[Results]:
@@ -54,13 +51,15 @@ def _flat(found: Iterable[Result | Results]) -> Results:
     return Results(results)
 
 
-def as_completed(bridge: Bridge, calls: Sequence[Any], timeout: float) -> Iterator[Result]:
+def as_completed(bridge: Bridge, calls: Iterable[Any], timeout: float) -> Iterator[Result]:
     """Return an iterator over the results of ``calls``, each as it comes; a group gives one for each member.
 
     What has not come ``timeout`` seconds after its creation is cancelled and comes as a failed result.
     Raises as ``gather`` does; its iterator waits, in a thread or a greenlet.
     """
     number_of_seconds("timeout", timeout)
+    if isinstance(calls, Call | CallGroup) or hasattr(type(calls), "__was_call__"):
+        raise TypeError("calls must be a list of calls, such as [was.get(url), was.get(other)]")
     return _each_as_it_comes(bridge, _single([_begun(item) for item in calls]), timeout)
 
 

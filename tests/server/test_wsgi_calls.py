@@ -73,7 +73,7 @@ def test_as_completed(view):
 
     def slow_first():
         calls = was.ask("slow", 0.2), was.ask("fast")
-        return " ".join(result.data for result in was.as_completed(*calls, timeout=60))
+        return " ".join(result.data for result in was.as_completed(calls, timeout=60))
 
     assert view(slow_first).ask("/").body == b"fast slow"
 

@@ -92,7 +92,7 @@ def gathered(url):
     s1.search("Haydn")
     s2 = was.rpc.map("@mysearch/rpc2")
     s2.search("Bach")
-    return [was.gather(s1, s2, timeout=20).data, len(list(was.as_completed(s1, s2, timeout=20)))]
+    return [was.gather(s1, s2, timeout=20).data, len(list(was.as_completed([s1, s2], timeout=20)))]
 
 def xml(url):
     return [was.fromxml(was.toxml({"a": [1, None]})), was.fromxml(was.toxml((1, 2)))]

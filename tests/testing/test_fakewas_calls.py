@@ -27,7 +27,7 @@ def test_as_completed(fake):
     fake.reply("get", "http://x/1", b"1", delay=2)
     fake.reply("get", "http://x/2", b"2", delay=1)
     calls = [was.get(f"http://x/{number}") for number in range(3)]
-    results = [(result.status, result.data) for result in was.as_completed(*calls, timeout=3)]
+    results = [(result.status, result.data) for result in was.as_completed(calls, timeout=3)]
     assert results == [(3, b"2"), (3, b"1"), (1, b"")]
 
 

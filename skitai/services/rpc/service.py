@@ -21,6 +21,7 @@ from skitai.services.rpc.result import RPCResult
 if TYPE_CHECKING:
     from skitai.calls.operation import Operation
     from skitai.services.http.address import HTTPNode
+    from skitai.services.http.auth import Logins
     from skitai.services.http.pool import ConnectionPool
     from skitai.services.http.result import HTTPResult
     from skitai.services.rpc.codec import Codec
@@ -42,8 +43,8 @@ class RPCService(HTTPService):
 
     result_type = RPCResult
 
-    def __init__(self, codec: Codec, pool: ConnectionPool) -> None:
-        super().__init__("POST", pool)
+    def __init__(self, codec: Codec, pool: ConnectionPool, logins: Logins | None = None) -> None:
+        super().__init__("POST", pool, logins)
         self._codec = codec
 
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> RPCProxy:
