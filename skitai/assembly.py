@@ -22,7 +22,7 @@ from skitai.server.loader import AppSource, LoadedApp
 from skitai.server.pages import Unavailable
 from skitai.server.site import Mounts, Site
 from skitai.server.static import StaticDirectory
-from skitai.server.wsgi import WSGIApp, WSGIResource
+from skitai.server.wsgi import AppWatcher, WSGIApp, WSGIResource
 
 if TYPE_CHECKING:
     from skitai.plugins.manager import PluginManager
@@ -95,15 +95,31 @@ def _result_cache(config: Config, caches: Mapping[str, IResultCache]) -> IResult
     return caches.get(name)
 
 
+class _PluginsWatch(AppWatcher):
+    """Tells the plugins of apps."""
+
+    def __init__(self, plugins: PluginManager, instance: IInstance) -> None:
+        self._plugins = plugins
+        self._instance = instance
+
+    def loaded(self, app: WSGIApp, reloaded: bool) -> None:
+        self._plugins.notify("skitai_app_loaded", instance=self._instance, app=app, reloaded=reloaded)
+
+    def broken(self, app: WSGIApp, error: BaseException) -> WSGIApp | None:
+        found = self._plugins.notify("skitai_app_broken", app=app, error=error)
+        return found[0] if found else None
+
+
 class SiteBuilder:
     """Builds what an instance serves; ``apps`` are the apps in it, to be loaded when the server listens."""
 
     def __init__(
-        self, server: ServerConfig, plugins: PluginManager, executor: IExecutor, table: ServiceTable
+        self, instance: IInstance, plugins: PluginManager, executor: IExecutor, table: ServiceTable
     ) -> None:
         self.apps: list[WSGIResource] = []
-        self._server = server
+        self._server: ServerConfig = instance.config.server
         self._plugins = plugins
+        self._watcher = _PluginsWatch(plugins, instance)
         self._executor = executor
         self._table = table
 
@@ -141,7 +157,14 @@ class SiteBuilder:
         if not isinstance(mount, AppMount):
             return Unavailable()  # type: ignore[no-untyped-call]
         load, buffer_max = self._app_loader(mount), self._server.response_buffer_max
-        app = WSGIResource(load, mount.point, self._executor, self._table, buffer_max=buffer_max)
+        app = WSGIResource(
+            load,
+            mount.point,
+            self._executor,
+            self._table,
+            buffer_max=buffer_max,
+            watcher=self._watcher,
+        )
         self.apps.append(app)
         return app
 

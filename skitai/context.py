@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from skitai.calls import coroutines
 from skitai.calls.call import Call
 from skitai.calls.clusterview import ClusterView
 from skitai.calls.deadline import DEFAULT_TIMEOUT
 from skitai.calls.dispatch import Dispatcher, Mode
-from skitai.calls.gather import as_completed, gather
+from skitai.calls.gather import Completions, as_completed, gather
 from skitai.calls.group import CallGroup
 from skitai.calls.operation import Operation
-from skitai.calls.result import Result, Results
+from skitai.calls.result import Results
 from skitai.calls.uncollected import OpenCalls, detach
 from skitai.errors import NoServerError
 from skitai.interfaces import IService
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 #: The ``was`` of the request that this thread, greenlet or coroutine serves.
 current_was: ContextVar[Was] = ContextVar("skitai.was")
+
+
+#: What apps registered for each other, as ``was.<name>``: for all instances of the process.
+registered: dict[str, Any] = {}
 
 
 class ServiceTable:
@@ -125,11 +130,11 @@ class Was:
         """
         return gather(self._table.dispatcher.bridge, calls, timeout)
 
-    def as_completed(self, calls: Iterable[Any], timeout: float = DEFAULT_TIMEOUT) -> Iterator[Result]:
-        """Return an iterator over the results of ``calls``, each as it comes; a group gives one per member.
+    def as_completed(self, calls: Iterable[Any], timeout: float = DEFAULT_TIMEOUT) -> Completions:
+        """Return what iterates over the results of ``calls``, each as it comes; a group gives one per member.
 
         What has not come ``timeout`` seconds after its creation is cancelled and comes as a failed result.
-        Raises TypeError or ValueError as ``gather`` does. Called in a thread or a greenlet.
+        Raises TypeError or ValueError as ``gather`` does. A coroutine writes ``async for``.
         """
         return as_completed(self._table.dispatcher.bridge, calls, timeout)
 
@@ -149,6 +154,8 @@ class Was:
             value: Any = Caller(table.dispatcher, service, name=name, open_calls=self._open_calls)
         elif name in table.attributes:
             value = table.attributes[name](self)
+        elif name in registered:
+            return registered[name]  # not kept: it may be registered anew
         else:
             raise AttributeError(table.explain(name) or _unknown(name, table))
         # Kept, so that the next look-up finds it without coming here.
@@ -160,12 +167,21 @@ class Was:
 
 
 def _unknown(name: str, table: ServiceTable) -> str:
-    known = ", ".join(sorted({*table.services, *table.attributes}))
+    known = ", ".join(sorted({*table.services, *table.attributes, "as_completed", "cluster", "gather"}))
     return f"was.{name} does not exist; there are: {known}"
 
 
 #: What every ``was`` has, whatever the plugins give: no service can take these names.
 OWN_NAMES = frozenset({"env", *(name for name in vars(Was) if not name.startswith("_"))})
+
+
+def run_coroutine(was: Was, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run ``coroutine`` in the reactor of ``was`` and return what it returns; see ``skitai.calls.coroutines``.
+
+    Called in a thread or a greenlet.
+    """
+    return coroutines.run_coroutine(was._table.dispatcher.bridge, coroutine)
+
 
 _default: Was | None = None
 

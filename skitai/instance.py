@@ -151,7 +151,7 @@ class Instance(Service):
         self._bridge.start()
         self._executor.start()
         set_default(Was(self._table))
-        builder = SiteBuilder(server, self.plugins, self._executor, self._table)
+        builder = SiteBuilder(self, self.plugins, self._executor, self._table)
         site = builder.site(self.config.hosts, self.plugins.mounts(self))
         self._factory = HTTPFactory(
             self.reactor,

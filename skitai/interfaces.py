@@ -116,6 +116,19 @@ class IInstance(Interface):
         """
 
 
+class ILivingApp(Interface):
+    """A WSGI app that wants to know of its own life."""
+
+    def begin(*, reloaded: bool) -> None:
+        """Begin: it was loaded, or with ``reloaded`` takes the place of what it was. Reactor thread."""
+
+    def while_broken(error: BaseException) -> Callable[..., Any] | None:
+        """Return the WSGI app to serve while ``error`` keeps it from being loaded again; None: 503."""
+
+    def end() -> None:
+        """End: the server stops. Reactor thread."""
+
+
 class IResultCache(Interface):
     """Where results are kept that apps ``cache()``.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredQueue
 
 from skitai.calls.bridge import Bridge, Pending
 from skitai.calls.call import Call
@@ -51,32 +51,47 @@ def _flat(found: Iterable[Result | Results]) -> Results:
     return Results(results)
 
 
-def as_completed(bridge: Bridge, calls: Iterable[Any], timeout: float) -> Iterator[Result]:
-    """Return an iterator over the results of ``calls``, each as it comes; a group gives one for each member.
+def as_completed(bridge: Bridge, calls: Iterable[Any], timeout: float) -> Completions:
+    """Return what iterates over the results of ``calls``, each as it comes; a group gives one per member.
 
-    What has not come ``timeout`` seconds after its creation is cancelled and comes as a failed result.
-    Raises as ``gather`` does; its iterator waits, in a thread or a greenlet.
+    What has not come ``timeout`` seconds after its creation is cancelled and comes as a failed result. A call
+    that is given twice comes once. Raises as ``gather`` does.
     """
     number_of_seconds("timeout", timeout)
     if isinstance(calls, Call | CallGroup) or hasattr(type(calls), "__was_call__"):
         raise TypeError("calls must be a list of calls, such as [was.get(url), was.get(other)]")
-    return _each_as_it_comes(bridge, _single([_begun(item) for item in calls]), timeout)
+    return Completions(bridge, _single([_begun(item) for item in calls]), timeout)
 
 
-def _each_as_it_comes(bridge: Bridge, calls: list[Call], timeout: float) -> Iterator[Result]:
-    arrivals = _Arrivals(bridge)
-    # By age, which is the order in which their time runs out.
-    left = dict.fromkeys(sorted(calls, key=lambda call: call.created))
-    for call in left:
-        call.on_end(partial(arrivals.add, call))
-    while left:
-        oldest = next(iter(left))
-        arrived = arrivals.next(oldest.remaining(timeout))
-        if arrived is None:
-            oldest.getwait(timeout)  # its time is over: now it arrives, too
-        else:
-            del left[arrived]
-            yield arrived.getwait(timeout)
+class Completions:
+    """Results as they come: ``for`` in a thread or a greenlet, ``async for`` in a coroutine."""
+
+    def __init__(self, bridge: Bridge, calls: list[Call], timeout: float) -> None:
+        self._bridge = bridge
+        # By age, which is the order in which their time runs out.
+        self._calls = dict.fromkeys(sorted(calls, key=lambda call: call.created))
+        self._timeout = timeout
+
+    def __iter__(self) -> Iterator[Result]:
+        arrivals = _Arrivals(self._bridge)
+        left = dict(self._calls)
+        for call in left:
+            call.on_end(partial(arrivals.add, call))
+        while left:
+            oldest = next(iter(left))
+            arrived = arrivals.next(oldest.remaining(self._timeout))
+            if arrived is None:
+                oldest.getwait(self._timeout)  # its time is over: now it arrives, too
+            else:
+                del left[arrived]
+                yield arrived.getwait(self._timeout)
+
+    async def __aiter__(self) -> AsyncIterator[Result]:
+        arrived: DeferredQueue[Result] = DeferredQueue()
+        for call in self._calls:
+            call.deferred(self._timeout).addCallback(arrived.put)
+        for _ in self._calls:
+            yield await arrived.get()
 
 
 class _Arrivals:
@@ -109,6 +124,8 @@ def _begun(item: Any) -> Call | CallGroup:
     if isinstance(item, Call | CallGroup):
         return item
     unwrap = getattr(type(item), "__was_call__", None)
+    if isinstance(item, list | tuple):
+        raise TypeError("a list is no call: give its calls one by one, gather(*calls)")
     if unwrap is None:
         raise TypeError(f"{item!r} is no call: give what was.get(...) and the like returned")
     begun: Call | CallGroup = unwrap(item)

@@ -57,6 +57,16 @@ def skitai_load_app(target: str) -> Callable[..., Any] | None:
 
 
 @hookspec
+def skitai_app_loaded(instance: IInstance, app: Any, reloaded: bool) -> None:
+    """Begin what ``app`` needs: fires when an app was loaded, again with ``reloaded``, reactor thread."""
+
+
+@hookspec(firstresult=True)
+def skitai_app_broken(app: Any, error: BaseException) -> Callable[..., Any] | None:
+    """Return what to serve until ``app`` can be loaded again, or None (503): reactor thread."""
+
+
+@hookspec
 def skitai_startup(instance: IInstance) -> None:
     """Begin what needs open sockets: fires when they listen, reactor thread; the return value is ignored."""
 

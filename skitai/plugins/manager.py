@@ -118,7 +118,9 @@ class PluginManager:
         results: list[Any] = []
         for info, call in self._callers[hook]:
             try:
-                results += call(**arguments)
+                given = call(**arguments)
+                # A hook of which the first result counts gives that alone, or None.
+                results += given if isinstance(given, list) else [given] if given is not None else []
             except Exception:  # noqa: BLE001 - the other plugins must still hear of it
                 _log.failure("Plugin {plugin} raised in {hook}", plugin=info.label, hook=hook)
         return results

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from threading import current_thread
+from time import monotonic
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-#: Bytes of a body that an app may send before the reactor gets its turn.
+#: Bytes of a body that an app may send, and seconds that it may take, before the reactor gets its turn.
 _BYTES_PER_TURN = 256 * 1024
+_SECONDS_PER_TURN = 0.005
 #: Seconds; a paused app is woken by its client's progress or end, this is only how long one wait lasts.
 _PAUSE_SECONDS = 60.0
 
@@ -56,6 +58,7 @@ class Exchange:
         "_resource",
         "_status",
         "_this_turn",
+        "_turn_began",
         "headers_sent",
     )
 
@@ -76,6 +79,7 @@ class Exchange:
         self._headers: list[tuple[str, str]] = []
         self._outgoing: OutgoingBody | None = None
         self._this_turn = 0
+        self._turn_began = monotonic()
         self._handed_over = False
         self._outbox: deque[Callable[[], None]] = deque()
         #: Whether the head is on its way, so that it can no longer be changed.
@@ -211,6 +215,7 @@ class Exchange:
     def _begin(self, first: bytes | None = None) -> OutgoingBody:
         """Queue the head: it leaves with the first piece, which may be all of the body."""
         self._check_started()
+        self._turn_began = monotonic()
         self._outgoing = outgoing = OutgoingBody(self._request, self._status, self._headers, first)
         self.headers_sent = True
         status = self._status
@@ -225,11 +230,16 @@ class Exchange:
         self._send_piece(outgoing.piece(data))
 
     def _send_piece(self, piece: bytes) -> None:
-        self._post(partial(self._request.send, piece))
+        # At once: PEP 3333 lets no piece wait for the next one, which the app may take its time for.
+        self._post(partial(self._request.send_now, piece))
         self._this_turn += len(piece)
-        if self._this_turn >= min(_BYTES_PER_TURN, self._resource.buffer_max):
+        if (
+            self._this_turn >= min(_BYTES_PER_TURN, self._resource.buffer_max)
+            or monotonic() - self._turn_began > _SECONDS_PER_TURN
+        ):
             self._this_turn = 0
             self._catch_up()
+            self._turn_began = monotonic()
 
     def _finish(self, outgoing: OutgoingBody) -> None:
         last = outgoing.last()

@@ -128,6 +128,8 @@ class LoadedApp:
             watch.add_files(_failing_files(error.__cause__))
         self._directory, self._generation = directory, directory.generation
         self._app, self._error, self._watch = app, error, watch if error else None
+        # Saddle's way of asking for it; once asked, a broken file does not take it back.
+        self._reload = self._reload or bool(getattr(app, "use_reloader", False))
 
 
 class _Watch:

@@ -135,6 +135,12 @@ class Request(LazyRequest):
             data = b"%x\r\n%b\r\n" % (len(data), data)
         self._write_out(data)
 
+    def send_now(self, data: bytes) -> None:
+        """Send a part of the body without waiting for the end of the turn, unless it completes the body."""
+        self.send(data)
+        if self._framing is not None and self._framing.remaining != 0:
+            self.channel.output.flush()
+
     def end(self) -> None:
         """Complete the response."""
         framing = self._framing

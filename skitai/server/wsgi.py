@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from traceback import format_exception_only
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
@@ -25,12 +26,24 @@ _log = Logger()
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
+class AppWatcher:
+    """Who wants to know when apps are loaded; this one does not. Called in the reactor thread."""
+
+    def loaded(self, app: WSGIApp, reloaded: bool) -> None:
+        """Learn that ``app`` was loaded, or loaded again."""
+
+    def broken(self, app: WSGIApp, error: BaseException) -> WSGIApp | None:  # noqa: ARG002 - see above
+        """Return what to serve while ``app`` cannot be loaded again because of ``error``; None: 503."""
+        return None
+
+
 @implementer(IResource)
 class WSGIResource:
     """One app at one mount point.
 
     ``load()`` returns the app, or raises an exception that says why it cannot be served (answered with 503).
-    ``point`` is the mount point, empty for the root. All methods are called in the reactor thread.
+    ``point`` is the mount point, empty for the root; ``watcher`` learns when the app is loaded. All methods
+    are called in the reactor thread.
     """
 
     isLeaf = True
@@ -44,12 +57,15 @@ class WSGIResource:
         *,
         buffer_max: int,
         multiprocess: bool = False,
+        watcher: AppWatcher | None = None,
     ) -> None:
         self.executor = executor
         self.bridge: Bridge = services.dispatcher.bridge
         self.services = services
         self.buffer_max = buffer_max
         self._load = load
+        self._watcher = watcher or AppWatcher()
+        self._app: WSGIApp | None = None
         self._failure: Exception | None = None
         # Native strings of WSGI carry bytes: PEP 3333, "Unicode Issues".
         self._script_name = point.encode().decode("latin-1")
@@ -58,7 +74,7 @@ class WSGIResource:
     def preload(self) -> WSGIApp | None:
         """Return the app, or None if it cannot be loaded; each failure is logged once, with its traceback."""
         try:
-            return self._load()
+            app = self._load()
         except Exception as error:  # noqa: BLE001 - whatever an app's module raises
             if error is not self._failure:
                 self._failure = error
@@ -67,7 +83,13 @@ class WSGIResource:
                 _log.failure(
                     "{error}; {point} answers 503", reason, error=error, point=self._script_name or "/"
                 )
-            return None
+                if isinstance(error.__cause__, SyntaxError):  # whose place is not in the traceback
+                    _log.error("{text}", text="".join(format_exception_only(error.__cause__)))
+            return None if self._app is None else self._watcher.broken(self._app, error.__cause__ or error)
+        if app is not self._app:
+            reloaded, self._app = self._app is not None, app
+            self._watcher.loaded(app, reloaded)
+        return app
 
     def render(self, request: Request) -> int:
         """Start the app for ``request``; the answer comes when it is ready."""

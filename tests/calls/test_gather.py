@@ -53,6 +53,20 @@ class TestGather:
         world.reactor.advance(1)
         assert future.result().status == [1, 1]
 
+    def test_in_a_coroutine(self, world):
+        """A coroutine writes ``async for``; what is too late comes as a failed result."""
+        calls = [world.ask("a"), world.ask("b")]
+
+        async def collect():
+            return [result.status async for result in as_completed(world.bridge, calls, 2)]
+
+        collected = ensureDeferred(collect())
+        answer(world, 1, b"first")
+        world.reactor.advance(3)
+        found = []
+        collected.addCallback(found.extend)
+        assert found == [3, 1]
+
     def test_of_nothing(self, world, apps):
         """Nothing to wait for is no mistake."""
         assert len(apps.run(lambda: gather(world.bridge, [], 5))) == 0
@@ -173,7 +187,7 @@ class TestAsCompleted:
     def test_leaving_early(self, world, greenlets):
         """An app may stop at the first good answer; the others stay what they are."""
         calls = [world.ask("a"), world.ask("b")]
-        future = greenlets.start(lambda: next(as_completed(world.bridge, calls, 5)).data)
+        future = greenlets.start(lambda: next(iter(as_completed(world.bridge, calls, 5))).data)
         answer(world, 1, b"first")
         assert future.result() == b"first"
         assert calls[0].status == 0
@@ -183,6 +197,20 @@ class TestAsCompleted:
         """Where nothing may wait, it says so."""
         with pytest.raises(MisuseError):
             list(as_completed(world.bridge, [world.ask("a")], 5))
+
+    def test_in_a_coroutine(self, world):
+        """A coroutine writes ``async for``; what is too late comes as a failed result."""
+        calls = [world.ask("a"), world.ask("b")]
+
+        async def collect():
+            return [result.status async for result in as_completed(world.bridge, calls, 2)]
+
+        collected = ensureDeferred(collect())
+        answer(world, 1, b"first")
+        world.reactor.advance(3)
+        found = []
+        collected.addCallback(found.extend)
+        assert found == [3, 1]
 
     def test_of_nothing(self, world, apps):
         """Nothing to wait for ends at once."""

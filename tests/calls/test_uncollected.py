@@ -49,7 +49,7 @@ class TestEndOfTheRequest:
     def test_the_rest_of_as_completed(self, world, was, open_calls, greenlets):
         """Who leaves the loop at the first answer has the others cancelled at the end."""
         calls = [was.ask("a"), was.ask("a")]
-        greenlets.start(lambda: next(was.as_completed(calls)))
+        greenlets.start(lambda: next(iter(was.as_completed(calls))))
         world.asked[1].deferred.callback(b"first")
         open_calls.end()
         assert cancelled(world) == [1, 0]

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import threading
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -73,6 +74,54 @@ def test_a_large_body_reaches_a_slow_reader_whole(serve, threads):
     with serve({"/large": app}, threads=threads).client(receive_buffer=64 * 1024) as client:
         response = client.ask("/large")
     assert response.body == b"".join(map(block, range(200)))
+
+
+@pytest.mark.parametrize("threads", [1, 0], ids=["one-thread", "greenlets"])
+@pytest.mark.parametrize("kind", ["generator", "write"])
+def test_no_piece_waits_for_the_next(serve, kind, threads):
+    """A piece is sent before the app makes the next one, even where that holds up the whole reactor."""
+    go_on = [threading.Event(), threading.Event()]
+
+    def app(environ, start_response):
+        write = start_response("200 OK", [("Content-Type", "application/octet-stream")])
+        return generate() if kind == "generator" else list(map(write, generate()))[:0]
+
+    def generate():
+        yield b"one"
+        assert go_on[0].wait(60)
+        yield b"two"
+        assert go_on[1].wait(60)
+        yield b"three"
+
+    with serve(app, threads=threads).client() as client:
+        start(client)
+        client.read_head()
+        assert client.read_chunk() == b"one"
+        go_on[0].set()
+        assert client.read_chunk() == b"two"
+        go_on[1].set()
+        assert client.read_chunk() == b"three"
+
+
+def test_an_endless_body_of_small_pieces_lets_others_in(serve):
+    """Between pieces the reactor serves others, and notices that the client is gone."""
+    ended = threading.Event()
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "application/octet-stream")])
+        try:
+            while True:
+                time.sleep(0.01)
+                yield b"x"
+        finally:
+            ended.set()
+
+    gateway = serve({"/endless": app, "": plain}, threads=0)
+    with gateway.client() as client:
+        start(client, "/endless")
+        assert client.read_head().code == 200
+        assert gateway.ask().body == b"ok"
+    assert ended.wait(60)
 
 
 @pytest.mark.parametrize("threads", [1, 0], ids=["one-thread", "greenlets"])

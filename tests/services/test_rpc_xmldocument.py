@@ -189,3 +189,21 @@ def test_plugin():
     assert attributes.keys() == {"toxml", "fromxml"}
     assert attributes["toxml"](None) is toxml
     assert attributes["fromxml"](None) is fromxml
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "<base64>!!!</base64>",
+        "<base64>YQ</base64>",
+        "<int>1_0</int>",
+        "<int>\u0663</int>",
+        "<i8>1.0</i8>",
+        "<i4></i4>",
+    ],
+)
+def test_values_that_only_look_like_theirs(value):
+    """What the standard library would make something of, but XML-RPC does not know, is no document."""
+    document = f"<params><param><value>{value}</value></param></params>"
+    with pytest.raises(ValueError, match="not an XML-RPC document"):
+        load_document(document)

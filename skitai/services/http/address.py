@@ -106,7 +106,7 @@ def _node(scheme: str, authority: str) -> HTTPNode:
         raise ValueError(f"uri scheme {scheme!r} is not supported: only 'http' and 'https' are")
     if "@" in authority:
         # The message must not repeat it: it would put the password in a log.
-        raise ValueError("uri holds user:password@: leave it out and send an Authorization header")
+        raise ValueError("uri holds user:password@: leave it out and give auth=(user, password)")
     if not authority:
         raise ValueError(f"uri '{scheme}://' has no host")
     return member_node(authority, tls=scheme == "https")

@@ -22,6 +22,9 @@ class Body:
         self._size = 0
         self._chunks: list[bytes] = []
         self._coding = coding.strip().lower() if coding else ""
+        if "," in self._coding and DECODABLE.intersection(map(str.strip, self._coding.split(","))):
+            # Handed over as they came, such bodies would look like what they are not.
+            raise BadReplyError(f"the body has several codings ({self._coding}), which nobody asked for")
         self._decoder: Decoder | None = None
 
     def add(self, data: bytes) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Bytes of one reply's header fields, and of anything else that is not body, such as chunk extensions.
 HEAD_MAX = 64 * 1024
 # What a field costs beside its text, so that a flood of tiny ones meets the same limit (RFC 9113, 6.5.2).
+#: Codes from 700 on are the client's own: none of them may come from outside.
+_STATUS_MAX = 699
 _FIELD_COST = 32
 
 _FRAMING = frozenset(["content-length", "transfer-encoding", "content-encoding"])
@@ -113,7 +115,7 @@ class ReplyReader:
     def on_headers_complete(self) -> None:
         """Check what was promised and get ready for the body."""
         self._status = self._parser.get_status_code()
-        if self._status == 101 or self._status < 100:
+        if self._status == 101 or not 100 <= self._status <= _STATUS_MAX:
             raise BadReplyError(f"status {self._status}, which answers nothing that was asked")
         if self._status < 200:
             return

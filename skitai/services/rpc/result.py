@@ -34,5 +34,7 @@ class RPCResult(HTTPResult):
 
     def _raise(self) -> NoReturn:
         if isinstance(self.error, FAULTS):
+            # The exception is the protocol's own; where it comes from is told as on all others.
+            vars(self.error).update(node=self.node, url=self.url)
             raise self.error
         super()._raise()

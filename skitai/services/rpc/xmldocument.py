@@ -6,6 +6,7 @@ entities, external references or bottomless nesting.
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from datetime import datetime
 from typing import Any
 from xmlrpc.client import Fault, Marshaller, Unmarshaller, escape
 
+from defusedxml.common import DTDForbidden
 from defusedxml.xmlrpc import DefusedExpatParser
 
 #: How deep elements may lie in one another: an array in an array is three deeper.
@@ -24,6 +26,8 @@ TOKEN_MAX = 32 * 1024
 
 # XML 1.0, section 2.2: no document can hold these, however they are written.
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+_INT = re.compile(r"\s*[-+]?[0-9]{1,400}\s*", re.ASCII)
 
 _Write = Callable[[str], Any]
 
@@ -100,6 +104,8 @@ def _complaints() -> Iterator[None]:
         yield
     except Fault:
         raise
+    except DTDForbidden as error:
+        raise ValueError("not an XML-RPC document: it has a DTD, which may hold a bomb") from error
     except Exception as error:  # the standard library meets nonsense with a dozen kinds of exception
         raise ValueError(f"not an XML-RPC document: {error!s:.200}") from error
 
@@ -115,9 +121,25 @@ class _Parser(DefusedExpatParser):
 
 
 class _ShallowUnmarshaller(Unmarshaller):
-    """The standard library's, with an end to nesting."""
+    """The standard library's, with an end to nesting, and without values that only look like theirs."""
 
     _depth = 0
+    dispatch: dict[str, Callable[..., None]] = dict(Unmarshaller.dispatch)  # noqa: RUF012 - as in its base
+
+    def end_plain_int(self, data: str) -> None:
+        if not _INT.fullmatch(data):
+            raise ValueError(f"{data!r:.80} is no int")
+        self.append(int(data))
+        self._value = False
+
+    for tag in ("i1", "i2", "i4", "i8", "int", "biginteger"):
+        dispatch[tag] = end_plain_int
+
+    def end_strict_base64(self, data: str) -> None:
+        self.append(base64.b64decode("".join(data.split()), validate=True))
+        self._value = False
+
+    dispatch["base64"] = end_strict_base64
 
     def start(self, tag: str, attrs: dict[str, str]) -> None:
         self._depth += 1

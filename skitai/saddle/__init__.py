@@ -1,0 +1,10 @@
+"""Saddle, the micro-framework: plain functions that get ``was``.
+
+It needs no Skitai around it: any WSGI server runs its apps, without the services of ``was``.
+"""
+
+from skitai.saddle.app import Saddle
+from skitai.saddle.errors import HTTPError
+from skitai.saddle.part import Saddlery
+
+__all__ = ["HTTPError", "Saddle", "Saddlery"]

@@ -1,0 +1,241 @@
+"""Saddle: an app of plain functions that sees the request and the server's services as ``was``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from threading import RLock
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from wsgiref.types import StartResponse
+
+from zope.interface import implementer
+
+from skitai.interfaces import ILivingApp
+from skitai.saddle import handling
+from skitai.saddle.auth import Authenticator, Challenge
+from skitai.saddle.forms import FormLimits
+from skitai.saddle.keeping import Keeping, process_key
+from skitai.saddle.pages import debug_page
+from skitai.saddle.part import Mounted, Saddlery, current
+from skitai.saddle.registry import wasc
+from skitai.saddle.routing import Router
+from skitai.saddle.templates import Templates
+from skitai.saddle.urls import URLBuilder
+from skitai.saddle.was import SaddleWas
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from werkzeug.test import Client
+
+_log = logging.getLogger("skitai.saddle")
+_FILE_MAX, _FORM_MAX = 20 << 20, 100 << 20
+
+
+@implementer(ILivingApp)
+class Saddle(Saddlery):
+    """A WSGI app. Its attributes are its settings; they may be changed until the first request.
+
+    ``debug`` shows tracebacks to the client, ``use_reloader`` loads the app again when its files change,
+    ``autoescape`` escapes what templates show, ``csrf`` refuses unsafe requests without a token.
+    ``securekey`` (a str, or several, the first of which seals) makes sessions possible, which last
+    ``session_timeout`` seconds. ``authorization`` (``"basic"`` or ``"digest"``), ``realm``, and ``user`` and
+    ``password`` or ``users`` ask who the client is.
+    """
+
+    def __init__(self, import_name: str) -> None:
+        super().__init__(import_name)
+        self.debug = False
+        self.use_reloader = False
+        self.autoescape = False
+        self.csrf = False
+        self.securekey: str | Sequence[str] | None = None
+        self.session_timeout = 1200.0
+        self.authorization: str | None = None
+        self.realm: str | None = None
+        self.user: str | None = None
+        self.password: str | None = None
+        self.users: Mapping[str, str] | Callable[..., Any] | None = None
+        #: Bytes of one uploaded file, and of a whole form.
+        self.upload_file_max_size = _FILE_MAX
+        self.upload_max_size = _FORM_MAX
+        #: For the app's own settings: ``app.config.my_setting = 1``.
+        self.config = SimpleNamespace()
+        self._compiled: _Compiled | None = None
+        self._compiling = RLock()
+        self._begun = False
+
+    @property
+    def packagename(self) -> str | None:
+        """The name that the app was made with."""
+        return self.import_name
+
+    def set_devel(self, debug: bool = True, use_reloader: bool = True) -> None:
+        """Switch the aids of development."""
+        self.debug, self.use_reloader = debug, use_reloader
+
+    # -- requests ------------------------------------------------------------------------------------------
+
+    def __call__(self, env: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333). Called in any thread or greenlet."""
+        if not self._begun:
+            self.begin()
+        answer = handling.answer(self, env)
+        start_response(answer.status, answer.headers)
+        return answer.body
+
+    def test_client(self) -> Client:
+        """Return a client that asks the app without a server; it keeps cookies.
+
+        ``client.get("/path", follow_redirects=True)``; see werkzeug.test.Client.
+        """
+        from werkzeug.test import Client
+
+        return Client(self)
+
+    # -- life ----------------------------------------------------------------------------------------------
+
+    def begin(self, *, reloaded: bool = False) -> None:
+        """Call the ``startup`` handlers, or ``onreload`` where the app was ``reloaded``: once.
+
+        Called by the server when the app is loaded, else by the first request.
+        """
+        with self._compiling:
+            if self._begun:
+                return
+            self._begun = True
+            self._tell("onreload" if reloaded else "startup")
+
+    def while_broken(self, error: BaseException) -> Callable[..., Any] | None:
+        """Return what shows the developer why the app cannot be loaded again; None unless in debug mode."""
+        return partial(_show, error) if self.debug else None
+
+    def end(self) -> None:
+        """Call the ``shutdown`` handlers, once. Called when the server stops."""
+        with self._compiling:
+            if self._begun:
+                self._begun = False
+                self._tell("shutdown")
+
+    def _tell(self, event: str) -> None:
+        for part in dict.fromkeys(place.part for place in self.mounted()):
+            handler = part.handlers.get(event)
+            if handler is not None:
+                handler(wasc)
+
+    # -- routes --------------------------------------------------------------------------------------------
+
+    @property
+    def _tables(self) -> _Compiled:
+        compiled = self._compiled
+        if compiled is None or compiled.is_outdated():
+            with self._compiling:
+                compiled = self._compiled = _Compiled(list(self.mounted()))
+        return compiled
+
+    @property
+    def router(self) -> Router:
+        """Finds the function for a path."""
+        return self._tables.router
+
+    def build_url(self, function: Any, *arguments: Any, **named: Any) -> str:
+        """Return the URL of a function, or of a static file that begins with ``/``.
+
+        It begins with the mount point of the request at hand. Raises BuildError for an unknown function and
+        AssertionError for arguments that do not fit it.
+        """
+        was = current.get(None)
+        mount = "" if was is None else str(was.env.get("SCRIPT_NAME", ""))
+        if isinstance(function, str) and function.startswith("/"):
+            return mount + function
+        return mount + self._tables.urls.build(function, arguments, named)
+
+    buld_url = build_url
+
+    def remote_endpoint(self, method: str) -> handling.Endpoint | None:
+        """Return the function of the remote method ``a.b``, which is that of the path ``/a/b``."""
+        return self._tables.remote.get(method)
+
+    def remote_methods(self) -> Mapping[str, Callable[..., Any]]:
+        """Return the functions by the names that remote callers use."""
+        return {name: endpoint.route.view for name, endpoint in self._tables.remote.items()}
+
+    # -- templates -----------------------------------------------------------------------------------------
+
+    @property
+    def templates(self) -> Templates:
+        """The templates in the folder ``templates`` beside the app."""
+        return self.own_templates(self)
+
+    @property
+    def jinja_env(self) -> Environment:
+        """The jinja2 environment of the app's templates."""
+        return self.templates.environment
+
+    # -- who asks ------------------------------------------------------------------------------------------
+
+    def authenticate(self, was: SaddleWas) -> Challenge | None:
+        """Note who the client is; return what to ask it, if that is not known yet."""
+        if self.authorization is None:
+            return None
+        request = was.request
+        found = self._authenticator.check(request.method, request.uri, request.get_header("authorization"))
+        if isinstance(found, Challenge):
+            return found
+        request.user = found
+        return None
+
+    @cached_property
+    def _authenticator(self) -> Authenticator:
+        users = self.users
+        if users is None and self.user is not None and self.password is not None:
+            users = {self.user: self.password}
+        if users is None or self.realm is None:
+            raise ValueError("app.authorization needs app.realm, and app.users or app.user and app.password")
+        if self.authorization == "basic":
+            return Authenticator("basic", self.realm, users, process_key())
+        if self.authorization == "digest":
+            return Authenticator("digest", self.realm, users, process_key())
+        raise ValueError(f"app.authorization is 'basic' or 'digest', not {self.authorization!r}")
+
+    @cached_property
+    def keeping(self) -> Keeping:
+        """What seals sessions, messages and tokens."""
+        return Keeping(self.securekey, self.session_timeout, _log.warning)
+
+    @property
+    def form_limits(self) -> FormLimits:
+        """What a form may hold."""
+        return FormLimits(file_max=self.upload_file_max_size, total_max=self.upload_max_size)
+
+
+def _show(error: BaseException, env: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+    page = debug_page(error, f"{env['REQUEST_METHOD']} {env.get('REQUEST_URI', '')}")
+    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(page)))]
+    start_response("500 Internal Server Error", headers)
+    return [page]
+
+
+class _Compiled:
+    """What is made of all routes of an app and its parts."""
+
+    def __init__(self, mounted: list[Mounted]) -> None:
+        self._parts = list(dict.fromkeys(place.part for place in mounted))
+        self._changes = self._count()
+        self.router = Router()
+        self.urls = URLBuilder(mounted)
+        self.remote: dict[str, handling.Endpoint] = {}
+        for place in mounted:
+            for route in place.part.routes:
+                endpoint = handling.Endpoint(route, place.scopes)
+                self.router.add(route.rule, endpoint, place.prefix)
+                literal = (place.prefix + route.rule.text).partition("<")[0].strip("/")
+                self.remote.setdefault(literal.replace("/", "."), endpoint)
+
+    def is_outdated(self) -> bool:
+        """Whether a route or a part was added since."""
+        return self._changes != self._count()
+
+    def _count(self) -> int:
+        return sum(part.changes for part in self._parts)

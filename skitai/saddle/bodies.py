@@ -1,0 +1,117 @@
+"""What a view may return, and the bytes that it stands for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+#: Bytes that are read from a file at a time.
+BLOCK = 64 * 1024
+
+_TEXT = "text/html; charset=utf-8"
+_JSON = "application/json"
+_BINARY = "application/octet-stream"
+
+
+class Streamed:
+    """Pieces that are made as they are sent; ``close`` is called in the end, sent or not (PEP 3333)."""
+
+    def __init__(self, pieces: Iterator[bytes], sources: Iterable[Any]) -> None:
+        self._pieces = pieces
+        self._sources = list(sources)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def close(self) -> None:
+        """Close all that the pieces come from; the first that fails is raised when all were tried."""
+        failed: Exception | None = None
+        sources, self._sources = self._sources, []
+        for source in sources:
+            close = getattr(source, "close", None)
+            if close is not None:
+                try:
+                    close()
+                except Exception as error:  # noqa: BLE001 - the others are closed, too
+                    failed = failed or error
+        if failed is not None:
+            raise failed
+
+
+def body_of(value: Any) -> tuple[bytes | Streamed, str]:
+    """Return the body that a view's return value stands for, and its type if the view does not say.
+
+    str (UTF-8), bytes, numbers, None (empty); files (``read(size)``), iterators and objects with ``more()``
+    as they come; a list or tuple of these one after the other; other lists, and dicts, as JSON. Raises
+    TypeError for anything else.
+    """
+    whole = _whole(value)
+    if whole is not None:
+        return whole
+    if isinstance(value, list | tuple):
+        if not all(_is_piece(item) for item in value):
+            return _as_json(value)
+        parts = [_whole(item) for item in value]
+        if all(part is not None for part in parts):
+            return b"".join(part[0] for part in parts if part is not None), _TEXT
+        return Streamed(_chained(value), value), _TEXT
+    if _is_stream(value):
+        return Streamed(_pieces(value), [value]), _BINARY if hasattr(value, "read") else _TEXT
+    raise TypeError(f"a view returned {type(value).__name__}, which no body can be made of")
+
+
+def _whole(value: Any) -> tuple[bytes, str] | None:
+    if value is None:
+        return b"", _TEXT
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass"), _TEXT
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value), _TEXT
+    if isinstance(value, int | float):
+        return str(value).encode(), _TEXT
+    if isinstance(value, dict):
+        return _as_json(value)
+    return None
+
+
+def _as_json(value: Any) -> tuple[bytes, str]:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), _JSON
+
+
+def _is_piece(item: Any) -> bool:
+    return isinstance(item, str | bytes | bytearray | memoryview) or _is_stream(item)
+
+
+def _is_stream(value: Any) -> bool:
+    return any(callable(getattr(value, name, None)) for name in ("read", "more", "__next__"))
+
+
+def _chained(values: Iterable[Any]) -> Iterator[bytes]:
+    for value in values:
+        whole = _whole(value)
+        if whole is None:
+            yield from _pieces(value)
+        else:
+            yield whole[0]
+
+
+def _pieces(value: Any) -> Iterator[bytes]:
+    if callable(getattr(value, "read", None)):
+        source: Iterator[Any] = iter(lambda: value.read(BLOCK), None)
+    elif callable(getattr(value, "more", None)):
+        source = iter(value.more, None)
+    else:
+        yield from map(_piece, value)
+        return
+    for piece in source:
+        if not piece:  # the end of a file, and of what has more()
+            return
+        yield _piece(piece)
+
+
+def _piece(piece: Any) -> bytes:
+    whole = _whole(piece)
+    if whole is None:
+        raise TypeError(f"a stream gave {type(piece).__name__}, not str or bytes")
+    return whole[0]

@@ -1,0 +1,26 @@
+"""What Saddle raises, and what an app may raise, to answer with an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from skitai.errors import SkitaiError
+
+
+class HTTPError(SkitaiError):
+    """Ends a request with the status ``code`` (RFC 9110, section 15); ``message`` is shown to the client."""
+
+    def __init__(self, code: int, message: str = "", headers: Iterable[tuple[str, str]] = ()) -> None:
+        self.code = code
+        self.message = message
+        self.headers = list(headers)
+        super().__init__(message or HTTPStatus(code).phrase)
+
+
+def status_line(code: int) -> str:
+    """Return the number and its words."""
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return f"{code} Unknown"

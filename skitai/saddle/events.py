@@ -1,0 +1,44 @@
+"""The order of a request's events: the app's around its part's around the view."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from skitai.saddle.part import Saddlery
+
+
+def run(scopes: Sequence[Saddlery], was: Any, view: Callable[[], Any]) -> Any:
+    """Return what ``view()`` gives, or what a handler of ``scopes`` (outermost first) gives in its place.
+
+    An answer of ``before_request`` keeps the view from being called, and ``finish_request``; a failure that
+    ``failed_request`` answers is a success further out; ``teardown_request`` is always called.
+    """
+    for index, scope in enumerate(scopes):
+        if scope.handlers:
+            return _around(scope, scopes[index + 1 :], was, view)
+    return view()
+
+
+def _around(scope: Saddlery, inner: Sequence[Saddlery], was: Any, view: Callable[[], Any]) -> Any:
+    handlers = scope.handlers
+    try:
+        try:
+            content = _called(handlers.get("before_request"), was)
+            if content is not None and content != "":
+                return content
+            content = run(inner, was, view)
+        except Exception:
+            content = _called(handlers.get("failed_request"), was, sys.exc_info())
+            if content is None:
+                raise
+        else:
+            _called(handlers.get("finish_request"), was)
+    finally:
+        _called(handlers.get("teardown_request"), was)
+    return content
+
+
+def _called(handler: Callable[..., Any] | None, *arguments: Any) -> Any:
+    return None if handler is None else handler(*arguments)

@@ -1,0 +1,222 @@
+"""From an environ to an answer: authentication, routing, arguments, events, the view, and what went wrong."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from skitai.saddle import events, pages, rpc
+from skitai.saddle.arguments import ArgumentError, bind, merge
+from skitai.saddle.bodies import Streamed, body_of
+from skitai.saddle.errors import HTTPError, status_line
+from skitai.saddle.forms import FormError, parse_form
+from skitai.saddle.part import Handler, Route, Saddlery, current
+from skitai.saddle.request import path_info
+from skitai.saddle.response import Reply, Response
+from skitai.saddle.routing import MethodNotAllowed, NotFound, SlashRedirect
+from skitai.saddle.was import SaddleWas
+
+if TYPE_CHECKING:
+    from skitai.saddle.app import Saddle
+
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_RPC_TYPES = ("text/xml", "application/xml", "application/json")
+_SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
+
+
+@attrs.frozen
+class Answer:
+    """What is handed to the WSGI server."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: Iterable[bytes]
+
+
+@attrs.frozen
+class Endpoint:
+    """A function, and the app and parts that it is within."""
+
+    route: Route
+    scopes: tuple[Saddlery, ...]
+
+
+def answer(app: Saddle, env: dict[str, Any]) -> Answer:
+    """Return the answer to one request; whatever the app's code raises is in it. Called in the app's thread."""
+    was = SaddleWas(app, env)
+    token = current.set(was)
+    try:
+        try:
+            return _completed(was, _served(app, was), keep=True)
+        except Exception as error:  # noqa: BLE001 - an app may raise anything: it is this request's answer
+            return _failed(app, was, error)
+    finally:
+        current.reset(token)
+        if was.request.form is not None:
+            was.request.form.close()
+
+
+# -- what goes well ----------------------------------------------------------------------------------------
+
+
+def _served(app: Saddle, was: SaddleWas) -> Any:
+    request = was.request
+    challenge = app.authenticate(was)
+    if challenge is not None:
+        raise HTTPError(HTTPStatus.UNAUTHORIZED, headers=challenge.headers)
+    if request.method == "POST" and request.get_content_type() in _RPC_TYPES:
+        found = rpc.answer(
+            request.get_content_type() or "",
+            request.get_body(),
+            lambda name, args, kwargs: _remote_call(app, was, name, args, kwargs),
+            app.remote_methods,
+        )
+        if found is not None:
+            return was.response(status_line(found.status), found.body, [("Content-Type", found.content_type)])
+    return _routed(app, was)
+
+
+def _routed(app: Saddle, was: SaddleWas) -> Any:
+    try:
+        match = app.router.match(path_info(was.env), was.request.method)
+    except NotFound:
+        raise HTTPError(HTTPStatus.NOT_FOUND) from None
+    except MethodNotAllowed as error:
+        allow = ("Allow", ", ".join(error.allowed))
+        raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, headers=[allow]) from None
+    except SlashRedirect as error:
+        return _moved(was, error.path)
+    if match.endpoint is None:  # OPTIONS of what has no function for it
+        return was.response("200 OK", "", [("Allow", ", ".join(match.allowed))])
+    endpoint: Endpoint = match.endpoint
+    return events.run(_enter(was, endpoint), was, lambda: _viewed(was, endpoint, match.arguments))
+
+
+def _moved(was: SaddleWas, path: str) -> Any:
+    query = was.env.get("QUERY_STRING", "")
+    url = f"{was.env.get('SCRIPT_NAME', '')}{path}{f'?{query}' if query else ''}"
+    # 308 for what has a body: it must come again as it was (RFC 9110, section 15.4.9).
+    code = HTTPStatus.MOVED_PERMANENTLY if was.request.method in _SAFE else HTTPStatus.PERMANENT_REDIRECT
+    return was.redirect(url, status_line(code))
+
+
+def _enter(was: SaddleWas, endpoint: Endpoint) -> tuple[Saddlery, ...]:
+    was.subapp = endpoint.route.part
+    return endpoint.scopes
+
+
+def _viewed(was: SaddleWas, endpoint: Endpoint, path_arguments: dict[str, Any]) -> Any:
+    request, view = was.request, endpoint.route.view
+    try:
+        if request.get_content_type() in _FORMS:
+            request.form = parse_form(was.env, was.app.form_limits)
+        body = _json_object(was) if request.get_content_type() == "application/json" else None
+        request.args.update(merge(path_arguments, was.env.get("QUERY_STRING", ""), request.form, body))
+        if was.app.csrf and request.method not in _SAFE:
+            was.require_csrf_token()
+        kwargs = bind(view, request.args, endpoint.route.rule.text)
+    except ArgumentError as error:
+        was.log(str(error), "error")
+        raise HTTPError(HTTPStatus.BAD_REQUEST, str(error)) from error
+    except FormError as error:
+        raise HTTPError(error.status, str(error)) from error
+    return _result(was, view, (), kwargs)
+
+
+def _json_object(was: SaddleWas) -> dict[str, Any] | None:
+    """Return the object that the body is, whose members are arguments; None for any other body."""
+    try:
+        value = json.loads(was.request.get_body() or b"null")
+    except ValueError:
+        return None  # the view may want to see it
+    return value if isinstance(value, dict) else None
+
+
+def _result(was: SaddleWas, view: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    value = view(was, *args, **kwargs)
+    return was.wait_for(value) if inspect.iscoroutine(value) else value
+
+
+def _remote_call(
+    app: Saddle, was: SaddleWas, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Return what the function of a remote method gives, called among the events of its part."""
+    endpoint: Endpoint | None = app.remote_endpoint(name)
+    if endpoint is None:
+        raise rpc.UnknownMethod(name)
+    view = endpoint.route.view
+    value = events.run(_enter(was, endpoint), was, lambda: _result(was, view, args, kwargs))
+    return value.body if isinstance(value, Reply) else value
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------
+
+
+def _failed(app: Saddle, was: SaddleWas, error: Exception) -> Answer:
+    """Return the app's own answer to ``error``, or the page for it."""
+    was.start_response_again()
+    code = error.code if isinstance(error, HTTPError) else HTTPStatus.INTERNAL_SERVER_ERROR
+    was.response.set_status(status_line(code))
+    try:
+        if isinstance(error, HTTPError):
+            was.response.set_headers(error.headers)
+        else:
+            was.traceback(line_of(was))
+        for handler, argument in _handlers(app, was, error, int(code)):
+            return _completed(was, handler(was, argument), keep=False)
+    except Exception as another:  # noqa: BLE001 - a handler may fail, too
+        was.start_response_again()
+        was.response.set_status(status_line(500))
+        was.traceback(line_of(was))
+        error = another
+    return _completed(was, _page(app, was, error), keep=False)
+
+
+def _handlers(app: Saddle, was: SaddleWas, error: Exception, code: int) -> Iterator[tuple[Handler, Any]]:
+    """Yield the handler to call with its argument: the part's before the app's, the nearest class first."""
+    for scope in dict.fromkeys((was.subapp, app)):
+        for kind in type(error).__mro__:
+            if kind in scope.error_handlers:
+                yield scope.error_handlers[kind], error
+        if code in scope.error_handlers:
+            yield scope.error_handlers[code], code
+
+
+def line_of(was: SaddleWas) -> str:
+    """Return the request as one names it."""
+    return f"{was.request.method} {was.request.uri}"
+
+
+def _page(app: Saddle, was: SaddleWas, error: Exception) -> Any:
+    line = line_of(was)
+    if app.debug and not isinstance(error, HTTPError):
+        kind, body = "text/html; charset=utf-8", pages.debug_page(error, line)
+    else:
+        message = error.message if isinstance(error, HTTPError) else ""
+        json_wanted = pages.wants_json(was.request.get_header("accept"))
+        kind, body = pages.error_page(was.response.code, message, wants_json=json_wanted, request_line=line)
+    was.response.set_header("Content-Type", kind)
+    return body
+
+
+def _completed(was: SaddleWas, value: Any, *, keep: bool) -> Answer:
+    """Return the answer with the body that ``value`` stands for, and with ``keep`` what the browser keeps."""
+    response: Response = was.response
+    body, kind = body_of(value.body if isinstance(value, Reply) else value)
+    headers = response.get_headers()
+    if "content-type" not in response and response.code not in (204, 304):
+        headers.append(("Content-Type", kind))
+    if isinstance(body, Streamed):
+        pieces: Iterable[bytes] = body
+    else:
+        pieces = [body]
+        if "content-length" not in response and response.code not in (204, 304):
+            headers.append(("Content-Length", str(len(body))))
+    if keep:
+        headers += was.kept_by_browser()
+    return Answer(response.get_status(), headers, pieces)

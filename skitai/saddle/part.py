@@ -1,0 +1,205 @@
+"""A Saddlery: routes, events and error handlers that belong together and can be mounted in an app."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import attrs
+
+from skitai.saddle.rendering import rendered
+from skitai.saddle.rules import Rule
+from skitai.saddle.templates import Templates
+
+#: The request that this thread, greenlet or coroutine serves: a ``SaddleWas``.
+current: ContextVar[Any] = ContextVar("skitai.saddle.was")
+
+#: The folder of the templates, beside the module.
+TEMPLATES = "templates"
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Handler = Callable[..., Any]
+
+#: The events of a part, by the names that an app decorates its functions with.
+REQUEST_EVENTS = ("before_request", "finish_request", "failed_request", "teardown_request")
+LIFE_EVENTS = ("startup", "onreload", "shutdown")
+TEMPLATE_EVENTS = ("got_template", "template_rendered")
+
+
+@attrs.frozen(eq=False)
+class Route:
+    """One function of a part and the rule that leads to it."""
+
+    rule: Rule
+    view: Handler
+    part: Saddlery
+
+    @property
+    def name(self) -> str:
+        """The name by which URLs to it are built."""
+        return self.view.__name__
+
+
+@attrs.frozen(eq=False)
+class Mounted:
+    """A part at a path of its app; ``scopes`` are the app and the parts it is within, itself last."""
+
+    part: Saddlery
+    prefix: str
+    scopes: tuple[Saddlery, ...]
+
+
+class Saddlery:
+    """Routes, events and error handlers; ``import_name`` (``__name__``) says where its templates are.
+
+    Decorators return the function, so that it stays an ordinary one. Of two functions for one event the last
+    wins.
+    """
+
+    def __init__(self, import_name: str | None = None) -> None:
+        self.import_name = import_name
+        self.routes: list[Route] = []
+        self.handlers: dict[str, Handler] = {}
+        self.error_handlers: dict[int | type[BaseException], Handler] = {}
+        self._mounts: list[tuple[Saddlery, str]] = []
+        self._templates: Templates | None = None
+        #: Counts changes: an app that sees another number builds its routes again.
+        self.changes = 0
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the module that ``import_name`` names, else the working directory."""
+        module = sys.modules.get(self.import_name or "")
+        file = getattr(module, "__file__", None)
+        return Path(file).parent if file else Path.cwd()
+
+    def own_templates(self, app: Any) -> Templates:
+        """Return the templates in this part's own folder, with the settings of ``app``."""
+        if self._templates is None:
+            folder = self.folder / TEMPLATES
+            self._templates = Templates(folder, autoescape=app.autoescape, debug=app.debug)
+        return self._templates
+
+    def render2(self, *arguments: Any, **named: Any) -> str:
+        """Return the text of a template of this part's own, within a request.
+
+        ``render2("show.htm", ...)`` or ``render2(was, "show.htm", ...)``.
+        """
+        was = current.get()
+        name, *dicts = arguments if isinstance(arguments[0], str) else arguments[1:]
+        return rendered(was, self.own_templates(was.app), name, dicts, named)
+
+    # -- routes --------------------------------------------------------------------------------------------
+
+    def route(
+        self, rule: str, methods: Collection[str] | None = None, **_ignored: Any
+    ) -> Callable[[Function], Function]:
+        """Lead requests whose path fits ``rule`` to the function: ``view(was, **arguments)``.
+
+        ``methods``: those that it takes (None: all). Raises ValueError for a rule that is none.
+        """
+        parsed = Rule(rule, methods)
+
+        def register(view: Function) -> Function:
+            self.routes.append(Route(parsed, view, self))
+            self.changes += 1
+            return view
+
+        return register
+
+    def mount(self, *arguments: Any) -> None:
+        """Mount a part: ``mount(module, "part", "/admin")`` or ``mount("/admin", module, "part")``.
+
+        The module may be the Saddlery itself, without a name. The path counts from the app's mount point.
+        Raises TypeError or ValueError for what is no part or no path.
+        """
+        part, path = _part_and_path(arguments)
+        if part is self:
+            raise ValueError("a part cannot be mounted in itself")
+        self._mounts.append((part, "/" + path.strip("/") if path.strip("/") else ""))
+        self.changes += 1
+
+    def mounted(self, prefix: str = "", outer: tuple[Saddlery, ...] = ()) -> Iterator[Mounted]:
+        """Yield this part and those mounted in it, in the order of mounting."""
+        scopes = (*outer, self)
+        yield Mounted(self, prefix, scopes)
+        for part, path in self._mounts:
+            if part not in scopes:  # two parts that mount each other
+                yield from part.mounted(path, scopes)
+
+    # -- events --------------------------------------------------------------------------------------------
+
+    def before_request(self, function: Function) -> Function:
+        """Call ``function(was)`` before the view; what it returns is the answer, if it is anything."""
+        return self._handle("before_request", function)
+
+    def finish_request(self, function: Function) -> Function:
+        """Call ``function(was)`` when the view went well."""
+        return self._handle("finish_request", function)
+
+    def failed_request(self, function: Function) -> Function:
+        """Call ``function(was, exc_info)`` when the view failed; what it returns is the answer."""
+        return self._handle("failed_request", function)
+
+    def teardown_request(self, function: Function) -> Function:
+        """Call ``function(was)`` in the end, whatever happened."""
+        return self._handle("teardown_request", function)
+
+    def startup(self, function: Function) -> Function:
+        """Call ``function(wasc)`` once, when the app was loaded."""
+        return self._handle("startup", function)
+
+    def onreload(self, function: Function) -> Function:
+        """Call ``function(wasc)`` when the app was loaded again."""
+        return self._handle("onreload", function)
+
+    def shutdown(self, function: Function) -> Function:
+        """Call ``function(wasc)`` once, when the server stops."""
+        return self._handle("shutdown", function)
+
+    def got_template(self, function: Function) -> Function:
+        """Call ``function(was, template, variables)`` before a template is rendered."""
+        return self._handle("got_template", function)
+
+    def template_rendered(self, function: Function) -> Function:
+        """Call ``function(was, template, variables, text)`` when a template was rendered."""
+        return self._handle("template_rendered", function)
+
+    def error(self, what: int | type[BaseException]) -> Callable[[Function], Function]:
+        """Have the function answer a status, ``function(was, code)``, or exception, ``function(was, error)``.
+
+        A class also stands for its subclasses: the nearest wins. A part's handlers come before its app's.
+        """
+        if not (isinstance(what, int) or (isinstance(what, type) and issubclass(what, BaseException))):
+            raise TypeError(f"error() takes a status code or an exception class, not {what!r}")
+
+        def register(function: Function) -> Function:
+            self.error_handlers[what] = function
+            return function
+
+        return register
+
+    def _handle(self, event: str, function: Function) -> Function:
+        if not callable(function):
+            raise TypeError(f"{event}: {function!r} is no function")
+        self.handlers[event] = function
+        return function
+
+
+def _part_and_path(arguments: tuple[Any, ...]) -> tuple[Saddlery, str]:
+    rest = list(arguments)
+    if rest and isinstance(rest[0], str):
+        rest.append(rest.pop(0))
+    if not (len(rest) in (2, 3) and all(isinstance(text, str) for text in rest[1:])):
+        raise TypeError('mount takes (module, "part", "/path") or ("/path", module, "part")')
+    owner, path = rest[0], rest[-1]
+    name = rest[1] if len(rest) == 3 else "part"
+    part = owner if isinstance(owner, Saddlery) else getattr(owner, name, None)
+    if not isinstance(part, Saddlery):
+        where = owner.__name__ if isinstance(owner, ModuleType) else repr(owner)
+        raise TypeError(f"{where} has no Saddlery named {name!r}")
+    return part, path

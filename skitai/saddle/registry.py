@@ -1,0 +1,43 @@
+"""``wasc``: objects that one app registers and every app of the server finds on its ``was``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skitai.context import registered
+
+#: Names that have, or had, a meaning of their own on ``was``.
+RESERVED = frozenset(
+    (
+        *("app", "cookie", "csrf_token", "env", "g", "mbox", "redirect", "render", "request", "response"),
+        *("session", "subapp", "register", "unregister", "logger", "config", "lock", "plock", "threads"),
+        *("queue", "clusters", "rcache", "cachefs", "httpserver", "debug", "lifetime"),
+    )
+)
+
+
+class Registry:
+    """What ``startup(wasc)`` and its likes get. Used in any thread."""
+
+    def register(self, name: str, thing: Any) -> None:
+        """Make ``thing`` known as ``was.<name>`` to all apps of this process.
+
+        Raises KeyError for a name that is taken and ValueError for one that cannot be used.
+        """
+        if not name.isidentifier() or name.startswith("_") or name in RESERVED:
+            raise ValueError(f"{name!r} cannot be a name on was")
+        if registered.setdefault(name, thing) is not thing:
+            raise KeyError(f"{name!r} is registered already")
+
+    def unregister(self, name: str) -> Any:
+        """Forget a name and return what it stood for; KeyError if nothing did."""
+        return registered.pop(name)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return registered[name]
+        except KeyError:
+            raise AttributeError(f"nothing is registered as {name!r}") from None
+
+
+wasc = Registry()

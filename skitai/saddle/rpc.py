@@ -1,0 +1,66 @@
+"""An app's functions as remote methods: XML-RPC and JSON-RPC 2.0 by the same path, told apart by the body."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from xmlrpc.client import Fault
+
+from skitai.saddle import rpc_json, rpc_xml
+from skitai.saddle.rpc_methods import PARSE_ERROR, Call, Functions, Methods, UnknownMethod
+
+__all__ = ["RPCAnswer", "UnknownMethod", "answer"]
+
+_XML_TYPES = ("text/xml", "application/xml")
+_JSON_TYPES = ("application/json", "application/json-rpc", "application/jsonrequest")
+
+
+class RPCAnswer(NamedTuple):
+    """The response to a remote call."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+def answer(
+    content_type: str,
+    body: bytes,
+    call: Call,
+    methods: Functions,
+) -> RPCAnswer | None:
+    """Return the answer to the body of a POST, or None where it is no remote call and so the app's own.
+
+    ``call(name, args, kwargs)`` returns what the method gives, and raises UnknownMethod, TypeError for
+    arguments that do not fit, a Fault for what the caller shall see as it is, or anything else, of which the
+    caller sees type and words: it is not logged here. ``methods()`` are the functions by name.
+
+    Called in the app's thread, where the calls run, one after the other.
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type in _XML_TYPES and rpc_xml.looks_like_call(body):
+        return RPCAnswer(200, "text/xml; charset=utf-8", _answer_xml(body, call, methods))
+    if media_type in _JSON_TYPES:
+        return _answer_json(body, call, methods)
+    return None
+
+
+def _answer_xml(body: bytes, call: Call, functions: Functions) -> bytes:
+    try:
+        method, params = rpc_xml.load_call(body)
+    except ValueError as error:
+        return rpc_xml.dump_fault(Fault(PARSE_ERROR, str(error)))
+    try:
+        return Methods(call, functions, rpc_xml.dump_value).run(method, params, {})
+    except Fault as fault:
+        return rpc_xml.dump_fault(fault)
+
+
+def _answer_json(body: bytes, call: Call, functions: Functions) -> RPCAnswer | None:
+    try:
+        request = rpc_json.read_request(body)
+    except ValueError as error:
+        return RPCAnswer(200, _JSON_TYPES[0], rpc_json.dump_error(PARSE_ERROR, f"Parse error: {error}"))
+    if request is None:
+        return None
+    response = rpc_json.answer_request(request, Methods(call, functions, rpc_json.dump))
+    return RPCAnswer(200 if response else 204, _JSON_TYPES[0], response)

@@ -1,0 +1,158 @@
+"""Files that came with a form: kept in a temporary file until the app saves them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+import unicodedata
+from pathlib import Path
+from typing import IO, Literal
+
+#: Bytes (UTF-8) of a file name; file systems take 255, and a number may be added to make it unique.
+NAME_MAX = 200
+_FALLBACK_NAME = "unnamed"
+_SEPARATORS = re.compile(r"[/\\]")
+_RESERVED = re.compile(r'[<>:"|?*]')
+
+
+def safe_name(name: str) -> str:
+    """Return the last part of ``name`` as one that can only be a plain, visible file in its folder.
+
+    Folders, control and formatting characters, characters that Windows reserves, and dots and spaces at
+    both ends go; a longer name is cut before its extension. What has nothing left is ``unnamed``.
+    """
+    last = _SEPARATORS.split(unicodedata.normalize("NFC", name))[-1]
+    # Every category C: control characters, but also those that turn the writing direction to hide ".exe".
+    visible = "".join(char for char in last if not unicodedata.category(char).startswith("C"))
+    return _shortened(_RESERVED.sub("", visible).strip(". \t\u00a0")) or _FALLBACK_NAME
+
+
+def _shortened(name: str) -> str:
+    if len(name.encode()) <= NAME_MAX:
+        return name
+    stem, extension = os.path.splitext(name)
+    if len(extension.encode()) > NAME_MAX // 4:
+        stem, extension = name, ""
+    room = NAME_MAX - len(extension.encode())
+    return stem.encode()[:room].decode(errors="ignore") + extension
+
+
+class UploadedFile:
+    """One uploaded file.
+
+    ``file`` is the path of the temporary file (of the saved one after ``save``), ``name`` the posted name
+    made safe, ``size`` in bytes, ``mimetype`` what the client claims. Used by one request at a time.
+    """
+
+    def __init__(self, file: str, name: str, size: int, mimetype: str) -> None:
+        self.file = file
+        self.name = safe_name(name)
+        self.size = size
+        self.mimetype = mimetype
+        self._saved = False
+        self._reader: IO[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"<UploadedFile {self.name!r} {self.size} bytes {self.mimetype}>"
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next ``size`` bytes, all that is left when negative. Raises OSError when removed."""
+        if self._reader is None:
+            self._reader = open(self.file, "rb")  # noqa: SIM115 - closed in remove()
+        return self._reader.read(size)
+
+    def save(
+        self,
+        into: str | os.PathLike[str],
+        name: str | None = None,
+        mkdir: bool = False,
+        dup: Literal["u", "o"] = "u",
+    ) -> str:
+        """Move the file into the folder ``into`` and return its new path.
+
+        ``name`` (default: the posted one) is made safe too. ``mkdir`` makes missing folders. When the name is
+        taken, ``dup="u"`` saves as ``name.1.ext`` and so on, ``"o"`` overwrites in one step. Raises
+        ValueError for another ``dup`` and for a file that was saved before, OSError when the folder cannot
+        take it; the temporary file then stays.
+        """
+        if dup not in ("u", "o"):
+            raise ValueError(f"dup is {dup!r}; use 'u' to make the name unique or 'o' to overwrite")
+        if self._saved:
+            raise ValueError(f"this upload is already saved as {self.file}")
+        folder = _folder(into, mkdir)
+        wanted = folder / safe_name(name or self.name)
+        target = _reserve(wanted) if dup == "u" else wanted
+        try:
+            _move(Path(self.file), target)
+        except BaseException:
+            if dup == "u":
+                target.unlink(missing_ok=True)
+            raise
+        self.file = str(target)
+        self._saved = True
+        return self.file
+
+    def remove(self) -> None:
+        """Let go of the upload: the temporary file is deleted, a saved one stays. May be called again."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        if not self._saved:
+            Path(self.file).unlink(missing_ok=True)
+
+    #: What a request does at its end with every upload.
+    close = remove
+
+
+def _folder(into: str | os.PathLike[str], mkdir: bool) -> Path:
+    folder = Path(into)
+    if mkdir:
+        folder.mkdir(parents=True, exist_ok=True)
+    elif not folder.is_dir():
+        problem = "no such folder to save an upload in (mkdir=True makes it)"
+        raise FileNotFoundError(errno.ENOENT, problem, str(folder))
+    return folder
+
+
+def _new_file(path: Path) -> None:
+    """Make an empty file with the permissions that the umask gives; FileExistsError for a taken name."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+
+
+def _reserve(wanted: Path) -> Path:
+    """Take the first free name of ``name.ext``, ``name.1.ext``...: an empty file there keeps others off."""
+    target = wanted
+    number = 0
+    while True:
+        try:
+            _new_file(target)
+        except FileExistsError:
+            number += 1
+            target = wanted.with_name(f"{wanted.stem}.{number}{wanted.suffix}")
+        else:
+            return target
+
+
+def _move(source: Path, target: Path) -> None:
+    """Put ``source`` in the place of ``target`` in one step, with the permissions of a new file there.
+
+    Should that fail, ``source`` is still there.
+    """
+    staged = target.with_name(f".{secrets.token_hex(8)}.part")
+    _new_file(staged)
+    try:
+        source.chmod(staged.stat().st_mode & 0o777)
+        try:
+            os.replace(source, target)
+        except OSError as problem:
+            if problem.errno != errno.EXDEV:
+                raise
+            # Another file system: the copy may take its time, so it gets its name when it is whole.
+            shutil.copyfile(source, staged)
+            os.replace(staged, target)
+            source.unlink()
+    finally:
+        staged.unlink(missing_ok=True)

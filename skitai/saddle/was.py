@@ -1,0 +1,171 @@
+"""The ``was`` that a Saddle view gets: the services of the server, and the request at hand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from functools import cached_property
+from traceback import format_exception
+from typing import TYPE_CHECKING, Any
+
+from skitai.context import registered, run_coroutine
+from skitai.saddle import csrf, mbox, pages, session
+from skitai.saddle.cookies import Cookies
+from skitai.saddle.errors import HTTPError
+from skitai.saddle.rendering import rendered
+from skitai.saddle.request import Request
+from skitai.saddle.response import ExcInfo, Reply, Response
+from skitai.saddle.rules import quote_path
+
+if TYPE_CHECKING:
+    from skitai.saddle.app import Saddle
+    from skitai.saddle.part import Saddlery
+
+_log = logging.getLogger("skitai.saddle")
+_LEVELS = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
+
+
+class Globals:
+    """``was.g``: whatever the functions of one request want to tell each other."""
+
+
+class SaddleWas:
+    """One request. What is not here is looked up among registered objects and the server's services."""
+
+    def __init__(self, app: Saddle, env: dict[str, Any]) -> None:
+        self.app = app
+        #: The part whose function serves the request, if it is not the app itself.
+        self.subapp: Saddlery = app
+        self.env = env
+        self.request = Request(env)
+        self.g = Globals()
+        self.response = Response(self._error_body)
+        self._services: Any = env.get("skitai.was")
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "session":
+            raise AttributeError("was.session needs app.securekey: set it to a random text")
+        if name in registered:
+            return registered[name]
+        if name.startswith("_") or self._services is None:
+            raise AttributeError(f"was.{name} does not exist: no Skitai around this app brings services")
+        return getattr(self._services, name)
+
+    # -- URLs and templates --------------------------------------------------------------------------------
+
+    def ab(self, function: Any, *arguments: Any, **named: Any) -> str:
+        """Return the URL of a function, or of a static file that begins with ``/``, at this mount point."""
+        return self.app.build_url(function, *arguments, **named)
+
+    build_url = buld_url = ab
+
+    def render(self, template: str, *values: dict[str, Any], **named: Any) -> str:
+        """Return the text of a template of the app, with ``values`` or ``named`` in it."""
+        return rendered(self, self.app.templates, template, values, named)
+
+    def render2(self, template: str, *values: dict[str, Any], **named: Any) -> str:
+        """Return the text of a template in the own folder of the part that serves the request."""
+        return rendered(self, self.subapp.own_templates(self.app), template, values, named)
+
+    def redirect(
+        self,
+        url: str,
+        status: str = "302 Object Moved",
+        body: Any = None,
+        headers: list[tuple[str, str]] | None = None,
+    ) -> Reply:
+        """Return an answer that sends the client to ``url``."""
+        self.response.set_header("Cache-Control", "max-age=0")
+        page = "<html><head><title>Redirecting</title></head><body>Go on.</body></html>"
+        fields = [("Location", quote_path(url) if not url.isascii() else url), *(headers or ())]
+        return self.response(status, page if body is None else body, fields)
+
+    # -- what the browser keeps ----------------------------------------------------------------------------
+
+    @cached_property
+    def cookie(self) -> Cookies:
+        """The cookies of the request, and those that the answer sets."""
+        return Cookies(
+            self.env.get("HTTP_COOKIE", ""),
+            secure=self.request.get_scheme() == "https",
+            hidden=(*session.HIDDEN, mbox.COOKIE, csrf.COOKIE),
+        )
+
+    @cached_property
+    def session(self) -> session.Session:
+        """What the app remembers of the visitor. Raises AttributeError without ``app.securekey``."""
+        sessions = self.app.keeping.sessions
+        if sessions is None:
+            raise AttributeError("session")  # __getattr__ says the rest
+        read = self.cookie.read_hidden
+        return sessions.load(read(session.COOKIE), self.request.get_remote_addr(), read=read)
+
+    @cached_property
+    def mbox(self) -> mbox.MessageBox:
+        """Messages for this page or the next one."""
+        return self.app.keeping.messages.load(self.cookie.read_hidden(mbox.COOKIE))
+
+    @cached_property
+    def _csrf(self) -> csrf.Csrf:
+        keeping = self.app.keeping
+        if keeping.sessions is not None:
+            return csrf.Csrf.in_session(self.session)
+        return csrf.Csrf.in_cookie(self.cookie, keeping.box, time.time())
+
+    def csrf_token(self) -> str:
+        """Return a token for the form field ``csrf_token`` or the header ``X-CSRF-Token``."""
+        return self._csrf.token()
+
+    def require_csrf_token(self) -> None:
+        """Raise HTTPError 403 for a request that carries no token of this visitor's."""
+        form = self.request.form
+        fields = dict(form.fields) if form is not None else {}  # not the query: an address is told to others
+        if not self._csrf.check(csrf.submitted_token(self.env, fields)):
+            raise HTTPError(403, "This form has expired or was not made by this site: load it again.")
+        self.request.args.pop(csrf.FIELD, None)
+
+    def kept_by_browser(self) -> list[tuple[str, str]]:
+        """Return the header fields that store cookies, session and messages where they changed."""
+        used, keeping = self.__dict__, self.app.keeping
+        if "session" in used and keeping.sessions is not None:
+            keeping.sessions.store(self.session, self.cookie)
+        if "mbox" in used:
+            keeping.messages.store(self.mbox, self.cookie)
+        return self.cookie.headers() if "cookie" in used else []
+
+    # -- what is said of it --------------------------------------------------------------------------------
+
+    def log(self, msg: object, category: str = "info") -> None:
+        """Write a line to the log of the apps; without Skitai to Python's."""
+        if self._services is None:
+            _log.log(_LEVELS.get(category, logging.INFO), "[%s] %s", category, msg)
+        else:
+            self._services.log(msg, category)
+
+    def traceback(self, identifier: str = "") -> None:
+        """Write the exception being handled to the log; ``identifier`` is for finding it there."""
+        if self._services is None:
+            _log.exception("expt:%s", identifier)
+        else:
+            self._services.traceback(identifier)
+
+    def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Return what a coroutine returns: run in the reactor under Skitai, else in a loop of its own."""
+        if self._services is None:
+            return asyncio.run(coroutine)
+        return run_coroutine(self._services, coroutine)
+
+    def start_response_again(self) -> None:
+        """Forget the head of an answer that will not be given."""
+        self.response = Response(self._error_body)
+
+    def _error_body(self, code: int, exc_info: ExcInfo | None) -> tuple[str, bytes]:
+        return pages.error_page(
+            code,
+            "",
+            wants_json=pages.wants_json(self.request.get_header("accept")),
+            request_line=f"{self.request.method} {self.request.uri}",
+            traceback="".join(format_exception(exc_info[1])) if exc_info else "",
+        )

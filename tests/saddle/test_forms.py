@@ -1,0 +1,218 @@
+"""Forms: urlencoded and multipart bodies, their limits, and no temporary file left behind."""
+
+import io
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skitai.saddle.forms import Form, FormError, FormLimits, parse_form
+
+BOUNDARY = "b0undary"
+DEFAULTS = FormLimits()
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder that temporary files go to."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+def environ(body, content_type, length=True, **more):
+    answer = {"wsgi.input": io.BytesIO(body), "CONTENT_TYPE": content_type, **more}
+    if length:
+        answer["CONTENT_LENGTH"] = str(len(body))
+    return answer
+
+
+def urlencoded(body, limits=DEFAULTS, **more):
+    return parse_form(environ(body, "application/x-www-form-urlencoded", **more), limits)
+
+
+def part(name, data, filename=None, content_type=None):
+    head = f'Content-Disposition: form-data; name="{name}"'
+    if filename is not None:
+        head += f'; filename="{filename}"'
+    if content_type:
+        head += f"\r\nContent-Type: {content_type}"
+    return head.encode() + b"\r\n\r\n" + data
+
+
+def multipart_body(*parts):
+    pieces = [b"--%s\r\n%s\r\n" % (BOUNDARY.encode(), each) for each in parts]
+    return b"".join(pieces) + b"--%s--\r\n" % BOUNDARY.encode()
+
+
+def parse_body(body, limits=DEFAULTS, **more):
+    return parse_form(environ(body, f"multipart/form-data; boundary={BOUNDARY}", **more), limits)
+
+
+def multipart(*parts, limits=DEFAULTS, **more):
+    return parse_body(multipart_body(*parts), limits, **more)
+
+
+def refused(call, *arguments, **more):
+    with pytest.raises(FormError) as caught:
+        call(*arguments, **more)
+    return caught.value.status, caught.value.message
+
+
+def test_urlencoded_fields_keep_order_repeats_and_blanks():
+    """Every pair of an urlencoded body is a field, in order."""
+    form = urlencoded("a=1&b=%C3%A9+x&a=&c=é".encode())
+    assert form.fields == [("a", "1"), ("b", "é x"), ("a", ""), ("c", "é")]
+    assert form.files == []
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "", "text/plain; boundary=x"])
+def test_other_bodies_are_not_touched(content_type):
+    """The body of another type stays unread, and its form is empty."""
+    request = environ(b"a=1", content_type)
+    assert parse_form(request, FormLimits()) == Form()
+    assert request["wsgi.input"].read() == b"a=1"
+
+
+def test_body_without_length_is_read_when_the_server_ends_it():
+    """A chunked body is read to its end where the server says that it ends."""
+    assert urlencoded(b"a=1", length=False, **{"wsgi.input_terminated": True}).fields == [("a", "1")]
+
+
+@pytest.mark.parametrize("terminated", [False, True])
+@pytest.mark.parametrize("parse", [urlencoded, parse_body])
+def test_limit_of_the_body_is_exact(parse, terminated):
+    """A body as long as the limit is taken, one byte more is 413."""
+    body = b"a=12345678" if parse is urlencoded else multipart_body(part("a", b"12345678"))
+    more = {"wsgi.input_terminated": True} if terminated else {}
+    for length in {True, not terminated}:
+        assert parse(body, FormLimits(total_max=len(body)), length=length, **more).fields == [
+            ("a", "12345678")
+        ]
+        status, message = refused(parse, body, FormLimits(total_max=len(body) - 1), length=length, **more)
+        assert (status, message) == (413, f"the form is larger than {len(body) - 1} bytes")
+
+
+def test_too_many_urlencoded_fields():
+    """More fields than the limit are 413."""
+    limits = FormLimits(fields_max=2)
+    assert len(urlencoded(b"a=1&b=2", limits).fields) == 2
+    assert refused(urlencoded, b"a=1&b=2&c=3", limits) == (413, "the form has more than 2 fields")
+
+
+@pytest.mark.parametrize("body", [b"a=%FF", b"a=\xff"])
+def test_urlencoded_text_that_is_not_utf8(body):
+    """Bytes that are no text are 400, not lost characters."""
+    assert refused(urlencoded, body) == (400, "the form is not UTF-8 text")
+
+
+@pytest.mark.parametrize("parse", [urlencoded, parse_body])
+def test_body_that_ends_early(parse):
+    """A body shorter than its Content-Length is 400."""
+    body = b"a=1" if parse is urlencoded else multipart_body(part("a", b"1"))
+    status, message = refused(parse, body, CONTENT_LENGTH=str(len(body) + 5), length=False)
+    assert (status, message) == (400, "the form ended before its Content-Length")
+
+
+def test_multipart_fields_and_files(temporary):
+    """Fields are text, files lie on disk until the form is closed."""
+    form = multipart(
+        part("name", "Hans é".encode()),
+        part("file", b"\x00data\r\n", "../up.bin", "Image/PNG; x=y"),
+        part("name", b"2"),
+        part("latin", b"\xe9", content_type="text/plain; charset=ISO-8859-1"),
+    )
+    assert form.fields == [("name", "Hans é"), ("name", "2"), ("latin", "é")]
+    [(name, file)] = form.files
+    assert (name, file.name, file.size, file.mimetype) == ("file", "up.bin", 7, "image/png")
+    with open(file.file, "rb") as temporary_file:
+        assert temporary_file.read() == b"\x00data\r\n"
+    assert os.listdir(temporary)
+    form.close()
+    assert os.listdir(temporary) == []
+    form.close()
+
+
+def test_file_without_type_and_empty_file(temporary):
+    """A file without a type is bytes; an empty file with a name is a file."""
+    form = multipart(part("a", b"", "empty.txt"))
+    assert [(file.size, file.mimetype) for _, file in form.files] == [(0, "application/octet-stream")]
+    form.close()
+
+
+def test_file_input_left_blank_is_an_empty_field(temporary):
+    """What a browser sends for no file is a false value under the input's name, and no temporary file."""
+    form = multipart(part("file", b"", ""))
+    assert form == Form([("file", "")], [])
+    assert os.listdir(temporary) == []
+
+
+def test_limits_of_multipart(temporary):
+    """Each limit is exact, answers 413 and leaves no temporary file, not even of files that were whole."""
+    file = part("f", b"x" * 100, "f.txt")
+    for limits, good, bad in [
+        (FormLimits(file_max=100), [file], [file, part("g", b"x" * 101, "g.txt")]),
+        (FormLimits(fields_max=2), [file, file], [file, file, part("a", b"")]),
+        (FormLimits(field_memory_max=10), [part("a", b"x" * 4), part("b", b"x" * 6)],
+         [file, part("a", b"x" * 4), part("b", b"x" * 7)]),
+    ]:  # fmt: skip
+        multipart(*good, limits=limits).close()
+        status, _ = refused(multipart, *bad, limits=limits)
+        assert status == 413
+        assert os.listdir(temporary) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"no boundary at all",
+        multipart_body(part("f", b"data", "f.txt"))[:-15],
+        multipart_body(b"Content-Type: text/plain\r\n\r\nx"),
+        multipart_body(b"Content-Disposition: form-data\r\n\r\nx"),
+        multipart_body(part("f", b"1", "f.txt"), part("a", b"\xff")),
+        multipart_body(b'Content-Disposition: form-data; name="\xff"\r\n\r\nx'),
+        multipart_body(part("f", b"1", "f.txt"), b"X: " + b"y" * 400_000 + b"\r\n\r\nx"),
+    ],
+    ids=["empty", "garbage", "cut", "no disposition", "no name", "not text", "bad header", "endless header"],
+)
+def test_malformed_multipart(temporary, body):
+    """A malformed body is 400 and leaves no temporary file."""
+    status, message = refused(parse_body, body)
+    assert status == 400
+    assert message.startswith("the multipart form is malformed: ")
+    assert os.listdir(temporary) == []
+
+
+@pytest.mark.parametrize("boundary", ["", "; boundary=", "; boundary=é", "; boundary=" + "x" * 71])
+def test_boundary_must_be_usable(boundary):
+    """A multipart form without a proper boundary is 400."""
+    status, message = refused(parse_form, environ(b"x", "multipart/form-data" + boundary), FormLimits())
+    assert status == 400
+    assert "boundary" in message
+
+
+def test_disk_that_cannot_take_a_file(temporary, monkeypatch):
+    """A full disk is an OSError, and what was written is deleted."""
+
+    class FullDisk(io.FileIO):
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("skitai.saddle.forms.os.fdopen", lambda handle, mode: FullDisk(handle, mode))
+    with pytest.raises(OSError, match="No space left"):
+        multipart(part("f", b"data", "f.txt"))
+    assert os.listdir(temporary) == []
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.text("abc", min_size=1), st.binary(max_size=300)), max_size=5))
+def test_any_bytes_arrive_as_they_were_sent(files):
+    """Whatever bytes files have, also pieces of boundaries, they arrive unchanged."""
+    form = multipart(*(part(name, data, "f") for name, data in files))
+    try:
+        assert [(name, file.read()) for name, file in form.files] == files
+    finally:
+        form.close()
