@@ -176,7 +176,7 @@ OWN_NAMES = frozenset({"env", *(name for name in vars(Was) if not name.startswit
 
 
 def run_coroutine(was: Was, coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run ``coroutine`` in the reactor of ``was`` and return what it returns; see ``skitai.calls.coroutines``.
+    """Run ``coroutine`` in the reactor of ``was``, and return what it returns.
 
     Called in a thread or a greenlet.
     """

@@ -148,9 +148,7 @@ class TestWas:
 
     def test_unknown_name(self, was):
         """A name that nothing gives raises AttributeError with those that there are."""
-        with pytest.raises(
-            AttributeError, match=r"was\.ecko does not exist; there are: as_completed, clus"
-        ):
+        with pytest.raises(AttributeError, match=r"was\.ecko does not exist; there are: as_completed, clus"):
             was.ecko  # noqa: B018
         assert not hasattr(was, "ecko")
 

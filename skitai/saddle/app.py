@@ -231,7 +231,8 @@ class _Compiled:
                 endpoint = handling.Endpoint(route, place.scopes)
                 self.router.add(route.rule, endpoint, place.prefix)
                 literal = (place.prefix + route.rule.text).partition("<")[0].strip("/")
-                self.remote.setdefault(literal.replace("/", "."), endpoint)
+                if literal:  # a method has a name
+                    self.remote.setdefault(literal.replace("/", "."), endpoint)
 
     def is_outdated(self) -> bool:
         """Whether a route or a part was added since."""

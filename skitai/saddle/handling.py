@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from skitai.saddle.app import Saddle
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
-_RPC_TYPES = ("text/xml", "application/xml", "application/json")
+_RPC_TYPES = ("text/xml", "application/xml", "application/json", "application/json-rpc")
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
@@ -47,7 +47,7 @@ class Endpoint:
 
 
 def answer(app: Saddle, env: dict[str, Any]) -> Answer:
-    """Return the answer to one request; whatever the app's code raises is in it. Called in the app's thread."""
+    """Return the answer to one request, whatever the app's code raises. Called in the app's thread."""
     was = SaddleWas(app, env)
     token = current.set(was)
     try:
@@ -90,11 +90,13 @@ def _routed(app: Saddle, was: SaddleWas) -> Any:
         allow = ("Allow", ", ".join(error.allowed))
         raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, headers=[allow]) from None
     except SlashRedirect as error:
-        return _moved(was, error.path)
+        return _moved(was, error.path)  # percent-encoded already
     if match.endpoint is None:  # OPTIONS of what has no function for it
         return was.response("200 OK", "", [("Allow", ", ".join(match.allowed))])
     endpoint: Endpoint = match.endpoint
-    return events.run(_enter(was, endpoint), was, lambda: _viewed(was, endpoint, match.arguments))
+    scopes = _enter(was, endpoint)
+    _take_arguments(was, match.arguments)
+    return events.run(scopes, was, lambda: _viewed(was, endpoint))
 
 
 def _moved(was: SaddleWas, path: str) -> Any:
@@ -110,21 +112,29 @@ def _enter(was: SaddleWas, endpoint: Endpoint) -> tuple[Saddlery, ...]:
     return endpoint.scopes
 
 
-def _viewed(was: SaddleWas, endpoint: Endpoint, path_arguments: dict[str, Any]) -> Any:
-    request, view = was.request, endpoint.route.view
+def _take_arguments(was: SaddleWas, path_arguments: dict[str, Any]) -> None:
+    """Read the form and gather the arguments, so that the events before the view see them, too."""
+    request = was.request
     try:
         if request.get_content_type() in _FORMS:
             request.form = parse_form(was.env, was.app.form_limits)
         body = _json_object(was) if request.get_content_type() == "application/json" else None
         request.args.update(merge(path_arguments, was.env.get("QUERY_STRING", ""), request.form, body))
-        if was.app.csrf and request.method not in _SAFE:
-            was.require_csrf_token()
-        kwargs = bind(view, request.args, endpoint.route.rule.text)
     except ArgumentError as error:
-        was.log(str(error), "error")
         raise HTTPError(HTTPStatus.BAD_REQUEST, str(error)) from error
     except FormError as error:
         raise HTTPError(error.status, str(error)) from error
+    if was.app.csrf and request.method not in _SAFE:
+        was.require_csrf_token()
+
+
+def _viewed(was: SaddleWas, endpoint: Endpoint) -> Any:
+    view = endpoint.route.view
+    try:
+        kwargs = bind(view, was.request.args, endpoint.route.rule.text)
+    except ArgumentError as error:
+        was.log(str(error), "error")  # the developer reads it as well as the client
+        raise HTTPError(HTTPStatus.BAD_REQUEST, str(error)) from error
     return _result(was, view, (), kwargs)
 
 
@@ -150,7 +160,11 @@ def _remote_call(
     if endpoint is None:
         raise rpc.UnknownMethod(name)
     view = endpoint.route.view
-    value = events.run(_enter(was, endpoint), was, lambda: _result(was, view, args, kwargs))
+    try:
+        value = events.run(_enter(was, endpoint), was, lambda: _result(was, view, args, kwargs))
+    except Exception:
+        was.traceback(f"{line_of(was)} {name}")
+        raise
     return value.body if isinstance(value, Reply) else value
 
 
@@ -164,7 +178,7 @@ def _failed(app: Saddle, was: SaddleWas, error: Exception) -> Answer:
     was.response.set_status(status_line(code))
     try:
         if isinstance(error, HTTPError):
-            was.response.set_headers(error.headers)
+            was.response.add_headers(error.headers)
         else:
             was.traceback(line_of(was))
         for handler, argument in _handlers(app, was, error, int(code)):

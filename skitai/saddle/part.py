@@ -80,8 +80,8 @@ class Saddlery:
     def own_templates(self, app: Any) -> Templates:
         """Return the templates in this part's own folder, with the settings of ``app``."""
         if self._templates is None:
-            folder = self.folder / TEMPLATES
-            self._templates = Templates(folder, autoescape=app.autoescape, debug=app.debug)
+            folder, known = self.folder / TEMPLATES, {} if self is app else app.jinja_env.globals
+            self._templates = Templates(folder, autoescape=app.autoescape, debug=app.debug, globals=known)
         return self._templates
 
     def render2(self, *arguments: Any, **named: Any) -> str:

@@ -80,13 +80,20 @@ class Response:
 
     def set_header(self, name: str, value: str) -> None:
         """Set a header field in place of those of the same name; ``Set-Cookie`` is added."""
-        value = str(value)
+        if name.lower() != "set-cookie":
+            self.del_header(name)
+        self.add_headers([(name, value)])
+
+    def add_headers(self, headers: Iterable[tuple[str, str]]) -> None:
+        """Add header fields beside those of the same name; ValueError for what cannot be one."""
+        for name, value in headers:
+            self._add(name, str(value))
+
+    def _add(self, name: str, value: str) -> None:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a header field")
         if not _VALUE.fullmatch(value):
             raise ValueError(f"the value of {name} holds a line break or a character beyond latin-1")
-        if name.lower() != "set-cookie":
-            self.del_header(name)
         self._headers.append((name, value))
 
     def get_header(self, name: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from skitai.saddle.part import Handler, Mounted, Route
+from skitai.saddle.rules import quote_path
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -30,7 +31,8 @@ class URLBuilder:
         """Return the path, and the query for what the rule has no place for.
 
         ``arguments`` are in the order of the function's parameters after ``was``. Raises BuildError for an
-        unknown function, and AssertionError for too many arguments, one given twice or one missing.
+        unknown function, AssertionError for too many arguments, one given twice or one missing, and
+        ValueError for one that the path cannot carry.
         """
         name = function if isinstance(function, str) else function.__name__
         routes = self._routes.get(name)
@@ -41,7 +43,7 @@ class URLBuilder:
             values = _values(route.view, arguments, named)
             lacking = [parameter for parameter in route.rule.names if parameter not in values]
             if not lacking:
-                return prefix + _with_query(route, values)
+                return quote_path(prefix) + _with_query(route, values)
             missing = missing or lacking
         raise AssertionError(f"{name}: the path needs {', '.join(missing)}")
 

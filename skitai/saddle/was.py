@@ -138,18 +138,20 @@ class SaddleWas:
     # -- what is said of it --------------------------------------------------------------------------------
 
     def log(self, msg: object, category: str = "info") -> None:
-        """Write a line to the log of the apps; without Skitai to Python's."""
-        if self._services is None:
+        """Write a line to the log of the apps; where the server brings none, to Python's."""
+        write = getattr(self._services, "log", None)
+        if write is None:
             _log.log(_LEVELS.get(category, logging.INFO), "[%s] %s", category, msg)
         else:
-            self._services.log(msg, category)
+            write(msg, category)
 
     def traceback(self, identifier: str = "") -> None:
         """Write the exception being handled to the log; ``identifier`` is for finding it there."""
-        if self._services is None:
+        write = getattr(self._services, "traceback", None)
+        if write is None:
             _log.exception("expt:%s", identifier)
         else:
-            self._services.traceback(identifier)
+            write(identifier)
 
     def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Return what a coroutine returns: run in the reactor under Skitai, else in a loop of its own."""

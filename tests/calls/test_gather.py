@@ -198,7 +198,7 @@ class TestAsCompleted:
         with pytest.raises(MisuseError):
             list(as_completed(world.bridge, [world.ask("a")], 5))
 
-    def test_in_a_coroutine(self, world):
+    def test_async_for(self, world):
         """A coroutine writes ``async for``; what is too late comes as a failed result."""
         calls = [world.ask("a"), world.ask("b")]
 

@@ -1,0 +1,288 @@
+"""Parts, events, templates and remote calls: how a larger app is put together."""
+
+import json
+import sys
+import types
+import xmlrpc.client
+
+import pytest
+
+from skitai.context import registered
+from skitai.saddle import Saddle, Saddlery
+
+
+def noting(part, name, notes):
+    """Have every request event of a part noted."""
+    part.before_request(lambda was: notes.append(f"{name}.before"))
+    part.finish_request(lambda was: notes.append(f"{name}.finish"))
+    part.failed_request(lambda was, exc_info: notes.append(f"{name}.failed {exc_info[0].__name__}"))
+    part.teardown_request(lambda was: notes.append(f"{name}.teardown"))
+
+
+@pytest.fixture
+def nested():
+    """An app with a part, all of whose events are noted: (app, notes)."""
+    notes = []
+    app, part = Saddle("test_parts"), Saddlery("test_parts")
+    noting(app, "app", notes)
+    noting(part, "part", notes)
+    app.mount("/part", part)
+
+    @part.route("/ok")
+    def ok(was):
+        notes.append("view")
+        return "ok"
+
+    @part.route("/fail")
+    def fail(was):
+        raise KeyError("x")
+
+    return app, notes
+
+
+def test_order_of_events(nested, browse):
+    """The app's events are around the part's, and the part's around the view."""
+    app, notes = nested
+    assert browse(app).get("/part/ok").text == "ok"
+    assert notes == [
+        *("app.before", "part.before", "view", "part.finish", "part.teardown"),
+        *("app.finish", "app.teardown"),
+    ]
+
+
+def test_order_of_events_when_a_view_fails(nested, browse):
+    """A failure goes outwards through the failed_request handlers, and teardown is always called."""
+    app, notes = nested
+    assert browse(app).get("/part/fail").code == 500
+    assert notes == [
+        *("app.before", "part.before", "part.failed KeyError", "part.teardown"),
+        *("app.failed KeyError", "app.teardown"),
+    ]
+
+
+def test_a_handled_failure_is_a_success_outside(nested, browse):
+    """What failed_request returns is the answer, with the status that it sets."""
+    app, notes = nested
+    app._mounts[0][0].failed_request(lambda was, exc_info: was.response("501 Server Error", "sorry"))
+    page = browse(app).get("/part/fail")
+    assert (page.status, page.text) == ("501 Server Error", "sorry")
+    assert notes[-2:] == ["app.finish", "app.teardown"]
+
+
+def test_before_request_answers(nested, browse):
+    """An answer of before_request keeps the view and finish_request from being called."""
+    app, notes = nested
+    app._mounts[0][0].before_request(lambda was: "Not Authorized")
+    assert browse(app).get("/part/ok").text == "Not Authorized"
+    assert notes == ["app.before", "part.teardown", "app.finish", "app.teardown"]
+
+
+def test_g(browse):
+    """was.g is shared by the functions of one request, and fresh in the next."""
+    app = Saddle("test_parts")
+
+    @app.before_request
+    def before(was):
+        was.g.count = getattr(was.g, "count", 0) + 1
+
+    @app.route("/")
+    def index(was):
+        return was.g.count
+
+    browser = browse(app)
+    assert [browser.get("/").text, browser.get("/").text] == ["1", "1"]
+
+
+def test_mounting_and_building(browse):
+    """A part answers below its path and nowhere else; both build URLs of each other, in both orders."""
+    admin = types.ModuleType("admin")
+    admin.part = Saddlery()
+    sub = Saddlery()
+    app = Saddle("test_parts")
+    app.mount(admin, "part", "/admin")
+    admin.part.mount("/admin/sub", sub)
+
+    @app.route("/")
+    def index(was, num1=0, num2=0):
+        return was.ab("hello", "Hans Roh")
+
+    @admin.part.route("/<name>")
+    def hello(was, name):
+        return [was.ab("index", 1, 2), was.app is app, was.subapp is admin.part]
+
+    @sub.route("/deep")
+    def deep(was):
+        return "deep"
+
+    browser = browse(app, "/math")
+    assert browser.get("/").text == "/math/admin/Hans_Roh"
+    assert json.loads(browser.get("/admin/Hans_Roh").text) == ["/math/?num1=1&num2=2", True, True]
+    assert (browser.get("/elsewhere").code, browser.get("/administrator").code) == (404, 404)
+    assert browser.get("/admin/sub/deep").text == "deep"
+
+
+@pytest.mark.parametrize("arguments", [(), ("/x",), (Saddlery(),), (types, "part", "/x"), (1, "p", "/x")])
+def test_mounting_what_is_no_part(arguments):
+    """Arguments of no sense are refused at once."""
+    with pytest.raises(TypeError):
+        Saddle("test_parts").mount(*arguments)
+
+
+def test_life(browse):
+    """startup and shutdown run once each, of app and parts; what they register is on every was."""
+    notes = []
+    app, part = Saddle("test_parts"), Saddlery()
+    app.mount("/part", part)
+
+    @app.startup
+    def startup(wasc):
+        notes.append("startup")
+        wasc.register("searcher", "found")
+        with pytest.raises(KeyError):
+            wasc.register("searcher", "other")
+        with pytest.raises(ValueError, match="cannot be a name"):
+            wasc.register("request", "x")
+
+    @part.startup
+    def part_startup(wasc):
+        notes.append(f"part sees {wasc.searcher}")
+
+    @app.onreload
+    def onreload(wasc):
+        notes.append("onreload")
+
+    @app.shutdown
+    def shutdown(wasc):
+        notes.append("shutdown")
+        assert wasc.unregister("searcher") == "found"
+
+    @app.route("/")
+    def index(was):
+        return was.searcher
+
+    browser = browse(app)
+    try:
+        assert [browser.get("/").text for _ in range(2)] == ["found", "found"]
+        app.end()
+        app.end()
+    finally:
+        registered.pop("searcher", None)
+    assert notes == ["startup", "part sees found", "shutdown"]
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A module in a folder with templates: (name, folder)."""
+    folder = tmp_path / "project"
+    (folder / "templates").mkdir(parents=True)
+    module = types.ModuleType("saddle_project")
+    module.__file__ = str(folder / "app.py")
+    monkeypatch.setitem(sys.modules, "saddle_project", module)
+    return module.__name__, folder
+
+
+def test_templates(package, browse):
+    """Templates see was and the variables; the events around them are told; parts have their own."""
+    name, folder = package
+    (folder / "templates" / "index.html").write_text(
+        "{{ was.cookie.username }} choices item {{ was.request.args.get('choice', 'N/A') }} {{ product }}"
+        " {{ was.ab('index', 1) }} {{ token() }}{{ was.g.nothing }}"
+    )
+    app, part, told = Saddle(name), Saddlery(name), []
+    app.jinja_env.globals["token"] = lambda: "<t>"
+    app.got_template(lambda was, template, variables: told.append((template, sorted(variables))))
+    app.template_rendered(lambda was, template, variables, text: told.append(len(text) > 0))
+    app.mount("/part", part)
+
+    @app.route("/")
+    def index(was, choice=0):
+        was.cookie["username"] = "me"
+        return was.render("index.html", product="<b>")
+
+    @app.route("/dict")
+    def by_dict(was):
+        with pytest.raises(AssertionError):
+            was.render("index.html", {"product": 1}, product=2)
+        return was.render("/index.html", {"product": "<b>"})
+
+    @part.route("/own")
+    def own(was):
+        return part.render2("index.html", product=1) + was.render2("index.html", product=2)
+
+    browser = browse(app)
+    assert browser.get("/?choice=2").text == "me choices item 2 <b> /?choice=1 <t>"
+    assert browser.get("/dict").text == "me choices item N/A <b> /?choice=1 <t>"
+    assert browser.get("/part/own").text.count("choices item") == 2
+    assert told[:2] == [("index.html", ["product", "was"]), True]
+
+
+def test_autoescape(package, browse):
+    """An app may have what it shows escaped."""
+    name, folder = package
+    (folder / "templates" / "index.html").write_text("{{ text }}")
+    app = Saddle(name)
+    app.autoescape = True
+    app.route("/")(lambda was: was.render("index.html", text="<b>"))
+    assert browse(app).get("/").text == "&lt;b&gt;"
+
+
+def test_a_broken_template_on_the_debug_page(package, browse):
+    """The developer sees the template's file and line."""
+    name, folder = package
+    (folder / "templates" / "index.html").write_text("fine\n{{ 1 / nothing }}")
+    app = Saddle(name)
+    app.debug = True
+    app.route("/")(lambda was: was.render("index.html", nothing=0))
+    page = browse(app).get("/")
+    assert (page.code, "index.html" in page.text, "ZeroDivisionError" in page.text) == (500, True, True)
+
+
+class Transport(xmlrpc.client.Transport):
+    """Sends XML-RPC calls through a browser of these tests."""
+
+    def __init__(self, browser):
+        super().__init__()
+        self.browser = browser
+
+    def request(self, host, handler, request_body, verbose=False):
+        page = self.browser.post("/", body=request_body, kind="text/xml")
+        assert page.code == 200
+        parser, unmarshaller = self.getparser()
+        parser.feed(page.body)
+        parser.close()
+        return unmarshaller.close()
+
+
+def test_remote_calls(browse):
+    """The functions of routes are also remote methods, in XML-RPC and JSON-RPC, with their events."""
+    app, notes = Saddle("test_parts"), []
+    app.before_request(lambda was: notes.append("before"))
+
+    @app.route("/add")
+    def index(was, num1, num2):
+        """Return the sum."""
+        return num1 + num2
+
+    @app.route("/deep/er")
+    def deeper(was):
+        return {"a": [1, None]}
+
+    browser = browse(app)
+    server = xmlrpc.client.ServerProxy("http://x/", transport=Transport(browser), allow_none=True)
+    assert server.add(10000, 5000) == 15000
+    assert server.deep.er() == {"a": [1, None]}
+    assert notes == ["before", "before"]
+    multi = xmlrpc.client.MultiCall(server)
+    multi.add(1, 2)
+    multi.add(3, 4)
+    assert list(multi()) == [3, 7]
+    with pytest.raises(xmlrpc.client.Fault, match="nothing"):
+        server.nothing()
+    with pytest.raises(xmlrpc.client.Fault):
+        server.add(1)
+    assert {"add", "deep.er"} <= set(server.system.listMethods())
+    assert server.system.methodHelp("add") == "Return the sum."
+    assert browser.get("/add?num1=1&num2=2").text == "12"
+    call = {"jsonrpc": "2.0", "method": "add", "params": {"num1": 1, "num2": 2}, "id": 7}
+    page = browser.post("/", body=json.dumps(call).encode(), kind="application/json")
+    assert json.loads(page.text) == {"jsonrpc": "2.0", "result": 3, "id": 7}

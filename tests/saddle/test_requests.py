@@ -1,0 +1,378 @@
+"""What a view is asked and what it answers: the README's chapters from Debugging to Building URL."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from skitai.saddle import HTTPError, Saddle
+
+
+@pytest.fixture
+def app():
+    """An app without views."""
+    return Saddle("test_requests")
+
+
+def test_request(app, browse):
+    """was.request has what the client sent, in the forms that the README lists."""
+
+    @app.route("/here/<path>")
+    def look(was, path, **form):
+        request = was.request
+        return {
+            "command": request.command,
+            "version": request.version,
+            "uri": request.uri,
+            "split": request.split_uri(),
+            "header": request.get_header("X-Name"),
+            "lines": "X-Name: value" in request.get_headers(),
+            "body": request.get_body().decode(),
+            "scheme": request.get_scheme(),
+            "address": request.get_remote_addr(),
+            "agent": request.get_user_agent(),
+            "type": [request.get_content_type(), request.get_main_type(), request.get_sub_type()],
+            "args": request.args,
+            "env": "REQUEST_METHOD" in was.env,
+        }
+
+    page = browse(app, "/m").post(
+        "/here/a;p?q=1", body=b"text", kind="text/plain; charset=x", X_Name="value", User_Agent="tests"
+    )
+    assert json.loads(page.text) == {
+        "command": "post",
+        "version": "1.1",
+        "uri": "/m/here/a;p?q=1",
+        "split": ["/m/here/a", ";p", "?q=1", None],
+        "header": "value",
+        "lines": True,
+        "body": "text",
+        "scheme": "http",
+        "address": "127.0.0.1",
+        "agent": "tests",
+        "type": ["text/plain", "text", "plain"],
+        "args": {"path": "a;p", "q": "1"},
+        "env": True,
+    }
+
+
+def test_three_ways_to_one_response(app, browse):
+    """Status and fields may be set before, or come with the body: the answer is the same."""
+
+    @app.route("/1")
+    def one(was):
+        return was.response("200 OK", "text", [("Cache-Control", "max-age=60")])
+
+    @app.route("/2")
+    def two(was):
+        return was.response(body="text", headers=[("Cache-Control", "max-age=60")])
+
+    @app.route("/3")
+    def three(was):
+        was.response.set_header("Cache-Control", "max-age=60")
+        return "text"
+
+    browser = browse(app)
+    pages = [browser.get(f"/{number}") for number in (1, 2, 3)]
+    assert {(page.status, page.body, tuple(page.all("Cache-Control"))) for page in pages} == {
+        ("200 OK", b"text", ("max-age=60",))
+    }
+
+
+def test_status_with_and_without_a_body(app, browse):
+    """A body of one's own, else the page for the status; with exc_info the traceback, debug or not."""
+
+    @app.route("/own")
+    def own(was):
+        return was.response("404 Not Found", "nothing here")
+
+    @app.route("/page")
+    def page(was):
+        return was.response("404 Not Found")
+
+    @app.route("/raise_exception")
+    def raise_exception(was):
+        try:
+            raise ValueError("Test Error")
+        except ValueError:
+            return was.response("500 Internal Server Error", exc_info=sys.exc_info())
+
+    browser = browse(app)
+    assert (browser.get("/own").code, browser.get("/own").text) == (404, "nothing here")
+    generated = browser.get("/page")
+    assert (generated.status, "Not Found" in generated.text) == ("404 Not Found", True)
+    assert "ValueError: Test Error" in browser.get("/raise_exception").text
+
+
+class More:
+    """An object of the README's kind: asked for more until there is none; closed in the end."""
+
+    def __init__(self, closed):
+        self.left = [b"a", "b", b""]
+        self.closed = closed
+
+    def more(self):
+        return self.left.pop(0)
+
+    def close(self):
+        self.closed.append("more")
+
+
+def test_return_types(app, browse):
+    """Everything that the README lists may be returned, and is closed when it was sent."""
+    closed = []
+
+    class File(io.BytesIO):
+        def close(self):
+            closed.append("file")
+            super().close()
+
+    def generate():
+        try:
+            yield "x"
+            yield b"y"
+        finally:
+            closed.append("generator")
+
+    values = {
+        "str": lambda: "\u00e9",
+        "bytes": lambda: b"\x00\xff",
+        "int": lambda: 8,
+        "float": lambda: 1.5,
+        "none": lambda: None,
+        "dict": lambda: {"a": [1, None]},
+        "numbers": lambda: [1, 2],
+        "texts": lambda: ["a", b"b"],
+        "file": lambda: File(b"file"),
+        "generator": generate,
+        "more": lambda: More(closed),
+        "mixed": lambda: ["1", File(b"2"), generate(), More(closed)],
+    }
+
+    @app.route("/<name>")
+    def view(was, name):
+        return values[name]()
+
+    browser = browse(app)
+    bodies = {name: browser.get(f"/{name}").body for name in values}
+    assert bodies == {
+        "str": "\u00e9".encode(),
+        "bytes": b"\x00\xff",
+        "int": b"8",
+        "float": b"1.5",
+        "none": b"",
+        "dict": b'{"a":[1,null]}',
+        "numbers": b"[1,2]",
+        "texts": b"ab",
+        "file": b"file",
+        "generator": b"xy",
+        "more": b"ab",
+        "mixed": b"12xyab",
+    }
+    assert sorted(closed) == ["file", "file", "generator", "generator", "more", "more"]
+    assert browser.get("/dict")["Content-Type"] == "application/json"
+    assert browser.get("/none").code == 200
+
+
+def test_what_no_body_can_be_made_of(app, browse):
+    """A value that is none of these is the developer's error, and the client's 500."""
+
+    @app.route("/")
+    def view(was):
+        return object()
+
+    assert browse(app).get("/").code == 500
+
+
+def test_response_methods(app, browse):
+    """Fields are replaced in any case of their names, Set-Cookie added; a bad status or field is refused."""
+
+    @app.route("/")
+    def view(was):
+        response = was.response
+        response.set_headers([("X-A", "1"), ("x-a", "2"), ("X-B", "3")])
+        response["X-C"] = "4"
+        response.del_header("X-B")
+        with pytest.raises(AssertionError, match="a status is a number and words"):
+            response.set_status("OK")
+        with pytest.raises(ValueError, match="line break"):
+            response.set_header("X-D", "a\r\nSet-Cookie: b")
+        with pytest.raises(KeyError):
+            response["X-B"]
+        response.set_status("201 Made")
+        return [response.get_status(), response.get_header("X-A"), "X-C" in response, response.get_headers()]
+
+    page = browse(app).get("/")
+    assert page.status == "201 Made"
+    assert json.loads(page.text) == ["201 Made", "2", True, [["x-a", "2"], ["X-C", "4"]]]
+
+
+def test_arguments(app, browse):
+    """URL, query and form become arguments; what is missing or too much is a 400 that names it."""
+
+    @app.route("/hello")
+    def query(was, num=8):
+        return num
+
+    @app.route("/hello/<int:num>")
+    def hello(was, num=8):
+        return str(num)
+
+    @app.route("/form")
+    def form(was, userid, **form):
+        return f"Post {userid} {form.get('comment', '')}"
+
+    @app.route("/download/<int:major_ver>/<path>")
+    def download(was, major_ver, path):
+        return f"{major_ver} {path}"
+
+    browser = browse(app)
+    assert [browser.get(path).text for path in ("/hello", "/hello?num=100", "/hello/100")] == [
+        "8",
+        "100",
+        "100",
+    ]
+    assert browser.get("/hello/abc").code == 404
+    assert browser.post("/form", {"userid": "a", "comment": "b"}).text == "Post a b"
+    assert browser.get("/form?userid=a").text == "Post a "
+    assert browser.get("/download/1/version/1.1/win32").text == "1 version/1.1/win32"
+    missing, unexpected = browser.get("/form"), browser.get("/hello?t=1")
+    assert (missing.code, "userid" in missing.text, "/form" in missing.text) == (400, True, True)
+    assert (unexpected.code, "&#39;t&#39;" in unexpected.text) == (400, True)
+    assert browser.post("/form", body=b'{"userid": "j"}', kind="application/json").text == "Post j "
+
+
+def test_methods_and_slashes(app, browse):
+    """405 names what is allowed; HEAD and OPTIONS go by themselves; slashes are redirected with the query."""
+
+    @app.route("/only", methods=["POST"])
+    def only(was):
+        return "posted"
+
+    @app.route("/both/")
+    def both(was, **form):
+        return "both"
+
+    browser = browse(app, "/m")
+    refused = browser.get("/only")
+    assert (refused.code, "POST" in refused["Allow"]) == (405, True)
+    assert (browser.get("/both/", "HEAD").code, browser.get("/both/", "OPTIONS").code) == (200, 200)
+    moved = browser.get("/both?a=1")
+    assert (moved.code, moved["Location"]) == (301, "/m/both/?a=1")
+    assert browser.follow(moved).text == "both"
+    again = browser.post("/only/", {})
+    assert (again.code, again["Location"]) == (308, "/m/only")
+
+
+def test_building_urls(app, browse):
+    """URLs begin with the mount point; arguments fill the path first and then the query."""
+
+    @app.route("/add")
+    def add(was, num1, num2):
+        return int(num1) + int(num2)
+
+    @app.route("/hello/<name>")
+    def hello(was, name="Hans Roh"):
+        return f"Hello, {name}"
+
+    @app.route("/urls")
+    def urls(was):
+        with pytest.raises(LookupError, match="nobody"):
+            was.ab("nobody")
+        with pytest.raises(AssertionError, match="takes 2 arguments"):
+            was.ab("add", 1, 2, 3)
+        with pytest.raises(AssertionError, match="given twice"):
+            was.ab("add", 1, num1=2)
+        return {
+            "urls": [
+                was.ab("add", 10, 40),
+                was.ab("add", 10, num2=60),
+                was.app.build_url("hello", "Your Name"),
+                was.ab("hello"),
+                was.ab("/css/home.css"),
+                was.buld_url(add, 1, 2),
+            ]
+        }
+
+    browser = browse(app, "/math")
+    urls = json.loads(browser.get("/urls").text)["urls"]
+    assert urls == [
+        "/math/add?num1=10&num2=40",
+        "/math/add?num1=10&num2=60",
+        "/math/hello/Your_Name",
+        "/math/hello/Hans_Roh",
+        "/math/css/home.css",
+        "/math/add?num1=1&num2=2",
+    ]
+    assert browser.get(urls[0].removeprefix("/math")).text == "50"
+    assert browser.get("/hello/Your_Name").text == "Hello, Your Name"
+
+
+def test_errors(app, browse):
+    """An exception is a 500 without its traceback; with debug the page shows it; JSON for who wants JSON."""
+
+    @app.route("/boom")
+    def boom(was, password="hidden"):
+        raise RuntimeError("on <purpose>")
+
+    browser = browse(app)
+    page = browser.get("/boom")
+    assert (page.code, "RuntimeError" in page.text) == (500, False)
+    asked = browser.get("/nowhere", Accept="application/json")
+    assert json.loads(asked.text)["error"]["code"] == 404
+    app.debug = True
+    page = browser.get("/boom")
+    assert (page.code, "RuntimeError" in page.text, "on &lt;purpose&gt;" in page.text) == (500, True, True)
+    assert "&#39;hidden&#39;" not in page.text
+
+
+def test_error_handlers(app, browse):
+    """Handlers by status and by class, the nearest class first; one that fails is a plain 500."""
+
+    @app.error(404)
+    def nothing(was, code):
+        return f"nothing at {was.request.path} ({code})"
+
+    @app.error(LookupError)
+    def lookup(was, error):
+        return was.response("410 Gone", f"gone: {error}")
+
+    @app.error(ValueError)
+    def failing(was, error):
+        raise TypeError("the handler")
+
+    @app.route("/key")
+    def key(was):
+        raise KeyError("k")
+
+    @app.route("/value")
+    def value(was):
+        raise ValueError("v")
+
+    @app.route("/teapot")
+    def teapot(was):
+        raise HTTPError(418, "short and stout", [("X-Pot", "tea")])
+
+    browser = browse(app)
+    assert (browser.get("/x").code, browser.get("/x").text) == (404, "nothing at /x (404)")
+    assert (browser.get("/key").status, browser.get("/key").text) == ("410 Gone", "gone: 'k'")
+    assert browser.get("/value").code == 500
+    pot = browser.get("/teapot")
+    assert (pot.code, pot["X-Pot"], "short and stout" in pot.text) == (418, "tea", True)
+
+
+def test_views_as_coroutines(app, browse):
+    """A view may be a coroutine, wherever it runs."""
+
+    @app.route("/<name>")
+    async def view(was, name):
+        return f"Hello, {name}"
+
+    @app.route("/fail")
+    async def fail(was):
+        raise KeyError("k")
+
+    browser = browse(app)
+    assert browser.get("/you").text == "Hello, you"
+    assert browser.get("/fail").code == 500

@@ -1,0 +1,181 @@
+"""Cookies, sessions, messages, tokens, uploads and passwords, as a browser meets them."""
+
+import base64
+import json
+
+import pytest
+
+from skitai.saddle import Saddle
+
+BOUNDARY = "xYzZY"
+
+
+@pytest.fixture
+def app(tmp_path):
+    """An app with a key."""
+    app = Saddle("test_visitors")
+    app.securekey = "ds8fdsflksdjf9879dsf;?<>Asda"
+    return app
+
+
+def test_cookie(app, browse):
+    """A cookie that is set is seen by the next request; one that a failed request set is not sent."""
+
+    @app.route("/")
+    def index(was):
+        if "user_id" not in was.cookie:
+            was.cookie.set("user_id", "han sroh")
+        return was.cookie["user_id"]
+
+    @app.route("/fails")
+    def fails(was):
+        was.cookie["lost"] = "x"
+        raise ValueError
+
+    browser = browse(app)
+    first = browser.get("/")
+    assert (first.text, first["Set-Cookie"]) == ("han sroh", "user_id=han+sroh; path=/; SameSite=Lax")
+    assert (browser.get("/").text, browser.get("/")["Set-Cookie"]) == ("han sroh", None)
+    assert browser.get("/fails")["Set-Cookie"] is None
+
+
+def test_session(app, browse):
+    """What a session holds comes back; a cookie that was tampered with is an empty session."""
+
+    @app.route("/session")
+    def session(was, **form):
+        if "user_id" not in was.session:
+            was.session.set("user_id", form.get("hansroh"))
+        return was.session["user_id"]
+
+    browser = browse(app)
+    first = browser.post("/session", {"hansroh": "x"})
+    assert (first.text, "HttpOnly" in first["Set-Cookie"]) == ("x", True)
+    assert "hansroh" not in first["Set-Cookie"]
+    assert browser.get("/session").text == "x"
+    name, value = "SESSION", browser.cookies["SESSION"]
+    browser.cookies[name] = value[:-4] + ("AAAA" if value[-4:] != "AAAA" else "BBBB")
+    assert browser.get("/session?hansroh=new").text == "new"
+
+
+def test_session_needs_a_key(browse):
+    """Without a key there is no session, and the log says what to do."""
+    app = Saddle("test_visitors")
+
+    @app.route("/")
+    def index(was):
+        with pytest.raises(AttributeError, match=r"needs app\.securekey"):
+            was.session["a"] = 1
+        return "none"
+
+    assert browse(app).get("/").text == "none"
+
+
+def test_messages(app, browse):
+    """Messages sent before a redirect are shown after it: once, or as long as they are valid."""
+
+    @app.route("/msg")
+    def msg(was):
+        was.mbox.send("flash", "flash")
+        was.mbox.send("kept", "alarm", valid=60)
+        return was.redirect(was.ab("showmsg", "Hans Roh"), status="302 Object Moved")
+
+    @app.route("/showmsg")
+    def showmsg(was, name):
+        return [name, [text for _id, _category, _created, _valid, text, _extra in was.mbox.get()]]
+
+    browser = browse(app, "/m")
+    moved = browser.get("/msg")
+    assert (moved.status, moved["Location"]) == ("302 Object Moved", "/m/showmsg?name=Hans+Roh")
+    assert json.loads(browser.follow(moved).text) == ["Hans Roh", ["flash", "kept"]]
+    assert json.loads(browser.follow(moved).text) == ["Hans Roh", ["kept"]]
+
+
+def test_csrf(app, browse):
+    """With app.csrf an unsafe request needs the token of the same visitor."""
+    app.csrf = True
+
+    @app.route("/form")
+    def form(was, **fields):
+        return was.csrf_token() if was.request.command == "get" else json.dumps(fields)
+
+    browser, stranger = browse(app), browse(app)
+    token, other = browser.get("/form").text, stranger.get("/form").text
+    assert browser.post("/form", {"a": "1"}).code == 403
+    assert browser.post("/form", {"a": "1", "csrf_token": other}).code == 403
+    assert browser.get(f"/form?csrf_token={token}", "POST").code == 403
+    assert browser.post("/form", {"a": "1", "csrf_token": token}).text == '{"a": "1"}'
+    assert browser.post("/form", {"a": "1"}, X_CSRF_Token=token).code == 200
+
+
+def multipart(*parts):
+    lines = []
+    for disposition, content in parts:
+        lines += [b"--" + BOUNDARY.encode(), b"Content-Disposition: form-data; " + disposition, b"", content]
+    return b"\r\n".join([*lines, b"--" + BOUNDARY.encode() + b"--", b""])
+
+
+def test_upload(app, browse, tmp_path):
+    """A file is saved where the view says, under a name that is safe; its temporary file goes."""
+    seen = []
+
+    @app.route("/upload")
+    def upload(was, **form):
+        file = form["file"]
+        seen.append(file.file)
+        file.save(str(tmp_path), dup="o")
+        return [file.name, file.size, file.mimetype, form["name"]]
+
+    @app.route("/drop")
+    def drop(was, **form):
+        seen.append(form["file"].file)
+
+    browser = browse(app)
+    kind = f"multipart/form-data; boundary={BOUNDARY}"
+    body = multipart(
+        (b'name="name"', b"Hans"),
+        (b'name="file"; filename="../logo.png"\r\nContent-Type: image/png', b"PNG" * 9),
+    )
+    assert json.loads(browser.post("/upload", body=body, kind=kind).text) == [
+        "logo.png",
+        27,
+        "image/png",
+        "Hans",
+    ]
+    assert (tmp_path / "logo.png").read_bytes() == b"PNG" * 9
+    assert browser.post("/drop", body=body, kind=kind).code == 200
+    app.upload_file_max_size = 10
+    assert browser.post("/upload", body=body, kind=kind).code == 413
+    for path in seen:
+        with pytest.raises(FileNotFoundError):
+            open(path, "rb")
+
+
+@pytest.mark.parametrize("scheme", ["basic", "digest"])
+def test_authentication(browse, scheme):
+    """Nobody gets in without the password, which a challenge asks for; the view knows who came."""
+    app = Saddle("test_visitors")
+    app.authorization, app.realm = scheme, "Partner App Area of mysite.com"
+    app.user, app.password = "app", "iamyourpartnerapp"
+
+    @app.route("/hello/<name>")
+    def hello(was, name="Hans Roh"):
+        return f"Hello, {name} of {was.request.user}"
+
+    browser = browse(app)
+    asked = browser.get("/hello/Hans_Roh")
+    assert asked.code == 401
+    assert all(value.lower().startswith(scheme) for value in asked.all("WWW-Authenticate"))
+    assert 'realm="Partner App Area of mysite.com"' in asked.all("WWW-Authenticate")[0]
+    if scheme == "basic":
+        wrong = base64.b64encode(b"app:wrong").decode()
+        assert browser.get("/hello/x", Authorization=f"Basic {wrong}").code == 401
+        right = base64.b64encode(b"app:iamyourpartnerapp").decode()
+        assert browser.get("/hello/x", Authorization=f"Basic {right}").text == "Hello, x of app"
+
+
+def test_authentication_half_configured(browse):
+    """An app that wants passwords but has none answers nobody."""
+    app = Saddle("test_visitors")
+    app.authorization = "basic"
+    assert browse(app).get("/").code == 500
