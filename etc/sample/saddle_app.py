@@ -63,9 +63,8 @@ def forget(was):
 @app.route("/hello/<name>")
 def hello(was, name="you"):
     """Greet somebody, by a URL that `was.ab("hello", "Hans Roh")` builds."""
-    return was.render(
-        "message.html", code=200, title=f"Hello, {name}", explanation=f"From {was.ab('hello', name)}."
-    )
+    address = was.ab("hello", name)
+    return was.render("message.html", code=200, title=f"Hello, {name}", explanation=f"From {address}.")
 
 
 @app.error(403)
@@ -73,7 +72,5 @@ def hello(was, name="you"):
 def refused(was, code):
     """Say in a page of this site what was not taken."""
     title = "Too large" if code == 413 else "Not from here"
-    explanation = (
-        "A file may have 2 MB." if code == 413 else "Load the form again, and send it from this site."
-    )
+    explanation = "A file may have 2 MB." if code == 413 else "Load the form again, and send it from here."
     return was.render("message.html", code=code, title=title, explanation=explanation)

@@ -53,20 +53,6 @@ class TestGather:
         world.reactor.advance(1)
         assert future.result().status == [1, 1]
 
-    def test_in_a_coroutine(self, world):
-        """A coroutine writes ``async for``; what is too late comes as a failed result."""
-        calls = [world.ask("a"), world.ask("b")]
-
-        async def collect():
-            return [result.status async for result in as_completed(world.bridge, calls, 2)]
-
-        collected = ensureDeferred(collect())
-        answer(world, 1, b"first")
-        world.reactor.advance(3)
-        found = []
-        collected.addCallback(found.extend)
-        assert found == [3, 1]
-
     def test_of_nothing(self, world, apps):
         """Nothing to wait for is no mistake."""
         assert len(apps.run(lambda: gather(world.bridge, [], 5))) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from urllib.parse import urlencode
+from urllib.parse import unquote_to_bytes, urlencode
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
@@ -89,9 +89,11 @@ class WSGIBrowser(Browser):
             key = name.upper().replace("-", "_")
             environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
         started = []
-        iterable = self._app(
-            environ, lambda status, headers, exc_info=None: started.append((status, headers))
-        )
+
+        def start_response(status, headers, exc_info=None):
+            started.append((status, headers))
+
+        iterable = self._app(environ, start_response)
         try:
             answer = b"".join(iterable)
         finally:
@@ -115,6 +117,4 @@ class GatewayBrowser(Browser):
 
 
 def _decoded(path):
-    from urllib.parse import unquote_to_bytes
-
     return unquote_to_bytes(path).decode("latin-1")

@@ -296,8 +296,8 @@ def test_building_urls(app, browse):
         }
 
     browser = browse(app, "/math")
-    urls = json.loads(browser.get("/urls").text)["urls"]
-    assert urls == [
+    built = json.loads(browser.get("/urls").text)["urls"]
+    assert built == [
         "/math/add?num1=10&num2=40",
         "/math/add?num1=10&num2=60",
         "/math/hello/Your_Name",
@@ -305,7 +305,7 @@ def test_building_urls(app, browse):
         "/math/css/home.css",
         "/math/add?num1=1&num2=2",
     ]
-    assert browser.get(urls[0].removeprefix("/math")).text == "50"
+    assert browser.get(built[0].removeprefix("/math")).text == "50"
     assert browser.get("/hello/Your_Name").text == "Hello, Your Name"
 
 
