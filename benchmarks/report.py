@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 GREENLETS = "skitai-0"
 THREADS = "skitai-4"
+SADDLE = "saddle-0"
 
 IDLE_TARGET = 5 * 1024  # bytes
 SAMPLE_TARGET = 45 * 1024 * 1024  # bytes
@@ -38,6 +39,8 @@ SPEED_TARGETS = (
     SpeedTarget(THREADS, 4.0, "gunicorn gthread", "gunicorn-gthread"),
     SpeedTarget(THREADS, 2.5, "waitress", "waitress"),
     SpeedTarget(THREADS, 1.2, "uWSGI", "uwsgi"),
+    SpeedTarget(SADDLE, 1.5, "Flask under the same server", "flask-skitai"),
+    SpeedTarget(SADDLE, 3.0, "Flask under gunicorn gthread", "flask-gthread"),
 )
 
 

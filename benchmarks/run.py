@@ -19,12 +19,12 @@ from benchmarks import calls, measure
 from benchmarks.calls_report import calls_section
 from benchmarks.process import REPOSITORY, Placement, ServerFailedError, running, upstream, version_of
 from benchmarks.report import Results, render
-from benchmarks.servers import FANOUT, IDLE, SAMPLE, SPEED, WAITING, Server
+from benchmarks.servers import FANOUT, FRAMEWORKS, IDLE, SAMPLE, SPEED, WAITING, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-NAMES = {server.name: server for server in (*SPEED, SAMPLE, *FANOUT, WAITING)}
+NAMES = {server.name: server for server in (*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING)}
 #: What else `--only` may name.
 OUTBOUND, KEPT = "outbound", "kept"
 REPORT = REPOSITORY / "docs" / "benchmarks.md"
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     placement = Placement(Path(sys.executable), options.peers_python, cores[0], cores[-1])
     limit = measure.allow_many_files()
     results = Results(environment(placement), conditions(options), servers=NAMES)
-    chosen = [server for server in SPEED if server.name in options.only]
+    chosen = [server for server in (*SPEED, *FRAMEWORKS) if server.name in options.only]
     results.versions = {server.name: version_of(server, placement) for server in chosen}
     for number in range(1, options.rounds + 1):
         print(f"round {number} of {options.rounds}", file=sys.stderr)

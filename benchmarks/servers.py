@@ -160,6 +160,17 @@ SPEED = (
     TWISTED_WEB,
 )
 
+FRAMEWORKS = (
+    skitai(0, "hello_saddle:app", "saddle", "Skitai + Saddle"),
+    skitai(0, "hello_flask:app", "flask-skitai", "Skitai + Flask"),
+    gunicorn(
+        "flask-gthread",
+        "gthread, 4 threads, Flask",
+        *("--worker-class", "gthread", "--threads", "4"),
+        app="hello_flask:app",
+    ),
+)
+
 IDLE = (SKITAI_GREENLETS, TWISTED_WEB)
 
 SAMPLE = Server(

@@ -102,8 +102,8 @@ class _PluginsWatch(AppWatcher):
         self._plugins = plugins
         self._instance = instance
 
-    def loaded(self, app: WSGIApp, reloaded: bool) -> None:
-        self._plugins.notify("skitai_app_loaded", instance=self._instance, app=app, reloaded=reloaded)
+    def loaded(self, app: WSGIApp, previous: WSGIApp | None) -> None:
+        self._plugins.notify("skitai_app_loaded", instance=self._instance, app=app, previous=previous)
 
     def broken(self, app: WSGIApp, error: BaseException) -> WSGIApp | None:
         found = self._plugins.notify("skitai_app_broken", app=app, error=error)

@@ -57,8 +57,8 @@ def skitai_load_app(target: str) -> Callable[..., Any] | None:
 
 
 @hookspec
-def skitai_app_loaded(instance: IInstance, app: Any, reloaded: bool) -> None:
-    """Begin what ``app`` needs: fires when an app was loaded, again with ``reloaded``, reactor thread."""
+def skitai_app_loaded(instance: IInstance, app: Any, previous: Any) -> None:
+    """Begin what ``app`` needs, in the place of ``previous`` or None: fires at each load, reactor thread."""
 
 
 @hookspec(firstresult=True)

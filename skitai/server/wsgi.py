@@ -29,8 +29,8 @@ WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class AppWatcher:
     """Who wants to know when apps are loaded; this one does not. Called in the reactor thread."""
 
-    def loaded(self, app: WSGIApp, reloaded: bool) -> None:
-        """Learn that ``app`` was loaded, or loaded again."""
+    def loaded(self, app: WSGIApp, previous: WSGIApp | None) -> None:
+        """Learn that ``app`` was loaded, in the place of ``previous`` if there was one."""
 
     def broken(self, app: WSGIApp, error: BaseException) -> WSGIApp | None:  # noqa: ARG002 - see above
         """Return what to serve while ``app`` cannot be loaded again because of ``error``; None: 503."""
@@ -87,8 +87,8 @@ class WSGIResource:
                     _log.error("{text}", text="".join(format_exception_only(error.__cause__)))
             return None if self._app is None else self._watcher.broken(self._app, error.__cause__ or error)
         if app is not self._app:
-            reloaded, self._app = self._app is not None, app
-            self._watcher.loaded(app, reloaded)
+            previous, self._app = self._app, app
+            self._watcher.loaded(app, previous)
         return app
 
     def render(self, request: Request) -> int:

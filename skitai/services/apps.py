@@ -14,11 +14,14 @@ _apps: WeakKeyDictionary[IInstance, list[Any]] = WeakKeyDictionary()
 
 
 @hookimpl
-def skitai_app_loaded(instance: IInstance, app: Any, reloaded: bool) -> None:
-    """Have an app begin."""
+def skitai_app_loaded(instance: IInstance, app: Any, previous: Any) -> None:
+    """Have an app begin; the one whose place it takes does not end, it goes on as this one."""
+    apps = _apps.setdefault(instance, [])
+    if previous in apps:
+        apps.remove(previous)
     if ILivingApp.providedBy(app):
-        _apps.setdefault(instance, []).append(app)
-        app.begin(reloaded=reloaded)
+        apps.append(app)
+        app.begin(reloaded=previous is not None)
 
 
 @hookimpl
