@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from skitai.plugins import hookimpl
-from skitai.services.rpc.xmldocument import dump_params, load_document
+from skitai.xmldocument import dump_params, load_document
 
 
 def toxml(obj: Any) -> str:

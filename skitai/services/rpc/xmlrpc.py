@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from skitai.services.rpc.codec import Codec, Reader
-from skitai.services.rpc.xmldocument import DocumentReader, dump_call
+from skitai.xmldocument import DocumentReader, dump_call
 
 
 class XMLRPC(Codec):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skitai.services import xml as plugin
-from skitai.services.rpc.xmldocument import DEPTH_MAX, DocumentReader, dump_params, load_document
 from skitai.services.xml import fromxml, toxml
+from skitai.xmldocument import DEPTH_MAX, DocumentReader, dump_params, load_document
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"))
 VALUES = st.recursive(

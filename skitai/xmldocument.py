@@ -24,8 +24,8 @@ DEPTH_MAX = 400
 #: Bytes of one tag or comment. The parser begins a longer one anew with each piece that it is given.
 TOKEN_MAX = 32 * 1024
 
-# XML 1.0, section 2.2: no document can hold these, however they are written.
-_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+#: XML 1.0, section 2.2: no document can hold these, however they are written.
+NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 _INT = re.compile(r"\s*[-+]?[0-9]{1,400}\s*", re.ASCII)
 
@@ -92,7 +92,7 @@ def _marshalled(params: tuple[Any, ...]) -> str:
 
 
 def _checked(text: str) -> str:
-    if bad := _NO_XML.search(text):
+    if bad := NO_XML.search(text):
         raise ValueError(f"params hold {bad[0]!r}, which XML has no way to say: send the text as bytes")
     # A reader turns a bare CR into LF (XML 1.0, section 2.11), and only what the app gave can hold one.
     return text.replace("\r", "&#13;")
