@@ -53,8 +53,10 @@ def test_contracts():
     }
     assert names == {
         "IExecutor": ["multithread", "start", "statistics", "stop", "submit"],
-        "IInstance": ["config", "reactor", "section"],
+        "IInstance": ["config", "leave", "reactor", "section", "status"],
+        "ILivingApp": ["begin", "end", "while_broken"],
         "INode": ["label"],
+        "IResultCache": ["clear", "expire", "get", "put", "statistics"],
         "IService": ["begin", "cluster_keys", "cluster_type", "member", "node", "perform", "result_type"],
     }
 
