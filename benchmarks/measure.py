@@ -68,7 +68,8 @@ class IdleMemory:
 
 def speed(server: Running, placement: Placement, seconds: int, connections: int = CONNECTIONS) -> Speed:
     """Warm the server up, then load it for `seconds` with that many keep-alive connections."""
-    wrk(server.port, placement.client_core, WARM_UP_SECONDS, connections)
+    # With many connections it takes a while until each has been answered once, and its upstreams found.
+    wrk(server.port, placement.client_core, WARM_UP_SECONDS * (1 + connections // 64), connections)
     before = cpu_seconds(server)
     load = wrk(server.port, placement.client_core, seconds, connections)
     cpu_us = (cpu_seconds(server) - before) * 1e6 / max(load.requests, 1)
