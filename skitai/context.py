@@ -167,7 +167,7 @@ class Was:
 
 
 def _unknown(name: str, table: ServiceTable) -> str:
-    known = ", ".join(sorted({*table.services, *table.attributes, "as_completed", "cluster", "gather"}))
+    known = ", ".join(sorted({*table.services, *table.attributes, *OWN_NAMES}))
     return f"was.{name} does not exist; there are: {known}"
 
 

@@ -24,11 +24,6 @@ TEMPLATES = "templates"
 Function = TypeVar("Function", bound=Callable[..., Any])
 Handler = Callable[..., Any]
 
-#: The events of a part, by the names that an app decorates its functions with.
-REQUEST_EVENTS = ("before_request", "finish_request", "failed_request", "teardown_request")
-LIFE_EVENTS = ("startup", "onreload", "shutdown")
-TEMPLATE_EVENTS = ("got_template", "template_rendered")
-
 
 @attrs.frozen(eq=False)
 class Route:

@@ -79,7 +79,7 @@ class Exchange:
         self._headers: list[tuple[str, str]] = []
         self._outgoing: OutgoingBody | None = None
         self._this_turn = 0
-        self._turn_began = monotonic()
+        self._turn_began = 0.0
         self._handed_over = False
         self._outbox: deque[Callable[[], None]] = deque()
         #: Whether the head is on its way, so that it can no longer be changed.
@@ -189,6 +189,7 @@ class Exchange:
 
     def _send_pieces(self, headers: list[tuple[str, str]], body: bytes) -> None:
         """Send a large body piece by piece: what waits for slow clients goes to disk between other work."""
+        self._turn_began = monotonic()
         self._outbox.append(lambda: self._request.start(self._status, headers, len(body)))
         for start in range(0, len(body), _BYTES_PER_TURN):
             if self._is_over():
