@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -20,6 +21,7 @@ from skitai.instance import Instance
 from skitai.plugins.listing import describe_plugins
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.server.listening import take_inherited
+from skitai.server.wsgi import WSGIResource
 
 #: The exit status for a configuration that cannot be served.
 EXIT_CONFIG = 2
@@ -101,6 +103,11 @@ class Announced(Instance):
         _or_exit(super().startService)
         print(f"Skitai serves {self.config.server.name} on {' and '.join(self.urls)}", flush=True)
 
+    def _begin(self, apps: Sequence[WSGIResource]) -> None:
+        super()._begin(apps)
+        if self.running and not self.config.server.reloader:  # frozen modules would outlive their reload
+            _spare_the_collector()
+
     def _end_process(self, restart: bool) -> None:
         if restart:
             self.reactor.addSystemEventTrigger("after", "shutdown", _begin_anew, bool(self._inherited))
@@ -122,6 +129,16 @@ def _or_exit(action: Callable[[], T]) -> T:
     except (ConfigError, PluginError) as error:
         print(error, file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
+
+
+def _spare_the_collector() -> None:
+    """Keep what the process loaded out of Python's collections of garbage.
+
+    Each full one would go through all modules and hold up every request meanwhile; a busy server, whose
+    requests under way look like objects that live long, has several a minute.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _raise_descriptor_limit() -> None:

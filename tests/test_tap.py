@@ -237,6 +237,26 @@ def test_whole_life(config, tmp_path):
     assert "Main loop terminated" in log
 
 
+@pytest.mark.parametrize("reloader", [False, True])
+def test_loaded_code_is_no_garbage(tmp_path, reloader):
+    """What was loaded is kept out of collections, unless the reloader is to drop it one day."""
+    (tmp_path / "counted.py").write_text(
+        "import gc\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'frozen' if gc.get_freeze_count() else b'free']\n"
+    )
+    (tmp_path / "site.conf").write_text(
+        f"[server]\nip = 127.0.0.1\nport = 0\nreloader = {'yes' if reloader else 'no'}\n"
+        "[routes:line]\n/ = counted:app\n"
+    )
+    server = TwistServer(tmp_path, "--config", tmp_path / "site.conf")
+    try:
+        assert server.ask("/").body == (b"free" if reloader else b"frozen")
+    finally:
+        server.stop()
+
+
 def curl(unix_socket):
     command = ["curl", "--silent", "--fail", "--unix-socket", str(unix_socket), "http://localhost/"]
     return subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE).stdout

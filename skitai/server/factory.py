@@ -13,10 +13,10 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from skitai.sending import SendQueue
 from skitai.server.http1 import HTTPChannel
 from skitai.server.limits import Limits
 from skitai.server.request import Request
-from skitai.server.sending import SendQueue
 
 _log = Logger()
 

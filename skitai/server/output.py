@@ -14,7 +14,7 @@ from typing import IO, Any
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
-from skitai.server.sending import SendQueue
+from skitai.sending import SendQueue
 
 #: Bytes of one connection that may wait in memory; the rest goes to a temporary file.
 MEMORY_MAX = 1 << 20

@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
+from skitai.sending import SendQueue
 from skitai.server.output import PIECE, Backlog, SocketOutput, TransportOutput, output_for
-from skitai.server.sending import SendQueue
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 NOISE = random.Random(1).randbytes(1 << 20)

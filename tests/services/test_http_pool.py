@@ -22,11 +22,14 @@ def silent(peer):
 
 
 class OnClock:
-    """The real reactor's sockets under a clock that a test moves."""
+    """The real reactor's sockets and turns under a clock that a test moves."""
 
     def __init__(self):
         self.clock = Clock()
-        self.seconds, self.callLater = self.clock.seconds, self.clock.callLater
+        self.seconds = self.clock.seconds
+
+    def callLater(self, delay, *call):
+        return (self.clock if delay else reactor).callLater(delay, *call)
 
     def __getattr__(self, name):
         return getattr(reactor, name)
@@ -76,6 +79,31 @@ class ReuseTests(HTTPTestCase):
         server.peers[0].transport.socket.send(b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\n\r\n")
         assert (await self.ask(pool, server.url, method="POST")).code == 200
         assert len(server.peers) == 2
+
+    async def test_unasked_bytes_after_a_while(self):
+        """A connection that has rested is looked at before a GET, too."""
+        on = OnClock()
+        server = self.serve(sending(OK))
+        pool = self.pool(on=on)
+        await self.ask(pool, server.url)
+        on.clock.advance(2)
+        server.peers[0].transport.socket.send(b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\n\r\n")
+        assert (await self.ask(pool, server.url)).code == 200
+        assert len(server.peers) == 2
+
+    async def test_unasked_bytes_before_the_turn_ends(self):
+        """What comes between a request and the end of the reactor's turn is not the reply to it."""
+        server, other = self.serve(sending(OK)), self.serve(silent)
+        pool = self.pool()
+        await self.ask(pool, server.url)
+        awaited = self.ask(pool, other.url)
+        await arrived(other, 1)
+        # Both are there when the reactor looks next; the first makes the app ask again.
+        other.peers[0].transport.socket.send(OK)
+        server.peers[0].transport.socket.send(b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\n\r\n")
+        await awaited
+        assert (await self.ask(pool, server.url)).code == 200
+        assert (len(server.peers), len(server.heads)) == (2, 2)
 
     async def test_closed_while_idle(self):
         """A connection that the server closed meanwhile is not used for a POST, which would be lost."""

@@ -51,7 +51,13 @@ def split_url(uri: str) -> tuple[HTTPNode, str]:
     The fragment is dropped, non-ASCII characters are percent-encoded, an international host becomes IDNA.
     Raises TypeError for what is no str and ValueError for what is no such URL. Called in the app's thread.
     """
-    _check_text(uri)
+    _check_type(uri)
+    return _split_url(uri)
+
+
+@lru_cache(maxsize=1024)  # an app names few URLs and names them often
+def _split_url(uri: str) -> tuple[HTTPNode, str]:
+    _check_characters(uri)
     scheme, separator, rest = uri.partition("://")
     if not separator or not _SCHEME.fullmatch(scheme):
         raise ValueError(f"uri {uri!r} has no scheme: write 'http://{uri.lstrip('/')}'")
@@ -64,7 +70,8 @@ def split_cluster(uri: str) -> tuple[str, str]:
 
     Raises ValueError where the name is empty or the target holds what it must not.
     """
-    _check_text(uri)
+    _check_type(uri)
+    _check_characters(uri)
     name = re.split("[/?#]", uri, maxsplit=1)[0]
     if name == "@":
         raise ValueError(f"uri {uri!r} names no cluster: write '@name/path'")
@@ -93,9 +100,12 @@ def member_node(address: str, *, tls: bool, profile: TLSProfile | None = None) -
     return HTTPNode(host, port, tls, profile)
 
 
-def _check_text(uri: str) -> None:
+def _check_type(uri: str) -> None:
     if not isinstance(uri, str):
         raise TypeError(f"uri must be a str, not {type(uri).__name__}")
+
+
+def _check_characters(uri: str) -> None:
     if bad := _FORBIDDEN.search(uri):
         raise ValueError(f"uri {uri!r} holds {bad[0]!r}: percent-encode it with urllib.parse.quote()")
 

@@ -45,6 +45,7 @@ class Host:
         self._pool = pool
         self._limits = pool.limits
         self.node = node
+        self._authority = node.authority
         self._proxy = pool.route(node)
         self._moving_up = False
         self._idle: list[HTTPConnection] = []
@@ -53,7 +54,7 @@ class Host:
 
     def encode(self, request: HTTPRequest) -> bytes:
         """Return the bytes of the request as the node, or the proxy for it, wants them."""
-        payload = request.encode(self.node.authority)
+        payload = request.encode(self._authority)
         if self._proxy is not None and not self.node.tls:
             return self._proxy.forwarded(self.node, payload)
         return payload
@@ -63,7 +64,7 @@ class Host:
         while self._idle:
             # The latest to become idle is the least likely to be stale.
             connection = self._idle.pop()
-            if connection.is_quiet():
+            if connection.may_carry(exchange.request):
                 self._give(connection, exchange)
                 return
             connection.abort()
@@ -141,7 +142,7 @@ class Host:
         exchange, connection.exchange = connection.exchange, None
         if not reusable:
             connection.abort()
-        elif self._waiting and connection.is_quiet():
+        elif self._waiting and connection.may_carry(self._waiting[0].request):
             self._give(connection, self._waiting.popleft())
         elif len(self._idle) < self._limits.idle and not self._pool.starved:
             self._idle.append(connection)
@@ -184,7 +185,9 @@ class Host:
 
     def _open(self, exchange: Exchange) -> None:
         limits = self._limits
-        connection = HTTPConnection(self, self.node, self._pool.seconds, limits.response_max)
+        connection = HTTPConnection(
+            self, self.node, self._pool.sending, self._pool.seconds, limits.response_max
+        )
         connection.exchange = exchange
         exchange.stop = connection.abort
         self._connections.add(connection)

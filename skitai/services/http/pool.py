@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, fail
 
 from skitai.calls.result import CODE_SHUTDOWN
 from skitai.errors import UnsentError
+from skitai.sending import SendQueue
 from skitai.services.http.host import Exchange, Host
 from skitai.services.http.tls import ClientTLS, TLSContexts, TLSProfile
 
@@ -69,6 +70,7 @@ class ConnectionPool:
         self.reactor = reactor
         self.limits = limits or Limits()
         self.seconds = reactor.seconds
+        self.sending = SendQueue(reactor)
         self.resolver = resolver or reactor.nameResolver
         self._own_resolver = resolver
         self.route = route

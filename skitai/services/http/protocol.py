@@ -22,10 +22,15 @@ from skitai.services.http.streaming import PIECE, BodySender, StreamedBody
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from skitai.sending import SendQueue
     from skitai.services.http.address import HTTPNode
+    from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult
 
 CODE_BAD_REPLY = 708
+
+#: Seconds within which no server gives up a connection that it has just used.
+_FRESH_SECONDS = 1.0
 
 
 class Owner(typing.Protocol):
@@ -54,14 +59,24 @@ class HTTPConnection:
     """
 
     __slots__ = (
-        "_awaiting", "_node", "_owner", "_reader", "_seconds", "_socket", "_transport",
-        "_upload", "active", "answered", "exchange", "open", "reused", "sent", "stop_connecting",
+        "_awaiting", "_node", "_owner", "_payload", "_reader", "_seconds", "_sending", "_socket",
+        "_transport", "_upload", "active", "answered", "exchange", "open", "reused", "sent",
+        "stop_connecting",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, node: HTTPNode, seconds: Callable[[], float], response_max: int) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        node: HTTPNode,
+        sending: SendQueue,
+        seconds: Callable[[], float],
+        response_max: int,
+    ) -> None:
         self._owner = owner
         self._node = node
+        self._sending = sending
         self._seconds = seconds
+        self._payload = b""
         self._reader = ReplyReader(response_max)
         self._transport: Any = None
         self._socket: Any = None
@@ -74,16 +89,36 @@ class HTTPConnection:
 
     def ask(self, payload: bytes, *, head_only: bool = False) -> None:
         """Send one whole request; ``head_only`` where the reply to it has no body (HEAD)."""
-        self._awaiting = True
         self._reader.expect(head_only=head_only)
         self.sent = self.answered = False
         self.active = self._seconds()
+        self._payload = payload
+        if self._socket is not None and len(payload) <= PIECE:
+            self._sending.add(self)
+        else:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send the request that waits for the end of the reactor's turn."""
+        payload, self._payload = self._payload, b""
+        if not payload:
+            return  # given up meanwhile
+        self._awaiting = True
         self._send(payload)
-        stream = self.exchange.request.stream
-        if stream is not None and self.sent:
+        if self.sent and (stream := self.exchange.request.stream) is not None:
             self._stream(stream)
 
-    def is_quiet(self) -> bool:
+    def may_carry(self, request: HTTPRequest) -> bool:
+        """Return whether ``request`` can be the next one on this connection, which carries none.
+
+        What may be sent twice is risked on a connection that has just been used; for anything else, and
+        after a while, a system call looks.
+        """
+        if request.idempotent and self._seconds() - self.active < _FRESH_SECONDS:
+            return True
+        return self._is_quiet()
+
+    def _is_quiet(self) -> bool:
         """Return whether nothing has come since the last reply that the reactor has yet to read.
 
         It would be the peer's close, and a POST sent after it is lost; or a reply to nothing, such as a 408,
@@ -102,6 +137,7 @@ class HTTPConnection:
     def abort(self) -> None:
         """Close the socket at once, or stop connecting; what was under way is forgotten."""
         self._awaiting = self.open = False
+        self._payload = b""
         self.exchange = None
         transport, self._transport = self._transport, None
         if transport is not None:
@@ -174,7 +210,11 @@ class HTTPConnection:
     def dataReceived(self, data: bytes) -> None:
         """Read the reply. What nobody asked for closes the connection: who knows what it would answer."""
         if not self._awaiting:
-            if self.open:
+            if self._payload and self.reused:
+                # The request is not sent yet and belongs on another connection: connectionLost sees to it.
+                self._payload = b""
+                self._transport.abortConnection()
+            elif self.open:
                 self._owner.failed(self, self._bad_reply(BadReplyError("bytes that nobody asked for")))
             return
         self.active = self._seconds()
@@ -208,6 +248,7 @@ class HTTPConnection:
 
     def _gone(self, error: OperationError) -> None:
         self.open = self._awaiting = False
+        self._payload = b""
         self._socket = None
         self._reader.close()
         self._owner.lost(self, error)

@@ -73,7 +73,7 @@ class HTTPRequest:
     @property
     def idempotent(self) -> bool:
         """Whether it can be sent twice, and that does no harm."""
-        return self.method in _IDEMPOTENT and self.repeatable
+        return self.method in _IDEMPOTENT and (self.stream is None or self.stream.repeatable)
 
     def encode(self, authority: str) -> bytes:
         """Return its bytes, but for a streamed body, for the node whose Host header is ``authority``."""

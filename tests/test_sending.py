@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.task import Clock
 
-from skitai.server.sending import SendQueue
+from skitai.sending import SendQueue
 
 
 class RecordingSender:
