@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -38,16 +38,16 @@ class Response:
         self,
         status: str = "200 OK",
         body: Any = None,
-        headers: Iterable[tuple[str, str]] | None = None,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         exc_info: ExcInfo | None = None,
     ) -> Reply:
-        """Set status and header fields, and return the body for the view to return.
+        """Set status and header fields, a dict or pairs, and return the body for the view to return.
 
         Without a body, a status of 400 and more gets the page for it, with the traceback of ``exc_info``.
         Raises AssertionError for a status that is not ``"NNN text"``.
         """
         self.set_status(status)
-        for name, value in headers or ():
+        for name, value in headers.items() if isinstance(headers, Mapping) else headers or ():
             self.set_header(name, value)
         if body is None and self.code >= HTTPStatus.BAD_REQUEST:
             kind, body = self._error_body(self.code, exc_info)
