@@ -51,16 +51,12 @@ class Templates:
         environment.globals.update(self._globals)
         return environment
 
-    def render(self, name: str, *dicts: Mapping[str, Any], **values: Any) -> str:
+    def render(self, name: str, variables: Mapping[str, Any]) -> str:
         """Return the text of the template ``name`` (a path below the folder; a leading "/" means nothing).
 
-        The template's variables come as one dictionary or as keywords; both, or several dictionaries, are an
-        AssertionError. Raises jinja2's TemplateNotFound, which names the folder, and TemplateSyntaxError.
+        Raises jinja2's TemplateNotFound, which names the folder, and TemplateSyntaxError.
         """
-        if len(dicts) > 1 or (dicts and values):
-            raise AssertionError(f"render({name!r}) takes one dictionary or keywords, not both")
-        template = self.environment.get_template(name.lstrip("/"))
-        return template.render(dicts[0] if dicts else values)
+        return self.environment.get_template(name.lstrip("/")).render(variables)
 
 
 class _FolderLoader(FileSystemLoader):

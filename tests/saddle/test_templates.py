@@ -5,7 +5,9 @@ import os
 import jinja2
 import pytest
 
+from skitai.saddle import Saddle
 from skitai.saddle.templates import Templates
+from skitai.saddle.was import SaddleWas
 
 
 @pytest.fixture
@@ -23,21 +25,17 @@ def make(folder, autoescape=False, debug=False, **more):
     return Templates(folder, autoescape=autoescape, debug=debug, **more)
 
 
-def test_dictionary_or_keywords(folder):
-    """A dictionary and keywords give the same text; nothing at all is fine."""
-    templates = make(folder)
-    assert templates.render("index.html", {"choice": 2, "product": "Apples"}) == "2 Apples"
-    assert templates.render("index.html", choice=2, product="Apples") == "2 Apples"
-    assert templates.render("index.html") == " "
-
-
-def test_both_are_refused(folder):
-    """A dictionary with keywords, or two dictionaries, are an AssertionError."""
-    templates = make(folder)
+def test_dictionary_or_keywords(folder, monkeypatch):
+    """A dictionary and keywords give the same text; both, or two dictionaries, are an AssertionError."""
+    monkeypatch.chdir(folder.parent)  # where the app is that has no module
+    render = SaddleWas(Saddle("no_module"), {}).render
+    assert render("index.html", {"choice": 2, "product": "Apples"}) == "2 Apples"
+    assert render("index.html", choice=2, product="Apples") == "2 Apples"
+    assert render("index.html") == " "
     with pytest.raises(AssertionError, match=r"'index\.html'.*one dictionary or keywords, not both"):
-        templates.render("index.html", {"choice": 2}, product="Apples")
+        render("index.html", {"choice": 2}, product="Apples")
     with pytest.raises(AssertionError):
-        templates.render("index.html", {}, {})
+        render("index.html", {}, {})
 
 
 def test_variable_may_be_called_name(folder):
@@ -48,14 +46,14 @@ def test_variable_may_be_called_name(folder):
 
 def test_leading_slash(folder):
     """A leading slash means the templates folder."""
-    assert make(folder).render("/admin/page.html", a=1) == "admin 1"
+    assert make(folder).render("/admin/page.html", {"a": 1}) == "admin 1"
 
 
 @pytest.mark.parametrize("name", ["../secret.txt", "/../secret.txt", "admin/../../secret.txt", "a\0b", ""])
 def test_names_stay_in_the_folder(folder, name):
     """A name that leads out of the folder, or nowhere, finds nothing."""
     with pytest.raises(jinja2.TemplateNotFound, match="no template"):
-        make(folder).render(name)
+        make(folder).render(name, {})
 
 
 def test_missing_template_names_the_folder(folder):
@@ -63,7 +61,7 @@ def test_missing_template_names_the_folder(folder):
     (folder / "outer.html").write_text("{% include 'inner.html' %}")
     for name in ("inner.html", "outer.html"):
         with pytest.raises(jinja2.TemplateNotFound) as caught:
-            make(folder).render(name)
+            make(folder).render(name, {})
         assert str(caught.value) == f"no template 'inner.html' in {folder}"
 
 
@@ -72,14 +70,14 @@ def test_missing_folder(tmp_path):
     templates = make(tmp_path / "none")
     templates.environment.globals["x"] = 1
     with pytest.raises(jinja2.TemplateNotFound) as caught:
-        templates.render("a.html")
+        templates.render("a.html", {})
     assert str(caught.value) == f"no template 'a.html': the folder {tmp_path / 'none'} is missing"
 
 
 @pytest.mark.parametrize(("autoescape", "text"), [(False, "<b>"), (True, "&lt;b&gt;")])
 def test_autoescape(folder, autoescape, text):
     """Values are escaped only where the app asks for it."""
-    assert make(folder, autoescape=autoescape).render("index.html", choice="<b>").strip() == text
+    assert make(folder, autoescape=autoescape).render("index.html", {"choice": "<b>"}).strip() == text
 
 
 def test_globals(folder):
@@ -88,7 +86,7 @@ def test_globals(folder):
     templates = make(folder, globals={"a": 1})
     templates.environment.globals["token"] = lambda: "t"
     assert templates.environment is templates.environment
-    assert templates.render("g.html") == "1 t"
+    assert templates.render("g.html", {}) == "1 t"
 
 
 @pytest.mark.parametrize(("debug", "text"), [(True, "new"), (False, "old")])
@@ -98,15 +96,15 @@ def test_changed_template(folder, debug, text):
     path = folder / "c.html"
     path.write_text("old")
     os.utime(path, (1, 1))
-    assert templates.render("c.html") == "old"
+    assert templates.render("c.html", {}) == "old"
     path.write_text("new")
     os.utime(path, (2, 2))
-    assert templates.render("c.html") == text
+    assert templates.render("c.html", {}) == text
 
 
 def test_syntax_error_names_file_and_line(folder):
     """A template that cannot be read tells its file and line."""
     (folder / "bad.html").write_text("one\n{% if %}\n")
     with pytest.raises(jinja2.TemplateSyntaxError) as caught:
-        make(folder).render("bad.html")
+        make(folder).render("bad.html", {})
     assert (caught.value.filename, caught.value.lineno) == (str(folder / "bad.html"), 2)
