@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 
 from skitai.calls.operation import Operation
 from skitai.calls.service import Service
+from skitai.pem import TLSConfigError
 from skitai.services.http.address import HTTPNode, member_node, split_cluster, split_url
 from skitai.services.http.auth import Logins, fingerprint, parse_auth
 from skitai.services.http.contents import Content, content_of, form
@@ -106,7 +107,8 @@ class HTTPService(Service):
             raise ValueError(f"ssl = {ssl!r} must be yes or no")
         profile = cluster_profile(options, self._pool.contexts)
         if profile is not None and not _YES_NO[ssl]:
-            raise ValueError("its keys about TLS have no meaning without ssl = yes")
+            first = next(key for key in options if key in TLS_KEYS)
+            raise TLSConfigError(first, "it means nothing without ssl = yes")
         return member_node(address, tls=_YES_NO[ssl], profile=profile)
 
     def perform(self, node: HTTPNode, operation: Operation) -> Deferred[HTTPResult]:
