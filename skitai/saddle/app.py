@@ -12,6 +12,7 @@ from wsgiref.types import StartResponse
 
 from zope.interface import implementer
 
+from skitai.context import get_current
 from skitai.interfaces import ILivingApp
 from skitai.saddle import handling
 from skitai.saddle.auth import Authenticator, Challenge
@@ -121,8 +122,12 @@ class Saddle(Saddlery):
     def _tell(self, event: str) -> None:
         for part in dict.fromkeys(place.part for place in self.mounted()):
             handler = part.handlers.get(event)
-            if handler is not None:
+            if handler is None:
+                continue
+            try:
                 handler(wasc)
+            except Exception:  # noqa: BLE001 - the others have nothing to do with it, and the app serves
+                _report(f"{event} of {part.import_name}")
 
     # -- routes --------------------------------------------------------------------------------------------
 
@@ -146,12 +151,15 @@ class Saddle(Saddlery):
         AssertionError for arguments that do not fit it.
         """
         was = current.get(None)
-        mount = "" if was is None else str(was.env.get("SCRIPT_NAME", ""))
+        return self.url_at("" if was is None else was.mount_point, function, arguments, named)
+
+    buld_url = build_url
+
+    def url_at(self, mount: str, function: Any, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> str:
+        """Return what ``build_url`` does, where the app is mounted at ``mount``."""
         if isinstance(function, str) and function.startswith("/"):
             return mount + function
         return mount + self._tables.urls.build(function, arguments, named)
-
-    buld_url = build_url
 
     def remote_endpoint(self, method: str) -> handling.Endpoint | None:
         """Return the function of the remote method ``a.b``, which is that of the path ``/a/b``."""
@@ -202,12 +210,30 @@ class Saddle(Saddlery):
     @cached_property
     def keeping(self) -> Keeping:
         """What seals sessions, messages and tokens."""
-        return Keeping(self.securekey, self.session_timeout, _log.warning)
+        return Keeping(self.securekey, self.session_timeout, _warn)
 
     @property
     def form_limits(self) -> FormLimits:
         """What a form may hold."""
         return FormLimits(file_max=self.upload_file_max_size, total_max=self.upload_max_size)
+
+
+def _warn(line: str) -> None:
+    was = current.get(None)
+    if was is None:
+        _log.warning("%s", line)
+    else:
+        was.log(line, "warn")
+
+
+def _report(identifier: str) -> None:
+    """Write the exception being handled to the log of the apps, outside of any request."""
+    try:
+        write = get_current().traceback
+    except AttributeError:  # no server, or one without that log
+        _log.exception("expt:%s", identifier)
+    else:
+        write(identifier)
 
 
 def _show(error: BaseException, env: dict[str, Any], start_response: StartResponse) -> list[bytes]:
@@ -226,13 +252,16 @@ class _Compiled:
         self.router = Router()
         self.urls = URLBuilder(mounted)
         self.remote: dict[str, handling.Endpoint] = {}
+        patterns: dict[str, handling.Endpoint] = {}
         for place in mounted:
             for route in place.part.routes:
                 endpoint = handling.Endpoint(route, place.scopes)
                 self.router.add(route.rule, endpoint, place.prefix)
-                literal = (place.prefix + route.rule.text).partition("<")[0].strip("/")
-                if literal:  # a method has a name
-                    self.remote.setdefault(literal.replace("/", "."), endpoint)
+                literal, pattern, _ = (place.prefix + route.rule.text).partition("<")
+                method = literal.strip("/").replace("/", ".")
+                if method:
+                    (patterns if pattern else self.remote).setdefault(method, endpoint)
+        self.remote = {**patterns, **self.remote}  # as for paths, the exact ones come first
 
     def is_outdated(self) -> bool:
         """Whether a route or a part was added since."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextvars import Context
 from typing import Any
 
 #: Bytes that are read from a file at a time.
@@ -24,6 +25,11 @@ class Streamed:
     def __iter__(self) -> Iterator[bytes]:
         return self._pieces
 
+    def outlive(self, context: Context, source: Any) -> None:
+        """Have the pieces made in ``context``, and ``source`` closed in the end, too."""
+        self._pieces = _in_context(context, self._pieces)
+        self._sources.append(source)
+
     def close(self) -> None:
         """Close all that the pieces come from; the first that fails is raised when all were tried."""
         failed: Exception | None = None
@@ -43,14 +49,14 @@ def body_of(value: Any) -> tuple[bytes | Streamed, str]:
     """Return the body that a view's return value stands for, and its type if the view does not say.
 
     str (UTF-8), bytes, numbers, None (empty); files (``read(size)``), iterators and objects with ``more()``
-    as they come; a list or tuple of these one after the other; other lists, and dicts, as JSON. Raises
-    TypeError for anything else.
+    as they come; a list or tuple of these one after the other; other lists, an empty one too, and dicts as
+    JSON. Raises TypeError for anything else, ValueError for numbers that JSON lacks.
     """
     whole = _whole(value)
     if whole is not None:
         return whole
     if isinstance(value, list | tuple):
-        if not all(_is_piece(item) for item in value):
+        if not value or not all(_is_piece(item) for item in value):
             return _as_json(value)
         parts = [_whole(item) for item in value]
         if all(part is not None for part in parts):
@@ -59,6 +65,11 @@ def body_of(value: Any) -> tuple[bytes | Streamed, str]:
     if _is_stream(value):
         return Streamed(_pieces(value), [value]), _BINARY if hasattr(value, "read") else _TEXT
     raise TypeError(f"a view returned {type(value).__name__}, which no body can be made of")
+
+
+def _in_context(context: Context, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    while (piece := context.run(next, pieces, None)) is not None:
+        yield piece
 
 
 def _whole(value: Any) -> tuple[bytes, str] | None:
@@ -76,7 +87,8 @@ def _whole(value: Any) -> tuple[bytes, str] | None:
 
 
 def _as_json(value: Any) -> tuple[bytes, str]:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), _JSON
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8", "surrogatepass"), _JSON
 
 
 def _is_piece(item: Any) -> bool:

@@ -12,6 +12,8 @@ class HTTPError(SkitaiError):
     """Ends a request with the status ``code`` (RFC 9110, section 15); ``message`` is shown to the client."""
 
     def __init__(self, code: int, message: str = "", headers: Iterable[tuple[str, str]] = ()) -> None:
+        if not 300 <= code <= 599:
+            raise ValueError(f"{code!r} is no status that ends a request: 300 to 599")
         self.code = code
         self.message = message
         self.headers = list(headers)

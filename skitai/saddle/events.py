@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from inspect import iscoroutine
 from typing import Any
 
 from skitai.saddle.part import Saddlery
@@ -40,5 +41,8 @@ def _around(scope: Saddlery, inner: Sequence[Saddlery], was: Any, view: Callable
     return content
 
 
-def _called(handler: Callable[..., Any] | None, *arguments: Any) -> Any:
-    return None if handler is None else handler(*arguments)
+def _called(handler: Callable[..., Any] | None, was: Any, *arguments: Any) -> Any:
+    if handler is None:
+        return None
+    value = handler(was, *arguments)
+    return was.wait_for(value) if iscoroutine(value) else value

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterable, Iterator
+from contextvars import copy_context
 from http import HTTPStatus
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -50,14 +52,20 @@ def answer(app: Saddle, env: dict[str, Any]) -> Answer:
     """Return the answer to one request, whatever the app's code raises. Called in the app's thread."""
     was = SaddleWas(app, env)
     token = current.set(was)
+    kept: Streamed | None = None
     try:
         try:
-            return _completed(was, _served(app, was), keep=True)
+            made = _completed(was, _served(app, was), keep=True)
         except Exception as error:  # noqa: BLE001 - an app may raise anything: it is this request's answer
-            return _failed(app, was, error)
+            made = _failed(app, was, error)
+        if isinstance(made.body, Streamed):
+            kept = made.body
+            # What makes the pieces is still at this request, and may read an uploaded file.
+            kept.outlive(copy_context(), was.request.form)
+        return made
     finally:
         current.reset(token)
-        if was.request.form is not None:
+        if kept is None and was.request.form is not None:
             was.request.form.close()
 
 
@@ -142,7 +150,7 @@ def _json_object(was: SaddleWas) -> dict[str, Any] | None:
     """Return the object that the body is, whose members are arguments; None for any other body."""
     try:
         value = json.loads(was.request.get_body() or b"null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None  # the view may want to see it
     return value if isinstance(value, dict) else None
 
@@ -160,11 +168,14 @@ def _remote_call(
     if endpoint is None:
         raise rpc.UnknownMethod(name)
     view = endpoint.route.view
+    was.start_response_again()  # of several calls in one request, each has an answer of its own
     try:
         value = events.run(_enter(was, endpoint), was, lambda: _result(was, view, args, kwargs))
     except Exception:
         was.traceback(f"{line_of(was)} {name}")
         raise
+    if was.response.code >= 400:  # what a browser would get as a page
+        raise HTTPError(was.response.code)
     return value.body if isinstance(value, Reply) else value
 
 
@@ -182,7 +193,7 @@ def _failed(app: Saddle, was: SaddleWas, error: Exception) -> Answer:
         else:
             was.traceback(line_of(was))
         for handler, argument in _handlers(app, was, error, int(code)):
-            return _completed(was, handler(was, argument), keep=False)
+            return _completed(was, _result(was, handler, (argument,), {}), keep=True)
     except Exception as another:  # noqa: BLE001 - a handler may fail, too
         was.start_response_again()
         was.response.set_status(status_line(500))
@@ -207,13 +218,18 @@ def line_of(was: SaddleWas) -> str:
 
 
 def _page(app: Saddle, was: SaddleWas, error: Exception) -> Any:
-    line = line_of(was)
-    if app.debug and not isinstance(error, HTTPError):
+    line, json_wanted = line_of(was), pages.wants_json(was.request.get_header("accept"))
+    shown = app.debug and not isinstance(error, HTTPError)
+    if shown and not json_wanted:
         kind, body = "text/html; charset=utf-8", pages.debug_page(error, line)
     else:
-        message = error.message if isinstance(error, HTTPError) else ""
-        json_wanted = pages.wants_json(was.request.get_header("accept"))
-        kind, body = pages.error_page(was.response.code, message, wants_json=json_wanted, request_line=line)
+        kind, body = pages.error_page(
+            was.response.code,
+            error.message if isinstance(error, HTTPError) else "",
+            wants_json=json_wanted,
+            request_line=line,
+            traceback="".join(format_exception(error)) if shown else "",
+        )
     was.response.set_header("Content-Type", kind)
     return body
 

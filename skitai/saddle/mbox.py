@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from skitai.saddle.cookies import Cookies
-from skitai.saddle.secure import SecureBox, require_json
+from skitai.saddle.secure import SecureBox, as_json, require_json
 
 COOKIE: Final = "NOTIS"
 """The name to hide from ``was.cookie``."""
@@ -139,7 +138,7 @@ def _newest_that_fit(messages: list[Message], capacity: int) -> list[Message]:
     room = capacity - len("[]")
     fitting: list[Message] = []
     for message in reversed(messages):
-        needed = len(json.dumps(message, separators=(",", ":"))) + len(",")
+        needed = len(as_json(message)) + len(",")
         if needed <= room:
             fitting.insert(0, message)
             room -= needed

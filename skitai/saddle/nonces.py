@@ -101,8 +101,10 @@ class _Counts:
             self._seen = (self._seen << min(count - self._highest, _WINDOW) | 1) & ((1 << _WINDOW) - 1)
             self._highest = count
             return True
+        if count < 1 or self._highest - count >= _WINDOW:  # before the shift: a client chose the numbers
+            return False
         bit = 1 << (self._highest - count)
-        if count < 1 or bit >> _WINDOW or self._seen & bit:
+        if self._seen & bit:
             return False
         self._seen |= bit
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
+from inspect import iscoroutinefunction
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -20,6 +21,9 @@ current: ContextVar[Any] = ContextVar("skitai.saddle.was")
 
 #: The folder of the templates, beside the module.
 TEMPLATES = "templates"
+
+#: The events whose handlers may be coroutines.
+_REQUEST_EVENTS = ("before_request", "finish_request", "failed_request", "teardown_request")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Handler = Callable[..., Any]
@@ -75,8 +79,13 @@ class Saddlery:
     def own_templates(self, app: Any) -> Templates:
         """Return the templates in this part's own folder, with the settings of ``app``."""
         if self._templates is None:
-            folder, known = self.folder / TEMPLATES, {} if self is app else app.jinja_env.globals
-            self._templates = Templates(folder, autoescape=app.autoescape, debug=app.debug, globals=known)
+            self._templates = Templates(
+                self.folder / TEMPLATES,
+                autoescape=app.autoescape,
+                debug=app.debug,
+                parent=None if self is app else lambda: app.jinja_env,
+            )
+        self._templates.configure(autoescape=app.autoescape, debug=app.debug)
         return self._templates
 
     def render2(self, *arguments: Any, **named: Any) -> str:
@@ -181,6 +190,8 @@ class Saddlery:
     def _handle(self, event: str, function: Function) -> Function:
         if not callable(function):
             raise TypeError(f"{event}: {function!r} is no function")
+        if event not in _REQUEST_EVENTS and iscoroutinefunction(function):
+            raise TypeError(f"{event}: {function!r} is a coroutine, and no request waits for it")
         self.handlers[event] = function
         return function
 

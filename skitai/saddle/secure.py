@@ -43,12 +43,14 @@ class SealedTooLargeError(MisuseError, ValueError):
 class Opened:
     """What a sealed text held: ``value``, its expiry in seconds since 1970 (None: never).
 
-    ``reason`` says in a few words why the text was refused; it is None where it was accepted.
+    ``reason`` says in a few words why the text was refused; it is None where it was accepted. ``genuine``
+    tells whether the text was sealed with one of the keys, refused or not.
     """
 
     value: Any = None
     expires: float | None = None
     reason: str | None = None
+    genuine: bool = True
 
 
 class SecureBox:
@@ -85,7 +87,7 @@ class SecureBox:
         """
         if expires is not None and not now < expires < math.inf:
             raise ValueError(f"expires is {expires!r}, not a time after now ({now!r})")
-        data = json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+        data = as_json(value)
         packed = self._compress and _PACK_FROM <= len(data) <= UNPACKED_LIMIT
         if packed:
             data = zlib.compress(data, 9)
@@ -106,13 +108,14 @@ class SecureBox:
     def look(self, purpose: str, text: str, now: float) -> Opened:
         """Return what ``text`` holds, or why it is refused; no text raises an exception."""
         if len(text) > SEALED_LIMIT:
-            return Opened(reason=f"too long ({len(text)} characters)")
+            return Opened(reason=f"too long ({len(text)} characters)", genuine=False)
         raw = _from_text(text)
         if raw is None or not raw.startswith(_VERSION) or len(raw) < _CLEAR_BYTES + _TAG_BYTES + _HEAD.size:
-            return Opened(reason="not a sealed text, or cut off")
+            return Opened(reason="not a sealed text, or cut off", genuine=False)
         plain = self._decrypted(raw, _context(purpose))
         if plain is None:
-            return Opened(reason="changed, or sealed with another key or for another purpose")
+            reason = "changed, or sealed with another key or for another purpose"
+            return Opened(reason=reason, genuine=False)
         expires, packed = _HEAD.unpack_from(plain)
         if now >= expires:
             return Opened(reason="expired")
@@ -130,6 +133,12 @@ class SecureBox:
             except InvalidTag:
                 continue
         return None
+
+
+def as_json(value: Any) -> bytes:
+    """Return the JSON of ``value`` in as few bytes as it takes; raise TypeError or ValueError for none."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8", "surrogatepass")
 
 
 def require_json(name: str, value: Any) -> None:

@@ -28,8 +28,8 @@ class SessionState:
     """One session as the request brought it and as the view left it.
 
     ``private`` is what Saddle itself keeps there; apps do not see it. ``source`` is the address of the last
-    access (None in a new session), ``visitor`` that of this one, ``received`` whether a cookie came, ``used``
-    whether anybody looked.
+    access (None in a new session), ``visitor`` that of this one, ``received`` whether a cookie of this app's
+    came, ``used`` whether anybody looked.
     """
 
     cookie: str
@@ -196,7 +196,8 @@ class Sessions:
         reason = opened.reason or self._too_far_ahead(opened, now)
         if reason:
             self._warn(f"the cookie {cookie} from {remote_addr} is no session: {reason}; it starts empty")
-            return SessionState(cookie, remote_addr, received=True)
+            # Removed later only if it is this app's: another one may keep its session under the same name.
+            return SessionState(cookie, remote_addr, received=opened.genuine)
         return SessionState(cookie, remote_addr, received=True, **opened.value)
 
     def _too_far_ahead(self, opened: Opened, now: float) -> str | None:

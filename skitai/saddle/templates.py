@@ -15,7 +15,8 @@ class Templates:
 
     ``autoescape`` tells whether ``{{ value }}`` escapes HTML (README: it does not, unless the app says so);
     with ``debug`` a changed template file is seen at once, otherwise each file is read one time only.
-    ``globals`` are names that every template knows. All methods may be called in any thread.
+    ``parent()`` gives an environment whose filters, tests and globals these templates know, too. All methods
+    may be called in any thread.
     """
 
     def __init__(
@@ -24,12 +25,12 @@ class Templates:
         *,
         autoescape: bool,
         debug: bool,
-        globals: Mapping[str, Any] = {},  # noqa: A002 - jinja2's word for them
+        parent: Callable[[], Environment] | None = None,
     ) -> None:
         self.folder = folder
         self._autoescape = autoescape
         self._debug = debug
-        self._globals = globals
+        self._parent = parent
         self._environment: Environment | None = None
         self._lock = threading.Lock()
 
@@ -42,14 +43,20 @@ class Templates:
                     self._environment = self._make()
         return self._environment
 
+    def configure(self, *, autoescape: bool, debug: bool) -> None:
+        """Follow an app that changed its settings after it had asked for the environment."""
+        if (autoescape, debug) == (self._autoescape, self._debug):
+            return
+        with self._lock:
+            self._autoescape, self._debug = autoescape, debug
+            if self._environment is not None:
+                self._environment.autoescape, self._environment.auto_reload = autoescape, debug
+                if self._environment.cache is not None:
+                    self._environment.cache.clear()
+
     def _make(self) -> Environment:
-        environment = Environment(
-            loader=_FolderLoader(self.folder),
-            autoescape=self._autoescape,  # noqa: S701 - the app decides
-            auto_reload=self._debug,
-        )
-        environment.globals.update(self._globals)
-        return environment
+        make = Environment if self._parent is None else self._parent().overlay
+        return make(loader=_FolderLoader(self.folder), autoescape=self._autoescape, auto_reload=self._debug)
 
     def render(self, name: str, variables: Mapping[str, Any]) -> str:
         """Return the text of the template ``name`` (a path below the folder; a leading "/" means nothing).

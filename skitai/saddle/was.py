@@ -55,17 +55,22 @@ class SaddleWas:
 
     # -- URLs and templates --------------------------------------------------------------------------------
 
+    @property
+    def mount_point(self) -> str:
+        """Where the app is mounted, as the request names it: empty for the root."""
+        return str(self.env.get("SCRIPT_NAME", ""))
+
     def ab(self, function: Any, *arguments: Any, **named: Any) -> str:
         """Return the URL of a function, or of a static file that begins with ``/``, at this mount point."""
-        return self.app.build_url(function, *arguments, **named)
+        return self.app.url_at(self.mount_point, function, arguments, named)
 
     build_url = buld_url = ab
 
-    def render(self, template: str, *values: dict[str, Any], **named: Any) -> str:
+    def render(self, template: str, /, *values: dict[str, Any], **named: Any) -> str:
         """Return the text of a template of the app, with ``values`` or ``named`` in it."""
         return rendered(self, self.app.templates, template, values, named)
 
-    def render2(self, template: str, *values: dict[str, Any], **named: Any) -> str:
+    def render2(self, template: str, /, *values: dict[str, Any], **named: Any) -> str:
         """Return the text of a template in the own folder of the part that serves the request."""
         return rendered(self, self.subapp.own_templates(self.app), template, values, named)
 

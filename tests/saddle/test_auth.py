@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import re
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -291,6 +292,18 @@ def test_a_request_is_accepted_once(digest: Authenticator) -> None:
         assert is_stale(ask(digest, digest_header(nonce, count=count)))
     for count in (0, 1, 150):
         assert is_stale(ask(digest, digest_header(nonce, count=count)))
+
+
+def test_a_huge_count_costs_nothing(digest: Authenticator) -> None:
+    """The distance between counts, which a client chooses, is no number of bits to make."""
+    nonce = nonce_of(ask(digest, None))
+    assert ask(digest, digest_header(nonce, count=0xFFFFFFFF)) == "app"
+    tracemalloc.start()
+    try:
+        assert is_stale(ask(digest, digest_header(nonce, count=10)))
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_wrong_passwords_use_no_count(digest: Authenticator) -> None:

@@ -286,3 +286,51 @@ def test_remote_calls(browse):
     call = {"jsonrpc": "2.0", "method": "add", "params": {"num1": 1, "num2": 2}, "id": 7}
     page = browser.post("/", body=json.dumps(call).encode(), kind="application/json")
     assert json.loads(page.text) == {"jsonrpc": "2.0", "result": 3, "id": 7}
+
+
+def test_remote_calls_and_pages_mean_the_same(browse):
+    """An exact route comes before a pattern, and an answer of 400 and more is a Fault."""
+    app = Saddle("test_parts")
+
+    @app.route("/users/<int:number>")
+    def user(was, number=0):
+        return f"user {number}"
+
+    @app.route("/users")
+    def users(was):
+        return "all users"
+
+    @app.route("/locked")
+    def locked(was):
+        return was.response("403 Forbidden", "denied")
+
+    browser = browse(app)
+
+    def call(method):
+        body = xmlrpc.client.dumps((), method).encode()
+        return xmlrpc.client.loads(browser.post("/", body=body, kind="text/xml").body)[0][0]
+
+    assert call("users") == "all users"
+    with pytest.raises(xmlrpc.client.Fault, match="Forbidden"):
+        call("locked")
+
+
+def test_a_failing_startup_stops_nobody_else(browse, caplog):
+    """A startup handler that raises is in the log by name; the others are called and the app serves."""
+    app, part, called = Saddle("the_app"), Saddlery("the_part"), []
+    app.mount("/part", part)
+
+    @app.startup
+    def start(wasc):
+        raise RuntimeError("no database")
+
+    @part.startup
+    def start_part(wasc):
+        called.append("part")
+
+    @app.route("/")
+    def index(was):
+        return "served"
+
+    assert browse(app).get("/").text == "served"
+    assert called == ["part"]

@@ -376,3 +376,92 @@ def test_views_as_coroutines(app, browse):
     browser = browse(app)
     assert browser.get("/you").text == "Hello, you"
     assert browser.get("/fail").code == 500
+
+
+def test_json_has_no_nan_and_an_empty_list_is_json(app, browse):
+    """A list API answers JSON without rows, too; a number that JSON lacks is an error of the app."""
+
+    @app.route("/rows")
+    def rows(was):
+        return []
+
+    @app.route("/nan")
+    def nan(was):
+        return {"a": float("nan")}
+
+    browser = browse(app)
+    page = browser.get("/rows")
+    assert (page.text, page["Content-Type"]) == ("[]", "application/json")
+    assert browser.get("/nan").code == 500
+
+
+def test_json_without_an_end(app, browse):
+    """JSON that is nested too deep is no object with arguments, and no failure of the app."""
+
+    @app.route("/strict", methods=["POST"])
+    def strict(was):
+        return "no arguments"
+
+    assert browse(app).post("/strict", body=b"[" * 100_000, kind="application/json").text == "no arguments"
+
+
+def test_a_stream_is_still_at_its_request(app, browse):
+    """What a generator builds while it is sent has the mount point and the request in it."""
+
+    @app.route("/stream")
+    def stream(was):
+        def pieces():
+            yield was.ab("stream")
+            yield " " + app.build_url("stream")
+
+        return pieces()
+
+    assert browse(app, "/m").get("/stream").text == "/m/stream /m/stream"
+
+
+def test_handlers_may_be_coroutines(app, browse):
+    """Handlers of a request's events and of errors may be coroutines; those of the app's life may not."""
+
+    @app.before_request
+    async def before(was):
+        was.g.seen = ["before"]
+
+    @app.error(KeyError)
+    async def missing(was, error):
+        return f"handled {error}"
+
+    @app.route("/seen")
+    def seen(was):
+        return was.g.seen[0]
+
+    @app.route("/missing")
+    def fails(was):
+        raise KeyError("x")
+
+    browser = browse(app)
+    assert [browser.get("/seen").text, browser.get("/missing").text] == ["before", "handled 'x'"]
+    with pytest.raises(TypeError, match=r"startup: .* is a coroutine"):
+
+        @app.startup
+        async def start(wasc):
+            """Never waited for."""
+
+
+def test_the_traceback_as_json(app, browse):
+    """In debug mode a client that likes JSON gets the traceback as JSON."""
+    app.debug = True
+
+    @app.route("/fails")
+    def fails(was):
+        return 1 / 0
+
+    page = browse(app).get("/fails", Accept="application/json")
+    assert page["Content-Type"] == "application/json"
+    assert "ZeroDivisionError" in json.loads(page.text)["error"]["traceback"]
+
+
+def test_a_status_that_is_none():
+    """HTTPError takes what ends a request."""
+    for code in (42, 200, 1000):
+        with pytest.raises(ValueError, match="300 to 599"):
+            HTTPError(code, "text")

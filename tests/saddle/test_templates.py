@@ -81,12 +81,24 @@ def test_autoescape(folder, autoescape, text):
 
 
 def test_globals(folder):
-    """Names given at the start, or added to the environment later, are known to templates."""
-    (folder / "g.html").write_text("{{ a }} {{ token() }}")
-    templates = make(folder, globals={"a": 1})
+    """Names added to the environment are known to templates, also to those of a part."""
+    (folder / "g.html").write_text("{{ token() }} {{ 1|double }}")
+    templates = make(folder)
+    part = make(folder, parent=lambda: templates.environment)
     templates.environment.globals["token"] = lambda: "t"
+    templates.environment.filters["double"] = lambda number: 2 * number
     assert templates.environment is templates.environment
-    assert templates.render("g.html", {}) == "1 t"
+    assert [each.render("g.html", {}) for each in (templates, part)] == ["t 2", "t 2"]
+
+
+def test_settings_after_the_environment(folder):
+    """What an app sets after it asked for its environment holds, also for templates read before."""
+    (folder / "x.html").write_text("{{ x }}")
+    templates = make(folder)
+    assert templates.render("x.html", {"x": "<"}) == "<"
+    templates.configure(autoescape=True, debug=True)
+    assert templates.render("x.html", {"x": "<"}) == "&lt;"
+    assert templates.environment.auto_reload
 
 
 @pytest.mark.parametrize(("debug", "text"), [(True, "new"), (False, "old")])

@@ -179,3 +179,75 @@ def test_authentication_half_configured(browse):
     app = Saddle("test_visitors")
     app.authorization = "basic"
     assert browse(app).get("/").code == 500
+
+
+def test_what_an_error_handler_leaves_is_kept(app, browse):
+    """An error that the app answers is an ordinary answer: session, messages and tokens come with it."""
+    app.csrf = True
+
+    @app.error(403)
+    def deny(was, code):
+        was.session["next"] = "/wanted"
+        was.mbox.send("log in first")
+        return was.csrf_token()
+
+    @app.route("/look")
+    def look(was):
+        return {"next": was.session["next"], "said": [message.msg for message in was.mbox.get()]}
+
+    @app.route("/do", methods=["POST"])
+    def do(was):
+        return "done"
+
+    browser = browse(app)
+    token = browser.post("/do", {}).text
+    assert json.loads(browser.get("/look").text) == {"next": "/wanted", "said": ["log in first"]}
+    assert browser.post("/do", {"csrf_token": token}).text == "done"
+
+
+def test_another_apps_session_is_left_alone(browse):
+    """Two apps of one host with keys of their own do not log each other's visitors out by looking."""
+    apps = [Saddle("test_visitors") for _ in range(2)]
+    for number, app in enumerate(apps):
+        app.securekey = f"the key of app {number}"
+
+        @app.route("/look")
+        def look(was, keep=None):
+            if keep:
+                was.session["kept"] = keep
+            return f"{was.session['kept']}"
+
+    mine, other = map(browse, apps)
+    mine.get("/look?keep=x")
+    other.cookies = mine.cookies
+    assert other.get("/look").text == "None"
+    assert mine.get("/look").text == "x"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_uploaded_file_may_be_the_answer(app, browse, streamed):
+    """An uploaded file lives as long as the body that is made of it."""
+    held = []
+
+    @app.route("/echo", methods=["POST"])
+    def echo(was, file):
+        held.append(file)
+        return (piece for piece in [file.read()]) if streamed else file
+
+    body = (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\ntea\r\n'
+        f"--{BOUNDARY}--\r\n"
+    ).encode()
+    page = browse(app).post("/echo", body=body, kind=f"multipart/form-data; boundary={BOUNDARY}")
+    assert (page.code, page.text) == (200, "tea")
+
+
+def test_text_takes_its_own_room(app, browse):
+    """A session holds as many letters of any language as their UTF-8 has room for."""
+
+    @app.route("/fill")
+    def fill(was):
+        was.session["text"] = "\N{HANGUL SYLLABLE GAG}" * 800
+        return "filled"
+
+    assert browse(app).get("/fill").text == "filled"
