@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 
-from skitai.saddle import Saddle
+from skitai.saddle import HTTPError, Saddle
 
 app = Saddle(__name__)
 app.autoescape = True
@@ -11,8 +11,9 @@ app.csrf = True
 app.securekey = secrets.token_urlsafe(32)  # a real app keeps one, so that sessions outlive a restart
 app.upload_file_max_size = 2 * 1024 * 1024
 
-#: Notes that one visitor may leave.
+#: Notes that one visitor may leave, and what may be said of each.
 NOTES_MAX = 5
+MOODS = ("calm", "urgent", "curious")
 
 
 @app.before_request
@@ -24,13 +25,15 @@ def count(was):
 @app.route("/", methods=["GET"])
 def index(was):
     """Show what this browser left here."""
-    return was.render("saddle.html", notes=was.session.get("notes", []), notes_max=NOTES_MAX)
+    return was.render("saddle.html", notes=was.session.get("notes", []), notes_max=NOTES_MAX, moods=MOODS)
 
 
 @app.route("/note", methods=["POST"])
 def note(was, text, mood="calm"):
     """Keep a note in the session."""
     notes = was.session.get("notes", [])
+    if mood not in MOODS or not isinstance(text, str):  # several texts would be a list
+        raise HTTPError(400, "The form has one text, and one of its own moods.")
     if not text.strip():
         was.mbox.send("A note needs some words.", "error")
     elif len(notes) >= NOTES_MAX:
@@ -46,6 +49,8 @@ def upload(was, file):
     """Say what a file was, and forget it."""
     if not file:
         was.mbox.send("Choose a file first.", "error")
+    elif isinstance(file, str | list):
+        raise HTTPError(400, "The form has one file.")
     else:
         digest = hashlib.sha256(file.read()).hexdigest()
         was.mbox.send(f"{file.name}: {file.size:,} bytes of {file.mimetype}", "info", digest=digest)
