@@ -45,7 +45,7 @@ def node(pool, host, *, tls=False):
 def test_defaults(start):
     """Without the section there are limits fit for production, and no proxy."""
     limits = plugin.pool_of(start()).limits
-    assert (limits.connections, limits.idle, limits.waiting) == (2048, 512, 4096)
+    assert (limits.connections, limits.idle, limits.waiting) == (2048, 2048, 4096)
     assert 0 < limits.total <= 8192
     assert (limits.connect_seconds, limits.silence_seconds, limits.idle_seconds) == (10, 60, 10)
     assert limits.response_max == 64 << 20

@@ -36,7 +36,7 @@ class Limits:
     are looked at every few seconds.
     """
 
-    idle: int = 512
+    idle: int = 2048
     connections: int = 2048
     waiting: int = 4096
     total: int = 8192

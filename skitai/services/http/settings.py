@@ -73,7 +73,7 @@ KEYS = {
     "waiting_per_host": Key(
         integer(0), 4096, "requests that may wait for a connection to one host; the next fails at once"
     ),
-    "idle_per_host": Key(integer(0), 512, "connections to one host that are kept open without use"),
+    "idle_per_host": Key(integer(0), 2048, "connections to one host that are kept open without use"),
     "idle_timeout": Key(positive(seconds), 10.0, "after this long without use a connection is closed"),
     "connect_timeout": Key(positive(seconds), 10.0, "for a connection, with DNS, proxy and TLS handshake"),
     "silence_timeout": Key(
