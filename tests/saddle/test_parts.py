@@ -315,7 +315,7 @@ def test_remote_calls_and_pages_mean_the_same(browse):
         call("locked")
 
 
-def test_a_failing_startup_stops_nobody_else(browse, caplog):
+def test_a_failing_startup_stops_nobody_else(browse, caplog, capfd):
     """A startup handler that raises is in the log by name; the others are called and the app serves."""
     app, part, called = Saddle("the_app"), Saddlery("the_part"), []
     app.mount("/part", part)
@@ -334,3 +334,6 @@ def test_a_failing_startup_stops_nobody_else(browse, caplog):
 
     assert browse(app).get("/").text == "served"
     assert called == ["part"]
+    logged = caplog.text + capfd.readouterr().err
+    assert "startup of the_app" in logged
+    assert "no database" in logged
