@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from contextvars import Context
 from typing import Any
+
+from skitai.saddle.jsontext import as_json
 
 #: Bytes that are read from a file at a time.
 BLOCK = 64 * 1024
@@ -57,7 +58,7 @@ def body_of(value: Any) -> tuple[bytes | Streamed, str]:
         return whole
     if isinstance(value, list | tuple):
         if not value or not all(_is_piece(item) for item in value):
-            return _as_json(value)
+            return as_json(value), _JSON
         parts = [_whole(item) for item in value]
         if all(part is not None for part in parts):
             return b"".join(part[0] for part in parts if part is not None), _TEXT
@@ -82,13 +83,8 @@ def _whole(value: Any) -> tuple[bytes, str] | None:
     if isinstance(value, int | float):
         return str(value).encode(), _TEXT
     if isinstance(value, dict):
-        return _as_json(value)
+        return as_json(value), _JSON
     return None
-
-
-def _as_json(value: Any) -> tuple[bytes, str]:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode("utf-8", "surrogatepass"), _JSON
 
 
 def _is_piece(item: Any) -> bool:

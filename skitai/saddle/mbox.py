@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from skitai.saddle.cookies import Cookies
-from skitai.saddle.secure import SecureBox, as_json, require_json
+from skitai.saddle.jsontext import as_json
+from skitai.saddle.secure import SecureBox, require_json
 
 COOKIE: Final = "NOTIS"
 """The name to hide from ``was.cookie``."""

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from skitai.errors import MisuseError
+from skitai.saddle.jsontext import as_json
 
 SEALED_LIMIT: Final = 3800
 """Characters a sealed text may have: the 4096 bytes of a cookie (RFC 6265, 6.1) less name and attributes."""
@@ -133,12 +134,6 @@ class SecureBox:
             except InvalidTag:
                 continue
         return None
-
-
-def as_json(value: Any) -> bytes:
-    """Return the JSON of ``value`` in as few bytes as it takes; raise TypeError or ValueError for none."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode("utf-8", "surrogatepass")
 
 
 def require_json(name: str, value: Any) -> None:
