@@ -90,7 +90,7 @@ def test_forgotten_calls_are_cancelled(view, service):
     assert gateway.ask("/").body == b"wanted"
     eventually(lambda: service.cancelled == ["forgotten"], "the end of the forgotten call")
     eventually(lambda: "detached" in service.answered, "the answer to the detached call")
-    assert gateway.table.dispatcher.in_flight == 0
+    eventually(lambda: gateway.table.dispatcher.in_flight == 0, "the end of the detached call")
 
 
 def test_forgotten_by_an_app_that_fails(view, service):
