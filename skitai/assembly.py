@@ -109,14 +109,18 @@ class _PluginsWatch(AppWatcher):
         found = self._plugins.notify("skitai_app_broken", app=app, error=error)
         return found[0] if found else None
 
+    def failed(self, error: BaseException, doing: str) -> None:
+        self._plugins.notify("skitai_app_failed", instance=self._instance, error=error, doing=doing)
+
 
 class SiteBuilder:
-    """Builds what an instance serves; ``apps`` are the apps in it, to be loaded when the server listens."""
+    """Builds what an instance serves, and loads the apps in it when the server listens."""
 
     def __init__(
         self, instance: IInstance, plugins: PluginManager, executor: IExecutor, table: ServiceTable
     ) -> None:
-        self.apps: list[WSGIResource] = []
+        self._apps: list[WSGIResource] = []
+        self._loaded: list[LoadedApp] = []
         self._server: ServerConfig = instance.config.server
         self._plugins = plugins
         self._watcher = _PluginsWatch(plugins, instance)
@@ -139,6 +143,15 @@ class SiteBuilder:
                 else:
                     exact[name.encode()] = mounts
         return Site(default, exact, suffixes)
+
+    def load(self) -> None:
+        """Load the apps that are not loaded, and those that reload and have changed. Reactor thread."""
+        for app in self._apps:
+            app.preload()
+
+    def directories(self) -> set[str]:
+        """Return the directories whose Python files some app is loaded again for. Called in any thread."""
+        return set().union(*(app.directories() for app in self._loaded))
 
     def _mounts(self, host: VirtualHost, shared: Shared) -> Mounts:
         directories = [
@@ -165,11 +178,13 @@ class SiteBuilder:
             buffer_max=buffer_max,
             watcher=self._watcher,
         )
-        self.apps.append(app)
+        self._apps.append(app)
         return app
 
     def _app_loader(self, mount: AppMount) -> Callable[[], WSGIApp]:
-        for app in self._plugins.notify("skitai_load_app", target=mount.target):
-            return lambda: app
+        for found in self._plugins.notify("skitai_load_app", target=mount.target):
+            return lambda: found
         source = AppSource(mount.directory, mount.module, mount.callable)
-        return LoadedApp(source, reload=self._server.reloader).get
+        app = LoadedApp(source, reload=self._server.reloader)
+        self._loaded.append(app)
+        return app.get

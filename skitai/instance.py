@@ -28,7 +28,7 @@ from skitai.server.accesslog import AccessLog
 from skitai.server.executors import executor_for
 from skitai.server.factory import HTTPFactory
 from skitai.server.listening import Addresses, ListenError, listen, url_of
-from skitai.server.wsgi import WSGIResource
+from skitai.server.watching import FileWatcher
 
 _log = Logger()
 
@@ -80,6 +80,7 @@ class Instance(Service):
         self._access_log: AccessLog | None = None
         self._access_file: IO[str] | None = None
         self._flushing: LoopingCall | None = None
+        self._file_watcher: FileWatcher | None = None
 
     def section(self, name: str) -> Mapping[str, Any]:
         """Return the typed values of a config section that a plugin declared.
@@ -166,13 +167,17 @@ class Instance(Service):
         except ListenError as error:
             raise self.config.error(error.key, str(error)) from error
         # Not before: no code of an app runs in a server that cannot serve, and ``twist`` opens the log last.
-        self.reactor.callWhenRunning(self._begin, builder.apps)
+        self.reactor.callWhenRunning(self._begin, builder)
 
-    def _begin(self, apps: Sequence[WSGIResource]) -> None:
+    def _begin(self, builder: SiteBuilder) -> None:
         if not self.running:
             return
-        for app in apps:
-            app.preload()
+        builder.load()
+        if builder.directories():
+            # Each request looks for itself, too; this is for the eyes of who saves a file.
+            look_again = partial(self._bridge.submit, builder.load)
+            self._file_watcher = FileWatcher(builder.directories, look_again)
+            self._file_watcher.start()
         self.plugins.notify("skitai_startup", instance=self)
 
     @property
@@ -257,6 +262,8 @@ class Instance(Service):
         if not self.running:
             return
         self.running = 0
+        if self._file_watcher is not None:
+            self._file_watcher.stop()
         yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports])
         self._ports = []
         yield self._requests_ended()

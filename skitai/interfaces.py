@@ -123,7 +123,7 @@ class ILivingApp(Interface):
         """Begin: it was loaded, or with ``reloaded`` takes the place of what it was. Reactor thread."""
 
     def while_broken(error: BaseException) -> Callable[..., Any] | None:
-        """Return the WSGI app to serve while ``error`` keeps it from being loaded again; None: 503."""
+        """Return the WSGI app to serve while ``error`` keeps it from being loaded again; None: 500."""
 
     def end() -> None:
         """End: the server stops. Reactor thread."""

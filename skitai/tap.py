@@ -6,7 +6,7 @@ import gc
 import os
 import resource
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -15,13 +15,13 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 import skitai
+from skitai.assembly import SiteBuilder
 from skitai.config import Config, describe, describe_section, load
 from skitai.errors import ConfigError, PluginError
 from skitai.instance import Instance
 from skitai.plugins.listing import describe_plugins
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.server.listening import take_inherited
-from skitai.server.wsgi import WSGIResource
 
 #: The exit status for a configuration that cannot be served.
 EXIT_CONFIG = 2
@@ -103,8 +103,8 @@ class Announced(Instance):
         _or_exit(super().startService)
         print(f"Skitai serves {self.config.server.name} on {' and '.join(self.urls)}", flush=True)
 
-    def _begin(self, apps: Sequence[WSGIResource]) -> None:
-        super()._begin(apps)
+    def _begin(self, builder: SiteBuilder) -> None:
+        super()._begin(builder)
         if self.running and not self.config.server.reloader:  # frozen modules would outlive their reload
             _spare_the_collector()
 

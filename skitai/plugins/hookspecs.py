@@ -63,7 +63,12 @@ def skitai_app_loaded(instance: IInstance, app: Any, previous: Any) -> None:
 
 @hookspec(firstresult=True)
 def skitai_app_broken(app: Any, error: BaseException) -> Callable[..., Any] | None:
-    """Return what to serve until ``app`` can be loaded again, or None (503): reactor thread."""
+    """Return what to serve until ``app`` can be loaded again, or None (500): reactor thread."""
+
+
+@hookspec
+def skitai_app_failed(instance: IInstance, error: BaseException, doing: str) -> None:
+    """Note what an app raised and nobody caught while ``doing``, such as ``GET /``: fires in any thread."""
 
 
 @hookspec

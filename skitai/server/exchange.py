@@ -99,7 +99,7 @@ class Exchange:
         except _ResponseOverError:
             pass  # the app may end: nobody is left to answer
         except BaseException as error:  # an app may raise anything: it is this request's 500
-            self._failed()
+            self._failed(error)
             if isinstance(error, GreenletExit):
                 raise  # whoever ends a greenlet gets his way
         finally:
@@ -255,8 +255,9 @@ class Exchange:
         while not self._resource.bridge.wait(caught_up, _PAUSE_SECONDS):
             pass  # the connection's own time-out ends this: a client that takes nothing is cut off
 
-    def _failed(self) -> None:
+    def _failed(self, error: BaseException) -> None:
         _log.failure("{request} failed", request=self._name())
+        self._resource.watcher.failed(error, self._name())
         self._post(self._give_up)
 
     def _name(self) -> str:

@@ -109,6 +109,14 @@ class LoadedApp:
         assert self._app is not None
         return self._app
 
+    def directories(self) -> set[str]:
+        """Return the directories of the files whose change loads the app again. Called in any thread."""
+        if self._directory is None or not self._reload:
+            return set()
+        watch = self._watch
+        found = {os.path.dirname(path) for path, _ in list(self._directory.compiled.values())}
+        return found if watch is None else found | watch.directories()
+
     def _is_outdated(self, directory: AppDirectory) -> bool:
         changed = any(file_stamp(path) != stamp for path, stamp in list(directory.compiled.values()))
         if changed or (self._watch is not None and self._watch.has_changed()):
@@ -139,6 +147,9 @@ class _Watch:
         self._directories: Set[str] = set()
         self._seen: Stamps = {}
         self.add_directories(directories)
+
+    def directories(self) -> set[str]:
+        return {*self._directories, *map(os.path.dirname, self._seen)}
 
     def add_directories(self, directories: Set[str]) -> None:
         self._seen = _python_files(directories - self._directories) | self._seen

@@ -27,23 +27,29 @@ WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class AppWatcher:
-    """Who wants to know when apps are loaded; this one does not. Called in the reactor thread."""
+    """Who wants to know of the life of apps; this one does not. Called in the reactor thread."""
 
     def loaded(self, app: WSGIApp, previous: WSGIApp | None) -> None:
         """Learn that ``app`` was loaded, in the place of ``previous`` if there was one."""
 
     def broken(self, app: WSGIApp, error: BaseException) -> WSGIApp | None:  # noqa: ARG002 - see above
-        """Return what to serve while ``app`` cannot be loaded again because of ``error``; None: 503."""
+        """Return what to serve while ``app`` cannot be loaded again because of ``error``; None: 500."""
         return None
+
+    def failed(self, error: BaseException, doing: str) -> None:
+        """Learn that an app left ``error`` to the server while ``doing``, such as ``GET /``.
+
+        Called in the app's thread, or in the reactor thread while an app is loaded.
+        """
 
 
 @implementer(IResource)
 class WSGIResource:
     """One app at one mount point.
 
-    ``load()`` returns the app, or raises an exception that says why it cannot be served (answered with 503).
-    ``point`` is the mount point, empty for the root; ``watcher`` learns when the app is loaded. All methods
-    are called in the reactor thread.
+    ``load()`` returns the app, or raises an exception that says why it cannot be served: answered with 503,
+    and with 500 where another version was served before. ``point`` is the mount point, empty for the root;
+    ``watcher`` learns of the app's life. All methods are called in the reactor thread.
     """
 
     isLeaf = True
@@ -64,7 +70,7 @@ class WSGIResource:
         self.services = services
         self.buffer_max = buffer_max
         self._load = load
-        self._watcher = watcher or AppWatcher()
+        self.watcher = watcher or AppWatcher()
         self._app: WSGIApp | None = None
         self._failure: Exception | None = None
         # Native strings of WSGI carry bytes: PEP 3333, "Unicode Issues".
@@ -76,26 +82,35 @@ class WSGIResource:
         try:
             app = self._load()
         except Exception as error:  # noqa: BLE001 - whatever an app's module raises
+            # What the app's own code raised is the cause: its traceback shows the line to mend.
+            cause = error.__cause__ or error
             if error is not self._failure:
                 self._failure = error
-                # What the app's own code raised is the cause: its traceback shows the line to mend.
-                reason = Failure(error.__cause__ or error)  # type: ignore[no-untyped-call]
-                _log.failure(
-                    "{error}; {point} answers 503", reason, error=error, point=self._script_name or "/"
-                )
-                if isinstance(error.__cause__, SyntaxError):  # whose place is not in the traceback
-                    _log.error("{text}", text="".join(format_exception_only(error.__cause__)))
-            return None if self._app is None else self._watcher.broken(self._app, error.__cause__ or error)
+                self._report(error, cause)
+            return None if self._app is None else self.watcher.broken(self._app, cause)
         if app is not self._app:
             previous, self._app = self._app, app
-            self._watcher.loaded(app, previous)
+            self.watcher.loaded(app, previous)
         return app
+
+    def _report(self, error: Exception, cause: BaseException) -> None:
+        point = self._script_name or "/"
+        reason = Failure(cause)  # type: ignore[no-untyped-call]
+        _log.failure("{error}; {point} answers {code}", reason, error=error, point=point, code=self._unloaded)
+        if isinstance(cause, SyntaxError):  # whose place is not in the traceback
+            _log.error("{text}", text="".join(format_exception_only(cause)))
+        self.watcher.failed(cause, f"load {point}")
+
+    @property
+    def _unloaded(self) -> int:
+        """The status while the app cannot be loaded: never there, or broken by a change."""
+        return 503 if self._app is None else 500
 
     def render(self, request: Request) -> int:
         """Start the app for ``request``; the answer comes when it is ready."""
         app = self.preload()
         if app is None:
-            request.fail(503)
+            request.fail(self._unloaded)
             return NOT_DONE_YET
         body = request.take_body()
         environ = make_environ(self._base, request, self._script_name, body)

@@ -54,16 +54,19 @@ class AppLog:
 
         ``identifier`` is for finding the line again. Without an exception the line says so.
         """
-        category = f"expt:{identifier}" if identifier else "expt"
         error = sys.exception()
         if error is None:
-            self.log("no exception is being handled", category)
-            return
+            self.log("no exception is being handled", _category(identifier))
+        else:
+            self.exception(error, identifier)
+
+    def exception(self, error: BaseException, identifier: str = "") -> None:
+        """Write ``error`` as ``traceback`` does, whether it is being handled or not."""
         frames = (
             f"[{frame.f_code.co_filename}|{frame.f_code.co_name}|{line}]"
             for frame, line in traceback.walk_tb(error.__traceback__)
         )
-        self.log(" ".join([str(type(error)), str(error), *frames]), category)
+        self.log(" ".join([str(type(error)), str(error), *frames]), _category(identifier))
 
 
 class LogFile:
@@ -113,8 +116,8 @@ class StandardError:
         """Do nothing: nothing is held back."""
 
 
-#: The files that instances write to; a process may hold several instances.
-_files: WeakKeyDictionary[IInstance, LogFile] = WeakKeyDictionary()
+#: The logs in files that instances write to; a process may hold several instances.
+_logs: WeakKeyDictionary[IInstance, tuple[AppLog, LogFile]] = WeakKeyDictionary()
 
 
 @hookimpl
@@ -124,17 +127,29 @@ def skitai_attributes(instance: IInstance) -> Mapping[str, Callable[[Any], Any]]
     if path == "-":
         app_log = AppLog(StandardError())
     else:
-        _files[instance] = file = LogFile(path)
+        file = LogFile(path)
         app_log = AppLog(file)
+        _logs[instance] = app_log, file
     return {"log": lambda _was: app_log.log, "traceback": lambda _was: app_log.traceback}
+
+
+@hookimpl
+def skitai_app_failed(instance: IInstance, error: BaseException, doing: str) -> None:
+    """Write what an app left to the server; without a file, standard error has it with the server's log."""
+    if instance in _logs:
+        _logs[instance][0].exception(error, doing)
 
 
 @hookimpl(trylast=True)
 def skitai_shutdown(instance: IInstance) -> None:
     """Close the instance's file, when the other plugins had their last word."""
-    file = _files.pop(instance, None)
-    if file is not None:
+    if instance in _logs:
+        _, file = _logs.pop(instance)
         file.close()
+
+
+def _category(identifier: str) -> str:
+    return f"expt:{identifier}" if identifier else "expt"
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
 """A Saddle app in a running server: loaded, changed, broken, mended, stopped."""
 
 import os
+import re
 import time
 
 import pytest
@@ -36,6 +37,21 @@ def index(was):
 async def slow(was):
     result = await was.get(f"http://127.0.0.1:{was.env['SERVER_PORT']}/ping")
     return result.text
+
+@app.route("/raise")
+def fail(was):
+    return {}["tea"]
+
+@app.route("/exit")
+def leave(was):
+    raise SystemExit(5)
+
+@app.route("/stream")
+def stream(was):
+    def pieces():
+        yield "first"
+        raise ValueError("dry")
+    return pieces()
 """
 PLAIN = """
 from skitai import was
@@ -52,7 +68,8 @@ def server(request, tmp_path):
     (tmp_path / "helper.py").write_text("WORD = 'first'\n")
     (tmp_path / "plain.py").write_text(PLAIN)
     (tmp_path / "site.conf").write_text(
-        f"[server]\nip = 127.0.0.1\nport = 0\nthreads = {request.param}\naccess_log = off\n"
+        f"[server]\nip = 127.0.0.1\nport = 0\nthreads = {request.param}\n"
+        "access_log = off\napp_log = app.log\n"
         "[routes:line]\n/ = ./app:app\n/plain = ./plain:app\n"
     )
     running = TwistServer(tmp_path, "--config", "site.conf")
@@ -60,29 +77,74 @@ def server(request, tmp_path):
     running.stop()
 
 
+class Changes:
+    """Writes new versions of a file, each later than the one before: a clock may be too coarse to tell."""
+
+    def __init__(self, path):
+        self._path = path
+        self._time = time.time()
+
+    def write(self, text):
+        # Complete when it appears: what watches the file would see each step.
+        prepared = self._path.with_suffix(".new")
+        prepared.write_text(text)
+        self._time += 10
+        os.utime(prepared, (self._time, self._time))
+        prepared.replace(self._path)
+
+
 def test_life(server, tmp_path):
     """A change of any module is seen at the next request; a broken one shows why until it is mended."""
-
-    def change(text):
-        helper = tmp_path / "helper.py"
-        helper.write_text(text)
-        # Two changes within the resolution of a file system's clock would look like one.
-        later = time.time() + change.count
-        change.count += 10
-        os.utime(helper, (later, later))
-
-    change.count = 10
+    helper = Changes(tmp_path / "helper.py")
     assert server.ask("/").body == b"first registered"
     assert server.ask("/plain").body == b"registered"
     assert server.ask("/slow").body == b"pong"
-    change("WORD = 'second'\n")
+    helper.write("WORD = 'second'\n")
     assert server.ask("/").body == b"second registered"
-    change("WORD = (\n")
+    helper.write("WORD = (\n")
     broken = server.ask("/")
     assert (broken.code, b"SyntaxError" in broken.body, b"helper.py" in broken.body) == (500, True, True)
-    change("WORD = 'third'\n")
+    helper.write("WORD = 'third'\n")
     assert server.ask("/").body == b"third registered"
     server.stop()
     eventually(lambda: "shutdown registered" in server.log_text())
     log = server.log_text()
     assert [log.count(word) for word in ("startup\n", "onreload\n", "shutdown registered\n")] == [1, 2, 1]
+
+
+def test_changes_are_seen_when_they_are_saved(server, tmp_path):
+    """Nobody need ask: a mistake is in the logs when the file is saved, and the mended app is loaded."""
+    helper = Changes(tmp_path / "helper.py")
+    app_log = tmp_path / "app.log"
+    assert server.ask("/").code == 200
+    helper.write("WORD = (\n")
+    eventually(lambda: "/ answers 500" in server.log_text(), "the mistake in the server's log")
+    eventually(lambda: "[expt:load /] <class 'SyntaxError'>" in app_log.read_text(), "and in the apps' log")
+    helper.write("WORD = 'mended'\n")
+    eventually(lambda: "onreload\n" in server.log_text(), "the mended app")
+    assert server.ask("/").body == b"mended registered"
+
+
+def test_broken_without_debug(server, tmp_path):
+    """Visitors get a plain 500 while a file is broken, and the old routes when it is mended."""
+    app, helper = Changes(tmp_path / "app.py"), Changes(tmp_path / "helper.py")
+    app.write(APP.replace("app.debug = ", ""))
+    assert server.ask("/").body == b"first registered"
+    helper.write("WORD = secret_name\n")
+    broken = server.ask("/")
+    assert (broken.code, b"secret_name" in broken.body) == (500, False)
+    helper.write("WORD = 'mended'\n")
+    assert server.ask("/").body == b"mended registered"
+
+
+def test_what_an_app_raises_is_in_its_log(server, tmp_path):
+    """The apps' log has what a view raised, what ended it, and what broke off a stream: one line each."""
+    for path in ("/raise", "/exit", "/stream"):
+        server.ask(path)
+    for line in (
+        r"\[expt:GET /raise\] <class 'KeyError'> 'tea' .*\|fail\|",
+        r"\[expt:GET /exit\] <class 'SystemExit'> 5 .*\|leave\|",
+        r"\[expt:GET /stream\] <class 'ValueError'> dry .*\|pieces\|",
+    ):
+        eventually(lambda line=line: re.search(line, (tmp_path / "app.log").read_text()), line)
+    assert server.ask("/").code == 200
