@@ -107,6 +107,7 @@ class Saddle(Saddlery):
                 return
             self._begun = True
             self._tell("onreload" if reloaded else "startup")
+            self._try_settings()
 
     def while_broken(self, error: BaseException) -> Callable[..., Any] | None:
         """Return what shows the developer why the app cannot be loaded again; None unless in debug mode."""
@@ -118,6 +119,15 @@ class Saddle(Saddlery):
             if self._begun:
                 self._begun = False
                 self._tell("shutdown")
+
+    def _try_settings(self) -> None:
+        """Have the log say at the start which settings will fail each request."""
+        try:
+            _ = self.keeping
+            if self.authorization is not None:
+                _ = self._authenticator
+        except (TypeError, ValueError):
+            _report("settings")
 
     def _tell(self, event: str) -> None:
         for part in dict.fromkeys(place.part for place in self.mounted()):

@@ -337,3 +337,21 @@ def test_a_failing_startup_stops_nobody_else(browse, caplog, capfd):
     logged = caplog.text + capfd.readouterr().err
     assert "startup of the_app" in logged
     assert "no database" in logged
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"securekey": "x", "session_timeout": -1}, "session_timeout is -1"),
+        ({"authorization": "digest", "realm": "here"}, "app.users"),
+        ({"authorization": "bearer", "realm": "here", "users": {}}, "not 'bearer'"),
+    ],
+)
+def test_wrong_settings_are_logged_at_the_start(settings, words, caplog):
+    """Who starts a server reads what is wrong then, not when the first visitor comes."""
+    app = Saddle("the_app")
+    for name, value in settings.items():
+        setattr(app, name, value)
+    app.begin()
+    assert "expt:settings" in caplog.text
+    assert words in caplog.text
