@@ -93,3 +93,11 @@ class OperationTimeout(OperationError):  # noqa: N818 - the name that apps know
 
 class UnsentError(OperationError):
     """The request failed before any of its bytes left, so asking another node cannot do it twice."""
+
+
+def words_of(error: BaseException) -> str:
+    """Return ``str(error)``, or that there is none: the ``__str__`` of an app's exception may fail, too."""
+    try:
+        return str(error)
+    except Exception as another:  # noqa: BLE001 - whatever it is
+        return f"<its __str__ raised {type(another).__name__}>"

@@ -16,9 +16,10 @@ from skitai.context import get_current
 from skitai.interfaces import ILivingApp
 from skitai.saddle import handling
 from skitai.saddle.auth import Authenticator, Challenge
+from skitai.saddle.errors import FAILURES
 from skitai.saddle.forms import FormLimits
 from skitai.saddle.keeping import Keeping, process_key
-from skitai.saddle.pages import debug_page
+from skitai.saddle.pages import failure_page
 from skitai.saddle.part import Mounted, Saddlery, current
 from skitai.saddle.registry import wasc
 from skitai.saddle.routing import Router
@@ -136,7 +137,7 @@ class Saddle(Saddlery):
                 continue
             try:
                 handler(wasc)
-            except Exception:  # noqa: BLE001 - the others have nothing to do with it, and the app serves
+            except FAILURES:  # the others have nothing to do with it, and the app serves
                 _report(f"{event} of {part.import_name}")
 
     # -- routes --------------------------------------------------------------------------------------------
@@ -247,8 +248,9 @@ def _report(identifier: str) -> None:
 
 
 def _show(error: BaseException, env: dict[str, Any], start_response: StartResponse) -> list[bytes]:
-    page = debug_page(error, f"{env['REQUEST_METHOD']} {env.get('REQUEST_URI', '')}")
-    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(page)))]
+    line = f"{env['REQUEST_METHOD']} {env.get('REQUEST_URI', '')}"
+    kind, page = failure_page(error, line, env.get("HTTP_ACCEPT"))
+    headers = [("Content-Type", kind), ("Content-Length", str(len(page)))]
     start_response("500 Internal Server Error", headers)
     return [page]
 

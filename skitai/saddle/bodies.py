@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextvars import Context
+from itertools import chain
 from typing import Any
 
 from skitai.saddle.jsontext import as_json
@@ -25,6 +26,16 @@ class Streamed:
 
     def __iter__(self) -> Iterator[bytes]:
         return self._pieces
+
+    def begin(self) -> None:
+        """Make the first piece: what fails before it can still be answered as any other failure."""
+        try:
+            first = next(self._pieces, None)
+        except BaseException:
+            self.close()
+            raise
+        if first is not None:
+            self._pieces = chain((first,), self._pieces)
 
     def outlive(self, context: Context, source: Any) -> None:
         """Have the pieces made in ``context``, and ``source`` closed in the end, too."""

@@ -7,6 +7,9 @@ from http import HTTPStatus
 
 from skitai.errors import SkitaiError
 
+#: What the code of an app may end with, and is no affair of the server's.
+FAILURES = (Exception, SystemExit)
+
 
 class HTTPError(SkitaiError):
     """Ends a request with the status ``code`` (RFC 9110, section 15); ``message`` is shown to the client."""

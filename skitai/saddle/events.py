@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from inspect import iscoroutine
 from typing import Any
 
+from skitai.saddle.errors import FAILURES
 from skitai.saddle.part import Saddlery
 
 
@@ -30,7 +31,7 @@ def _around(scope: Saddlery, inner: Sequence[Saddlery], was: Any, view: Callable
             if content is not None and content != "":
                 return content
             content = run(inner, was, view)
-        except Exception:
+        except FAILURES:
             content = _called(handlers.get("failed_request"), was, sys.exc_info())
             if content is None:
                 raise

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Iterator
 from contextvars import copy_context
 from http import HTTPStatus
-from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,7 +14,7 @@ import attrs
 from skitai.saddle import events, pages, rpc
 from skitai.saddle.arguments import ArgumentError, bind, merge
 from skitai.saddle.bodies import Streamed, body_of
-from skitai.saddle.errors import HTTPError, status_line
+from skitai.saddle.errors import FAILURES, HTTPError, status_line
 from skitai.saddle.forms import FormError, parse_form
 from skitai.saddle.part import Handler, Route, Saddlery, current
 from skitai.saddle.request import path_info
@@ -56,7 +55,7 @@ def answer(app: Saddle, env: dict[str, Any]) -> Answer:
     try:
         try:
             made = _completed(was, _served(app, was), keep=True)
-        except Exception as error:  # noqa: BLE001 - an app may raise anything: it is this request's answer
+        except FAILURES as error:  # an app may raise anything: it is this request's answer
             made = _failed(app, was, error)
         if isinstance(made.body, Streamed):
             kept = made.body
@@ -129,7 +128,7 @@ def _take_arguments(was: SaddleWas, path_arguments: dict[str, Any]) -> None:
         body = _json_object(was) if request.get_content_type() == "application/json" else None
         request.args.update(merge(path_arguments, was.env.get("QUERY_STRING", ""), request.form, body))
     except ArgumentError as error:
-        raise HTTPError(HTTPStatus.BAD_REQUEST, str(error)) from error
+        raise _bad_arguments(was, error) from error
     except FormError as error:
         raise HTTPError(error.status, str(error)) from error
     if was.app.csrf and request.method not in _SAFE:
@@ -141,9 +140,13 @@ def _viewed(was: SaddleWas, endpoint: Endpoint) -> Any:
     try:
         kwargs = bind(view, was.request.args, endpoint.route.rule.text)
     except ArgumentError as error:
-        was.log(str(error), "error")  # the developer reads it as well as the client
-        raise HTTPError(HTTPStatus.BAD_REQUEST, str(error)) from error
+        raise _bad_arguments(was, error) from error
     return _result(was, view, (), kwargs)
+
+
+def _bad_arguments(was: SaddleWas, error: ArgumentError) -> HTTPError:
+    was.log(str(error), "error")  # the developer reads it as well as the client
+    return HTTPError(HTTPStatus.BAD_REQUEST, str(error))
 
 
 def _json_object(was: SaddleWas) -> dict[str, Any] | None:
@@ -171,7 +174,7 @@ def _remote_call(
     was.start_response_again()  # of several calls in one request, each has an answer of its own
     try:
         value = events.run(_enter(was, endpoint), was, lambda: _result(was, view, args, kwargs))
-    except Exception:
+    except FAILURES:
         was.traceback(f"{line_of(was)} {name}")
         raise
     if was.response.code >= 400:  # what a browser would get as a page
@@ -182,7 +185,7 @@ def _remote_call(
 # -- what goes wrong ---------------------------------------------------------------------------------------
 
 
-def _failed(app: Saddle, was: SaddleWas, error: Exception) -> Answer:
+def _failed(app: Saddle, was: SaddleWas, error: BaseException) -> Answer:
     """Return the app's own answer to ``error``, or the page for it."""
     was.start_response_again()
     code = error.code if isinstance(error, HTTPError) else HTTPStatus.INTERNAL_SERVER_ERROR
@@ -194,7 +197,7 @@ def _failed(app: Saddle, was: SaddleWas, error: Exception) -> Answer:
             was.traceback(line_of(was))
         for handler, argument in _handlers(app, was, error, int(code)):
             return _completed(was, _result(was, handler, (argument,), {}), keep=True)
-    except Exception as another:  # noqa: BLE001 - a handler may fail, too
+    except FAILURES as another:  # a handler may fail, too
         was.start_response_again()
         was.response.set_status(status_line(500))
         was.traceback(line_of(was))
@@ -202,7 +205,7 @@ def _failed(app: Saddle, was: SaddleWas, error: Exception) -> Answer:
     return _completed(was, _page(app, was, error), keep=False)
 
 
-def _handlers(app: Saddle, was: SaddleWas, error: Exception, code: int) -> Iterator[tuple[Handler, Any]]:
+def _handlers(app: Saddle, was: SaddleWas, error: BaseException, code: int) -> Iterator[tuple[Handler, Any]]:
     """Yield the handler to call with its argument: the part's before the app's, the nearest class first."""
     for scope in dict.fromkeys((was.subapp, app)):
         for kind in type(error).__mro__:
@@ -217,18 +220,14 @@ def line_of(was: SaddleWas) -> str:
     return f"{was.request.method} {was.request.uri}"
 
 
-def _page(app: Saddle, was: SaddleWas, error: Exception) -> Any:
-    line, json_wanted = line_of(was), pages.wants_json(was.request.get_header("accept"))
-    shown = app.debug and not isinstance(error, HTTPError)
-    if shown and not json_wanted:
-        kind, body = "text/html; charset=utf-8", pages.debug_page(error, line)
+def _page(app: Saddle, was: SaddleWas, error: BaseException) -> Any:
+    line, accept = line_of(was), was.request.get_header("accept")
+    if app.debug and not isinstance(error, HTTPError):
+        kind, body = pages.failure_page(error, line, accept)
     else:
+        message = error.message if isinstance(error, HTTPError) else ""
         kind, body = pages.error_page(
-            was.response.code,
-            error.message if isinstance(error, HTTPError) else "",
-            wants_json=json_wanted,
-            request_line=line,
-            traceback="".join(format_exception(error)) if shown else "",
+            was.response.code, message, wants_json=pages.wants_json(accept), request_line=line
         )
     was.response.set_header("Content-Type", kind)
     return body
@@ -242,6 +241,7 @@ def _completed(was: SaddleWas, value: Any, *, keep: bool) -> Answer:
     if "content-type" not in response and response.code not in (204, 304):
         headers.append(("Content-Type", kind))
     if isinstance(body, Streamed):
+        body.begin()
         pieces: Iterable[bytes] = body
     else:
         pieces = [body]

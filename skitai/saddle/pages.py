@@ -68,6 +68,17 @@ def error_page(
     return _HTML, _encoded(text)
 
 
+def failure_page(exc: BaseException, request_line: str, accept: str | None) -> tuple[str, bytes]:
+    """Return the content type and the body that show a developer ``exc``: JSON where ``accept`` likes that.
+
+    ``request_line`` is plain text, such as ``GET /add?num1=1``.
+    """
+    if not wants_json(accept):
+        return _HTML, debug_page(exc, request_line)
+    plain = "".join(tracebacks.format_exception(exc))
+    return error_page(HTTPStatus.INTERNAL_SERVER_ERROR, "", wants_json=True, traceback=plain)
+
+
 def debug_page(exc: BaseException, request_line: str) -> bytes:
     """Return an HTML page (UTF-8) with the tracebacks of ``exc`` and of its causes.
 

@@ -61,6 +61,8 @@ class Saddlery:
 
     def __init__(self, import_name: str | None = None) -> None:
         self.import_name = import_name
+        #: The folder of the module that ``import_name`` names, else the working directory.
+        self.folder = _folder(import_name)
         self.routes: list[Route] = []
         self.handlers: dict[str, Handler] = {}
         self.error_handlers: dict[int | type[BaseException], Handler] = {}
@@ -68,13 +70,6 @@ class Saddlery:
         self._templates: Templates | None = None
         #: Counts changes: an app that sees another number builds its routes again.
         self.changes = 0
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the module that ``import_name`` names, else the working directory."""
-        module = sys.modules.get(self.import_name or "")
-        file = getattr(module, "__file__", None)
-        return Path(file).parent if file else Path.cwd()
 
     def own_templates(self, app: Any) -> Templates:
         """Return the templates in this part's own folder, with the settings of ``app``."""
@@ -194,6 +189,12 @@ class Saddlery:
             raise TypeError(f"{event}: {function!r} is a coroutine, and no request waits for it")
         self.handlers[event] = function
         return function
+
+
+def _folder(import_name: str | None) -> Path:
+    # Asked for at once: while the app is loaded again, its module is not there.
+    file = getattr(sys.modules.get(import_name or ""), "__file__", None)
+    return Path(file).parent if file else Path.cwd()
 
 
 def _part_and_path(arguments: tuple[Any, ...]) -> tuple[Saddlery, str]:

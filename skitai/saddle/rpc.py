@@ -11,7 +11,8 @@ from skitai.saddle.rpc_methods import PARSE_ERROR, Call, Functions, Methods, Unk
 __all__ = ["RPCAnswer", "UnknownMethod", "answer"]
 
 _XML_TYPES = ("text/xml", "application/xml")
-_JSON_TYPES = ("application/json", "application/json-rpc", "application/jsonrequest")
+_JSON = "application/json"
+_JSON_RPC_TYPES = ("application/json-rpc", "application/jsonrequest")
 
 
 class RPCAnswer(NamedTuple):
@@ -39,8 +40,10 @@ def answer(
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in _XML_TYPES and rpc_xml.looks_like_call(body):
         return RPCAnswer(200, "text/xml; charset=utf-8", _answer_xml(body, call, methods))
-    if media_type in _JSON_TYPES:
-        return _answer_json(body, call, methods)
+    if media_type in _JSON_RPC_TYPES:
+        return _answer_json(body, call, methods, certain=True)
+    if media_type == _JSON and rpc_json.has_mark(body):
+        return _answer_json(body, call, methods, certain=False)
     return None
 
 
@@ -55,12 +58,13 @@ def _answer_xml(body: bytes, call: Call, functions: Functions) -> bytes:
         return rpc_xml.dump_fault(fault)
 
 
-def _answer_json(body: bytes, call: Call, functions: Functions) -> RPCAnswer | None:
+def _answer_json(body: bytes, call: Call, functions: Functions, *, certain: bool) -> RPCAnswer | None:
+    """Return the answer; None unless ``certain`` for what the app's own JSON may be."""
     try:
         request = rpc_json.read_request(body)
     except ValueError as error:
-        return RPCAnswer(200, _JSON_TYPES[0], rpc_json.dump_error(PARSE_ERROR, f"Parse error: {error}"))
-    if request is None:
+        return RPCAnswer(200, _JSON, rpc_json.dump_error(PARSE_ERROR, f"Parse error: {error}"))
+    if not (certain or rpc_json.is_marked(request)):
         return None
     response = rpc_json.answer_request(request, Methods(call, functions, rpc_json.dump))
-    return RPCAnswer(200 if response else 204, _JSON_TYPES[0], response)
+    return RPCAnswer(200 if response else 204, _JSON, response)

@@ -19,25 +19,31 @@ from skitai.saddle.rpc_methods import (
 _MARK = re.compile(rb'"jsonrpc"\s*:\s*"2\.0"')
 
 
-def read_request(body: bytes) -> Any:
-    """Return the request or the batch in a body that looks like one, and None for any other JSON.
+def has_mark(body: bytes) -> bool:
+    """Whether the version of JSON-RPC is anywhere in a body, which may be no JSON at all."""
+    return _MARK.search(body) is not None
 
-    Raises ValueError for what is no JSON, though it looks like a request.
-    """
-    if not _MARK.search(body):
-        return None
+
+def read_request(body: bytes) -> Any:
+    """Return what a body holds; raise ValueError for what is no JSON."""
     try:
-        request = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
     except RecursionError as error:
         raise ValueError("the JSON is nested too deep") from error
+
+
+def is_marked(request: Any) -> bool:
+    """Whether a request, or one of a batch, names the version of JSON-RPC."""
     members = request if isinstance(request, list) else [request]
-    return request if any(_is_marked(member) for member in members) else None
+    return any(_is_marked(member) for member in members)
 
 
 def answer_request(request: Any, methods: Methods) -> bytes:
     """Return the response, or those of a batch; empty where only notifications came."""
     if not isinstance(request, list):
         return _answer_one(request, methods)
+    if not request:  # section 6
+        return dump_error(INVALID_REQUEST, "Invalid Request: the batch is empty")
     if len(request) > CALLS_MAX:
         return dump_error(INVALID_REQUEST, f"Invalid Request: a batch has at most {CALLS_MAX} calls")
     responses = [response for each in request if (response := _answer_one(each, methods))]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from xmlrpc.client import Fault
 
-from skitai.errors import SkitaiError
+from skitai.errors import SkitaiError, words_of
+from skitai.saddle.errors import FAILURES
 from skitai.saddle.routing import RoutingError
 
 # The codes that XML-RPC servers agreed on (xmlrpc-epi's fault code interoperability), and that
@@ -66,9 +67,11 @@ class Methods:
             raise
         except (UnknownMethod, RoutingError) as error:
             raise _unknown(name) from error
-        except Exception as error:
+        except FAILURES as error:
             fits = not isinstance(error, TypeError) or self._takes(name, args, kwargs)
-            raise Fault(EXCEPTION if fits else INVALID_PARAMS, f"{type(error).__name__}: {error}") from error
+            raise Fault(
+                EXCEPTION if fits else INVALID_PARAMS, f"{type(error).__name__}: {words_of(error)}"
+            ) from error
 
     def _takes(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         function = self._functions().get(name)

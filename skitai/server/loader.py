@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from skitai.errors import SkitaiError
+from skitai.errors import SkitaiError, words_of
 from skitai.server import app_finder
 from skitai.server.app_finder import FILE_NAME_DOT
 from skitai.server.app_modules import AppDirectory, app_directory, file_stamp
@@ -200,7 +200,7 @@ def _load_module(source: AppSource, directory: AppDirectory, name: str) -> Modul
         directory.drop(directory.loaded() - before)
         if isinstance(error, KeyboardInterrupt):
             raise
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {words_of(error)}"
         if isinstance(error, ModuleNotFoundError) and f"{full_name}.".startswith(f"{error.name}."):
             reason = f"there is no module {source.module!r} in {source.directory}"
         raise AppLoadError(source, reason) from error.with_traceback(_app_traceback(error))

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from twisted.logger import Logger, LoggingFile
 
+from skitai.errors import words_of
 from skitai.plugins import hookimpl
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class AppLog:
             f"[{frame.f_code.co_filename}|{frame.f_code.co_name}|{line}]"
             for frame, line in traceback.walk_tb(error.__traceback__)
         )
-        self.log(" ".join([str(type(error)), str(error), *frames]), _category(identifier))
+        self.log(" ".join([str(type(error)), words_of(error), *frames]), _category(identifier))
 
 
 class LogFile:

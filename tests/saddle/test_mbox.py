@@ -187,7 +187,7 @@ def test_a_bad_valid_is_refused(visitor, valid):
         ({"msg": "a", "category": 5}, "a message's category is text, not int"),
         ({"msg": "a", "valid": float("inf")}, "valid is a float"),
     ],
-    ids=str,
+    ids=["message", "more", "category", "valid"],
 )
 def test_what_is_no_json_is_refused(visitor, message, named):
     """A message that no cookie could carry is a TypeError when it is sent."""

@@ -216,6 +216,19 @@ def test_templates(package, browse):
     assert told[:2] == [("index.html", ["product", "was"]), True]
 
 
+def test_templates_while_the_module_is_loaded_again(package, browse, monkeypatch):
+    """Who still serves while the reloader has dropped the module finds its templates."""
+    name, folder = package
+    (folder / "templates" / "index.html").write_text("found")
+    app, part = Saddle(name), Saddlery(name)
+    app.mount("/part", part)
+    app.route("/")(lambda was: was.render("index.html"))
+    part.route("/")(lambda was: was.render2("index.html"))
+    monkeypatch.delitem(sys.modules, name)
+    browser = browse(app)
+    assert [browser.get(path).text for path in ("/", "/part/")] == ["found", "found"]
+
+
 def test_autoescape(package, browse):
     """An app may have what it shows escaped."""
     name, folder = package
@@ -315,14 +328,15 @@ def test_remote_calls_and_pages_mean_the_same(browse):
         call("locked")
 
 
-def test_a_failing_startup_stops_nobody_else(browse, caplog, capfd):
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_a_failing_startup_stops_nobody_else(browse, caplog, capfd, error):
     """A startup handler that raises is in the log by name; the others are called and the app serves."""
     app, part, called = Saddle("the_app"), Saddlery("the_part"), []
     app.mount("/part", part)
 
     @app.startup
     def start(wasc):
-        raise RuntimeError("no database")
+        raise error("no database")
 
     @part.startup
     def start_part(wasc):

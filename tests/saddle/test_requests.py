@@ -208,7 +208,7 @@ def test_response_methods(app, browse):
     assert json.loads(page.text) == ["201 Made", "2", True, [["x-a", "2"], ["X-C", "4"]]]
 
 
-def test_arguments(app, browse):
+def test_arguments(app, browse, capfd, caplog):
     """URL, query and form become arguments; what is missing or too much is a 400 that names it."""
 
     @app.route("/hello")
@@ -240,6 +240,10 @@ def test_arguments(app, browse):
     missing, unexpected = browser.get("/form"), browser.get("/hello?t=1")
     assert (missing.code, "userid" in missing.text, "/form" in missing.text) == (400, True, True)
     assert (unexpected.code, "&#39;t&#39;" in unexpected.text) == (400, True)
+    assert browser.get("/hello?int:num=ten").code == 400
+    logged = caplog.text + capfd.readouterr().err
+    for words in ("'userid' (route /form)", "'t' (route /hello)", "'int:num' cannot be 'ten'"):
+        assert words in logged
     assert browser.post("/form", body=b'{"userid": "j"}', kind="application/json").text == "Post j "
 
 
@@ -325,6 +329,56 @@ def test_errors(app, browse):
     page = browser.get("/boom")
     assert (page.code, "RuntimeError" in page.text, "on &lt;purpose&gt;" in page.text) == (500, True, True)
     assert "&#39;hidden&#39;" not in page.text
+
+
+class UnprintableError(Exception):
+    """An exception that cannot say what it is."""
+
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def leave(was):
+    sys.exit("left")
+
+
+def dry(was):
+    raise OSError("dry")
+    yield "never"
+
+
+def speechless(was):
+    raise UnprintableError
+
+
+def open_file(was):
+    return open("/proc/self/mem", "rb")  # its first byte cannot be read
+
+
+@pytest.mark.parametrize(
+    ("view", "error"),
+    [(leave, SystemExit), (dry, OSError), (speechless, UnprintableError), (open_file, OSError)],
+)
+def test_whatever_ends_a_view(app, browse, view, error, capfd, caplog):
+    """sys.exit(), a stream that fails before it begins, an error without words: all are the app's errors."""
+    app.route("/")(view)
+    app.debug = True
+    browser = browse(app)
+    page = browser.get("/")
+    assert (page.code, error.__name__ in page.text) == (500, True)
+    assert error.__name__ in caplog.text + capfd.readouterr().err
+    app.error(error)(lambda was, error: was.response("503 Service Unavailable", "handled"))
+    assert (browser.get("/").code, browser.get("/").text) == (503, "handled")
+
+
+def test_events_around_an_exit(app, browse):
+    """An event handler may answer for a view that left, and the last event is never left out."""
+    told = []
+    app.route("/")(leave)
+    app.failed_request(lambda was, exc_info: f"instead of {exc_info[0].__name__}")
+    app.teardown_request(lambda was: told.append("teardown"))
+    assert browse(app).get("/").text == "instead of SystemExit"
+    assert told == ["teardown"]
 
 
 def test_error_handlers(app, browse):

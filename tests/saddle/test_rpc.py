@@ -272,6 +272,17 @@ def test_json_parse_errors(calls: Calls, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "code"),
+    [(b"{", -32700), (b"", -32700), (b"[]", -32600), (b"null", -32600), (b'{"method": "add"}', -32600)],
+)
+def test_who_says_json_rpc_means_it(calls: Calls, body: bytes, code: int) -> None:
+    """Under the type of JSON-RPC alone, everything is a call or a mistake, nothing is the app's own."""
+    found = answer("application/json-rpc", body, calls, functions)
+    assert found is not None
+    assert json.loads(found.body)["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
     "changed", [{"method": 1}, {"params": "bar"}, {"id": []}, {"id": True}, {"params": None}]
 )
 def test_json_invalid_requests(calls: Calls, changed: dict[str, Any]) -> None:

@@ -177,18 +177,19 @@ class TestInherited:
     @pytest.mark.parametrize(
         ("pid", "count", "expected"),
         [
-            (os.getpid(), "2", [3, 4]),
-            (os.getpid(), "0", []),
-            (os.getpid(), "\u0662x", []),
-            (os.getppid(), "2", []),
-            ("", "2", []),
+            (os.getpid, "2", [3, 4]),
+            (os.getpid, "0", []),
+            (os.getpid, "\u0662x", []),
+            (os.getppid, "2", []),
+            (str, "2", []),
         ],
+        ids=["us", "us, none", "us, nonsense", "others", "nobody"],
     )
     def test_for_whom(self, pid, count, expected):
         """They are for the process whose number is named; what tells of them is removed there only."""
-        environ = {"LISTEN_PID": str(pid), "LISTEN_FDS": count, "LISTEN_FDNAMES": "a:b", "PATH": "/bin"}
+        environ = {"LISTEN_PID": str(pid()), "LISTEN_FDS": count, "LISTEN_FDNAMES": "a:b", "PATH": "/bin"}
         assert list(take_inherited(None, environ)) == expected
-        assert ("LISTEN_FDS" in environ) == (pid != os.getpid())
+        assert ("LISTEN_FDS" in environ) == (pid is not os.getpid)
         assert environ["PATH"] == "/bin"
 
     def test_nothing_passed(self):
