@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
-from xmlrpc.client import Fault, Marshaller, Unmarshaller, escape
+from xmlrpc.client import Fault, Marshaller, ResponseError, Unmarshaller, escape
 
 from defusedxml.common import DTDForbidden
 from defusedxml.xmlrpc import DefusedExpatParser
@@ -106,6 +106,8 @@ def _complaints() -> Iterator[None]:
         raise
     except DTDForbidden as error:
         raise ValueError("not an XML-RPC document: it has a DTD, which may hold a bomb") from error
+    except ResponseError as error:
+        raise ValueError("not an XML-RPC document: it holds no params") from error
     except Exception as error:  # the standard library meets nonsense with a dozen kinds of exception
         raise ValueError(f"not an XML-RPC document: {error!s:.200}") from error
 

@@ -14,6 +14,7 @@ from skitai.calls.call import Call
 from skitai.calls.deadline import number_of_seconds
 from skitai.calls.group import CallGroup
 from skitai.calls.result import Result, Results
+from skitai.calls.uncollected import collecting
 
 
 def gather(bridge: Bridge, calls: Sequence[Any], timeout: float) -> Results | Deferred[Results]:
@@ -25,16 +26,16 @@ def gather(bridge: Bridge, calls: Sequence[Any], timeout: float) -> Results | De
     """
     number_of_seconds("timeout", timeout)
     begun = [_begun(item) for item in calls]
-    for call in _single(begun):
-        call.collected = True
     if bridge.may_wait():
-        return _flat([item.getswait(timeout) for item in begun])
+        with collecting(_single(begun)):
+            return _flat([item.getswait(timeout) for item in begun])
     return Deferred.fromCoroutine(_gathered(begun, timeout))
 
 
 async def _gathered(begun: Sequence[Call | CallGroup], timeout: float) -> Results:
     try:
-        return _flat([await item.deferred(timeout) for item in begun])
+        with collecting(_single(begun)):
+            return _flat([await item.deferred(timeout) for item in begun])
     except CancelledError:
         for item in begun:
             item.cancel()
@@ -87,9 +88,9 @@ class Completions:
                 yield arrived.getwait(self._timeout)
 
     async def __aiter__(self) -> AsyncIterator[Result]:
-        arrived: DeferredQueue[Result] = DeferredQueue()
+        arrived: DeferredQueue[Any] = DeferredQueue()
         for call in self._calls:
-            call.deferred(self._timeout).addCallback(arrived.put)
+            call.deferred(self._timeout).addBoth(arrived.put)  # a failure is raised where it is taken
         for _ in self._calls:
             yield await arrived.get()
 

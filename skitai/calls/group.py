@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from skitai.calls.cache import DEFAULT_SECONDS
 from skitai.calls.deadline import DEFAULT_TIMEOUT, number_of_seconds
 from skitai.calls.result import Result, Results
+from skitai.calls.uncollected import collecting
 
 if TYPE_CHECKING:
     from skitai.calls.cache import CachePlace
@@ -34,8 +35,8 @@ class CallGroup:
         A member that did not answer in time has a result with status 1; with ``reraise`` the first failure
         raises OperationError. Asked again, it gives the same results. Called in a thread or a greenlet.
         """
-        self._collect()
-        results = self._together([call.getwait(timeout) for call in self.calls])
+        with collecting(self.calls):
+            results = self._together([call.getwait(timeout) for call in self.calls])
         if reraise:
             results.reraise()
         return results
@@ -63,12 +64,12 @@ class CallGroup:
         Cancelling it cancels the calls. Called in the reactor thread.
         """
         number_of_seconds("timeout", timeout)
-        self._collect()
         return Deferred.fromCoroutine(self._wait_for_each(timeout))
 
     async def _wait_for_each(self, timeout: float) -> Results:
         try:
-            return self._together([await call.deferred(timeout) for call in self.calls])
+            with collecting(self.calls):
+                return self._together([await call.deferred(timeout) for call in self.calls])
         except CancelledError:
             self.cancel()
             raise
@@ -76,10 +77,6 @@ class CallGroup:
     def __await__(self) -> Generator[Deferred[Results], Any, Results]:
         """``await`` all results in a coroutine on the reactor thread, as long as ``getswait()`` waits."""
         return self.deferred().__await__()
-
-    def _collect(self) -> None:
-        for call in self.calls:
-            call.collected = True
 
     def _together(self, found: Sequence[Result]) -> Results:
         if self._results is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,19 @@ class OpenCalls:
             if not (call.over or call.collected):
                 call.give_up(OperationError("the request ended and nobody waited", code=CODE_SHUTDOWN))
         self._calls = []
+
+
+@contextmanager
+def collecting(calls: Sequence[Call]) -> Iterator[None]:
+    """Mark calls as waited for while they are; a wait that raises leaves the rest to the request's end."""
+    for call in calls:
+        call.collected = True
+    try:
+        yield
+    except BaseException:
+        for call in calls:
+            call.collected = False
+        raise
 
 
 def detach(begun: Call | CallGroup) -> None:

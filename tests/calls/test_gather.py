@@ -102,6 +102,22 @@ class TestGather:
         world.reactor.advance(3)
         assert results[0].status == [1, 1]
 
+    @pytest.mark.parametrize("mode", ["calls", "map"])
+    def test_a_filter_that_raises_in_a_coroutine(self, world, mode):
+        """The calls that are left belong to nobody: the end of the request finds them."""
+        asked = {"filter": lambda result: 1 / 0 if result.data == 0 else result}
+        if mode == "map":
+            begun = [world.ask.map("@c", **asked)]
+            calls = begun[0].calls
+        else:
+            begun = calls = [world.ask("a", **asked), world.ask("b")]
+        failures = []
+        gather(world.bridge, begun, 5).addErrback(failures.append)
+        assert all(call.collected for call in calls)
+        answer(world, 0, 0)
+        assert failures[0].check(ZeroDivisionError)
+        assert not any(call.collected for call in calls if not call.over)
+
     def test_cancelling_cancels_all(self, world):
         """A coroutine that is cancelled ends its calls."""
         deferred = gather(world.bridge, [world.ask("a"), world.ask.map("@c")], 5)
@@ -197,6 +213,22 @@ class TestAsCompleted:
         found = []
         collected.addCallback(found.extend)
         assert found == [3, 1]
+
+    def test_async_for_and_a_filter_that_raises(self, world):
+        """What a filter raises is raised in the loop; results before it are there."""
+        calls = [world.ask("a"), world.ask("b", filter=lambda _: 1 / 0)]
+        found = []
+
+        async def collect():
+            async for result in as_completed(world.bridge, calls, 2):
+                found.append(result.data)
+
+        failures = []
+        ensureDeferred(collect()).addErrback(failures.append)
+        answer(world, 0, b"first")
+        answer(world, 1, b"second")
+        assert found == [b"first"]
+        assert failures[0].check(ZeroDivisionError)
 
     def test_of_nothing(self, world, apps):
         """Nothing to wait for ends at once."""

@@ -5,6 +5,7 @@ from twisted.internet.defer import Deferred
 
 from serving import eventually
 from skitai import was
+from skitai.calls.group import CallGroup
 from skitai.calls.operation import Operation
 from skitai.calls.service import Service
 
@@ -20,8 +21,8 @@ class Delayed(Service):
         self.cancelled = []
         self.answered = []
 
-    def operation(self, target, seconds=0.0):
-        return Operation(target, seconds)
+    def operation(self, target, seconds=0.0, filter=None):  # noqa: A002 - as in Operation
+        return Operation(target, seconds, filter=filter)
 
     def perform(self, node, operation):
         self.begun.append(node.host)
@@ -105,6 +106,27 @@ def test_forgotten_by_an_app_that_fails(view, service):
     # A thread may have failed before the reactor began the call.
     eventually(lambda: service.cancelled == service.begun, "the end of the forgotten call")
     eventually(lambda: gateway.table.dispatcher.in_flight == 0, "the end of the forgotten call")
+
+
+@pytest.mark.parametrize("together", ["gather", "as_completed", "map"])
+def test_forgotten_by_a_wait_that_raises(view, service, together):
+    """Waiting for several calls ends with the first filter that raises; the others end with the request."""
+
+    def refuse(result):
+        raise LookupError("not this one")
+
+    def fail():
+        calls = was.ask("bad", filter=refuse), was.ask("forgotten", NEVER), was.ask("forgotten", NEVER)
+        if together == "gather":
+            return was.gather(*calls, timeout=60)
+        if together == "as_completed":
+            return list(was.as_completed(calls, timeout=60))
+        return CallGroup(calls).getswait(60)
+
+    gateway = view(fail)
+    assert gateway.ask("/").code == 500
+    assert "not this one" in gateway.failures[0]
+    eventually(lambda: service.cancelled == ["forgotten", "forgotten"], "the end of the forgotten calls")
 
 
 def test_a_streaming_response_ends_with_its_iterable(view, service):

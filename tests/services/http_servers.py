@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import socket
 import struct
 import tempfile
+import termios
 
 from twisted.internet import defer, reactor
 from twisted.internet.protocol import Factory, Protocol
@@ -44,6 +46,16 @@ class Peer(Protocol):
 
     def write(self, data):
         self.transport.write(data)
+
+    def slip(self, data):
+        """Have ``data`` wait in the client's kernel, unseen by the reactor, which serves both ends."""
+        handle, wire = self.transport.getHandle(), self.transport.socket
+        if handle is not wire:  # it is OpenSSL's
+            handle.send(data)
+            data = handle.bio_read(len(data) + 1000)
+        wire.send(data)
+        while struct.unpack("i", fcntl.ioctl(wire, termios.TIOCOUTQ, bytes(4))) != (0,):
+            pass  # not acknowledged yet
 
     def close(self):
         self.transport.loseConnection()

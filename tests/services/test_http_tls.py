@@ -136,6 +136,15 @@ class TLSTests(HTTPTestCase):
         assert [(await self.ask(pool, server.url)).data for _ in range(2)] == [b"ok", b"ok"]
         assert (len(server.peers), len(server.heads)) == (2, 3)
 
+    async def test_unasked_bytes_in_the_kernel(self):
+        """A reply that nobody asked for and nobody has read yet answers no later request."""
+        server = self.serve_tls(sending(OK))
+        pool = self.pool(profile=self.trusting())
+        await self.ask(pool, server.url)
+        server.peers[0].slip(b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\n\r\n")
+        assert (await self.ask(pool, server.url)).code == 200
+        assert len(server.peers) == 2
+
     async def test_closing_twice(self):
         """What is closed may be closed again: the pool and the server give up a connection at once."""
         server = self.serve_tls(lambda peer: None)

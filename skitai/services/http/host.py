@@ -61,14 +61,10 @@ class Host:
 
     def start(self, exchange: Exchange) -> None:
         """Send the request now if a connection is free, else over a new one, else in its turn."""
-        while self._idle:
+        if self._idle:
             # The latest to become idle is the least likely to be stale.
-            connection = self._idle.pop()
-            if connection.may_carry(exchange.request):
-                self._give(connection, exchange)
-                return
-            connection.abort()
-        if self._may_open():
+            self._give(self._idle.pop(), exchange)
+        elif self._may_open():
             self._open(exchange)
         elif len(self._waiting) < self._limits.waiting:
             exchange.stop = lambda: self._leave_queue(exchange)
@@ -142,7 +138,7 @@ class Host:
         exchange, connection.exchange = connection.exchange, None
         if not reusable:
             connection.abort()
-        elif self._waiting and connection.may_carry(self._waiting[0].request):
+        elif self._waiting:
             self._give(connection, self._waiting.popleft())
         elif len(self._idle) < self._limits.idle and not self._pool.starved:
             self._idle.append(connection)

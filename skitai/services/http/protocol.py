@@ -24,13 +24,9 @@ if TYPE_CHECKING:
 
     from skitai.sending import SendQueue
     from skitai.services.http.address import HTTPNode
-    from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult
 
 CODE_BAD_REPLY = 708
-
-#: Seconds within which no server gives up a connection that it has just used.
-_FRESH_SECONDS = 1.0
 
 
 class Owner(typing.Protocol):
@@ -60,8 +56,8 @@ class HTTPConnection:
 
     __slots__ = (
         "_awaiting", "_node", "_owner", "_payload", "_reader", "_seconds", "_sending", "_socket",
-        "_transport", "_upload", "active", "answered", "exchange", "open", "reused", "sent",
-        "stop_connecting",
+        "_transport", "_upload", "_wire", "active", "answered", "exchange", "open", "reused",
+        "sent", "stop_connecting",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +76,7 @@ class HTTPConnection:
         self._reader = ReplyReader(response_max)
         self._transport: Any = None
         self._socket: Any = None
+        self._wire: Any = None
         self._upload: BodySender | None = None
         self._awaiting = False
         self.stop_connecting: Callable[[], Any] | None = None
@@ -103,31 +100,26 @@ class HTTPConnection:
         payload, self._payload = self._payload, b""
         if not payload:
             return  # given up meanwhile
+        if self.reused and not self._is_quiet():
+            # connectionLost finds that none of it left, and the owner takes it to another connection.
+            self._transport.abortConnection()
+            return
         self._awaiting = True
         self._send(payload)
         if self.sent and (stream := self.exchange.request.stream) is not None:
             self._stream(stream)
 
-    def may_carry(self, request: HTTPRequest) -> bool:
-        """Return whether ``request`` can be the next one on this connection, which carries none.
-
-        What may be sent twice is risked on a connection that has just been used; for anything else, and
-        after a while, a system call looks.
-        """
-        if request.idempotent and self._seconds() - self.active < _FRESH_SECONDS:
-            return True
-        return self._is_quiet()
-
     def _is_quiet(self) -> bool:
         """Return whether nothing has come since the last reply that the reactor has yet to read.
 
         It would be the peer's close, and a POST sent after it is lost; or a reply to nothing, such as a 408,
-        which must not be taken for the reply to the next request (RFC 9112, section 9.2).
+        which must not be taken for the reply to the next request (RFC 9112, section 9.2). To be asked last
+        of all: an app that computes in a greenlet keeps the reactor from reading for as long.
         """
-        if self._socket is None:
+        if self._wire is None:
             return True
         try:
-            self._socket.recv(1, MSG_PEEK)
+            self._wire.recv(1, MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:
@@ -190,9 +182,10 @@ class HTTPConnection:
         self._transport = transport
         self.stop_connecting = None
         transport.setTcpNoDelay(True)
-        # Only of a bare TCP transport: a TLS one passes .socket through, and it would carry plain text.
+        # Only a bare TCP transport's: what a TLS one passes through would carry plain text.
         if isinstance(transport, TCPConnection):
             self._socket = transport.socket
+        self._wire = getattr(transport, "socket", None)
         if not self._node.tls:
             self._become_ready()
 
@@ -249,7 +242,7 @@ class HTTPConnection:
     def _gone(self, error: OperationError) -> None:
         self.open = self._awaiting = False
         self._payload = b""
-        self._socket = None
+        self._socket = self._wire = None
         self._reader.close()
         self._owner.lost(self, error)
 
