@@ -10,7 +10,7 @@ run: $(VENV)/.sample
 	$(BIN)/twist --log-format=text skitai
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --cov --cov-report=term
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
