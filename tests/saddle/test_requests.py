@@ -342,6 +342,10 @@ def leave(was):
     sys.exit("left")
 
 
+async def leave_later(was):
+    sys.exit("left")
+
+
 def dry(was):
     raise OSError("dry")
     yield "never"
@@ -357,7 +361,13 @@ def open_file(was):
 
 @pytest.mark.parametrize(
     ("view", "error"),
-    [(leave, SystemExit), (dry, OSError), (speechless, UnprintableError), (open_file, OSError)],
+    [
+        (leave, SystemExit),
+        (leave_later, SystemExit),
+        (dry, OSError),
+        (speechless, UnprintableError),
+        (open_file, OSError),
+    ],
 )
 def test_whatever_ends_a_view(app, browse, view, error, capfd, caplog):
     """sys.exit(), a stream that fails before it begins, an error without words: all are the app's errors."""
