@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from skitai.saddle.app import Saddle
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
-_RPC_TYPES = ("text/xml", "application/xml", "application/json", "application/json-rpc")
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
@@ -76,7 +75,7 @@ def _served(app: Saddle, was: SaddleWas) -> Any:
     challenge = app.authenticate(was)
     if challenge is not None:
         raise HTTPError(HTTPStatus.UNAUTHORIZED, headers=challenge.headers)
-    if request.method == "POST" and request.get_content_type() in _RPC_TYPES:
+    if request.method == "POST" and request.get_content_type() in rpc.TYPES:
         found = rpc.answer(
             request.get_content_type() or "",
             request.get_body(),

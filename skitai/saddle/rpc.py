@@ -8,11 +8,13 @@ from xmlrpc.client import Fault
 from skitai.saddle import rpc_json, rpc_xml
 from skitai.saddle.rpc_methods import PARSE_ERROR, Call, Functions, Methods, UnknownMethod
 
-__all__ = ["RPCAnswer", "UnknownMethod", "answer"]
+__all__ = ["TYPES", "RPCAnswer", "UnknownMethod", "answer"]
 
 _XML_TYPES = ("text/xml", "application/xml")
 _JSON = "application/json"
-_JSON_RPC_TYPES = ("application/json-rpc", "application/jsonrequest")
+_JSON_RPC = "application/json-rpc"
+#: The types of body that may be a remote call.
+TYPES = (*_XML_TYPES, _JSON, _JSON_RPC)
 
 
 class RPCAnswer(NamedTuple):
@@ -40,7 +42,7 @@ def answer(
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in _XML_TYPES and rpc_xml.looks_like_call(body):
         return RPCAnswer(200, "text/xml; charset=utf-8", _answer_xml(body, call, methods))
-    if media_type in _JSON_RPC_TYPES:
+    if media_type == _JSON_RPC:
         return _answer_json(body, call, methods, certain=True)
     if media_type == _JSON and rpc_json.has_mark(body):
         return _answer_json(body, call, methods, certain=False)
