@@ -23,6 +23,11 @@ NODE = HTTPNode("h", 80)
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+def gzipped(body):
+    """Return a body in gzip, the same at any time: tests are named by it, on every worker of the run."""
+    return gzip.compress(body, mtime=0)
+
+
 def read(data, *, head_only=False, response_max=1000, reader=None):
     """Return the result of a reply that is complete, or None, and the reader."""
     reader = reader or ReplyReader(response_max)
@@ -173,9 +178,9 @@ def test_a_long_body_in_tiny_chunks_is_no_overhead():
         b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n",
         CHUNKED + b"3e9\r\n" + b"x" * 1001,
         b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1001,
-        encoded(b"gzip", gzip.compress(b"x" * 1001)),
+        encoded(b"gzip", gzipped(b"x" * 1001)),
         encoded(b"deflate", zlib.compress(bytes(50_000_000), 9)),
-        encoded(b"gzip", gzip.compress(b"x" * 600) * 2),
+        encoded(b"gzip", gzipped(b"x" * 600) * 2),
     ],
 )
 def test_body_beyond_the_limit(data):
@@ -209,16 +214,16 @@ def test_a_status_that_is_none(status):
 @pytest.mark.parametrize(
     ("coding", "body", "plain"),
     [
-        (b"gzip", gzip.compress(TEXT), TEXT),
-        (b" X-GZIP ", gzip.compress(TEXT), TEXT),
-        (b"gzip", gzip.compress(b"one ") + gzip.compress(b"two"), b"one two"),
-        (b"gzip", gzip.compress(TEXT) + bytes(10), TEXT),
+        (b"gzip", gzipped(TEXT), TEXT),
+        (b" X-GZIP ", gzipped(TEXT), TEXT),
+        (b"gzip", gzipped(b"one ") + gzipped(b"two"), b"one two"),
+        (b"gzip", gzipped(TEXT) + bytes(10), TEXT),
         (b"deflate", zlib.compress(TEXT), TEXT),
         (b"deflate", RAW, TEXT),
         (b"gzip", b"", b""),
         (b"identity", TEXT, TEXT),
         (b"compress", b"\x01\x02", b"\x01\x02"),
-        (b"gzip", gzip.compress(b"x" * 1000), b"x" * 1000),
+        (b"gzip", gzipped(b"x" * 1000), b"x" * 1000),
     ],
 )
 @pytest.mark.parametrize("step", [1, 7, 100_000])
@@ -234,7 +239,7 @@ def test_content_coding(coding, body, plain, step):
 
 @pytest.mark.parametrize(
     ("body", "words"),
-    [(gzip.compress(TEXT)[:-9], "ends in the middle"), (b"not gzip", "not the gzip"), (b"\x1f", "ends")],
+    [(gzipped(TEXT)[:-9], "ends in the middle"), (b"not gzip", "not the gzip"), (b"\x1f", "ends")],
 )
 def test_broken_content_coding(body, words):
     """A body that is not what its coding claims is refused, not handed over in part."""
@@ -246,7 +251,7 @@ def test_broken_content_coding(body, words):
 @given(st.lists(st.integers(0, 200), max_size=12))
 def test_any_split_gives_the_same(cuts):
     """It makes no difference how the bytes of a reply arrive."""
-    data = b"HTTP/1.1 100 Continue\r\n\r\n" + encoded(b"gzip", gzip.compress(b"body"))
+    data = b"HTTP/1.1 100 Continue\r\n\r\n" + encoded(b"gzip", gzipped(b"body"))
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     reader = ReplyReader(1000)
     reader.expect(head_only=False)
@@ -297,7 +302,7 @@ class RepliesTests(HTTPTestCase):
 
     async def test_truncated_coding_at_the_end_of_the_connection(self):
         """A compressed body that the end of the connection cuts is a failure."""
-        data = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(TEXT)[:-9]
+        data = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzipped(TEXT)[:-9]
         code, text = await self.fetch_error(sending(data, close=True))
         assert code == 708
         assert "ends in the middle" in text
@@ -314,7 +319,7 @@ class RepliesTests(HTTPTestCase):
 
     async def test_response_limit(self):
         """A gzip bomb fails without being unpacked, and the server's end is closed."""
-        server = self.serve(sending(encoded(b"gzip", gzip.compress(bytes(10_000_000)))))
+        server = self.serve(sending(encoded(b"gzip", gzipped(bytes(10_000_000)))))
         error = await self.error_of(self.ask(self.pool(response_max=1000), server.url), OperationError)
         assert error.code == 708
         await server.peers[0].lost
