@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from threading import current_thread
 from time import monotonic
@@ -17,7 +17,7 @@ from skitai.calls.bridge import Pending
 from skitai.calls.uncollected import OpenCalls
 from skitai.context import Was, current_was
 from skitai.server.filewrapper import FileProducer, FileWrapper
-from skitai.server.outgoing import OutgoingBody, whole_body
+from skitai.server.outgoing import OutgoingBody, announced_length, whole_body
 from skitai.server.wsgi_checks import as_bytes, check_headers, check_status
 
 if TYPE_CHECKING:
@@ -161,16 +161,27 @@ class Exchange:
         return self._request.gone or self._request.written
 
     def _send_each(self, iterable: Iterable[bytes]) -> None:
-        for chunk in iterable:
+        pieces = iter(iterable)
+        for chunk in pieces:
             if self._is_over():
                 return
             if chunk:
                 data = as_bytes(chunk)
-                outgoing = self._outgoing or self._begin(data)
+                if self._outgoing is None and announced_length(self._headers) == len(data):
+                    # Most frameworks give the whole body as the one piece of an iterator.
+                    self._end(data)
+                    self._exhaust(pieces)
+                    return
+                outgoing = self._outgoing or self._begin()
                 self._send(outgoing, data)
                 if outgoing.overflown:
                     break
         self._end(b"")
+
+    def _exhaust(self, pieces: Iterator[bytes]) -> None:
+        """Let the app come to its end; what else it gives is more than it announced."""
+        if any(pieces):
+            _log.warn("{request}: the body is longer than its Content-Length", request=self._name())
 
     def _end(self, body: bytes) -> None:
         """Send the rest of the body, which is all of it where nothing was sent before."""
@@ -213,11 +224,11 @@ class Exchange:
         self._handed_over = False
         file.close()
 
-    def _begin(self, first: bytes | None = None) -> OutgoingBody:
+    def _begin(self) -> OutgoingBody:
         """Queue the head: it leaves with the first piece, which may be all of the body."""
         self._check_started()
         self._turn_began = monotonic()
-        self._outgoing = outgoing = OutgoingBody(self._request, self._status, self._headers, first)
+        self._outgoing = outgoing = OutgoingBody(self._request, self._status, self._headers)
         self.headers_sent = True
         status = self._status
         self._outbox.append(lambda: self._request.start(status, outgoing.headers))

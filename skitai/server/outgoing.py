@@ -22,7 +22,7 @@ def whole_body(request: Request, status: str, headers: Headers, body: bytes) -> 
     length = len(body)
     if not length and request.method == b"HEAD":
         # Frameworks leave out the body, but the head must be the one that GET would get.
-        length = _announced(headers) or 0
+        length = announced_length(headers) or 0
     if length < LENGTH_MIN:
         return headers, body
     compressor, headers = negotiate(request, int(status[:3]), headers, length)
@@ -32,23 +32,18 @@ def whole_body(request: Request, status: str, headers: Headers, body: bytes) -> 
 class OutgoingBody:
     """A body that is sent piece by piece; ``headers`` are the fields that go with it.
 
-    ``first`` is the first piece where that may be all: frameworks that stream one piece announce its length.
     Used in the app's thread, and by a file's producer in the reactor thread.
     """
 
     __slots__ = ("_bodyless", "_compressor", "_remaining", "_request", "headers", "overflown")
 
-    def __init__(self, request: Request, status: str, headers: Headers, first: bytes | None = None) -> None:
-        announced = _announced(headers)
-        complete = first is not None and announced == len(first)
+    def __init__(self, request: Request, status: str, headers: Headers) -> None:
         self._request = request
         self._bodyless = request.method == b"HEAD" or status[:3] in ("204", "304")
         #: What is missing from the announced length; None: none was announced.
-        self._remaining = 0 if self._bodyless else announced
+        self._remaining = 0 if self._bodyless else announced_length(headers)
         self._compressor: Compressor | None
-        self._compressor, self.headers = negotiate(
-            request, int(status[:3]), headers, announced if complete else None
-        )
+        self._compressor, self.headers = negotiate(request, int(status[:3]), headers, None)
         #: Whether more was given than can be sent.
         self.overflown = False
 
@@ -91,7 +86,8 @@ class OutgoingBody:
         yield self.last()
 
 
-def _announced(headers: Headers) -> int | None:
+def announced_length(headers: Headers) -> int | None:
+    """Return the Content-Length among the app's header fields, None where there is none."""
     for name, value in headers:
         if name.lower() == "content-length" and value.strip().isdecimal():
             return int(value)

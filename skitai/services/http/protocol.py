@@ -55,8 +55,8 @@ class HTTPConnection:
     """
 
     __slots__ = (
-        "_awaiting", "_node", "_owner", "_payload", "_reader", "_seconds", "_sending", "_socket",
-        "_transport", "_upload", "_wire", "active", "answered", "exchange", "open", "reused",
+        "_awaiting", "_look", "_node", "_owner", "_payload", "_reader", "_seconds", "_sending", "_socket",
+        "_transport", "_upload", "active", "answered", "exchange", "open", "reused",
         "sent", "stop_connecting",
     )  # fmt: skip
 
@@ -76,7 +76,7 @@ class HTTPConnection:
         self._reader = ReplyReader(response_max)
         self._transport: Any = None
         self._socket: Any = None
-        self._wire: Any = None
+        self._look: select.poll | None = None
         self._upload: BodySender | None = None
         self._awaiting = False
         self.stop_connecting: Callable[[], Any] | None = None
@@ -116,12 +116,8 @@ class HTTPConnection:
         which must not be taken for the reply to the next request (RFC 9112, section 9.2). To be asked last
         of all: an app that computes in a greenlet keeps the reactor from reading for as long.
         """
-        if self._wire is None:
-            return True
         # A third of the cost of recv(MSG_PEEK), which raises when all is well.
-        look = select.poll()
-        look.register(self._wire, select.POLLIN)
-        return not look.poll(0)
+        return self._look is None or not self._look.poll(0)
 
     def abort(self) -> None:
         """Close the socket at once, or stop connecting; what was under way is forgotten."""
@@ -182,7 +178,10 @@ class HTTPConnection:
         # Only a bare TCP transport's: what a TLS one passes through would carry plain text.
         if isinstance(transport, TCPConnection):
             self._socket = transport.socket
-        self._wire = getattr(transport, "socket", None)
+        wire = getattr(transport, "socket", None)
+        if wire is not None:
+            self._look = select.poll()
+            self._look.register(wire, select.POLLIN)
         if not self._node.tls:
             self._become_ready()
 
@@ -239,7 +238,7 @@ class HTTPConnection:
     def _gone(self, error: OperationError) -> None:
         self.open = self._awaiting = False
         self._payload = b""
-        self._socket = self._wire = None
+        self._socket = self._look = None
         self._reader.close()
         self._owner.lost(self, error)
 
