@@ -29,6 +29,7 @@ from skitai.server.executors import executor_for
 from skitai.server.factory import HTTPFactory
 from skitai.server.listening import Addresses, ListenError, listen, url_of
 from skitai.server.watching import FileWatcher
+from skitai.turn import Stage, turn_end_of
 
 _log = Logger()
 
@@ -66,7 +67,7 @@ class Instance(Service):
         except ConfigError as error:
             raise config.located(error) from error
         self._bridge = Bridge(reactor)
-        self._executor = executor_for(config.server.threads, partial(self._bridge.call_later, 0))
+        self._executor = executor_for(config.server.threads, partial(turn_end_of(reactor).call, Stage.START))
         self._dispatcher = make_dispatcher(config, plugins, self, self._bridge)
         self._table = ServiceTable(
             self._dispatcher, services, plugins.attributes(self), explain=plugins.missing

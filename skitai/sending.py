@@ -10,6 +10,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
 
+from skitai.turn import Stage, turn_end_of
+
 #: Seconds that an answer may wait while others of the same turn are made.
 _HOLD_SECONDS = 0.001
 
@@ -28,14 +30,14 @@ class SendQueue:
     takes all of them along. ``seconds`` is a monotonic clock.
     """
 
-    __slots__ = ("_oldest", "_reactor", "_seconds", "_senders", "_timed")
+    __slots__ = ("_is_due", "_oldest", "_seconds", "_senders", "_turn_end")
 
     def __init__(self, reactor: Any, seconds: Callable[[], float] = monotonic) -> None:
-        self._reactor = reactor
+        self._turn_end = turn_end_of(reactor)
         self._seconds = seconds
         self._senders: list[Sender] = []
         self._oldest = 0.0
-        self._timed = False
+        self._is_due = False
 
     def add(self, sender: Sender) -> None:
         """Have ``sender`` flushed soon."""
@@ -43,15 +45,14 @@ class SendQueue:
         senders.append(sender)
         if len(senders) == 1:
             self._oldest = self._seconds()
-            if not self._timed:
-                self._timed = True
-                # Runs when the reactor has dealt with all that it found ready, and before it looks again.
-                self._reactor.callLater(0, self._turn_ends)
+            if not self._is_due:
+                self._is_due = True
+                self._turn_end.call(Stage.SEND, self._turn_ends)
         elif self._seconds() - self._oldest > _HOLD_SECONDS:
             self._flush()
 
     def _turn_ends(self) -> None:
-        self._timed = False
+        self._is_due = False
         self._flush()
 
     def _flush(self) -> None:

@@ -27,6 +27,7 @@ from skitai.server.factory import HTTPFactory
 from skitai.server.limits import Limits
 from skitai.server.site import Mounts, Site
 from skitai.server.wsgi import WSGIResource
+from skitai.turn import Stage, turn_end_of
 from wire import PATIENCE, Client, Response, ask
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -81,7 +82,7 @@ class Gateway:
         reactor = self.loop.reactor
         self.bridge = Bridge(reactor)
         self.bridge.start()
-        self.executor = executor_for(threads, partial(self.bridge.call_later, 0))
+        self.executor = executor_for(threads, partial(turn_end_of(reactor).call, Stage.START))
         self.executor.start()
         self.table = ServiceTable(Dispatcher(self.bridge, {}), services, {})
         resources = [

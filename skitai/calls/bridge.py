@@ -15,6 +15,7 @@ import greenlet
 from twisted.logger import Logger
 
 from skitai.errors import MisuseError
+from skitai.turn import Stage, turn_end_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -69,6 +70,8 @@ class Bridge:
         self._hub: greenlet.greenlet | None = None
         self._inbox: deque[Callable[[], object]] = deque()
         self._woken = False
+        self._turn_end = turn_end_of(reactor)
+        self._rested: list[_Sleeper] = []
 
     def start(self) -> None:
         """Take the current thread as the reactor's. Called in the reactor thread, outside any app."""
@@ -108,6 +111,27 @@ class Bridge:
             except Exception:  # noqa: BLE001 - the others in the inbox have nothing to do with it
                 _log.failure("a function that a thread handed to the reactor failed")
 
+    def rouse(self, sleeper: _Sleeper) -> None:
+        """Have a greenlet go on when the reactor's turn ends. Called in any thread.
+
+        Not at once: it may wait for more of what this turn brings, and another greenlet that switched to it
+        would be left behind, for greenlets return to the hub.
+        """
+        if get_ident() != self._ident:
+            self.submit(lambda: self.rouse(sleeper))
+            return
+        self._rested.append(sleeper)
+        if len(self._rested) == 1:
+            self._turn_end.call(Stage.RESUME, self._resume)
+
+    def _resume(self) -> None:
+        rested, self._rested = self._rested, []
+        for sleeper in rested:
+            try:
+                sleeper.go_on()
+            except Exception:  # noqa: BLE001 - the other greenlets have nothing to do with it
+                _log.failure("a greenlet failed that waited")
+
     def may_wait(self) -> bool:
         """Whether code may wait here: in a thread or a greenlet, not in the reactor itself."""
         return get_ident() != self._ident or greenlet.getcurrent() is not self._hub
@@ -134,7 +158,7 @@ class Bridge:
             )
         if timeout <= 0:
             return
-        sleeper = _Sleeper(hub, self._reactor)
+        sleeper = _Sleeper(self.rouse)
         timer = self.call_later(timeout, sleeper.wake)
         pending.on_end(sleeper.wake)
         try:
@@ -146,27 +170,26 @@ class Bridge:
 
 
 class _Sleeper:
-    """A greenlet that waits for the hub to switch back to it."""
+    """A greenlet that waits for the hub to switch back to it; ``rouse`` has the hub call ``go_on``."""
 
-    __slots__ = ("_greenlet", "_hub", "_reactor", "awake")
+    __slots__ = ("_greenlet", "_rouse", "awake", "called")
 
-    def __init__(self, hub: greenlet.greenlet, reactor: Any) -> None:
+    def __init__(self, rouse: Callable[[_Sleeper], None]) -> None:
         self._greenlet = greenlet.getcurrent()
-        self._hub = hub
-        self._reactor = reactor
-        self.awake = False
+        self._rouse = rouse
+        self.awake = self.called = False
 
     def wake(self) -> None:
-        """Go on with the greenlet, unless it does already. Called in any thread."""
-        if self.awake:
-            return
-        if greenlet.getcurrent() is self._hub:
+        """Have the greenlet go on soon. Called in any thread."""
+        if not self.called:
+            self.called = True
+            self._rouse(self)
+
+    def go_on(self) -> None:
+        """Go on with the greenlet, unless it does already. Called in the hub."""
+        if not self.awake:
             self.awake = True
             self._greenlet.switch()
-        else:
-            # Another thread cannot switch to it, and another app's greenlet that did would be left behind
-            # for ever, since greenlets return to the hub.
-            self._reactor.callFromThread(self.wake)
 
 
 def _wait_in_thread(pending: Pending, timeout: float) -> None:

@@ -97,8 +97,8 @@ class ThreadExecutor:
 class GreenletExecutor:
     """Runs each task in its own greenlet on the reactor thread, up to where it waits for something.
 
-    ``call_soon(function)`` has the reactor call ``function`` in its next turn. Greenlets that are done are
-    kept for the next tasks: starting one costs more than switching to it.
+    ``call_soon(function)`` has the reactor call ``function`` when its turn ends, outside any greenlet.
+    Greenlets that are done are kept for the next tasks: starting one costs more than switching to it.
     """
 
     multithread = False
@@ -124,12 +124,10 @@ class GreenletExecutor:
             worker.throw()
 
     def submit(self, task: Task) -> None:
-        """Run ``task`` now until it first waits; called from a task, when that one ends or waits."""
+        """Run ``task`` until it first waits: when the turn ends, or the task that submits it."""
         self._ready.append(task)
-        # A greenlet started from another would leave that one behind: both return to the hub.
-        if greenlet.getcurrent() is self._hub:
-            self._run_ready()
-        else:
+        if len(self._ready) == 1:
+            # Never at once: a greenlet that starts another would be left behind, for both return to the hub.
             self._call_soon(self._run_ready)
 
     def statistics(self) -> dict[str, int]:

@@ -19,7 +19,7 @@ from skitai.context import Caller
 
 
 class FakeReactor(Clock):
-    """Its time moves with ``advance``; what was handed over with ``callFromThread`` runs in ``turn``."""
+    """Its time moves with ``advance``; ``turn`` runs what was handed over or is due, to the turn's end."""
 
     def __init__(self):
         super().__init__()
@@ -31,9 +31,11 @@ class FakeReactor(Clock):
         self.posted.append((function, args))
 
     def turn(self):
+        self.advance(0)
         while self.posted:
             function, args = self.posted.popleft()
             function(*args)
+            self.advance(0)
 
 
 class Apps:

@@ -154,7 +154,7 @@ class TestWait:
         world.reactor.advance(1.9)
         assert not future.done()
         world.reactor.advance(0.1)
-        assert future.result() is False
+        assert greenlets.finish(future) is False
 
     def test_thread_time_out(self, world, threads):
         """A thread's wait ends when its time is up, whatever the reactor does."""
@@ -173,7 +173,7 @@ class TestWait:
         future = greenlets.start(lambda: world.bridge.wait(pending, 60))
         assert len(world.reactor.getDelayedCalls()) == 1
         pending.end()
-        assert future.result() is True
+        assert greenlets.finish(future) is True
         assert world.reactor.getDelayedCalls() == []
 
     def test_reactor_thread_outside_a_greenlet_is_misuse(self, world):
@@ -208,7 +208,7 @@ class TestWait:
         threads.start(pending.end).result(60)
         assert not waiting.done()
         world.reactor.turn()
-        assert waiting.result() == (True, threading.get_ident())
+        assert greenlets.finish(waiting) == (True, threading.get_ident())
 
     def test_one_end_wakes_all(self, world, greenlets, threads):
         """Threads and greenlets may wait for the same thing."""
@@ -222,7 +222,7 @@ class TestWait:
         pending = Pending()
         future = greenlets.start(lambda: greenlet.greenlet(world.bridge.wait).switch(pending, 60))
         pending.end()
-        assert future.result() is True
+        assert greenlets.finish(future) is True
 
     def test_greenlet_that_is_killed_while_it_waits(self, world):
         """A greenlet that is thrown out of its wait leaves no timer, and its end wakes nobody."""

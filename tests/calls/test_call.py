@@ -63,14 +63,14 @@ class TestGetwait:
         world.reactor.advance(0.4)
         assert not future.done()
         world.reactor.advance(0.1)
-        assert future.result().status == 1
+        assert greenlets.finish(future).status == 1
 
     def test_three_calls_wait_together(self, world, greenlets):
         """Calls that were made together and are waited for one after the other time out together."""
         calls = [world.ask("a") for _ in range(3)]
         future = greenlets.start(lambda: [call.getwait(2).status for call in calls])
         world.reactor.advance(2)
-        assert future.result() == [1, 1, 1]
+        assert greenlets.finish(future) == [1, 1, 1]
 
     def test_default_is_five_seconds(self, world, greenlets):
         """Who does not say how long waits five seconds."""
@@ -78,7 +78,7 @@ class TestGetwait:
         world.reactor.advance(4.9)
         assert not future.done()
         world.reactor.advance(0.1)
-        assert future.result().status == 1
+        assert greenlets.finish(future).status == 1
         assert DEFAULT_TIMEOUT == 5
 
     def test_time_out_result(self, world, apps):
@@ -253,7 +253,7 @@ class TestSeveralWaiters:
         patient = greenlets.start(lambda: call.getwait(60))
         late = threads.run(lambda: call.getwait(0.01))
         assert late.status == 1
-        assert patient.result() is late
+        assert greenlets.finish(patient) is late
         assert world.asked[0].cancelled == 1
         assert world.reactor.getDelayedCalls() == []
 

@@ -45,8 +45,9 @@ def test_an_app_that_asks_again_at_once(world):
     greenlets = Apps(world.reactor, "greenlet")
     future = greenlets.start(lambda: [world.ask("a", key="k").getwait().data for _ in range(2)])
     world.asked[0].deferred.callback(1)
+    world.reactor.turn()
     world.asked[1].deferred.callback(2)
-    assert future.result() == [1, 2]
+    assert greenlets.finish(future) == [1, 2]
 
 
 def test_cancelling_one_leaves_the_others(world):
@@ -75,10 +76,11 @@ def test_each_has_its_own_deadline(world):
     world.reactor.advance(1)
     second = greenlets.start(lambda: world.ask("a", key="k").getwait(2))
     world.reactor.advance(1)
-    assert (first.result().status, first.result().node.label) == (1, "a:80")
+    result = greenlets.finish(first)
+    assert (result.status, result.node.label) == (1, "a:80")
     assert not second.done()
     world.asked[0].deferred.callback(b"data")
-    assert second.result().data == b"data"
+    assert greenlets.finish(second).data == b"data"
 
 
 @pytest.mark.parametrize(

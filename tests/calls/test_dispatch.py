@@ -281,7 +281,7 @@ class TestClusters:
         world.ask.lb("@c")
         future = greenlets.start(lambda: world.ask.lb("@c").getwait(2))
         world.reactor.advance(2)
-        assert future.result().node.label == "a:80"
+        assert greenlets.finish(future).node.label == "a:80"
         assert [member.state for member in world.dispatcher.cluster("@c").members] == ["resting", "up", "up"]
 
     def test_a_member_that_times_out_in_a_map(self, world, greenlets):
@@ -292,9 +292,9 @@ class TestClusters:
         future = greenlets.start(lambda: group.getswait(2))
         assert (group.status, group.code) == ([3, 0, 3], [200, 0, 200])
         world.reactor.advance(2)
-        assert future.result().status == [3, 1, 3]
+        assert greenlets.finish(future).status == [3, 1, 3]
         assert world.in_flight() == IDLE
-        assert future.result()[1].error.url == "@c"
+        assert greenlets.finish(future)[1].error.url == "@c"
 
     def test_views(self, world):
         """What a cluster's members do is there for apps and for the status page."""
@@ -351,7 +351,7 @@ class TestStop:
         call = world.ask("a")
         future = greenlets.start(lambda: [call.getwait().code, world.ask("a").getwait().code])
         world.dispatcher.stop()
-        assert future.result() == [705, 705]
+        assert greenlets.finish(future) == [705, 705]
 
     def test_no_fail_over_while_stopping(self, world):
         """What fails because the server stops is not tried elsewhere."""

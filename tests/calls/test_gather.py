@@ -51,7 +51,7 @@ class TestGather:
         world.reactor.advance(1)
         assert calls[0].status == 1
         world.reactor.advance(1)
-        assert future.result().status == [1, 1]
+        assert greenlets.finish(future).status == [1, 1]
 
     def test_of_nothing(self, world, apps):
         """Nothing to wait for is no mistake."""
@@ -93,6 +93,7 @@ class TestGather:
         results = []
         greenlets.start(lambda: ensureDeferred(view()).addCallback(results.append))
         answer(world, 0, 0)
+        world.reactor.turn()
         assert results[0].data == [0]
 
     def test_deadline_in_a_coroutine(self, world):
@@ -161,7 +162,7 @@ class TestAsCompleted:
         world.asked[1].deferred.errback(OperationError("broken"))
         assert not future.done()
         world.reactor.advance(1)
-        assert future.result() == [2, 1, 1]
+        assert greenlets.finish(future) == [2, 1, 1]
         assert [asked.cancelled for asked in world.asked] == [1, 0, 1]
         assert world.reactor.getDelayedCalls() == []
 
@@ -191,7 +192,7 @@ class TestAsCompleted:
         calls = [world.ask("a"), world.ask("b")]
         future = greenlets.start(lambda: next(iter(as_completed(world.bridge, calls, 5))).data)
         answer(world, 1, b"first")
-        assert future.result() == b"first"
+        assert greenlets.finish(future) == b"first"
         assert calls[0].status == 0
         assert [call.collected for call in calls] == [False, True]
 

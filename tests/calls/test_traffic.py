@@ -104,6 +104,7 @@ def test_who_comes_while_the_queue_moves_waits_behind_it(greenlets):
     world.ask("a", "third")
     for number in range(4):
         world.asked[number].deferred.callback(b"")
+        world.reactor.turn()
     assert asked(world) == ["first", "second", "third", "late"]
 
 

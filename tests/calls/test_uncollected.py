@@ -94,7 +94,7 @@ class TestDetach:
         future = greenlets.start(lambda: call.getwait(2 * LONGEST_LIFE))
         world.reactor.advance(LONGEST_LIFE)
         world.asked[0].deferred.callback(b"data")
-        assert future.result().data == b"data"
+        assert greenlets.finish(future).data == b"data"
 
     def test_leaves_no_timer(self, world, was):
         """The end of a detached call ends its timer."""

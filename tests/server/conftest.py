@@ -53,6 +53,11 @@ class LoopbackServer:
         """Return the channel of the only connection, once there is one."""
         return next(iter(eventually(lambda: set(self.factory.channels), "a connection")))
 
+    def blocked(self):
+        """Return whether a client does not take what is sent to it."""
+        # Asked of the reactor: a connection is known a moment before it is all there.
+        return self.loop.call(lambda: any(channel.output.blocked for channel in self.factory.channels))
+
     def time_out(self):
         """Let the deadline of the only connection pass."""
         self.loop.call(self.channel().timed_out)

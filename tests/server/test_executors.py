@@ -161,6 +161,20 @@ def test_a_thread_lets_go_of_a_task_that_is_done(started):
 # -- greenlets ---------------------------------------------------------------------------------------------
 
 
+class Turn:
+    """A reactor whose turn ends when the test says so."""
+
+    def __init__(self):
+        self.functions = []
+
+    def __call__(self, function):
+        self.functions.append(function)
+
+    def end(self):
+        while self.functions:
+            self.functions.pop(0)()
+
+
 class Waiting:
     """Lets a task wait and the test go on with it, as the bridge does with the reactor."""
 
@@ -176,9 +190,10 @@ class Waiting:
         self.tasks.pop(0).switch()
 
 
-def test_a_greenlet_task_runs_at_once_up_to_where_it_waits(started):
-    """submit returns when the task waits or ends."""
-    executor, wait, order = started(GreenletExecutor([].append)), Waiting(), []
+def test_a_greenlet_task_runs_up_to_where_it_waits(started):
+    """It begins when the turn ends, and the reactor goes on when the task waits or ends."""
+    turn = Turn()
+    executor, wait, order = started(GreenletExecutor(turn)), Waiting(), []
 
     def task():
         order.append("begun")
@@ -186,6 +201,8 @@ def test_a_greenlet_task_runs_at_once_up_to_where_it_waits(started):
         order.append("ended")
 
     executor.submit(task)
+    assert executor.statistics() == {"running": 0, "queued": 1, "idle": 0}
+    turn.end()
     assert order == ["begun"]
     assert executor.statistics() == {"running": 1, "queued": 0, "idle": 0}
     wait.go_on()
@@ -193,14 +210,28 @@ def test_a_greenlet_task_runs_at_once_up_to_where_it_waits(started):
     assert executor.statistics() == {"running": 0, "queued": 0, "idle": 1}
 
 
+def test_greenlets_get_their_tasks_when_the_turn_ends(started):
+    """What is submitted in one turn of the reactor runs together, in order, asked for once."""
+    turn = Turn()
+    executor, done = started(GreenletExecutor(turn)), []
+    for number in range(3):
+        executor.submit(lambda number=number: done.append(number))
+    assert (len(turn.functions), done) == (1, [])
+    turn.end()
+    assert done == [0, 1, 2]
+
+
 def test_greenlets_are_used_again(started):
     """Task after task runs in the same greenlet; a burst leaves no more than idle_max of them."""
-    executor, wait, seen = started(GreenletExecutor([].append)), Waiting(), set()
+    turn = Turn()
+    executor, wait, seen = started(GreenletExecutor(turn)), Waiting(), set()
     for _ in range(10):
         executor.submit(lambda: seen.add(id(greenlet.getcurrent())))
+        turn.end()
     assert len(seen) == 1
     for _ in range(executor.idle_max + 10):
         executor.submit(wait)
+    turn.end()
     while wait.tasks:
         wait.go_on()
     assert executor.statistics() == {"running": 0, "queued": 0, "idle": executor.idle_max}
@@ -208,7 +239,8 @@ def test_greenlets_are_used_again(started):
 
 def test_a_task_submitted_by_a_task_runs_when_that_one_waits_or_ends(started):
     """Neither is lost, and the one that submits is not interrupted."""
-    executor, wait, order = started(GreenletExecutor([].append)), Waiting(), []
+    turn = Turn()
+    executor, wait, order = started(GreenletExecutor(turn)), Waiting(), []
 
     def outer(waits):
         executor.submit(lambda: order.append("inner"))
@@ -218,17 +250,19 @@ def test_a_task_submitted_by_a_task_runs_when_that_one_waits_or_ends(started):
             order.append("outer again")
 
     executor.submit(lambda: outer(False))
+    turn.end()
     assert order == ["outer", "inner"]
     executor.submit(lambda: outer(True))
+    turn.end()
     assert order[2:] == ["outer", "inner"]
     wait.go_on()
     assert order[4:] == ["outer again"]
 
 
 def test_a_task_submitted_by_a_resumed_task_need_not_wait_for_its_end(started):
-    """The reactor's next turn runs it, although the one that submitted it waits again."""
-    soon = []
-    executor, wait, order = started(GreenletExecutor(soon.append)), Waiting(), []
+    """It runs when the turn ends, although the one that submitted it waits again."""
+    turn = Turn()
+    executor, wait, order = started(GreenletExecutor(turn)), Waiting(), []
 
     def outer():
         wait()
@@ -237,9 +271,10 @@ def test_a_task_submitted_by_a_resumed_task_need_not_wait_for_its_end(started):
         order.append("outer")
 
     executor.submit(outer)
+    turn.end()
     wait.go_on()
     assert order == []
-    soon.pop()()
+    turn.end()
     assert order == ["inner"]
     wait.go_on()
     assert order == ["inner", "outer"]
@@ -247,7 +282,8 @@ def test_a_task_submitted_by_a_resumed_task_need_not_wait_for_its_end(started):
 
 def test_tasks_submitted_by_tasks_that_wait_all_run(started):
     """A chain of tasks, each submitting the next and waiting, runs through."""
-    executor, wait, order = started(GreenletExecutor([].append)), Waiting(), []
+    turn = Turn()
+    executor, wait, order = started(GreenletExecutor(turn)), Waiting(), []
 
     def task(number):
         if number < 50:
@@ -256,6 +292,7 @@ def test_tasks_submitted_by_tasks_that_wait_all_run(started):
         order.append(number)
 
     executor.submit(lambda: task(0))
+    turn.end()
     while wait.tasks:
         wait.go_on()
     assert order == list(range(51))
@@ -263,21 +300,26 @@ def test_tasks_submitted_by_tasks_that_wait_all_run(started):
 
 def test_whoever_ends_a_greenlet_gets_his_way(started):
     """GreenletExit thrown into a waiting task ends its greenlet, and others go on."""
-    executor, wait = started(GreenletExecutor([].append)), Waiting()
+    turn = Turn()
+    executor, wait = started(GreenletExecutor(turn)), Waiting()
     executor.submit(wait)
+    turn.end()
     victim = wait.tasks.pop()
     victim.throw()
     assert victim.dead
     assert executor.statistics() == {"running": 0, "queued": 0, "idle": 0}
     done = []
     executor.submit(lambda: done.append(1))
+    turn.end()
     assert done == [1]
 
 
 def test_stop_lets_go_of_idle_greenlets(started):
     """After stop no idle greenlet is left."""
-    executor, seen = started(GreenletExecutor([].append)), []
+    turn = Turn()
+    executor, seen = started(GreenletExecutor(turn)), []
     executor.submit(lambda: seen.append(greenlet.getcurrent()))
+    turn.end()
     executor.stop()
     assert seen[0].dead
     assert executor.statistics()["idle"] == 0
@@ -302,8 +344,8 @@ def test_thousands_of_greenlets_may_wait_at_once(serve, threads):
         gateway.executor.submit(lambda: woken.append("another"))
 
     gateway.loop.call(submit_all)
+    assert eventually(lambda: woken == ["another"])
     assert gateway.executor.statistics()["running"] == 2000
-    assert woken == ["another"]
     gateway.loop.call(gate.end)
     assert eventually(lambda: gateway.executor.statistics()["running"] == 0)
     assert sorted(woken[1:]) == list(range(2000))

@@ -90,7 +90,7 @@ def test_slow_reader(loopback_server):
     server = loopback_server(answer(8_000_000))
     with server.connect(receive_buffer=4096) as slow, server.connect() as fast:
         slow.send(GET % b"/")
-        eventually(lambda: any(channel.output.blocked for channel in server.factory.channels))
+        eventually(server.blocked)
         fast.send(GET % b"/")
         assert len(fast.response().body) == 8_000_000
         slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
@@ -102,7 +102,7 @@ def test_stalled_reader(loopback_server):
     server = loopback_server(answer(8_000_000))
     with server.connect(receive_buffer=4096) as client:
         client.send(GET % b"/")
-        eventually(lambda: server.channel().output.blocked)
+        eventually(server.blocked)
         server.time_out()
         server.wait_until_idle()
         assert not client.response().complete
