@@ -53,7 +53,8 @@ class ServiceTable:
 class Caller:
     """``was.get``: call it, or its ``lb`` or ``map``, to start a request at once.
 
-    ``name`` is the service's; ``open_calls`` are told of each call (None: nobody is).
+    ``name`` is the service's; ``open_calls`` are told of each call. None: it is no request's, and ends like a
+    detached one.
     """
 
     __slots__ = ("_dispatcher", "_mode", "_name", "_open_calls", "_service")
@@ -83,9 +84,10 @@ class Caller:
         return self._service.begin(submit, *args, **kwargs)
 
     def _submit(self, operation: Operation) -> Call | CallGroup:
+        if self._open_calls is None:
+            return self._submit_detached(operation)
         begun = self._dispatcher.submit(self._service, operation, self._mode, self._name)
-        if self._open_calls is not None:
-            self._open_calls.add(begun)
+        self._open_calls.add(begun)
         return begun
 
     def _submit_detached(self, operation: Operation) -> Call | CallGroup:

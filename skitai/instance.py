@@ -37,6 +37,8 @@ _log = Logger()
 _FLUSH_SECONDS = 1.0
 #: Seconds that an app whose waits were ended has for its answer.
 _LAST_WORDS_SECONDS = 1.0
+#: Seconds that requests under way get when the worker is to end fast.
+_FAST_SECONDS = 1.0
 #: Seconds that ``status`` waits for the reactor.
 _STATUS_SECONDS = 10.0
 
@@ -244,7 +246,7 @@ class Instance(Service):
 
         def begin() -> None:
             if fast:
-                self._patience = 0
+                self._patience = min(self._patience, _FAST_SECONDS)
             self._end_process(restart)
 
         # In a turn of its own: a request that asks in a greenlet may still answer.

@@ -60,3 +60,18 @@ def test_slow_turn(clock, queue):
     clock.advance(0)
     assert third.flushed == [0.01]
     assert clock.getDelayedCalls() == []
+
+
+def test_slow_apps(clock, queue):
+    """Where an app computes while something waits, nothing waits for a while; then it is tried again."""
+    first, second, third = (RecordingSender(clock) for _ in range(3))
+    queue.add(first)
+    clock.rightNow = 0.1  # an app computes
+    clock.advance(0)
+    queue.add(second)
+    assert (first.flushed, second.flushed) == ([0.1], [0.1])
+    clock.advance(5)
+    queue.add(third)
+    assert third.flushed == []
+    clock.advance(0)
+    assert third.flushed == [5.1]

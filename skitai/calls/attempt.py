@@ -81,7 +81,7 @@ class DirectAttempt(Attempt):
 
     def __init__(self, traffic: Traffic, service: IService, call: Call, node: INode) -> None:
         super().__init__(traffic, service, call)
-        self._node = node
+        self._node = call.node = node
 
     def _next(self) -> None:
         self._perform(self._node).addBoth(self._settle, self._node)
@@ -125,9 +125,8 @@ class BalancedAttempt(Attempt):
     def _done(self, outcome: object, member: Member, probe: bool, began: float) -> None:
         self._cluster.end(member, probe)
         if self.call.over:
-            # Given up: that says nothing about a member that was well, but one that was not is not back.
-            if probe and self.call.status == TIMEOUT:
-                self._cluster.failed(member)
+            if self.call.status == TIMEOUT:
+                self._cluster.timed_out(member, probe, self.call.bridge.seconds() - began)
             self._settle(outcome, member.node)
         elif isinstance(outcome, Failure):
             self._cluster.failed(member)

@@ -101,6 +101,13 @@ class Bridge:
             self._woken = True
             self._reactor.callFromThread(self._empty_inbox)
 
+    def submit_to_hub(self, function: Callable[[], object]) -> None:
+        """Run ``function`` soon in the reactor itself, outside any greenlet. Called in any thread.
+
+        Called in a greenlet, ``submit`` runs it there, where it may wait.
+        """
+        self.submit(lambda: self._turn_end.call(Stage.START, function))
+
     def _empty_inbox(self) -> None:
         # Lowered first: what is appended from here on either is seen by this loop or wakes the reactor again.
         self._woken = False
@@ -132,6 +139,10 @@ class Bridge:
             except Exception:  # noqa: BLE001 - the other greenlets have nothing to do with it
                 _log.failure("a greenlet failed that waited")
 
+    def in_reactor_thread(self) -> bool:
+        """Whether this is the reactor's thread, in a greenlet or not."""
+        return get_ident() == self._ident
+
     def may_wait(self) -> bool:
         """Whether code may wait here: in a thread or a greenlet, not in the reactor itself."""
         return get_ident() != self._ident or greenlet.getcurrent() is not self._hub
@@ -156,10 +167,9 @@ class Bridge:
             raise MisuseError(
                 "waiting here would block the reactor thread: wait in a view, or `await` in a coroutine"
             )
-        if timeout <= 0:
-            return
         sleeper = _Sleeper(self.rouse)
-        timer = self.call_later(timeout, sleeper.wake)
+        # Even where no time is left the reactor gets a turn: an answer may have come while the app computed.
+        timer = self.call_later(max(timeout, 0), sleeper.wake)
         pending.on_end(sleeper.wake)
         try:
             hub.switch()

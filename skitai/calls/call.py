@@ -13,7 +13,7 @@ from skitai.calls.cache import DEFAULT_SECONDS
 from skitai.calls.deadline import DEFAULT_TIMEOUT, number_of_seconds
 from skitai.calls.filtering import Filtering
 from skitai.calls.result import CODE_SHUTDOWN, WAITING, Result, Results
-from skitai.errors import OperationError, OperationTimeout
+from skitai.errors import MisuseError, OperationError, OperationTimeout
 
 if TYPE_CHECKING:
     from skitai.calls.cache import CachePlace
@@ -41,6 +41,7 @@ class Call(Pending):
         "_filtering",
         "_result",
         "_result_type",
+        "_results",
         "bridge",
         "collected",
         "created",
@@ -65,6 +66,7 @@ class Call(Pending):
         self.collected = False
         self._result_type = result_type
         self._result: Result | None = None
+        self._results: Results | None = None
         self._filtering: Filtering | None = None
         self._cancel: Callable[[], object] | None = None
 
@@ -131,15 +133,18 @@ class Call(Pending):
         """
         self.collected = True
         if not self.bridge.wait(self, self.remaining(timeout)):
-            self._time_out(timeout)
+            self.time_out(timeout)
         result = self._shown()
         if reraise:
             result.reraise()
         return result
 
     def getswait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Results:
-        """Like ``getwait``, with the result in a sequence of one."""
-        return Results([self.getwait(timeout, reraise)])
+        """Like ``getwait``, with the result in a sequence of one, which stays the same."""
+        result = self.getwait(timeout, reraise)
+        if self._results is None:
+            self._results = Results([result])
+        return self._results
 
     def wait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = True) -> None:
         """Wait like ``getwait`` and return nothing; raise OperationError for any status but 3."""
@@ -171,14 +176,18 @@ class Call(Pending):
     def deferred(self, timeout: float = DEFAULT_TIMEOUT) -> Deferred[Result]:
         """Return a Deferred that fires with what ``getwait(timeout)`` would return, or raise.
 
-        Cancelling it cancels the call. Called in the reactor thread.
+        Cancelling it cancels the call. Called in the reactor thread; MisuseError elsewhere.
         """
+        if not self.bridge.in_reactor_thread():
+            raise MisuseError(
+                "a call can be awaited in Skitai's coroutines only: here, getwait() waits for it"
+            )
         self.collected = True
         remaining = max(self.remaining(timeout), 0)
         if self._result is not None and self.operation.filter is None:
             return succeed(self._result)
         deferred: Deferred[Result] = Deferred(self._abandoned)
-        timer = None if self.over else self.bridge.call_later(remaining, self._time_out, timeout)
+        timer = None if self.over else self.bridge.call_later(remaining, self.time_out, timeout)
 
         def fire() -> None:
             if timer is not None and timer.active():
@@ -211,7 +220,8 @@ class Call(Pending):
         """
         return self.created + number_of_seconds("timeout", timeout) - self.bridge.seconds()
 
-    def _time_out(self, timeout: float) -> None:
+    def time_out(self, timeout: float) -> None:
+        """End the call because ``timeout`` seconds have passed since its creation. Called in any thread."""
         self.give_up(OperationTimeout(f"no answer within {timeout:g} s"))
 
     def _shown(self) -> Result:

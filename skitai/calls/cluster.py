@@ -12,6 +12,9 @@ from skitai.interfaces import INode
 
 #: The first pause of a member that failed, and the longest, in seconds; each failure in a row doubles it.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+#: How many time-outs in a row, with no answer between them, make a failure; and how many seconds a member
+#: must have had for one to count: an app that only looks whether an answer is there says nothing about it.
+TIMEOUTS_MAX, _LEAST_PATIENCE = 3, 0.1
 #: How much the newest answer counts in a member's latency.
 _NEWEST_SHARE = 0.2
 
@@ -20,17 +23,20 @@ _NEWEST_SHARE = 0.2
 class Member:
     """One node of a cluster with its share of the work and its recent luck.
 
-    ``failures`` are those in a row; ``requests`` and ``all_failures`` count since the start. ``probed`` says
-    whether a request is under way that finds out if the member is back. ``latency`` is a moving average in
-    seconds, None before the first answer.
+    ``failures`` and ``timeouts`` are those in a row; ``requests`` and ``all_failures`` count since the start.
+    ``probed`` says whether a request is under way that finds out if the member is back. ``share`` grows with
+    each request, the slower the greater the weight: who has the smallest is the next of those equally busy.
+    ``latency`` is a moving average in seconds, None before the first answer.
     """
 
     node: INode
     weight: int = 1
     in_flight: int = 0
     failures: int = 0
+    timeouts: int = 0
     paused_until: float = 0.0
     last_picked: int = 0
+    share: float = 0.0
     probed: bool = False
     requests: int = 0
     all_failures: int = 0
@@ -60,12 +66,15 @@ class Cluster:
         self.members = tuple(members)
         self._seconds = seconds
         self._picks = count(1)
+        #: The share of the member picked last: one that was away does not catch up on what it missed.
+        self._share = 0.0
 
     def pick(self, tried: Collection[Member] = ()) -> Member | None:
         """Return the member with the least work for its weight that is not in ``tried``, or None.
 
-        Ties go to the one picked longest ago. Members that failed lately are passed over until their pause
-        ends, and then get one request at a time until they answer; unless only such are left.
+        Those equally busy take turns, as often as their weights say. Members that failed lately are passed
+        over until their pause ends, and then get one request at a time until they answer; unless only such
+        are left.
         """
         now = self._seconds()
         candidates = [member for member in self.members if member not in tried]
@@ -76,12 +85,17 @@ class Cluster:
         ]
         best = min(
             ready or candidates,
-            key=lambda member: ((member.in_flight + 1) / member.weight, member.last_picked),
+            key=self._place,
             default=None,
         )
         if best is not None:
             best.last_picked = next(self._picks)
+            self._share = max(best.share, self._share)
+            best.share = self._share + 1 / best.weight
         return best
+
+    def _place(self, member: Member) -> tuple[float, float, int]:
+        return member.in_flight / member.weight, max(member.share, self._share), member.last_picked
 
     def begin(self, member: Member) -> bool:
         """Count a request to ``member``; return whether it is the one that finds out if it is back."""
@@ -100,11 +114,23 @@ class Cluster:
 
     def succeeded(self, member: Member, latency: float | None = None) -> None:
         """Count an answer that took ``latency`` seconds: the member is well."""
-        member.failures = 0
+        member.failures = member.timeouts = 0
         member.paused_until = 0.0
         if latency is not None:
             before = latency if member.latency is None else member.latency
             member.latency = before + _NEWEST_SHARE * (latency - before)
+
+    def timed_out(self, member: Member, probe: bool, seconds: float) -> None:
+        """Count a request that was given up after ``seconds``; ``probe`` is what ``begin`` said.
+
+        Whether the app's patience was reasonable nobody knows: one time-out says nothing about a member that
+        is up, several in a row do. One that was to be found out about is not back.
+        """
+        if seconds >= _LEAST_PATIENCE:
+            member.timeouts += 1
+        if probe or member.timeouts >= TIMEOUTS_MAX:
+            member.timeouts = 0
+            self.failed(member)
 
     def failed(self, member: Member) -> None:
         """Count a failure: the member rests, longer each time.

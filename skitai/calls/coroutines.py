@@ -36,7 +36,7 @@ def run_coroutine(bridge: Bridge, coroutine: Coroutine[Any, Any, Any]) -> Any:
             deferred.cancel()
 
     context = copy_context()
-    bridge.submit(lambda: context.run(start))
+    bridge.submit_to_hub(lambda: context.run(start))
     try:
         while not bridge.wait(ended, _LOOK_SECONDS):
             pass

@@ -46,6 +46,8 @@ class Filtering(Pending):
         result = function(copy.copy(original))
         if not hasattr(result, "cache_place"):
             raise TypeError(f"a filter must return a result, such as the one that it takes, not {result!r}")
+        if result.cache_place is not None and result.cache_place is not original.cache_place:
+            result = copy.copy(result)  # another call's, which has a place of its own
         if original.cache_place is not None:
             result.cache_place = original.cache_place.of_filtered(original)
         result.is_cached = original.is_cached

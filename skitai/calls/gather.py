@@ -65,7 +65,10 @@ def as_completed(bridge: Bridge, calls: Iterable[Any], timeout: float) -> Comple
 
 
 class Completions:
-    """Results as they come: ``for`` in a thread or a greenlet, ``async for`` in a coroutine."""
+    """Results as they come: ``for`` in a thread or a greenlet, ``async for`` in a coroutine.
+
+    What a filter raises is raised where its result would come; the next results are there all the same.
+    """
 
     def __init__(self, bridge: Bridge, calls: list[Call], timeout: float) -> None:
         self._bridge = bridge
@@ -74,25 +77,62 @@ class Completions:
         self._timeout = timeout
 
     def __iter__(self) -> Iterator[Result]:
-        arrivals = _Arrivals(self._bridge)
-        left = dict(self._calls)
-        for call in left:
-            call.on_end(partial(arrivals.add, call))
-        while left:
-            oldest = next(iter(left))
-            arrived = arrivals.next(oldest.remaining(self._timeout))
-            if arrived is None:
-                oldest.getwait(self._timeout)  # its time is over: now it arrives, too
-            else:
-                del left[arrived]
-                yield arrived.getwait(self._timeout)
+        return _Arriving(self._bridge, dict(self._calls), self._timeout)
 
-    async def __aiter__(self) -> AsyncIterator[Result]:
-        arrived: DeferredQueue[Any] = DeferredQueue()
-        for call in self._calls:
-            call.deferred(self._timeout).addBoth(arrived.put)  # a failure is raised where it is taken
-        for _ in self._calls:
-            yield await arrived.get()
+    def __aiter__(self) -> AsyncIterator[Result]:
+        return _ArrivingLater(self._bridge, dict(self._calls), self._timeout)
+
+
+# Iterators, not generators: those are at their end after the first exception, and an asynchronous one that is
+# left early goes on waiting.
+
+
+class _Arriving(Iterator[Result]):
+    """The results of the calls ``left``, for who may wait."""
+
+    def __init__(self, bridge: Bridge, left: dict[Call, None], timeout: float) -> None:
+        self._left = left
+        self._timeout = timeout
+        self._arrivals = _Arrivals(bridge)
+        for call in left:
+            call.on_end(partial(self._arrivals.add, call))
+
+    def __next__(self) -> Result:
+        while self._left:
+            oldest = next(iter(self._left))
+            arrived = self._arrivals.next(oldest.remaining(self._timeout))
+            if arrived is None:
+                oldest.time_out(self._timeout)  # now it arrives, too
+            else:
+                del self._left[arrived]
+                return arrived.getwait(self._timeout)
+        raise StopIteration
+
+
+class _ArrivingLater(AsyncIterator[Result]):
+    """The results of the calls ``left``, for a coroutine in the reactor."""
+
+    def __init__(self, bridge: Bridge, left: dict[Call, None], timeout: float) -> None:
+        self._bridge = bridge
+        self._left = left
+        self._timeout = timeout
+        self._arrived: DeferredQueue[Call] = DeferredQueue()
+        for call in left:
+            call.on_end(partial(bridge.submit, partial(self._arrived.put, call)))
+
+    async def __anext__(self) -> Result:
+        if not self._left:
+            raise StopAsyncIteration
+        oldest = next(iter(self._left))
+        remaining = max(oldest.remaining(self._timeout), 0)
+        timer = self._bridge.call_later(remaining, oldest.time_out, self._timeout)
+        try:
+            arrived = await self._arrived.get()
+        finally:
+            if timer.active():
+                timer.cancel()
+        del self._left[arrived]
+        return await arrived.deferred(self._timeout)
 
 
 class _Arrivals:

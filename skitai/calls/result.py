@@ -91,6 +91,7 @@ class Result(Cacheable):
     def as_kept(self) -> Result:
         """Return the copy that the cache keeps."""
         kept = copy.copy(self)
+        kept.data = copy.deepcopy(self.data)  # the app may do with its own what it likes
         kept.is_cached = True
         return kept
 

@@ -127,6 +127,15 @@ class TestSubmit:
         assert done == [1]
 
 
+class TestHub:
+    def test_runs_outside_any_greenlet(self, world, apps):
+        """What is meant for the reactor itself runs there, and may not wait, wherever it comes from."""
+        seen = []
+        apps.run(lambda: world.bridge.submit_to_hub(lambda: seen.append(world.bridge.may_wait())))
+        world.reactor.turn()
+        assert seen == [False]
+
+
 class TestWait:
     def test_returns_true_when_it_ends(self, world, apps):
         """Waiting ends with what it waits for."""
@@ -147,6 +156,12 @@ class TestWait:
         """Without time left, waiting only looks."""
         assert apps.run(lambda: world.bridge.wait(Pending(), timeout)) is False
         assert world.reactor.getDelayedCalls() == []
+
+    def test_an_answer_that_came_meanwhile_counts(self, world, greenlets):
+        """A greenlet that computed until its time was over gets what the reactor has yet to read."""
+        pending = Pending()
+        world.reactor.callLater(0, pending.end)
+        assert greenlets.run(lambda: world.bridge.wait(pending, -1)) is True
 
     def test_greenlet_time_out(self, world, greenlets):
         """A greenlet waits exactly as long as it said."""

@@ -31,6 +31,13 @@ def kept(world, *args, seconds=60, **options):
 
 
 class TestOneResult:
+    def test_what_the_app_does_with_its_own(self, world):
+        """The result that an app had kept is its own: what it changes there is not in what was kept."""
+        world.service.reaction = lambda _: Result([2, 1])
+        first = kept(world, "a", key="k")
+        first.data.sort()
+        assert world.ask("a", key="k").getwait().data == [2, 1]
+
     def test_the_next_one_is_answered_without_a_request(self, answering):
         """A kept result stands for the answer to the same request, and says so."""
         first = kept(answering, "a", key="k")

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 from call_fakes import Apps, ManualService, World
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -237,6 +239,22 @@ class TestOtherWays:
         assert call.settle(Result(b"cached")) is True
         assert call.settle(Result(b"late")) is False
         assert apps.run(call.getwait).data == b"cached"
+
+    def test_several_results_are_the_same_each_time(self, world):
+        """Asked again for a sequence, a call gives the one that it gave."""
+        call = world.ask("a")
+        world.asked[0].deferred.callback(b"data")
+        assert call.getswait() is call.getswait()
+
+    def test_awaited_elsewhere(self, world, threads):
+        """In another loop's coroutine it says where calls can be awaited."""
+        call = world.ask("a")
+
+        async def view():
+            await call
+
+        with pytest.raises(MisuseError, match="Skitai's coroutines only"):
+            threads.run(lambda: asyncio.run(view()))
 
 
 class TestSeveralWaiters:

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 from twisted.internet.task import Clock
 
-from skitai.calls.cluster import FIRST_PAUSE, LONGEST_PAUSE, Cluster, Member
+from skitai.calls.cluster import FIRST_PAUSE, LONGEST_PAUSE, TIMEOUTS_MAX, Cluster, Member
 from skitai.calls.service import HostNode
 
 
@@ -53,6 +53,37 @@ def test_the_least_busy_is_picked(make):
 def test_weights_share_the_work(make):
     """A member of weight 3 has three times the work of one of weight 1."""
     assert Counter(picks(make(1, 3), 40)) == {"a": 10, "b": 30}
+
+
+def test_weights_share_what_comes_one_after_the_other(make):
+    """Requests that never overlap are shared in the same way: nobody is busy, and the weights still count."""
+    cluster = make(1, 2, 1)
+    assert Counter(cluster.pick().node.host for _ in range(40)) == {"a": 10, "b": 20, "c": 10}
+
+
+def test_who_was_away_does_not_catch_up(make, clock):
+    """A member that is back after a rest gets its share from then on, not what it missed."""
+    cluster = make(1, 1)
+    a, b = cluster.members
+    cluster.failed(a)
+    for _ in range(20):
+        assert cluster.pick() is b
+    cluster.succeeded(a)
+    assert Counter(cluster.pick().node.host for _ in range(10)) == {"a": 5, "b": 5}
+
+
+def test_time_outs_in_a_row_are_a_failure(make):
+    """A member that is silent again and again rests; an answer, or a mere look, is no such time-out."""
+    cluster = make(1, 1)
+    a = cluster.members[0]
+    for seconds in [2.0] * (TIMEOUTS_MAX - 1) + [0.0] * 10:
+        cluster.timed_out(a, False, seconds)
+    cluster.succeeded(a)
+    for _ in range(TIMEOUTS_MAX - 1):
+        cluster.timed_out(a, False, 2.0)
+    assert a.failures == 0
+    cluster.timed_out(a, False, 2.0)
+    assert (a.failures, a.paused_until) == (1, FIRST_PAUSE)
 
 
 def test_what_was_tried_is_not_picked(make):

@@ -158,6 +158,19 @@ class TestClusters:
         assert call.getwait().node.label == "c:80"
         assert world.in_flight() == IDLE
 
+    def test_a_member_that_hangs_is_left_alone(self, world, greenlets):
+        """A machine that takes requests and never answers costs a few deadlines, not every third request."""
+        statuses = []
+        for _ in range(20):
+            future = greenlets.start(lambda: world.ask.lb("@c").getwait(0.2).status)
+            for asked in world.asked:
+                if asked.label != "a:80" and not asked.deferred.called:
+                    asked.deferred.callback(b"data")
+            world.reactor.advance(0.2)
+            statuses.append(greenlets.finish(future))
+        assert statuses.count(1) in (3, 4)  # a probe, too, may have had its time
+        assert world.cluster.members[0].failures > 0
+
     def test_what_must_not_be_done_twice_does_not_fail_over(self, world):
         """An operation that is not idempotent fails with the first member that may have begun it."""
         call = world.ask.lb("@c", idempotent=False)

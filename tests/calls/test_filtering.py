@@ -4,6 +4,7 @@ import pytest
 from call_fakes import ManualService, World
 from twisted.internet.defer import ensureDeferred
 
+from skitai.calls.memorycache import MemoryCache
 from skitai.calls.operation import Operation
 from skitai.calls.result import Result
 
@@ -38,6 +39,17 @@ def test_runs_once_where_the_app_waits(world, apps):
     assert [result.data for result in results] == [b"<data>"] * 3
     assert results[0] is results[1] is results[2]
     assert call.original.data == b"data"
+
+
+def test_the_result_of_another_call_stays_as_it_is(world, apps):
+    """A filter may return what another call gave: that keeps its own place in the cache."""
+    world.dispatcher.cache = MemoryCache(10, world.reactor.seconds)
+    world.service.reaction = lambda asked: Result(asked.node.label.encode())
+    other = world.ask("b", key="b").getwait()
+    assert apps.run(world.ask("a", key="a", filter=lambda _: other).getwait).data == b"b:80"
+    other.cache(60)
+    assert world.ask("b", key="b").getwait().is_cached
+    assert not world.ask("a", key="a").getwait().is_cached
 
 
 def test_sees_failures(world, apps):

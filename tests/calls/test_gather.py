@@ -215,6 +215,37 @@ class TestAsCompleted:
         collected.addCallback(found.extend)
         assert found == [3, 1]
 
+    def test_leaving_async_for_early(self, world):
+        """The calls that are left belong to nobody: the end of the request finds them."""
+        calls = [world.ask("a"), world.ask("b")]
+
+        async def first():
+            async for result in as_completed(world.bridge, calls, 5):
+                found.append(result.data)
+                break
+
+        found = []
+        ensureDeferred(first())
+        answer(world, 1, b"first")
+        assert found == [b"first"]
+        assert [call.collected for call in calls] == [False, True]
+        calls[0].cancel()
+        assert world.reactor.getDelayedCalls() == []
+
+    def test_a_filter_that_raises_ends_only_its_own(self, world, apps):
+        """Whoever catches what one filter raises gets the results after it."""
+        calls = [world.ask("a", filter=lambda _: 1 / 0), world.ask("b")]
+        answer(world, 0, b"first")
+        answer(world, 1, b"second")
+
+        def app():
+            results = iter(as_completed(world.bridge, calls, 5))
+            with pytest.raises(ZeroDivisionError):
+                next(results)
+            return [result.data for result in results]
+
+        assert apps.run(app) == [b"second"]
+
     def test_async_for_and_a_filter_that_raises(self, world):
         """What a filter raises is raised in the loop; results before it are there."""
         calls = [world.ask("a"), world.ask("b", filter=lambda _: 1 / 0)]

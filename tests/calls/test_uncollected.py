@@ -70,6 +70,14 @@ class TestEndOfTheRequest:
         assert {call.code for call in kept} == {705}
 
 
+class TestOutsideRequests:
+    def test_ends_by_itself(self, world):
+        """A call of a thread of the app's own belongs to no request; nobody else would ever end it."""
+        call = world.ask("a")
+        world.reactor.advance(LONGEST_LIFE)
+        assert (call.status, cancelled(world)) == (1, [1])
+
+
 class TestDetach:
     def test_outlives_the_request(self, world, was, open_calls):
         """A detached call goes on."""

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -25,6 +26,8 @@ def app(environ, start_response):
         body = was.status()
     elif environ["PATH_INFO"] == "/status":
         body = json.dumps(was.status(flt=query or None, fancy=False))
+    elif environ["PATH_INFO"] == "/upstream":
+        body = str(was.get("http://127.0.0.1:" + query).getwait(30).code)
     elif environ["PATH_INFO"] in ("/restart", "/shutdown"):
         getattr(was, environ["PATH_INFO"][1:])(fast=query == "fast")
     start_response("200 OK", [("Content-Type", "text/html")])
@@ -90,6 +93,19 @@ def test_shutdown(server):
     assert server.ask("/shutdown").body == str(server.process.pid).encode()
     assert server.process.wait(30) == 0
     assert "Traceback" not in server.log_text()
+
+
+def test_fast_shutdown(server):
+    """Requests under way have a second: an answer that is nearly there still comes."""
+    with socket.create_server(("127.0.0.1", 0)) as upstream, ThreadPoolExecutor(1) as others:
+        waiting = others.submit(server.ask, f"/upstream?{upstream.getsockname()[1]}")
+        asked, _ = upstream.accept()
+        with asked:
+            asked.recv(1000)
+            server.ask("/shutdown?fast")
+            asked.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            assert waiting.result(30).body == b"200"
+    assert server.process.wait(30) == 0
 
 
 def test_plugins_add_sections(reactor_thread, tmp_path):
