@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import calls, measure
 from benchmarks.calls_report import calls_section
+from benchmarks.frameworks import framework_section, measured
 from benchmarks.process import REPOSITORY, Placement, ServerFailedError, running, upstream, version_of
 from benchmarks.report import Results, render
 from benchmarks.servers import FANOUT, FRAMEWORKS, IDLE, SAMPLE, SPEED, WAITING, Server
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 NAMES = {server.name: server for server in (*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING)}
 #: What else `--only` may name.
-OUTBOUND, KEPT = "outbound", "kept"
+OUTBOUND, KEPT, FRAMEWORK = "outbound", "kept", "framework"
 REPORT = REPOSITORY / "docs" / "benchmarks.md"
 
 
@@ -50,8 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure_idle(results, server, placement, limit)
     if SAMPLE.name in options.only:
         measure_sample(results, placement)
-    measured = measure_calls(results, placement, options)
-    publish(render(results, calls_section(results, measured)), options.output)
+    found = measure_calls(results, placement, options)
+    framework = measured() if FRAMEWORK in options.only else None
+    sections = (*calls_section(results, found), *framework_section(framework))
+    publish(render(results, sections), options.output)
     return 1 if results.failures else 0
 
 
@@ -63,7 +66,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, default=3, help="how often each server is measured (3)")
     parser.add_argument("--seconds", type=positive, default=4, help="how long wrk loads it each time (4)")
     parser.add_argument(
-        "--only", help=f"names, with commas between, out of {', '.join((*NAMES, OUTBOUND, KEPT))}"
+        "--only", help=f"names, with commas between, out of {', '.join((*NAMES, OUTBOUND, KEPT, FRAMEWORK))}"
     )
     parser.add_argument("--quick", action="store_true", help="one round of one second, no idle connections")
     parser.add_argument(
@@ -75,7 +78,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="the report (docs/benchmarks.md; printed if partial)")
     options = parser.parse_args(arguments)
     partial = options.only is not None or options.quick
-    known = (*NAMES, OUTBOUND, KEPT)
+    known = (*NAMES, OUTBOUND, KEPT, FRAMEWORK)
     options.only = set(options.only.split(",")) if options.only else set(known)
     if unknown := options.only - set(known):
         parser.error(f"--only: nothing is called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
