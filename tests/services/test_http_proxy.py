@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from certificates import Identity
-from http_servers import OK, HTTPTestCase, Peer, Server, sending
+from http_servers import OK, HTTPTestCase, OnClock, Peer, Server, sending
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -158,6 +158,18 @@ class ProxyTests(HTTPTestCase):
             await deferLater(reactor, 0.005)
         asked.cancel()
         await self.error_of(asked, CancelledError)
+        await proxy.peers[0].lost
+
+    async def test_a_proxy_that_lets_callers_wait(self):
+        """Where the proxy does not answer in time, the message says that it is the proxy."""
+        proxy, on = self.proxy(lambda peer: None), OnClock()
+        asked = self.ask(self.pool_through(proxy, on=on), "https://secure.test/")
+        while not proxy.heads:
+            await deferLater(reactor, 0.005)
+        on.clock.advance(3)
+        error = await self.error_of(asked, UnsentError)
+        text = f"no connection to secure.test:443 through proxy 127.0.0.1:{proxy.port} in time"
+        assert (error.code, error.message) == (702, text)
         await proxy.peers[0].lost
 
     async def test_direct(self):
