@@ -1,5 +1,6 @@
 """Files as bodies: read as they leave, whole or not at all, and from the start again where that helps."""
 
+import gzip
 import io
 import os
 import tempfile
@@ -15,7 +16,7 @@ from twisted.internet.task import deferLater
 
 from skitai.errors import OperationError
 from skitai.services.http import HTTPService
-from skitai.services.http.streaming import PIECE
+from skitai.services.http.filesource import PIECE
 from skitai.services.http.tls import TLSProfile
 
 POST = HTTPService("POST", None)
@@ -46,6 +47,38 @@ class Unseekable(Watched):
         if not data and self.raises:
             raise self.raises
         return data
+
+
+def on_disk(data):
+    file = tempfile.TemporaryFile()
+    file.write(data)
+    return file
+
+
+def unbuffered(data):
+    file = tempfile.TemporaryFile(buffering=0)
+    file.write(data)
+    return file
+
+
+def named(data):
+    file = tempfile.NamedTemporaryFile()
+    file.write(data)
+    return file
+
+
+def tempfile_in_memory(data):
+    file = tempfile.SpooledTemporaryFile()
+    file.write(data)
+    return file
+
+
+def packed(data):
+    """Return a file with a descriptor from which something else can be read than from the file."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(gzip.compress(data))
+        file.flush()
+        return gzip.open(file.name)
 
 
 def echo(request):
@@ -183,6 +216,35 @@ class StreamingTests(ClientTestCase):
         operation = client.operation(servers[0].url, io.BytesIO(LARGE))
         asked = [client.perform(client.node(server.url), operation) for server in servers]
         assert [result.data == LARGE for result in await gatherResults(asked)] == [True] * 3
+
+    async def test_one_file_to_several_calls(self):
+        """Each call sends all of the file from where the app handed it over, which stays there."""
+        server = self.serve(Upstream(echo))
+        client = self.client("POST")
+        for kind in (on_disk, unbuffered, named, io.BytesIO, tempfile_in_memory, packed, Watched):
+            with kind(b"skipped" + LARGE) as file:
+                file.seek(7)
+                before = len(server.everything)
+                first = ensureDeferred(self.get(client, server.url, file))
+                while len(server.everything) < before + 1000:
+                    await deferLater(reactor, 0.005)
+                more = [ensureDeferred(self.get(client, server.url, file)) for _ in range(2)]
+                results = await gatherResults([first, *more])
+                assert [result.data == LARGE for result in results] == [True] * 3
+                assert file.read(3) == LARGE[:3]
+                file.seek(-2, io.SEEK_END)
+                assert (await self.get(client, server.url, file)).data == LARGE[-2:]
+
+    async def test_a_file_that_is_being_written(self):
+        """What the app has written and Python not yet handed to the system is sent, too."""
+        server = self.serve(Upstream(echo))
+        with tempfile.TemporaryFile() as file:
+            file.write(b"abcdef")
+            file.seek(0)
+            file.write(b"x")
+            assert (await self.get(self.client("POST"), server.url, file)).data == b"bcdef"
+            file.seek(0)
+            assert (await self.get(self.client("POST"), server.url, file)).data == b"xbcdef"
 
     async def test_stale_connection(self):
         """A PUT that a stale connection swallowed is repeated from the start of the file."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from skitai.errors import OperationError
 from skitai.services.http.auth import Logins, answer
+from skitai.services.http.filesource import BodyError
 from skitai.services.http.redirect import RedirectError, next_hop
 from skitai.services.http.result import HTTPResult
-from skitai.services.http.streaming import BodyError
 
 if TYPE_CHECKING:
     from skitai.services.http.address import HTTPNode

@@ -16,8 +16,9 @@ from skitai.calls.result import CODE_CLOSED
 from skitai.errors import OperationError, UnsentError
 from skitai.services.http.connect import CODE_SOCKET_ERROR, connect_error
 from skitai.services.http.decoding import BadReplyError
+from skitai.services.http.filesource import PIECE
 from skitai.services.http.reply import ReplyReader
-from skitai.services.http.streaming import PIECE, BodySender, StreamedBody
+from skitai.services.http.streaming import BodySender, StreamedBody
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure

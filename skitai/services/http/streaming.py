@@ -2,70 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from collections.abc import Callable, Iterable
 from threading import Thread
 from typing import Any
 
-import attrs
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from skitai.errors import OperationError
-
-#: Bytes that are read and handed to the transport at once.
-PIECE = 64 * 1024
-
-
-class BodyError(OperationError):
-    """What the app gave as the body cannot be read: its node is not to blame."""
-
-
-@attrs.frozen(eq=False)
-class FileSource:
-    """A file from byte ``start`` on.
-
-    ``length`` is None where the file cannot say it: such a file is read once, from front to back.
-    """
-
-    file: Any
-    start: int = 0
-    length: int | None = None
-
-    @classmethod
-    def of(cls, file: Any, argument: str) -> FileSource:
-        """Return the rest of an open binary file; raise TypeError naming ``argument`` for a text file."""
-        if isinstance(file, io.TextIOBase):
-            raise TypeError(f"{argument} is a text file: open it in binary mode, 'rb'")
-        try:
-            if file.seekable():
-                start = file.tell()
-                length = file.seek(0, io.SEEK_END) - start
-                file.seek(start)
-                return cls(file, start, max(length, 0))
-        except (AttributeError, TypeError, OSError):
-            pass  # It looks like a file in nothing but read().
-        except ValueError as error:
-            raise ValueError(f"{argument} cannot be read: {error}") from error
-        return cls(file)
-
-    def read(self, offset: int) -> bytes:
-        """Return the bytes at ``offset``, none at the end; raise ``BodyError`` for what is no such file."""
-        try:
-            if self.length is not None:
-                # The same file may be on its way to other nodes at the same time.
-                self.file.seek(self.start + offset)
-                piece = self.file.read(min(PIECE, self.length - offset))
-            else:
-                piece = self.file.read(PIECE)
-        except Exception as error:  # a file-like object of an app's own may raise anything
-            raise BodyError(f"the file to send cannot be read: {type(error).__name__}: {error}") from error
-        if not isinstance(piece, bytes):
-            raise BodyError(f"the file to send gave {type(piece).__name__} instead of bytes")
-        if not piece and self.length is not None and offset < self.length:
-            raise BodyError(f"the file to send ended after {offset} of {self.length} bytes")
-        return piece
+from skitai.services.http.filesource import PIECE, BodyError, FileSource
 
 
 class StreamedBody:
