@@ -66,6 +66,8 @@ class XMLRPCTests(RPCTestCase):
         assert (result.version, result.get_header("content-type")) == ("1.1", "text/xml")
         assert result.reraise() is None
         assert list(result) == ["a"]
+        assert not hasattr(result, "text")  # of an int it would be that many zero bytes
+        assert not hasattr(result, "json")
 
     async def test_content_types(self):
         """Both types of XML will do, with parameters, or none at all."""
@@ -79,7 +81,8 @@ class XMLRPCTests(RPCTestCase):
         assert (result.fault_code, result.get_header("content-type")) == (404, "text/xml")
         with pytest.raises(Fault) as caught:
             result.reraise()
-        assert caught.value.faultCode == 404
+        assert (caught.value.faultCode, caught.value.code, caught.value.url) == (404, 701, result.url)
+        assert caught.value.node is result.node
 
     async def test_other_status(self):
         """Another HTTP status is a failed result with that code, whatever the body is."""

@@ -18,7 +18,7 @@ from skitai.services.http.contents import Content, content_of, form
 from skitai.services.http.conversation import converse
 from skitai.services.http.multipart import multipart_content
 from skitai.services.http.request import Headers, HTTPRequest, build_request, header_pairs
-from skitai.services.http.result import HTTPResult
+from skitai.services.http.result import HTTPResult, Reply
 from skitai.services.http.settings import TLS_KEYS, cluster_profile
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class HTTPService(Service):
 
     cluster_type = "http"
     cluster_keys = frozenset({"ssl", *TLS_KEYS})
-    result_type = HTTPResult
+    result_type: type[Reply] = HTTPResult
 
     def __init__(self, method: str, pool: ConnectionPool, logins: Logins | None = None) -> None:
         self.method = method
@@ -111,7 +111,7 @@ class HTTPService(Service):
             raise TLSConfigError(first, "it means nothing without ssl = yes")
         return member_node(address, tls=_YES_NO[ssl], profile=profile)
 
-    def perform(self, node: HTTPNode, operation: Operation) -> Deferred[HTTPResult]:
+    def perform(self, node: HTTPNode, operation: Operation) -> Deferred[Any]:
         """Send the request to ``node``: fire with the ``HTTPResult``, or fail with an ``OperationError``.
 
         The result has status 2 where the node is not to blame: a file that cannot be read, redirects that

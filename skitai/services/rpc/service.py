@@ -86,7 +86,7 @@ class RPCService(HTTPService):
 
         return prepare
 
-    def perform(self, node: HTTPNode, operation: Operation) -> Deferred[HTTPResult]:
+    def perform(self, node: HTTPNode, operation: Operation) -> Deferred[RPCResult]:
         """Call the method on ``node``: fire with the ``RPCResult``, or fail with an ``OperationError``.
 
         Cancelling closes the socket at once. Called in the reactor thread.
