@@ -97,6 +97,28 @@ def test_userinfo_is_refused_without_repeating_it():
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hans:secret pass@h/",
+        "hans:secret@127.0.0.1/",
+        "hans:secret@h",
+        "hans:secret/secret @h/",
+        "hans:secret://x@h/",
+        "http://hans:secret@h/?next=http://x y",
+        "@/hans:secret @h",
+        "http://hans:secret@h:x/",
+        "ftp://hans:secret@h/",
+    ],
+)
+def test_passwords_are_not_repeated(url):
+    """Whatever is wrong with a URL, its user and password are not in the message."""
+    with pytest.raises(ValueError, match="uri") as caught:
+        GET.operation(url)
+    assert "secret" not in str(caught.value)
+    assert "hans" not in str(caught.value)
+
+
 @pytest.mark.parametrize("uri", [None, 5, b"http://h/"])
 def test_uri_must_be_text(uri):
     """A uri that is no str is a TypeError that names the argument."""
@@ -246,6 +268,14 @@ def test_cache_key():
     ]
     assert len({hash(other.cache_key) for other in others} | {hash(key)}) == 6
     assert not GET.operation("http://h/a", use_cache=False).use_cache
+
+
+def test_cache_key_and_kind_of_data():
+    """What the kind of data says of its type tells answers apart, as the same said in a header does."""
+    keys = [POST.operation("http://h/a", data).cache_key for data in ({"a": "1"}, "a=1", b"a=1")]
+    assert len(set(keys)) == 3
+    headers = {"content-type": "text/plain; charset=utf-8"}
+    assert POST.operation("http://h/a", b"a=1", headers=headers).cache_key == keys[1]
 
 
 def test_idempotent():

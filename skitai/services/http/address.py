@@ -60,7 +60,7 @@ def _split_url(uri: str) -> tuple[HTTPNode, str]:
     _check_characters(uri)
     scheme, separator, rest = uri.partition("://")
     if not separator or not _SCHEME.fullmatch(scheme):
-        raise ValueError(f"uri {uri!r} has no scheme: write 'http://{uri.lstrip('/')}'")
+        raise ValueError(f"uri {_shown(uri)!r} has no scheme: write 'http://{_shown(uri.lstrip('/'))}'")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     return _node(scheme.lower(), authority), request_target(rest[len(authority) :])
 
@@ -107,7 +107,15 @@ def _check_type(uri: str) -> None:
 
 def _check_characters(uri: str) -> None:
     if bad := _FORBIDDEN.search(uri):
-        raise ValueError(f"uri {uri!r} holds {bad[0]!r}: percent-encode it with urllib.parse.quote()")
+        raise ValueError(f"uri {_shown(uri)!r} holds {bad[0]!r}: percent-encode it with urllib.parse.quote()")
+
+
+def _shown(uri: str) -> str:
+    """Return a URL for a message, which may get into a log, without the user and password that it holds."""
+    scheme, separator, _ = uri.partition("://")
+    begin = f"{scheme}://" if separator and _SCHEME.fullmatch(scheme) else ""
+    secret, _, place = uri[len(begin) :].rpartition("@")
+    return f"{begin}****@{place}" if secret else uri
 
 
 @lru_cache(maxsize=1024)

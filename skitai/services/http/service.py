@@ -86,10 +86,11 @@ class HTTPService(Service):
         if isinstance(data, Mapping) and self.method in _DATA_IN_QUERY:
             target, data = _with_query(target, form(data)), None
         pairs = header_pairs(headers) if headers else []
-        request = build_request(self.method, target, self.content(data), pairs)
+        content = self.content(data)
+        request = build_request(self.method, target, content, pairs)
         if auth is not None or follow:
             request = _with_options(request, pairs, auth, follow)
-        key = None if request.stream is not None else _cache_key(origin, request, pairs)
+        key = None if request.stream is not None else _cache_key(origin, request, pairs, content)
         return Operation(uri, request, key, request.idempotent, use_cache, filter=filter)
 
     def content(self, data: Any) -> Content:
@@ -147,12 +148,16 @@ def _with_options(request: HTTPRequest, pairs: list[tuple[str, str]], auth: Any,
     return attrs.evolve(request, credentials=parse_auth(auth), follow=follow)
 
 
-def _cache_key(origin: HTTPNode | str, request: HTTPRequest, pairs: list[tuple[str, str]]) -> Hashable:
+def _cache_key(
+    origin: HTTPNode | str, request: HTTPRequest, pairs: list[tuple[str, str]], content: Content
+) -> Hashable:
     """Return what tells the answer from others, without giving away what is secret."""
     fields = []
     for name, value in pairs:
         key = name.lower()
         fields.append((key, fingerprint(value) if key in _SECRET_HEADERS else value))
+    if content.type is not None and all(name != "content-type" for name, _ in fields):
+        fields.append(("content-type", content.type))
     login = request.credentials and request.credentials.fingerprint
     return request.method, origin, request.target, request.body, tuple(sorted(fields)), login, request.follow
 
