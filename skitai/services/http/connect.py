@@ -102,7 +102,7 @@ def connect_error(node: HTTPNode, reason: Failure) -> UnsentError:
     elif isinstance(cause, PeerCertificateError):
         code, text = CODE_EXCEPTION, f"the certificate of {node.label} {cause}"
     elif isinstance(cause, TLSError):
-        code, text = CODE_EXCEPTION, f"TLS with {node.label} failed: {_tls_text(cause)}"
+        code, text = CODE_EXCEPTION, f"TLS with {node.label} failed: {tls_text(cause)}"
     else:
         code, text = CODE_SOCKET_ERROR, f"no connection to {node.label}: {reason.getErrorMessage()}"
     failure = UnsentError(text, code=code, node=node)
@@ -117,7 +117,7 @@ def connect_timeout(node: HTTPNode, proxy: Proxy | None = None) -> UnsentError:
     return UnsentError(text, code=CODE_TIMEOUT, status=TIMEOUT, node=node)
 
 
-def _tls_text(failure: TLSError) -> str:
+def tls_text(failure: TLSError) -> str:
     """Return OpenSSL's words, which mostly come as a list of (library, function, reason)."""
     entries = failure.args[0] if failure.args else None
     return "; ".join(entry[-1] for entry in entries) if isinstance(entries, list) else str(failure)
