@@ -37,6 +37,8 @@ def test_get_bytes():
     [
         ("http://h", HTTPNode("h", 80), "/"),
         ("https://h", HTTPNode("h", 443, tls=True), "/"),
+        ("http://h:/x", HTTPNode("h", 80), "/x"),
+        ("https://[::1]:", HTTPNode("::1", 443, tls=True), "/"),
         ("HTTP://H:8080?q", HTTPNode("h", 8080), "/?q"),
         ("http://[::1]:81/x", HTTPNode("::1", 81), "/x"),
         ("http://[2001:DB8:0:0::1]/", HTTPNode("2001:db8::1", 80), "/"),
@@ -63,7 +65,8 @@ def test_urls(uri, node, target):
         ("http://h:0/", "not a port"),
         ("http://h:65536/", "not a port"),
         ("http://h:x/", "not a port"),
-        ("http://h:/", "not a port"),
+        ("http://:/", "no host"),
+        ("http://h::/", "not a port"),
         ("http://[::1/", "not"),
         ("http://[::1%25eth0]/", "not an IPv6 address"),
         ("http://[nonsense:]/", "not an IPv6 address"),

@@ -94,7 +94,7 @@ def request_target(text: str) -> str:
 def member_node(address: str, *, tls: bool, profile: TLSProfile | None = None) -> HTTPNode:
     """Return the node of ``host[:port]``; raise ValueError for anything else."""
     host, port = parse_host_port(address, DEFAULT_PORTS["https" if tls else "http"])
-    host = _host(host)
+    host = host_name(host)
     if tls and "_" in host:
         raise ValueError(f"host {host!r} has an underscore, which no certificate can be checked for")
     return HTTPNode(host, port, tls, profile)
@@ -125,13 +125,14 @@ def _node(scheme: str, authority: str) -> HTTPNode:
     if "@" in authority:
         # The message must not repeat it: it would put the password in a log.
         raise ValueError("uri holds user:password@: leave it out and give auth=(user, password)")
+    authority = authority.removesuffix(":")  # RFC 3986, section 3.2.3: the port may be empty
     if not authority:
         raise ValueError(f"uri '{scheme}://' has no host")
     return member_node(authority, tls=scheme == "https")
 
 
-def _host(text: str) -> str:
-    """Return a host name or IP address in its one normal form."""
+def host_name(text: str) -> str:
+    """Return a host name or IP address in its one normal form; raise ValueError for what is neither."""
     if ":" in text:
         try:
             if "%" not in text:
