@@ -98,7 +98,7 @@ KEYS = {
     "no_proxy": Key(
         _direct_hosts,
         ("localhost", "127.0.0.0/8", "::1"),
-        "hosts, .domains, addresses and networks that are asked without the proxy",
+        "hosts, .domains, addresses and networks that are asked without the proxy; *: all",
     ),
 }
 
