@@ -16,7 +16,7 @@ class Reader(Protocol):
 
 
 class Codec(Protocol):
-    """One protocol: its ``name``, and the ``media_types`` of its responses, of which calls have the first."""
+    """One protocol: its ``name``, and the ``media_types`` that its responses should have, calls the first."""
 
     name: str
     media_types: tuple[str, ...]

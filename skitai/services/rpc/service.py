@@ -109,7 +109,7 @@ class RPCService(HTTPService):
         if reply.code != _OK:
             raise OperationError(f"HTTP status {reply.code} {reply.msg}", code=reply.code)
         try:
-            self._check(reply)
+            _check_size(reply)
             reader = self._codec.reader()
             for start in range(0, len(reply.data), _PIECE):
                 if start:  # let others have their turn
@@ -117,13 +117,17 @@ class RPCService(HTTPService):
                 reader.feed(reply.data[start : start + _PIECE])
             return reader.close()
         except ValueError as error:
-            raise OperationError(f"bad {self._codec.name} reply: {error}", code=CODE_BAD_REPLY) from error
+            text = f"bad {self._codec.name} reply: {self._of_another_type(reply)}{error}"
+            raise OperationError(text, code=CODE_BAD_REPLY) from error
 
-    def _check(self, reply: HTTPResult) -> None:
-        if len(reply.data) > DOCUMENT_MAX:
-            raise ValueError(f"the document is larger than {DOCUMENT_MAX} bytes")
-        content_type = reply.get_header("content-type")
-        if content_type is not None:
-            media_type = content_type.partition(";")[0].strip().lower()
-            if media_type not in self._codec.media_types:
-                raise ValueError(f"the content type {media_type!r:.100} is not that of {self._codec.name}")
+    def _of_another_type(self, reply: HTTPResult) -> str:
+        """Return what explains a document that is none. One that is may have any type: many servers err."""
+        media_type = (reply.get_header("content-type") or "").partition(";")[0].strip().lower()
+        if not media_type or media_type in self._codec.media_types:
+            return ""
+        return f"the content type {media_type!r:.100} is not that of {self._codec.name}, and "
+
+
+def _check_size(reply: HTTPResult) -> None:
+    if len(reply.data) > DOCUMENT_MAX:
+        raise ValueError(f"the document is larger than {DOCUMENT_MAX} bytes")
