@@ -4,6 +4,8 @@ import gzip
 import io
 import os
 import tempfile
+import threading
+from contextlib import ExitStack
 
 import pytest
 from certificates import Identity
@@ -17,6 +19,7 @@ from twisted.internet.task import deferLater
 from skitai.errors import OperationError
 from skitai.services.http import HTTPService
 from skitai.services.http.filesource import PIECE
+from skitai.services.http.streaming import THREADS_MAX
 from skitai.services.http.tls import TLSProfile
 
 POST = HTTPService("POST", None)
@@ -81,6 +84,10 @@ def packed(data):
         return gzip.open(file.name)
 
 
+def upload_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "skitai-upload"]
+
+
 def echo(request):
     return reply(bytes(request.body))
 
@@ -125,6 +132,28 @@ class StreamingTests(ClientTestCase):
             asked.cancel()
             await self.error_of(asked, CancelledError)
             await server.peers[0].lost
+
+    async def test_many_pipes(self):
+        """No more threads than allowed read from pipes; further bodies get their turn, unless given up."""
+        server = self.serve(Upstream(echo))
+        client = self.client("POST")
+        count = THREADS_MAX + 3
+        with ExitStack() as files:
+            pipes = [os.pipe() for _ in range(count)]
+            readers = [files.enter_context(open(reading, "rb")) for reading, _ in pipes]
+            writers = [files.enter_context(open(writing, "wb", buffering=0)) for _, writing in pipes]
+            asked = [ensureDeferred(self.get(client, server.url, file)) for file in readers]
+            while server.everything.count(b"\r\n\r\n") < count:
+                await deferLater(reactor, 0.005)
+            assert len(upload_threads()) == THREADS_MAX
+            asked[-1].cancel()
+            await self.error_of(asked.pop(), CancelledError)
+            for writer in writers:
+                writer.write(b"x")
+                writer.close()
+            assert [result.data for result in await gatherResults(asked)] == [b"x"] * (count - 1)
+        while upload_threads():
+            await deferLater(reactor, 0.005)
 
     async def test_empty_files(self):
         """Nothing to read is an empty body."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
@@ -12,6 +12,9 @@ from zope.interface import implementer
 
 from skitai.errors import OperationError
 from skitai.services.http.filesource import PIECE, BodyError, FileSource
+
+#: Bodies without a length that are read from at the same time.
+THREADS_MAX = 64
 
 
 class StreamedBody:
@@ -101,6 +104,7 @@ class BodySender:
     def stopProducing(self) -> None:
         """Forget the rest: the connection is gone."""
         self._stopped = True
+        _threads.forget(self)
 
     def resumeProducing(self) -> None:
         """Go on until the transport has enough."""
@@ -112,15 +116,13 @@ class BodySender:
                 except BodyError as error:
                     self._fail(error)
             else:
-                self._read_in_thread()
+                # A pipe, a socket or whatever else has no length may take any time.
+                self._reading = True
+                _threads.run(self)
 
-    def _read_in_thread(self) -> None:
-        """Read where it may take any time: from a pipe, a socket or whatever else has no length."""
-        self._reading = True
-        # Of its own, because nobody waits for a daemon when the server stops, but for the reactor's threads.
-        Thread(target=self._read, args=(self._transport.reactor,), name="skitai-upload", daemon=True).start()
-
-    def _read(self, reactor: Any) -> None:
+    def read_in_thread(self) -> None:
+        """Read one piece and hand it to the reactor. Called in a thread of ``ReaderThreads``."""
+        reactor = self._transport.reactor
         try:
             piece = self._reader.read()
         except BodyError as error:
@@ -149,3 +151,43 @@ class BodySender:
         if not self._stopped:
             self._stopped = True
             self._failed(error)
+
+
+class ReaderThreads:
+    """Reads what may take any time, in no more than ``most`` threads: further senders wait in order.
+
+    Nothing ends the read of a pipe to which nobody writes, so its thread outlives the call.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._lock = Lock()
+        self._waiting: dict[BodySender, None] = {}
+
+    def run(self, sender: BodySender) -> None:
+        """Have one piece read for ``sender``, as soon as there is a thread for it."""
+        with self._lock:
+            if not self._free:
+                self._waiting[sender] = None
+                return
+            self._free -= 1
+        # Of its own, because nobody waits for a daemon when the server stops, but for the reactor's threads.
+        Thread(target=self._work, args=(sender,), name="skitai-upload", daemon=True).start()
+
+    def forget(self, sender: BodySender) -> None:
+        """Leave the queue, if it is in there."""
+        with self._lock:
+            self._waiting.pop(sender, None)
+
+    def _work(self, sender: BodySender) -> None:
+        while True:
+            sender.read_in_thread()
+            with self._lock:
+                if not self._waiting:
+                    self._free += 1
+                    return
+                sender = next(iter(self._waiting))
+                del self._waiting[sender]
+
+
+_threads = ReaderThreads(THREADS_MAX)
