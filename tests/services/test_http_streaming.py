@@ -308,7 +308,9 @@ class StreamingTests(ClientTestCase):
         for guard in (basic(), DigestGuard()):
             server = self.serve(Upstream(guard))
             auth = ("hans", "secret")
-            assert (await self.get(self.client("POST"), server.url, Unseekable(b"x"), auth)).code == 401
+            refused = await self.get(self.client("POST"), server.url, Unseekable(b"x"), auth)
+            assert (refused.status, refused.code) == (3, 401)
+            assert "the body, which has no length, cannot be sent a second time" in refused.msg
             assert (await self.get(self.client("POST"), server.url, io.BytesIO(LARGE), auth)).code == 200
             assert bytes(server.requests[-1].body) == LARGE
 
