@@ -7,6 +7,10 @@ from zope.interface.verify import verifyObject
 from skitai.interfaces import INode, IService
 from skitai.services.http import ConnectionPool, HTTPNode, HTTPService
 from skitai.services.http.codings import ACCEPTED
+from skitai.services.http.service import UploadService
+from skitai.services.rpc import RPCService
+from skitai.services.rpc.jsonrpc import JSONRPC
+from skitai.services.rpc.xmlrpc import XMLRPC
 
 POOL = ConnectionPool(reactor)
 GET, POST = HTTPService("GET", POOL), HTTPService("POST", POOL)
@@ -22,6 +26,23 @@ def test_interfaces():
     """The service and its nodes are what the call machinery expects."""
     assert verifyObject(IService, GET)
     assert verifyObject(INode, GET.node("http://a/"))
+
+
+@pytest.mark.parametrize(
+    ("service", "args", "kwargs", "words"),
+    [
+        (GET, (), {}, r"^was\.get\(\) missing 1 required positional argument: 'uri'$"),
+        (POST, ("http://h/",), {"bogus": 1}, r"^was\.post\(\) got an unexpected keyword argument 'bogus'$"),
+        (UploadService(None), (), {"data": {}}, r"^was\.upload\(\) missing 1 required"),
+        (RPCService(XMLRPC(), None), (), {}, r"^was\.rpc\(\) missing 1 required"),
+        (RPCService(JSONRPC(), None), ("http://h/",), {"bogus": 1}, r"^was\.jsonrpc\(\) got an unexpected"),
+        (GET, (1,), {}, r"^uri must be a str, not int$"),
+    ],
+)
+def test_wrong_arguments(service, args, kwargs, words):
+    """The message names what the app called."""
+    with pytest.raises(TypeError, match=words):
+        service.begin(None, *args, **kwargs)
 
 
 def test_get_bytes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ _PLAIN_OPERATIONS = 1024
 _YES_NO = {"yes": True, "no": False}
 # A dict has no place in a body that nobody reads, so it goes where a form with method=get puts it.
 _DATA_IN_QUERY = frozenset(["GET", "HEAD", "DELETE", "OPTIONS"])
+_OWN_NAMES = re.compile(r"^\w+\.(?:operation|endpoint)\(\)")
 _SECRET_HEADERS = frozenset(["authorization", "cookie", "proxy-authorization"])
 
 Filter = Callable[[Any], Any]
@@ -47,6 +49,8 @@ class HTTPService(Service):
 
     def __init__(self, method: str, pool: ConnectionPool, logins: Logins | None = None) -> None:
         self.method = method
+        #: How apps call it.
+        self.name = f"was.{method.lower()}()"
         self._pool = pool
         self._logins = Logins() if logins is None else logins
         # Views ask the same few addresses again and again: what they mean is found out once.
@@ -55,7 +59,12 @@ class HTTPService(Service):
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> Any:
         """Submit the operation at once and return its ``Call``. Called in the app's thread."""
         if kwargs or len(args) != 1 or type(args[0]) is not str:
-            return submit(self.operation(*args, **kwargs))
+            try:
+                operation = self.operation(*args, **kwargs)
+            except TypeError as error:
+                name_as_called(error, self.name)
+                raise
+            return submit(operation)
         return submit(self._plain_operation(args[0]))
 
     def operation(
@@ -129,10 +138,16 @@ class UploadService(HTTPService):
 
     def __init__(self, pool: ConnectionPool, logins: Logins | None = None) -> None:
         super().__init__("POST", pool, logins)
+        self.name = "was.upload()"
 
     def content(self, data: Any) -> Content:
         """Return the form that is sent; see ``multipart_content``. Called in the app's thread."""
         return multipart_content(data)
+
+
+def name_as_called(error: TypeError, name: str) -> None:
+    """Let Python's complaint about arguments name what the app called, not what was called for it."""
+    error.args = (_OWN_NAMES.sub(name, str(error)),)
 
 
 def _with_options(request: HTTPRequest, pairs: list[tuple[str, str]], auth: Any, follow: Any) -> HTTPRequest:

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from skitai.errors import OperationError
 from skitai.services.http.protocol import CODE_BAD_REPLY
 from skitai.services.http.request import Headers, header_pairs
-from skitai.services.http.service import HTTPService
+from skitai.services.http.service import HTTPService, name_as_called
 from skitai.services.rpc.faults import FAULTS
 from skitai.services.rpc.proxy import RPCProxy
 from skitai.services.rpc.result import RPCResult
@@ -46,10 +46,15 @@ class RPCService(HTTPService):
     def __init__(self, codec: Codec, pool: ConnectionPool, logins: Logins | None = None) -> None:
         super().__init__("POST", pool, logins)
         self._codec = codec
+        self.name = f"was.{codec.service}()"
 
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> RPCProxy:
         """Return the proxy whose first method call is submitted; ``endpoint`` says what the arguments are."""
-        prepare = self.endpoint(*args, **kwargs)
+        try:
+            prepare = self.endpoint(*args, **kwargs)
+        except TypeError as error:
+            name_as_called(error, self.name)
+            raise
         return RPCProxy(lambda method, params, named: submit(prepare(method, params, named)))
 
     def endpoint(
