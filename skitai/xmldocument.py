@@ -27,6 +27,9 @@ TOKEN_MAX = 32 * 1024
 #: XML 1.0, section 2.2: no document can hold these, however they are written.
 NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
+_ISO_8601 = re.compile(
+    r"(?:[0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2})T[0-9:]{8}(?:\.[0-9]{1,9})?(?:Z|[-+][0-9]{2}:?[0-9]{2})?"
+)
 _INT = re.compile(r"\s*[-+]?[0-9]{1,400}\s*", re.ASCII)
 
 _Write = Callable[[str], Any]
@@ -143,6 +146,12 @@ class _ShallowUnmarshaller(Unmarshaller):
 
     dispatch["base64"] = end_strict_base64
 
+    def end_iso_datetime(self, data: str) -> None:
+        self.append(_datetime(data.strip()))
+        self._value = False
+
+    dispatch["dateTime.iso8601"] = end_iso_datetime
+
     def start(self, tag: str, attrs: dict[str, str]) -> None:
         self._depth += 1
         if self._depth > DEPTH_MAX:
@@ -154,6 +163,13 @@ class _ShallowUnmarshaller(Unmarshaller):
         super().end(tag)
         # Its text is used up; kept, a long one would be joined again at the end of each element around it.
         self._data = []
+
+
+def _datetime(text: str) -> datetime:
+    """Return a datetime as servers write it: with hyphens or without, with a time zone or without."""
+    if _ISO_8601.fullmatch(text):
+        return datetime.fromisoformat(text)
+    return datetime.strptime(text, "%Y%m%dT%H:%M:%S")
 
 
 class _StrictMarshaller(Marshaller):

@@ -111,6 +111,22 @@ def test_encodings():
     assert fromxml(document.encode("latin-1")) == fromxml(document) == (("ü",), None)
 
 
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("20200102T03:04:05", datetime(2020, 1, 2, 3, 4, 5)),
+        ("20200102T3:4:5", datetime(2020, 1, 2, 3, 4, 5)),
+        ("2020-01-02T03:04:05", datetime(2020, 1, 2, 3, 4, 5)),
+        (" 20200102T03:04:05Z\n", datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2020-01-02T03:04:05.5+00:00", datetime(2020, 1, 2, 3, 4, 5, 500_000, tzinfo=UTC)),
+    ],
+)
+def test_datetimes(text, moment):
+    """A datetime may be written with hyphens, and with the time zone that XML-RPC itself does not know."""
+    document = PARAM.format(f"<value><dateTime.iso8601>{text}</dateTime.iso8601></value>")
+    assert fromxml(document) == ((moment,), None)
+
+
 PARAM = "<params><param>{}</param></params>"
 DTD = "<!DOCTYPE methodResponse [{}]><params><param><value>&a;</value></param></params>"
 HOSTILE = {
@@ -132,6 +148,9 @@ HOSTILE = {
     "endless int": PARAM.format(f"<value><int>{'9' * 5000}</int></value>"),
     "boolean that is none": PARAM.format("<value><boolean>2</boolean></value>"),
     "date that is none": PARAM.format("<value><dateTime.iso8601>now</dateTime.iso8601></value>"),
+    "day that is none": PARAM.format(
+        "<value><dateTime.iso8601>2020-02-30T00:00:00</dateTime.iso8601></value>"
+    ),
     "nameless member": PARAM.format("<value><struct><value>1</value></struct></value>"),
     "list as a name": PARAM.format("<value><struct><array/><value>1</value></struct></value>"),
     "empty fault": "<methodResponse><fault/></methodResponse>",

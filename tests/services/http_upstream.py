@@ -26,6 +26,7 @@ class RequestPeer(Peer):
         self.parser = HttpRequestParser(self)
 
     def dataReceived(self, data):
+        self.factory.everything += data
         self.parser.feed_data(data)
 
     def on_message_begin(self):

@@ -155,6 +155,7 @@ class LoginTests(ClientTestCase):
             server = self.serve(Upstream(lambda _, value=challenge: reply(code=401, WWW_Authenticate=value)))
             result = await self.get(self.client(), server.url, auth=("hans", "secret"))
             assert (result.code, len(server.requests)) == (401, 1)
+            assert "none of the challenges is Basic, or Digest with qop=auth" in result.msg
 
     async def test_users_do_not_share_a_login(self):
         """One user's login is not another's."""

@@ -4,10 +4,10 @@ import socket
 from pathlib import Path
 
 import pytest
-from http_servers import OK, HTTPTestCase, Peer, sending
+from http_servers import OK, HTTPTestCase, OnClock, Peer, sending
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
 
 from skitai.config import Config
@@ -19,20 +19,6 @@ FIRST_ONLY = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart"
 
 def silent(peer):
     """Handle a request by never answering."""
-
-
-class OnClock:
-    """The real reactor's sockets and turns under a clock that a test moves."""
-
-    def __init__(self):
-        self.clock = Clock()
-        self.seconds = self.clock.seconds
-
-    def callLater(self, delay, *call):
-        return (self.clock if delay else reactor).callLater(delay, *call)
-
-    def __getattr__(self, name):
-        return getattr(reactor, name)
 
 
 async def arrived(server, count):
@@ -326,6 +312,25 @@ class SweepTests(HTTPTestCase):
             assert "sent nothing for 60 seconds" in error.message
             await server.peers[0].lost
 
+    async def test_timeouts_are_taken_at_their_word(self):
+        """Silence ends within a second of its time, and a handshake that does not end at its very time."""
+        on = OnClock()
+        server = self.serve(silent)
+        pool = self.pool(on=on, connect_seconds=1, silence_seconds=2)
+        silence, handshake = self.ask(pool, server.url), self.ask(pool, server.url.replace("http", "https"))
+        while len(server.peers) < 2 or not server.heads or len(server.everything) < 300:
+            await deferLater(reactor, 0.005)
+        on.clock.advance(0.9)
+        assert not handshake.called
+        on.clock.advance(0.1)
+        error = await self.error_of(handshake, UnsentError)
+        assert (error.code, error.message) == (702, f"no connection to 127.0.0.1:{server.port} in time")
+        on.clock.advance(0.9)
+        assert not silence.called
+        on.clock.advance(1.1)
+        assert (await self.error_of(silence, OperationTimeout)).code == 702
+        await gatherResults([peer.lost for peer in server.peers])
+
     async def test_a_slow_upload_is_no_silence(self):
         """A request is not failed while the server takes its body, however slowly, but when it stops to."""
         on = OnClock()
@@ -483,14 +488,13 @@ def test_cancelling_an_attempt_stops_it(memory):
 
 
 def test_connecting_takes_too_long(memory):
-    """A host that does not let itself be connected to is an UnsentError with code 702."""
+    """A host that does not let itself be connected to is an UnsentError with code 702, when it is time."""
     reactor, pool = memory
     failures = []
     get(pool).addErrback(failures.append)
-    assert reactor.tcpClients[0][3] == 10
-    reactor.advance(5)
+    reactor.advance(2.9)
     assert not failures
-    reactor.advance(5)
+    reactor.advance(0.1)
     assert (type(failures[0].value), failures[0].value.code) == (UnsentError, 702)
     assert reactor.connectors[0].stoppedConnecting
 

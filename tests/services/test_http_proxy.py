@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from certificates import Identity
-from http_servers import OK, HTTPTestCase, Peer, Server, sending
+from http_servers import OK, HTTPTestCase, OnClock, Peer, Server, sending
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -111,6 +111,20 @@ class ProxyTests(HTTPTestCase):
         error = await self.error_of(self.ask(pool, "https://other.test/"), UnsentError)
         assert error.message == "the certificate of other.test:443 is not for 'other.test'"
 
+    async def test_tunnel_after_interim_answers(self):
+        """A proxy may say that it is at work before it answers, in one piece with the answer or before it."""
+        for early in (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Wait\r\nVia: x\r\n\r\n" * 2):
+            server, proxy = self.serve_tls(), self.proxy(lambda peer, early=early: begin(peer, early))
+
+            def begin(peer, early):
+                peer.write(early + b"HTTP/1.1 1")
+                reactor.callLater(0, peer.write, b"00 \r\n\r\n")
+                reactor.callLater(0.01, peer.open_tunnel)
+
+            proxy.target = server.port
+            pool = self.pool_through(proxy, profile=server.profile)
+            assert (await self.ask(pool, "https://secure.test/")).data == b"ok"
+
     async def refused_tunnel(self, handler):
         """Return what is said where the proxy gives no tunnel."""
         proxy = self.proxy(handler)
@@ -129,9 +143,11 @@ class ProxyTests(HTTPTestCase):
             await self.refused_tunnel(sending(wants)) == f"it answered '407 Authentication Required': {hint}"
         )
         assert await self.refused_tunnel(sending(b"HTTP/1.1 403 No\r\n\r\n")) == "it answered '403 No'"
+        assert await self.refused_tunnel(sending(b"HTTP/1.1 101 Up\r\n\r\n")) == "it answered '101 Up'"
         for garbage in (
             b"SSH-2.0-x\r\n",
             b"HTTP/1.1 what\r\n\r\n",
+            b"HTTP/1.1 100 Continue\r\n\r\nwhat",
             b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 9999,
         ):
             assert await self.refused_tunnel(sending(garbage)) == "its answer is not HTTP"
@@ -158,6 +174,18 @@ class ProxyTests(HTTPTestCase):
             await deferLater(reactor, 0.005)
         asked.cancel()
         await self.error_of(asked, CancelledError)
+        await proxy.peers[0].lost
+
+    async def test_a_proxy_that_lets_callers_wait(self):
+        """Where the proxy does not answer in time, the message says that it is the proxy."""
+        proxy, on = self.proxy(lambda peer: None), OnClock()
+        asked = self.ask(self.pool_through(proxy, on=on), "https://secure.test/")
+        while not proxy.heads:
+            await deferLater(reactor, 0.005)
+        on.clock.advance(3)
+        error = await self.error_of(asked, UnsentError)
+        text = f"no connection to secure.test:443 through proxy 127.0.0.1:{proxy.port} in time"
+        assert (error.code, error.message) == (702, text)
         await proxy.peers[0].lost
 
     async def test_direct(self):
@@ -189,7 +217,25 @@ def test_direct_hosts(host, direct):
     assert (host in DirectHosts(["One.test", ".two.test", "10.0.0.0/8", "::1", "fd00::/8"])) is direct
 
 
-@pytest.mark.parametrize("item", ["one.test:80", "10.0.0.0/99", ".", "http://x/"])
+@pytest.mark.parametrize(
+    ("items", "hosts"),
+    [
+        (["*"], [True, True, True, True]),
+        (["*.corp"], [False, True, False, False]),
+        (["*.Corp."], [False, True, False, False]),
+        (["b\u00fccher.example"], [False, False, True, False]),
+    ],
+)
+def test_patterns_of_direct_hosts(items, hosts):
+    """A star is every host, and before a domain it says no more than the dot does."""
+    asked = ("corp", "x.corp", "xn--bcher-kva.example", "10.0.0.1")
+    assert [host in DirectHosts(items) for host in asked] == hosts
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["one.test:80", "10.0.0.0/99", ".", "http://x/", "a b", "!!", "**", "*corp", "x.*", "10.0.0.256", ""],
+)
 def test_senseless_direct_hosts(item):
     """What is no host, domain or network is refused by name."""
     with pytest.raises(ValueError, match=r"is not a host, a \.domain, an address or a network"):

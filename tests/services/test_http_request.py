@@ -7,6 +7,10 @@ from zope.interface.verify import verifyObject
 from skitai.interfaces import INode, IService
 from skitai.services.http import ConnectionPool, HTTPNode, HTTPService
 from skitai.services.http.codings import ACCEPTED
+from skitai.services.http.service import UploadService
+from skitai.services.rpc import RPCService
+from skitai.services.rpc.jsonrpc import JSONRPC
+from skitai.services.rpc.xmlrpc import XMLRPC
 
 POOL = ConnectionPool(reactor)
 GET, POST = HTTPService("GET", POOL), HTTPService("POST", POOL)
@@ -24,6 +28,23 @@ def test_interfaces():
     assert verifyObject(INode, GET.node("http://a/"))
 
 
+@pytest.mark.parametrize(
+    ("service", "args", "kwargs", "words"),
+    [
+        (GET, (), {}, r"^was\.get\(\) missing 1 required positional argument: 'uri'$"),
+        (POST, ("http://h/",), {"bogus": 1}, r"^was\.post\(\) got an unexpected keyword argument 'bogus'$"),
+        (UploadService(None), (), {"data": {}}, r"^was\.upload\(\) missing 1 required"),
+        (RPCService(XMLRPC(), None), (), {}, r"^was\.rpc\(\) missing 1 required"),
+        (RPCService(JSONRPC(), None), ("http://h/",), {"bogus": 1}, r"^was\.jsonrpc\(\) got an unexpected"),
+        (GET, (1,), {}, r"^uri must be a str, not int$"),
+    ],
+)
+def test_wrong_arguments(service, args, kwargs, words):
+    """The message names what the app called."""
+    with pytest.raises(TypeError, match=words):
+        service.begin(None, *args, **kwargs)
+
+
 def test_get_bytes():
     """A plain GET carries Host, the product, what it accepts, and no body."""
     assert sent(GET, "http://Example.com/a?b=c#frag") == (
@@ -37,6 +58,8 @@ def test_get_bytes():
     [
         ("http://h", HTTPNode("h", 80), "/"),
         ("https://h", HTTPNode("h", 443, tls=True), "/"),
+        ("http://h:/x", HTTPNode("h", 80), "/x"),
+        ("https://[::1]:", HTTPNode("::1", 443, tls=True), "/"),
         ("HTTP://H:8080?q", HTTPNode("h", 8080), "/?q"),
         ("http://[::1]:81/x", HTTPNode("::1", 81), "/x"),
         ("http://[2001:DB8:0:0::1]/", HTTPNode("2001:db8::1", 80), "/"),
@@ -63,7 +86,8 @@ def test_urls(uri, node, target):
         ("http://h:0/", "not a port"),
         ("http://h:65536/", "not a port"),
         ("http://h:x/", "not a port"),
-        ("http://h:/", "not a port"),
+        ("http://:/", "no host"),
+        ("http://h::/", "not a port"),
         ("http://[::1/", "not"),
         ("http://[::1%25eth0]/", "not an IPv6 address"),
         ("http://[nonsense:]/", "not an IPv6 address"),
@@ -95,6 +119,28 @@ def test_userinfo_is_refused_without_repeating_it():
     with pytest.raises(ValueError, match="user:password@") as caught:
         GET.operation("http://hans:secret@h/")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hans:secret pass@h/",
+        "hans:secret@127.0.0.1/",
+        "hans:secret@h",
+        "hans:secret/secret @h/",
+        "hans:secret://x@h/",
+        "http://hans:secret@h/?next=http://x y",
+        "@/hans:secret @h",
+        "http://hans:secret@h:x/",
+        "ftp://hans:secret@h/",
+    ],
+)
+def test_passwords_are_not_repeated(url):
+    """Whatever is wrong with a URL, its user and password are not in the message."""
+    with pytest.raises(ValueError, match="uri") as caught:
+        GET.operation(url)
+    assert "secret" not in str(caught.value)
+    assert "hans" not in str(caught.value)
 
 
 @pytest.mark.parametrize("uri", [None, 5, b"http://h/"])
@@ -246,6 +292,14 @@ def test_cache_key():
     ]
     assert len({hash(other.cache_key) for other in others} | {hash(key)}) == 6
     assert not GET.operation("http://h/a", use_cache=False).use_cache
+
+
+def test_cache_key_and_kind_of_data():
+    """What the kind of data says of its type tells answers apart, as the same said in a header does."""
+    keys = [POST.operation("http://h/a", data).cache_key for data in ({"a": "1"}, "a=1", b"a=1")]
+    assert len(set(keys)) == 3
+    headers = {"content-type": "text/plain; charset=utf-8"}
+    assert POST.operation("http://h/a", b"a=1", headers=headers).cache_key == keys[1]
 
 
 def test_idempotent():

@@ -4,7 +4,7 @@ from pathlib import Path
 from unittest import SkipTest
 
 import pytest
-from http_servers import OK, HTTPTestCase, sending
+from http_servers import OK, HTTPTestCase, OnClock, sending
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import gatherResults, succeed
@@ -86,8 +86,11 @@ class Mute(DatagramProtocol):
 
 
 class ResolverTests(HTTPTestCase):
-    def resolver(self, *records, conf="", hosts="", system=None, silent=False, **options):
-        """Return a resolver whose only server, on 127.0.0.1, knows the records; without any there is none."""
+    def resolver(self, *records, conf="", hosts="", system=None, silent=False, first=None, **options):
+        """Return a resolver whose server on 127.0.0.1 knows the records; without any there is none.
+
+        Before it, ``first`` is asked, where nobody listens.
+        """
         self.zone = Zone(records)
         self.system = system or System()
         port = 1
@@ -101,7 +104,8 @@ class ResolverTests(HTTPTestCase):
             self.addCleanup(listening.stopListening)
             port = listening.getHost().port
         paths = {"resolv_conf": Path(self.mktemp()), "hosts": Path(self.mktemp())}
-        paths["resolv_conf"].write_text(f"nameserver 127.0.0.1\n{conf}")
+        servers = [server for server in (first, "127.0.0.1") if server]
+        paths["resolv_conf"].write_text("".join(f"nameserver {server}\n" for server in servers) + conf)
         paths["hosts"].write_text(hosts)
         self.hosts_file = paths["hosts"]
         resolver = Resolver(self.system, port=port, **paths, **options)
@@ -189,6 +193,14 @@ class ResolverTests(HTTPTestCase):
             assert await resolver.lookup("printer.local") == ("10.2.2.2",)
         assert system.asked == ["printer.local"] * 2
 
+    async def test_a_server_that_refuses(self):
+        """Where nobody listens, the next server is asked at once, though epoll hides the refusal."""
+        conf = "options timeout:20 attempts:1"
+        resolver = self.resolver(a("one.test", "10.0.0.1"), conf=conf, first="127.0.0.2")
+        begun = reactor.seconds()
+        assert await resolver.lookup("one.test") == ("10.0.0.1",)
+        assert reactor.seconds() - begun < 5
+
     async def test_no_servers(self):
         """Without a resolv.conf the system is asked at once."""
         system = System(one_test="10.2.2.2")
@@ -270,10 +282,11 @@ class ResolverTests(HTTPTestCase):
         assert result.data == b"ok"
 
     async def test_next_address(self):
-        """Where nobody listens at one address of a name, the next is tried."""
+        """Where nobody listens at one address of a name, the next is tried at once: no clock need move."""
         server = self.serve(sending(OK), host="127.0.0.2")
         resolver = self.resolver(a("one.test", "127.0.0.1"), a("one.test", "127.0.0.2"))
-        result = await self.ask(self.pool(resolver=resolver), f"http://one.test:{server.port}/")
+        pool = self.pool(on=OnClock(), resolver=resolver)
+        result = await self.ask(pool, f"http://one.test:{server.port}/")
         assert result.data == b"ok"
 
 

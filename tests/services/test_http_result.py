@@ -47,6 +47,8 @@ def test_json_that_is_none():
     """What is no JSON is a ValueError; what is no reply raises what went wrong."""
     with pytest.raises(ValueError, match="Expecting value"):
         result(b"<html>").json()
+    with pytest.raises(ValueError, match="nested too deep"):
+        result(b"[" * 20_000).json()
     with pytest.raises(OperationTimeout):
         HTTPResult.failed(OperationTimeout()).json()
 

@@ -47,7 +47,7 @@ def test_defaults(start):
     limits = plugin.pool_of(start()).limits
     assert (limits.connections, limits.idle, limits.waiting) == (2048, 2048, 4096)
     assert 0 < limits.total <= 8192
-    assert (limits.connect_seconds, limits.silence_seconds, limits.idle_seconds) == (10, 60, 10)
+    assert (limits.connect_seconds, limits.silence_seconds, limits.idle_seconds) == (3, 60, 10)
     assert limits.response_max == 64 << 20
     assert node(plugin.pool_of(start()), "one.test") is None
 

@@ -1,8 +1,11 @@
 """Files as bodies: read as they leave, whole or not at all, and from the start again where that helps."""
 
+import gzip
 import io
 import os
 import tempfile
+import threading
+from contextlib import ExitStack
 
 import pytest
 from certificates import Identity
@@ -15,7 +18,8 @@ from twisted.internet.task import deferLater
 
 from skitai.errors import OperationError
 from skitai.services.http import HTTPService
-from skitai.services.http.streaming import PIECE
+from skitai.services.http.filesource import PIECE
+from skitai.services.http.streaming import THREADS_MAX
 from skitai.services.http.tls import TLSProfile
 
 POST = HTTPService("POST", None)
@@ -46,6 +50,42 @@ class Unseekable(Watched):
         if not data and self.raises:
             raise self.raises
         return data
+
+
+def on_disk(data):
+    file = tempfile.TemporaryFile()
+    file.write(data)
+    return file
+
+
+def unbuffered(data):
+    file = tempfile.TemporaryFile(buffering=0)
+    file.write(data)
+    return file
+
+
+def named(data):
+    file = tempfile.NamedTemporaryFile()
+    file.write(data)
+    return file
+
+
+def tempfile_in_memory(data):
+    file = tempfile.SpooledTemporaryFile()
+    file.write(data)
+    return file
+
+
+def packed(data):
+    """Return a file with a descriptor from which something else can be read than from the file."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(gzip.compress(data))
+        file.flush()
+        return gzip.open(file.name)
+
+
+def upload_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "skitai-upload"]
 
 
 def echo(request):
@@ -92,6 +132,28 @@ class StreamingTests(ClientTestCase):
             asked.cancel()
             await self.error_of(asked, CancelledError)
             await server.peers[0].lost
+
+    async def test_many_pipes(self):
+        """No more threads than allowed read from pipes; further bodies get their turn, unless given up."""
+        server = self.serve(Upstream(echo))
+        client = self.client("POST")
+        count = THREADS_MAX + 3
+        with ExitStack() as files:
+            pipes = [os.pipe() for _ in range(count)]
+            readers = [files.enter_context(open(reading, "rb")) for reading, _ in pipes]
+            writers = [files.enter_context(open(writing, "wb", buffering=0)) for _, writing in pipes]
+            asked = [ensureDeferred(self.get(client, server.url, file)) for file in readers]
+            while server.everything.count(b"\r\n\r\n") < count:
+                await deferLater(reactor, 0.005)
+            assert len(upload_threads()) == THREADS_MAX
+            asked[-1].cancel()
+            await self.error_of(asked.pop(), CancelledError)
+            for writer in writers:
+                writer.write(b"x")
+                writer.close()
+            assert [result.data for result in await gatherResults(asked)] == [b"x"] * (count - 1)
+        while upload_threads():
+            await deferLater(reactor, 0.005)
 
     async def test_empty_files(self):
         """Nothing to read is an empty body."""
@@ -184,6 +246,35 @@ class StreamingTests(ClientTestCase):
         asked = [client.perform(client.node(server.url), operation) for server in servers]
         assert [result.data == LARGE for result in await gatherResults(asked)] == [True] * 3
 
+    async def test_one_file_to_several_calls(self):
+        """Each call sends all of the file from where the app handed it over, which stays there."""
+        server = self.serve(Upstream(echo))
+        client = self.client("POST")
+        for kind in (on_disk, unbuffered, named, io.BytesIO, tempfile_in_memory, packed, Watched):
+            with kind(b"skipped" + LARGE) as file:
+                file.seek(7)
+                before = len(server.everything)
+                first = ensureDeferred(self.get(client, server.url, file))
+                while len(server.everything) < before + 1000:
+                    await deferLater(reactor, 0.005)
+                more = [ensureDeferred(self.get(client, server.url, file)) for _ in range(2)]
+                results = await gatherResults([first, *more])
+                assert [result.data == LARGE for result in results] == [True] * 3
+                assert file.read(3) == LARGE[:3]
+                file.seek(-2, io.SEEK_END)
+                assert (await self.get(client, server.url, file)).data == LARGE[-2:]
+
+    async def test_a_file_that_is_being_written(self):
+        """What the app has written and Python not yet handed to the system is sent, too."""
+        server = self.serve(Upstream(echo))
+        with tempfile.TemporaryFile() as file:
+            file.write(b"abcdef")
+            file.seek(0)
+            file.write(b"x")
+            assert (await self.get(self.client("POST"), server.url, file)).data == b"bcdef"
+            file.seek(0)
+            assert (await self.get(self.client("POST"), server.url, file)).data == b"xbcdef"
+
     async def test_stale_connection(self):
         """A PUT that a stale connection swallowed is repeated from the start of the file."""
 
@@ -217,7 +308,9 @@ class StreamingTests(ClientTestCase):
         for guard in (basic(), DigestGuard()):
             server = self.serve(Upstream(guard))
             auth = ("hans", "secret")
-            assert (await self.get(self.client("POST"), server.url, Unseekable(b"x"), auth)).code == 401
+            refused = await self.get(self.client("POST"), server.url, Unseekable(b"x"), auth)
+            assert (refused.status, refused.code) == (3, 401)
+            assert "the body, which has no length, cannot be sent a second time" in refused.msg
             assert (await self.get(self.client("POST"), server.url, io.BytesIO(LARGE), auth)).code == 200
             assert bytes(server.requests[-1].body) == LARGE
 

@@ -116,6 +116,8 @@ class TLSTests(HTTPTestCase):
             assert result.data == b"ok"
         error = await self.error_of(self.ask(self.pool(profile=self.trusting()), server.url), OperationError)
         assert error.code in (701, 706)
+        assert "certificate required" in error.message
+        assert "[(" not in error.message  # OpenSSL's own words for it are a list of tuples
 
     async def test_profile_of_a_cluster(self):
         """A cluster's own profile counts for its members only, also where a URL names the same host."""

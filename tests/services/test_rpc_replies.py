@@ -66,10 +66,12 @@ class XMLRPCTests(RPCTestCase):
         assert (result.version, result.get_header("content-type")) == ("1.1", "text/xml")
         assert result.reraise() is None
         assert list(result) == ["a"]
+        assert not hasattr(result, "text")  # of an int it would be that many zero bytes
+        assert not hasattr(result, "json")
 
     async def test_content_types(self):
-        """Both types of XML will do, with parameters, or none at all."""
-        for content_type in ("application/xml", "Text/XML; charset=utf-8", ""):
+        """Both types of XML will do, with parameters, or none at all, or whatever the server says it is."""
+        for content_type in ("application/xml", "Text/XML; charset=utf-8", "", "text/html", "nonsense"):
             assert (await self.result_of(value_reply(7, content_type=content_type))).data == 7
 
     async def test_fault(self):
@@ -79,7 +81,8 @@ class XMLRPCTests(RPCTestCase):
         assert (result.fault_code, result.get_header("content-type")) == (404, "text/xml")
         with pytest.raises(Fault) as caught:
             result.reraise()
-        assert caught.value.faultCode == 404
+        assert (caught.value.faultCode, caught.value.code, caught.value.url) == (404, 701, result.url)
+        assert caught.value.node is result.node
 
     async def test_other_status(self):
         """Another HTTP status is a failed result with that code, whatever the body is."""
@@ -111,8 +114,9 @@ class XMLRPCTests(RPCTestCase):
             await self.check_refused(reply(body), 708, "bad XML-RPC reply: not an XML-RPC")
 
     async def test_wrong_content_type(self):
-        """A page for people is refused by its content type."""
-        await self.check_refused(reply("<html/>", "text/html"), 708, "'text/html' is not that of XML-RPC")
+        """A page for people is no response, and the message says what it is."""
+        words = "the content type 'text/html' is not that of XML-RPC, and not an XML-RPC document"
+        await self.check_refused(reply("<html/>", "text/html"), 708, words)
 
     async def test_entity_bomb(self):
         """Entities are refused before they grow."""
@@ -251,6 +255,11 @@ class JSONRPCTests(RPCTestCase):
         for body in (b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"jsonrpc":"2.0","id":1,"result":NaN}'):
             await self.check_refused(reply(body, "application/json"), 708, "bad JSON-RPC reply")
         await self.check_refused(value_reply(1), 708, "'text/xml' is not that of JSON-RPC")
+
+    async def test_content_type(self):
+        """A response counts whatever its content type."""
+        text = json_reply(result=7).replace(b"application/json", b"text/plain; charset=utf-8")
+        assert (await self.result_of(text)).data == 7
 
 
 class JSONArguments(TestCase):

@@ -137,6 +137,15 @@ def test_page_escapes():
     assert "&lt;script&gt;" in page
 
 
+def test_columns_of_numbers():
+    """A column with a number in any row is set as one of numbers, with its header and where there is none."""
+    rows = [{"name": "a", "latency_seconds": None}, {"name": "b", "latency_seconds": 0.5}]
+    page = status_page("x", {"Rows": rows})
+    assert '<th>name</th><th class="number">latency</th>' in page
+    assert '<td class="number">\N{EN DASH}</td>' in page
+    assert '<td class="number">500.0 ms</td>' in page
+
+
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [

@@ -60,7 +60,7 @@ def _split_url(uri: str) -> tuple[HTTPNode, str]:
     _check_characters(uri)
     scheme, separator, rest = uri.partition("://")
     if not separator or not _SCHEME.fullmatch(scheme):
-        raise ValueError(f"uri {uri!r} has no scheme: write 'http://{uri.lstrip('/')}'")
+        raise ValueError(f"uri {_shown(uri)!r} has no scheme: write 'http://{_shown(uri.lstrip('/'))}'")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     return _node(scheme.lower(), authority), request_target(rest[len(authority) :])
 
@@ -94,7 +94,7 @@ def request_target(text: str) -> str:
 def member_node(address: str, *, tls: bool, profile: TLSProfile | None = None) -> HTTPNode:
     """Return the node of ``host[:port]``; raise ValueError for anything else."""
     host, port = parse_host_port(address, DEFAULT_PORTS["https" if tls else "http"])
-    host = _host(host)
+    host = host_name(host)
     if tls and "_" in host:
         raise ValueError(f"host {host!r} has an underscore, which no certificate can be checked for")
     return HTTPNode(host, port, tls, profile)
@@ -107,7 +107,15 @@ def _check_type(uri: str) -> None:
 
 def _check_characters(uri: str) -> None:
     if bad := _FORBIDDEN.search(uri):
-        raise ValueError(f"uri {uri!r} holds {bad[0]!r}: percent-encode it with urllib.parse.quote()")
+        raise ValueError(f"uri {_shown(uri)!r} holds {bad[0]!r}: percent-encode it with urllib.parse.quote()")
+
+
+def _shown(uri: str) -> str:
+    """Return a URL for a message, which may get into a log, without the user and password that it holds."""
+    scheme, separator, _ = uri.partition("://")
+    begin = f"{scheme}://" if separator and _SCHEME.fullmatch(scheme) else ""
+    secret, _, place = uri[len(begin) :].rpartition("@")
+    return f"{begin}****@{place}" if secret else uri
 
 
 @lru_cache(maxsize=1024)
@@ -117,13 +125,14 @@ def _node(scheme: str, authority: str) -> HTTPNode:
     if "@" in authority:
         # The message must not repeat it: it would put the password in a log.
         raise ValueError("uri holds user:password@: leave it out and give auth=(user, password)")
+    authority = authority.removesuffix(":")  # RFC 3986, section 3.2.3: the port may be empty
     if not authority:
         raise ValueError(f"uri '{scheme}://' has no host")
     return member_node(authority, tls=scheme == "https")
 
 
-def _host(text: str) -> str:
-    """Return a host name or IP address in its one normal form."""
+def host_name(text: str) -> str:
+    """Return a host name or IP address in its one normal form; raise ValueError for what is neither."""
     if ":" in text:
         try:
             if "%" not in text:

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Any
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet import error
 from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.interfaces import IHostnameResolver, IProtocolFactory, IReactorPluggableNameResolver
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import ClientFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from skitai.calls.result import CODE_DNS, CODE_EXCEPTION, CODE_TIMEOUT, TIMEOUT
 from skitai.errors import UnsentError
 from skitai.services.http.proxy import Proxy, TunnelFactory
+from skitai.services.http.race import Race
 from skitai.services.http.tls import ClientTLS, PeerCertificateError
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IConnector, IHostResolution, IResolutionReceiver
+    from twisted.internet.interfaces import IAddress, IConnector
 
     from skitai.services.http.address import HTTPNode
     from skitai.services.http.protocol import HTTPConnection
@@ -45,33 +44,6 @@ class _ForOne(ClientFactory):
         self._failed(reason)
 
 
-@implementer(IReactorPluggableNameResolver)
-class _WithResolver:
-    """A reactor as ``HostnameEndpoint`` wants it, with a resolver of our own."""
-
-    def __init__(self, reactor: Any, resolver: Any) -> None:
-        self._reactor = reactor
-        self.nameResolver = resolver
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
-
-
-@implementer(IHostnameResolver)
-class _Resolving:
-    """Resolves ``host`` whatever it is asked for."""
-
-    def __init__(self, resolver: Any, host: str) -> None:
-        self._resolver = resolver
-        self._host = host
-
-    def resolveHostName(  # type: ignore[override]  # only HostnameEndpoint calls it
-        self, receiver: IResolutionReceiver, _name: str, **options: Any
-    ) -> IHostResolution:
-        resolution: IHostResolution = self._resolver.resolveHostName(receiver, self._host, **options)
-        return resolution
-
-
 def connect(
     reactor: Any,
     node: HTTPNode,
@@ -80,13 +52,12 @@ def connect(
     tls: ClientTLS | None,
     proxy: Proxy | None,
     resolver: Any,
-    timeout: float,
 ) -> Callable[[], Any]:
     """Start to connect ``connection`` to its node, over ``tls`` and through ``proxy`` where there is one.
 
-    ``resolver`` is an ``IHostnameResolver``; ``timeout`` (seconds) limits each address that is tried.
-    Returns what stops it, before it is connected. ``connection`` learns what comes of it, possibly before
-    this returns. Called in the reactor thread.
+    ``resolver`` is an ``IHostnameResolver``. Returns what stops it, before it is connected: nothing here
+    limits how long that takes. ``connection`` learns what comes of it, possibly before this returns. Called
+    in the reactor thread.
     """
     peer = node if proxy is None else proxy.node
     failed = connection.connectionFailed if proxy is None else _through(proxy, node, connection)
@@ -95,15 +66,12 @@ def connect(
         factory = TLSMemoryBIOFactory(tls, True, factory, clock=reactor)
         if proxy is not None:
             factory = TunnelFactory(proxy, node, connection, factory)
-    host = peer.host
-    if isIPAddress(host) or isIPv6Address(host):
-        stop: Callable[[], Any] = reactor.connectTCP(host, peer.port, factory, timeout).stopConnecting
+    if isIPAddress(peer.host) or isIPv6Address(peer.host):
+        stop: Callable[[], Any] = reactor.connectTCP(peer.host, peer.port, factory, None).stopConnecting
         return stop
-    # HostnameEndpoint refuses underscores, which names of containers have; resolvers do not.
-    resolving = _WithResolver(reactor, _Resolving(resolver, host))
-    attempt = HostnameEndpoint(resolving, host.replace("_", "-"), peer.port, timeout).connect(factory)
-    attempt.addErrback(failed)
-    return attempt.cancel
+    race = Race(reactor, peer.port, factory, failed)
+    race.start(resolver, peer.host)
+    return race.cancel
 
 
 def _through(proxy: Proxy, node: HTTPNode, connection: HTTPConnection) -> Callable[[Failure], None]:
@@ -134,7 +102,7 @@ def connect_error(node: HTTPNode, reason: Failure) -> UnsentError:
     elif isinstance(cause, PeerCertificateError):
         code, text = CODE_EXCEPTION, f"the certificate of {node.label} {cause}"
     elif isinstance(cause, TLSError):
-        code, text = CODE_EXCEPTION, f"TLS with {node.label} failed: {_tls_text(cause)}"
+        code, text = CODE_EXCEPTION, f"TLS with {node.label} failed: {tls_text(cause)}"
     else:
         code, text = CODE_SOCKET_ERROR, f"no connection to {node.label}: {reason.getErrorMessage()}"
     failure = UnsentError(text, code=code, node=node)
@@ -142,12 +110,14 @@ def connect_error(node: HTTPNode, reason: Failure) -> UnsentError:
     return failure
 
 
-def connect_timeout(node: HTTPNode) -> UnsentError:
-    """Return the error for a node that lets callers wait."""
-    return UnsentError(f"no connection to {node.label} in time", code=CODE_TIMEOUT, status=TIMEOUT, node=node)
+def connect_timeout(node: HTTPNode, proxy: Proxy | None = None) -> UnsentError:
+    """Return the error for a node, or the proxy for it, that lets callers wait."""
+    through = f" through {proxy.label}" if proxy is not None else ""
+    text = f"no connection to {node.label}{through} in time"
+    return UnsentError(text, code=CODE_TIMEOUT, status=TIMEOUT, node=node)
 
 
-def _tls_text(failure: TLSError) -> str:
+def tls_text(failure: TLSError) -> str:
     """Return OpenSSL's words, which mostly come as a list of (library, function, reason)."""
     entries = failure.args[0] if failure.args else None
     return "; ".join(entry[-1] for entry in entries) if isinstance(entries, list) else str(failure)

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 import attrs
 
-from skitai.services.http.streaming import FileSource, StreamedBody
+from skitai.services.http.filesource import FileSource
+from skitai.services.http.streaming import StreamedBody
 
 _SCALARS = (str, bytes, int, float)
 

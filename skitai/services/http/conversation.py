@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from skitai.errors import OperationError
 from skitai.services.http.auth import Logins, answer
+from skitai.services.http.filesource import BodyError
 from skitai.services.http.redirect import RedirectError, next_hop
 from skitai.services.http.result import HTTPResult
-from skitai.services.http.streaming import BodyError
 
 if TYPE_CHECKING:
     from skitai.services.http.address import HTTPNode
@@ -65,7 +65,11 @@ async def _logged_in(ask: _Ask, logins: Logins, node: HTTPNode, request: HTTPReq
             return result
         logins.forget(node, credentials)
         renewed = answer(credentials, result.headers)
-        if renewed is None or not request.repeatable:
+        if renewed is None:
+            result.msg += " (no login was sent: none of the challenges is Basic, or Digest with qop=auth)"
+            return result
+        if not request.repeatable:
+            result.msg += " (no login was sent: the body, which has no length, cannot be sent a second time)"
             return result
         # Once refused, credentials are wrong; unless it was but the nonce, then once more.
         if answered and not (renewed.stale and answered == 1):

@@ -14,6 +14,8 @@ from skitai.services.http.connect import connect, connect_timeout
 from skitai.services.http.protocol import HTTPConnection
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
     from skitai.services.http.address import HTTPNode
     from skitai.services.http.pool import ConnectionPool
     from skitai.services.http.request import HTTPRequest
@@ -50,6 +52,8 @@ class Host:
         self._moving_up = False
         self._idle: list[HTTPConnection] = []
         self._connections: set[HTTPConnection] = set()
+        #: What ends the attempts to connect that take too long.
+        self._timers: dict[HTTPConnection, IDelayedCall] = {}
         self._waiting: deque[Exchange] = deque()
 
     def encode(self, request: HTTPRequest) -> bytes:
@@ -81,10 +85,7 @@ class Host:
             if connection.exchange is None:
                 if age >= self._limits.idle_seconds:
                     self._retire(connection)
-            elif not connection.open:
-                if age >= self._limits.connect_seconds:
-                    self.failed(connection, connect_timeout(self.node))
-            elif age >= self._limits.silence_seconds:
+            elif connection.open and age >= self._limits.silence_seconds:
                 text = f"{self.node.label} sent nothing for {self._limits.silence_seconds:g} seconds"
                 self.failed(connection, OperationTimeout(text, node=self.node))
 
@@ -131,6 +132,7 @@ class Host:
 
     def ready(self, connection: HTTPConnection) -> None:
         """Send the request that the connection was opened for."""
+        self._timers.pop(connection).cancel()
         self._give(connection, connection.exchange)
 
     def replied(self, connection: HTTPConnection, result: HTTPResult, *, reusable: bool) -> None:
@@ -157,6 +159,9 @@ class Host:
     def lost(self, connection: HTTPConnection, error: OperationError) -> None:
         """Repeat what a stale connection swallowed, fail what a fresh one did, and move the queue up."""
         self._connections.discard(connection)
+        timer = self._timers.pop(connection, None)
+        if timer is not None and timer.active():
+            timer.cancel()
         exchange, connection.exchange = connection.exchange, None
         if connection in self._idle:
             self._idle.remove(connection)
@@ -188,6 +193,10 @@ class Host:
         exchange.stop = connection.abort
         self._connections.add(connection)
         self._pool.open += 1
+        # Fail-over waits for it, so the sweep would be too late; and few connections are opened.
+        self._timers[connection] = self._pool.reactor.callLater(
+            limits.connect_seconds, self._connecting_takes_too_long, connection
+        )
         connection.stop_connecting = connect(
             self._pool.reactor,
             self.node,
@@ -195,8 +204,11 @@ class Host:
             tls=self._pool.tls(self.node),
             proxy=self._proxy,
             resolver=self._pool.resolver,
-            timeout=limits.connect_seconds,
         )
+
+    def _connecting_takes_too_long(self, connection: HTTPConnection) -> None:
+        if connection.exchange is not None:  # else it is being given up already
+            self.failed(connection, connect_timeout(self.node, self._proxy))
 
     def _give(self, connection: HTTPConnection, exchange: Exchange) -> None:
         connection.exchange = exchange

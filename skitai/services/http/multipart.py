@@ -10,7 +10,8 @@ from pathlib import PurePath
 from typing import Any
 
 from skitai.services.http.contents import Content, utf8
-from skitai.services.http.streaming import FileSource, StreamedBody
+from skitai.services.http.filesource import FileSource
+from skitai.services.http.streaming import StreamedBody
 
 _TYPE = re.compile(r"[\x20-\x7e]+/[\x20-\x7e]+")
 _UNKNOWN_TYPE = "application/octet-stream"

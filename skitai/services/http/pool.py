@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult
 
-_SWEEP_SECONDS = 5
+_SWEEP_SECONDS = 1
 
 
 @attrs.frozen
@@ -33,7 +33,7 @@ class Limits:
     For each node ``idle`` connections are kept, of ``connections`` in all, and ``waiting`` requests wait for
     one. There are ``total`` connections to all nodes together. A connection is closed after ``idle_seconds``
     without use, a request fails after ``silence_seconds`` in which nothing came and nothing was taken; both
-    are looked at every few seconds.
+    are looked at once a second. ``connect_seconds`` are for a new connection, until it can carry a request.
     """
 
     idle: int = 2048
@@ -42,7 +42,7 @@ class Limits:
     total: int = 8192
     idle_seconds: float = 10
     silence_seconds: float = 60
-    connect_seconds: float = 10
+    connect_seconds: float = 3
     response_max: int = 64 * 1024 * 1024
 
 

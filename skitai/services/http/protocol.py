@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from OpenSSL.SSL import Error as TLSError
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, IProtocol
 from twisted.internet.tcp import Connection as TCPConnection
@@ -14,10 +15,11 @@ from zope.interface import implementer
 
 from skitai.calls.result import CODE_CLOSED
 from skitai.errors import OperationError, UnsentError
-from skitai.services.http.connect import CODE_SOCKET_ERROR, connect_error
+from skitai.services.http.connect import CODE_SOCKET_ERROR, connect_error, tls_text
 from skitai.services.http.decoding import BadReplyError
+from skitai.services.http.filesource import PIECE
 from skitai.services.http.reply import ReplyReader
-from skitai.services.http.streaming import PIECE, BodySender, StreamedBody
+from skitai.services.http.streaming import BodySender, StreamedBody
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -263,7 +265,9 @@ class HTTPConnection:
             code, text = CODE_CLOSED, f"{self._node.label} closed the connection {where}"
         else:
             code = CODE_SOCKET_ERROR
-            text = f"connection to {self._node.label} lost {where}: {reason.getErrorMessage()}"
+            cause = reason.value
+            words = tls_text(cause) if isinstance(cause, TLSError) else reason.getErrorMessage()
+            text = f"connection to {self._node.label} lost {where}: {words}"
         error = (OperationError if self.sent else UnsentError)(text, code=code, node=self._node)
         error.__cause__ = reason.value
         return error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from twisted.python.failure import Failure
 
 from skitai.calls.result import CODE_EXCEPTION
 from skitai.errors import UnsentError
-from skitai.services.http.address import HTTPNode, member_node
+from skitai.services.http.address import HTTPNode, host_name, member_node
 
 if TYPE_CHECKING:
     from skitai.services.http.protocol import HTTPConnection
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 #: Bytes of a proxy's answer to CONNECT.
 _ANSWER_MAX = 16 * 1024
 _BEGINNING = b"HTTP/1."
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d\b")
 
 
 @attrs.frozen
@@ -70,10 +73,12 @@ def parse_proxy(url: str) -> Proxy:
 class DirectHosts:
     """The hosts that no proxy is asked for: names, ``.domain`` for all names in it, addresses and networks.
 
-    Raises ValueError for an item that is none of these.
+    ``*.domain`` is the same as ``.domain``, and ``*`` is every host. Raises ValueError for an item that is
+    none of these.
     """
 
     def __init__(self, items: Iterable[str]) -> None:
+        self._all = False
         self._names: set[str] = set()
         self._domains: list[str] = []
         self._networks: list[IPv4Network | IPv6Network] = []
@@ -81,6 +86,8 @@ class DirectHosts:
             self._add(item.lower())
 
     def __contains__(self, host: object) -> bool:
+        if self._all:
+            return True
         name = str(host).rstrip(".")
         try:
             address = ip_address(name)
@@ -89,16 +96,30 @@ class DirectHosts:
         return any(address in network for network in self._networks)
 
     def _add(self, item: str) -> None:
-        try:
+        if item == "*":
+            self._all = True
+            return
+        with suppress(ValueError):
             self._networks.append(ip_network(item, strict=False))
+            return
+        domain = item.removeprefix("*") if item.startswith("*.") else item
+        try:
+            name = _direct_name(domain.removeprefix("."))
         except ValueError:
-            if "/" in item or ":" in item or not item.strip("."):
-                message = f"{item!r} is not a host, a .domain, an address or a network such as 10.0.0.0/8"
-                raise ValueError(message) from None
-            if item.startswith("."):
-                self._domains.append(item)
-            else:
-                self._names.add(item)
+            message = f"{item!r} is not a host, a .domain, an address or a network such as 10.0.0.0/8"
+            raise ValueError(message) from None
+        if domain.startswith("."):
+            self._domains.append(f".{name}")
+        else:
+            self._names.add(name)
+
+
+def _direct_name(text: str) -> str:
+    """Return a name as nodes have it; raise ValueError for what can be none."""
+    name = host_name(text).rstrip(".")
+    if name.rpartition(".")[2].isdigit():  # an address with a slip (RFC 1123, section 2.1)
+        raise ValueError(f"{text!r} is not an address")
+    return name
 
 
 def make_route(proxy: Proxy | None, direct: DirectHosts) -> Callable[[HTTPNode], Proxy | None]:
@@ -162,6 +183,9 @@ class Tunnel(Protocol):
             return
         self._received += data
         head, end, rest = self._received.partition(b"\r\n\r\n")
+        while end and _INTERIM.match(head):  # RFC 9110, section 15.2: the answer is yet to come
+            self._received = rest
+            head, end, rest = rest.partition(b"\r\n\r\n")
         if end:
             self._answered(head, rest)
         elif len(self._received) > _ANSWER_MAX or not _BEGINNING.startswith(

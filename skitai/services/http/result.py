@@ -12,11 +12,10 @@ from skitai.calls.result import FAILED, Result
 from skitai.errors import OperationError
 
 
-class HTTPResult(Result):
-    """A reply: ``code`` is its HTTP status, ``msg`` the words for it, ``data`` the decoded body as bytes.
+class Reply(Result):
+    """What came over HTTP, whatever was made of its body.
 
-    ``version`` is ``"1.1"`` or ``"1.0"``, ``headers`` the (name, value) pairs in the order they came. Any
-    HTTP status is a normal outcome (``status`` 3).
+    ``version`` is ``"1.1"`` or ``"1.0"``, ``headers`` the (name, value) pairs in the order they came.
     """
 
     #: The path and query that the node was asked for; empty where no reply came.
@@ -24,7 +23,7 @@ class HTTPResult(Result):
 
     def __init__(
         self,
-        data: bytes = b"",
+        data: Any = b"",
         *,
         version: str = "1.1",
         headers: Sequence[tuple[str, str]] = (),
@@ -50,6 +49,21 @@ class HTTPResult(Result):
         """Return the value of the first header of that name, in any case, or None."""
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), None)
+
+    def raise_for_status(self) -> None:
+        """Raise what ``reraise`` does, and ``OperationError`` for a code from 400 on."""
+        self.reraise()
+        if self.code >= 400:
+            raise OperationError(self.msg, code=self.code, status=FAILED, node=self.node, url=self.url)
+
+
+class HTTPResult(Reply):
+    """A reply: ``code`` is its HTTP status, ``msg`` the words for it, ``data`` the decoded body as bytes.
+
+    Any HTTP status is a normal outcome (``status`` 3).
+    """
+
+    data: bytes
 
     @property
     def text(self) -> str:
@@ -81,9 +95,5 @@ class HTTPResult(Result):
             return json.loads(self.data, **options)
         except UnicodeDecodeError:
             return json.loads(self.text, **options)
-
-    def raise_for_status(self) -> None:
-        """Raise what ``reraise`` does, and ``OperationError`` for a code from 400 on."""
-        self.reraise()
-        if self.code >= 400:
-            raise OperationError(self.msg, code=self.code, status=FAILED, node=self.node, url=self.url)
+        except RecursionError as error:
+            raise ValueError("the JSON is nested too deep") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from skitai.services.http.contents import Content, content_of, form
 from skitai.services.http.conversation import converse
 from skitai.services.http.multipart import multipart_content
 from skitai.services.http.request import Headers, HTTPRequest, build_request, header_pairs
-from skitai.services.http.result import HTTPResult
+from skitai.services.http.result import HTTPResult, Reply
 from skitai.services.http.settings import TLS_KEYS, cluster_profile
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _PLAIN_OPERATIONS = 1024
 _YES_NO = {"yes": True, "no": False}
 # A dict has no place in a body that nobody reads, so it goes where a form with method=get puts it.
 _DATA_IN_QUERY = frozenset(["GET", "HEAD", "DELETE", "OPTIONS"])
+_OWN_NAMES = re.compile(r"^\w+\.(?:operation|endpoint)\(\)")
 _SECRET_HEADERS = frozenset(["authorization", "cookie", "proxy-authorization"])
 
 Filter = Callable[[Any], Any]
@@ -43,10 +45,12 @@ class HTTPService(Service):
 
     cluster_type = "http"
     cluster_keys = frozenset({"ssl", *TLS_KEYS})
-    result_type = HTTPResult
+    result_type: type[Reply] = HTTPResult
 
     def __init__(self, method: str, pool: ConnectionPool, logins: Logins | None = None) -> None:
         self.method = method
+        #: How apps call it.
+        self.name = f"was.{method.lower()}()"
         self._pool = pool
         self._logins = Logins() if logins is None else logins
         # Views ask the same few addresses again and again: what they mean is found out once.
@@ -55,7 +59,12 @@ class HTTPService(Service):
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> Any:
         """Submit the operation at once and return its ``Call``. Called in the app's thread."""
         if kwargs or len(args) != 1 or type(args[0]) is not str:
-            return submit(self.operation(*args, **kwargs))
+            try:
+                operation = self.operation(*args, **kwargs)
+            except TypeError as error:
+                name_as_called(error, self.name)
+                raise
+            return submit(operation)
         return submit(self._plain_operation(args[0]))
 
     def operation(
@@ -86,10 +95,11 @@ class HTTPService(Service):
         if isinstance(data, Mapping) and self.method in _DATA_IN_QUERY:
             target, data = _with_query(target, form(data)), None
         pairs = header_pairs(headers) if headers else []
-        request = build_request(self.method, target, self.content(data), pairs)
+        content = self.content(data)
+        request = build_request(self.method, target, content, pairs)
         if auth is not None or follow:
             request = _with_options(request, pairs, auth, follow)
-        key = None if request.stream is not None else _cache_key(origin, request, pairs)
+        key = None if request.stream is not None else _cache_key(origin, request, pairs, content)
         return Operation(uri, request, key, request.idempotent, use_cache, filter=filter)
 
     def content(self, data: Any) -> Content:
@@ -111,7 +121,7 @@ class HTTPService(Service):
             raise TLSConfigError(first, "it means nothing without ssl = yes")
         return member_node(address, tls=_YES_NO[ssl], profile=profile)
 
-    def perform(self, node: HTTPNode, operation: Operation) -> Deferred[HTTPResult]:
+    def perform(self, node: HTTPNode, operation: Operation) -> Deferred[Any]:
         """Send the request to ``node``: fire with the ``HTTPResult``, or fail with an ``OperationError``.
 
         The result has status 2 where the node is not to blame: a file that cannot be read, redirects that
@@ -128,10 +138,16 @@ class UploadService(HTTPService):
 
     def __init__(self, pool: ConnectionPool, logins: Logins | None = None) -> None:
         super().__init__("POST", pool, logins)
+        self.name = "was.upload()"
 
     def content(self, data: Any) -> Content:
         """Return the form that is sent; see ``multipart_content``. Called in the app's thread."""
         return multipart_content(data)
+
+
+def name_as_called(error: TypeError, name: str) -> None:
+    """Let Python's complaint about arguments name what the app called, not what was called for it."""
+    error.args = (_OWN_NAMES.sub(name, str(error)),)
 
 
 def _with_options(request: HTTPRequest, pairs: list[tuple[str, str]], auth: Any, follow: Any) -> HTTPRequest:
@@ -147,12 +163,16 @@ def _with_options(request: HTTPRequest, pairs: list[tuple[str, str]], auth: Any,
     return attrs.evolve(request, credentials=parse_auth(auth), follow=follow)
 
 
-def _cache_key(origin: HTTPNode | str, request: HTTPRequest, pairs: list[tuple[str, str]]) -> Hashable:
+def _cache_key(
+    origin: HTTPNode | str, request: HTTPRequest, pairs: list[tuple[str, str]], content: Content
+) -> Hashable:
     """Return what tells the answer from others, without giving away what is secret."""
     fields = []
     for name, value in pairs:
         key = name.lower()
         fields.append((key, fingerprint(value) if key in _SECRET_HEADERS else value))
+    if content.type is not None and all(name != "content-type" for name, _ in fields):
+        fields.append(("content-type", content.type))
     login = request.credentials and request.credentials.fingerprint
     return request.method, origin, request.target, request.body, tuple(sorted(fields)), login, request.follow
 

@@ -75,7 +75,8 @@ KEYS = {
     ),
     "idle_per_host": Key(integer(0), 2048, "connections to one host that are kept open without use"),
     "idle_timeout": Key(positive(seconds), 10.0, "after this long without use a connection is closed"),
-    "connect_timeout": Key(positive(seconds), 10.0, "for a connection, with DNS, proxy and TLS handshake"),
+    # Below the 5 seconds of getwait(), so that there is time left to ask another member of a cluster.
+    "connect_timeout": Key(positive(seconds), 3.0, "for a connection, with DNS, proxy and TLS handshake"),
     "silence_timeout": Key(
         positive(seconds), 60.0, "a request fails when for so long nothing came and nothing was taken"
     ),
@@ -97,7 +98,7 @@ KEYS = {
     "no_proxy": Key(
         _direct_hosts,
         ("localhost", "127.0.0.0/8", "::1"),
-        "hosts, .domains, addresses and networks that are asked without the proxy",
+        "hosts, .domains, addresses and networks that are asked without the proxy; *: all",
     ),
 }
 

@@ -2,70 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from collections.abc import Callable, Iterable
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
-import attrs
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from skitai.errors import OperationError
+from skitai.services.http.filesource import PIECE, BodyError, FileSource
 
-#: Bytes that are read and handed to the transport at once.
-PIECE = 64 * 1024
-
-
-class BodyError(OperationError):
-    """What the app gave as the body cannot be read: its node is not to blame."""
-
-
-@attrs.frozen(eq=False)
-class FileSource:
-    """A file from byte ``start`` on.
-
-    ``length`` is None where the file cannot say it: such a file is read once, from front to back.
-    """
-
-    file: Any
-    start: int = 0
-    length: int | None = None
-
-    @classmethod
-    def of(cls, file: Any, argument: str) -> FileSource:
-        """Return the rest of an open binary file; raise TypeError naming ``argument`` for a text file."""
-        if isinstance(file, io.TextIOBase):
-            raise TypeError(f"{argument} is a text file: open it in binary mode, 'rb'")
-        try:
-            if file.seekable():
-                start = file.tell()
-                length = file.seek(0, io.SEEK_END) - start
-                file.seek(start)
-                return cls(file, start, max(length, 0))
-        except (AttributeError, TypeError, OSError):
-            pass  # It looks like a file in nothing but read().
-        except ValueError as error:
-            raise ValueError(f"{argument} cannot be read: {error}") from error
-        return cls(file)
-
-    def read(self, offset: int) -> bytes:
-        """Return the bytes at ``offset``, none at the end; raise ``BodyError`` for what is no such file."""
-        try:
-            if self.length is not None:
-                # The same file may be on its way to other nodes at the same time.
-                self.file.seek(self.start + offset)
-                piece = self.file.read(min(PIECE, self.length - offset))
-            else:
-                piece = self.file.read(PIECE)
-        except Exception as error:  # a file-like object of an app's own may raise anything
-            raise BodyError(f"the file to send cannot be read: {type(error).__name__}: {error}") from error
-        if not isinstance(piece, bytes):
-            raise BodyError(f"the file to send gave {type(piece).__name__} instead of bytes")
-        if not piece and self.length is not None and offset < self.length:
-            raise BodyError(f"the file to send ended after {offset} of {self.length} bytes")
-        return piece
+#: Bodies without a length that are read from at the same time.
+THREADS_MAX = 64
 
 
 class StreamedBody:
@@ -155,6 +104,7 @@ class BodySender:
     def stopProducing(self) -> None:
         """Forget the rest: the connection is gone."""
         self._stopped = True
+        _threads.forget(self)
 
     def resumeProducing(self) -> None:
         """Go on until the transport has enough."""
@@ -166,15 +116,13 @@ class BodySender:
                 except BodyError as error:
                     self._fail(error)
             else:
-                self._read_in_thread()
+                # A pipe, a socket or whatever else has no length may take any time.
+                self._reading = True
+                _threads.run(self)
 
-    def _read_in_thread(self) -> None:
-        """Read where it may take any time: from a pipe, a socket or whatever else has no length."""
-        self._reading = True
-        # Of its own, because nobody waits for a daemon when the server stops, but for the reactor's threads.
-        Thread(target=self._read, args=(self._transport.reactor,), name="skitai-upload", daemon=True).start()
-
-    def _read(self, reactor: Any) -> None:
+    def read_in_thread(self) -> None:
+        """Read one piece and hand it to the reactor. Called in a thread of ``ReaderThreads``."""
+        reactor = self._transport.reactor
         try:
             piece = self._reader.read()
         except BodyError as error:
@@ -203,3 +151,43 @@ class BodySender:
         if not self._stopped:
             self._stopped = True
             self._failed(error)
+
+
+class ReaderThreads:
+    """Reads what may take any time, in no more than ``most`` threads: further senders wait in order.
+
+    Nothing ends the read of a pipe to which nobody writes, so its thread outlives the call.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._lock = Lock()
+        self._waiting: dict[BodySender, None] = {}
+
+    def run(self, sender: BodySender) -> None:
+        """Have one piece read for ``sender``, as soon as there is a thread for it."""
+        with self._lock:
+            if not self._free:
+                self._waiting[sender] = None
+                return
+            self._free -= 1
+        # Of its own, because nobody waits for a daemon when the server stops, but for the reactor's threads.
+        Thread(target=self._work, args=(sender,), name="skitai-upload", daemon=True).start()
+
+    def forget(self, sender: BodySender) -> None:
+        """Leave the queue, if it is in there."""
+        with self._lock:
+            self._waiting.pop(sender, None)
+
+    def _work(self, sender: BodySender) -> None:
+        while True:
+            sender.read_in_thread()
+            with self._lock:
+                if not self._waiting:
+                    self._free += 1
+                    return
+                sender = next(iter(self._waiting))
+                del self._waiting[sender]
+
+
+_threads = ReaderThreads(THREADS_MAX)

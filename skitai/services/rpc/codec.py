@@ -16,9 +16,13 @@ class Reader(Protocol):
 
 
 class Codec(Protocol):
-    """One protocol: its ``name``, and the ``media_types`` of its responses, of which calls have the first."""
+    """One protocol: its ``name``, and the ``media_types`` that its responses should have, calls the first.
+
+    ``service`` is what apps know it by, after ``was.``.
+    """
 
     name: str
+    service: str
     media_types: tuple[str, ...]
 
     def encode(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

@@ -16,6 +16,7 @@ class JSONRPC(Codec):
     """Arguments by position or by name (section 4.2), not both."""
 
     name = "JSON-RPC"
+    service = "jsonrpc"
     media_types = ("application/json", "application/json-rpc", "application/jsonrequest")
 
     def encode(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

@@ -13,10 +13,12 @@ from skitai.services.rpc.xmlrpc import XMLRPC
 
 if TYPE_CHECKING:
     from skitai.interfaces import IInstance
+    from skitai.services.rpc.codec import Codec
 
 
 @hookimpl
 def skitai_services(instance: IInstance) -> Mapping[str, RPCService]:
     """Give ``was.rpc`` and ``was.jsonrpc``, which share connections and logins with ``was.get``."""
     pool, logins = pool_of(instance), logins_of(instance)
-    return {"rpc": RPCService(XMLRPC(), pool, logins), "jsonrpc": RPCService(JSONRPC(), pool, logins)}
+    codecs: tuple[Codec, ...] = (XMLRPC(), JSONRPC())
+    return {codec.service: RPCService(codec, pool, logins) for codec in codecs}

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from skitai.services.http.result import HTTPResult
+from skitai.services.http.result import Reply
 from skitai.services.rpc.faults import FAULTS, code_and_words
 
 
-class RPCResult(HTTPResult):
+class RPCResult(Reply):
     """A reply: ``data`` is the value that the procedure returned, ``code`` the HTTP status 200.
 
     A fault is status 2 with code 701 and the fault's words as ``msg``, whatever number the other side gave
     it: that is ``fault_code``, and could be mistaken for an HTTP status. ``error`` is the fault itself.
     Where there is no value, ``data`` is ``b""``, so that a loop over it does nothing.
     """
-
-    data: Any
 
     @classmethod
     def failed(cls, error: BaseException, node: Any = None, target: str | None = None) -> RPCResult:
@@ -35,6 +33,7 @@ class RPCResult(HTTPResult):
     def _raise(self) -> NoReturn:
         if isinstance(self.error, FAULTS):
             # The exception is the protocol's own; where it comes from is told as on all others.
-            vars(self.error).update(node=self.node, url=self.url)
+            where = {"code": self.code, "node": self.node, "url": self.url}
+            vars(self.error).update(where | vars(self.error))
             raise self.error
         super()._raise()

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from skitai.errors import OperationError
 from skitai.services.http.protocol import CODE_BAD_REPLY
 from skitai.services.http.request import Headers, header_pairs
-from skitai.services.http.service import HTTPService
+from skitai.services.http.service import HTTPService, name_as_called
 from skitai.services.rpc.faults import FAULTS
 from skitai.services.rpc.proxy import RPCProxy
 from skitai.services.rpc.result import RPCResult
@@ -46,10 +46,15 @@ class RPCService(HTTPService):
     def __init__(self, codec: Codec, pool: ConnectionPool, logins: Logins | None = None) -> None:
         super().__init__("POST", pool, logins)
         self._codec = codec
+        self.name = f"was.{codec.service}()"
 
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> RPCProxy:
         """Return the proxy whose first method call is submitted; ``endpoint`` says what the arguments are."""
-        prepare = self.endpoint(*args, **kwargs)
+        try:
+            prepare = self.endpoint(*args, **kwargs)
+        except TypeError as error:
+            name_as_called(error, self.name)
+            raise
         return RPCProxy(lambda method, params, named: submit(prepare(method, params, named)))
 
     def endpoint(
@@ -86,7 +91,7 @@ class RPCService(HTTPService):
 
         return prepare
 
-    def perform(self, node: HTTPNode, operation: Operation) -> Deferred[HTTPResult]:
+    def perform(self, node: HTTPNode, operation: Operation) -> Deferred[RPCResult]:
         """Call the method on ``node``: fire with the ``RPCResult``, or fail with an ``OperationError``.
 
         Cancelling closes the socket at once. Called in the reactor thread.
@@ -109,7 +114,7 @@ class RPCService(HTTPService):
         if reply.code != _OK:
             raise OperationError(f"HTTP status {reply.code} {reply.msg}", code=reply.code)
         try:
-            self._check(reply)
+            _check_size(reply)
             reader = self._codec.reader()
             for start in range(0, len(reply.data), _PIECE):
                 if start:  # let others have their turn
@@ -117,13 +122,17 @@ class RPCService(HTTPService):
                 reader.feed(reply.data[start : start + _PIECE])
             return reader.close()
         except ValueError as error:
-            raise OperationError(f"bad {self._codec.name} reply: {error}", code=CODE_BAD_REPLY) from error
+            text = f"bad {self._codec.name} reply: {self._of_another_type(reply)}{error}"
+            raise OperationError(text, code=CODE_BAD_REPLY) from error
 
-    def _check(self, reply: HTTPResult) -> None:
-        if len(reply.data) > DOCUMENT_MAX:
-            raise ValueError(f"the document is larger than {DOCUMENT_MAX} bytes")
-        content_type = reply.get_header("content-type")
-        if content_type is not None:
-            media_type = content_type.partition(";")[0].strip().lower()
-            if media_type not in self._codec.media_types:
-                raise ValueError(f"the content type {media_type!r:.100} is not that of {self._codec.name}")
+    def _of_another_type(self, reply: HTTPResult) -> str:
+        """Return what explains a document that is none. One that is may have any type: many servers err."""
+        media_type = (reply.get_header("content-type") or "").partition(";")[0].strip().lower()
+        if not media_type or media_type in self._codec.media_types:
+            return ""
+        return f"the content type {media_type!r:.100} is not that of {self._codec.name}, and "
+
+
+def _check_size(reply: HTTPResult) -> None:
+    if len(reply.data) > DOCUMENT_MAX:
+        raise ValueError(f"the document is larger than {DOCUMENT_MAX} bytes")

@@ -12,6 +12,7 @@ class XMLRPC(Codec):
     """Arguments by position only."""
 
     name = "XML-RPC"
+    service = "rpc"
     media_types = ("text/xml", "application/xml")
 
     def encode(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

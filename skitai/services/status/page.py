@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,11 @@ def shown(key: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def number_columns(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the keys with a number in any row: the column is set as such, and so are the dashes in it."""
+    return {key for row in rows for key, value in row.items() if isinstance(value, int | float)}
+
+
 def _size(value: float) -> str:
     for unit in _UNITS:
         if value < _STEP or unit == _UNITS[-1]:
@@ -64,5 +69,5 @@ def _template() -> Template:
         loader=PackageLoader("skitai.services.status", ""), autoescape=True, trim_blocks=True
     )
     environment.filters.update(label=label)
-    environment.globals.update(shown=shown)
+    environment.globals.update(shown=shown, number_columns=number_columns)
     return environment.get_template("page.html")

@@ -69,6 +69,16 @@ class Question(DatagramProtocol):
         """Learn that nobody listens there."""
         self._fail("refused the question")
 
+    def stopProtocol(self) -> None:
+        """Learn that the socket is closed.
+
+        If it was not we who closed it, nobody listens there: epoll tells of the refusal as it does of a lost
+        connection, and Twisted's reactor then closes the socket instead of reading the error from it.
+        """
+        if self._port is not None:
+            self._port = None
+            self.connectionRefused()
+
     def _fail(self, why: str) -> None:
         self._close()
         if not self.answer.called:

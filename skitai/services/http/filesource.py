@@ -1,0 +1,153 @@
+"""Files as (parts of) bodies: each call reads all of its file, whoever else reads it at the same time."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Callable
+from functools import partial
+from threading import Lock
+from typing import Any
+from weakref import WeakValueDictionary
+
+import attrs
+
+from skitai.errors import OperationError
+
+#: Bytes that are read and handed to the transport at once.
+PIECE = 64 * 1024
+
+
+class BodyError(OperationError):
+    """What the app gave as the body cannot be read: its node is not to blame."""
+
+
+@attrs.frozen(eq=False)
+class FileSource:
+    """The rest of a file, from where it stands when the app hands it over.
+
+    ``read_at(position, size)`` reads it. ``length`` is None where the file cannot say it: such a file is read
+    once, from front to back.
+    """
+
+    read_at: Callable[[int, int], Any]
+    start: int = 0
+    length: int | None = None
+
+    @classmethod
+    def of(cls, file: Any, argument: str) -> FileSource:
+        """Return the rest of an open binary file; raise TypeError naming ``argument`` for a text file.
+
+        Called in the app's thread, while the reactor may be sending the same file for another call.
+        """
+        if isinstance(file, io.TextIOBase):
+            raise TypeError(f"{argument} is a text file: open it in binary mode, 'rb'")
+        try:
+            if file.seekable():
+                return _in_memory(file) or _on_disk(file) or _shared(file).source()
+        except (AttributeError, TypeError, OSError):
+            pass  # It looks like a file in nothing but read().
+        except ValueError as error:
+            raise ValueError(f"{argument} cannot be read: {error}") from error
+        return cls(lambda _position, size: file.read(size))
+
+    def read(self, offset: int) -> bytes:
+        """Return the bytes at ``offset``, none at the end; raise ``BodyError`` for what is no such file."""
+        size = PIECE if self.length is None else min(PIECE, self.length - offset)
+        try:
+            piece = self.read_at(self.start + offset, size)
+        except Exception as error:  # a file-like object of an app's own may raise anything
+            raise BodyError(f"the file to send cannot be read: {type(error).__name__}: {error}") from error
+        if not isinstance(piece, bytes):
+            raise BodyError(f"the file to send gave {type(piece).__name__} instead of bytes")
+        if not piece and self.length is not None and offset < self.length:
+            raise BodyError(f"the file to send ended after {offset} of {self.length} bytes")
+        return piece
+
+
+def _in_memory(file: Any) -> FileSource | None:
+    """Return the source of a BytesIO, whose position is left alone; None for anything else."""
+    if type(file) is not io.BytesIO:  # a subclass may have a read() of its own
+        return None
+    start = file.tell()
+    return FileSource(partial(_slice, file), start, max(file.getbuffer().nbytes - start, 0))
+
+
+def _slice(file: io.BytesIO, position: int, size: int) -> bytes:
+    return bytes(file.getbuffer()[position : position + size])
+
+
+def _on_disk(file: Any) -> FileSource | None:
+    """Return the source of a regular file, whose position is left alone; None for anything else.
+
+    Only of those that ``open`` returns: others may have a descriptor, too, and unpack what is read from it.
+    """
+    raw = file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file
+    if type(raw) is not io.FileIO:
+        return None
+    if file.writable():
+        file.flush()
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    start = file.tell()
+    return FileSource(partial(_pread, file), start, max(status.st_size - start, 0))
+
+
+def _pread(file: Any, position: int, size: int) -> bytes:
+    # Asked each time: once it is closed, its number may be another file's.
+    return os.pread(file.fileno(), size, position)
+
+
+class _SharedFile:
+    """A file with nothing but a position: its readers take turns and seek the place where each of them is.
+
+    What the app sees of it meanwhile is not where it left the file, so that is remembered for the next call.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._lock = Lock()
+        self._given = 0
+        self._moved_to: int | None = None
+
+    def source(self) -> FileSource:
+        """Return the rest of the file, from where the app left it."""
+        with self._lock:
+            position = self._file.tell()
+            if position != self._moved_to:
+                self._given = position
+            self._file.seek(0, io.SEEK_END)
+            length = self._file.tell() - self._given
+            self._put_back()
+        return FileSource(self.read_at, self._given, max(length, 0))
+
+    def read_at(self, position: int, size: int) -> Any:
+        """Return bytes from there; the end, where none are wanted, leaves the file as the app gave it."""
+        with self._lock:
+            if not size:
+                self._put_back()
+                return b""
+            self._file.seek(position)
+            piece = self._file.read(size)
+            self._moved_to = self._file.tell()
+            return piece
+
+    def _put_back(self) -> None:
+        self._file.seek(self._given)
+        self._moved_to = None
+
+
+_shared_files: WeakValueDictionary[int, _SharedFile] = WeakValueDictionary()
+_registering = Lock()
+
+
+def _shared(file: Any) -> _SharedFile:
+    """Return the one that all calls which read ``file`` have in common."""
+    with _registering:
+        # By its number, because not all files can be hashed; it cannot be another's while this one is held.
+        shared = _shared_files.get(id(file))
+        if shared is None:
+            shared = _shared_files[id(file)] = _SharedFile(file)
+        return shared

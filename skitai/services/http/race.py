@@ -1,0 +1,143 @@
+"""Connecting to a name: its addresses race for the one connection (RFC 8305, "Happy Eyeballs")."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import error
+from twisted.internet.interfaces import IHostResolution, IProtocol, IProtocolFactory, IResolutionReceiver
+from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IConnector
+
+#: Seconds that an address may keep silent before the next one is tried as well (RFC 8305, section 5).
+ATTEMPT_DELAY = 0.25
+
+# What says most of a name, if no address of it can be reached: somebody is there, or lets callers wait.
+_TELLING = (error.ConnectionRefusedError, error.TimeoutError)
+
+
+@implementer(IResolutionReceiver)
+class Race:
+    """Looks up ``host``, tries its addresses, and hands the first that is reached to ``factory``.
+
+    The next address is tried when the one before it has failed, or has kept silent for ``ATTEMPT_DELAY``; the
+    first connection ends all other attempts. ``failed`` is called once, with what says most, where there is
+    none, and after ``cancel``. All of it is called in the reactor thread.
+    """
+
+    def __init__(
+        self, reactor: Any, port: int, factory: IProtocolFactory, failed: Callable[[Failure], object]
+    ) -> None:
+        self._reactor = reactor
+        self._port = port
+        self._factory = factory
+        self._failed = failed
+        self._found: list[str] = []
+        self._untried: deque[str] = deque()
+        self._attempts: dict[_Attempt, IConnector] = {}
+        self._failures: list[Failure] = []
+        self._timer: Any = None
+        self._over = False
+
+    def start(self, resolver: Any, host: str) -> None:
+        """Ask ``resolver``, an ``IHostnameResolver``, for the addresses, and go."""
+        resolver.resolveHostName(self, host, portNumber=self._port)
+
+    def cancel(self) -> None:
+        """Give up."""
+        self._lose(Failure(error.UserError()))  # type: ignore[no-untyped-call]
+
+    # What the resolver tells
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:  # noqa: N803
+        """Do nothing: others may have joined the search, so it is not stopped."""
+
+    def addressResolved(self, address: IAddress) -> None:
+        """Take one address."""
+        self._found.append(address.host)  # type: ignore[attr-defined]  # it is one of IP
+
+    def resolutionComplete(self) -> None:
+        """Try the first address."""
+        if not self._over:
+            self._untried.extend(_interleaved(self._found))
+            # It stands where no attempt has another, because there is none.
+            self._failures.append(Failure(error.DNSLookupError()))  # type: ignore[no-untyped-call]
+            self._next()
+
+    # What the attempts tell
+
+    def won(self, attempt: _Attempt, address: Any) -> IProtocol | None:
+        """Return the protocol for the first connection."""
+        del self._attempts[attempt]
+        self._end()
+        return self._factory.buildProtocol(address)
+
+    def lost(self, attempt: _Attempt, reason: Failure) -> None:
+        """Go on with the next address at once."""
+        self._attempts.pop(attempt, None)
+        if not self._over:
+            self._failures.append(reason)
+            self._next()
+
+    def _next(self) -> None:
+        """Try one address more, or give up where all have failed."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._untried:
+            attempt = _Attempt(self)
+            host = self._untried.popleft()
+            self._timer = self._reactor.callLater(ATTEMPT_DELAY, self._next) if self._untried else None
+            self._attempts[attempt] = self._reactor.connectTCP(host, self._port, attempt, None)
+        elif not self._attempts:
+            self._lose(_most_telling(self._failures))
+
+    def _lose(self, reason: Failure) -> None:
+        if not self._over:
+            self._end()
+            self._failed(reason)
+
+    def _end(self) -> None:
+        self._over = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        attempts, self._attempts = self._attempts, {}
+        for connector in attempts.values():
+            connector.stopConnecting()
+
+
+class _Attempt(ClientFactory):
+    """One address on its way."""
+
+    noisy = False
+
+    def __init__(self, race: Race) -> None:
+        self._race = race
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return self._race.won(self, addr)
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002
+        self._race.lost(self, reason)
+
+
+def _interleaved(addresses: Iterable[str]) -> Iterator[str]:
+    """Return the addresses of the two families in turn, the first one's first (RFC 8305, section 4)."""
+    families: dict[bool, list[str]] = {}
+    for address in addresses:
+        families.setdefault(":" in address, []).append(address)
+    return (address for address in chain(*zip_longest(*families.values())) if address is not None)
+
+
+def _most_telling(failures: list[Failure]) -> Failure:
+    for kind in _TELLING:
+        for failure in failures:
+            if isinstance(failure.value, kind):
+                return failure
+    return failures[-1]
