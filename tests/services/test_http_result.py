@@ -72,3 +72,11 @@ def test_raise_for_status():
     assert (caught.value.code, caught.value.url, caught.value.node.host) == (404, "http://h/x", "h")
     with pytest.raises(OperationTimeout):
         HTTPResult.failed(OperationTimeout()).raise_for_status()
+
+
+def test_what_is_kept_is_a_copy():
+    """The header fields of a reply are the app's own, too: what the cache keeps does not change with them."""
+    reply = result(content_type="text/html")
+    kept = reply.as_kept()
+    reply.headers.append(("X-Mine", "1"))
+    assert kept.headers == [("Content-Type", "text/html")]

@@ -50,6 +50,13 @@ class Reply(Result):
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), None)
 
+    def as_kept(self) -> Reply:
+        """Return the copy that the cache keeps."""
+        kept = super().as_kept()
+        assert isinstance(kept, Reply)
+        kept.headers = list(self.headers)
+        return kept
+
     def raise_for_status(self) -> None:
         """Raise what ``reraise`` does, and ``OperationError`` for a code from 400 on."""
         self.reraise()
