@@ -199,7 +199,8 @@ class Saddle(Saddlery):
         if self.authorization is None:
             return None
         request = was.request
-        found = self._authenticator.check(request.method, request.uri, request.get_header("authorization"))
+        header = request.get_header("authorization")
+        found = self._authenticator.check(request.method, request.uri, header, was.wait_for)
         if isinstance(found, Challenge):
             return found
         request.user = found

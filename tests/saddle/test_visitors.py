@@ -1,9 +1,9 @@
 """Cookies, sessions, messages, tokens, uploads and passwords, as a browser meets them."""
 
-import base64
 import json
 
 import pytest
+from credentials import basic_header, digest_header
 
 from skitai.saddle import Saddle
 
@@ -168,10 +168,56 @@ def test_authentication(browse, scheme):
     assert all(value.lower().startswith(scheme) for value in asked.all("WWW-Authenticate"))
     assert 'realm="Partner App Area of mysite.com"' in asked.all("WWW-Authenticate")[0]
     if scheme == "basic":
-        wrong = base64.b64encode(b"app:wrong").decode()
-        assert browser.get("/hello/x", Authorization=f"Basic {wrong}").code == 401
-        right = base64.b64encode(b"app:iamyourpartnerapp").decode()
-        assert browser.get("/hello/x", Authorization=f"Basic {right}").text == "Hello, x of app"
+        assert browser.get("/hello/x", Authorization=basic_header("app", "wrong")).code == 401
+        right = basic_header("app", "iamyourpartnerapp")
+        assert browser.get("/hello/x", Authorization=right).text == "Hello, x of app"
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_basic_by_a_function(browse, waits):
+    """A function decides whether name and password are right; it may be a coroutine function."""
+    app = Saddle("test_visitors")
+    app.authorization, app.realm = "basic", "Partner Area"
+
+    def check(name, password):
+        return (name, password) == ("hans", "secret")
+
+    async def check_later(name, password):
+        return check(name, password)
+
+    app.users = check_later if waits else check
+    app.route("/")(lambda was: was.request.user)
+    browser = browse(app)
+    assert browser.get("/").code == 401
+    assert browser.get("/", Authorization=basic_header("hans", "wrong")).code == 401
+    assert browser.get("/", Authorization=basic_header("ann", "secret")).code == 401
+    assert browser.get("/", Authorization=basic_header("hans", "secret")).text == "hans"
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_digest_by_a_function(browse, waits):
+    """A function gives the password; what is no text is nobody's, and no way in."""
+    app = Saddle("test_visitors")
+    app.authorization, app.realm = "digest", "Partner Area"
+    passwords = {"hans": "secret", "odd": False}
+
+    async def password_later(name):
+        return passwords.get(name)
+
+    app.users = password_later if waits else passwords.get
+    app.route("/")(lambda was: was.request.user)
+    browser = browse(app)
+
+    def log_in(name, password):
+        asked = browser.get("/")
+        assert asked.code == 401
+        nonce = asked["WWW-Authenticate"].partition('nonce="')[2].partition('"')[0]
+        return browser.get("/", Authorization=digest_header(nonce, name, password, uri="/"))
+
+    assert log_in("hans", "secret").text == "hans"
+    assert log_in("hans", "False").code == 401
+    assert log_in("stranger", "None").code == 401
+    assert log_in("odd", "False").code == 500
 
 
 def test_authentication_half_configured(browse):
