@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
 from typing import IO, Any
 from urllib.parse import parse_qsl
 
 import attrs
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+from werkzeug.sansio.multipart import Data, Event, Field, File
 from werkzeug.wsgi import get_content_length, get_input_stream
 
 from skitai.errors import SkitaiError
+from skitai.saddle import multipart
 from skitai.saddle.uploads import UploadedFile
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -22,9 +22,6 @@ MULTIPART = "multipart/form-data"
 
 _KB = 1 << 10
 _MB = 1 << 20
-_CHUNK = 64 * _KB
-#: What the decoder may hold that is not yet a field or a file: the header of one part, and a chunk.
-_UNDECODED_MAX = 4 * _CHUNK
 #: RFC 2046, 5.1.1.
 _BOUNDARY_MAX = 70
 _CHARSETS = frozenset({"utf-8", "us-ascii", "ascii", "iso-8859-1"})
@@ -120,7 +117,8 @@ def _too_many(limits: FormLimits) -> FormError:
 
 def _boundary(options: dict[str, str]) -> bytes:
     boundary = options.get("boundary", "")
-    if not boundary.isascii() or not 1 <= len(boundary) <= _BOUNDARY_MAX:
+    # Not printable: a line break may come escaped, as in boundary*=utf-8''a%0Ab.
+    if not boundary.isascii() or not boundary.isprintable() or not 1 <= len(boundary) <= _BOUNDARY_MAX:
         raise FormError(400, f"a multipart form needs a boundary of 1 to {_BOUNDARY_MAX} ASCII characters")
     return boundary.encode()
 
@@ -128,7 +126,7 @@ def _boundary(options: dict[str, str]) -> bytes:
 def _parse_multipart(environ: dict[str, Any], boundary: bytes, limits: FormLimits) -> Form:
     builder = _FormBuilder(limits)
     try:
-        for event in _events(_body(environ, limits.total_max), boundary):
+        for event in multipart.events(_body(environ, limits.total_max), boundary):
             builder.take(event)
     except RequestEntityTooLarge:
         builder.discard()
@@ -143,21 +141,6 @@ def _parse_multipart(environ: dict[str, Any], boundary: bytes, limits: FormLimit
         builder.discard()
         raise
     return builder.form
-
-
-def _events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
-    """Yield what the decoder finds in ``stream``; ValueError when it is malformed or ends too early."""
-    decoder = MultipartDecoder(boundary, max_form_memory_size=_UNDECODED_MAX)
-    more = True
-    while more:
-        data = stream.read(_CHUNK)
-        more = bool(data)
-        try:
-            decoder.receive_data(data or None)
-        except RequestEntityTooLarge:
-            raise ValueError("a part's header, or the text around the parts, is too long") from None
-        while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
-            yield event
 
 
 class _FormBuilder:
