@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from werkzeug.test import Client
 
 _log = logging.getLogger("skitai.saddle")
-_FILE_MAX, _FORM_MAX = 20 << 20, 100 << 20
+_FILE_MAX, _FORM_MAX, _TEXT_MAX = 20 << 20, 100 << 20, 5 << 20
 
 
 @implementer(ILivingApp)
@@ -59,9 +59,10 @@ class Saddle(Saddlery):
         self.user: str | None = None
         self.password: str | None = None
         self.users: Mapping[str, str] | Callable[..., Any] | None = None
-        #: Bytes of one uploaded file, and of a whole form.
+        #: Bytes of one uploaded file, of a whole form with files, and of a form's text fields together.
         self.upload_file_max_size = _FILE_MAX
         self.upload_max_size = _FORM_MAX
+        self.form_max_size = _TEXT_MAX
         #: For the app's own settings: ``app.config.my_setting = 1``.
         self.config = SimpleNamespace()
         self._compiled: _Compiled | None = None
@@ -227,7 +228,11 @@ class Saddle(Saddlery):
     @property
     def form_limits(self) -> FormLimits:
         """What a form may hold."""
-        return FormLimits(file_max=self.upload_file_max_size, total_max=self.upload_max_size)
+        return FormLimits(
+            file_max=self.upload_file_max_size,
+            total_max=self.upload_max_size,
+            field_memory_max=self.form_max_size,
+        )
 
 
 def _warn(line: str) -> None:

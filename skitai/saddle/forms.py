@@ -20,7 +20,6 @@ from skitai.saddle.uploads import UploadedFile
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
-_KB = 1 << 10
 _MB = 1 << 20
 #: RFC 2046, 5.1.1.
 _BOUNDARY_MAX = 70
@@ -41,21 +40,26 @@ class FormLimits:
     """What one form may bring; more is a FormError with status 413.
 
     ``file_max``: bytes of each file; ``total_max``: bytes of the whole body; ``fields_max``: fields and
-    files, counted together; ``field_memory_max``: bytes of all fields together, which are held in memory.
+    files, counted together; ``field_memory_max``: bytes of all fields together, which are held in memory, and
+    so of an urlencoded form.
     """
 
     file_max: int = 20 * _MB
     total_max: int = 100 * _MB
-    fields_max: int = 1000
-    field_memory_max: int = 500 * _KB
+    fields_max: int = 10_000
+    field_memory_max: int = 5 * _MB
 
 
 @attrs.frozen
 class Form:
-    """What a form brought, in its order. Who parsed it calls ``close()`` when the request is over."""
+    """What a form brought, in its order. Who parsed it calls ``close()`` when the request is over.
+
+    ``raw`` is the body of an urlencoded form; that of a multipart one is not kept.
+    """
 
     fields: list[tuple[str, str]] = attrs.field(factory=list)
     files: list[tuple[str, UploadedFile]] = attrs.field(factory=list)
+    raw: bytes = b""
 
     def close(self) -> None:
         """Delete the temporary files that were not saved. May be called again."""
@@ -98,7 +102,7 @@ def _parse_urlencoded(environ: dict[str, Any], limits: FormLimits) -> Form:
             raise _too_large(size_max)
         if body.count(b"&") >= limits.fields_max:
             raise _too_many(limits)
-        return Form(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"))
+        return Form(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"), raw=body)
     except RequestEntityTooLarge:
         raise _too_large(size_max) from None
     except ClientDisconnected:

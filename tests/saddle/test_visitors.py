@@ -8,6 +8,7 @@ from credentials import basic_header, digest_header
 from skitai.saddle import Saddle
 
 BOUNDARY = "xYzZY"
+MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 @pytest.fixture
@@ -131,24 +132,54 @@ def test_upload(app, browse, tmp_path):
         seen.append(form["file"].file)
 
     browser = browse(app)
-    kind = f"multipart/form-data; boundary={BOUNDARY}"
     body = multipart(
         (b'name="name"', b"Hans"),
         (b'name="file"; filename="../logo.png"\r\nContent-Type: image/png', b"PNG" * 9),
     )
-    assert json.loads(browser.post("/upload", body=body, kind=kind).text) == [
+    assert json.loads(browser.post("/upload", body=body, kind=MULTIPART).text) == [
         "logo.png",
         27,
         "image/png",
         "Hans",
     ]
     assert (tmp_path / "logo.png").read_bytes() == b"PNG" * 9
-    assert browser.post("/drop", body=body, kind=kind).code == 200
+    assert browser.post("/drop", body=body, kind=MULTIPART).code == 200
     app.upload_file_max_size = 10
-    assert browser.post("/upload", body=body, kind=kind).code == 413
+    assert browser.post("/upload", body=body, kind=MULTIPART).code == 413
     for path in seen:
         with pytest.raises(FileNotFoundError):
             open(path, "rb")
+
+
+def test_form_limits(app, browse):
+    """The text of a form may take 5 MB and 10,000 fields; the app may say another size."""
+
+    @app.route("/")
+    def count(was, **form):
+        return sum(map(len, form.values()))
+
+    browser = browse(app)
+    text = "x" * ((5 << 20) - 2)
+    assert browser.post("/", {"a": text}).text == str(len(text))
+    assert browser.post("/", {"a": text + "x"}).code == 413
+    assert browser.post("/", {str(number): "x" for number in range(10_000)}).text == "10000"
+    assert browser.post("/", {str(number): "x" for number in range(10_001)}).code == 413
+    body = multipart((b'name="a"', text.encode() + b"xx"))
+    assert browser.post("/", body=body, kind=MULTIPART).text == str(len(text) + 2)
+    body = multipart((b'name="a"', text.encode()), (b'name="b"', b"xxx"))
+    assert browser.post("/", body=body, kind=MULTIPART).code == 413
+    app.form_max_size = 10
+    assert browser.post("/", {"a": "12345678"}).text == "8"
+    assert browser.post("/", {"a": "123456789"}).code == 413
+
+
+def test_a_form_is_a_body_too(app, browse):
+    """The bytes of an ordinary form can be had as they came; those of one with files are not kept."""
+    app.route("/")(lambda was, **form: was.request.get_body() + f"|{sorted(form)}".encode())
+    browser = browse(app)
+    assert browser.post("/", body=b"b=%C2%B2+&a=1").body == b"b=%C2%B2+&a=1|['a', 'b']"
+    body = multipart((b'name="a"', b"1"))
+    assert browser.post("/", body=body, kind=MULTIPART).body == b"|['a']"
 
 
 @pytest.mark.parametrize("scheme", ["basic", "digest"])
@@ -284,7 +315,7 @@ def test_an_uploaded_file_may_be_the_answer(app, browse, streamed):
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\ntea\r\n'
         f"--{BOUNDARY}--\r\n"
     ).encode()
-    page = browse(app).post("/echo", body=body, kind=f"multipart/form-data; boundary={BOUNDARY}")
+    page = browse(app).post("/echo", body=body, kind=MULTIPART)
     assert (page.code, page.text) == (200, "tea")
 
 
