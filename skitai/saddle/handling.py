@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Iterable, Iterator
 from contextvars import copy_context
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,9 @@ def _served(app: Saddle, was: SaddleWas) -> Any:
         found = rpc.answer(
             request.get_content_type() or "",
             request.get_body(),
-            lambda name, args, kwargs: _remote_call(app, was, name, args, kwargs),
+            partial(_remote_call, app, was),
             app.remote_methods,
+            debug=app.debug,
         )
         if found is not None:
             return was.response(status_line(found.status), found.body, [("Content-Type", found.content_type)])
@@ -163,9 +165,9 @@ def _result(was: SaddleWas, view: Handler, args: tuple[Any, ...], kwargs: dict[s
 
 
 def _remote_call(
-    app: Saddle, was: SaddleWas, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """Return what the function of a remote method gives, called among the events of its part."""
+    app: Saddle, was: SaddleWas, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], encode: rpc.Encode
+) -> tuple[Any, bytes]:
+    """Return what the function of a remote method gives, called among the events of its part, and encoded."""
     endpoint: Endpoint | None = app.remote_endpoint(name)
     if endpoint is None:
         raise rpc.UnknownMethod(name)
@@ -173,12 +175,13 @@ def _remote_call(
     was.start_response_again()  # of several calls in one request, each has an answer of its own
     try:
         value = events.run(_enter(was, endpoint), was, lambda: _result(was, view, args, kwargs))
+        if was.response.code < 400:
+            value = value.body if isinstance(value, Reply) else value
+            return value, encode(value)
     except FAILURES:
         was.traceback(f"{line_of(was)} {name}")
         raise
-    if was.response.code >= 400:  # what a browser would get as a page
-        raise HTTPError(was.response.code)
-    return value.body if isinstance(value, Reply) else value
+    raise HTTPError(was.response.code)  # what a browser would get as a page
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------

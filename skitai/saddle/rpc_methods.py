@@ -8,7 +8,7 @@ from typing import Any
 from xmlrpc.client import Fault
 
 from skitai.errors import SkitaiError, words_of
-from skitai.saddle.errors import FAILURES
+from skitai.saddle.errors import FAILURES, HTTPError
 from skitai.saddle.routing import RoutingError
 
 # The codes that XML-RPC servers agreed on (xmlrpc-epi's fault code interoperability), and that
@@ -19,13 +19,15 @@ UNKNOWN_METHOD = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 
-#: The code of what an app's function raised.
+#: The code of what an app's function raised, and all that is said of it to strangers.
 EXCEPTION = 1
+HIDDEN = "Internal error"
 
 #: Calls in one request, as a batch or in ``system.multicall``.
 CALLS_MAX = 100
 
-Call = Callable[[str, tuple[Any, ...], dict[str, Any]], Any]
+Encode = Callable[[Any], bytes]
+Call = Callable[[str, tuple[Any, ...], dict[str, Any], Encode], tuple[Any, bytes]]
 Functions = Callable[[], Mapping[str, Callable[..., Any]]]
 
 
@@ -36,15 +38,18 @@ class UnknownMethod(SkitaiError):  # noqa: N818 - what it says about the request
 class Methods:
     """Calls methods and turns what goes wrong into ``Fault``.
 
-    ``call(name, args, kwargs)`` runs the app's function, ``functions()`` are these by name (their first
-    parameter is ``was``). ``encode(value)`` returns a value as it is sent, and raises TypeError or ValueError
-    for one that cannot be.
+    ``call(name, args, kwargs, encode)`` runs the app's function and returns its value, plain and encoded;
+    ``functions()`` are these by name (their first parameter is ``was``). ``encode(value)`` returns a value as
+    it is sent, and raises TypeError or ValueError for one that cannot be. With ``debug`` the caller reads
+    what an exception says; otherwise only where the app says it to him (a Fault or HTTPError), or where his
+    arguments do not fit.
     """
 
-    def __init__(self, call: Call, functions: Functions, encode: Callable[[Any], bytes]) -> None:
+    def __init__(self, call: Call, functions: Functions, encode: Encode, *, debug: bool) -> None:
         self._call = call
         self._functions = functions
         self._encode = encode
+        self._debug = debug
         self._own: dict[str, Callable[..., Any]] = {
             "system.listMethods": self._list,
             "system.methodHelp": self._help,
@@ -61,7 +66,9 @@ class Methods:
         if own is not None and not _fits(own, args, kwargs):
             raise Fault(INVALID_PARAMS, f"{name} does not take these params")
         try:
-            value = self._call(name, args, kwargs) if own is None else own(*args, **kwargs)
+            if own is None:
+                return self._call(name, args, kwargs, self._encode)
+            value = own(*args, **kwargs)
             return value, self._encode(value)
         except Fault:
             raise
@@ -69,9 +76,9 @@ class Methods:
             raise _unknown(name) from error
         except FAILURES as error:
             fits = not isinstance(error, TypeError) or self._takes(name, args, kwargs)
-            raise Fault(
-                EXCEPTION if fits else INVALID_PARAMS, f"{type(error).__name__}: {words_of(error)}"
-            ) from error
+            is_shown = self._debug or not fits or isinstance(error, HTTPError)
+            words = f"{type(error).__name__}: {words_of(error)}" if is_shown else HIDDEN
+            raise Fault(EXCEPTION if fits else INVALID_PARAMS, words) from error
 
     def _takes(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         function = self._functions().get(name)
