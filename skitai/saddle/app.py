@@ -16,6 +16,7 @@ from skitai.context import get_current
 from skitai.interfaces import ILivingApp
 from skitai.saddle import handling
 from skitai.saddle.auth import Authenticator, Challenge
+from skitai.saddle.bodies import Streamed
 from skitai.saddle.errors import FAILURES
 from skitai.saddle.forms import FormLimits
 from skitai.saddle.keeping import Keeping, process_key
@@ -24,6 +25,7 @@ from skitai.saddle.part import Mounted, Saddlery, current
 from skitai.saddle.registry import wasc
 from skitai.saddle.routing import Router
 from skitai.saddle.templates import Templates
+from skitai.saddle.uploads import TemporaryFiles
 from skitai.saddle.urls import URLBuilder
 from skitai.saddle.was import SaddleWas
 
@@ -63,6 +65,8 @@ class Saddle(Saddlery):
         self.upload_file_max_size = _FILE_MAX
         self.upload_max_size = _FORM_MAX
         self.form_max_size = _TEXT_MAX
+        #: Uploads that requests are at.
+        self.temporary_files = TemporaryFiles()
         #: For the app's own settings: ``app.config.my_setting = 1``.
         self.config = SimpleNamespace()
         self._compiled: _Compiled | None = None
@@ -85,7 +89,12 @@ class Saddle(Saddlery):
         if not self._begun:
             self.begin()
         answer = handling.answer(self, env)
-        start_response(answer.status, answer.headers)
+        try:
+            start_response(answer.status, answer.headers)
+        except BaseException:  # a server that refuses the head will not close the body
+            if isinstance(answer.body, Streamed):
+                answer.body.close()
+            raise
         return answer.body
 
     def test_client(self) -> Client:
@@ -116,11 +125,12 @@ class Saddle(Saddlery):
         return partial(_show, error) if self.debug else None
 
     def end(self) -> None:
-        """Call the ``shutdown`` handlers, once. Called when the server stops."""
+        """Call the ``shutdown`` handlers, once, and delete uploads in use. Called when the server stops."""
         with self._compiling:
             if self._begun:
                 self._begun = False
                 self._tell("shutdown")
+                self.temporary_files.delete_all()
 
     def _try_settings(self) -> None:
         """Have the log say at the start which settings will fail each request."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from typing import IO, Any
 from urllib.parse import parse_qsl
 
@@ -15,7 +13,7 @@ from werkzeug.wsgi import get_content_length, get_input_stream
 
 from skitai.errors import SkitaiError
 from skitai.saddle import multipart
-from skitai.saddle.uploads import UploadedFile
+from skitai.saddle.uploads import TemporaryFiles, UploadedFile
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -67,8 +65,8 @@ class Form:
             file.close()
 
 
-def parse_form(environ: dict[str, Any], limits: FormLimits) -> Form:
-    """Read the form in the body of ``environ``'s request.
+def parse_form(environ: dict[str, Any], limits: FormLimits, temporary: TemporaryFiles) -> Form:
+    """Read the form in the body of ``environ``'s request; its files are among the ``temporary`` ones.
 
     The form of another content type is empty, and its body is not touched. Raises FormError; OSError when the
     disk cannot take a file. After an error no temporary file is left.
@@ -77,7 +75,7 @@ def parse_form(environ: dict[str, Any], limits: FormLimits) -> Form:
     if mimetype.lower() == URLENCODED:
         return _parse_urlencoded(environ, limits)
     if mimetype.lower() == MULTIPART:
-        return _parse_multipart(environ, _boundary(options), limits)
+        return _parse_multipart(environ, _boundary(options), _FormBuilder(limits, temporary))
     return Form()
 
 
@@ -127,14 +125,14 @@ def _boundary(options: dict[str, str]) -> bytes:
     return boundary.encode()
 
 
-def _parse_multipart(environ: dict[str, Any], boundary: bytes, limits: FormLimits) -> Form:
-    builder = _FormBuilder(limits)
+def _parse_multipart(environ: dict[str, Any], boundary: bytes, builder: _FormBuilder) -> Form:
+    total_max = builder.limits.total_max
     try:
-        for event in multipart.events(_body(environ, limits.total_max), boundary):
+        for event in multipart.events(_body(environ, total_max), boundary):
             builder.take(event)
     except RequestEntityTooLarge:
         builder.discard()
-        raise _too_large(limits.total_max) from None
+        raise _too_large(total_max) from None
     except ClientDisconnected:
         builder.discard()
         raise _cut_short() from None
@@ -150,9 +148,10 @@ def _parse_multipart(environ: dict[str, Any], boundary: bytes, limits: FormLimit
 class _FormBuilder:
     """Puts a form together from the decoder's events."""
 
-    def __init__(self, limits: FormLimits) -> None:
+    def __init__(self, limits: FormLimits, temporary: TemporaryFiles) -> None:
         self.form = Form()
-        self._limits = limits
+        self.limits = limits
+        self._temporary = temporary
         self._part: _FieldPart | _FilePart | None = None
         self._parts = 0
         self._field_bytes = 0
@@ -168,24 +167,24 @@ class _FormBuilder:
 
     def _begin(self, event: Field | File) -> None:
         self._parts += 1
-        if self._parts > self._limits.fields_max:
-            raise _too_many(self._limits)
+        if self._parts > self.limits.fields_max:
+            raise _too_many(self.limits)
         # werkzeug hands on what the header lacks, as None.
         if not isinstance(event.name, str):
             raise ValueError("a part has no name")
-        self._part = _FilePart(event) if isinstance(event, File) else _FieldPart(event)
+        self._part = _FilePart(event, self._temporary) if isinstance(event, File) else _FieldPart(event)
 
     def _add(self, data: bytes) -> None:
         part = self._part
         assert part is not None
         if isinstance(part, _FieldPart):
             self._field_bytes += len(data)
-            if self._field_bytes > self._limits.field_memory_max:
+            if self._field_bytes > self.limits.field_memory_max:
                 raise FormError(
-                    413, f"the form's fields are larger than {self._limits.field_memory_max} bytes"
+                    413, f"the form's fields are larger than {self.limits.field_memory_max} bytes"
                 )
-        elif part.size + len(data) > self._limits.file_max:
-            raise FormError(413, f"the file in {part.name!r} is larger than {self._limits.file_max} bytes")
+        elif part.size + len(data) > self.limits.file_max:
+            raise FormError(413, f"the file in {part.name!r} is larger than {self.limits.file_max} bytes")
         part.write(data)
 
     def _end(self) -> None:
@@ -227,13 +226,13 @@ class _FieldPart:
 
 
 class _FilePart:
-    def __init__(self, event: File) -> None:
+    def __init__(self, event: File, temporary: TemporaryFiles) -> None:
         self.name = event.name
         self.size = 0
         self._filename = event.filename
         self._mimetype = parse_options_header(event.headers.get("content-type"))[0].lower()
-        handle, self._path = tempfile.mkstemp(prefix="saddle-")
-        self._file = os.fdopen(handle, "wb")
+        self._temporary = temporary
+        self._file, self._path = temporary.make()
 
     @property
     def is_blank(self) -> bool:
@@ -244,9 +243,8 @@ class _FilePart:
         self.size += len(data)
 
     def finish(self) -> UploadedFile:
-        upload = UploadedFile(
-            self._path, self._filename, self.size, self._mimetype or "application/octet-stream"
-        )
+        kind = self._mimetype or "application/octet-stream"
+        upload = UploadedFile(self._path, self._filename, self.size, kind, self._temporary)
         try:
             self._file.close()
         except BaseException:

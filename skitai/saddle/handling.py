@@ -125,7 +125,7 @@ def _take_arguments(was: SaddleWas, path_arguments: dict[str, Any]) -> None:
     request = was.request
     try:
         if request.get_content_type() in _FORMS:
-            request.form = parse_form(was.env, was.app.form_limits)
+            request.form = parse_form(was.env, was.app.form_limits, was.app.temporary_files)
         body = _json_object(was) if request.get_content_type() == "application/json" else None
         request.args.update(merge(path_arguments, was.env.get("QUERY_STRING", ""), request.form, body))
     except ArgumentError as error:

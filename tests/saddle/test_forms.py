@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skitai.saddle.forms import Form, FormError, FormLimits, parse_form
+from skitai.saddle.uploads import TemporaryFiles
 
 BOUNDARY = "b0undary"
 DEFAULTS = FormLimits()
@@ -22,6 +23,10 @@ def temporary(tmp_path, monkeypatch):
     return folder
 
 
+def parse(environ, limits=DEFAULTS):
+    return parse_form(environ, limits, TemporaryFiles())
+
+
 def environ(body, content_type, length=True, **more):
     answer = {"wsgi.input": io.BytesIO(body), "CONTENT_TYPE": content_type, **more}
     if length:
@@ -30,7 +35,7 @@ def environ(body, content_type, length=True, **more):
 
 
 def urlencoded(body, limits=DEFAULTS, **more):
-    return parse_form(environ(body, "application/x-www-form-urlencoded", **more), limits)
+    return parse(environ(body, "application/x-www-form-urlencoded", **more), limits)
 
 
 def part(name, data, filename=None, content_type=None):
@@ -48,7 +53,7 @@ def multipart_body(*parts):
 
 
 def parse_body(body, limits=DEFAULTS, **more):
-    return parse_form(environ(body, f"multipart/form-data; boundary={BOUNDARY}", **more), limits)
+    return parse(environ(body, f"multipart/form-data; boundary={BOUNDARY}", **more), limits)
 
 
 def multipart(*parts, limits=DEFAULTS, **more):
@@ -72,7 +77,7 @@ def test_urlencoded_fields_keep_order_repeats_and_blanks():
 def test_other_bodies_are_not_touched(content_type):
     """The body of another type stays unread, and its form is empty."""
     request = environ(b"a=1", content_type)
-    assert parse_form(request, FormLimits()) == Form()
+    assert parse(request) == Form()
     assert request["wsgi.input"].read() == b"a=1"
 
 
@@ -189,7 +194,7 @@ def test_malformed_multipart(temporary, body):
 @pytest.mark.parametrize("boundary", ["", "; boundary=", "; boundary=é", "; boundary=" + "x" * 71])
 def test_boundary_must_be_usable(boundary):
     """A multipart form without a proper boundary is 400."""
-    status, message = refused(parse_form, environ(b"x", "multipart/form-data" + boundary), FormLimits())
+    status, message = refused(parse, environ(b"x", "multipart/form-data" + boundary))
     assert status == 400
     assert "boundary" in message
 
@@ -201,7 +206,7 @@ def test_disk_that_cannot_take_a_file(temporary, monkeypatch):
         def write(self, data):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("skitai.saddle.forms.os.fdopen", lambda handle, mode: FullDisk(handle, mode))
+    monkeypatch.setattr("skitai.saddle.uploads.os.fdopen", lambda handle, mode: FullDisk(handle, mode))
     with pytest.raises(OSError, match="No space left"):
         multipart(part("f", b"data", "f.txt"))
     assert os.listdir(temporary) == []
@@ -239,7 +244,7 @@ def brought(body, sizes=(), boundary=BOUNDARY):
     kind = f"multipart/form-data; boundary={boundary}"
     pieces = {"wsgi.input": Splitting(body, sizes), "wsgi.input_terminated": True, "CONTENT_TYPE": kind}
     try:
-        form = parse_form(pieces, DEFAULTS)
+        form = parse(pieces)
     except FormError as error:
         return error.status
     try:
@@ -298,5 +303,5 @@ def test_endless_boundary(temporary, line):
 def test_boundary_without_line_breaks():
     """An escaped line break is none that a boundary may have."""
     kind = "multipart/form-data; boundary*=utf-8''a%0D%0Ab"
-    status, message = refused(parse_form, environ(b"x", kind), DEFAULTS)
+    status, message = refused(parse, environ(b"x", kind))
     assert (status, "boundary" in message) == (400, True)

@@ -1,9 +1,11 @@
 """Cookies, sessions, messages, tokens, uploads and passwords, as a browser meets them."""
 
 import json
+from pathlib import Path
 
 import pytest
 from credentials import basic_header, digest_header
+from werkzeug.test import create_environ
 
 from skitai.saddle import Saddle
 
@@ -317,6 +319,25 @@ def test_an_uploaded_file_may_be_the_answer(app, browse, streamed):
     ).encode()
     page = browse(app).post("/echo", body=body, kind=MULTIPART)
     assert (page.code, page.text) == (200, "tea")
+
+
+def test_head_that_the_server_refuses(app):
+    """The body that such a server will not close is closed: its upload is not left behind."""
+    paths = []
+
+    @app.route("/echo")
+    def echo(was, file):
+        paths.append(file.file)
+        return open(file.file, "rb")
+
+    def refuse(status, headers, exc_info=None):
+        raise ValueError("no such header")
+
+    body = multipart((b'name="file"; filename="a.txt"', b"tea"))
+    environ = create_environ("/echo", method="POST", data=body, content_type=MULTIPART)
+    with pytest.raises(ValueError, match="no such header"):
+        app(environ, refuse)
+    assert not Path(*paths).exists()
 
 
 def test_text_takes_its_own_room(app, browse):
