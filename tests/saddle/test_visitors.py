@@ -303,6 +303,35 @@ def test_another_apps_session_is_left_alone(browse):
     assert mine.get("/look").text == "x"
 
 
+def test_another_apps_messages_are_left_alone(browse):
+    """Neither app takes the other's messages away by looking; what never was in a cookie removes none."""
+    apps = [Saddle("test_visitors") for _ in range(2)]
+    for number, app in enumerate(apps):
+        app.securekey = f"the key of app {number}"
+
+        @app.route("/look")
+        def look(was, say=None):
+            if say:
+                was.mbox.send(say)
+                return "said"
+            return [each.msg for each in was.mbox.get("info")]
+
+        @app.before_request
+        def greet(was):
+            was.mbox.send("hello", "greeting")
+            assert was.mbox.get("greeting")
+
+    mine, other = map(browse, apps)
+    mine.get("/look?say=x")
+    other.cookies = dict(mine.cookies)
+    page = other.get("/look")
+    assert (page.text, page.all("Set-Cookie")) == ("[]", [])
+    page = mine.get("/look")
+    assert page.text == "x"
+    assert len(page.all("Set-Cookie")) == 1
+    assert mine.get("/look").all("Set-Cookie") == []
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_an_uploaded_file_may_be_the_answer(app, browse, streamed):
     """An uploaded file lives as long as the body that is made of it."""
