@@ -283,7 +283,7 @@ class _Compiled:
         patterns: dict[str, handling.Endpoint] = {}
         for place in mounted:
             for route in place.part.routes:
-                endpoint = handling.Endpoint(route, place.scopes)
+                endpoint = handling.Endpoint(route, place.scopes, place.prefix)
                 self.router.add(route.rule, endpoint, place.prefix)
                 literal, pattern, _ = (place.prefix + route.rule.text).partition("<")
                 method = literal.strip("/").replace("/", ".")

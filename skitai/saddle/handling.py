@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from skitai.saddle import events, pages, rpc
-from skitai.saddle.arguments import ArgumentError, bind, merge
+from skitai.saddle.arguments import ArgumentError, bind, merge, place_of
 from skitai.saddle.bodies import Streamed, body_of
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
 from skitai.saddle.forms import FormError, parse_form
@@ -41,10 +41,11 @@ class Answer:
 
 @attrs.frozen
 class Endpoint:
-    """A function, and the app and parts that it is within."""
+    """A function, and the app and parts that it is within; ``prefix`` is where the part is mounted."""
 
     route: Route
     scopes: tuple[Saddlery, ...]
+    prefix: str
 
 
 def answer(app: Saddle, env: dict[str, Any]) -> Answer:
@@ -103,7 +104,7 @@ def _routed(app: Saddle, was: SaddleWas) -> Any:
         return was.response("200 OK", "", [("Allow", ", ".join(match.allowed))])
     endpoint: Endpoint = match.endpoint
     scopes = _enter(was, endpoint)
-    _take_arguments(was, match.arguments)
+    _take_arguments(was, endpoint, match.arguments)
     return events.run(scopes, was, lambda: _viewed(was, endpoint))
 
 
@@ -120,7 +121,7 @@ def _enter(was: SaddleWas, endpoint: Endpoint) -> tuple[Saddlery, ...]:
     return endpoint.scopes
 
 
-def _take_arguments(was: SaddleWas, path_arguments: dict[str, Any]) -> None:
+def _take_arguments(was: SaddleWas, endpoint: Endpoint, path_arguments: dict[str, Any]) -> None:
     """Read the form and gather the arguments, so that the events before the view see them, too."""
     request = was.request
     try:
@@ -129,7 +130,7 @@ def _take_arguments(was: SaddleWas, path_arguments: dict[str, Any]) -> None:
         body = _json_object(was) if request.get_content_type() == "application/json" else None
         request.args.update(merge(path_arguments, was.env.get("QUERY_STRING", ""), request.form, body))
     except ArgumentError as error:
-        raise _bad_arguments(was, error) from error
+        raise _bad_arguments(was, endpoint, error) from error
     except FormError as error:
         raise HTTPError(error.status, str(error)) from error
     if was.app.csrf and request.method not in _SAFE:
@@ -139,14 +140,15 @@ def _take_arguments(was: SaddleWas, path_arguments: dict[str, Any]) -> None:
 def _viewed(was: SaddleWas, endpoint: Endpoint) -> Any:
     view = endpoint.route.view
     try:
-        kwargs = bind(view, was.request.args, endpoint.route.rule.text)
+        kwargs = bind(view, was.request.args, endpoint.prefix + endpoint.route.rule.text)
     except ArgumentError as error:
-        raise _bad_arguments(was, error) from error
+        raise _bad_arguments(was, endpoint, error) from error
     return _result(was, view, (), kwargs)
 
 
-def _bad_arguments(was: SaddleWas, error: ArgumentError) -> HTTPError:
-    was.log(str(error), "error")  # the developer reads it as well as the client
+def _bad_arguments(was: SaddleWas, endpoint: Endpoint, error: ArgumentError) -> HTTPError:
+    # For the developer it is what calling the view would have raised, and where that view is.
+    was.log(f"{TypeError} {error} {place_of(endpoint.route.view)}", f"expt:{line_of(was)}")
     return HTTPError(HTTPStatus.BAD_REQUEST, str(error))
 
 
