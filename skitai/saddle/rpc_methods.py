@@ -63,7 +63,7 @@ class Methods:
 
     def _run(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, bytes]:
         own = self._own.get(name)
-        if own is not None and not _fits(own, args, kwargs):
+        if own is not None and _misfit(own, args, kwargs):
             raise Fault(INVALID_PARAMS, f"{name} does not take these params")
         try:
             if own is None:
@@ -75,14 +75,15 @@ class Methods:
         except (UnknownMethod, RoutingError) as error:
             raise _unknown(name) from error
         except FAILURES as error:
-            fits = not isinstance(error, TypeError) or self._takes(name, args, kwargs)
-            is_shown = self._debug or not fits or isinstance(error, HTTPError)
+            function = self._functions().get(name)
+            if isinstance(error, TypeError) and function is not None:
+                # The words of the check, not of the error: that may be another one, of what came before.
+                misfit = _misfit(function, (None, *args), kwargs)
+                if misfit:
+                    raise Fault(INVALID_PARAMS, f"{name}: {misfit}") from error
+            is_shown = self._debug or isinstance(error, HTTPError)
             words = f"{type(error).__name__}: {words_of(error)}" if is_shown else HIDDEN
-            raise Fault(EXCEPTION if fits else INVALID_PARAMS, words) from error
-
-    def _takes(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        function = self._functions().get(name)
-        return function is None or _fits(function, (None, *args), kwargs)
+            raise Fault(EXCEPTION, words) from error
 
     def _list(self) -> list[str]:
         """Return the names of all methods."""
@@ -130,9 +131,10 @@ def _unknown(name: Any) -> Fault:
     return Fault(UNKNOWN_METHOD, f"there is no method {name!r:.200}")
 
 
-def _fits(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _misfit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Return why a function does not take these arguments, empty where it does."""
     try:
         inspect.signature(function).bind(*args, **kwargs)
-    except TypeError:
-        return False
-    return True
+    except TypeError as error:
+        return str(error)
+    return ""

@@ -356,6 +356,23 @@ def test_what_a_remote_caller_is_told(browse, caplog, capfd, debug):
     assert all(words in logged for words in ("hunter2", "POST / unsayable", "one() missing 1 required"))
 
 
+def test_wrong_arguments_tell_nothing_else(browse):
+    """With arguments that do not fit, a caller reads that, and not what an event raised before the call."""
+    app = Saddle("test_parts")
+
+    @app.before_request
+    def fail(was):
+        raise TypeError("hunter2")
+
+    @app.route("/one")
+    def one(was, number):
+        return number
+
+    call = json.dumps({"jsonrpc": "2.0", "method": "one", "id": 7}).encode()
+    error = json.loads(browse(app).post("/", body=call, kind="application/json").text)["error"]
+    assert error == {"code": -32602, "message": "one: missing a required argument: 'number'"}
+
+
 def test_remote_calls_and_pages_mean_the_same(browse):
     """An exact route comes before a pattern, and an answer of 400 and more is a Fault."""
     app = Saddle("test_parts")

@@ -105,7 +105,7 @@ def test_readme_example(calls: Calls) -> None:
         ("vanished", (), -32601, "there is no method 'vanished'"),
         ("broken", (), 1, "KeyError: 'x'"),
         ("refusing", (), 42, "not\ufffdtoday"),
-        ("add", (), -32602, "TypeError: add() missing 1 required positional argument: 'num1'"),
+        ("add", (), -32602, "add: missing a required argument: 'num1'"),
         ("add", (1, "2"), 1, "TypeError: unsupported operand type(s) for +: 'int' and 'str'"),
         ("system.methodHelp", (), -32602, "system.methodHelp does not take these params"),
         ("system.methodHelp", ("no",), -32601, "there is no method 'no'"),
