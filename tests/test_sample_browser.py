@@ -1,10 +1,11 @@
-"""The sample's Saddle app in a real browser: forms are filled in, a file is uploaded, the session is seen."""
+"""The sample in a real browser: forms are filled in, a file is uploaded, the session is seen, pages fit."""
 
 import html
 import json
 import re
 import shutil
 import subprocess
+from urllib.parse import urlencode
 
 import pytest
 
@@ -19,6 +20,12 @@ const loaded = action => new Promise(go => { frame.onload = () => go(frame.conte
 const text = (page, selector) => page.querySelector(selector)?.innerText.trim().replace(/\\s+/g, " ");
 (async () => {
   const found = {};
+  ACTIONS
+  document.getElementById("found").textContent = JSON.stringify(found);
+})();
+</script>"""
+
+VISIT = """
   let page = await loaded(() => { frame.src = "/saddle"; });
   found.first = text(page, ".lead strong");
   page.querySelector("#text").value = "Buy <b>a</b> kettle";
@@ -36,35 +43,64 @@ const text = (page, selector) => page.querySelector(selector)?.innerText.trim().
   found.again = text(page, ".notice") ?? "no message";
   page = await loaded(() => page.querySelector("form[action$='/forget'] button").click());
   found.forgotten = text(page, ".cards") ?? "no notes";
-  document.getElementById("found").textContent = JSON.stringify(found);
-})();
-</script>"""
+"""
+
+#: Looks at each page in windows of several widths, with a note and a message of one word that is long.
+MEASURE = """
+  let page = await loaded(() => { frame.src = "/saddle"; });
+  page.querySelector("#text").value = "W".repeat(80);
+  await loaded(() => page.querySelector("form[action$='/note'] button").click());
+  for (const path of PATHS) {
+    page = (await loaded(() => { frame.src = path; })).documentElement;
+    for (let width = 320; width <= 1200; width += 40) {
+      frame.style.width = `${width}px`;
+      await new Promise(go => setTimeout(go));
+      found[`${path} ${page.clientWidth}`] = page.scrollWidth - page.clientWidth;
+    }
+  }
+"""
+PATHS = ["/", "/timeline", "/cluster", "/saddle", f"/saddle/hello/{'W' * 80}", "/flask", "/flask/echo", "/no"]
+
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed")
-def test_forms_upload_and_session(running_server, tmp_path):
-    """Messages come once, notes are in the session and escaped, the file is named with size and type."""
-    (tmp_path / "driver.html").write_text(DRIVER)
-    sample = REPOSITORY / "etc" / "sample"
-    server = running_server(
+@pytest.fixture
+def sample(running_server, tmp_path):
+    """The sample site, with the test's own folder at ``/driver``."""
+    folder = REPOSITORY / "etc" / "sample"
+    return running_server(
         "[server]\nip = 127.0.0.1\nport = 0\n[routes:line]\n"
-        f"/ = {tmp_path}\n/style = {sample}/static\n/saddle = {sample}/saddle_app:app\n"
+        f"/driver = {tmp_path}\n/ = {folder}/static\n/ = {folder}/home:app\n"
+        f"/cluster = {folder}/cluster_app:app\n/saddle = {folder}/saddle_app:app\n"
+        f"/flask = {folder}/flask_app:app\n"
+        "[@bakery]\nmembers = 127.0.0.1:5071, 127.0.0.1:5072 2, 127.0.0.1:5073\n"
     )
-    browser = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
+
+
+def drive(server, folder, actions):
+    """Return what the ``actions``, run in a page of the same site, have found."""
+    (folder / "driver.html").write_text(DRIVER.replace("ACTIONS", actions))
+    browser = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile"]
     printed = subprocess.run(
         [
             *browser,
             "--timeout=60000",
             "--virtual-time-budget=30000",
             "--dump-dom",
-            f"{server.url}driver.html",
+            f"{server.url}driver/driver.html",
         ],
         capture_output=True,
         text=True,
         timeout=180,
         check=True,
     ).stdout
-    found = json.loads(html.unescape(re.search(r'<pre id="found">(.*?)</pre>', printed, re.DOTALL)[1]))
+    return json.loads(html.unescape(re.search(r'<pre id="found">(.*?)</pre>', printed, re.DOTALL)[1]))
+
+
+@needs_browser
+def test_forms_upload_and_session(sample, tmp_path):
+    """Messages come once, notes are in the session and escaped, the file is named with size and type."""
+    found = drive(sample, tmp_path, VISIT)
     visits = int(found.pop("later").split()[0])
     assert visits > int(found.pop("first").split()[0])
     uploaded = found.pop("uploaded")
@@ -75,3 +111,19 @@ def test_forms_upload_and_session(running_server, tmp_path):
         "again": "no message",
         "forgotten": "no notes",
     }
+
+
+@needs_browser
+def test_pages_fit_every_window(sample, tmp_path):
+    """No page is wider than its window, from a small telephone's to a desktop's."""
+    found = drive(sample, tmp_path, MEASURE.replace("PATHS", json.dumps(PATHS)))
+    assert len(found) == 23 * len(PATHS)
+    assert [place for place, too_wide in found.items() if too_wide > 0] == []
+
+
+@pytest.mark.parametrize("port", ["\u00b2", "5070", "", "9" * 900, "-1"])
+def test_unknown_bakery(sample, port):
+    """What is not the port of a bakery is answered with 400."""
+    fields = [("Content-Type", "application/x-www-form-urlencoded")]
+    body = urlencode({"port": port}).encode()
+    assert sample.ask("/cluster", "POST", fields, body).code == 400

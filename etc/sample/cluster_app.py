@@ -34,7 +34,8 @@ def app(environ, start_response):
 def toggle(environ):
     """Open the bakery that the form names if it is shut, and shut it if it is open."""
     form = parse_qs(environ["wsgi.input"].read(1000).decode("latin-1"))
-    bakery = street.bakeries().get(int(form["port"][0])) if form.get("port", [""])[0].isdigit() else None
+    by_port = {str(port): bakery for port, bakery in street.bakeries().items()}
+    bakery = by_port.get(form.get("port", [""])[0])
     if bakery is None:
         values = {"code": 400, "title": "Bad Request", "explanation": "There is no such bakery."}
         return HTTPStatus.BAD_REQUEST, pages.render("message.html", **values), None

@@ -16,6 +16,7 @@ from skitai.context import get_current
 from skitai.interfaces import ILivingApp
 from skitai.saddle import handling
 from skitai.saddle.auth import Authenticator, Challenge
+from skitai.saddle.bodies import Streamed
 from skitai.saddle.errors import FAILURES
 from skitai.saddle.forms import FormLimits
 from skitai.saddle.keeping import Keeping, process_key
@@ -24,6 +25,7 @@ from skitai.saddle.part import Mounted, Saddlery, current
 from skitai.saddle.registry import wasc
 from skitai.saddle.routing import Router
 from skitai.saddle.templates import Templates
+from skitai.saddle.uploads import TemporaryFiles
 from skitai.saddle.urls import URLBuilder
 from skitai.saddle.was import SaddleWas
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from werkzeug.test import Client
 
 _log = logging.getLogger("skitai.saddle")
-_FILE_MAX, _FORM_MAX = 20 << 20, 100 << 20
+_FILE_MAX, _FORM_MAX, _TEXT_MAX = 20 << 20, 100 << 20, 5 << 20
 
 
 @implementer(ILivingApp)
@@ -59,9 +61,12 @@ class Saddle(Saddlery):
         self.user: str | None = None
         self.password: str | None = None
         self.users: Mapping[str, str] | Callable[..., Any] | None = None
-        #: Bytes of one uploaded file, and of a whole form.
+        #: Bytes of one uploaded file, of a whole form with files, and of a form's text fields together.
         self.upload_file_max_size = _FILE_MAX
         self.upload_max_size = _FORM_MAX
+        self.form_max_size = _TEXT_MAX
+        #: Uploads that requests are at.
+        self.temporary_files = TemporaryFiles()
         #: For the app's own settings: ``app.config.my_setting = 1``.
         self.config = SimpleNamespace()
         self._compiled: _Compiled | None = None
@@ -84,7 +89,12 @@ class Saddle(Saddlery):
         if not self._begun:
             self.begin()
         answer = handling.answer(self, env)
-        start_response(answer.status, answer.headers)
+        try:
+            start_response(answer.status, answer.headers)
+        except BaseException:  # a server that refuses the head will not close the body
+            if isinstance(answer.body, Streamed):
+                answer.body.close()
+            raise
         return answer.body
 
     def test_client(self) -> Client:
@@ -115,11 +125,12 @@ class Saddle(Saddlery):
         return partial(_show, error) if self.debug else None
 
     def end(self) -> None:
-        """Call the ``shutdown`` handlers, once. Called when the server stops."""
+        """Call the ``shutdown`` handlers, once, and delete uploads in use. Called when the server stops."""
         with self._compiling:
             if self._begun:
                 self._begun = False
                 self._tell("shutdown")
+                self.temporary_files.delete_all()
 
     def _try_settings(self) -> None:
         """Have the log say at the start which settings will fail each request."""
@@ -199,7 +210,8 @@ class Saddle(Saddlery):
         if self.authorization is None:
             return None
         request = was.request
-        found = self._authenticator.check(request.method, request.uri, request.get_header("authorization"))
+        header = request.get_header("authorization")
+        found = self._authenticator.check(request.method, request.uri, header, was.wait_for)
         if isinstance(found, Challenge):
             return found
         request.user = found
@@ -226,7 +238,11 @@ class Saddle(Saddlery):
     @property
     def form_limits(self) -> FormLimits:
         """What a form may hold."""
-        return FormLimits(file_max=self.upload_file_max_size, total_max=self.upload_max_size)
+        return FormLimits(
+            file_max=self.upload_file_max_size,
+            total_max=self.upload_max_size,
+            field_memory_max=self.form_max_size,
+        )
 
 
 def _warn(line: str) -> None:
@@ -267,7 +283,7 @@ class _Compiled:
         patterns: dict[str, handling.Endpoint] = {}
         for place in mounted:
             for route in place.part.routes:
-                endpoint = handling.Endpoint(route, place.scopes)
+                endpoint = handling.Endpoint(route, place.scopes, place.prefix)
                 self.router.add(route.rule, endpoint, place.prefix)
                 literal, pattern, _ = (place.prefix + route.rule.text).partition("<")
                 method = literal.strip("/").replace("/", ".")

@@ -184,6 +184,13 @@ def bind(view: Callable[..., Any], arguments: Mapping[str, Any], route: str) -> 
     return dict(arguments)
 
 
+def place_of(view: Callable[..., Any]) -> str:
+    """Return where a view is written, as the log shows frames: ``[file|function|line]``; empty for none."""
+    function = inspect.unwrap(view)
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    return "" if code is None else f"[{code.co_filename}|{code.co_name}|{code.co_firstlineno}]"
+
+
 def _name(view: Callable[..., Any]) -> str:
     return getattr(view, "__name__", type(view).__name__)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote, unquote_to_bytes
 
 from skitai.saddle.nonces import Nonces
+from skitai.saddle.users import Users, WaitFor, same
 
 #: Characters of an Authorization header; a longer one is not read.
 HEADER_MAX = 8192
@@ -44,10 +44,11 @@ class Challenge:
 class Authenticator:
     """Tells from the Authorization header who asks.
 
-    ``users`` maps names to passwords, and may change at any time. Or it is a function, called for each
-    request in the thread of ``check``; what it raises goes through. For ``"basic"`` it takes name and
-    password and returns whether they are right. For ``"digest"`` it takes a name and returns the password,
-    which alone can prove a digest, or None for nobody of that name.
+    ``users`` maps names to passwords, and may change at any time. Or it is a function, also ``async def``,
+    called for each request in the thread of ``check``; what it raises goes through. For ``"basic"`` it takes
+    name and password and returns True where they are right, False or None where not. For ``"digest"`` it
+    takes a name and returns the password, which alone can prove a digest, or None for nobody of that name.
+    Nobody gets in by any other value: it is a TypeError.
 
     ``realm`` is what the client shows its user. ``secret`` signs the nonces of Digest; processes that share
     one accept each other's. ``seconds`` is the clock. Raises ValueError for a scheme, realm, users or secret
@@ -69,36 +70,41 @@ class Authenticator:
             raise ValueError(f"realm {realm!r} must be text on one line")
         if not secret:
             raise ValueError("the secret that signs nonces must not be empty")
-        if isinstance(users, Mapping):
-            _check_users(scheme, users)
-        elif not callable(users):
-            raise ValueError(f"users must be a dict of passwords or a function, not {users!r}")
+        if scheme == "basic" and isinstance(users, Mapping):
+            _refuse_colons(users)
         self._realm = realm
-        self._users = users
-        # Compared with in place of a user's password who is not there, so that it takes as long.
-        self._nobodys = secrets.token_hex(16)
+        self._users = Users(users)
         self._nonces = Nonces(secret, seconds)
+        # Only sent: the nonce holds all that is to come back. There are clients that expect it.
+        self._opaque = secrets.token_hex(16)
         self._check = self._check_basic if scheme == "basic" else self._check_digest
         self._challenge = self._challenge_basic if scheme == "basic" else self._challenge_digest
 
-    def check(self, method: str, uri: str, authorization: str | None) -> str | Challenge:
+    def check(self, method: str, uri: str, authorization: str | None, wait_for: WaitFor) -> str | Challenge:
         """Return the name of the user who asks, or else the challenge to answer with.
 
         ``uri`` is the target of the request with its query, ``authorization`` the header as WSGI gives it
-        (bytes as latin-1), None where there is none. Whatever it holds, it raises nothing.
-        Called in any thread.
+        (bytes as latin-1), None where there is none. Whatever it holds, it raises nothing. ``wait_for``
+        returns what a coroutine returns. Called in any thread.
         """
         if not authorization or len(authorization) > HEADER_MAX:
             return self._challenge()
         scheme, _, credentials = authorization.strip().partition(" ")
-        return self._check(scheme.lower(), credentials, method, uri)
+        return self._check(scheme.lower(), credentials, method, uri, wait_for)
 
     # -- Basic -----------------------------------------------------------------------------------------------
 
     def _challenge_basic(self) -> Challenge:
         return Challenge([("WWW-Authenticate", f'Basic realm={_quoted(self._realm)}, charset="UTF-8"')])
 
-    def _check_basic(self, scheme: str, credentials: str, method: str, uri: str) -> str | Challenge:  # noqa: ARG002
+    def _check_basic(
+        self,
+        scheme: str,
+        credentials: str,
+        method: str,  # noqa: ARG002 - only a digest covers the request line
+        uri: str,  # noqa: ARG002
+        wait_for: WaitFor,
+    ) -> str | Challenge:
         try:
             name, colon, password = (
                 base64.b64decode(credentials.strip(), validate=True).decode("utf-8").partition(":")
@@ -107,13 +113,7 @@ class Authenticator:
             return self._challenge()
         if scheme != "basic" or not colon or _CONTROL.search(name + password):
             return self._challenge()
-        if isinstance(self._users, Mapping):
-            known = self._users.get(name)
-            expected = self._nobodys if known is None else known
-            right = _same(password, expected) and known is not None
-        else:
-            right = bool(self._users(name, password))
-        return name if right else self._challenge()
+        return name if self._users.has(name, password, wait_for) else self._challenge()
 
     # -- Digest ----------------------------------------------------------------------------------------------
 
@@ -125,13 +125,15 @@ class Authenticator:
                 (
                     "WWW-Authenticate",
                     f'Digest realm={_quoted(self._realm)}, qop="auth", algorithm={algorithm},'
-                    f' nonce="{nonce}", charset=UTF-8{more}',
+                    f' nonce="{nonce}", opaque="{self._opaque}", charset=UTF-8{more}',
                 )
                 for algorithm in _ALGORITHMS
             ]
         )
 
-    def _check_digest(self, scheme: str, credentials: str, method: str, uri: str) -> str | Challenge:
+    def _check_digest(
+        self, scheme: str, credentials: str, method: str, uri: str, wait_for: WaitFor
+    ) -> str | Challenge:
         fields = _parameters(credentials) if scheme == "digest" else None
         if fields is None:
             return self._challenge_digest()
@@ -147,10 +149,9 @@ class Authenticator:
             or not _same_target(fields.get("uri", ""), uri)
         ):
             return self._challenge_digest()
-        known = self._users.get(name) if isinstance(self._users, Mapping) else self._users(name)
-        password = self._nobodys if known is None else known
+        password, is_known = self._users.password(name, wait_for)
         expected = _response(algorithm, fields, f"{name}:{self._realm}:{password}", method)
-        if not _same(fields.get("response", "").lower(), expected) or known is None:
+        if not same(fields.get("response", "").lower(), expected) or not is_known:
             return self._challenge_digest()
         if not self._nonces.accept(fields.get("nonce", ""), int(fields["nc"], 16)):
             # The client knows the password: it need not ask its user again (RFC 7616, section 3.3).
@@ -216,23 +217,13 @@ def _same_target(theirs: str, ours: str) -> bool:
     return unquote_to_bytes(path or "/") == unquote_to_bytes(our_path or "/") and query == our_query
 
 
-def _same(given: str, expected: str) -> bool:
-    """Whether two texts are equal, in a time that does not tell where they differ."""
-    return hmac.compare_digest(
-        hashlib.sha256(given.encode("utf-8", "surrogatepass")).digest(),
-        hashlib.sha256(expected.encode("utf-8", "surrogatepass")).digest(),
-    )
-
-
 def _quoted(text: str) -> str:
     """Return a quoted-string (RFC 9110, section 5.6.4) as WSGI wants it: UTF-8 as latin-1."""
     escaped = re.sub(r'(["\\])', r"\\\1", text)
     return f'"{escaped}"'.encode().decode("latin-1")
 
 
-def _check_users(scheme: str, users: Mapping[str, str]) -> None:
-    for name, password in users.items():
-        if not isinstance(name, str) or not isinstance(password, str):
-            raise ValueError(f"user {name!r}: name and password must be text")
-        if scheme == "basic" and ":" in name:
+def _refuse_colons(names: Iterable[object]) -> None:
+    for name in names:
+        if isinstance(name, str) and ":" in name:
             raise ValueError(f"user {name!r}: Basic has no way to send a name with a colon")

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
 from typing import IO, Any
 from urllib.parse import parse_qsl
 
 import attrs
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+from werkzeug.sansio.multipart import Data, Event, Field, File
 from werkzeug.wsgi import get_content_length, get_input_stream
 
 from skitai.errors import SkitaiError
-from skitai.saddle.uploads import UploadedFile
+from skitai.saddle import multipart
+from skitai.saddle.uploads import TemporaryFiles, UploadedFile
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
-_KB = 1 << 10
 _MB = 1 << 20
-_CHUNK = 64 * _KB
-#: What the decoder may hold that is not yet a field or a file: the header of one part, and a chunk.
-_UNDECODED_MAX = 4 * _CHUNK
 #: RFC 2046, 5.1.1.
 _BOUNDARY_MAX = 70
 _CHARSETS = frozenset({"utf-8", "us-ascii", "ascii", "iso-8859-1"})
@@ -44,21 +38,26 @@ class FormLimits:
     """What one form may bring; more is a FormError with status 413.
 
     ``file_max``: bytes of each file; ``total_max``: bytes of the whole body; ``fields_max``: fields and
-    files, counted together; ``field_memory_max``: bytes of all fields together, which are held in memory.
+    files, counted together; ``field_memory_max``: bytes of all fields together, which are held in memory, and
+    so of an urlencoded form.
     """
 
     file_max: int = 20 * _MB
     total_max: int = 100 * _MB
-    fields_max: int = 1000
-    field_memory_max: int = 500 * _KB
+    fields_max: int = 10_000
+    field_memory_max: int = 5 * _MB
 
 
 @attrs.frozen
 class Form:
-    """What a form brought, in its order. Who parsed it calls ``close()`` when the request is over."""
+    """What a form brought, in its order. Who parsed it calls ``close()`` when the request is over.
+
+    ``raw`` is the body of an urlencoded form; that of a multipart one is not kept.
+    """
 
     fields: list[tuple[str, str]] = attrs.field(factory=list)
     files: list[tuple[str, UploadedFile]] = attrs.field(factory=list)
+    raw: bytes = b""
 
     def close(self) -> None:
         """Delete the temporary files that were not saved. May be called again."""
@@ -66,8 +65,8 @@ class Form:
             file.close()
 
 
-def parse_form(environ: dict[str, Any], limits: FormLimits) -> Form:
-    """Read the form in the body of ``environ``'s request.
+def parse_form(environ: dict[str, Any], limits: FormLimits, temporary: TemporaryFiles) -> Form:
+    """Read the form in the body of ``environ``'s request; its files are among the ``temporary`` ones.
 
     The form of another content type is empty, and its body is not touched. Raises FormError; OSError when the
     disk cannot take a file. After an error no temporary file is left.
@@ -76,7 +75,7 @@ def parse_form(environ: dict[str, Any], limits: FormLimits) -> Form:
     if mimetype.lower() == URLENCODED:
         return _parse_urlencoded(environ, limits)
     if mimetype.lower() == MULTIPART:
-        return _parse_multipart(environ, _boundary(options), limits)
+        return _parse_multipart(environ, _boundary(options), _FormBuilder(limits, temporary))
     return Form()
 
 
@@ -101,7 +100,7 @@ def _parse_urlencoded(environ: dict[str, Any], limits: FormLimits) -> Form:
             raise _too_large(size_max)
         if body.count(b"&") >= limits.fields_max:
             raise _too_many(limits)
-        return Form(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"))
+        return Form(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"), raw=body)
     except RequestEntityTooLarge:
         raise _too_large(size_max) from None
     except ClientDisconnected:
@@ -120,19 +119,20 @@ def _too_many(limits: FormLimits) -> FormError:
 
 def _boundary(options: dict[str, str]) -> bytes:
     boundary = options.get("boundary", "")
-    if not boundary.isascii() or not 1 <= len(boundary) <= _BOUNDARY_MAX:
+    # Not printable: a line break may come escaped, as in boundary*=utf-8''a%0Ab.
+    if not boundary.isascii() or not boundary.isprintable() or not 1 <= len(boundary) <= _BOUNDARY_MAX:
         raise FormError(400, f"a multipart form needs a boundary of 1 to {_BOUNDARY_MAX} ASCII characters")
     return boundary.encode()
 
 
-def _parse_multipart(environ: dict[str, Any], boundary: bytes, limits: FormLimits) -> Form:
-    builder = _FormBuilder(limits)
+def _parse_multipart(environ: dict[str, Any], boundary: bytes, builder: _FormBuilder) -> Form:
+    total_max = builder.limits.total_max
     try:
-        for event in _events(_body(environ, limits.total_max), boundary):
+        for event in multipart.events(_body(environ, total_max), boundary):
             builder.take(event)
     except RequestEntityTooLarge:
         builder.discard()
-        raise _too_large(limits.total_max) from None
+        raise _too_large(total_max) from None
     except ClientDisconnected:
         builder.discard()
         raise _cut_short() from None
@@ -145,27 +145,13 @@ def _parse_multipart(environ: dict[str, Any], boundary: bytes, limits: FormLimit
     return builder.form
 
 
-def _events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
-    """Yield what the decoder finds in ``stream``; ValueError when it is malformed or ends too early."""
-    decoder = MultipartDecoder(boundary, max_form_memory_size=_UNDECODED_MAX)
-    more = True
-    while more:
-        data = stream.read(_CHUNK)
-        more = bool(data)
-        try:
-            decoder.receive_data(data or None)
-        except RequestEntityTooLarge:
-            raise ValueError("a part's header, or the text around the parts, is too long") from None
-        while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
-            yield event
-
-
 class _FormBuilder:
     """Puts a form together from the decoder's events."""
 
-    def __init__(self, limits: FormLimits) -> None:
+    def __init__(self, limits: FormLimits, temporary: TemporaryFiles) -> None:
         self.form = Form()
-        self._limits = limits
+        self.limits = limits
+        self._temporary = temporary
         self._part: _FieldPart | _FilePart | None = None
         self._parts = 0
         self._field_bytes = 0
@@ -181,24 +167,24 @@ class _FormBuilder:
 
     def _begin(self, event: Field | File) -> None:
         self._parts += 1
-        if self._parts > self._limits.fields_max:
-            raise _too_many(self._limits)
+        if self._parts > self.limits.fields_max:
+            raise _too_many(self.limits)
         # werkzeug hands on what the header lacks, as None.
         if not isinstance(event.name, str):
             raise ValueError("a part has no name")
-        self._part = _FilePart(event) if isinstance(event, File) else _FieldPart(event)
+        self._part = _FilePart(event, self._temporary) if isinstance(event, File) else _FieldPart(event)
 
     def _add(self, data: bytes) -> None:
         part = self._part
         assert part is not None
         if isinstance(part, _FieldPart):
             self._field_bytes += len(data)
-            if self._field_bytes > self._limits.field_memory_max:
+            if self._field_bytes > self.limits.field_memory_max:
                 raise FormError(
-                    413, f"the form's fields are larger than {self._limits.field_memory_max} bytes"
+                    413, f"the form's fields are larger than {self.limits.field_memory_max} bytes"
                 )
-        elif part.size + len(data) > self._limits.file_max:
-            raise FormError(413, f"the file in {part.name!r} is larger than {self._limits.file_max} bytes")
+        elif part.size + len(data) > self.limits.file_max:
+            raise FormError(413, f"the file in {part.name!r} is larger than {self.limits.file_max} bytes")
         part.write(data)
 
     def _end(self) -> None:
@@ -240,13 +226,13 @@ class _FieldPart:
 
 
 class _FilePart:
-    def __init__(self, event: File) -> None:
+    def __init__(self, event: File, temporary: TemporaryFiles) -> None:
         self.name = event.name
         self.size = 0
         self._filename = event.filename
         self._mimetype = parse_options_header(event.headers.get("content-type"))[0].lower()
-        handle, self._path = tempfile.mkstemp(prefix="saddle-")
-        self._file = os.fdopen(handle, "wb")
+        self._temporary = temporary
+        self._file, self._path = temporary.make()
 
     @property
     def is_blank(self) -> bool:
@@ -257,9 +243,8 @@ class _FilePart:
         self.size += len(data)
 
     def finish(self) -> UploadedFile:
-        upload = UploadedFile(
-            self._path, self._filename, self.size, self._mimetype or "application/octet-stream"
-        )
+        kind = self._mimetype or "application/octet-stream"
+        upload = UploadedFile(self._path, self._filename, self.size, kind, self._temporary)
         try:
             self._file.close()
         except BaseException:

@@ -6,13 +6,14 @@ import inspect
 import json
 from collections.abc import Iterable, Iterator
 from contextvars import copy_context
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from skitai.saddle import events, pages, rpc
-from skitai.saddle.arguments import ArgumentError, bind, merge
+from skitai.saddle.arguments import ArgumentError, bind, merge, place_of
 from skitai.saddle.bodies import Streamed, body_of
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
 from skitai.saddle.forms import FormError, parse_form
@@ -40,10 +41,11 @@ class Answer:
 
 @attrs.frozen
 class Endpoint:
-    """A function, and the app and parts that it is within."""
+    """A function, and the app and parts that it is within; ``prefix`` is where the part is mounted."""
 
     route: Route
     scopes: tuple[Saddlery, ...]
+    prefix: str
 
 
 def answer(app: Saddle, env: dict[str, Any]) -> Answer:
@@ -79,8 +81,9 @@ def _served(app: Saddle, was: SaddleWas) -> Any:
         found = rpc.answer(
             request.get_content_type() or "",
             request.get_body(),
-            lambda name, args, kwargs: _remote_call(app, was, name, args, kwargs),
+            partial(_remote_call, app, was),
             app.remote_methods,
+            debug=app.debug,
         )
         if found is not None:
             return was.response(status_line(found.status), found.body, [("Content-Type", found.content_type)])
@@ -101,7 +104,7 @@ def _routed(app: Saddle, was: SaddleWas) -> Any:
         return was.response("200 OK", "", [("Allow", ", ".join(match.allowed))])
     endpoint: Endpoint = match.endpoint
     scopes = _enter(was, endpoint)
-    _take_arguments(was, match.arguments)
+    _take_arguments(was, endpoint, match.arguments)
     return events.run(scopes, was, lambda: _viewed(was, endpoint))
 
 
@@ -118,16 +121,16 @@ def _enter(was: SaddleWas, endpoint: Endpoint) -> tuple[Saddlery, ...]:
     return endpoint.scopes
 
 
-def _take_arguments(was: SaddleWas, path_arguments: dict[str, Any]) -> None:
+def _take_arguments(was: SaddleWas, endpoint: Endpoint, path_arguments: dict[str, Any]) -> None:
     """Read the form and gather the arguments, so that the events before the view see them, too."""
     request = was.request
     try:
         if request.get_content_type() in _FORMS:
-            request.form = parse_form(was.env, was.app.form_limits)
+            request.form = parse_form(was.env, was.app.form_limits, was.app.temporary_files)
         body = _json_object(was) if request.get_content_type() == "application/json" else None
         request.args.update(merge(path_arguments, was.env.get("QUERY_STRING", ""), request.form, body))
     except ArgumentError as error:
-        raise _bad_arguments(was, error) from error
+        raise _bad_arguments(was, endpoint, error) from error
     except FormError as error:
         raise HTTPError(error.status, str(error)) from error
     if was.app.csrf and request.method not in _SAFE:
@@ -137,14 +140,15 @@ def _take_arguments(was: SaddleWas, path_arguments: dict[str, Any]) -> None:
 def _viewed(was: SaddleWas, endpoint: Endpoint) -> Any:
     view = endpoint.route.view
     try:
-        kwargs = bind(view, was.request.args, endpoint.route.rule.text)
+        kwargs = bind(view, was.request.args, endpoint.prefix + endpoint.route.rule.text)
     except ArgumentError as error:
-        raise _bad_arguments(was, error) from error
+        raise _bad_arguments(was, endpoint, error) from error
     return _result(was, view, (), kwargs)
 
 
-def _bad_arguments(was: SaddleWas, error: ArgumentError) -> HTTPError:
-    was.log(str(error), "error")  # the developer reads it as well as the client
+def _bad_arguments(was: SaddleWas, endpoint: Endpoint, error: ArgumentError) -> HTTPError:
+    # For the developer it is what calling the view would have raised, and where that view is.
+    was.log(f"{TypeError} {error} {place_of(endpoint.route.view)}", f"expt:{line_of(was)}")
     return HTTPError(HTTPStatus.BAD_REQUEST, str(error))
 
 
@@ -163,9 +167,9 @@ def _result(was: SaddleWas, view: Handler, args: tuple[Any, ...], kwargs: dict[s
 
 
 def _remote_call(
-    app: Saddle, was: SaddleWas, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """Return what the function of a remote method gives, called among the events of its part."""
+    app: Saddle, was: SaddleWas, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], encode: rpc.Encode
+) -> tuple[Any, bytes]:
+    """Return what the function of a remote method gives, called among the events of its part, and encoded."""
     endpoint: Endpoint | None = app.remote_endpoint(name)
     if endpoint is None:
         raise rpc.UnknownMethod(name)
@@ -173,12 +177,13 @@ def _remote_call(
     was.start_response_again()  # of several calls in one request, each has an answer of its own
     try:
         value = events.run(_enter(was, endpoint), was, lambda: _result(was, view, args, kwargs))
+        if was.response.code < 400:
+            value = value.body if isinstance(value, Reply) else value
+            return value, encode(value)
     except FAILURES:
         was.traceback(f"{line_of(was)} {name}")
         raise
-    if was.response.code >= 400:  # what a browser would get as a page
-        raise HTTPError(was.response.code)
-    return value.body if isinstance(value, Reply) else value
+    raise HTTPError(was.response.code)  # what a browser would get as a page
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------

@@ -30,12 +30,18 @@ class Message(NamedTuple):
 
 
 class MessageBox:
-    """The messages for one visitor, oldest first. Made by ``MessageBoxes.load``; for one thread at a time."""
+    """The messages for one visitor, oldest first. Made by ``MessageBoxes.load``; for one thread at a time.
 
-    def __init__(self, messages: Iterable[Message], seconds: Callable[[], float]) -> None:
+    ``received`` tells whether a cookie of this app's brought them, or held what is worth nothing any more.
+    """
+
+    def __init__(
+        self, messages: Iterable[Message], seconds: Callable[[], float], *, received: bool = False
+    ) -> None:
         self._messages = {message.id: message for message in messages}
         self._last_id = max(self._messages, default=0)
         self._seconds = seconds
+        self.received = received
         self.changed = False
 
     def send(self, msg: Any, category: str = "info", valid: float = 0, **extra: Any) -> int:
@@ -110,7 +116,10 @@ class MessageBoxes:
         if not cookie_value:
             return MessageBox((), self._seconds)
         opened = self._box.look(_PURPOSE, cookie_value, self._seconds())
-        messages = MessageBox((Message(*each) for each in opened.value or ()), self._seconds)
+        # Removed later only if it is this app's: another one may keep its messages under the same name.
+        messages = MessageBox(
+            (Message(*each) for each in opened.value or ()), self._seconds, received=opened.genuine
+        )
         if opened.reason:
             self._warn(f"the cookie {COOKIE} holds no messages: {opened.reason}")
             messages.changed = True
@@ -125,7 +134,7 @@ class MessageBoxes:
         if len(fitting) < len(kept):
             self._warn(f"{len(kept) - len(fitting)} messages are lost: a cookie cannot hold more")
         if not fitting:
-            return ""
+            return "" if messages.received else None
         return self._box.seal(_PURPOSE, fitting, expires=None, now=self._seconds())
 
     def store(self, messages: MessageBox, cookies: Cookies) -> None:

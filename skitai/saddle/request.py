@@ -85,9 +85,10 @@ class Request:
         return [f"{name.title()}: {value}" for name, value in self.headers.items()]
 
     def get_body(self) -> bytes:
-        """Return the whole body; that of a form was read into ``args``, and is empty here."""
+        """Return the whole body; that of a multipart form went into ``args``, and is empty here."""
         if self._body is None:
-            self._body = b"" if self.form is not None else self.env["wsgi.input"].read(self._length())
+            form = self.form
+            self._body = self.env["wsgi.input"].read(self._length()) if form is None else form.raw
         return self._body
 
     def _length(self) -> int:

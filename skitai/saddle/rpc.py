@@ -6,9 +6,9 @@ from typing import NamedTuple
 from xmlrpc.client import Fault
 
 from skitai.saddle import rpc_json, rpc_xml
-from skitai.saddle.rpc_methods import PARSE_ERROR, Call, Functions, Methods, UnknownMethod
+from skitai.saddle.rpc_methods import PARSE_ERROR, Call, Encode, Functions, Methods, UnknownMethod
 
-__all__ = ["TYPES", "RPCAnswer", "UnknownMethod", "answer"]
+__all__ = ["TYPES", "Encode", "RPCAnswer", "UnknownMethod", "answer"]
 
 _XML_TYPES = ("text/xml", "application/xml")
 _JSON = "application/json"
@@ -30,37 +30,40 @@ def answer(
     body: bytes,
     call: Call,
     methods: Functions,
+    *,
+    debug: bool = False,
 ) -> RPCAnswer | None:
     """Return the answer to the body of a POST, or None where it is no remote call and so the app's own.
 
-    ``call(name, args, kwargs)`` returns what the method gives, and raises UnknownMethod, TypeError for
-    arguments that do not fit, a Fault for what the caller shall see as it is, or anything else, of which the
-    caller sees type and words: it is not logged here. ``methods()`` are the functions by name.
+    ``call(name, args, kwargs, encode)`` returns what the method gives, plain and encoded, and raises
+    UnknownMethod, TypeError for arguments that do not fit, a Fault for what the caller shall see as it is, or
+    anything else, of which the caller sees type and words with ``debug``: it is not logged here.
+    ``methods()`` are the functions by name.
 
     Called in the app's thread, where the calls run, one after the other.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in _XML_TYPES and rpc_xml.looks_like_call(body):
-        return RPCAnswer(200, "text/xml; charset=utf-8", _answer_xml(body, call, methods))
-    if media_type == _JSON_RPC:
-        return _answer_json(body, call, methods, certain=True)
-    if media_type == _JSON and rpc_json.has_mark(body):
-        return _answer_json(body, call, methods, certain=False)
+        called = Methods(call, methods, rpc_xml.dump_value, debug=debug)
+        return RPCAnswer(200, "text/xml; charset=utf-8", _answer_xml(body, called))
+    if media_type == _JSON_RPC or (media_type == _JSON and rpc_json.has_mark(body)):
+        called = Methods(call, methods, rpc_json.dump, debug=debug)
+        return _answer_json(body, called, certain=media_type == _JSON_RPC)
     return None
 
 
-def _answer_xml(body: bytes, call: Call, functions: Functions) -> bytes:
+def _answer_xml(body: bytes, methods: Methods) -> bytes:
     try:
         method, params = rpc_xml.load_call(body)
     except ValueError as error:
         return rpc_xml.dump_fault(Fault(PARSE_ERROR, str(error)))
     try:
-        return Methods(call, functions, rpc_xml.dump_value).run(method, params, {})
+        return methods.run(method, params, {})
     except Fault as fault:
         return rpc_xml.dump_fault(fault)
 
 
-def _answer_json(body: bytes, call: Call, functions: Functions, *, certain: bool) -> RPCAnswer | None:
+def _answer_json(body: bytes, methods: Methods, *, certain: bool) -> RPCAnswer | None:
     """Return the answer; None unless ``certain`` for what the app's own JSON may be."""
     try:
         request = rpc_json.read_request(body)
@@ -68,5 +71,5 @@ def _answer_json(body: bytes, call: Call, functions: Functions, *, certain: bool
         return RPCAnswer(200, _JSON, rpc_json.dump_error(PARSE_ERROR, f"Parse error: {error}"))
     if not (certain or rpc_json.is_marked(request)):
         return None
-    response = rpc_json.answer_request(request, Methods(call, functions, rpc_json.dump))
+    response = rpc_json.answer_request(request, methods)
     return RPCAnswer(200 if response else 204, _JSON, response)

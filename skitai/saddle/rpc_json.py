@@ -11,6 +11,7 @@ from xmlrpc.client import Fault
 from skitai.saddle.rpc_methods import (
     CALLS_MAX,
     EXCEPTION,
+    HIDDEN,
     INTERNAL_ERROR,
     INVALID_REQUEST,
     Methods,
@@ -82,7 +83,8 @@ def _answer_one(request: Any, methods: Methods) -> bytes:
 
 def _dump_fault(fault: Fault, request_id: Any) -> bytes:
     if fault.faultCode == EXCEPTION:
-        return dump_error(INTERNAL_ERROR, "Internal error", request_id, fault.faultString)
+        told = fault.faultString if fault.faultString != HIDDEN else None
+        return dump_error(INTERNAL_ERROR, "Internal error", request_id, told)
     return dump_error(fault.faultCode, fault.faultString, request_id)
 
 

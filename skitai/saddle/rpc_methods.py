@@ -8,7 +8,7 @@ from typing import Any
 from xmlrpc.client import Fault
 
 from skitai.errors import SkitaiError, words_of
-from skitai.saddle.errors import FAILURES
+from skitai.saddle.errors import FAILURES, HTTPError
 from skitai.saddle.routing import RoutingError
 
 # The codes that XML-RPC servers agreed on (xmlrpc-epi's fault code interoperability), and that
@@ -19,13 +19,15 @@ UNKNOWN_METHOD = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 
-#: The code of what an app's function raised.
+#: The code of what an app's function raised, and all that is said of it to strangers.
 EXCEPTION = 1
+HIDDEN = "Internal error"
 
 #: Calls in one request, as a batch or in ``system.multicall``.
 CALLS_MAX = 100
 
-Call = Callable[[str, tuple[Any, ...], dict[str, Any]], Any]
+Encode = Callable[[Any], bytes]
+Call = Callable[[str, tuple[Any, ...], dict[str, Any], Encode], tuple[Any, bytes]]
 Functions = Callable[[], Mapping[str, Callable[..., Any]]]
 
 
@@ -36,15 +38,18 @@ class UnknownMethod(SkitaiError):  # noqa: N818 - what it says about the request
 class Methods:
     """Calls methods and turns what goes wrong into ``Fault``.
 
-    ``call(name, args, kwargs)`` runs the app's function, ``functions()`` are these by name (their first
-    parameter is ``was``). ``encode(value)`` returns a value as it is sent, and raises TypeError or ValueError
-    for one that cannot be.
+    ``call(name, args, kwargs, encode)`` runs the app's function and returns its value, plain and encoded;
+    ``functions()`` are these by name (their first parameter is ``was``). ``encode(value)`` returns a value as
+    it is sent, and raises TypeError or ValueError for one that cannot be. With ``debug`` the caller reads
+    what an exception says; otherwise only where the app says it to him (a Fault or HTTPError), or where his
+    arguments do not fit.
     """
 
-    def __init__(self, call: Call, functions: Functions, encode: Callable[[Any], bytes]) -> None:
+    def __init__(self, call: Call, functions: Functions, encode: Encode, *, debug: bool) -> None:
         self._call = call
         self._functions = functions
         self._encode = encode
+        self._debug = debug
         self._own: dict[str, Callable[..., Any]] = {
             "system.listMethods": self._list,
             "system.methodHelp": self._help,
@@ -58,24 +63,27 @@ class Methods:
 
     def _run(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, bytes]:
         own = self._own.get(name)
-        if own is not None and not _fits(own, args, kwargs):
+        if own is not None and _misfit(own, args, kwargs):
             raise Fault(INVALID_PARAMS, f"{name} does not take these params")
         try:
-            value = self._call(name, args, kwargs) if own is None else own(*args, **kwargs)
+            if own is None:
+                return self._call(name, args, kwargs, self._encode)
+            value = own(*args, **kwargs)
             return value, self._encode(value)
         except Fault:
             raise
         except (UnknownMethod, RoutingError) as error:
             raise _unknown(name) from error
         except FAILURES as error:
-            fits = not isinstance(error, TypeError) or self._takes(name, args, kwargs)
-            raise Fault(
-                EXCEPTION if fits else INVALID_PARAMS, f"{type(error).__name__}: {words_of(error)}"
-            ) from error
-
-    def _takes(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        function = self._functions().get(name)
-        return function is None or _fits(function, (None, *args), kwargs)
+            function = self._functions().get(name)
+            if isinstance(error, TypeError) and function is not None:
+                # The words of the check, not of the error: that may be another one, of what came before.
+                misfit = _misfit(function, (None, *args), kwargs)
+                if misfit:
+                    raise Fault(INVALID_PARAMS, f"{name}: {misfit}") from error
+            is_shown = self._debug or isinstance(error, HTTPError)
+            words = f"{type(error).__name__}: {words_of(error)}" if is_shown else HIDDEN
+            raise Fault(EXCEPTION, words) from error
 
     def _list(self) -> list[str]:
         """Return the names of all methods."""
@@ -123,9 +131,10 @@ def _unknown(name: Any) -> Fault:
     return Fault(UNKNOWN_METHOD, f"there is no method {name!r:.200}")
 
 
-def _fits(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _misfit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Return why a function does not take these arguments, empty where it does."""
     try:
         inspect.signature(function).bind(*args, **kwargs)
-    except TypeError:
-        return False
-    return True
+    except TypeError as error:
+        return str(error)
+    return ""

@@ -29,7 +29,8 @@ class SessionState:
 
     ``private`` is what Saddle itself keeps there; apps do not see it. ``source`` is the address of the last
     access (None in a new session), ``visitor`` that of this one, ``received`` whether a cookie of this app's
-    came, ``used`` whether anybody looked.
+    came, ``used`` whether anybody looked. ``path`` is the cookie's (None: the whole site), which a browser
+    does not tell: it is kept with the rest, lest the session be written a second time at another one.
     """
 
     cookie: str
@@ -79,11 +80,12 @@ class Session(DictMethods):
     def mount(self, name: str | None = None, *, path: str | None = None) -> Session:
         """Stand for the session ``name`` from now on, in a cookie of its own; None is the first again.
 
-        ``path`` limits the cookie to a part of the site. Returns the session itself. Raises ValueError for
-        a name that is not 1 to 40 letters, digits, ``-`` and ``_``.
+        ``path`` limits the cookie of a new session to a part of the site; a session that exists stays where
+        it is. Returns the session itself. Raises ValueError for a name that is not 1 to 40 letters, digits,
+        ``-`` and ``_``.
         """
         self._state = self._loaded(self._cookie_of(name))
-        if path is not None:
+        if path is not None and self._state.source is None:
             self._state.path = path
         return self
 
@@ -213,7 +215,9 @@ class Sessions:
         for key, value in state.values.items():
             require_json(f"session[{key!r}]", value)
         now = self._seconds()
-        held = {"values": state.values, "private": state.private, "source": state.visitor}
+        held: dict[str, Any] = {"values": state.values, "private": state.private, "source": state.visitor}
+        if state.path is not None:
+            held["path"] = state.path
         return self._box.seal(_purpose(state.cookie), held, expires=now + self._timeout, now=now)
 
 

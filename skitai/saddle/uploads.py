@@ -7,7 +7,9 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import unicodedata
+import weakref
 from pathlib import Path
 from typing import IO, Literal
 
@@ -40,18 +42,53 @@ def _shortened(name: str) -> str:
     return stem.encode()[:room].decode(errors="ignore") + extension
 
 
+class TemporaryFiles:
+    """The temporary files of one app that are in use. What is left when the process ends, or this does, goes.
+
+    Each request deletes its own; but a server that stops does not wait for ever for those under way. Used in
+    any thread.
+    """
+
+    def __init__(self) -> None:
+        self._paths: dict[str, int] = {}  # with the process that made the file: a fork has a copy of this
+        weakref.finalize(self, _delete_all, self._paths)
+
+    def make(self) -> tuple[IO[bytes], str]:
+        """Return a new file, open for writing, and its path. Raises OSError."""
+        handle, path = tempfile.mkstemp(prefix="saddle-")
+        self._paths[path] = os.getpid()
+        return os.fdopen(handle, "wb"), path
+
+    def forget(self, path: str) -> None:
+        """Leave a file alone that was deleted, or moved to where it shall stay."""
+        self._paths.pop(path, None)
+
+    def delete_all(self) -> None:
+        """Delete what is left."""
+        _delete_all(self._paths)
+
+
+def _delete_all(paths: dict[str, int]) -> None:
+    for path, maker in list(paths.items()):
+        if maker == os.getpid():
+            paths.pop(path, None)
+            Path(path).unlink(missing_ok=True)
+
+
 class UploadedFile:
     """One uploaded file.
 
     ``file`` is the path of the temporary file (of the saved one after ``save``), ``name`` the posted name
-    made safe, ``size`` in bytes, ``mimetype`` what the client claims. Used by one request at a time.
+    made safe, ``size`` in bytes, ``mimetype`` what the client claims; ``temporary`` is told when the file is
+    none of the temporary ones any more. Used by one request at a time.
     """
 
-    def __init__(self, file: str, name: str, size: int, mimetype: str) -> None:
+    def __init__(self, file: str, name: str, size: int, mimetype: str, temporary: TemporaryFiles) -> None:
         self.file = file
         self.name = safe_name(name)
         self.size = size
         self.mimetype = mimetype
+        self._temporary = temporary
         self._saved = False
         self._reader: IO[bytes] | None = None
 
@@ -91,6 +128,7 @@ class UploadedFile:
             if dup == "u":
                 target.unlink(missing_ok=True)
             raise
+        self._temporary.forget(self.file)
         self.file = str(target)
         self._saved = True
         return self.file
@@ -102,6 +140,7 @@ class UploadedFile:
             self._reader = None
         if not self._saved:
             Path(self.file).unlink(missing_ok=True)
+            self._temporary.forget(self.file)
 
     #: What a request does at its end with every upload.
     close = remove

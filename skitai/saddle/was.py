@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from skitai.saddle.part import Saddlery
 
 _log = logging.getLogger("skitai.saddle")
-_LEVELS = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
+_LEVELS = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40, "expt": 40}
 
 
 class Globals:
@@ -146,7 +146,7 @@ class SaddleWas:
         """Write a line to the log of the apps; where the server brings none, to Python's."""
         write = getattr(self._services, "log", None)
         if write is None:
-            _log.log(_LEVELS.get(category, logging.INFO), "[%s] %s", category, msg)
+            _log.log(_LEVELS.get(category.partition(":")[0], logging.INFO), "[%s] %s", category, msg)
         else:
             write(msg, category)
 

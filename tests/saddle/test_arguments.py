@@ -6,6 +6,7 @@ import weakref
 
 import pytest
 
+from skitai.saddle import Saddle, Saddlery
 from skitai.saddle.arguments import ArgumentError, bind, merge
 from skitai.saddle.forms import Form
 
@@ -230,3 +231,31 @@ def test_views_are_not_kept_alive():
     del view
     gc.collect()
     assert kept() is None
+
+
+def test_what_the_developer_reads(browse, caplog, capfd):
+    """The log names the request, the view with its file and line, and its route as a browser sees it."""
+    app, part = Saddle("the_app"), Saddlery("the_part")
+    app.mount("/admin", part)
+
+    @part.route("/show/<int:number>")
+    def show(was, number):
+        return number
+
+    @app.route("/first")
+    @functools.wraps(show)
+    def wrapper(was, **form):
+        return show(was, **form)
+
+    browser = browse(app)
+    page = browser.get("/admin/show/1?t=2")
+    assert (page.code, "(route /admin/show/&lt;int:number&gt;)" in page.text) == (400, True)
+    assert browser.get("/first?number=1&t=3").code == 400
+    assert browser.get("/admin/show/1?int:t=x").code == 400
+    logged = caplog.text + capfd.readouterr().err
+    view = f"[{__file__}|show|{show.__code__.co_firstlineno}]"
+    unexpected = "<class 'TypeError'> show() got an unexpected keyword argument 't' (route"
+    assert f"[expt:GET /admin/show/1?t=2] {unexpected} /admin/show/<int:number>) {view}" in logged
+    assert f"[expt:GET /first?number=1&t=3] {unexpected} /first) {view}" in logged
+    cannot = "<class 'TypeError'> the argument 'int:t' cannot be 'x'"
+    assert f"[expt:GET /admin/show/1?int:t=x] {cannot} {view}" in logged

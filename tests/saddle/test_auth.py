@@ -1,10 +1,10 @@
-import base64
-import hashlib
+import asyncio
 import re
 import tracemalloc
 from typing import Any
 
 import pytest
+from credentials import basic_header, digest_header
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +13,6 @@ from skitai.saddle.auth import HEADER_MAX, Authenticator, Challenge
 from skitai.saddle.nonces import LIFETIME
 
 USERS = {"app": "iamyourpartnerapp", "Jäger": "pässwörd"}
-HASHES = {"SHA-256": hashlib.sha256, "MD5": hashlib.md5}
 
 
 class Clock:
@@ -38,10 +37,6 @@ def basic(users: Any = USERS) -> Authenticator:
     return Authenticator("basic", "Partner Area", users, b"secret")
 
 
-def basic_header(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
 def challenge_of(found: Any) -> list[str]:
     assert isinstance(found, Challenge)
     assert {name for name, _ in found.headers} == {"WWW-Authenticate"}
@@ -58,44 +53,10 @@ def is_stale(found: Any) -> bool:
     return "stale=true" in challenge_of(found)[0]
 
 
-def digest_header(
-    nonce: str,
-    user: str = "app",
-    password: str = "iamyourpartnerapp",
-    count: int = 1,
-    method: str = "GET",
-    uri: str = "/hello?a=1",
-    algorithm: str = "SHA-256",
-    realm: str = "Partner Area",
-    **changed: Any,
-) -> str:
-    """Return the header of a client that keeps to RFC 7616; a ``changed`` field of None is left out."""
-
-    def hashed(text: str) -> str:
-        return HASHES[algorithm](text.encode()).hexdigest()
-
-    proof = f"{nonce}:{count:08x}:cnonce:auth:{hashed(f'{method}:{uri}')}"
-    fields = {
-        "username": f'"{user}"',
-        "realm": f'"{realm}"',
-        "nonce": f'"{nonce}"',
-        "uri": f'"{uri}"',
-        "algorithm": algorithm,
-        "qop": "auth",
-        "nc": f"{count:08x}",
-        "cnonce": '"cnonce"',
-        "response": f'"{hashed(hashed(f"{user}:{realm}:{password}") + ":" + proof)}"',
-    } | changed
-    text = ", ".join(
-        f"{name.replace('_', '*')}={value}" for name, value in fields.items() if value is not None
-    )
-    return f"Digest {text}".encode().decode("latin-1")
-
-
 def ask(
     authenticator: Authenticator, header: str | None, method: str = "GET", uri: str = "/hello?a=1"
 ) -> Any:
-    return authenticator.check(method, uri, header)
+    return authenticator.check(method, uri, header, asyncio.run)
 
 
 # -- Basic -------------------------------------------------------------------------------------------------
@@ -154,6 +115,18 @@ def test_basic_asks_a_function() -> None:
     assert seen == [("me", "a:b"), ("me", "b")]
 
 
+@pytest.mark.parametrize("found", [1, "yes", object(), ["row"]])
+def test_basic_function_must_return_a_bool(found: Any) -> None:
+    """What a function returns by mistake lets nobody in, however true it is."""
+    with pytest.raises(TypeError, match=f"True or False.*not {type(found).__name__}"):
+        ask(basic(lambda _name, _password: found), basic_header("me", "pw"))
+
+
+def test_basic_function_that_finds_nothing() -> None:
+    """None is no."""
+    challenge_of(ask(basic(lambda _name, _password: None), basic_header("me", "pw")))
+
+
 # -- Digest ------------------------------------------------------------------------------------------------
 
 
@@ -161,7 +134,9 @@ def test_digest_offers_the_better_hash_first(digest: Authenticator) -> None:
     """There is a challenge for SHA-256 and, for older clients, one for MD5."""
     first, second = challenge_of(ask(digest, None))
     assert re.fullmatch(
-        r'Digest realm="Partner Area", qop="auth", algorithm=SHA-256, nonce="[\w=-]+", charset=UTF-8', first
+        r'Digest realm="Partner Area", qop="auth", algorithm=SHA-256, nonce="[\w=-]+",'
+        r' opaque="[0-9a-f]{32}", charset=UTF-8',
+        first,
     )
     assert second == first.replace("SHA-256", "MD5")
 
@@ -192,6 +167,15 @@ def test_digest_asks_a_function(clock: Clock) -> None:
     made = Authenticator("digest", "Partner Area", {"me": "pw"}.get, b"s", seconds=clock)
     assert ask(made, digest_header(nonce_of(ask(made, None)), "me", "pw")) == "me"
     assert not is_stale(ask(made, digest_header(nonce_of(ask(made, None)), "you", "pw")))
+
+
+@pytest.mark.parametrize("found", [False, True, 0, 1, b"pw"])
+def test_digest_password_must_be_text(clock: Clock, found: Any) -> None:
+    """What is no text is no password: not even that of who sends the name of the value."""
+    made = Authenticator("digest", "Partner Area", lambda _name: found, b"s", seconds=clock)
+    header = digest_header(nonce_of(ask(made, None)), "me", str(found))
+    with pytest.raises(TypeError, match=f"must be text.*not {type(found).__name__}"):
+        ask(made, header)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +324,7 @@ def test_no_header_raises(header: str) -> None:
     """Any text is answered with a challenge."""
     for scheme in ("basic", "digest"):
         made = Authenticator(scheme, "r", USERS, b"s")  # type: ignore[arg-type]
-        assert isinstance(made.check("GET", "/", header), Challenge)
+        assert isinstance(made.check("GET", "/", header, asyncio.run), Challenge)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_a_message_shown_by_the_same_request_needs_no_cookie(visitor):
     mbox = visitor.boxes.load(None)
     mbox.send("x" * 100_000)
     assert len(texts(mbox)[0]) == 100_000
-    assert visitor.boxes.save(mbox) == ""
+    assert visitor.boxes.save(mbox) is None
     assert visitor.lines == []
 
 
@@ -156,12 +156,14 @@ def test_what_is_kept_always_fits(messages):
 @settings(deadline=None)
 @given(st.text(min_size=1))
 def test_a_bad_cookie_is_an_empty_box_and_one_line(text):
-    """A cookie the server has not sealed holds no messages; it is logged once and removed."""
+    """A cookie the server has not sealed holds no messages; it is logged, and kept till there are some."""
     visitor = Visitor()
     mbox = visitor.boxes.load(text)
     assert mbox.get() == []
-    assert visitor.boxes.save(mbox) == ""
+    assert visitor.boxes.save(mbox) is None
     assert len(visitor.lines) == 1
+    mbox.send("mine")
+    assert texts(visitor.next_request(mbox)) == ["mine"]
 
 
 def test_a_session_is_no_message_box(visitor):

@@ -4,11 +4,12 @@ import json
 import sys
 import types
 import xmlrpc.client
+from unittest.mock import ANY
 
 import pytest
 
 from skitai.context import registered
-from skitai.saddle import Saddle, Saddlery
+from skitai.saddle import HTTPError, Saddle, Saddlery
 
 
 def noting(part, name, notes):
@@ -299,6 +300,77 @@ def test_remote_calls(browse):
     call = {"jsonrpc": "2.0", "method": "add", "params": {"num1": 1, "num2": 2}, "id": 7}
     page = browser.post("/", body=json.dumps(call).encode(), kind="application/json")
     assert json.loads(page.text) == {"jsonrpc": "2.0", "result": 3, "id": 7}
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_a_remote_caller_is_told(browse, caplog, capfd, debug):
+    """What an exception says is for the log, and for the caller in debug mode or if it is meant for him."""
+    app = Saddle("test_parts")
+    app.debug = debug
+
+    @app.route("/secret")
+    def secret(was):
+        raise RuntimeError("password=hunter2")
+
+    @app.route("/unsayable")
+    def unsayable(was):
+        return [object]
+
+    @app.route("/fault")
+    def fault(was):
+        raise xmlrpc.client.Fault(42, "sold out")
+
+    @app.route("/locked")
+    def locked(was):
+        raise HTTPError(403, "members only")
+
+    @app.route("/one")
+    def one(was, number):
+        return number
+
+    browser = browse(app)
+    server = xmlrpc.client.ServerProxy("http://x/", transport=Transport(browser))
+
+    def told(method):
+        with pytest.raises(xmlrpc.client.Fault) as caught:
+            getattr(server, method)()
+        call = json.dumps({"jsonrpc": "2.0", "method": method, "id": 7}).encode()
+        page = browser.post("/", body=call, kind="application/json")
+        return caught.value.faultCode, caught.value.faultString, json.loads(page.text)["error"]
+
+    hidden = (1, "Internal error", {"code": -32603, "message": "Internal error"})
+    if debug:
+        assert told("secret") == (1, "RuntimeError: password=hunter2", hidden[2] | {"data": ANY})
+        assert told("unsayable")[0] == 1
+        assert "TypeError" in told("unsayable")[1]
+    else:
+        assert told("secret") == told("unsayable") == hidden
+        multi = xmlrpc.client.MultiCall(server)
+        multi.secret()
+        with pytest.raises(xmlrpc.client.Fault, match="1: 'Internal error'"):
+            list(multi())
+    assert told("fault") == (42, "sold out", {"code": 42, "message": "sold out"})
+    assert told("locked")[:2] == (1, "HTTPError: members only")
+    assert (told("one")[0], "'number'" in told("one")[1]) == (-32602, True)
+    logged = caplog.text + capfd.readouterr().err
+    assert all(words in logged for words in ("hunter2", "POST / unsayable", "one() missing 1 required"))
+
+
+def test_wrong_arguments_tell_nothing_else(browse):
+    """With arguments that do not fit, a caller reads that, and not what an event raised before the call."""
+    app = Saddle("test_parts")
+
+    @app.before_request
+    def fail(was):
+        raise TypeError("hunter2")
+
+    @app.route("/one")
+    def one(was, number):
+        return number
+
+    call = json.dumps({"jsonrpc": "2.0", "method": "one", "id": 7}).encode()
+    error = json.loads(browse(app).post("/", body=call, kind="application/json").text)["error"]
+    assert error == {"code": -32602, "message": "one: missing a required argument: 'number'"}
 
 
 def test_remote_calls_and_pages_mean_the_same(browse):

@@ -7,7 +7,7 @@ from xmlrpc.client import Fault
 import pytest
 
 from skitai.saddle.routing import NotFound
-from skitai.saddle.rpc import RPCAnswer, UnknownMethod, answer
+from skitai.saddle.rpc import Encode, RPCAnswer, UnknownMethod, answer
 from skitai.saddle.rpc_methods import CALLS_MAX
 
 
@@ -36,16 +36,19 @@ FUNCTIONS = {"add": add, "math.echo": echo, "broken": broken, "refusing": refusi
 
 
 class Calls:
-    """The app: runs FUNCTIONS and notes what was called."""
+    """The app, in ``debug`` mode: runs FUNCTIONS and notes what was called."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
 
-    def __call__(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __call__(
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], encode: Encode
+    ) -> tuple[Any, bytes]:
         self.names.append(name)
         if name not in FUNCTIONS:
             raise UnknownMethod(name)
-        return FUNCTIONS[name](None, *args, **kwargs)
+        value = FUNCTIONS[name](None, *args, **kwargs)
+        return value, encode(value)
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def functions() -> Mapping[str, Any]:
 
 
 def post_xml(calls: Calls, body: bytes) -> Any:
-    found = answer("text/xml; charset=utf-8", body, calls, functions)
+    found = answer("text/xml; charset=utf-8", body, calls, functions, debug=True)
     assert found is not None
     assert found[:2] == (200, "text/xml; charset=utf-8")
     return xmlrpc.client.loads(found.body, use_builtin_types=True)[0][0]
@@ -70,7 +73,7 @@ def call_xml(calls: Calls, method: str, *args: Any) -> Any:
 
 def post_json(calls: Calls, value: Any) -> Any:
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
-    found = answer("application/json", body, calls, functions)
+    found = answer("application/json", body, calls, functions, debug=True)
     assert found is not None
     assert found[:2] == (200, "application/json")
     return json.loads(found.body)
@@ -102,7 +105,7 @@ def test_readme_example(calls: Calls) -> None:
         ("vanished", (), -32601, "there is no method 'vanished'"),
         ("broken", (), 1, "KeyError: 'x'"),
         ("refusing", (), 42, "not\ufffdtoday"),
-        ("add", (), -32602, "TypeError: add() missing 1 required positional argument: 'num1'"),
+        ("add", (), -32602, "add: missing a required argument: 'num1'"),
         ("add", (1, "2"), 1, "TypeError: unsupported operand type(s) for +: 'int' and 'str'"),
         ("system.methodHelp", (), -32602, "system.methodHelp does not take these params"),
         ("system.methodHelp", ("no",), -32601, "there is no method 'no'"),

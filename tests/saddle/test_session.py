@@ -250,6 +250,49 @@ def test_named_sessions_are_apart(visitor):
     assert not session.exists("OTHER")
 
 
+class Jar:
+    """The cookies of a browser, by name and path; those of the longest path are sent first."""
+
+    def __init__(self):
+        self.held = {}
+
+    def take(self, cookies):
+        for _, field in cookies.headers():
+            pair, *attributes = field.split("; ")
+            name, _, value = pair.partition("=")
+            path = next(each[5:] for each in attributes if each.startswith("path="))
+            self.held.pop((name, path), None)
+            if "max-age=0" not in attributes:
+                self.held[name, path] = value
+
+    def header(self, url):
+        sent = [(path, name, value) for (name, path), value in self.held.items() if url.startswith(path)]
+        return "; ".join(
+            f"{name}={value}" for path, name, value in sorted(sent, key=lambda each: -len(each[0]))
+        )
+
+
+def test_a_named_session_keeps_its_path(visitor):
+    """Once begun at a path, a session is the same one for views that do not name the path, to its end."""
+    jar = Jar()
+
+    def request(work, **mounting):
+        cookies, session = visitor.request(jar.header("/named/page"))
+        result = work(session.mount("shop", **mounting))
+        visitor.sessions.store(session, cookies)
+        jar.take(cookies)
+        return result
+
+    request(lambda session: session.set("a", 1), path="/named")
+    assert list(jar.held) == [("SESSION_shop", "/named")]
+    request(lambda session: session.set("a", 2))
+    request(lambda session: session.set("b", 3), path="/")
+    assert request(dict, path="/named") == request(dict) == {"a": 2, "b": 3}
+    assert list(jar.held) == [("SESSION_shop", "/named")]
+    request(lambda session: session.clear())
+    assert jar.held == {}
+
+
 def test_a_session_does_not_pass_for_another(visitor):
     """The cookie of one named session, renamed by a visitor, opens no other."""
     cookie = visitor.cookie_with(admin=True)

@@ -1,4 +1,4 @@
-"""Uploaded files: safe names, and saving them without losing or overwriting anything."""
+"""Uploaded files: safe names, saving without losing or overwriting anything, and none left behind."""
 
 import errno
 import os
@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skitai.saddle.uploads import UploadedFile, safe_name
+from processes import TwistServer, environment, run_python
+from serving import eventually
+from skitai.saddle.uploads import TemporaryFiles, UploadedFile, safe_name
+from wire import Client
 
 
 @pytest.fixture
@@ -17,11 +20,13 @@ def upload(tmp_path):
     folder.mkdir()
     made = []
 
+    temporary = TemporaryFiles()
+
     def make(data=b"data", name="a.txt"):
         path = folder / f"saddle-{len(made)}"
         path.write_bytes(data)
         path.chmod(0o600)
-        made.append(UploadedFile(str(path), name, len(data), "text/plain"))
+        made.append(UploadedFile(str(path), name, len(data), "text/plain", temporary))
         return made[-1]
 
     yield make
@@ -211,3 +216,74 @@ def test_removed_upload(upload):
     assert not os.path.exists(file.file)
     with pytest.raises(OSError, match="No such file"):
         file.read()
+
+
+APP = """
+import threading
+from skitai.saddle import Saddle
+
+app = Saddle(__name__)
+begun = threading.Event()
+
+@app.route("/")
+def hang(was, file):
+    with open("seen", "w") as seen:
+        seen.write(file.file)
+    begun.set()
+    threading.Event().wait()
+"""
+FORM = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\ndata\r\n--b--\r\n'
+REQUEST = (
+    b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(FORM), FORM)
+)
+SCRIPT = """
+import io, threading, hanging
+
+def ask():
+    hanging.app.test_client().post("/", data={"file": (io.BytesIO(b"data"), "x")})
+
+threading.Thread(target=ask, daemon=True).start()
+hanging.begun.wait()
+"""
+
+
+@pytest.fixture
+def hanging(tmp_path):
+    """The folder of an app with a view that never comes to its end, and of its temporary files."""
+    (tmp_path / "hanging.py").write_text(APP)
+    (tmp_path / "temporary").mkdir()
+    return tmp_path
+
+
+def was_upload_of(folder):
+    """Return whether the view got its file, in the folder that is looked at."""
+    seen = folder / "seen"
+    return seen.exists() and seen.read_text().startswith(str(folder / "temporary" / "saddle-"))
+
+
+def test_server_that_ends_leaves_no_file(hanging):
+    """An upload whose view is still at it when the server ends is deleted."""
+    (hanging / "site.conf").write_text(
+        "[server]\nip = 127.0.0.1\nport = 0\nthreads = 4\nresponse_timeout = 0.1\n"
+        "[routes:line]\n/ = ./hanging:app\n"
+    )
+    folder = hanging / "temporary"
+    server = TwistServer(hanging, "--config", "site.conf", env=environment(TMPDIR=str(folder)))
+    try:
+        with Client(server.port) as client:
+            client.send(REQUEST)
+            eventually(lambda: was_upload_of(hanging), "the view has its file")
+            assert len(os.listdir(folder)) == 1
+            server.stop()
+    finally:
+        server.stop()
+    assert os.listdir(folder) == []
+
+
+def test_process_that_ends_leaves_no_file(hanging):
+    """So it is under any other server that lets its process end in order."""
+    folder = hanging / "temporary"
+    run_python("-c", SCRIPT, cwd=hanging, env=environment(hanging, TMPDIR=str(folder)))
+    assert was_upload_of(hanging)
+    assert os.listdir(folder) == []

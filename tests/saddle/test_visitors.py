@@ -1,13 +1,16 @@
 """Cookies, sessions, messages, tokens, uploads and passwords, as a browser meets them."""
 
-import base64
 import json
+from pathlib import Path
 
 import pytest
+from credentials import basic_header, digest_header
+from werkzeug.test import create_environ
 
 from skitai.saddle import Saddle
 
 BOUNDARY = "xYzZY"
+MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 @pytest.fixture
@@ -131,24 +134,54 @@ def test_upload(app, browse, tmp_path):
         seen.append(form["file"].file)
 
     browser = browse(app)
-    kind = f"multipart/form-data; boundary={BOUNDARY}"
     body = multipart(
         (b'name="name"', b"Hans"),
         (b'name="file"; filename="../logo.png"\r\nContent-Type: image/png', b"PNG" * 9),
     )
-    assert json.loads(browser.post("/upload", body=body, kind=kind).text) == [
+    assert json.loads(browser.post("/upload", body=body, kind=MULTIPART).text) == [
         "logo.png",
         27,
         "image/png",
         "Hans",
     ]
     assert (tmp_path / "logo.png").read_bytes() == b"PNG" * 9
-    assert browser.post("/drop", body=body, kind=kind).code == 200
+    assert browser.post("/drop", body=body, kind=MULTIPART).code == 200
     app.upload_file_max_size = 10
-    assert browser.post("/upload", body=body, kind=kind).code == 413
+    assert browser.post("/upload", body=body, kind=MULTIPART).code == 413
     for path in seen:
         with pytest.raises(FileNotFoundError):
             open(path, "rb")
+
+
+def test_form_limits(app, browse):
+    """The text of a form may take 5 MB and 10,000 fields; the app may say another size."""
+
+    @app.route("/")
+    def count(was, **form):
+        return sum(map(len, form.values()))
+
+    browser = browse(app)
+    text = "x" * ((5 << 20) - 2)
+    assert browser.post("/", {"a": text}).text == str(len(text))
+    assert browser.post("/", {"a": text + "x"}).code == 413
+    assert browser.post("/", {str(number): "x" for number in range(10_000)}).text == "10000"
+    assert browser.post("/", {str(number): "x" for number in range(10_001)}).code == 413
+    body = multipart((b'name="a"', text.encode() + b"xx"))
+    assert browser.post("/", body=body, kind=MULTIPART).text == str(len(text) + 2)
+    body = multipart((b'name="a"', text.encode()), (b'name="b"', b"xxx"))
+    assert browser.post("/", body=body, kind=MULTIPART).code == 413
+    app.form_max_size = 10
+    assert browser.post("/", {"a": "12345678"}).text == "8"
+    assert browser.post("/", {"a": "123456789"}).code == 413
+
+
+def test_a_form_is_a_body_too(app, browse):
+    """The bytes of an ordinary form can be had as they came; those of one with files are not kept."""
+    app.route("/")(lambda was, **form: was.request.get_body() + f"|{sorted(form)}".encode())
+    browser = browse(app)
+    assert browser.post("/", body=b"b=%C2%B2+&a=1").body == b"b=%C2%B2+&a=1|['a', 'b']"
+    body = multipart((b'name="a"', b"1"))
+    assert browser.post("/", body=body, kind=MULTIPART).body == b"|['a']"
 
 
 @pytest.mark.parametrize("scheme", ["basic", "digest"])
@@ -168,10 +201,56 @@ def test_authentication(browse, scheme):
     assert all(value.lower().startswith(scheme) for value in asked.all("WWW-Authenticate"))
     assert 'realm="Partner App Area of mysite.com"' in asked.all("WWW-Authenticate")[0]
     if scheme == "basic":
-        wrong = base64.b64encode(b"app:wrong").decode()
-        assert browser.get("/hello/x", Authorization=f"Basic {wrong}").code == 401
-        right = base64.b64encode(b"app:iamyourpartnerapp").decode()
-        assert browser.get("/hello/x", Authorization=f"Basic {right}").text == "Hello, x of app"
+        assert browser.get("/hello/x", Authorization=basic_header("app", "wrong")).code == 401
+        right = basic_header("app", "iamyourpartnerapp")
+        assert browser.get("/hello/x", Authorization=right).text == "Hello, x of app"
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_basic_by_a_function(browse, waits):
+    """A function decides whether name and password are right; it may be a coroutine function."""
+    app = Saddle("test_visitors")
+    app.authorization, app.realm = "basic", "Partner Area"
+
+    def check(name, password):
+        return (name, password) == ("hans", "secret")
+
+    async def check_later(name, password):
+        return check(name, password)
+
+    app.users = check_later if waits else check
+    app.route("/")(lambda was: was.request.user)
+    browser = browse(app)
+    assert browser.get("/").code == 401
+    assert browser.get("/", Authorization=basic_header("hans", "wrong")).code == 401
+    assert browser.get("/", Authorization=basic_header("ann", "secret")).code == 401
+    assert browser.get("/", Authorization=basic_header("hans", "secret")).text == "hans"
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_digest_by_a_function(browse, waits):
+    """A function gives the password; what is no text is nobody's, and no way in."""
+    app = Saddle("test_visitors")
+    app.authorization, app.realm = "digest", "Partner Area"
+    passwords = {"hans": "secret", "odd": False}
+
+    async def password_later(name):
+        return passwords.get(name)
+
+    app.users = password_later if waits else passwords.get
+    app.route("/")(lambda was: was.request.user)
+    browser = browse(app)
+
+    def log_in(name, password):
+        asked = browser.get("/")
+        assert asked.code == 401
+        nonce = asked["WWW-Authenticate"].partition('nonce="')[2].partition('"')[0]
+        return browser.get("/", Authorization=digest_header(nonce, name, password, uri="/"))
+
+    assert log_in("hans", "secret").text == "hans"
+    assert log_in("hans", "False").code == 401
+    assert log_in("stranger", "None").code == 401
+    assert log_in("odd", "False").code == 500
 
 
 def test_authentication_half_configured(browse):
@@ -224,6 +303,35 @@ def test_another_apps_session_is_left_alone(browse):
     assert mine.get("/look").text == "x"
 
 
+def test_another_apps_messages_are_left_alone(browse):
+    """Neither app takes the other's messages away by looking; what never was in a cookie removes none."""
+    apps = [Saddle("test_visitors") for _ in range(2)]
+    for number, app in enumerate(apps):
+        app.securekey = f"the key of app {number}"
+
+        @app.route("/look")
+        def look(was, say=None):
+            if say:
+                was.mbox.send(say)
+                return "said"
+            return [each.msg for each in was.mbox.get("info")]
+
+        @app.before_request
+        def greet(was):
+            was.mbox.send("hello", "greeting")
+            assert was.mbox.get("greeting")
+
+    mine, other = map(browse, apps)
+    mine.get("/look?say=x")
+    other.cookies = dict(mine.cookies)
+    page = other.get("/look")
+    assert (page.text, page.all("Set-Cookie")) == ("[]", [])
+    page = mine.get("/look")
+    assert page.text == "x"
+    assert len(page.all("Set-Cookie")) == 1
+    assert mine.get("/look").all("Set-Cookie") == []
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_an_uploaded_file_may_be_the_answer(app, browse, streamed):
     """An uploaded file lives as long as the body that is made of it."""
@@ -238,8 +346,27 @@ def test_an_uploaded_file_may_be_the_answer(app, browse, streamed):
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\ntea\r\n'
         f"--{BOUNDARY}--\r\n"
     ).encode()
-    page = browse(app).post("/echo", body=body, kind=f"multipart/form-data; boundary={BOUNDARY}")
+    page = browse(app).post("/echo", body=body, kind=MULTIPART)
     assert (page.code, page.text) == (200, "tea")
+
+
+def test_head_that_the_server_refuses(app):
+    """The body that such a server will not close is closed: its upload is not left behind."""
+    paths = []
+
+    @app.route("/echo")
+    def echo(was, file):
+        paths.append(file.file)
+        return open(file.file, "rb")
+
+    def refuse(status, headers, exc_info=None):
+        raise ValueError("no such header")
+
+    body = multipart((b'name="file"; filename="a.txt"', b"tea"))
+    environ = create_environ("/echo", method="POST", data=body, content_type=MULTIPART)
+    with pytest.raises(ValueError, match="no such header"):
+        app(environ, refuse)
+    assert not Path(*paths).exists()
 
 
 def test_text_takes_its_own_room(app, browse):
