@@ -43,7 +43,10 @@ def _around(scope: Saddlery, inner: Sequence[Saddlery], was: Any, view: Callable
 
 
 def _called(handler: Callable[..., Any] | None, was: Any, *arguments: Any) -> Any:
-    if handler is None:
-        return None
-    value = handler(was, *arguments)
+    return None if handler is None else result_of(was, handler, *arguments)
+
+
+def result_of(was: Any, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+    """Return what ``function(was, ...)`` gives, if it is a coroutine, too."""
+    value = function(was, *arguments, **named)
     return was.wait_for(value) if iscoroutine(value) else value

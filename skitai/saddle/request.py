@@ -46,6 +46,11 @@ class Request:
         return f"{self.env.get('SCRIPT_NAME', '')}{self.path}{f'?{query}' if query else ''}"
 
     @property
+    def line(self) -> str:
+        """The request as one names it: ``"GET /path?query"``."""
+        return f"{self.method} {self.uri}"
+
+    @property
     def path(self) -> str:
         """The path below the app's mount point, decoded."""
         return path_info(self.env)

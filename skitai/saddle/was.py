@@ -173,6 +173,6 @@ class SaddleWas:
             code,
             "",
             wants_json=pages.wants_json(self.request.get_header("accept")),
-            request_line=f"{self.request.method} {self.request.uri}",
+            request_line=self.request.line,
             traceback="".join(format_exception(exc_info[1])) if exc_info else "",
         )
