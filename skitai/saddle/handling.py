@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from skitai.saddle import events, rpc
-from skitai.saddle.answers import Answer, completed
+from skitai.saddle.answers import Answer, begun, completed
 from skitai.saddle.arguments import ArgumentError, bind, merge
 from skitai.saddle.bodies import Streamed
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
@@ -131,7 +131,7 @@ def _viewed(was: SaddleWas, endpoint: Endpoint) -> Any:
         kwargs = bind(view, was.request.args, endpoint.route.rule.text)
     except ArgumentError as error:
         raise _bad_arguments(was, error) from error
-    return events.result_of(was, view, **kwargs)
+    return begun(was, events.result_of(was, view, **kwargs))
 
 
 def _bad_arguments(was: SaddleWas, error: ArgumentError) -> HTTPError:

@@ -3,8 +3,11 @@
 import io
 import json
 import sys
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
+from browser import WSGIBrowser
 
 from skitai.saddle import HTTPError, Saddle
 
@@ -140,6 +143,8 @@ def test_return_types(app, browse):
         "bytes": lambda: b"\x00\xff",
         "int": lambda: 8,
         "float": lambda: 1.5,
+        "decimal": lambda: Decimal("1.50"),
+        "fraction": lambda: Fraction(1, 3),
         "none": lambda: None,
         "dict": lambda: {"a": [1, None]},
         "numbers": lambda: [1, 2],
@@ -161,6 +166,8 @@ def test_return_types(app, browse):
         "bytes": b"\x00\xff",
         "int": b"8",
         "float": b"1.5",
+        "decimal": b"1.50",
+        "fraction": b"1/3",
         "none": b"",
         "dict": b'{"a":[1,null]}',
         "numbers": b"[1,2]",
@@ -173,6 +180,65 @@ def test_return_types(app, browse):
     assert sorted(closed) == ["file", "file", "generator", "generator", "more", "more"]
     assert browser.get("/dict")["Content-Type"] == "application/json"
     assert browser.get("/none").code == 200
+
+
+def test_answers_without_a_body(app):
+    """HEAD has the head of GET, and 204 and 304 have no body, whatever the server does with one."""
+    told = []
+
+    @app.route("/text")
+    def text(was):
+        return "text"
+
+    @app.route("/stream")
+    def stream(was):
+        told.append("made")
+        yield "piece"
+
+    @app.route("/more")
+    def more(was):
+        return More(told)
+
+    @app.route("/status/<int:code>")
+    def status(was, code):
+        return was.response(f"{code} Nothing", "body", {"Content-Length": "4"})
+
+    browser = WSGIBrowser(app)
+    heads = {path: browser.get(path, "HEAD") for path in ("/text", "/stream", "/more", "/nowhere")}
+    assert {page.body for page in heads.values()} == {b""}
+    assert heads["/text"]["Content-Length"] == "4"
+    assert int(heads["/nowhere"]["Content-Length"]) > 1000
+    assert told == ["more"]
+    for code in (204, 304):
+        page = browser.get(f"/status/{code}")
+        assert (page.code, page.body, page["Content-Length"], page["Content-Type"]) == (code, b"", None, None)
+
+
+def test_the_head_is_complete_when_the_first_piece_is(app, browse):
+    """What a generator sets before its first piece is in the answer; what fails there is for the events."""
+
+    @app.failed_request
+    def failed(was, exc_info):
+        return f"instead of {exc_info[1]}"
+
+    @app.route("/generator")
+    def generator(was):
+        was.response.set_status("202 Accepted")
+        was.response["X-Pieces"] = "two"
+        was.cookie["tea"] = "green"
+        yield "1"
+        yield "2"
+
+    @app.route("/dry")
+    def dry(was):
+        raise ValueError("dry")
+        yield "never"
+
+    browser = browse(app)
+    page = browser.get("/generator")
+    assert (page.status, page.text, page["X-Pieces"]) == ("202 Accepted", "12", "two")
+    assert browser.cookies == {"tea": "green"}
+    assert browser.get("/dry").text == "instead of dry"
 
 
 def test_what_no_body_can_be_made_of(app, browse):
