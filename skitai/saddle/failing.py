@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,13 @@ if TYPE_CHECKING:
 
 
 def answer_to(app: Saddle, was: SaddleWas, error: BaseException) -> Answer:
-    """Return the app's own answer to ``error``, or the page for it."""
+    """Return the app's own answer to ``error``, or the page for it.
+
+    Nothing stays of what the request had said or kept before, so a handler begins with the visitor's session,
+    cookies and messages as they came, and what it changes is kept.
+    """
     was.start_response_again()
+    was.forget_changes()
     code = error.code if isinstance(error, HTTPError) else HTTPStatus.INTERNAL_SERVER_ERROR
     was.response.set_status(status_line(code))
     try:
@@ -27,7 +31,9 @@ def answer_to(app: Saddle, was: SaddleWas, error: BaseException) -> Answer:
             was.response.add_headers(error.headers)
         else:
             was.traceback(was.request.line)
-        for handler, argument in _handlers(app, was, error, int(code)):
+        found = _handler(was, error, int(code))
+        if found is not None:
+            handler, argument = found
             return completed(was, result_of(was, handler, argument), keep=True)
     except FAILURES as another:  # a handler may fail, too
         was.start_response_again()
@@ -37,24 +43,41 @@ def answer_to(app: Saddle, was: SaddleWas, error: BaseException) -> Answer:
     return completed(was, _page(app, was, error), keep=False)
 
 
-def _handlers(app: Saddle, was: SaddleWas, error: BaseException, code: int) -> Iterator[tuple[Handler, Any]]:
-    """Yield the handler to call with its argument: the part's before the app's, the nearest class first."""
-    for scope in dict.fromkeys((was.subapp, app)):
-        for kind in type(error).__mro__:
-            if kind in scope.error_handlers:
-                yield scope.error_handlers[kind], error
-        if code in scope.error_handlers:
-            yield scope.error_handlers[code], code
+def _handler(was: SaddleWas, error: BaseException, code: int) -> tuple[Handler, Any] | None:
+    """Return the handler for ``error`` and its argument: the innermost part's first, the app's own last.
+
+    In each of these, an HTTPError is for the handler of its status before those of classes; any other
+    exception is for the nearest class, and for status 500 after that.
+    """
+    for scope in reversed(was.scopes):
+        handlers = scope.error_handlers
+        kinds = (kind for kind in type(error).__mro__ if kind in handlers)
+        kind = next(kinds, None)
+        if code in handlers and (kind is None or isinstance(error, HTTPError)):
+            return handlers[code], code
+        if kind is not None:
+            return handlers[kind], error
+    return None
 
 
 def _page(app: Saddle, was: SaddleWas, error: BaseException) -> Any:
-    line, accept = was.request.line, was.request.get_header("accept")
-    if app.debug and not isinstance(error, HTTPError):
-        kind, body = pages.failure_page(error, line, accept)
-    else:
-        message = error.message if isinstance(error, HTTPError) else ""
-        kind, body = pages.error_page(
-            was.response.code, message, wants_json=pages.wants_json(accept), request_line=line
+    shown = _debug_page(was, error) if app.debug and not isinstance(error, HTTPError) else None
+    if shown is None:
+        shown = pages.error_page(
+            was.response.code,
+            error.message if isinstance(error, HTTPError) else "",
+            wants_json=pages.wants_json(was.request.get_header("accept")),
+            request_line=was.request.line,
         )
+    kind, body = shown
     was.response.set_header("Content-Type", kind)
     return body
+
+
+def _debug_page(was: SaddleWas, error: BaseException) -> tuple[str, bytes] | None:
+    """Return the page for the developer, or None where what it shows defies being shown."""
+    try:
+        return pages.failure_page(error, was.request.line, was.request.get_header("accept"))
+    except FAILURES:
+        was.traceback(f"debug page of {was.request.line}")
+        return None

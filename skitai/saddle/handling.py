@@ -106,6 +106,7 @@ def _moved(was: SaddleWas, path: str) -> Any:
 
 def _enter(was: SaddleWas, endpoint: Endpoint) -> tuple[Saddlery, ...]:
     was.subapp = endpoint.route.part
+    was.scopes = endpoint.scopes
     return endpoint.scopes
 
 

@@ -38,6 +38,8 @@ class SaddleWas:
         self.app = app
         #: The part whose function serves the request, if it is not the app itself.
         self.subapp: Saddlery = app
+        #: The app and the parts around that function, the innermost last.
+        self.scopes: tuple[Saddlery, ...] = (app,)
         self.env = env
         self.request = Request(env)
         self.g = Globals()
@@ -139,6 +141,11 @@ class SaddleWas:
         if "mbox" in used:
             keeping.messages.store(self.mbox, self.cookie)
         return self.cookie.headers() if "cookie" in used else []
+
+    def forget_changes(self) -> None:
+        """Have cookies, session and messages be as they came with the request."""
+        for name in ("cookie", "session", "mbox", "_csrf"):
+            self.__dict__.pop(name, None)
 
     # -- what is said of it --------------------------------------------------------------------------------
 

@@ -77,6 +77,62 @@ def test_before_request_answers(nested, browse):
     assert notes == ["app.before", "part.teardown", "app.finish", "app.teardown"]
 
 
+@pytest.mark.parametrize("nothing", [None, False, 0, "", b"", [], {}])
+def test_before_request_without_an_answer(browse, nothing):
+    """Only a true value is an answer: with any other the view is called."""
+    app = Saddle("test_parts")
+    app.before_request(lambda was: nothing)
+    app.route("/")(lambda was: "view")
+    assert browse(app).get("/").text == "view"
+
+
+def test_before_request_may_answer_nothing(browse):
+    """was.response(...) is an answer, though its body may be empty."""
+    app = Saddle("test_parts")
+    app.before_request(lambda was: was.response("403 Forbidden", ""))
+    app.route("/")(lambda was: "view")
+    page = browse(app).get("/")
+    assert (page.code, page.text) == (403, "")
+
+
+def test_wrong_arguments_stay_the_client_s_mistake(browse):
+    """failed_request hears of wrong arguments, but they are a 400 whatever it answers."""
+    app, heard = Saddle("test_parts"), []
+
+    @app.failed_request
+    def failed(was, exc_info):
+        heard.append(exc_info[1].code)
+        return was.response("501 Server Error", "sorry")
+
+    @app.route("/add")
+    def add(was, num):
+        return num
+
+    page = browse(app).get("/add")
+    assert (page.code, "num" in page.text, heard) == (400, True, [400])
+
+
+def test_handlers_of_the_parts_around(browse):
+    """A part is within the error handlers and template events of the one that it is mounted in."""
+    app, outer, inner = Saddle("test_parts"), Saddlery(), Saddlery()
+    app.mount("/outer", outer)
+    outer.mount("/outer/inner", inner)
+    app.error(ValueError)(lambda was, error: "app")
+    outer.error(ValueError)(lambda was, error: "outer")
+    app.error(KeyError)(lambda was, error: "app")
+
+    @inner.route("/value")
+    def value(was):
+        raise ValueError
+
+    @inner.route("/key")
+    def key(was):
+        raise KeyError
+
+    browser = browse(app)
+    assert [browser.get(f"/outer/inner/{name}").text for name in ("value", "key")] == ["outer", "app"]
+
+
 def test_g(browse):
     """was.g is shared by the functions of one request, and fresh in the next."""
     app = Saddle("test_parts")
@@ -237,6 +293,22 @@ def test_autoescape(package, browse):
     app.autoescape = True
     app.route("/")(lambda was: was.render("index.html", text="<b>"))
     assert browse(app).get("/").text == "&lt;b&gt;"
+
+
+def test_template_events_of_the_parts_around(package, browse):
+    """What is rendered for a part is told to the parts around it, from the app inwards and back."""
+    name, folder = package
+    (folder / "templates" / "index.html").write_text("text")
+    parts = {"app": Saddle(name), "outer": Saddlery(name), "inner": Saddlery(name)}
+    told = []
+    for title, part in parts.items():
+        part.got_template(lambda was, template, variables, title=title: told.append(title))
+        part.template_rendered(lambda was, template, variables, text, title=title: told.append(title))
+    parts["app"].mount("/outer", parts["outer"])
+    parts["outer"].mount("/inner", parts["inner"])
+    parts["inner"].route("/")(lambda was: was.render("index.html"))
+    assert browse(parts["app"]).get("/inner/").text == "text"
+    assert told == ["app", "outer", "inner", "inner", "outer", "app"]
 
 
 def test_a_broken_template_on_the_debug_page(package, browse):

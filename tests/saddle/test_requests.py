@@ -492,6 +492,69 @@ def test_error_handlers(app, browse):
     assert (pot.code, pot["X-Pot"], "short and stout" in pot.text) == (418, "tea", True)
 
 
+def test_handlers_by_status_come_before_classes(app, browse):
+    """The handler of a status is for what ends a request with it; one of a class is for all else it fits."""
+
+    @app.error(Exception)
+    def anything(was, error):
+        return f"class {type(error).__name__}"
+
+    @app.error(404)
+    def nothing(was, code):
+        return f"status {code}"
+
+    @app.error(500)
+    def failed(was, code):
+        return f"status {code}"
+
+    @app.route("/value")
+    def value(was):
+        raise ValueError
+
+    @app.route("/abort/<int:code>")
+    def abort(was, code):
+        raise HTTPError(code)
+
+    browser = browse(app)
+    assert browser.get("/nowhere").text == "status 404"
+    assert browser.get("/abort/500").text == "status 500"
+    assert browser.get("/abort/403").text == "class HTTPError"
+    assert browser.get("/value").text == "class ValueError"
+
+
+def test_what_a_failed_view_kept_is_forgotten(app, browse):
+    """Session, cookies and messages of a view that fails are not stored; those of the handler are."""
+    app.securekey = "a secret of 32 characters or more"
+
+    @app.route("/seen")
+    def seen(was):
+        return [was.session.get("who"), was.cookie.get("tea"), [message.msg for message in was.mbox.get()]]
+
+    @app.route("/set/<who>")
+    def put(was, who):
+        was.session["who"] = who
+        was.cookie["tea"] = who
+        return "set"
+
+    @app.route("/fail/<int:code>")
+    def fail(was, code):
+        was.session["who"] = was.cookie["tea"] = "thief"
+        was.mbox.send("You are in.")
+        raise HTTPError(code) if code else ValueError("no")
+
+    @app.error(403)
+    @app.error(ValueError)
+    def denied(was, error):
+        was.mbox.send(f"Denied, {was.session['who']} with {was.cookie['tea']}.")
+        return "denied"
+
+    browser = browse(app)
+    browser.get("/set/ann")
+    for code in (0, 403):
+        assert browser.get(f"/fail/{code}").text == "denied"
+        assert json.loads(browser.get("/seen").text) == ["ann", "ann", ["Denied, ann with ann."]]
+
+
 def test_views_as_coroutines(app, browse):
     """A view may be a coroutine, wherever it runs."""
 
