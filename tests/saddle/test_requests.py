@@ -447,6 +447,18 @@ def test_whatever_ends_a_view(app, browse, view, error, capfd, caplog):
     assert (browser.get("/").code, browser.get("/").text) == (503, "handled")
 
 
+def test_a_debug_page_that_cannot_be_made(app, browse, monkeypatch, capfd, caplog):
+    """Where the debug page itself fails, the answer is the plain page and the log has both reasons."""
+    app.debug = True
+    app.route("/")(speechless)
+    monkeypatch.setattr("skitai.saddle.pages.debug_page", lambda exc, line: 1 / 0)
+    page = browse(app).get("/")
+    assert (page.code, "Internal Server Error" in page.text) == (500, True)
+    logged = caplog.text + capfd.readouterr().err
+    assert "UnprintableError" in logged
+    assert "ZeroDivisionError" in logged
+
+
 def test_events_around_an_exit(app, browse):
     """An event handler may answer for a view that left, and the last event is never left out."""
     told = []
