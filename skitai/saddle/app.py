@@ -66,7 +66,9 @@ class Saddle(Saddlery):
         self.config = SimpleNamespace()
         self._compiled: _Compiled | None = None
         self._compiling = RLock()
-        self._begun = False
+        # Another one: what the app's handlers start or wait for may want URLs.
+        self._living = RLock()
+        self._begun = self._beginning = False
 
     @property
     def packagename(self) -> str | None:
@@ -101,14 +103,19 @@ class Saddle(Saddlery):
     def begin(self, *, reloaded: bool = False) -> None:
         """Call the ``startup`` handlers, or ``onreload`` where the app was ``reloaded``: once.
 
-        Called by the server when the app is loaded, else by the first request.
+        Called by the server when the app is loaded, else by the first request; another request waits until
+        the handlers are done, unless it is one of theirs.
         """
-        with self._compiling:
-            if self._begun:
+        with self._living:
+            if self._begun or self._beginning:
                 return
+            self._beginning = True
+            try:
+                self._tell("onreload" if reloaded else "startup")
+                self._try_settings()
+            finally:
+                self._beginning = False
             self._begun = True
-            self._tell("onreload" if reloaded else "startup")
-            self._try_settings()
 
     def while_broken(self, error: BaseException) -> Callable[..., Any] | None:
         """Return what shows the developer why the app cannot be loaded again; None unless in debug mode."""
@@ -116,7 +123,7 @@ class Saddle(Saddlery):
 
     def end(self) -> None:
         """Call the ``shutdown`` handlers, once. Called when the server stops."""
-        with self._compiling:
+        with self._living:
             if self._begun:
                 self._begun = False
                 self._tell("shutdown")
@@ -242,9 +249,8 @@ def _report(identifier: str) -> None:
     try:
         write = get_current().traceback
     except AttributeError:  # no server, or one without that log
-        _log.exception("expt:%s", identifier)
-    else:
-        write(identifier)
+        write = partial(_log.exception, "expt:%s")
+    write(identifier)  # not in there, where the exception at hand would be another
 
 
 def _show(error: BaseException, env: dict[str, Any], start_response: StartResponse) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import types
 import xmlrpc.client
 
@@ -423,11 +424,45 @@ def test_a_failing_startup_stops_nobody_else(browse, caplog, capfd, error):
     logged = caplog.text + capfd.readouterr().err
     assert "startup of the_app" in logged
     assert "no database" in logged
+    assert "NoServerError" not in logged
+
+
+def test_a_request_waits_for_the_startup():
+    """A second request is not served before the startup handlers are done; what these ask is."""
+    app, order = Saddle("the_app"), []
+    starting, go_on = threading.Event(), threading.Event()
+
+    @app.startup
+    def start(wasc):
+        order.append(app.test_client().get("/own").text + app.build_url("serve", "x"))
+        starting.set()
+        assert go_on.wait(20)
+        order.append("started")
+
+    @app.route("/<name>")
+    def serve(was, name):
+        order.append(name)
+        return name
+
+    first, second = (
+        threading.Thread(target=lambda name=name: app.test_client().get(f"/{name}"))
+        for name in ("1st", "2nd")
+    )
+    first.start()
+    assert starting.wait(20)
+    second.start()
+    second.join(0.1)  # as long as a request could take
+    go_on.set()
+    first.join()
+    second.join()
+    assert order[:3] == ["own", "own/x", "started"]
+    assert sorted(order[3:]) == ["1st", "2nd"]
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"securekey": ["x", ""]}, "empty"),
         ({"securekey": "x", "session_timeout": -1}, "session_timeout is -1"),
         ({"authorization": "digest", "realm": "here"}, "app.users"),
         ({"authorization": "bearer", "realm": "here", "users": {}}, "not 'bearer'"),
@@ -441,3 +476,4 @@ def test_wrong_settings_are_logged_at_the_start(settings, words, caplog):
     app.begin()
     assert "expt:settings" in caplog.text
     assert words in caplog.text
+    assert "NoServerError" not in caplog.text
