@@ -64,6 +64,8 @@ class Saddle(Saddlery):
         self.upload_max_size = _FORM_MAX
         #: For the app's own settings: ``app.config.my_setting = 1``.
         self.config = SimpleNamespace()
+        #: Here and not in the parts: one may be mounted in several apps, each with settings of its own.
+        self.templates_by_part: dict[Saddlery, Templates] = {}
         self._compiled: _Compiled | None = None
         self._compiling = RLock()
         # Another one: what the app's handlers start or wait for may want URLs.

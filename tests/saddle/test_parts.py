@@ -5,6 +5,7 @@ import sys
 import threading
 import types
 import xmlrpc.client
+from functools import partial
 
 import pytest
 
@@ -185,6 +186,37 @@ def test_mounting_what_is_no_part(arguments):
         Saddle("test_parts").mount(*arguments)
 
 
+@pytest.mark.parametrize("path", ["part", "admin/", "/<name>", "/a//b"])
+def test_mounting_at_what_is_no_path(path):
+    """A path is plain text that begins with a slash; a name that was taken for one is refused."""
+    module = types.ModuleType("admin")
+    module.part = Saddlery()
+    for arguments in [(module, path), (module, "part", path), (module.part, path)]:
+        with pytest.raises(ValueError, match=path):
+            Saddle("test_parts").mount(*arguments)
+
+
+def test_views_without_a_name(browse):
+    """All that can be called is a view, by the name of the function in a partial one, or of its class."""
+    app = Saddle("test_parts")
+
+    class Greeter:
+        def __call__(self, was, name):
+            return f"Hello, {name}"
+
+    def add(was, a, b):
+        return int(a) + b
+
+    app.route("/greet/<name>")(Greeter())
+    app.route("/add/<a>")(partial(add, b=2))
+    app.route("/urls")(lambda was: f"{was.ab('Greeter', 'you')} {was.ab('add', 1)}")
+    browser = browse(app)
+    assert browser.get("/urls").text == "/greet/you /add/1"
+    assert [browser.get(path).text for path in ("/greet/you", "/add/1")] == ["Hello, you", "3"]
+    with pytest.raises(TypeError, match="route '/none': None is no function"):
+        app.route("/none")(None)
+
+
 def test_life(browse):
     """startup and shutdown run once each, of app and parts; what they register is on every was."""
     notes = []
@@ -310,6 +342,24 @@ def test_template_events_of_the_parts_around(package, browse):
     parts["inner"].route("/")(lambda was: was.render("index.html"))
     assert browse(parts["app"]).get("/inner/").text == "text"
     assert told == ["app", "outer", "inner", "inner", "outer", "app"]
+
+
+def test_a_part_of_two_apps(package, browse):
+    """A part takes each app's settings, even while the other is served in the middle of it."""
+    name, folder = package
+    (folder / "templates" / "outer.html").write_text("{{ text }}{{ other() }}{% include 'inner.html' %}")
+    (folder / "templates" / "inner.html").write_text("{{ text }}")
+    part, safe, plain = Saddlery(name), Saddle(name), Saddle(name)
+    safe.autoescape = True
+
+    @part.route("/<template>")
+    def show(was, template):
+        return was.render2(template, text="<", other=lambda: plain.test_client().get("/inner.html").text)
+
+    safe.mount("/", part)
+    plain.mount("/", part)
+    assert browse(safe).get("/outer.html").text == "&lt;&lt;&lt;"
+    assert plain.test_client().get("/inner.html").text == "<"
 
 
 def test_a_broken_template_on_the_debug_page(package, browse):
