@@ -164,7 +164,7 @@ class Saddle(Saddlery):
         """Finds the function for a path."""
         return self._tables.router
 
-    def build_url(self, function: Any, *arguments: Any, **named: Any) -> str:
+    def build_url(self, function: Any, /, *arguments: Any, **named: Any) -> str:
         """Return the URL of a function, or of a static file that begins with ``/``.
 
         It begins with the mount point of the request at hand. Raises BuildError for an unknown function and

@@ -62,7 +62,7 @@ class SaddleWas:
         """Where the app is mounted, as the request names it: empty for the root."""
         return str(self.env.get("SCRIPT_NAME", ""))
 
-    def ab(self, function: Any, *arguments: Any, **named: Any) -> str:
+    def ab(self, function: Any, /, *arguments: Any, **named: Any) -> str:
         """Return the URL of a function, or of a static file that begins with ``/``, at this mount point."""
         return self.app.url_at(self.mount_point, function, arguments, named)
 

@@ -1,5 +1,6 @@
 """What a view is asked and what it answers: the README's chapters from Debugging to Building URL."""
 
+import functools
 import io
 import json
 import sys
@@ -9,7 +10,8 @@ from fractions import Fraction
 import pytest
 from browser import WSGIBrowser
 
-from skitai.saddle import HTTPError, Saddle
+from skitai.saddle import HTTPError, Saddle, Saddlery
+from skitai.saddle.was import SaddleWas
 
 
 @pytest.fixture
@@ -377,6 +379,57 @@ def test_building_urls(app, browse):
     ]
     assert browser.get(built[0].removeprefix("/math")).text == "50"
     assert browser.get("/hello/Your_Name").text == "Hello, Your Name"
+
+
+def test_building_urls_of_functions_with_one_name(app):
+    """A function stands for itself, whatever others of its name are there; a name is the app's own first."""
+    part = Saddlery()
+    app.mount("/admin", part)
+
+    @app.route("/")
+    def index(was):
+        """Never called."""
+
+    own_index = index
+
+    @part.route("/")
+    def index(was):
+        """Never called."""
+
+    @functools.wraps(index)
+    def wrapped(was):
+        """Never called."""
+
+    assert [app.build_url(each) for each in (own_index, index, "index")] == ["/", "/admin/", "/"]
+    assert app.build_url(wrapped) == "/"
+
+
+def test_building_urls_of_several_rules(app):
+    """The first rule that takes the arguments is meant; where none does, the error says why."""
+
+    @app.route("/hello/")
+    @app.route("/hello/<name>")
+    def hello(was, name=None):
+        """Never called."""
+
+    @app.route("/i/<name>")
+    @app.route("/i/<int:name>")
+    def item(was, name):
+        """Never called."""
+
+    @app.route("/fn")
+    def function_of(was, function, self=0):
+        """Never called."""
+
+    assert [app.build_url("hello"), app.build_url("hello", "you")] == ["/hello/", "/hello/you"]
+    assert [app.build_url("item", "abc"), app.build_url(item, 7)] == ["/i/abc", "/i/7"]
+    with pytest.raises(ValueError, match=r"/i/<int:name>"):
+        app.build_url("item", "a/b")
+    with pytest.raises(AssertionError, match="item: the path needs name"):
+        app.build_url("item")
+    assert app.build_url("function_of", function="x") == "/fn?function=x"
+    was = SaddleWas(app, {"SCRIPT_NAME": "/m"})
+    assert was.ab("function_of", function="x") == "/m/fn?function=x"
 
 
 def test_errors(app, browse):
