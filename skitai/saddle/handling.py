@@ -16,6 +16,7 @@ from skitai.saddle.bodies import Streamed
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
 from skitai.saddle.failing import answer_to
 from skitai.saddle.forms import FormError, parse_form
+from skitai.saddle.locations import query_as_uri
 from skitai.saddle.part import Route, Saddlery, current
 from skitai.saddle.request import path_info
 from skitai.saddle.response import Reply
@@ -97,8 +98,8 @@ def _routed(app: Saddle, was: SaddleWas) -> Any:
 
 
 def _moved(was: SaddleWas, path: str) -> Any:
-    query = was.env.get("QUERY_STRING", "")
-    url = f"{was.env.get('SCRIPT_NAME', '')}{path}{f'?{query}' if query else ''}"
+    query = query_as_uri(was.env.get("QUERY_STRING", ""))
+    url = f"{was.mount_point}{path}{f'?{query}' if query else ''}"
     # 308 for what has a body: it must come again as it was (RFC 9110, section 15.4.9).
     code = HTTPStatus.MOVED_PERMANENTLY if was.request.method in _SAFE else HTTPStatus.PERMANENT_REDIRECT
     return was.redirect(url, status_line(code))

@@ -14,10 +14,10 @@ from skitai.context import registered, run_coroutine
 from skitai.saddle import csrf, mbox, pages, session
 from skitai.saddle.cookies import Cookies
 from skitai.saddle.errors import HTTPError
+from skitai.saddle.locations import as_uri, path_as_uri
 from skitai.saddle.rendering import rendered
 from skitai.saddle.request import Request
 from skitai.saddle.response import ExcInfo, Reply, Response
-from skitai.saddle.rules import quote_path
 
 if TYPE_CHECKING:
     from skitai.saddle.app import Saddle
@@ -59,8 +59,8 @@ class SaddleWas:
 
     @property
     def mount_point(self) -> str:
-        """Where the app is mounted, as the request names it: empty for the root."""
-        return str(self.env.get("SCRIPT_NAME", ""))
+        """Where the app is mounted, as it stands in a URL: empty for the root."""
+        return path_as_uri(self.env.get("SCRIPT_NAME", ""))
 
     def ab(self, function: Any, /, *arguments: Any, **named: Any) -> str:
         """Return the URL of a function, or of a static file that begins with ``/``, at this mount point."""
@@ -83,10 +83,10 @@ class SaddleWas:
         body: Any = None,
         headers: list[tuple[str, str]] | None = None,
     ) -> Reply:
-        """Return an answer that sends the client to ``url``."""
+        """Return an answer that sends the client to ``url``, in which what is not ASCII is encoded."""
         self.response.set_header("Cache-Control", "max-age=0")
         page = "<html><head><title>Redirecting</title></head><body>Go on.</body></html>"
-        fields = [("Location", quote_path(url) if not url.isascii() else url), *(headers or ())]
+        fields = [("Location", as_uri(url)), *(headers or ())]
         return self.response(status, page if body is None else body, fields)
 
     # -- what the browser keeps ----------------------------------------------------------------------------

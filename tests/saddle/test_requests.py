@@ -337,6 +337,44 @@ def test_methods_and_slashes(app, browse):
     assert (again.code, again["Location"]) == (308, "/m/only")
 
 
+def test_a_mount_point_beyond_ascii(app, browse):
+    """A mount point of any characters is encoded once, wherever it stands in a URL; the query stays."""
+
+    @app.route("/both/")
+    def both(was):
+        return f"{was.ab('both')} {app.build_url('/x.css')} {was.mount_point}"
+
+    browser = browse(app, "/m%C3%BCll%20x")
+    moved = browser.get("/both?a=%C3%BC&b=1")
+    assert (moved.code, moved["Location"]) == (301, "/m%C3%BCll%20x/both/?a=%C3%BC&b=1")
+    assert browser.get("/both/").text == "/m%C3%BCll%20x/both/ /m%C3%BCll%20x/x.css /m%C3%BCll%20x"
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("/suche?q=\u00fc&x=1#f", "/suche?q=%C3%BC&x=1#f"),
+        ("/a b\r\nc?d=%20\u20ac&e[]=1", "/a%20b%0D%0Ac?d=%20%E2%82%AC&e[]=1"),
+        ("https://b\u00fccher.example:8443/\u00fc", "https://xn--bcher-kva.example:8443/%C3%BC"),
+        ("//me@b\u00fccher.example", "//me@xn--bcher-kva.example"),
+        ("//" + "\u00fc" * 70, "//" + "%C3%BC" * 70),
+        ("/plain%2F?a=b;c|d#{e}", "/plain%2F?a=b;c|d#{e}"),
+    ],
+)
+def test_redirects_to_any_address(app, url, location):
+    """What is not ASCII, and what cannot be seen, is encoded; all else stays as the app wrote it."""
+    app.route("/")(lambda was: was.redirect(url))
+    assert WSGIBrowser(app).get("/")["Location"] == location
+
+
+@pytest.mark.parametrize("path", ["/u/a%3Fb", "/u/caf%C3%A9%23%25;x", "/u/%FF"])
+def test_the_uri_of_a_server_that_does_not_tell(app, path):
+    """Without REQUEST_URI the target is made of the decoded path, so that it can be split."""
+    app.route("/u/<name>")(lambda was, **_: was.request.uri + was.request.split_uri()[2])
+    page = WSGIBrowser(app, "/m%20n").get(f"{path}?q=%3F")
+    assert page.text == f"/m%20n{path}?q=%3F?q=%3F"
+
+
 def test_building_urls(app, browse):
     """URLs begin with the mount point; arguments fill the path first and then the query."""
 
