@@ -6,6 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cached_property
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
@@ -32,7 +34,7 @@ class Globals:
 
 
 class SaddleWas:
-    """One request. What is not here is looked up among registered objects and the server's services."""
+    """One request. What is not here is looked up among the server's services and registered objects."""
 
     def __init__(self, app: Saddle, env: dict[str, Any]) -> None:
         self.app = app
@@ -49,11 +51,13 @@ class SaddleWas:
     def __getattr__(self, name: str) -> Any:
         if name == "session":
             raise AttributeError("was.session needs app.securekey: set it to a random text")
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if self._services is not None:  # which know of registered objects, too, and come before them
+            return getattr(self._services, name)
         if name in registered:
             return registered[name]
-        if name.startswith("_") or self._services is None:
-            raise AttributeError(f"was.{name} does not exist: no Skitai around this app brings services")
-        return getattr(self._services, name)
+        raise AttributeError(f"was.{name} does not exist: no Skitai around this app brings services")
 
     # -- URLs and templates --------------------------------------------------------------------------------
 
@@ -168,7 +172,7 @@ class SaddleWas:
     def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Return what a coroutine returns: run in the reactor under Skitai, else in a loop of its own."""
         if self._services is None:
-            return asyncio.run(coroutine)
+            return _run(coroutine)
         return run_coroutine(self._services, coroutine)
 
     def start_response_again(self) -> None:
@@ -183,3 +187,13 @@ class SaddleWas:
             request_line=self.request.line,
             traceback="".join(format_exception(exc_info[1])) if exc_info else "",
         )
+
+
+def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    # A test that is a coroutine itself, say: its loop waits for us, and no thread can have two.
+    with ThreadPoolExecutor(1, thread_name_prefix="skitai-saddle") as thread:
+        return thread.submit(copy_context().run, asyncio.run, coroutine).result()

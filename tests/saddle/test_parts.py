@@ -11,6 +11,8 @@ import pytest
 
 from skitai.context import registered
 from skitai.saddle import Saddle, Saddlery
+from skitai.saddle.registry import wasc
+from skitai.testing import FakeWas
 
 
 def noting(part, name, notes):
@@ -257,6 +259,29 @@ def test_life(browse):
     finally:
         registered.pop("searcher", None)
     assert notes == ["startup", "part sees found", "shutdown"]
+
+
+@pytest.mark.parametrize(
+    "name", ["get", "log", "gather", "ab", "mount_point", "scopes", "rcache", "_x", "a b"]
+)
+def test_names_that_cannot_be_registered(name):
+    """What was has of its own, or of the server's services, is not taken from all other apps."""
+    with FakeWas(), pytest.raises(ValueError, match=name):
+        wasc.register(name, "mine")
+    assert name not in registered
+
+
+def test_services_come_first(monkeypatch):
+    """Whatever got into the register, it is in nobody's way to a service."""
+    monkeypatch.setitem(registered, "get", "mine")
+    monkeypatch.setitem(registered, "tea", "green")
+    app = Saddle("test_parts")
+    app.route("/")(lambda was: f"{was.get} {was.tea}")
+    assert app.test_client().get("/").text == "mine green"
+    with FakeWas() as fake:
+        text = app.test_client().get("/", environ_overrides={"skitai.was": fake.was}).text
+    assert "mine" not in text
+    assert text.endswith(" green")
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """What a view is asked and what it answers: the README's chapters from Debugging to Building URL."""
 
+import asyncio
+import contextvars
 import functools
 import io
 import json
@@ -672,6 +674,27 @@ def test_views_as_coroutines(app, browse):
     browser = browse(app)
     assert browser.get("/you").text == "Hello, you"
     assert browser.get("/fail").code == 500
+
+
+def test_a_coroutine_view_in_a_test_that_is_a_coroutine(app):
+    """A test client may be used where a loop runs already: what the view raises and sees is the same."""
+    number = contextvars.ContextVar("number")
+
+    @app.route("/<name>")
+    async def view(was, name):
+        await asyncio.sleep(0)
+        return f"Hello, {name} {number.get()} {was.ab('view', 'me')}"
+
+    @app.route("/leave")
+    async def leaving(was):
+        sys.exit()
+
+    async def test():
+        number.set(7)
+        client = app.test_client()
+        return client.get("/you").text, client.get("/leave").status_code
+
+    assert asyncio.run(test()) == ("Hello, you 7 /me", 500)
 
 
 def test_json_has_no_nan_and_an_empty_list_is_json(app, browse):
