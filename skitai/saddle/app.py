@@ -77,6 +77,11 @@ class Saddle(Saddlery):
         """The name that the app was made with."""
         return self.import_name
 
+    @property
+    def part_modules(self) -> set[str]:
+        """The names of the modules that the app and its parts come from: what the reloader watches."""
+        return set().union(*(place.part.modules for place in self.mounted()))
+
     def set_devel(self, debug: bool = True, use_reloader: bool = True) -> None:
         """Switch the aids of development."""
         self.debug, self.use_reloader = debug, use_reloader

@@ -69,6 +69,8 @@ class Saddlery:
         self.import_name = import_name
         #: The folder of the module that ``import_name`` names, else the working directory.
         self.folder = _folder(import_name)
+        #: The names of the modules that it and the parts mounted in it come from.
+        self.modules: set[str] = {import_name} if import_name else set()
         self.routes: list[Route] = []
         self.handlers: dict[str, Handler] = {}
         self.error_handlers: dict[int | type[BaseException], Handler] = {}
@@ -130,6 +132,7 @@ class Saddlery:
         if part is self:
             raise ValueError("a part cannot be mounted in itself")
         self._mounts.append((part, path.rstrip("/")))
+        self.modules.update(each.__name__ for each in arguments if isinstance(each, ModuleType))
         self.changes += 1
 
     def mounted(self, prefix: str = "", outer: tuple[Saddlery, ...] = ()) -> Iterator[Mounted]:
