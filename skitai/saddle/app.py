@@ -20,11 +20,11 @@ from skitai.saddle.errors import FAILURES
 from skitai.saddle.forms import FormLimits
 from skitai.saddle.keeping import Keeping, process_key
 from skitai.saddle.pages import failure_page
-from skitai.saddle.part import Mounted, Saddlery, current
+from skitai.saddle.part import Saddlery, current
 from skitai.saddle.registry import wasc
 from skitai.saddle.routing import Router
+from skitai.saddle.tables import Tables
 from skitai.saddle.templates import Templates
-from skitai.saddle.urls import URLBuilder
 from skitai.saddle.was import SaddleWas
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Saddle(Saddlery):
         self.config = SimpleNamespace()
         #: Here and not in the parts: one may be mounted in several apps, each with settings of its own.
         self.templates_by_part: dict[Saddlery, Templates] = {}
-        self._compiled: _Compiled | None = None
+        self._compiled: Tables | None = None
         self._compiling = RLock()
         # Another one: what the app's handlers start or wait for may want URLs.
         self._living = RLock()
@@ -157,11 +157,11 @@ class Saddle(Saddlery):
     # -- routes --------------------------------------------------------------------------------------------
 
     @property
-    def _tables(self) -> _Compiled:
+    def _tables(self) -> Tables:
         compiled = self._compiled
         if compiled is None or compiled.is_outdated():
             with self._compiling:
-                compiled = self._compiled = _Compiled(list(self.mounted()))
+                compiled = self._compiled = Tables(list(self.mounted()))
         return compiled
 
     @property
@@ -266,31 +266,3 @@ def _show(error: BaseException, env: dict[str, Any], start_response: StartRespon
     headers = [("Content-Type", kind), ("Content-Length", str(len(page)))]
     start_response("500 Internal Server Error", headers)
     return [page]
-
-
-class _Compiled:
-    """What is made of all routes of an app and its parts."""
-
-    def __init__(self, mounted: list[Mounted]) -> None:
-        self._parts = list(dict.fromkeys(place.part for place in mounted))
-        self._changes = self._count()
-        self.router = Router()
-        self.urls = URLBuilder(mounted)
-        self.remote: dict[str, handling.Endpoint] = {}
-        patterns: dict[str, handling.Endpoint] = {}
-        for place in mounted:
-            for route in place.part.routes:
-                endpoint = handling.Endpoint(route, place.scopes)
-                self.router.add(route.rule, endpoint, place.prefix)
-                literal, pattern, _ = (place.prefix + route.rule.text).partition("<")
-                method = literal.strip("/").replace("/", ".")
-                if method:
-                    (patterns if pattern else self.remote).setdefault(method, endpoint)
-        self.remote = {**patterns, **self.remote}  # as for paths, the exact ones come first
-
-    def is_outdated(self) -> bool:
-        """Whether a route or a part was added since."""
-        return self._changes != self._count()
-
-    def _count(self) -> int:
-        return sum(part.changes for part in self._parts)

@@ -12,6 +12,7 @@ from fractions import Fraction
 import pytest
 from browser import WSGIBrowser
 
+from serving import eventually
 from skitai.saddle import HTTPError, Saddle, Saddlery
 from skitai.saddle.was import SaddleWas
 
@@ -181,7 +182,8 @@ def test_return_types(app, browse):
         "more": b"ab",
         "mixed": b"12xyab",
     }
-    assert sorted(closed) == ["file", "file", "generator", "generator", "more", "more"]
+    everything = ["file", "file", "generator", "generator", "more", "more"]
+    eventually(lambda: sorted(closed) == everything, "the closing, after the last byte")
     assert browser.get("/dict")["Content-Type"] == "application/json"
     assert browser.get("/none").code == 200
 
