@@ -205,6 +205,14 @@ def get_current() -> Was:
     return found
 
 
+def is_given(name: str) -> bool:
+    """Return whether ``name`` is what every ``was`` has, or what plugins of the running instance give it."""
+    if name in OWN_NAMES:
+        return True
+    found = current_was.get(None) or _default
+    return found is not None and (name in found._table.services or name in found._table.attributes)
+
+
 class CurrentWas:
     """What ``from skitai import was`` gives: every attribute is that of ``get_current()``.
 

@@ -21,12 +21,12 @@ from skitai.saddle.errors import FAILURES
 from skitai.saddle.forms import FormLimits
 from skitai.saddle.keeping import Keeping, process_key
 from skitai.saddle.pages import failure_page
-from skitai.saddle.part import Mounted, Saddlery, current
+from skitai.saddle.part import Saddlery, current
 from skitai.saddle.registry import wasc
 from skitai.saddle.routing import Router
+from skitai.saddle.tables import Tables
 from skitai.saddle.templates import Templates
 from skitai.saddle.uploads import TemporaryFiles
-from skitai.saddle.urls import URLBuilder
 from skitai.saddle.was import SaddleWas
 
 if TYPE_CHECKING:
@@ -69,14 +69,23 @@ class Saddle(Saddlery):
         self.temporary_files = TemporaryFiles()
         #: For the app's own settings: ``app.config.my_setting = 1``.
         self.config = SimpleNamespace()
-        self._compiled: _Compiled | None = None
+        #: Here and not in the parts: one may be mounted in several apps, each with settings of its own.
+        self.templates_by_part: dict[Saddlery, Templates] = {}
+        self._compiled: Tables | None = None
         self._compiling = RLock()
-        self._begun = False
+        # Another one: what the app's handlers start or wait for may want URLs.
+        self._living = RLock()
+        self._begun = self._beginning = False
 
     @property
     def packagename(self) -> str | None:
         """The name that the app was made with."""
         return self.import_name
+
+    @property
+    def part_modules(self) -> set[str]:
+        """The names of the modules that the app and its parts come from: what the reloader watches."""
+        return set().union(*(place.part.modules for place in self.mounted()))
 
     def set_devel(self, debug: bool = True, use_reloader: bool = True) -> None:
         """Switch the aids of development."""
@@ -111,14 +120,19 @@ class Saddle(Saddlery):
     def begin(self, *, reloaded: bool = False) -> None:
         """Call the ``startup`` handlers, or ``onreload`` where the app was ``reloaded``: once.
 
-        Called by the server when the app is loaded, else by the first request.
+        Called by the server when the app is loaded, else by the first request; another request waits until
+        the handlers are done, unless it is one of theirs.
         """
-        with self._compiling:
-            if self._begun:
+        with self._living:
+            if self._begun or self._beginning:
                 return
+            self._beginning = True
+            try:
+                self._tell("onreload" if reloaded else "startup")
+                self._try_settings()
+            finally:
+                self._beginning = False
             self._begun = True
-            self._tell("onreload" if reloaded else "startup")
-            self._try_settings()
 
     def while_broken(self, error: BaseException) -> Callable[..., Any] | None:
         """Return what shows the developer why the app cannot be loaded again; None unless in debug mode."""
@@ -126,7 +140,7 @@ class Saddle(Saddlery):
 
     def end(self) -> None:
         """Call the ``shutdown`` handlers, once, and delete uploads in use. Called when the server stops."""
-        with self._compiling:
+        with self._living:
             if self._begun:
                 self._begun = False
                 self._tell("shutdown")
@@ -154,11 +168,11 @@ class Saddle(Saddlery):
     # -- routes --------------------------------------------------------------------------------------------
 
     @property
-    def _tables(self) -> _Compiled:
+    def _tables(self) -> Tables:
         compiled = self._compiled
         if compiled is None or compiled.is_outdated():
             with self._compiling:
-                compiled = self._compiled = _Compiled(list(self.mounted()))
+                compiled = self._compiled = Tables(list(self.mounted()))
         return compiled
 
     @property
@@ -166,7 +180,7 @@ class Saddle(Saddlery):
         """Finds the function for a path."""
         return self._tables.router
 
-    def build_url(self, function: Any, *arguments: Any, **named: Any) -> str:
+    def build_url(self, function: Any, /, *arguments: Any, **named: Any) -> str:
         """Return the URL of a function, or of a static file that begins with ``/``.
 
         It begins with the mount point of the request at hand. Raises BuildError for an unknown function and
@@ -258,9 +272,8 @@ def _report(identifier: str) -> None:
     try:
         write = get_current().traceback
     except AttributeError:  # no server, or one without that log
-        _log.exception("expt:%s", identifier)
-    else:
-        write(identifier)
+        write = partial(_log.exception, "expt:%s")
+    write(identifier)  # not in there, where the exception at hand would be another
 
 
 def _show(error: BaseException, env: dict[str, Any], start_response: StartResponse) -> list[bytes]:
@@ -269,31 +282,3 @@ def _show(error: BaseException, env: dict[str, Any], start_response: StartRespon
     headers = [("Content-Type", kind), ("Content-Length", str(len(page)))]
     start_response("500 Internal Server Error", headers)
     return [page]
-
-
-class _Compiled:
-    """What is made of all routes of an app and its parts."""
-
-    def __init__(self, mounted: list[Mounted]) -> None:
-        self._parts = list(dict.fromkeys(place.part for place in mounted))
-        self._changes = self._count()
-        self.router = Router()
-        self.urls = URLBuilder(mounted)
-        self.remote: dict[str, handling.Endpoint] = {}
-        patterns: dict[str, handling.Endpoint] = {}
-        for place in mounted:
-            for route in place.part.routes:
-                endpoint = handling.Endpoint(route, place.scopes, place.prefix)
-                self.router.add(route.rule, endpoint, place.prefix)
-                literal, pattern, _ = (place.prefix + route.rule.text).partition("<")
-                method = literal.strip("/").replace("/", ".")
-                if method:
-                    (patterns if pattern else self.remote).setdefault(method, endpoint)
-        self.remote = {**patterns, **self.remote}  # as for paths, the exact ones come first
-
-    def is_outdated(self) -> bool:
-        """Whether a route or a part was added since."""
-        return self._changes != self._count()
-
-    def _count(self) -> int:
-        return sum(part.changes for part in self._parts)

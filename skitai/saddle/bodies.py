@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextvars import Context
 from itertools import chain
+from numbers import Number
 from typing import Any
 
 from skitai.saddle.jsontext import as_json
@@ -16,19 +17,30 @@ _TEXT = "text/html; charset=utf-8"
 _JSON = "application/json"
 _BINARY = "application/octet-stream"
 
+#: What may stand among the pieces of a body as it is.
+_TEXTS = (str, bytes, bytearray, memoryview)
+
 
 class Streamed:
-    """Pieces that are made as they are sent; ``close`` is called in the end, sent or not (PEP 3333)."""
+    """Pieces that are made as they are sent; ``close`` is called in the end, sent or not (PEP 3333).
 
-    def __init__(self, pieces: Iterator[bytes], sources: Iterable[Any]) -> None:
+    ``kind`` is their type if the view does not say.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], sources: Iterable[Any], kind: str = _TEXT) -> None:
         self._pieces = pieces
         self._sources = list(sources)
+        self._begun = False
+        self.kind = kind
 
     def __iter__(self) -> Iterator[bytes]:
         return self._pieces
 
     def begin(self) -> None:
         """Make the first piece: what fails before it can still be answered as any other failure."""
+        if self._begun:
+            return
+        self._begun = True
         try:
             first = next(self._pieces, None)
         except BaseException:
@@ -67,16 +79,26 @@ def body_of(value: Any) -> tuple[bytes | Streamed, str]:
     whole = _whole(value)
     if whole is not None:
         return whole
+    stream = stream_of(value)
+    if stream is not None:
+        return stream, stream.kind
     if isinstance(value, list | tuple):
-        if not value or not all(_is_piece(item) for item in value):
+        if not value or not all(isinstance(item, _TEXTS) for item in value):
             return as_json(value), _JSON
-        parts = [_whole(item) for item in value]
-        if all(part is not None for part in parts):
-            return b"".join(part[0] for part in parts if part is not None), _TEXT
-        return Streamed(_chained(value), value), _TEXT
-    if _is_stream(value):
-        return Streamed(_pieces(value), [value]), _BINARY if hasattr(value, "read") else _TEXT
+        return b"".join(_piece(item) for item in value), _TEXT
     raise TypeError(f"a view returned {type(value).__name__}, which no body can be made of")
+
+
+def stream_of(value: Any) -> Streamed | None:
+    """Return what makes the pieces of ``value``, if it comes in pieces."""
+    if isinstance(value, Streamed):
+        return value
+    if isinstance(value, list | tuple):
+        pieces = all(_is_piece(item) for item in value) and any(_is_stream(item) for item in value)
+        return Streamed(_chained(value), value) if pieces else None
+    if _is_stream(value):
+        return Streamed(_pieces(value), [value], _BINARY if hasattr(value, "read") else _TEXT)
+    return None
 
 
 def _in_context(context: Context, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -91,15 +113,15 @@ def _whole(value: Any) -> tuple[bytes, str] | None:
         return value.encode("utf-8", "surrogatepass"), _TEXT
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value), _TEXT
-    if isinstance(value, int | float):
-        return str(value).encode(), _TEXT
     if isinstance(value, dict):
         return as_json(value), _JSON
+    if isinstance(value, Number):
+        return str(value).encode(), _TEXT
     return None
 
 
 def _is_piece(item: Any) -> bool:
-    return isinstance(item, str | bytes | bytearray | memoryview) or _is_stream(item)
+    return isinstance(item, _TEXTS) or _is_stream(item)
 
 
 def _is_stream(value: Any) -> bool:

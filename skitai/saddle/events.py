@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from inspect import iscoroutine
 from typing import Any
 
+from skitai.saddle.arguments import ArgumentError
 from skitai.saddle.errors import FAILURES
 from skitai.saddle.part import Saddlery
 
@@ -14,8 +15,9 @@ from skitai.saddle.part import Saddlery
 def run(scopes: Sequence[Saddlery], was: Any, view: Callable[[], Any]) -> Any:
     """Return what ``view()`` gives, or what a handler of ``scopes`` (outermost first) gives in its place.
 
-    An answer of ``before_request`` keeps the view from being called, and ``finish_request``; a failure that
-    ``failed_request`` answers is a success further out; ``teardown_request`` is always called.
+    A true value that ``before_request`` returns is the answer: neither the view nor ``finish_request`` is
+    called. A failure that ``failed_request`` answers is a success further out; but of wrong arguments, which
+    are the client's mistake, it only hears. ``teardown_request`` is always called.
     """
     for index, scope in enumerate(scopes):
         if scope.handlers:
@@ -28,12 +30,12 @@ def _around(scope: Saddlery, inner: Sequence[Saddlery], was: Any, view: Callable
     try:
         try:
             content = _called(handlers.get("before_request"), was)
-            if content is not None and content != "":
+            if content:
                 return content
             content = run(inner, was, view)
-        except FAILURES:
+        except FAILURES as error:
             content = _called(handlers.get("failed_request"), was, sys.exc_info())
-            if content is None:
+            if content is None or isinstance(error.__cause__, ArgumentError):
                 raise
         else:
             _called(handlers.get("finish_request"), was)
@@ -43,7 +45,10 @@ def _around(scope: Saddlery, inner: Sequence[Saddlery], was: Any, view: Callable
 
 
 def _called(handler: Callable[..., Any] | None, was: Any, *arguments: Any) -> Any:
-    if handler is None:
-        return None
-    value = handler(was, *arguments)
+    return None if handler is None else result_of(was, handler, *arguments)
+
+
+def result_of(was: Any, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+    """Return what ``function(was, ...)`` gives, if it is a coroutine, too."""
+    value = function(was, *arguments, **named)
     return was.wait_for(value) if iscoroutine(value) else value

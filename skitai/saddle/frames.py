@@ -122,8 +122,10 @@ def _source(file: str, line: int, names: dict[str, Any] | None = None) -> list[L
 
 
 def _variables(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    # What a module imports says nothing about why it failed.
-    names = [name for name in values if not (name.startswith("__") or isinstance(values[name], ModuleType))]
+    # What a module imports says nothing about why it failed. Not isinstance(), which asks the value itself.
+    names = [
+        name for name in values if not (name.startswith("__") or issubclass(type(values[name]), ModuleType))
+    ]
     shown = [
         (name, _MASK if _SECRET.search(name) else short_repr(values[name])) for name in names[:_LOCALS_MAX]
     ]
@@ -169,6 +171,6 @@ def short_repr(value: object) -> str:
     """Return a repr of ``value`` that is never long; one that fails is told about instead."""
     try:
         text = _SHORT.repr(value)
-    except Exception as problem:  # noqa: BLE001 - any object's own code runs here
+    except BaseException as problem:  # noqa: BLE001 - any object's own code runs here, sys.exit() included
         return f"<{type(value).__name__}: its repr failed with {type(problem).__name__}>"
     return text if len(text) <= _REPR_MAX else f"{text[:_REPR_MAX]}..."

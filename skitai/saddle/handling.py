@@ -1,10 +1,8 @@
-"""From an environ to an answer: authentication, routing, arguments, events, the view, and what went wrong."""
+"""From an environ to an answer: authentication, routing, arguments, events and the view."""
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Iterable, Iterator
 from contextvars import copy_context
 from functools import partial
 from http import HTTPStatus
@@ -12,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from skitai.saddle import events, pages, rpc
+from skitai.saddle import events, rpc
+from skitai.saddle.answers import Answer, begun, completed
 from skitai.saddle.arguments import ArgumentError, bind, merge, place_of
-from skitai.saddle.bodies import Streamed, body_of
+from skitai.saddle.bodies import Streamed
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
+from skitai.saddle.failing import answer_to
 from skitai.saddle.forms import FormError, parse_form
-from skitai.saddle.part import Handler, Route, Saddlery, current
+from skitai.saddle.locations import query_as_uri
+from skitai.saddle.part import Route, Saddlery, current
 from skitai.saddle.request import path_info
-from skitai.saddle.response import Reply, Response
+from skitai.saddle.response import Reply
 from skitai.saddle.routing import MethodNotAllowed, NotFound, SlashRedirect
 from skitai.saddle.was import SaddleWas
 
@@ -28,15 +29,6 @@ if TYPE_CHECKING:
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
-
-
-@attrs.frozen
-class Answer:
-    """What is handed to the WSGI server."""
-
-    status: str
-    headers: list[tuple[str, str]]
-    body: Iterable[bytes]
 
 
 @attrs.frozen
@@ -55,9 +47,9 @@ def answer(app: Saddle, env: dict[str, Any]) -> Answer:
     kept: Streamed | None = None
     try:
         try:
-            made = _completed(was, _served(app, was), keep=True)
+            made = completed(was, _served(app, was), keep=True)
         except FAILURES as error:  # an app may raise anything: it is this request's answer
-            made = _failed(app, was, error)
+            made = answer_to(app, was, error)
         if isinstance(made.body, Streamed):
             kept = made.body
             # What makes the pieces is still at this request, and may read an uploaded file.
@@ -109,8 +101,8 @@ def _routed(app: Saddle, was: SaddleWas) -> Any:
 
 
 def _moved(was: SaddleWas, path: str) -> Any:
-    query = was.env.get("QUERY_STRING", "")
-    url = f"{was.env.get('SCRIPT_NAME', '')}{path}{f'?{query}' if query else ''}"
+    query = query_as_uri(was.env.get("QUERY_STRING", ""))
+    url = f"{was.mount_point}{path}{f'?{query}' if query else ''}"
     # 308 for what has a body: it must come again as it was (RFC 9110, section 15.4.9).
     code = HTTPStatus.MOVED_PERMANENTLY if was.request.method in _SAFE else HTTPStatus.PERMANENT_REDIRECT
     return was.redirect(url, status_line(code))
@@ -118,6 +110,7 @@ def _moved(was: SaddleWas, path: str) -> Any:
 
 def _enter(was: SaddleWas, endpoint: Endpoint) -> tuple[Saddlery, ...]:
     was.subapp = endpoint.route.part
+    was.scopes = endpoint.scopes
     return endpoint.scopes
 
 
@@ -143,12 +136,12 @@ def _viewed(was: SaddleWas, endpoint: Endpoint) -> Any:
         kwargs = bind(view, was.request.args, endpoint.prefix + endpoint.route.rule.text)
     except ArgumentError as error:
         raise _bad_arguments(was, endpoint, error) from error
-    return _result(was, view, (), kwargs)
+    return begun(was, events.result_of(was, view, **kwargs))
 
 
 def _bad_arguments(was: SaddleWas, endpoint: Endpoint, error: ArgumentError) -> HTTPError:
     # For the developer it is what calling the view would have raised, and where that view is.
-    was.log(f"{TypeError} {error} {place_of(endpoint.route.view)}", f"expt:{line_of(was)}")
+    was.log(f"{TypeError} {error} {place_of(endpoint.route.view)}", f"expt:{was.request.line}")
     return HTTPError(HTTPStatus.BAD_REQUEST, str(error))
 
 
@@ -161,11 +154,6 @@ def _json_object(was: SaddleWas) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _result(was: SaddleWas, view: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    value = view(was, *args, **kwargs)
-    return was.wait_for(value) if inspect.iscoroutine(value) else value
-
-
 def _remote_call(
     app: Saddle, was: SaddleWas, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], encode: rpc.Encode
 ) -> tuple[Any, bytes]:
@@ -176,81 +164,11 @@ def _remote_call(
     view = endpoint.route.view
     was.start_response_again()  # of several calls in one request, each has an answer of its own
     try:
-        value = events.run(_enter(was, endpoint), was, lambda: _result(was, view, args, kwargs))
+        value = events.run(_enter(was, endpoint), was, lambda: events.result_of(was, view, *args, **kwargs))
         if was.response.code < 400:
             value = value.body if isinstance(value, Reply) else value
             return value, encode(value)
     except FAILURES:
-        was.traceback(f"{line_of(was)} {name}")
+        was.traceback(f"{was.request.line} {name}")
         raise
     raise HTTPError(was.response.code)  # what a browser would get as a page
-
-
-# -- what goes wrong ---------------------------------------------------------------------------------------
-
-
-def _failed(app: Saddle, was: SaddleWas, error: BaseException) -> Answer:
-    """Return the app's own answer to ``error``, or the page for it."""
-    was.start_response_again()
-    code = error.code if isinstance(error, HTTPError) else HTTPStatus.INTERNAL_SERVER_ERROR
-    was.response.set_status(status_line(code))
-    try:
-        if isinstance(error, HTTPError):
-            was.response.add_headers(error.headers)
-        else:
-            was.traceback(line_of(was))
-        for handler, argument in _handlers(app, was, error, int(code)):
-            return _completed(was, _result(was, handler, (argument,), {}), keep=True)
-    except FAILURES as another:  # a handler may fail, too
-        was.start_response_again()
-        was.response.set_status(status_line(500))
-        was.traceback(line_of(was))
-        error = another
-    return _completed(was, _page(app, was, error), keep=False)
-
-
-def _handlers(app: Saddle, was: SaddleWas, error: BaseException, code: int) -> Iterator[tuple[Handler, Any]]:
-    """Yield the handler to call with its argument: the part's before the app's, the nearest class first."""
-    for scope in dict.fromkeys((was.subapp, app)):
-        for kind in type(error).__mro__:
-            if kind in scope.error_handlers:
-                yield scope.error_handlers[kind], error
-        if code in scope.error_handlers:
-            yield scope.error_handlers[code], code
-
-
-def line_of(was: SaddleWas) -> str:
-    """Return the request as one names it."""
-    return f"{was.request.method} {was.request.uri}"
-
-
-def _page(app: Saddle, was: SaddleWas, error: BaseException) -> Any:
-    line, accept = line_of(was), was.request.get_header("accept")
-    if app.debug and not isinstance(error, HTTPError):
-        kind, body = pages.failure_page(error, line, accept)
-    else:
-        message = error.message if isinstance(error, HTTPError) else ""
-        kind, body = pages.error_page(
-            was.response.code, message, wants_json=pages.wants_json(accept), request_line=line
-        )
-    was.response.set_header("Content-Type", kind)
-    return body
-
-
-def _completed(was: SaddleWas, value: Any, *, keep: bool) -> Answer:
-    """Return the answer with the body that ``value`` stands for, and with ``keep`` what the browser keeps."""
-    response: Response = was.response
-    body, kind = body_of(value.body if isinstance(value, Reply) else value)
-    headers = response.get_headers()
-    if "content-type" not in response and response.code not in (204, 304):
-        headers.append(("Content-Type", kind))
-    if isinstance(body, Streamed):
-        body.begin()
-        pieces: Iterable[bytes] = body
-    else:
-        pieces = [body]
-        if "content-length" not in response and response.code not in (204, 304):
-            headers.append(("Content-Length", str(len(body))))
-    if keep:
-        headers += was.kept_by_browser()
-    return Answer(response.get_status(), headers, pieces)

@@ -19,18 +19,29 @@ from skitai.saddle.frames import describe
 
 _HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
+_UNWANTED = (0.0, 0)
 
 
 def wants_json(accept: str | None) -> bool:
     """Tell whether a client with this Accept header (RFC 9110, 12.5.1) likes JSON better than HTML.
 
-    ``*/*`` alone, an equal choice, a malformed header and none at all mean HTML.
+    Of two that it likes equally the one that it names is meant: ``application/json, */*`` is JSON. ``*/*``
+    alone, both by name, a malformed header and none at all mean HTML.
     """
-    accepted = parse_accept_header(accept, MIMEAccept)
-    named = [
-        quality for kind, quality in accepted if kind.lower().partition(";")[0].rstrip().endswith("+json")
+    ranges = [
+        (kind.lower().partition(";")[0].rstrip(), quality)
+        for kind, quality in parse_accept_header(accept, MIMEAccept)  # the most specific first
     ]
-    return max(accepted[_JSON], *named, 0.0) > accepted["text/html"]
+    others = [_liking(ranges, name) for name, _ in ranges if name.endswith("+json")]
+    return max(_liking(ranges, _JSON), *others, _UNWANTED) > _liking(ranges, "text/html")
+
+
+def _liking(ranges: list[tuple[str, float]], kind: str) -> tuple[float, int]:
+    """Return how well a type is liked, and how plainly it is named: less so by each ``*``."""
+    for name, quality in ranges:
+        if name in (kind, f"{kind.partition('/')[0]}/*", "*/*"):
+            return (quality, -name.count("*")) if quality else _UNWANTED
+    return _UNWANTED
 
 
 def error_page(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
+from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,8 @@ current: ContextVar[Any] = ContextVar("skitai.saddle.was")
 
 #: The folder of the templates, beside the module.
 TEMPLATES = "templates"
+
+_MOUNT_TAKES = 'mount takes (module, "part", "/path") or ("/path", module, "part")'
 
 #: The events whose handlers may be coroutines.
 _REQUEST_EVENTS = ("before_request", "finish_request", "failed_request", "teardown_request")
@@ -39,8 +42,11 @@ class Route:
 
     @property
     def name(self) -> str:
-        """The name by which URLs to it are built."""
-        return self.view.__name__
+        """The name by which URLs to it are built: of the function that a partial one calls, or of a class."""
+        view = self.view
+        while isinstance(view, partial):
+            view = view.func
+        return getattr(view, "__name__", None) or type(view).__name__
 
 
 @attrs.frozen(eq=False)
@@ -63,25 +69,29 @@ class Saddlery:
         self.import_name = import_name
         #: The folder of the module that ``import_name`` names, else the working directory.
         self.folder = _folder(import_name)
+        #: The names of the modules that it and the parts mounted in it come from.
+        self.modules: set[str] = {import_name} if import_name else set()
         self.routes: list[Route] = []
         self.handlers: dict[str, Handler] = {}
         self.error_handlers: dict[int | type[BaseException], Handler] = {}
         self._mounts: list[tuple[Saddlery, str]] = []
-        self._templates: Templates | None = None
         #: Counts changes: an app that sees another number builds its routes again.
         self.changes = 0
 
     def own_templates(self, app: Any) -> Templates:
         """Return the templates in this part's own folder, with the settings of ``app``."""
-        if self._templates is None:
-            self._templates = Templates(
+        made: dict[Saddlery, Templates] = app.templates_by_part
+        templates = made.get(self)
+        if templates is None:
+            templates = Templates(
                 self.folder / TEMPLATES,
                 autoescape=app.autoescape,
                 debug=app.debug,
                 parent=None if self is app else lambda: app.jinja_env,
             )
-        self._templates.configure(autoescape=app.autoescape, debug=app.debug)
-        return self._templates
+            templates = made.setdefault(self, templates)  # another thread may have been first
+        templates.configure(autoescape=app.autoescape, debug=app.debug)
+        return templates
 
     def render2(self, *arguments: Any, **named: Any) -> str:
         """Return the text of a template of this part's own, within a request.
@@ -104,6 +114,8 @@ class Saddlery:
         parsed = Rule(rule, methods)
 
         def register(view: Function) -> Function:
+            if not callable(view):
+                raise TypeError(f"route {rule!r}: {view!r} is no function")
             self.routes.append(Route(parsed, view, self))
             self.changes += 1
             return view
@@ -119,7 +131,8 @@ class Saddlery:
         part, path = _part_and_path(arguments)
         if part is self:
             raise ValueError("a part cannot be mounted in itself")
-        self._mounts.append((part, "/" + path.strip("/") if path.strip("/") else ""))
+        self._mounts.append((part, path.rstrip("/")))
+        self.modules.update(each.__name__ for each in arguments if isinstance(each, ModuleType))
         self.changes += 1
 
     def mounted(self, prefix: str = "", outer: tuple[Saddlery, ...] = ()) -> Iterator[Mounted]:
@@ -202,11 +215,15 @@ def _part_and_path(arguments: tuple[Any, ...]) -> tuple[Saddlery, str]:
     if rest and isinstance(rest[0], str):
         rest.append(rest.pop(0))
     if not (len(rest) in (2, 3) and all(isinstance(text, str) for text in rest[1:])):
-        raise TypeError('mount takes (module, "part", "/path") or ("/path", module, "part")')
+        raise TypeError(_MOUNT_TAKES)
     owner, path = rest[0], rest[-1]
     name = rest[1] if len(rest) == 3 else "part"
     part = owner if isinstance(owner, Saddlery) else getattr(owner, name, None)
     if not isinstance(part, Saddlery):
         where = owner.__name__ if isinstance(owner, ModuleType) else repr(owner)
         raise TypeError(f"{where} has no Saddlery named {name!r}")
+    if path and not path.startswith("/"):
+        raise ValueError(f"{path!r} is no path, which begins with a slash: {_MOUNT_TAKES}")
+    if "<" in path or "//" in path:
+        raise ValueError(f"a part cannot be mounted at {path!r}: it takes plain text between single slashes")
     return part, path

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from skitai.context import registered
+from skitai.context import is_given, registered
+from skitai.saddle.was import SaddleWas
 
 #: Names that have, or had, a meaning of their own on ``was``.
 RESERVED = frozenset(
     (
-        *("app", "cookie", "csrf_token", "env", "g", "mbox", "redirect", "render", "request", "response"),
-        *("session", "subapp", "register", "unregister", "logger", "config", "lock", "plock", "threads"),
-        *("queue", "clusters", "rcache", "cachefs", "httpserver", "debug", "lifetime"),
+        *dir(SaddleWas),
+        *("app", "env", "g", "request", "response", "scopes", "subapp", "register", "unregister", "logger"),
+        *("config", "lock", "plock", "threads", "queue", "clusters", "rcache", "cachefs", "httpserver"),
+        *("debug", "lifetime"),
     )
 )
 
@@ -22,8 +24,11 @@ class Registry:
     def register(self, name: str, thing: Any) -> None:
         """Make ``thing`` known as ``was.<name>`` to all apps of this process.
 
-        Raises KeyError for a name that is taken and ValueError for one that cannot be used.
+        Raises KeyError for a name that is taken and ValueError for one that cannot be used, such as that of a
+        service: no app can put something else in its place for all others.
         """
+        if is_given(name):
+            raise ValueError(f"was.{name} is the server's")
         if not name.isidentifier() or name.startswith("_") or name in RESERVED:
             raise ValueError(f"{name!r} cannot be a name on was")
         if registered.setdefault(name, thing) is not thing:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skitai.saddle.forms import Form
+from skitai.saddle.locations import path_as_uri, query_as_uri
 
 _UNPREFIXED = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
 
@@ -38,12 +39,18 @@ class Request:
 
     @property
     def uri(self) -> str:
-        """The request target as it came, with its query."""
+        """The request target as it came, with its query; made anew where the server does not tell."""
         raw = self.env.get("REQUEST_URI")
         if raw is not None:
             return str(raw)
+        path = path_as_uri(f"{self.env.get('SCRIPT_NAME', '')}{self.env.get('PATH_INFO', '')}") or "/"
         query = self.env.get("QUERY_STRING")
-        return f"{self.env.get('SCRIPT_NAME', '')}{self.path}{f'?{query}' if query else ''}"
+        return f"{path}?{query_as_uri(query)}" if query else path
+
+    @property
+    def line(self) -> str:
+        """The request as one names it: ``"GET /path?query"``."""
+        return f"{self.method} {self.uri}"
 
     @property
     def path(self) -> str:

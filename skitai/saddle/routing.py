@@ -47,7 +47,10 @@ class MethodNotAllowed(RoutingError):  # noqa: N818 - the name that people look 
 
 
 class SlashRedirect(RoutingError):  # noqa: N818 - a request to ask elsewhere, no error of the app
-    """A rule fits only with, or only without, a slash at the end: ``path`` is that one, percent-encoded."""
+    """A rule fits only with, or only without, a slash at the end: ``path`` is that one, percent-encoded.
+
+    An exact rule that fits with one is also meant where a pattern would take the path without.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -98,31 +101,31 @@ class Router:
         """
         found = self._match(path, method)
         if isinstance(found, Match):
+            if found.arguments and self._takes_exactly(f"{path}/", method):  # before any pattern
+                raise _slash_redirect(f"{path}/")
             return found
         if found:
             raise MethodNotAllowed(_sorted(found))
         other = path[:-1] if path.endswith("/") else f"{path}/"
         found = self._match(other, method)
         if isinstance(found, Match):
-            try:
-                raise SlashRedirect(quote_path(other))
-            except UnicodeEncodeError as error:
-                raise NotFound(path) from error
+            raise _slash_redirect(other)
         if found:
             raise MethodNotAllowed(_sorted(found))
         raise NotFound(path)
+
+    def _takes_exactly(self, path: str, method: str) -> bool:
+        return any(_takes(route.rule.methods, method) for route in self._exact.get(path, ()))
 
     def _match(self, path: str, method: str) -> Match | set[str]:
         """Return the match, or else the methods that the path does take."""
         allowed: set[str] = set()
         for route, arguments in self._candidates(path):
             methods = route.rule.methods
-            if methods is None:
-                if method != "OPTIONS":
-                    return Match(route.endpoint, route.rule, arguments)
-                allowed.update(_USUAL_METHODS)
-            elif method in methods or (method == "HEAD" and "GET" in methods):
+            if _takes(methods, method):
                 return Match(route.endpoint, route.rule, arguments)
+            if methods is None:
+                allowed.update(_USUAL_METHODS)
             else:
                 allowed.update(methods, ("HEAD",) if "GET" in methods else ())
         if allowed:
@@ -196,6 +199,19 @@ class _Node:
             if lead is not None and len(segment) >= length:
                 yield from lead.search(segments, place + 1)
                 yield from lead.rests
+
+
+def _takes(methods: frozenset[str] | None, method: str) -> bool:
+    if methods is None:
+        return method != "OPTIONS"
+    return method in methods or (method == "HEAD" and "GET" in methods)
+
+
+def _slash_redirect(path: str) -> RoutingError:
+    try:
+        return SlashRedirect(quote_path(path))
+    except UnicodeEncodeError:
+        return NotFound(path)
 
 
 def _sorted(methods: set[str]) -> tuple[str, ...]:

@@ -22,40 +22,57 @@ class URLBuilder:
     """Builds paths below the mount point for the functions of ``mounted`` parts, the app's own first."""
 
     def __init__(self, mounted: Iterable[Mounted]) -> None:
-        self._routes: dict[str, list[tuple[Route, str]]] = {}
+        # By name, and by identity: two parts may have an ``index`` each. A route keeps its function alive.
+        self._routes: dict[str | int, list[tuple[Route, str]]] = {}
         for place in mounted:
             for route in place.part.routes:
-                self._routes.setdefault(route.name, []).append((route, place.prefix))
+                for key in (route.name, id(route.view)):
+                    self._routes.setdefault(key, []).append((route, place.prefix))
 
     def build(self, function: str | Handler, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> str:
         """Return the path, and the query for what the rule has no place for.
 
-        ``arguments`` are in the order of the function's parameters after ``was``. Raises BuildError for an
-        unknown function, AssertionError for too many arguments, one given twice or one missing, and
-        ValueError for one that the path cannot carry.
+        ``arguments`` are in the order of the function's parameters after ``was``. Of several rules the first
+        that takes them is meant. Raises BuildError for an unknown function, AssertionError for too many
+        arguments, one given twice or one missing, and ValueError for one that the path cannot carry.
         """
-        name = function if isinstance(function, str) else function.__name__
-        routes = self._routes.get(name)
-        if not routes:
-            raise BuildError(f"no route has a function named {name!r}")
+        refused: ValueError | None = None
         missing: list[str] = []
-        for route, prefix in routes:
-            values = _values(route.view, arguments, named)
+        for route, prefix in self._routes_of(function):
+            values = _values(route, arguments, named)
             lacking = [parameter for parameter in route.rule.names if parameter not in values]
-            if not lacking:
-                return quote_path(prefix) + _with_query(route, values)
             missing = missing or lacking
-        raise AssertionError(f"{name}: the path needs {', '.join(missing)}")
+            if lacking:
+                continue
+            try:
+                return quote_path(prefix) + _with_query(route, values)
+            except ValueError as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
+        raise AssertionError(f"{_name_of(function)}: the path needs {', '.join(missing)}")
+
+    def _routes_of(self, function: str | Handler) -> list[tuple[Route, str]]:
+        """Return the routes of a function, or of a name; what wraps a function goes by its name."""
+        key = function if isinstance(function, str) else id(function)
+        routes = self._routes.get(key) or self._routes.get(_name_of(function))
+        if not routes:
+            raise BuildError(f"no route has a function named {_name_of(function)!r}")
+        return routes
 
 
-def _values(view: Handler, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+def _name_of(function: str | Handler) -> str:
+    return function if isinstance(function, str) else str(getattr(function, "__name__", function))
+
+
+def _values(route: Route, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments by name; for the path's parameters the function's defaults count, too."""
-    names, defaults = _parameters(view)
+    names, defaults = _parameters(route)
     if len(arguments) > len(names):
-        raise AssertionError(f"{view.__name__} takes {len(names)} arguments, not {len(arguments)}")
+        raise AssertionError(f"{route.name} takes {len(names)} arguments, not {len(arguments)}")
     values = dict(zip(names, arguments, strict=False))
     if twice := values.keys() & named.keys():
-        raise AssertionError(f"{view.__name__}: {', '.join(sorted(twice))} is given twice")
+        raise AssertionError(f"{route.name}: {', '.join(sorted(twice))} is given twice")
     return _Defaulted({**values, **named}, defaults)
 
 
@@ -74,8 +91,8 @@ class _Defaulted(dict[str, Any]):
 
 
 @lru_cache(maxsize=4096)
-def _parameters(view: Handler) -> tuple[tuple[str, ...], dict[str, Any]]:
-    parameters = list(inspect.signature(view).parameters.values())[1:]
+def _parameters(route: Route) -> tuple[tuple[str, ...], dict[str, Any]]:
+    parameters = list(inspect.signature(route.view).parameters.values())[1:]
     names = tuple(parameter.name for parameter in parameters if parameter.kind in _POSITIONAL)
     defaults = {
         parameter.name: parameter.default

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cached_property
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
@@ -14,10 +16,10 @@ from skitai.context import registered, run_coroutine
 from skitai.saddle import csrf, mbox, pages, session
 from skitai.saddle.cookies import Cookies
 from skitai.saddle.errors import HTTPError
+from skitai.saddle.locations import as_uri, path_as_uri
 from skitai.saddle.rendering import rendered
 from skitai.saddle.request import Request
 from skitai.saddle.response import ExcInfo, Reply, Response
-from skitai.saddle.rules import quote_path
 
 if TYPE_CHECKING:
     from skitai.saddle.app import Saddle
@@ -32,12 +34,14 @@ class Globals:
 
 
 class SaddleWas:
-    """One request. What is not here is looked up among registered objects and the server's services."""
+    """One request. What is not here is looked up among the server's services and registered objects."""
 
     def __init__(self, app: Saddle, env: dict[str, Any]) -> None:
         self.app = app
         #: The part whose function serves the request, if it is not the app itself.
         self.subapp: Saddlery = app
+        #: The app and the parts around that function, the innermost last.
+        self.scopes: tuple[Saddlery, ...] = (app,)
         self.env = env
         self.request = Request(env)
         self.g = Globals()
@@ -47,20 +51,22 @@ class SaddleWas:
     def __getattr__(self, name: str) -> Any:
         if name == "session":
             raise AttributeError("was.session needs app.securekey: set it to a random text")
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if self._services is not None:  # which know of registered objects, too, and come before them
+            return getattr(self._services, name)
         if name in registered:
             return registered[name]
-        if name.startswith("_") or self._services is None:
-            raise AttributeError(f"was.{name} does not exist: no Skitai around this app brings services")
-        return getattr(self._services, name)
+        raise AttributeError(f"was.{name} does not exist: no Skitai around this app brings services")
 
     # -- URLs and templates --------------------------------------------------------------------------------
 
     @property
     def mount_point(self) -> str:
-        """Where the app is mounted, as the request names it: empty for the root."""
-        return str(self.env.get("SCRIPT_NAME", ""))
+        """Where the app is mounted, as it stands in a URL: empty for the root."""
+        return path_as_uri(self.env.get("SCRIPT_NAME", ""))
 
-    def ab(self, function: Any, *arguments: Any, **named: Any) -> str:
+    def ab(self, function: Any, /, *arguments: Any, **named: Any) -> str:
         """Return the URL of a function, or of a static file that begins with ``/``, at this mount point."""
         return self.app.url_at(self.mount_point, function, arguments, named)
 
@@ -81,10 +87,10 @@ class SaddleWas:
         body: Any = None,
         headers: list[tuple[str, str]] | None = None,
     ) -> Reply:
-        """Return an answer that sends the client to ``url``."""
+        """Return an answer that sends the client to ``url``, in which what is not ASCII is encoded."""
         self.response.set_header("Cache-Control", "max-age=0")
         page = "<html><head><title>Redirecting</title></head><body>Go on.</body></html>"
-        fields = [("Location", quote_path(url) if not url.isascii() else url), *(headers or ())]
+        fields = [("Location", as_uri(url)), *(headers or ())]
         return self.response(status, page if body is None else body, fields)
 
     # -- what the browser keeps ----------------------------------------------------------------------------
@@ -140,6 +146,11 @@ class SaddleWas:
             keeping.messages.store(self.mbox, self.cookie)
         return self.cookie.headers() if "cookie" in used else []
 
+    def forget_changes(self) -> None:
+        """Have cookies, session and messages be as they came with the request."""
+        for name in ("cookie", "session", "mbox", "_csrf"):
+            self.__dict__.pop(name, None)
+
     # -- what is said of it --------------------------------------------------------------------------------
 
     def log(self, msg: object, category: str = "info") -> None:
@@ -161,7 +172,7 @@ class SaddleWas:
     def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Return what a coroutine returns: run in the reactor under Skitai, else in a loop of its own."""
         if self._services is None:
-            return asyncio.run(coroutine)
+            return _run(coroutine)
         return run_coroutine(self._services, coroutine)
 
     def start_response_again(self) -> None:
@@ -173,6 +184,16 @@ class SaddleWas:
             code,
             "",
             wants_json=pages.wants_json(self.request.get_header("accept")),
-            request_line=f"{self.request.method} {self.request.uri}",
+            request_line=self.request.line,
             traceback="".join(format_exception(exc_info[1])) if exc_info else "",
         )
+
+
+def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    # A test that is a coroutine itself, say: its loop waits for us, and no thread can have two.
+    with ThreadPoolExecutor(1, thread_name_prefix="skitai-saddle") as thread:
+        return thread.submit(copy_context().run, asyncio.run, coroutine).result()

@@ -25,6 +25,7 @@ import hashlib
 import importlib.util
 import os
 import sys
+import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     Stamp = tuple[int, int] | None
 
 _SERVER = Path(__file__).parent.parent.resolve()
+_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _directories: dict[Path, AppDirectory] = {}
 
 
@@ -65,6 +67,7 @@ class AppDirectory:
     ``compiled`` maps the name of each module read since the last ``drop_all()`` to its file and that file's
     stamp before it was read. ``generation`` counts the calls of ``drop_all()``. While ``from_source`` is
     true, byte code caches are not used: they miss a change of equal size within the same second.
+    ``elsewhere`` maps the names of modules that were adopted to their files.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,6 +76,7 @@ class AppDirectory:
         self.from_source = False
         self.generation = 0
         self.compiled: dict[str, tuple[str, Stamp]] = {}
+        self.elsewhere: dict[str, str] = {}
         self._finder = AppFinder(self, str(path))
         self._public: dict[str, bool] = {}
 
@@ -117,6 +121,19 @@ class AppDirectory:
         """Note that the module ``name`` is about to be read from ``path``. Called in the importing thread."""
         self.compiled[name] = (path, file_stamp(path))
 
+    def adopt(self, names: Iterable[str]) -> None:
+        """Count the named modules, and those below them, among the directory's, whose apps they are part of.
+
+        They may be anywhere but among installed libraries; those that are not loaded are passed over. Their
+        stamps are of now, so this is for right after they were loaded.
+        """
+        below = tuple(f"{name}." for name in names)
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None) if f"{name}.".startswith(below) else None
+            if file and name not in self.compiled and not _is_installed(file):
+                self.elsewhere[name] = file
+                self.record(name, file)
+
     def loaded(self) -> set[str]:
         """Return the names of the modules read since the last ``drop_all()`` that are in ``sys.modules``."""
         return {name for name in list(self.compiled) if name in sys.modules}
@@ -128,11 +145,17 @@ class AppDirectory:
             _remove_module(f"{self.package}.{name}")
 
     def drop_all(self) -> None:
-        """Forget all modules loaded from this directory, so that the next import loads them anew."""
-        self.drop(self.loaded())
+        """Forget all modules loaded from this directory, so that the next import loads them anew.
+
+        So does another directory from which a module was adopted.
+        """
+        self.drop(self.loaded() | self.elsewhere.keys())
         self.compiled.clear()
         self._public.clear()
         self.generation += 1
+        for other in _directories.values():
+            if self.elsewhere.keys() & (other.compiled.keys() - other.elsewhere.keys()):
+                other.drop_all()
 
     def _is_here(self, local: str | None, other: str | None) -> bool:
         """Return whether ``other`` is ``local``, though sys.path may spell the directory in another way.
@@ -164,6 +187,12 @@ def _owner(entry: str) -> AppDirectory | None:
     if nearest in _SERVER.parents and path.is_relative_to(_SERVER):
         return None  # an app in Skitai's own source tree must not reload the server
     return None if nearest is None else _directories.get(nearest)
+
+
+def _is_installed(file: str) -> bool:
+    path = Path(file).resolve()
+    ours_or_python_s = not {_SERVER, _STANDARD_LIBRARY}.isdisjoint(path.parents)
+    return ours_or_python_s or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 
 def _ordinary_location(top: str) -> str | None:

@@ -82,7 +82,9 @@ def load_app(source: AppSource) -> Callable[..., Any]:
 class LoadedApp:
     """The app at ``source``, loaded when it is first asked for and, with ``reload``, when its files change.
 
-    Apps in one directory share its modules, so a change to one of these reloads all of them.
+    Apps in one directory share its modules, so a change to one of these reloads all of them. An app says by
+    attributes ``use_reloader`` that it wants ``reload`` itself, and ``part_modules`` which modules elsewhere
+    it consists of, too.
     """
 
     def __init__(self, source: AppSource, *, reload: bool) -> None:
@@ -98,10 +100,11 @@ class LoadedApp:
         """Return the callable.
 
         Raises AppLoadError if the last attempt to load it failed: always the same exception until there is
-        another attempt, which needs ``reload`` and a change to a file of the app, to any Python file in the
-        same directories, or to the file that failed.
+        another attempt, which needs a change to a file of the app, to any Python file in the same
+        directories, or to the file that failed. Without ``reload`` that mends only what was never loaded.
         """
-        if self._directory is None or (self._reload and self._is_outdated(self._directory)):
+        directory = self._directory
+        if directory is None or ((self._reload or self._error is not None) and self._is_outdated(directory)):
             self._load()
         if self._error is not None:
             # Raising adds to an exception's traceback, and this one may be raised for every request.
@@ -118,6 +121,8 @@ class LoadedApp:
         return found if watch is None else found | watch.directories()
 
     def _is_outdated(self, directory: AppDirectory) -> bool:
+        if not self._reload:  # so it was never loaded; the directory's other apps keep their modules
+            return self._watch is not None and self._watch.has_changed()
         changed = any(file_stamp(path) != stamp for path, stamp in list(directory.compiled.values()))
         if changed or (self._watch is not None and self._watch.has_changed()):
             directory.drop_all()
@@ -125,7 +130,7 @@ class LoadedApp:
 
     def _load(self) -> None:
         directory, name = _locate(self.source)
-        directory.from_source = directory.from_source or self._reload
+        directory.from_source = directory.from_source or self._reload or self._error is not None
         # From before the attempt, lest a change during it be missed.
         watch = _Watch({str(directory.path), str(directory.path.joinpath(*name.split(".")[:-1]))})
         try:
@@ -133,11 +138,13 @@ class LoadedApp:
         except AppLoadError as caught:
             app, error = None, caught
             watch.add_directories({os.path.dirname(path) for path, _ in directory.compiled.values()})
-            watch.add_files(_failing_files(error.__cause__))
+            watch.add_files({*_failing_files(error.__cause__), *directory.elsewhere.values()})
         self._directory, self._generation = directory, directory.generation
         self._app, self._error, self._watch = app, error, watch if error else None
         # Saddle's way of asking for it; once asked, a broken file does not take it back.
         self._reload = self._reload or bool(getattr(app, "use_reloader", False))
+        if self._reload:
+            directory.adopt(getattr(app, "part_modules", ()))
 
 
 class _Watch:

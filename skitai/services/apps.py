@@ -11,15 +11,23 @@ from skitai.plugins import hookimpl
 
 # Apps by instance: a process may hold several, and what one of them loaded is its to end.
 _apps: WeakKeyDictionary[IInstance, list[Any]] = WeakKeyDictionary()
+# What came in the place of an app: mounted twice, it is replaced at one mount before it is at the other.
+_heirs: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
 @hookimpl
 def skitai_app_loaded(instance: IInstance, app: Any, previous: Any) -> None:
     """Have an app begin; the one whose place it takes does not end, it goes on as this one."""
     apps = _apps.setdefault(instance, [])
-    if previous in apps:
-        apps.remove(previous)
-    if ILivingApp.providedBy(app):
+    if ILivingApp.providedBy(previous) and ILivingApp.providedBy(app):
+        latest = previous
+        while latest in _heirs:
+            latest = _heirs[latest]
+        if latest is not app:
+            apps[:] = [each for each in apps if each is not latest]
+            _heirs.pop(app, None)  # so that nothing is its own heir
+            _heirs[latest] = app
+    if ILivingApp.providedBy(app) and app not in apps:
         apps.append(app)
         app.begin(reloaded=previous is not None)
 

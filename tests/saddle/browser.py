@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from urllib.parse import unquote_to_bytes, urlencode
+from urllib.parse import unquote, unquote_to_bytes, urlencode
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
@@ -32,7 +32,7 @@ class Page:
 
 
 class Browser:
-    """Asks with the cookies that it was given; ``_send`` is the way to the server."""
+    """Asks with the cookies that it was given; ``mount`` is as in a URL, ``_send`` the way to the server."""
 
     def __init__(self, mount):
         self.mount = mount
@@ -75,7 +75,7 @@ class WSGIBrowser(Browser):
         path, _, query = path.partition("?")
         environ = {
             "REQUEST_METHOD": method,
-            "SCRIPT_NAME": self.mount,
+            "SCRIPT_NAME": _decoded(self.mount),
             "PATH_INFO": _decoded(path.removeprefix(self.mount)),
             "QUERY_STRING": query,
             "REMOTE_ADDR": "127.0.0.1",
@@ -106,7 +106,7 @@ class GatewayBrowser(Browser):
 
     def __init__(self, loop, app, mount, threads):
         super().__init__(mount)
-        self.gateway = Gateway(loop, {mount: app}, threads)
+        self.gateway = Gateway(loop, {unquote(mount): app}, threads)
 
     def _send(self, path, method, fields, body):
         response = self.gateway.ask(path, method, fields, body)

@@ -132,6 +132,24 @@ def test_changes_are_seen_when_they_are_saved(server, tmp_path):
     assert server.ask("/").body == b"mended registered"
 
 
+def test_broken_at_the_start(tmp_path):
+    """An app that could not be loaded is 503 until its file is mended; then it serves and reloads."""
+    app = Changes(tmp_path / "app.py")
+    app.write("from skitai.saddle import Saddle\napp = Saddle(__name__)\napp.use_reloader = True\n1 / 0\n")
+    (tmp_path / "helper.py").write_text("WORD = 'first'\n")
+    (tmp_path / "site.conf").write_text("[server]\nip = 127.0.0.1\nport = 0\n[routes:line]\n/ = ./app:app\n")
+    running = TwistServer(tmp_path, "--config", "site.conf")
+    try:
+        assert running.ask("/").code == 503
+        app.write(APP)
+        assert running.ask("/").body == b"first registered"
+        Changes(tmp_path / "helper.py").write("WORD = 'second'\n")
+        assert running.ask("/").body == b"second registered"
+    finally:
+        running.stop()
+    assert [running.log_text().count(word) for word in ("startup\n", "onreload\n")] == [1, 1]
+
+
 def test_broken_without_debug(server, tmp_path):
     """Visitors get a plain 500 while a file is broken, and the old routes when it is mended."""
     app, helper = Changes(tmp_path / "app.py"), Changes(tmp_path / "helper.py")

@@ -20,6 +20,12 @@ from skitai.saddle.templates import Templates
         ("application/json", True),
         ("application/json, text/javascript, */*; q=0.01", True),
         ("application/problem+json", True),
+        ("application/json, text/plain, */*", True),
+        ("application/problem+json;q=0.5, */*;q=0.5", True),
+        ("text/*, application/json", True),
+        ("text/plain, */*", False),
+        ("*/*, application/json;q=0.9", False),
+        ("text/html, application/json;q=0.9, */*;q=0.8", False),
         ("application/*", True),
         ("text/html;q=0.5, application/json", True),
         ("text/html, application/json;q=0.9", False),
@@ -155,6 +161,31 @@ def test_hostile_reprs():
     assert len(page) < 50_000
     assert "Hostile" in text
     assert "[0, 1, 2, " in text
+
+
+def test_locals_that_defy_being_shown():
+    """Values that lie about their class, or whose repr ends the program, are told about like any other."""
+
+    class Liar:
+        @property
+        def __class__(self):
+            raise RuntimeError("no class")
+
+    class Ending:
+        def __init__(self, error):
+            self.error = error
+
+        def __repr__(self):
+            raise self.error
+
+    def fail(liar, leaving, interrupting):
+        raise ValueError("the reason")
+
+    page, text = shown(caught(fail, Liar(), Ending(SystemExit()), Ending(KeyboardInterrupt())))
+    assert "the reason" in page
+    assert [text.count(name) > 0 for name in ("<td>liar</td>", "SystemExit", "KeyboardInterrupt")] == [
+        True
+    ] * 3
 
 
 def test_error_whose_text_fails():

@@ -2,14 +2,18 @@
 
 import json
 import sys
+import threading
 import types
 import xmlrpc.client
+from functools import partial
 from unittest.mock import ANY
 
 import pytest
 
 from skitai.context import registered
 from skitai.saddle import HTTPError, Saddle, Saddlery
+from skitai.saddle.registry import wasc
+from skitai.testing import FakeWas
 
 
 def noting(part, name, notes):
@@ -78,6 +82,62 @@ def test_before_request_answers(nested, browse):
     assert notes == ["app.before", "part.teardown", "app.finish", "app.teardown"]
 
 
+@pytest.mark.parametrize("nothing", [None, False, 0, "", b"", [], {}])
+def test_before_request_without_an_answer(browse, nothing):
+    """Only a true value is an answer: with any other the view is called."""
+    app = Saddle("test_parts")
+    app.before_request(lambda was: nothing)
+    app.route("/")(lambda was: "view")
+    assert browse(app).get("/").text == "view"
+
+
+def test_before_request_may_answer_nothing(browse):
+    """was.response(...) is an answer, though its body may be empty."""
+    app = Saddle("test_parts")
+    app.before_request(lambda was: was.response("403 Forbidden", ""))
+    app.route("/")(lambda was: "view")
+    page = browse(app).get("/")
+    assert (page.code, page.text) == (403, "")
+
+
+def test_wrong_arguments_stay_the_client_s_mistake(browse):
+    """failed_request hears of wrong arguments, but they are a 400 whatever it answers."""
+    app, heard = Saddle("test_parts"), []
+
+    @app.failed_request
+    def failed(was, exc_info):
+        heard.append(exc_info[1].code)
+        return was.response("501 Server Error", "sorry")
+
+    @app.route("/add")
+    def add(was, num):
+        return num
+
+    page = browse(app).get("/add")
+    assert (page.code, "num" in page.text, heard) == (400, True, [400])
+
+
+def test_handlers_of_the_parts_around(browse):
+    """A part is within the error handlers and template events of the one that it is mounted in."""
+    app, outer, inner = Saddle("test_parts"), Saddlery(), Saddlery()
+    app.mount("/outer", outer)
+    outer.mount("/outer/inner", inner)
+    app.error(ValueError)(lambda was, error: "app")
+    outer.error(ValueError)(lambda was, error: "outer")
+    app.error(KeyError)(lambda was, error: "app")
+
+    @inner.route("/value")
+    def value(was):
+        raise ValueError
+
+    @inner.route("/key")
+    def key(was):
+        raise KeyError
+
+    browser = browse(app)
+    assert [browser.get(f"/outer/inner/{name}").text for name in ("value", "key")] == ["outer", "app"]
+
+
 def test_g(browse):
     """was.g is shared by the functions of one request, and fresh in the next."""
     app = Saddle("test_parts")
@@ -129,6 +189,37 @@ def test_mounting_what_is_no_part(arguments):
         Saddle("test_parts").mount(*arguments)
 
 
+@pytest.mark.parametrize("path", ["part", "admin/", "/<name>", "/a//b"])
+def test_mounting_at_what_is_no_path(path):
+    """A path is plain text that begins with a slash; a name that was taken for one is refused."""
+    module = types.ModuleType("admin")
+    module.part = Saddlery()
+    for arguments in [(module, path), (module, "part", path), (module.part, path)]:
+        with pytest.raises(ValueError, match=path):
+            Saddle("test_parts").mount(*arguments)
+
+
+def test_views_without_a_name(browse):
+    """All that can be called is a view, by the name of the function in a partial one, or of its class."""
+    app = Saddle("test_parts")
+
+    class Greeter:
+        def __call__(self, was, name):
+            return f"Hello, {name}"
+
+    def add(was, a, b):
+        return int(a) + b
+
+    app.route("/greet/<name>")(Greeter())
+    app.route("/add/<a>")(partial(add, b=2))
+    app.route("/urls")(lambda was: f"{was.ab('Greeter', 'you')} {was.ab('add', 1)}")
+    browser = browse(app)
+    assert browser.get("/urls").text == "/greet/you /add/1"
+    assert [browser.get(path).text for path in ("/greet/you", "/add/1")] == ["Hello, you", "3"]
+    with pytest.raises(TypeError, match="route '/none': None is no function"):
+        app.route("/none")(None)
+
+
 def test_life(browse):
     """startup and shutdown run once each, of app and parts; what they register is on every was."""
     notes = []
@@ -169,6 +260,29 @@ def test_life(browse):
     finally:
         registered.pop("searcher", None)
     assert notes == ["startup", "part sees found", "shutdown"]
+
+
+@pytest.mark.parametrize(
+    "name", ["get", "log", "gather", "ab", "mount_point", "scopes", "rcache", "_x", "a b"]
+)
+def test_names_that_cannot_be_registered(name):
+    """What was has of its own, or of the server's services, is not taken from all other apps."""
+    with FakeWas(), pytest.raises(ValueError, match=name):
+        wasc.register(name, "mine")
+    assert name not in registered
+
+
+def test_services_come_first(monkeypatch):
+    """Whatever got into the register, it is in nobody's way to a service."""
+    monkeypatch.setitem(registered, "get", "mine")
+    monkeypatch.setitem(registered, "tea", "green")
+    app = Saddle("test_parts")
+    app.route("/")(lambda was: f"{was.get} {was.tea}")
+    assert app.test_client().get("/").text == "mine green"
+    with FakeWas() as fake:
+        text = app.test_client().get("/", environ_overrides={"skitai.was": fake.was}).text
+    assert "mine" not in text
+    assert text.endswith(" green")
 
 
 @pytest.fixture
@@ -238,6 +352,40 @@ def test_autoescape(package, browse):
     app.autoescape = True
     app.route("/")(lambda was: was.render("index.html", text="<b>"))
     assert browse(app).get("/").text == "&lt;b&gt;"
+
+
+def test_template_events_of_the_parts_around(package, browse):
+    """What is rendered for a part is told to the parts around it, from the app inwards and back."""
+    name, folder = package
+    (folder / "templates" / "index.html").write_text("text")
+    parts = {"app": Saddle(name), "outer": Saddlery(name), "inner": Saddlery(name)}
+    told = []
+    for title, part in parts.items():
+        part.got_template(lambda was, template, variables, title=title: told.append(title))
+        part.template_rendered(lambda was, template, variables, text, title=title: told.append(title))
+    parts["app"].mount("/outer", parts["outer"])
+    parts["outer"].mount("/inner", parts["inner"])
+    parts["inner"].route("/")(lambda was: was.render("index.html"))
+    assert browse(parts["app"]).get("/inner/").text == "text"
+    assert told == ["app", "outer", "inner", "inner", "outer", "app"]
+
+
+def test_a_part_of_two_apps(package, browse):
+    """A part takes each app's settings, even while the other is served in the middle of it."""
+    name, folder = package
+    (folder / "templates" / "outer.html").write_text("{{ text }}{{ other() }}{% include 'inner.html' %}")
+    (folder / "templates" / "inner.html").write_text("{{ text }}")
+    part, safe, plain = Saddlery(name), Saddle(name), Saddle(name)
+    safe.autoescape = True
+
+    @part.route("/<template>")
+    def show(was, template):
+        return was.render2(template, text="<", other=lambda: plain.test_client().get("/inner.html").text)
+
+    safe.mount("/", part)
+    plain.mount("/", part)
+    assert browse(safe).get("/outer.html").text == "&lt;&lt;&lt;"
+    assert plain.test_client().get("/inner.html").text == "<"
 
 
 def test_a_broken_template_on_the_debug_page(package, browse):
@@ -423,11 +571,45 @@ def test_a_failing_startup_stops_nobody_else(browse, caplog, capfd, error):
     logged = caplog.text + capfd.readouterr().err
     assert "startup of the_app" in logged
     assert "no database" in logged
+    assert "NoServerError" not in logged
+
+
+def test_a_request_waits_for_the_startup():
+    """A second request is not served before the startup handlers are done; what these ask is."""
+    app, order = Saddle("the_app"), []
+    starting, go_on = threading.Event(), threading.Event()
+
+    @app.startup
+    def start(wasc):
+        order.append(app.test_client().get("/own").text + app.build_url("serve", "x"))
+        starting.set()
+        assert go_on.wait(20)
+        order.append("started")
+
+    @app.route("/<name>")
+    def serve(was, name):
+        order.append(name)
+        return name
+
+    first, second = (
+        threading.Thread(target=lambda name=name: app.test_client().get(f"/{name}"))
+        for name in ("1st", "2nd")
+    )
+    first.start()
+    assert starting.wait(20)
+    second.start()
+    second.join(0.1)  # as long as a request could take
+    go_on.set()
+    first.join()
+    second.join()
+    assert order[:3] == ["own", "own/x", "started"]
+    assert sorted(order[3:]) == ["1st", "2nd"]
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"securekey": ["x", ""]}, "empty"),
         ({"securekey": "x", "session_timeout": -1}, "session_timeout is -1"),
         ({"authorization": "digest", "realm": "here"}, "app.users"),
         ({"authorization": "bearer", "realm": "here", "users": {}}, "not 'bearer'"),
@@ -441,3 +623,4 @@ def test_wrong_settings_are_logged_at_the_start(settings, words, caplog):
     app.begin()
     assert "expt:settings" in caplog.text
     assert words in caplog.text
+    assert "NoServerError" not in caplog.text

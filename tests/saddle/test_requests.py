@@ -1,12 +1,20 @@
 """What a view is asked and what it answers: the README's chapters from Debugging to Building URL."""
 
+import asyncio
+import contextvars
+import functools
 import io
 import json
 import sys
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
+from browser import WSGIBrowser
 
-from skitai.saddle import HTTPError, Saddle
+from serving import eventually
+from skitai.saddle import HTTPError, Saddle, Saddlery
+from skitai.saddle.was import SaddleWas
 
 
 @pytest.fixture
@@ -140,6 +148,8 @@ def test_return_types(app, browse):
         "bytes": lambda: b"\x00\xff",
         "int": lambda: 8,
         "float": lambda: 1.5,
+        "decimal": lambda: Decimal("1.50"),
+        "fraction": lambda: Fraction(1, 3),
         "none": lambda: None,
         "dict": lambda: {"a": [1, None]},
         "numbers": lambda: [1, 2],
@@ -161,6 +171,8 @@ def test_return_types(app, browse):
         "bytes": b"\x00\xff",
         "int": b"8",
         "float": b"1.5",
+        "decimal": b"1.50",
+        "fraction": b"1/3",
         "none": b"",
         "dict": b'{"a":[1,null]}',
         "numbers": b"[1,2]",
@@ -170,9 +182,69 @@ def test_return_types(app, browse):
         "more": b"ab",
         "mixed": b"12xyab",
     }
-    assert sorted(closed) == ["file", "file", "generator", "generator", "more", "more"]
+    everything = ["file", "file", "generator", "generator", "more", "more"]
+    eventually(lambda: sorted(closed) == everything, "the closing, after the last byte")
     assert browser.get("/dict")["Content-Type"] == "application/json"
     assert browser.get("/none").code == 200
+
+
+def test_answers_without_a_body(app):
+    """HEAD has the head of GET, and 204 and 304 have no body, whatever the server does with one."""
+    told = []
+
+    @app.route("/text")
+    def text(was):
+        return "text"
+
+    @app.route("/stream")
+    def stream(was):
+        told.append("made")
+        yield "piece"
+
+    @app.route("/more")
+    def more(was):
+        return More(told)
+
+    @app.route("/status/<int:code>")
+    def status(was, code):
+        return was.response(f"{code} Nothing", "body", {"Content-Length": "4"})
+
+    browser = WSGIBrowser(app)
+    heads = {path: browser.get(path, "HEAD") for path in ("/text", "/stream", "/more", "/nowhere")}
+    assert {page.body for page in heads.values()} == {b""}
+    assert heads["/text"]["Content-Length"] == "4"
+    assert int(heads["/nowhere"]["Content-Length"]) > 1000
+    assert told == ["more"]
+    for code in (204, 304):
+        page = browser.get(f"/status/{code}")
+        assert (page.code, page.body, page["Content-Length"], page["Content-Type"]) == (code, b"", None, None)
+
+
+def test_the_head_is_complete_when_the_first_piece_is(app, browse):
+    """What a generator sets before its first piece is in the answer; what fails there is for the events."""
+
+    @app.failed_request
+    def failed(was, exc_info):
+        return f"instead of {exc_info[1]}"
+
+    @app.route("/generator")
+    def generator(was):
+        was.response.set_status("202 Accepted")
+        was.response["X-Pieces"] = "two"
+        was.cookie["tea"] = "green"
+        yield "1"
+        yield "2"
+
+    @app.route("/dry")
+    def dry(was):
+        raise ValueError("dry")
+        yield "never"
+
+    browser = browse(app)
+    page = browser.get("/generator")
+    assert (page.status, page.text, page["X-Pieces"]) == ("202 Accepted", "12", "two")
+    assert browser.cookies == {"tea": "green"}
+    assert browser.get("/dry").text == "instead of dry"
 
 
 def test_what_no_body_can_be_made_of(app, browse):
@@ -269,6 +341,44 @@ def test_methods_and_slashes(app, browse):
     assert (again.code, again["Location"]) == (308, "/m/only")
 
 
+def test_a_mount_point_beyond_ascii(app, browse):
+    """A mount point of any characters is encoded once, wherever it stands in a URL; the query stays."""
+
+    @app.route("/both/")
+    def both(was):
+        return f"{was.ab('both')} {app.build_url('/x.css')} {was.mount_point}"
+
+    browser = browse(app, "/m%C3%BCll%20x")
+    moved = browser.get("/both?a=%C3%BC&b=1")
+    assert (moved.code, moved["Location"]) == (301, "/m%C3%BCll%20x/both/?a=%C3%BC&b=1")
+    assert browser.get("/both/").text == "/m%C3%BCll%20x/both/ /m%C3%BCll%20x/x.css /m%C3%BCll%20x"
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("/suche?q=\u00fc&x=1#f", "/suche?q=%C3%BC&x=1#f"),
+        ("/a b\r\nc?d=%20\u20ac&e[]=1", "/a%20b%0D%0Ac?d=%20%E2%82%AC&e[]=1"),
+        ("https://b\u00fccher.example:8443/\u00fc", "https://xn--bcher-kva.example:8443/%C3%BC"),
+        ("//me@b\u00fccher.example", "//me@xn--bcher-kva.example"),
+        ("//" + "\u00fc" * 70, "//" + "%C3%BC" * 70),
+        ("/plain%2F?a=b;c|d#{e}", "/plain%2F?a=b;c|d#{e}"),
+    ],
+)
+def test_redirects_to_any_address(app, url, location):
+    """What is not ASCII, and what cannot be seen, is encoded; all else stays as the app wrote it."""
+    app.route("/")(lambda was: was.redirect(url))
+    assert WSGIBrowser(app).get("/")["Location"] == location
+
+
+@pytest.mark.parametrize("path", ["/u/a%3Fb", "/u/caf%C3%A9%23%25;x", "/u/%FF"])
+def test_the_uri_of_a_server_that_does_not_tell(app, path):
+    """Without REQUEST_URI the target is made of the decoded path, so that it can be split."""
+    app.route("/u/<name>")(lambda was, **_: was.request.uri + was.request.split_uri()[2])
+    page = WSGIBrowser(app, "/m%20n").get(f"{path}?q=%3F")
+    assert page.text == f"/m%20n{path}?q=%3F?q=%3F"
+
+
 def test_building_urls(app, browse):
     """URLs begin with the mount point; arguments fill the path first and then the query."""
 
@@ -311,6 +421,57 @@ def test_building_urls(app, browse):
     ]
     assert browser.get(built[0].removeprefix("/math")).text == "50"
     assert browser.get("/hello/Your_Name").text == "Hello, Your Name"
+
+
+def test_building_urls_of_functions_with_one_name(app):
+    """A function stands for itself, whatever others of its name are there; a name is the app's own first."""
+    part = Saddlery()
+    app.mount("/admin", part)
+
+    @app.route("/")
+    def index(was):
+        """Never called."""
+
+    own_index = index
+
+    @part.route("/")
+    def index(was):
+        """Never called."""
+
+    @functools.wraps(index)
+    def wrapped(was):
+        """Never called."""
+
+    assert [app.build_url(each) for each in (own_index, index, "index")] == ["/", "/admin/", "/"]
+    assert app.build_url(wrapped) == "/"
+
+
+def test_building_urls_of_several_rules(app):
+    """The first rule that takes the arguments is meant; where none does, the error says why."""
+
+    @app.route("/hello/")
+    @app.route("/hello/<name>")
+    def hello(was, name=None):
+        """Never called."""
+
+    @app.route("/i/<name>")
+    @app.route("/i/<int:name>")
+    def item(was, name):
+        """Never called."""
+
+    @app.route("/fn")
+    def function_of(was, function, self=0):
+        """Never called."""
+
+    assert [app.build_url("hello"), app.build_url("hello", "you")] == ["/hello/", "/hello/you"]
+    assert [app.build_url("item", "abc"), app.build_url(item, 7)] == ["/i/abc", "/i/7"]
+    with pytest.raises(ValueError, match=r"/i/<int:name>"):
+        app.build_url("item", "a/b")
+    with pytest.raises(AssertionError, match="item: the path needs name"):
+        app.build_url("item")
+    assert app.build_url("function_of", function="x") == "/fn?function=x"
+    was = SaddleWas(app, {"SCRIPT_NAME": "/m"})
+    assert was.ab("function_of", function="x") == "/m/fn?function=x"
 
 
 def test_errors(app, browse):
@@ -381,6 +542,18 @@ def test_whatever_ends_a_view(app, browse, view, error, capfd, caplog):
     assert (browser.get("/").code, browser.get("/").text) == (503, "handled")
 
 
+def test_a_debug_page_that_cannot_be_made(app, browse, monkeypatch, capfd, caplog):
+    """Where the debug page itself fails, the answer is the plain page and the log has both reasons."""
+    app.debug = True
+    app.route("/")(speechless)
+    monkeypatch.setattr("skitai.saddle.pages.debug_page", lambda exc, line: 1 / 0)
+    page = browse(app).get("/")
+    assert (page.code, "Internal Server Error" in page.text) == (500, True)
+    logged = caplog.text + capfd.readouterr().err
+    assert "UnprintableError" in logged
+    assert "ZeroDivisionError" in logged
+
+
 def test_events_around_an_exit(app, browse):
     """An event handler may answer for a view that left, and the last event is never left out."""
     told = []
@@ -426,6 +599,69 @@ def test_error_handlers(app, browse):
     assert (pot.code, pot["X-Pot"], "short and stout" in pot.text) == (418, "tea", True)
 
 
+def test_handlers_by_status_come_before_classes(app, browse):
+    """The handler of a status is for what ends a request with it; one of a class is for all else it fits."""
+
+    @app.error(Exception)
+    def anything(was, error):
+        return f"class {type(error).__name__}"
+
+    @app.error(404)
+    def nothing(was, code):
+        return f"status {code}"
+
+    @app.error(500)
+    def failed(was, code):
+        return f"status {code}"
+
+    @app.route("/value")
+    def value(was):
+        raise ValueError
+
+    @app.route("/abort/<int:code>")
+    def abort(was, code):
+        raise HTTPError(code)
+
+    browser = browse(app)
+    assert browser.get("/nowhere").text == "status 404"
+    assert browser.get("/abort/500").text == "status 500"
+    assert browser.get("/abort/403").text == "class HTTPError"
+    assert browser.get("/value").text == "class ValueError"
+
+
+def test_what_a_failed_view_kept_is_forgotten(app, browse):
+    """Session, cookies and messages of a view that fails are not stored; those of the handler are."""
+    app.securekey = "a secret of 32 characters or more"
+
+    @app.route("/seen")
+    def seen(was):
+        return [was.session.get("who"), was.cookie.get("tea"), [message.msg for message in was.mbox.get()]]
+
+    @app.route("/set/<who>")
+    def put(was, who):
+        was.session["who"] = who
+        was.cookie["tea"] = who
+        return "set"
+
+    @app.route("/fail/<int:code>")
+    def fail(was, code):
+        was.session["who"] = was.cookie["tea"] = "thief"
+        was.mbox.send("You are in.")
+        raise HTTPError(code) if code else ValueError("no")
+
+    @app.error(403)
+    @app.error(ValueError)
+    def denied(was, error):
+        was.mbox.send(f"Denied, {was.session['who']} with {was.cookie['tea']}.")
+        return "denied"
+
+    browser = browse(app)
+    browser.get("/set/ann")
+    for code in (0, 403):
+        assert browser.get(f"/fail/{code}").text == "denied"
+        assert json.loads(browser.get("/seen").text) == ["ann", "ann", ["Denied, ann with ann."]]
+
+
 def test_views_as_coroutines(app, browse):
     """A view may be a coroutine, wherever it runs."""
 
@@ -440,6 +676,27 @@ def test_views_as_coroutines(app, browse):
     browser = browse(app)
     assert browser.get("/you").text == "Hello, you"
     assert browser.get("/fail").code == 500
+
+
+def test_a_coroutine_view_in_a_test_that_is_a_coroutine(app):
+    """A test client may be used where a loop runs already: what the view raises and sees is the same."""
+    number = contextvars.ContextVar("number")
+
+    @app.route("/<name>")
+    async def view(was, name):
+        await asyncio.sleep(0)
+        return f"Hello, {name} {number.get()} {was.ab('view', 'me')}"
+
+    @app.route("/leave")
+    async def leaving(was):
+        sys.exit()
+
+    async def test():
+        number.set(7)
+        client = app.test_client()
+        return client.get("/you").text, client.get("/leave").status_code
+
+    assert asyncio.run(test()) == ("Hello, you 7 /me", 500)
 
 
 def test_json_has_no_nan_and_an_empty_list_is_json(app, browse):

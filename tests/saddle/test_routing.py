@@ -249,6 +249,22 @@ def test_slash_redirects(text: str, path: str, elsewhere: str) -> None:
     assert failure.value.path == elsewhere
 
 
+def test_an_exact_rule_with_a_slash_comes_before_a_pattern() -> None:
+    """A pattern leaves a path to an exact rule that fits but for the last slash, if that takes the method."""
+    made = router("/<name>", "/admin/<name>", "/files/<path>")
+    made.add(Rule("/admin/", ["POST"]), "form")
+    made.add(Rule("/"), "index of sub", "/admin/sub")
+    made.add(Rule("/files/a/"), "a")
+    for path in ("/admin/sub", "/files/a"):
+        with pytest.raises(SlashRedirect) as failure:
+            made.match(path, "GET")
+        assert failure.value.path == f"{path}/"
+    with pytest.raises(SlashRedirect):
+        made.match("/admin", "POST")
+    assert found(made, "/admin") == ("/<name>", {"name": "admin"})
+    assert found(made, "/admin/subs") == ("/admin/<name>", {"name": "subs"})
+
+
 @pytest.mark.parametrize("path", ["/x///", "//x", "//evil.example", "//evil.example/", "/\udc80"])
 def test_no_redirect_where_nothing_is(path: str) -> None:
     """Two slashes are not one, so nobody is sent to another host, and bytes that are no text go nowhere."""

@@ -17,19 +17,96 @@ def reloading(directory, module="wsgi"):
     return LoadedApp(AppSource(directory, module), reload=True)
 
 
-def test_without_reload_nothing_changes(tmp_path):
-    """Without reload an app stays as it was loaded, good or bad, and the error stays the same object."""
-    write(tmp_path, {"good.py": answering("1"), "bad.py": "1 / 0"})
+def test_without_reload_what_serves_stays(tmp_path):
+    """Without reload an app stays as it was loaded, though another of its directory is mended."""
+    write(
+        tmp_path,
+        {"good.py": answering("helper.value", "import helper"), "bad.py": "1 / 0", "helper.py": "value = 1"},
+    )
     good, bad = (LoadedApp(AppSource(tmp_path, module), reload=False) for module in ("good", "bad"))
-    assert body(good.get()) == b"1"
-    with pytest.raises(AppLoadError) as first:
-        bad.get()
-    rewrite(tmp_path / "good.py", answering("2"))
-    rewrite(tmp_path / "bad.py", answering("2"))
-    assert body(good.get()) == b"1"
-    with pytest.raises(AppLoadError) as second:
-        bad.get()
-    assert second.value is first.value
+    before = good.get()
+    error = fails(bad)
+    assert fails(bad) is error
+    rewrite(tmp_path / "helper.py", "value = 2")
+    rewrite(tmp_path / "bad.py", answering("helper.value", "import helper"))
+    assert body(bad.get()) == b"1"
+    assert good.get() is before
+    rewrite(tmp_path / "bad.py", answering("3"))
+    assert body(bad.get()) == b"1"
+
+
+RELOADING = "app = type('App', (), {'use_reloader': True, '__call__': lambda *_: [b'%s']})()"
+
+
+def test_an_app_that_was_never_loaded_comes_back(tmp_path, monkeypatch):
+    """An app that is broken when the server starts is tried again when it changes, and reloads as it says."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    write(tmp_path, {"wsgi.py": "import helper\n" + RELOADING % "1", "helper.py": "value = "})
+    app = LoadedApp(AppSource(tmp_path, "wsgi"), reload=False)
+    assert isinstance(fails(app).__cause__, SyntaxError)
+    rewrite(tmp_path / "helper.py", "1 / 0")
+    assert isinstance(fails(app).__cause__, ZeroDivisionError)
+    rewrite(tmp_path / "helper.py", "value = 1")
+    assert body(app.get()) == b"1"
+    rewrite(tmp_path / "wsgi.py", RELOADING % "2")
+    assert body(app.get()) == b"2"
+
+
+def test_a_part_elsewhere_is_reloaded(tmp_path):
+    """Modules that an app names as its parts are loaded again with it, wherever they are, and mend it."""
+    part = (
+        "from skitai.saddle import Saddlery\npart = Saddlery(__name__)\npart.route('/')(lambda was: '%s')\n"
+    )
+    source = """
+        from skitai.saddle import Saddle
+        import ext_part, ext_package
+        app = Saddle(__name__)
+        app.mount("/one", ext_part, "part")
+        app.mount("/two", ext_package, "part")
+    """
+    common = write(tmp_path / "common", {"ext_part.py": part % "1"})
+    write(common, {"ext_package/__init__.py": "from .inner import part", "ext_package/inner.py": part % "2"})
+    sys.path.insert(0, str(common))
+    app = reloading(write(tmp_path / "app", {"wsgi.py": source}))
+
+    def bodies():
+        return body(app.get(), "/one/"), body(app.get(), "/two/")
+
+    assert bodies() == (b"1", b"2")
+    assert str(common) in app.directories()
+    before = app.get()
+    rewrite(common / "ext_part.py", part % "3")
+    assert bodies() == (b"3", b"2")
+    assert app.get() is not before
+    rewrite(common / "ext_package/inner.py", part % "4")
+    assert bodies() == (b"3", b"4")
+    rewrite(tmp_path / "app/wsgi.py", source + "    value = ext_part.value\n")
+    fails(app)
+    rewrite(common / "ext_part.py", part % "5" + "value = 1")
+    assert bodies() == (b"5", b"4")
+
+
+def test_a_part_of_another_app_reloads_both(tmp_path):
+    """A part in the directory of another app: both see its changes, whoever is asked first."""
+    write(
+        tmp_path / "owner",
+        {"owner_part.py": "value = 1", "owner.py": answering("p.value", "import owner_part as p")},
+    )
+    guest = """
+        import owner_part
+        class App:
+            part_modules = {"owner_part", "json", "no_module"}
+            def __call__(self, environ, start_response):
+                return [str(owner_part.value).encode()]
+        app = App()
+    """
+    apps = [reloading(tmp_path / "owner", "owner"), reloading(write(tmp_path / "guest", {"wsgi.py": guest}))]
+    assert [body(app.get()) for app in apps] == [b"1", b"1"]
+    json = sys.modules["json"]
+    for value, order in ((2, apps), (3, apps[::-1])):
+        rewrite(tmp_path / "owner/owner_part.py", f"value = {value}")
+        assert [body(app.get()) for app in order] == [b"%d" % value] * 2
+    assert sys.modules["json"] is json
 
 
 def test_raising_the_same_error_does_not_grow_it(tmp_path):

@@ -1,0 +1,70 @@
+"""The answer that is handed to the WSGI server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from skitai.saddle.bodies import Streamed, body_of, stream_of
+from skitai.saddle.response import Reply, Response
+
+if TYPE_CHECKING:
+    from skitai.saddle.was import SaddleWas
+
+#: The statuses whose answers have no body.
+_BODYLESS = (204, 304)
+
+
+@attrs.frozen
+class Answer:
+    """What is handed to the WSGI server."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: Iterable[bytes]
+
+
+def completed(was: SaddleWas, value: Any, *, keep: bool) -> Answer:
+    """Return the answer with the body that ``value`` stands for, and with ``keep`` what the browser keeps.
+
+    What has no body (RFC 9110, 6.4.1) has none here, whether or not the server would cut it off.
+    """
+    body, kind = body_of(value.body if isinstance(value, Reply) else value)
+    is_head = was.env["REQUEST_METHOD"] == "HEAD"
+    if isinstance(body, Streamed) and not is_head:
+        body.begin()
+    # Only now: what makes the first piece may say what goes before it.
+    response: Response = was.response
+    headers = response.get_headers()
+    bodyless = response.code in _BODYLESS
+    if bodyless:
+        headers = [field for field in headers if field[0].lower() != "content-length"]
+    else:
+        if "content-type" not in response:
+            headers.append(("Content-Type", kind))
+        if not isinstance(body, Streamed) and "content-length" not in response:
+            headers.append(("Content-Length", str(len(body))))
+    pieces: Iterable[bytes] = body if isinstance(body, Streamed) else [body]
+    if bodyless or is_head:
+        pieces = ()
+        if isinstance(body, Streamed):
+            body.close()
+    if keep:
+        headers += was.kept_by_browser()
+    return Answer(response.get_status(), headers, pieces)
+
+
+def begun(was: SaddleWas, value: Any) -> Any:
+    """Return what a view gave; of what comes in pieces the first is made.
+
+    So a generator that fails before it has given anything fails among the events, as any view.
+    """
+    if isinstance(value, str) or was.env["REQUEST_METHOD"] == "HEAD":
+        return value
+    stream = stream_of(value.body if isinstance(value, Reply) else value)
+    if stream is None:
+        return value
+    stream.begin()
+    return Reply(stream)

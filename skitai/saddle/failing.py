@@ -1,0 +1,83 @@
+"""What is answered when a request fails: by the app's own handlers, else with a page."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from skitai.saddle import pages
+from skitai.saddle.answers import Answer, completed
+from skitai.saddle.errors import FAILURES, HTTPError, status_line
+from skitai.saddle.events import result_of
+from skitai.saddle.part import Handler
+
+if TYPE_CHECKING:
+    from skitai.saddle.app import Saddle
+    from skitai.saddle.was import SaddleWas
+
+
+def answer_to(app: Saddle, was: SaddleWas, error: BaseException) -> Answer:
+    """Return the app's own answer to ``error``, or the page for it.
+
+    Nothing stays of what the request had said or kept before, so a handler begins with the visitor's session,
+    cookies and messages as they came, and what it changes is kept.
+    """
+    was.start_response_again()
+    was.forget_changes()
+    code = error.code if isinstance(error, HTTPError) else HTTPStatus.INTERNAL_SERVER_ERROR
+    was.response.set_status(status_line(code))
+    try:
+        if isinstance(error, HTTPError):
+            was.response.add_headers(error.headers)
+        else:
+            was.traceback(was.request.line)
+        found = _handler(was, error, int(code))
+        if found is not None:
+            handler, argument = found
+            return completed(was, result_of(was, handler, argument), keep=True)
+    except FAILURES as another:  # a handler may fail, too
+        was.start_response_again()
+        was.response.set_status(status_line(500))
+        was.traceback(was.request.line)
+        error = another
+    return completed(was, _page(app, was, error), keep=False)
+
+
+def _handler(was: SaddleWas, error: BaseException, code: int) -> tuple[Handler, Any] | None:
+    """Return the handler for ``error`` and its argument: the innermost part's first, the app's own last.
+
+    In each of these, an HTTPError is for the handler of its status before those of classes; any other
+    exception is for the nearest class, and for status 500 after that.
+    """
+    for scope in reversed(was.scopes):
+        handlers = scope.error_handlers
+        kinds = (kind for kind in type(error).__mro__ if kind in handlers)
+        kind = next(kinds, None)
+        if code in handlers and (kind is None or isinstance(error, HTTPError)):
+            return handlers[code], code
+        if kind is not None:
+            return handlers[kind], error
+    return None
+
+
+def _page(app: Saddle, was: SaddleWas, error: BaseException) -> Any:
+    shown = _debug_page(was, error) if app.debug and not isinstance(error, HTTPError) else None
+    if shown is None:
+        shown = pages.error_page(
+            was.response.code,
+            error.message if isinstance(error, HTTPError) else "",
+            wants_json=pages.wants_json(was.request.get_header("accept")),
+            request_line=was.request.line,
+        )
+    kind, body = shown
+    was.response.set_header("Content-Type", kind)
+    return body
+
+
+def _debug_page(was: SaddleWas, error: BaseException) -> tuple[str, bytes] | None:
+    """Return the page for the developer, or None where what it shows defies being shown."""
+    try:
+        return pages.failure_page(error, was.request.line, was.request.get_header("accept"))
+    except FAILURES:
+        was.traceback(f"debug page of {was.request.line}")
+        return None
