@@ -16,7 +16,7 @@ from skitai.turn import Stage, turn_end_of
 _HOLD_SECONDS = 0.001
 #: A wait of this many seconds shows that apps compute between two waits of their own. From then on nothing
 #: waits, for this many times as long: a request that an app makes early is to be under way while it computes.
-_LONG_WAIT_SECONDS, _EAGER_TIMES = 0.005, 50
+_LONG_WAIT_SECONDS, _EAGER_TIMES = 0.02, 20
 
 
 class Sender(Protocol):
