@@ -33,8 +33,10 @@ def completed(was: SaddleWas, value: Any, *, keep: bool) -> Answer:
     """
     body, kind = body_of(value.body if isinstance(value, Reply) else value)
     is_head = was.env["REQUEST_METHOD"] == "HEAD"
-    if isinstance(body, Streamed) and not is_head:
-        body.begin()
+    if isinstance(body, Streamed):
+        was.streams += (body,)
+        if not is_head:
+            body.begin()
     # Only now: what makes the first piece may say what goes before it.
     response: Response = was.response
     headers = response.get_headers()
@@ -61,10 +63,19 @@ def begun(was: SaddleWas, value: Any) -> Any:
 
     So a generator that fails before it has given anything fails among the events, as any view.
     """
-    if isinstance(value, str) or was.env["REQUEST_METHOD"] == "HEAD":
+    if isinstance(value, str):
         return value
-    stream = stream_of(value.body if isinstance(value, Reply) else value)
+    stream = noted(was, value)
     if stream is None:
         return value
-    stream.begin()
+    if was.env["REQUEST_METHOD"] != "HEAD":
+        stream.begin()
     return Reply(stream)
+
+
+def noted(was: SaddleWas, value: Any) -> Streamed | None:
+    """Return what makes the pieces of what a view gave, if it comes in pieces; it is closed, sent or not."""
+    stream = stream_of(value.body if isinstance(value, Reply) else value)
+    if stream is not None:
+        was.streams += (stream,)
+    return stream

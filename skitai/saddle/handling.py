@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from skitai.saddle import events, rpc
-from skitai.saddle.answers import Answer, begun, completed
+from skitai.saddle.answers import Answer, begun, completed, noted
 from skitai.saddle.arguments import ArgumentError, bind, merge, place_of
 from skitai.saddle.bodies import Streamed
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
@@ -57,8 +57,19 @@ def answer(app: Saddle, env: dict[str, Any]) -> Answer:
         return made
     finally:
         current.reset(token)
+        if was.streams:
+            _close_unsent(was, kept)
         if kept is None and was.request.form is not None:
             was.request.form.close()
+
+
+def _close_unsent(was: SaddleWas, sent: Streamed | None) -> None:
+    for stream in was.streams:
+        if stream is not sent:
+            try:
+                stream.close()
+            except FAILURES:  # the request has its answer, and the other streams have nothing to do with it
+                was.traceback(f"{was.request.line} closing")
 
 
 # -- what goes well ----------------------------------------------------------------------------------------
@@ -163,12 +174,20 @@ def _remote_call(
         raise rpc.UnknownMethod(name)
     view = endpoint.route.view
     was.start_response_again()  # of several calls in one request, each has an answer of its own
+
+    def called() -> Any:
+        value = events.result_of(was, view, *args, **kwargs)
+        noted(was, value)
+        return value
+
     try:
-        value = events.run(_enter(was, endpoint), was, lambda: events.result_of(was, view, *args, **kwargs))
+        value = events.run(_enter(was, endpoint), was, called)
         if was.response.code < 400:
             value = value.body if isinstance(value, Reply) else value
             return value, encode(value)
     except FAILURES:
         was.traceback(f"{was.request.line} {name}")
+        was.forget_changes()
         raise
+    was.forget_changes()
     raise HTTPError(was.response.code)  # what a browser would get as a page

@@ -11,6 +11,7 @@ from contextvars import copy_context
 from functools import cached_property
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
+from wsgiref.handlers import format_date_time
 
 from skitai.context import registered, run_coroutine
 from skitai.saddle import csrf, mbox, pages, session
@@ -23,6 +24,7 @@ from skitai.saddle.response import ExcInfo, Reply, Response
 
 if TYPE_CHECKING:
     from skitai.saddle.app import Saddle
+    from skitai.saddle.bodies import Streamed
     from skitai.saddle.part import Saddlery
 
 _log = logging.getLogger("skitai.saddle")
@@ -42,6 +44,8 @@ class SaddleWas:
         self.subapp: Saddlery = app
         #: The app and the parts around that function, the innermost last.
         self.scopes: tuple[Saddlery, ...] = (app,)
+        #: What views gave that comes in pieces: all but the one that is sent are closed in the end.
+        self.streams: tuple[Streamed, ...] = ()
         self.env = env
         self.request = Request(env)
         self.g = Globals()
@@ -89,6 +93,7 @@ class SaddleWas:
     ) -> Reply:
         """Return an answer that sends the client to ``url``, in which what is not ASCII is encoded."""
         self.response.set_header("Cache-Control", "max-age=0")
+        self.response.set_header("Expires", format_date_time(time.time()))  # for caches of HTTP/1.0
         page = "<html><head><title>Redirecting</title></head><body>Go on.</body></html>"
         fields = [("Location", as_uri(url)), *(headers or ())]
         return self.response(status, page if body is None else body, fields)

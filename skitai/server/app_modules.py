@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from skitai.server.app_finder import AppFinder, location, package_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Set
 
     Stamp = tuple[int, int] | None
 
@@ -67,7 +67,8 @@ class AppDirectory:
     ``compiled`` maps the name of each module read since the last ``drop_all()`` to its file and that file's
     stamp before it was read. ``generation`` counts the calls of ``drop_all()``. While ``from_source`` is
     true, byte code caches are not used: they miss a change of equal size within the same second.
-    ``elsewhere`` maps the names of modules that were adopted to their files.
+    ``elsewhere`` maps the names of modules that were adopted to their files. ``reloads`` says whether an app
+    of the directory is loaded again when its files change.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,6 +76,7 @@ class AppDirectory:
         self.package = f"skitai_app_{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
         self.from_source = False
         self.generation = 0
+        self.reloads = False
         self.compiled: dict[str, tuple[str, Stamp]] = {}
         self.elsewhere: dict[str, str] = {}
         self._finder = AppFinder(self, str(path))
@@ -134,6 +136,20 @@ class AppDirectory:
                 self.elsewhere[name] = file
                 self.record(name, file)
 
+    def drop_strangers(self, before: Set[str]) -> set[str]:
+        """Remove the modules from elsewhere that are not in ``before``, but no libraries; return their files.
+
+        For after a load that failed: it may be owed to any of them, and the next attempt must not find them
+        as they were.
+        """
+        files: dict[str, str] = {}
+        for name in sys.modules.keys() - before - self.compiled.keys():
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and not _is_installed(file):
+                files[name] = file
+        self.drop(files)
+        return set(files.values())
+
     def loaded(self) -> set[str]:
         """Return the names of the modules read since the last ``drop_all()`` that are in ``sys.modules``."""
         return {name for name in list(self.compiled) if name in sys.modules}
@@ -147,14 +163,14 @@ class AppDirectory:
     def drop_all(self) -> None:
         """Forget all modules loaded from this directory, so that the next import loads them anew.
 
-        So does another directory from which a module was adopted.
+        So does another directory from which a module was adopted, if apps there are loaded again, too.
         """
         self.drop(self.loaded() | self.elsewhere.keys())
         self.compiled.clear()
         self._public.clear()
         self.generation += 1
         for other in _directories.values():
-            if self.elsewhere.keys() & (other.compiled.keys() - other.elsewhere.keys()):
+            if other.reloads and self.elsewhere.keys() & (other.compiled.keys() - other.elsewhere.keys()):
                 other.drop_all()
 
     def _is_here(self, local: str | None, other: str | None) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import operator
 import os
+import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,17 +134,20 @@ class LoadedApp:
         directory.from_source = directory.from_source or self._reload or self._error is not None
         # From before the attempt, lest a change during it be missed.
         watch = _Watch({str(directory.path), str(directory.path.joinpath(*name.split(".")[:-1]))})
+        before = set(sys.modules)
         try:
             app, error = load_app(self.source), None
         except AppLoadError as caught:
             app, error = None, caught
             watch.add_directories({os.path.dirname(path) for path, _ in directory.compiled.values()})
-            watch.add_files({*_failing_files(error.__cause__), *directory.elsewhere.values()})
+            strangers = directory.drop_strangers(before)
+            watch.add_files({*_failing_files(error.__cause__), *directory.elsewhere.values(), *strangers})
         self._directory, self._generation = directory, directory.generation
         self._app, self._error, self._watch = app, error, watch if error else None
         # Saddle's way of asking for it; once asked, a broken file does not take it back.
         self._reload = self._reload or bool(getattr(app, "use_reloader", False))
         if self._reload:
+            directory.reloads = True
             directory.adopt(getattr(app, "part_modules", ()))
 
 

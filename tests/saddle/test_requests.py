@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import sys
+import xmlrpc.client
 from decimal import Decimal
 from fractions import Fraction
 
@@ -660,6 +661,74 @@ def test_what_a_failed_view_kept_is_forgotten(app, browse):
     for code in (0, 403):
         assert browser.get(f"/fail/{code}").text == "denied"
         assert json.loads(browser.get("/seen").text) == ["ann", "ann", ["Denied, ann with ann."]]
+
+
+def test_what_a_failed_remote_call_kept_is_forgotten(app):
+    """A remote call is a view like any other: what it kept before it failed is not stored."""
+    app.securekey = "a secret of 32 characters or more"
+
+    @app.route("/enter")
+    def enter(was, how):
+        was.session["who"] = how
+        if how == "status":
+            return was.response("403 Forbidden")
+        if how == "fault":
+            raise ValueError(how)
+        return how
+
+    @app.route("/who")
+    def who(was):
+        return was.session.get("who", "nobody")
+
+    client = app.test_client()
+    for how, seen in (("fault", "nobody"), ("status", "nobody"), ("well", "well")):
+        question = xmlrpc.client.dumps((how,), "enter")
+        client.post("/", data=question, content_type="text/xml")
+        assert client.get("/who").text == seen
+
+
+class Pieces:
+    """A body in pieces that notes its end."""
+
+    def __init__(self):
+        self.left = [b"one", b"two"]
+        self.closed = False
+
+    def more(self):
+        return self.left.pop(0) if self.left else b""
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.mark.parametrize("failing", ["finish_request", "teardown_request", "storing", "remote", ""])
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_pieces_are_closed_in_any_case(app, method, failing):
+    """What comes in pieces is closed, whatever keeps it from being sent."""
+    app.securekey = "a secret of 32 characters or more"
+    given = []
+
+    @app.route("/")
+    @app.route("/view")
+    def view(was):
+        given.append(Pieces())
+        if failing == "storing":
+            was.session["much"] = "x" * 5000
+        return given[0]
+
+    def fail(_was):
+        raise ValueError(failing)
+
+    if failing.endswith("_request"):
+        getattr(app, failing)(fail)
+    client = app.test_client()
+    if failing == "remote":
+        answer = client.post("/", data=xmlrpc.client.dumps((), "view"), content_type="text/xml")
+    else:
+        answer = getattr(client, method)("/")
+        assert answer.status_code == (500 if failing else 200)
+    answer.close()
+    assert [pieces.closed for pieces in given] == [True]
 
 
 def test_views_as_coroutines(app, browse):

@@ -109,6 +109,57 @@ def test_a_part_of_another_app_reloads_both(tmp_path):
     assert sys.modules["json"] is json
 
 
+BROKEN_PARTS = [
+    ("import stray_part; app = stray_part.part", "prt = 1"),  # which lacks the name
+    ("from stray_part import part as app", "prt = 1"),
+    ("import stray_part; app = stray_part.part; 1 / 0", None),  # which is well, and changes meanwhile
+]
+
+
+@pytest.mark.parametrize(("source", "broken"), BROKEN_PARTS)
+@pytest.mark.parametrize("was_well", [True, False])
+def test_a_load_that_failed_leaves_no_part_behind(tmp_path, source, broken, was_well):
+    """A module from elsewhere that met a failed load is loaded anew by the next, and its change is seen."""
+    common = write(tmp_path / "common", {"stray_part.py": broken or "part = lambda *_: [b'old']"})
+    sys.path.insert(0, str(common))
+    directory = write(tmp_path / "app", {"wsgi.py": PLAIN_APP if was_well else source})
+    app = reloading(directory) if was_well else LoadedApp(AppSource(directory, "wsgi"), reload=False)
+    if was_well:
+        app.get()
+        rewrite(directory / "wsgi.py", source)
+    fails(app)
+    rewrite(common / "stray_part.py", "part = lambda *_: [b'new']")
+    if broken is None:
+        rewrite(directory / "wsgi.py", source.replace("1 / 0", "0"))
+    assert body(app.get()) == b"new"
+
+
+def test_an_app_that_stays_keeps_its_modules(tmp_path):
+    """Another app that reloads a part of its directory leaves it the modules that it has."""
+    lazy = """
+        import owner_part, state
+        def app(environ, start_response):
+            import state as now
+            return [str(now is state).encode()]
+    """
+    write(tmp_path / "owner", {"owner.py": lazy, "owner_part.py": "value = 1", "state.py": ""})
+    owner = LoadedApp(AppSource(tmp_path / "owner", "owner"), reload=False)
+    assert body(owner.get()) == b"True"
+    guest = """
+        import owner_part
+        class App:
+            part_modules = {"owner_part"}
+            def __call__(self, environ, start_response):
+                return [str(owner_part.value).encode()]
+        app = App()
+    """
+    app = reloading(write(tmp_path / "guest", {"wsgi.py": guest}))
+    app.get()
+    rewrite(tmp_path / "owner/owner_part.py", "value = 2")
+    assert body(app.get()) == b"2"
+    assert body(owner.get()) == b"True"
+
+
 def test_raising_the_same_error_does_not_grow_it(tmp_path):
     """The traceback of an error that is raised for each request stays as long as it was."""
     app = LoadedApp(AppSource(tmp_path, "gone"), reload=False)
