@@ -12,7 +12,7 @@ from twisted.application.service import Service
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -37,6 +37,8 @@ _log = Logger()
 _FLUSH_SECONDS = 1.0
 #: Seconds that an app whose waits were ended has for its answer.
 _LAST_WORDS_SECONDS = 1.0
+#: Seconds between looks whether apps are done when the worker is to end.
+_LOOK_SECONDS = 0.02
 #: Seconds that requests under way get when the worker is to end fast.
 _FAST_SECONDS = 1.0
 #: Seconds that ``status`` waits for the reactor.
@@ -283,9 +285,16 @@ class Instance(Service):
             self.reactor.callLater(patience + _LAST_WORDS_SECONDS, self._factory.abort),
         ]
         yield self._factory.finish()
+        # An app may have something to do after its last byte.
+        while self._executor_is_busy() and timers[-1].active():
+            yield deferLater(self.reactor, _LOOK_SECONDS)
         for timer in timers:
             if timer.active():
                 timer.cancel()
+
+    def _executor_is_busy(self) -> bool:
+        tasks = self._executor.statistics()
+        return bool(tasks["running"] or tasks["queued"])
 
     def _plugins_ended(self) -> Deferred[Any]:
         endings = self.plugins.notify("skitai_shutdown", instance=self)

@@ -203,7 +203,7 @@ class Call(Pending):
     def _fire(self, deferred: Deferred[Result]) -> None:
         try:
             result = self._shown()
-        except Exception:  # noqa: BLE001 - what the filter raises is for who waits
+        except BaseException:  # noqa: BLE001 - what the filter raises is for who waits, sys.exit() too
             deferred.errback()
         else:
             deferred.callback(result)

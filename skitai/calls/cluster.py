@@ -70,11 +70,11 @@ class Cluster:
         self._share = 0.0
 
     def pick(self, tried: Collection[Member] = ()) -> Member | None:
-        """Return the member with the least work for its weight that is not in ``tried``, or None.
+        """Return a member that is among the least busy and not in ``tried``, or None.
 
-        Those equally busy take turns, as often as their weights say. Members that failed lately are passed
-        over until their pause ends, and then get one request at a time until they answer; unless only such
-        are left.
+        The least busy are those with less work for their weight than any would have with one request more;
+        these take turns, as often as their weights say. Members that failed lately are passed over until
+        their pause ends, and then get one request at a time until they answer; unless only such are left.
         """
         now = self._seconds()
         candidates = [member for member in self.members if member not in tried]
@@ -83,19 +83,16 @@ class Cluster:
             for member in candidates
             if not member.failures or (member.paused_until <= now and not member.probed)
         ]
-        best = min(
-            ready or candidates,
-            key=self._place,
-            default=None,
-        )
-        if best is not None:
-            best.last_picked = next(self._picks)
-            self._share = max(best.share, self._share)
-            best.share = self._share + 1 / best.weight
+        if not candidates:
+            return None
+        best = min(_least_busy(ready or candidates), key=self._place)
+        best.last_picked = next(self._picks)
+        self._share = max(best.share, self._share)
+        best.share = self._share + 1 / best.weight
         return best
 
-    def _place(self, member: Member) -> tuple[float, float, int]:
-        return member.in_flight / member.weight, max(member.share, self._share), member.last_picked
+    def _place(self, member: Member) -> tuple[float, int]:
+        return max(member.share, self._share), member.last_picked
 
     def begin(self, member: Member) -> bool:
         """Count a request to ``member``; return whether it is the one that finds out if it is back."""
@@ -149,6 +146,11 @@ class Cluster:
         """Return how the members are now. Called in any thread."""
         now = self._seconds()
         return ClusterView(self.name, self.type_name, tuple(_view(member, now) for member in self.members))
+
+
+def _least_busy(members: Sequence[Member]) -> list[Member]:
+    least = min((member.in_flight + 1) / member.weight for member in members)
+    return [member for member in members if member.in_flight / member.weight < least]
 
 
 def _view(member: Member, now: float) -> MemberView:

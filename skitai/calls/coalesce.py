@@ -7,6 +7,9 @@ from collections.abc import Hashable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from skitai.calls.result import TIMEOUT
+from skitai.errors import OperationTimeout
+
 if TYPE_CHECKING:
     from skitai.calls.attempt import Attempt
     from skitai.calls.call import Call
@@ -51,7 +54,11 @@ class _Flight:
 
     def _leave(self, call: Call) -> None:
         self._passengers.pop(call, None)
-        if not self._passengers:
+        if self._passengers:
+            return
+        if call.status == TIMEOUT:  # which says something of the machine, as it does for a request of its own
+            self._upstream.give_up(OperationTimeout("nobody waits any longer"))
+        else:
             self._upstream.cancel()
 
     def _land(self) -> None:

@@ -1,4 +1,4 @@
-from collections import Counter
+from collections import Counter, deque
 
 import pytest
 from twisted.internet.task import Clock
@@ -59,6 +59,22 @@ def test_weights_share_what_comes_one_after_the_other(make):
     """Requests that never overlap are shared in the same way: nobody is busy, and the weights still count."""
     cluster = make(1, 2, 1)
     assert Counter(cluster.pick().node.host for _ in range(40)) == {"a": 10, "b": 20, "c": 10}
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 8, 40])
+@pytest.mark.parametrize("weights", [(1, 10), (1, 2), (3, 1, 1), (1, 1, 1)])
+def test_weights_share_the_work_however_much_there_is(make, weights, at_once):
+    """The shares are those of the weights, whether requests come one by one or many at once."""
+    cluster = make(*weights)
+    under_way, picked = deque(), Counter()
+    for _ in range(60 * sum(weights)):
+        if len(under_way) == at_once:
+            under_way.popleft().in_flight -= 1
+        member = cluster.pick()
+        member.in_flight += 1
+        under_way.append(member)
+        picked[member.node.host] += 1
+    assert [picked[member.node.host] // 60 for member in cluster.members] == list(weights)
 
 
 def test_who_was_away_does_not_catch_up(make, clock):

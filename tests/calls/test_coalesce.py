@@ -1,6 +1,7 @@
 import pytest
 from call_fakes import Apps, FakeReactor, ManualService, World
 
+from skitai.calls.cluster import TIMEOUTS_MAX
 from skitai.calls.memorycache import MemoryCache
 from skitai.calls.result import Result
 from skitai.errors import OperationError
@@ -81,6 +82,20 @@ def test_each_has_its_own_deadline(world):
     assert not second.done()
     world.asked[0].deferred.callback(b"data")
     assert greenlets.finish(second).data == b"data"
+
+
+def test_a_member_that_hangs_is_left_alone(world):
+    """That nobody waits any longer counts against the machine, as for a request that is not shared."""
+    greenlets = Apps(world.reactor, "greenlet")
+    a = world.cluster.members[0]
+    for number in range(TIMEOUTS_MAX):
+        assert a.failures == 0
+        world.cluster.pick([a])  # so that it is a's turn again
+        world.cluster.pick([a])
+        future = greenlets.start(lambda number=number: world.ask.lb("@c", key=number).getwait(1))
+        world.reactor.advance(1)
+        assert greenlets.finish(future).node is a.node
+    assert a.failures == 1
 
 
 @pytest.mark.parametrize(

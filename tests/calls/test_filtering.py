@@ -41,6 +41,18 @@ def test_runs_once_where_the_app_waits(world, apps):
     assert call.original.data == b"data"
 
 
+def test_a_filter_that_ends_the_program_ends_the_wait(world):
+    """What a filter raises reaches a coroutine whatever it is: its request does not hang."""
+
+    def leave(_result):
+        raise SystemExit(3)
+
+    failures = []
+    world.ask("a", filter=leave).deferred().addErrback(failures.append)
+    world.asked[0].deferred.callback(b"data")
+    assert failures[0].check(SystemExit)
+
+
 def test_the_result_of_another_call_stays_as_it_is(world, apps):
     """A filter may return what another call gave: that keeps its own place in the cache."""
     world.dispatcher.cache = MemoryCache(10, world.reactor.seconds)

@@ -1,5 +1,6 @@
 """Files as bodies: read as they leave, whole or not at all, and from the start again where that helps."""
 
+import gc
 import gzip
 import io
 import os
@@ -154,6 +155,31 @@ class StreamingTests(ClientTestCase):
             assert [result.data for result in await gatherResults(asked)] == [b"x"] * (count - 1)
         while upload_threads():
             await deferLater(reactor, 0.005)
+
+    async def test_a_pipe_that_nobody_writes_to(self):
+        """When the call is over, the app can close the file, and no thread is left that waits for it."""
+        server = self.serve(Upstream(echo))
+        reading, writing = os.pipe()
+        with open(writing, "wb"), open(reading, "rb") as file:
+            asked = ensureDeferred(self.get(self.client("POST"), server.url, file))
+            while not upload_threads():
+                await deferLater(reactor, 0.005)
+            asked.cancel()
+            await self.error_of(asked, CancelledError)
+        while upload_threads():
+            await deferLater(reactor, 0.005)
+
+    async def test_a_call_that_ended_early_leaves_the_file(self):
+        """A second call sends the whole file, though the first ended in the middle of it."""
+        server = self.serve(Upstream(echo))
+        for kind in (named, packed, Watched):
+            with kind(LARGE) as file:
+                file.seek(0)
+                operation = self.client("POST").operation(server.url, file)
+                operation.request.stream.open().read()
+                del operation
+                gc.collect()
+                assert (await self.get(self.client("POST"), server.url, file)).data == LARGE
 
     async def test_empty_files(self):
         """Nothing to read is an empty body."""

@@ -22,6 +22,9 @@ from skitai import was
 def app(environ, start_response):
     query = environ["QUERY_STRING"]
     body = str(os.getpid())
+    if environ["PATH_INFO"] == "/late":
+        start_response("200 OK", [("Content-Length", "8")])
+        return late(query)
     if query == "page":
         body = was.status()
     elif environ["PATH_INFO"] == "/status":
@@ -32,6 +35,12 @@ def app(environ, start_response):
         getattr(was, environ["PATH_INFO"][1:])(fast=query == "fast")
     start_response("200 OK", [("Content-Type", "text/html")])
     return [body.encode()]
+
+def late(port):
+    yield b"answered"
+    result = was.get("http://127.0.0.1:" + port).getwait(30)
+    with open("late", "wb") as file:
+        file.write(result.data)
 """
 CONFIG = """[server]
 ip = 127.0.0.1
@@ -106,6 +115,26 @@ def test_fast_shutdown(server):
             asked.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             assert waiting.result(30).body == b"200"
     assert server.process.wait(30) == 0
+
+
+def test_what_an_app_does_after_its_last_byte(server, folder):
+    """A worker that ends lets apps come to their end, whether or not their client has all."""
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        assert server.ask(f"/late?{upstream.getsockname()[1]}").body == b"answered"
+        asked, _ = upstream.accept()
+        with asked:
+            asked.recv(1000)
+            server.process.terminate()
+            eventually(lambda: not listens(server.port), "the end of listening")
+            asked.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+            server.process.wait(30)
+    assert (folder / "late").read_bytes() == b"done"
+
+
+def listens(port):
+    """Return whether anybody takes connections on a port."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_plugins_add_sections(reactor_thread, tmp_path):

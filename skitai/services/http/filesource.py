@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import stat
 from collections.abc import Callable
 from functools import partial
 from threading import Lock
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary
 
 import attrs
 
@@ -28,12 +29,14 @@ class FileSource:
     """The rest of a file, from where it stands when the app hands it over.
 
     ``read_at(position, size)`` reads it. ``length`` is None where the file cannot say it: such a file is read
-    once, from front to back.
+    once, from front to back. ``wait(seconds)`` waits until reading would not, and returns whether it came to
+    that; None where nobody can say.
     """
 
     read_at: Callable[[int, int], Any]
     start: int = 0
     length: int | None = None
+    wait: Callable[[float], bool] | None = None
 
     @classmethod
     def of(cls, file: Any, argument: str) -> FileSource:
@@ -45,12 +48,19 @@ class FileSource:
             raise TypeError(f"{argument} is a text file: open it in binary mode, 'rb'")
         try:
             if file.seekable():
-                return _in_memory(file) or _on_disk(file) or _shared(file).source()
+                return _in_memory(file) or _on_disk(file) or _shared(file)
         except (AttributeError, TypeError, OSError):
             pass  # It looks like a file in nothing but read().
         except ValueError as error:
             raise ValueError(f"{argument} cannot be read: {error}") from error
-        return cls(lambda _position, size: file.read(size))
+        return _pipe(file) or cls(lambda _position, size: file.read(size))
+
+    def is_ready(self, seconds: float) -> bool:
+        """Wait for so many seconds at most; return whether ``read`` may be called."""
+        try:
+            return self.wait is None or self.wait(seconds)
+        except (OSError, ValueError) as error:  # closed meanwhile
+            raise BodyError(f"the file to send cannot be read: {error}") from error
 
     def read(self, offset: int) -> bytes:
         """Return the bytes at ``offset``, none at the end; raise ``BodyError`` for what is no such file."""
@@ -100,54 +110,77 @@ def _pread(file: Any, position: int, size: int) -> bytes:
     return os.pread(file.fileno(), size, position)
 
 
-class _SharedFile:
-    """A file with nothing but a position: its readers take turns and seek the place where each of them is.
+def _pipe(file: Any) -> FileSource | None:
+    """Return the source of a pipe or a terminal; None for anything else.
 
-    What the app sees of it meanwhile is not where it left the file, so that is remembered for the next call.
+    It is read when there is something to read: whoever waits within ``read`` has the lock of the file, and
+    then nobody can close it.
+    """
+    raw = file.raw if type(file) is io.BufferedReader else file
+    if type(raw) is not io.FileIO:
+        return None
+    mode = os.fstat(file.fileno()).st_mode
+    if not stat.S_ISFIFO(mode) and not stat.S_ISCHR(mode):
+        return None
+    read = raw.read if raw is file else file.read1
+    return FileSource(lambda _position, size: read(size), wait=partial(_readable, file))
+
+
+def _readable(file: Any, seconds: float) -> bool:
+    look = select.poll()
+    look.register(file.fileno(), select.POLLIN)
+    return bool(look.poll(seconds * 1000))
+
+
+class _Place:
+    """Where an app left a file that has nothing but a position, which its readers move.
+
+    Its readers take turns, and seek the place where each of them is. What the app sees of it meanwhile is not
+    where it left the file, so that is remembered for the next call.
     """
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
+    def __init__(self) -> None:
         self._lock = Lock()
         self._given = 0
         self._moved_to: int | None = None
 
-    def source(self) -> FileSource:
+    def source(self, file: Any) -> FileSource:
         """Return the rest of the file, from where the app left it."""
         with self._lock:
-            position = self._file.tell()
+            position = file.tell()
             if position != self._moved_to:
                 self._given = position
-            self._file.seek(0, io.SEEK_END)
-            length = self._file.tell() - self._given
-            self._put_back()
-        return FileSource(self.read_at, self._given, max(length, 0))
+            file.seek(0, io.SEEK_END)
+            length = file.tell() - self._given
+            self._put_back(file)
+        return FileSource(partial(self._read_at, file), self._given, max(length, 0))
 
-    def read_at(self, position: int, size: int) -> Any:
+    def _read_at(self, file: Any, position: int, size: int) -> Any:
         """Return bytes from there; the end, where none are wanted, leaves the file as the app gave it."""
         with self._lock:
             if not size:
-                self._put_back()
+                self._put_back(file)
                 return b""
-            self._file.seek(position)
-            piece = self._file.read(size)
-            self._moved_to = self._file.tell()
+            file.seek(position)
+            piece = file.read(size)
+            self._moved_to = file.tell()
             return piece
 
-    def _put_back(self) -> None:
-        self._file.seek(self._given)
+    def _put_back(self, file: Any) -> None:
+        file.seek(self._given)
         self._moved_to = None
 
 
-_shared_files: WeakValueDictionary[int, _SharedFile] = WeakValueDictionary()
+# As long as the file is there: a call that ended in the middle of it leaves it where its reader was.
+_places: WeakKeyDictionary[Any, _Place] = WeakKeyDictionary()
 _registering = Lock()
 
 
-def _shared(file: Any) -> _SharedFile:
-    """Return the one that all calls which read ``file`` have in common."""
+def _shared(file: Any) -> FileSource:
+    """Return the source of a file that other calls may read, too."""
     with _registering:
-        # By its number, because not all files can be hashed; it cannot be another's while this one is held.
-        shared = _shared_files.get(id(file))
-        if shared is None:
-            shared = _shared_files[id(file)] = _SharedFile(file)
-        return shared
+        try:
+            place = _places.setdefault(file, _Place())
+        except TypeError:  # no key: calls that read it at the same time are on their own
+            place = _Place()
+    return place.source(file)

@@ -15,6 +15,8 @@ from skitai.services.http.filesource import PIECE, BodyError, FileSource
 
 #: Bodies without a length that are read from at the same time.
 THREADS_MAX = 64
+#: How often, in seconds, a thread that waits for a pipe looks whether anybody still wants what comes.
+_LOOK_SECONDS = 0.1
 
 
 class StreamedBody:
@@ -47,13 +49,18 @@ class BodyReader:
         self._parts = deque(parts)
         self._offset = 0
 
-    def read(self) -> bytes:
-        """Return the next piece, none at the end; raise ``BodyError`` where there should be one."""
+    def read(self, wait_for: Callable[[FileSource], object] | None = None) -> bytes:
+        """Return the next piece, none at the end; raise ``BodyError`` where there should be one.
+
+        ``wait_for(file)`` is called before each that is read.
+        """
         while self._parts:
             part = self._parts[0]
             if isinstance(part, bytes):
                 piece = part[self._offset : self._offset + PIECE]
             else:
+                if wait_for is not None:
+                    wait_for(part)
                 piece = part.read(self._offset)
             if piece:
                 self._offset += len(piece)
@@ -124,11 +131,16 @@ class BodySender:
         """Read one piece and hand it to the reactor. Called in a thread of ``ReaderThreads``."""
         reactor = self._transport.reactor
         try:
-            piece = self._reader.read()
+            piece = self._reader.read(self._wait_for)
         except BodyError as error:
             reactor.callFromThread(self._fail, error)
         else:
             reactor.callFromThread(self._was_read, piece)
+
+    def _wait_for(self, file: FileSource) -> None:
+        while not file.is_ready(_LOOK_SECONDS):
+            if self._stopped:
+                raise BodyError("nobody waits for the rest of the file")
 
     def _was_read(self, piece: bytes) -> None:
         self._reading = False
@@ -156,7 +168,7 @@ class BodySender:
 class ReaderThreads:
     """Reads what may take any time, in no more than ``most`` threads: further senders wait in order.
 
-    Nothing ends the read of a pipe to which nobody writes, so its thread outlives the call.
+    Nothing ends the read of a file of an app's own making that waits, so its thread may outlive the call.
     """
 
     def __init__(self, most: int) -> None:
