@@ -54,6 +54,10 @@ class Streamed:
         self._pieces = _in_context(context, self._pieces)
         self._sources.append(source)
 
+    def shares_with(self, other: Streamed) -> bool:
+        """Whether anything that the pieces come from is the other's, too."""
+        return any(source is theirs for source in self._sources for theirs in other._sources)
+
     def close(self) -> None:
         """Close all that the pieces come from; the first that fails is raised when all were tried."""
         failed: Exception | None = None

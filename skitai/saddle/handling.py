@@ -56,16 +56,16 @@ def answer(app: Saddle, env: dict[str, Any]) -> Answer:
             kept.outlive(copy_context(), was.request.form)
         return made
     finally:
-        current.reset(token)
         if was.streams:
             _close_unsent(was, kept)
+        current.reset(token)
         if kept is None and was.request.form is not None:
             was.request.form.close()
 
 
 def _close_unsent(was: SaddleWas, sent: Streamed | None) -> None:
     for stream in was.streams:
-        if stream is not sent:
+        if stream is not sent and (sent is None or not stream.shares_with(sent)):
             try:
                 stream.close()
             except FAILURES:  # the request has its answer, and the other streams have nothing to do with it
@@ -174,6 +174,7 @@ def _remote_call(
         raise rpc.UnknownMethod(name)
     view = endpoint.route.view
     was.start_response_again()  # of several calls in one request, each has an answer of its own
+    before = was.changes()
 
     def called() -> Any:
         value = events.result_of(was, view, *args, **kwargs)
@@ -187,7 +188,7 @@ def _remote_call(
             return value, encode(value)
     except FAILURES:
         was.traceback(f"{was.request.line} {name}")
-        was.forget_changes()
+        was.forget_changes(before)
         raise
-    was.forget_changes()
+    was.forget_changes(before)
     raise HTTPError(was.response.code)  # what a browser would get as a page

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cached_property
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("skitai.saddle")
 _LEVELS = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40, "expt": 40}
+
+
+#: What the browser keeps of a request.
+_KEPT = ("cookie", "session", "mbox")
 
 
 class Globals:
@@ -151,10 +156,16 @@ class SaddleWas:
             keeping.messages.store(self.mbox, self.cookie)
         return self.cookie.headers() if "cookie" in used else []
 
-    def forget_changes(self) -> None:
-        """Have cookies, session and messages be as they came with the request."""
-        for name in ("cookie", "session", "mbox", "_csrf"):
+    def changes(self) -> dict[str, Any]:
+        """Return a copy of cookies, session and messages as they are by now, for ``forget_changes``."""
+        used = self.__dict__
+        return copy.deepcopy({name: used[name] for name in _KEPT if name in used})
+
+    def forget_changes(self, before: Mapping[str, Any] | None = None) -> None:
+        """Have cookies, session and messages be as they were ``before``, or came with the request."""
+        for name in (*_KEPT, "_csrf"):
             self.__dict__.pop(name, None)
+        self.__dict__.update(before or {})
 
     # -- what is said of it --------------------------------------------------------------------------------
 

@@ -26,7 +26,9 @@ import importlib.util
 import os
 import sys
 import sysconfig
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from skitai.server.app_finder import AppFinder, location, package_spec
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 _SERVER = Path(__file__).parent.parent.resolve()
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
+_EXTENSIONS = tuple(EXTENSION_SUFFIXES)
 _directories: dict[Path, AppDirectory] = {}
 
 
@@ -136,19 +139,23 @@ class AppDirectory:
                 self.elsewhere[name] = file
                 self.record(name, file)
 
-    def drop_strangers(self, before: Set[str]) -> set[str]:
-        """Remove the modules from elsewhere that are not in ``before``, but no libraries; return their files.
+    def drop_strangers(self, imported: Set[str]) -> set[str]:
+        """Remove those of the modules that are neither this directory's nor a library's; return their files.
 
-        For after a load that failed: it may be owed to any of them, and the next attempt must not find them
-        as they were.
+        For after a load that failed: it may be owed to any module that it imported, and the next attempt must
+        not find them as they were. Those of other apps stay, and so do packages with extension modules, which
+        refuse to be loaded twice.
         """
-        files: dict[str, str] = {}
-        for name in sys.modules.keys() - before - self.compiled.keys():
-            file = getattr(sys.modules[name], "__file__", None)
-            if file and not _is_installed(file):
-                files[name] = file
-        self.drop(files)
-        return set(files.values())
+        others = {name for other in _directories.values() for name in other.compiled}
+        files = {
+            name: file
+            for name in imported - others
+            if (file := getattr(sys.modules.get(name), "__file__", None)) and not _is_installed(file)
+        }
+        compiled = {_top(name) for name, file in files.items() if file.endswith(_EXTENSIONS)}
+        strangers = {name: file for name, file in files.items() if _top(name) not in compiled}
+        self.drop(strangers)
+        return set(strangers.values())
 
     def loaded(self) -> set[str]:
         """Return the names of the modules read since the last ``drop_all()`` that are in ``sys.modules``."""
@@ -182,6 +189,30 @@ class AppDirectory:
             return False
         tail = os.sep + os.path.relpath(local, self.path)
         return other.endswith(tail) and Path(other.removesuffix(tail) or os.sep).resolve() == self.path
+
+
+class ImportsOfThread:
+    """Notes within a ``with`` block the ``names`` of modules that this thread begins to import."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self._thread = get_ident()
+
+    def __enter__(self) -> ImportsOfThread:
+        sys.meta_path.insert(0, self)
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        sys.meta_path.remove(self)
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
+        """Find nothing, and note that it is looked for (``importlib.abc.MetaPathFinder``)."""
+        if get_ident() == self._thread:
+            self.names.add(name)
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _path_hook(entry: str) -> AppFinder:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import operator
 import os
-import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ import attrs
 from skitai.errors import SkitaiError, words_of
 from skitai.server import app_finder
 from skitai.server.app_finder import FILE_NAME_DOT
-from skitai.server.app_modules import AppDirectory, app_directory, file_stamp
+from skitai.server.app_modules import AppDirectory, ImportsOfThread, app_directory, file_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Set
@@ -134,13 +133,14 @@ class LoadedApp:
         directory.from_source = directory.from_source or self._reload or self._error is not None
         # From before the attempt, lest a change during it be missed.
         watch = _Watch({str(directory.path), str(directory.path.joinpath(*name.split(".")[:-1]))})
-        before = set(sys.modules)
+        imports = ImportsOfThread()
         try:
-            app, error = load_app(self.source), None
+            with imports:
+                app, error = load_app(self.source), None
         except AppLoadError as caught:
             app, error = None, caught
             watch.add_directories({os.path.dirname(path) for path, _ in directory.compiled.values()})
-            strangers = directory.drop_strangers(before)
+            strangers = directory.drop_strangers(imports.names)
             watch.add_files({*_failing_files(error.__cause__), *directory.elsewhere.values(), *strangers})
         self._directory, self._generation = directory, directory.generation
         self._app, self._error, self._watch = app, error, watch if error else None

@@ -687,6 +687,31 @@ def test_what_a_failed_remote_call_kept_is_forgotten(app):
         assert client.get("/who").text == seen
 
 
+def test_one_of_several_remote_calls_that_fails(app):
+    """It takes back what it kept itself; what the calls before and after it kept stays."""
+    app.securekey = "a secret of 32 characters or more"
+
+    @app.route("/enter")
+    def enter(was, name, fails=False):
+        was.session[name] = "in"
+        was.cookie[name] = "in"
+        if fails:
+            raise ValueError(name)
+        return name
+
+    @app.route("/who")
+    def who(was):
+        return [[name for name in "abc" if was.session[name]], sorted(was.cookie.keys())]
+
+    client = app.test_client()
+    calls = [
+        {"jsonrpc": "2.0", "id": name, "method": "enter", "params": {"name": name, "fails": name == "b"}}
+        for name in "abc"
+    ]
+    assert ["error" in answer for answer in client.post("/", json=calls).json] == [False, True, False]
+    assert client.get("/who").json == [["a", "c"], ["a", "c"]]
+
+
 class Pieces:
     """A body in pieces that notes its end."""
 
@@ -729,6 +754,53 @@ def test_pieces_are_closed_in_any_case(app, method, failing):
         assert answer.status_code == (500 if failing else 200)
     answer.close()
     assert [pieces.closed for pieces in given] == [True]
+
+
+def test_an_error_handler_may_send_the_pieces_of_the_view(app):
+    """What is sent is closed when it is sent, though it was the view's that failed afterwards."""
+    seen = []
+
+    @app.route("/")
+    def view(was):
+        was.g.pieces = Pieces()
+        return was.g.pieces
+
+    @app.finish_request
+    def fail(_was):
+        raise ValueError
+
+    @app.error(ValueError)
+    def handle(was, _error):
+        seen.append(was.g.pieces)
+        return was.g.pieces
+
+    answer = app.test_client().get("/", buffered=False)
+    assert not seen[0].closed
+    answer.close()
+    assert seen[0].closed
+
+
+def test_pieces_that_are_not_sent_end_within_their_request(app):
+    """A generator that is not sent may still look at its request while it ends."""
+    seen = []
+
+    @app.route("/here")
+    def view(was):
+        def pieces():
+            try:
+                yield "piece"
+                yield "another"
+            finally:
+                seen.append(app.build_url("view"))
+
+        return pieces()
+
+    @app.finish_request
+    def fail(_was):
+        raise ValueError
+
+    assert app.test_client().get("/here", base_url="http://x/mounted").status_code == 500
+    assert seen == ["/mounted/here"]
 
 
 def test_views_as_coroutines(app, browse):

@@ -134,6 +134,26 @@ def test_a_load_that_failed_leaves_no_part_behind(tmp_path, source, broken, was_
     assert body(app.get()) == b"new"
 
 
+def test_a_load_that_failed_leaves_what_others_import(tmp_path):
+    """Modules that another thread or another app has imported meanwhile stay when a load fails."""
+    owner = write(tmp_path / "owner", {"owner.py": PLAIN_APP, "owned.py": ""})
+    LoadedApp(AppSource(owner, "owner"), reload=False).get()
+    write(tmp_path / "common", {"by_a_thread.py": "", "by_the_load.py": ""})
+    sys.path.insert(0, str(tmp_path / "common"))
+    source = """
+        import importlib, threading
+        import by_the_load, owned
+        thread = threading.Thread(target=importlib.import_module, args=("by_a_thread",))
+        thread.start()
+        thread.join()
+        1 / 0
+    """
+    app = LoadedApp(AppSource(write(tmp_path / "app", {"wsgi.py": source}), "wsgi"), reload=False)
+    fails(app)
+    there = {"by_a_thread", "by_the_load", "owned"} & sys.modules.keys()
+    assert there == {"by_a_thread", "owned"}
+
+
 def test_an_app_that_stays_keeps_its_modules(tmp_path):
     """Another app that reloads a part of its directory leaves it the modules that it has."""
     lazy = """

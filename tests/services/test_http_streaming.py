@@ -19,7 +19,7 @@ from twisted.internet.task import deferLater
 
 from skitai.errors import OperationError
 from skitai.services.http import HTTPService
-from skitai.services.http.filesource import PIECE
+from skitai.services.http.filesource import PIECE, FileSource
 from skitai.services.http.streaming import THREADS_MAX
 from skitai.services.http.tls import TLSProfile
 
@@ -289,6 +289,25 @@ class StreamingTests(ClientTestCase):
                 assert file.read(3) == LARGE[:3]
                 file.seek(-2, io.SEEK_END)
                 assert (await self.get(client, server.url, file)).data == LARGE[-2:]
+
+    def test_files_that_are_no_keys(self):
+        """A file that cannot be hashed, or weakly referenced, is whole for each of two calls as well."""
+
+        class NoKey(Watched):
+            __hash__ = None
+
+        class Slots:
+            __slots__ = ("file",)
+
+            def __getattr__(self, name):
+                return getattr(self.file, name)
+
+        slots = Slots()
+        slots.file = Watched(LARGE)
+        for file in (NoKey(LARGE), slots):
+            first = FileSource.of(file, "data")
+            first.read(0)
+            assert FileSource.of(file, "data").length == len(LARGE)
 
     async def test_a_file_that_is_being_written(self):
         """What the app has written and Python not yet handed to the system is sent, too."""

@@ -7,10 +7,11 @@ import os
 import select
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from threading import Lock
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary, finalize
 
 import attrs
 
@@ -117,9 +118,12 @@ def _pipe(file: Any) -> FileSource | None:
     then nobody can close it.
     """
     raw = file.raw if type(file) is io.BufferedReader else file
-    if type(raw) is not io.FileIO:
+    if type(raw) is not io.FileIO or not raw.readable():
         return None
-    mode = os.fstat(file.fileno()).st_mode
+    try:
+        mode = os.fstat(file.fileno()).st_mode
+    except OSError:
+        return None  # reading it will say so
     if not stat.S_ISFIFO(mode) and not stat.S_ISCHR(mode):
         return None
     read = raw.read if raw is file else file.read1
@@ -171,16 +175,22 @@ class _Place:
         self._moved_to = None
 
 
-# As long as the file is there: a call that ended in the middle of it leaves it where its reader was.
-_places: WeakKeyDictionary[Any, _Place] = WeakKeyDictionary()
+# By the number of the file, because not all files can be hashed: whoever has the place has the file, too.
+_places: WeakValueDictionary[int, _Place] = WeakValueDictionary()
 _registering = Lock()
 
 
 def _shared(file: Any) -> FileSource:
     """Return the source of a file that other calls may read, too."""
     with _registering:
-        try:
-            place = _places.setdefault(file, _Place())
-        except TypeError:  # no key: calls that read it at the same time are on their own
-            place = _Place()
+        place = _places.get(id(file))
+        if place is None:
+            place = _places[id(file)] = _Place()
+            # As long as the file is there: a call that ended early leaves it where its reader was.
+            with suppress(TypeError):  # cannot be weakly referenced
+                finalize(file, _let_go, place).atexit = False
     return place.source(file)
+
+
+def _let_go(_place: _Place) -> None:
+    """Do nothing: that this waits for the end of the file keeps its place until then."""
