@@ -71,7 +71,6 @@ class Bridge:
         self._inbox: deque[Callable[[], object]] = deque()
         self._woken = False
         self._turn_end = turn_end_of(reactor)
-        self._rested: list[_Sleeper] = []
 
     def start(self) -> None:
         """Take the current thread as the reactor's. Called in the reactor thread, outside any app."""
@@ -93,7 +92,7 @@ class Bridge:
 
         What it raises is raised here in the first case, and logged in the second.
         """
-        if get_ident() == self._ident:
+        if self.in_reactor_thread():
             function()
             return
         self._inbox.append(function)
@@ -118,26 +117,13 @@ class Bridge:
             except Exception:  # noqa: BLE001 - the others in the inbox have nothing to do with it
                 _log.failure("a function that a thread handed to the reactor failed")
 
-    def rouse(self, sleeper: _Sleeper) -> None:
+    def _rouse(self, go_on: Callable[[], None]) -> None:
         """Have a greenlet go on when the reactor's turn ends. Called in any thread.
 
         Not at once: it may wait for more of what this turn brings, and another greenlet that switched to it
         would be left behind, for greenlets return to the hub.
         """
-        if get_ident() != self._ident:
-            self.submit(lambda: self.rouse(sleeper))
-            return
-        self._rested.append(sleeper)
-        if len(self._rested) == 1:
-            self._turn_end.call(Stage.RESUME, self._resume)
-
-    def _resume(self) -> None:
-        rested, self._rested = self._rested, []
-        for sleeper in rested:
-            try:
-                sleeper.go_on()
-            except Exception:  # noqa: BLE001 - the other greenlets have nothing to do with it
-                _log.failure("a greenlet failed that waited")
+        self.submit(lambda: self._turn_end.call(Stage.RESUME, go_on))
 
     def in_reactor_thread(self) -> bool:
         """Whether this is the reactor's thread, in a greenlet or not."""
@@ -145,7 +131,7 @@ class Bridge:
 
     def may_wait(self) -> bool:
         """Whether code may wait here: in a thread or a greenlet, not in the reactor itself."""
-        return get_ident() != self._ident or greenlet.getcurrent() is not self._hub
+        return not self.in_reactor_thread() or greenlet.getcurrent() is not self._hub
 
     def wait(self, pending: Pending, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for ``pending``; return whether it is over.
@@ -155,7 +141,7 @@ class Bridge:
         """
         if pending.over:
             return True
-        if get_ident() == self._ident:
+        if self.in_reactor_thread():
             self._wait_in_greenlet(pending, timeout)
         else:
             _wait_in_thread(pending, timeout)
@@ -167,7 +153,7 @@ class Bridge:
             raise MisuseError(
                 "waiting here would block the reactor thread: wait in a view, or `await` in a coroutine"
             )
-        sleeper = _Sleeper(self.rouse)
+        sleeper = _Sleeper(self._rouse)
         # Even where no time is left the reactor gets a turn: an answer may have come while the app computed.
         timer = self.call_later(max(timeout, 0), sleeper.wake)
         pending.on_end(sleeper.wake)
@@ -180,11 +166,11 @@ class Bridge:
 
 
 class _Sleeper:
-    """A greenlet that waits for the hub to switch back to it; ``rouse`` has the hub call ``go_on``."""
+    """A greenlet that waits for the hub to switch back to it; ``rouse(go_on)`` has the hub call that."""
 
     __slots__ = ("_greenlet", "_rouse", "awake", "called")
 
-    def __init__(self, rouse: Callable[[_Sleeper], None]) -> None:
+    def __init__(self, rouse: Callable[[Callable[[], None]], None]) -> None:
         self._greenlet = greenlet.getcurrent()
         self._rouse = rouse
         self.awake = self.called = False
@@ -193,7 +179,7 @@ class _Sleeper:
         """Have the greenlet go on soon. Called in any thread."""
         if not self.called:
             self.called = True
-            self._rouse(self)
+            self._rouse(self.go_on)
 
     def go_on(self) -> None:
         """Go on with the greenlet, unless it does already. Called in the hub."""

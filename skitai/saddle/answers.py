@@ -31,7 +31,7 @@ def completed(was: SaddleWas, value: Any, *, keep: bool) -> Answer:
 
     What has no body (RFC 9110, 6.4.1) has none here, whether or not the server would cut it off.
     """
-    body, kind = body_of(value.body if isinstance(value, Reply) else value)
+    body, kind = body_of(content_of(value))
     is_head = was.env["REQUEST_METHOD"] == "HEAD"
     if isinstance(body, Streamed):
         was.streams += (body,)
@@ -58,6 +58,11 @@ def completed(was: SaddleWas, value: Any, *, keep: bool) -> Answer:
     return Answer(response.get_status(), headers, pieces)
 
 
+def content_of(value: Any) -> Any:
+    """Return what a view gave as the body, whether or not it said more with it."""
+    return value.body if isinstance(value, Reply) else value
+
+
 def begun(was: SaddleWas, value: Any) -> Any:
     """Return what a view gave; of what comes in pieces the first is made.
 
@@ -75,7 +80,7 @@ def begun(was: SaddleWas, value: Any) -> Any:
 
 def noted(was: SaddleWas, value: Any) -> Streamed | None:
     """Return what makes the pieces of what a view gave, if it comes in pieces; it is closed, sent or not."""
-    stream = stream_of(value.body if isinstance(value, Reply) else value)
+    stream = stream_of(content_of(value))
     if stream is not None:
         was.streams += (stream,)
     return stream

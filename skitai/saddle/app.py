@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from werkzeug.test import Client
 
 _log = logging.getLogger("skitai.saddle")
-_FILE_MAX, _FORM_MAX, _TEXT_MAX = 20 << 20, 100 << 20, 5 << 20
+_FORM_LIMITS = FormLimits()
 
 
 @implementer(ILivingApp)
@@ -62,9 +62,9 @@ class Saddle(Saddlery):
         self.password: str | None = None
         self.users: Mapping[str, str] | Callable[..., Any] | None = None
         #: Bytes of one uploaded file, of a whole form with files, and of a form's text fields together.
-        self.upload_file_max_size = _FILE_MAX
-        self.upload_max_size = _FORM_MAX
-        self.form_max_size = _TEXT_MAX
+        self.upload_file_max_size = _FORM_LIMITS.file_max
+        self.upload_max_size = _FORM_LIMITS.total_max
+        self.form_max_size = _FORM_LIMITS.field_memory_max
         #: Uploads that requests are at.
         self.temporary_files = TemporaryFiles()
         #: For the app's own settings: ``app.config.my_setting = 1``.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from skitai.saddle import events, rpc
-from skitai.saddle.answers import Answer, begun, completed, noted
+from skitai.saddle.answers import Answer, begun, completed, content_of, noted
 from skitai.saddle.arguments import ArgumentError, bind, merge, place_of
 from skitai.saddle.bodies import Streamed
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
@@ -20,7 +20,6 @@ from skitai.saddle.forms import FormError, parse_form
 from skitai.saddle.locations import query_as_uri
 from skitai.saddle.part import Route, Saddlery, current
 from skitai.saddle.request import path_info
-from skitai.saddle.response import Reply
 from skitai.saddle.routing import MethodNotAllowed, NotFound, SlashRedirect
 from skitai.saddle.was import SaddleWas
 
@@ -106,9 +105,9 @@ def _routed(app: Saddle, was: SaddleWas) -> Any:
     if match.endpoint is None:  # OPTIONS of what has no function for it
         return was.response("200 OK", "", [("Allow", ", ".join(match.allowed))])
     endpoint: Endpoint = match.endpoint
-    scopes = _enter(was, endpoint)
+    was.scopes = endpoint.scopes
     _take_arguments(was, endpoint, match.arguments)
-    return events.run(scopes, was, lambda: _viewed(was, endpoint))
+    return events.run(was.scopes, was, lambda: _viewed(was, endpoint))
 
 
 def _moved(was: SaddleWas, path: str) -> Any:
@@ -117,12 +116,6 @@ def _moved(was: SaddleWas, path: str) -> Any:
     # 308 for what has a body: it must come again as it was (RFC 9110, section 15.4.9).
     code = HTTPStatus.MOVED_PERMANENTLY if was.request.method in _SAFE else HTTPStatus.PERMANENT_REDIRECT
     return was.redirect(url, status_line(code))
-
-
-def _enter(was: SaddleWas, endpoint: Endpoint) -> tuple[Saddlery, ...]:
-    was.subapp = endpoint.route.part
-    was.scopes = endpoint.scopes
-    return endpoint.scopes
 
 
 def _take_arguments(was: SaddleWas, endpoint: Endpoint, path_arguments: dict[str, Any]) -> None:
@@ -174,6 +167,7 @@ def _remote_call(
         raise rpc.UnknownMethod(name)
     view = endpoint.route.view
     was.start_response_again()  # of several calls in one request, each has an answer of its own
+    was.scopes = endpoint.scopes
     before = was.changes()
 
     def called() -> Any:
@@ -182,9 +176,8 @@ def _remote_call(
         return value
 
     try:
-        value = events.run(_enter(was, endpoint), was, called)
+        value = content_of(events.run(was.scopes, was, called))
         if was.response.code < 400:
-            value = value.body if isinstance(value, Reply) else value
             return value, encode(value)
     except FAILURES:
         was.traceback(f"{was.request.line} {name}")

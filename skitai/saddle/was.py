@@ -45,9 +45,7 @@ class SaddleWas:
 
     def __init__(self, app: Saddle, env: dict[str, Any]) -> None:
         self.app = app
-        #: The part whose function serves the request, if it is not the app itself.
-        self.subapp: Saddlery = app
-        #: The app and the parts around that function, the innermost last.
+        #: The app, and the parts around the function that serves the request, the innermost last.
         self.scopes: tuple[Saddlery, ...] = (app,)
         #: What views gave that comes in pieces: all but the one that is sent are closed in the end.
         self.streams: tuple[Streamed, ...] = ()
@@ -71,6 +69,11 @@ class SaddleWas:
     # -- URLs and templates --------------------------------------------------------------------------------
 
     @property
+    def subapp(self) -> Saddlery:
+        """The part whose function serves the request, or the app itself."""
+        return self.scopes[-1]
+
+    @cached_property
     def mount_point(self) -> str:
         """Where the app is mounted, as it stands in a URL: empty for the root."""
         return path_as_uri(self.env.get("SCRIPT_NAME", ""))

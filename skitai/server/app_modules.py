@@ -102,7 +102,7 @@ class AppDirectory:
 
     def module_name(self, name: str) -> str:
         """Return the name in ``sys.modules`` of the module called ``name`` as seen from the directory."""
-        return name if self.is_public(name.partition(".")[0]) else f"{self.package}.{name}"
+        return name if self.is_public(_top(name)) else f"{self.package}.{name}"
 
     def is_public(self, top: str) -> bool:
         """Return whether an ordinary import of ``top`` gives the module or package in this directory."""

@@ -7,6 +7,7 @@ import os
 import tempfile
 import threading
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 from certificates import Identity
@@ -53,28 +54,16 @@ class Unseekable(Watched):
         return data
 
 
-def on_disk(data):
-    file = tempfile.TemporaryFile()
+def written(make, data):
+    file = make()
     file.write(data)
     return file
 
 
-def unbuffered(data):
-    file = tempfile.TemporaryFile(buffering=0)
-    file.write(data)
-    return file
-
-
-def named(data):
-    file = tempfile.NamedTemporaryFile()
-    file.write(data)
-    return file
-
-
-def tempfile_in_memory(data):
-    file = tempfile.SpooledTemporaryFile()
-    file.write(data)
-    return file
+on_disk = partial(written, tempfile.TemporaryFile)
+unbuffered = partial(written, partial(tempfile.TemporaryFile, buffering=0))
+named = partial(written, tempfile.NamedTemporaryFile)
+tempfile_in_memory = partial(written, tempfile.SpooledTemporaryFile)
 
 
 def packed(data):

@@ -94,8 +94,7 @@ def _on_disk(file: Any) -> FileSource | None:
 
     Only of those that ``open`` returns: others may have a descriptor, too, and unpack what is read from it.
     """
-    raw = file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file
-    if type(raw) is not io.FileIO:
+    if _raw(file) is None:
         return None
     if file.writable():
         file.flush()
@@ -104,6 +103,12 @@ def _on_disk(file: Any) -> FileSource | None:
         return None
     start = file.tell()
     return FileSource(partial(_pread, file), start, max(status.st_size - start, 0))
+
+
+def _raw(file: Any) -> io.FileIO | None:
+    """Return what ``file`` reads from where ``open`` returned it for reading; None for anything else."""
+    raw = file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file
+    return raw if type(raw) is io.FileIO else None
 
 
 def _pread(file: Any, position: int, size: int) -> bytes:
@@ -117,8 +122,8 @@ def _pipe(file: Any) -> FileSource | None:
     It is read when there is something to read: whoever waits within ``read`` has the lock of the file, and
     then nobody can close it.
     """
-    raw = file.raw if type(file) is io.BufferedReader else file
-    if type(raw) is not io.FileIO or not raw.readable():
+    raw = _raw(file)
+    if raw is None or not raw.readable():
         return None
     try:
         mode = os.fstat(file.fileno()).st_mode

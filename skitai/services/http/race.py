@@ -88,8 +88,7 @@ class Race:
 
     def _next(self) -> None:
         """Try one address more, or give up where all have failed."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._stop_waiting()
         if self._untried:
             attempt = _Attempt(self)
             host = self._untried.popleft()
@@ -98,6 +97,10 @@ class Race:
         elif not self._attempts:
             self._lose(_most_telling(self._failures))
 
+    def _stop_waiting(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
     def _lose(self, reason: Failure) -> None:
         if not self._over:
             self._end()
@@ -105,8 +108,7 @@ class Race:
 
     def _end(self) -> None:
         self._over = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._stop_waiting()
         attempts, self._attempts = self._attempts, {}
         for connector in attempts.values():
             connector.stopConnecting()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -35,6 +35,7 @@ _OWN_NAMES = re.compile(r"^\w+\.(?:operation|endpoint)\(\)")
 _SECRET_HEADERS = frozenset(["authorization", "cookie", "proxy-authorization"])
 
 Filter = Callable[[Any], Any]
+Returned = TypeVar("Returned")
 
 
 class HTTPService(Service):
@@ -59,12 +60,7 @@ class HTTPService(Service):
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> Any:
         """Submit the operation at once and return its ``Call``. Called in the app's thread."""
         if kwargs or len(args) != 1 or type(args[0]) is not str:
-            try:
-                operation = self.operation(*args, **kwargs)
-            except TypeError as error:
-                name_as_called(error, self.name)
-                raise
-            return submit(operation)
+            return submit(called_as(self.name, self.operation, *args, **kwargs))
         return submit(self._plain_operation(args[0]))
 
     def operation(
@@ -145,9 +141,13 @@ class UploadService(HTTPService):
         return multipart_content(data)
 
 
-def name_as_called(error: TypeError, name: str) -> None:
-    """Let Python's complaint about arguments name what the app called, not what was called for it."""
-    error.args = (_OWN_NAMES.sub(name, str(error)),)
+def called_as(name: str, function: Callable[..., Returned], /, *args: Any, **kwargs: Any) -> Returned:
+    """Return what ``function`` does; Python's complaint about arguments names what the app called instead."""
+    try:
+        return function(*args, **kwargs)
+    except TypeError as error:
+        error.args = (_OWN_NAMES.sub(name, str(error)),)
+        raise
 
 
 def _with_options(request: HTTPRequest, pairs: list[tuple[str, str]], auth: Any, follow: Any) -> HTTPRequest:

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from skitai.errors import OperationError
 from skitai.services.http.protocol import CODE_BAD_REPLY
 from skitai.services.http.request import Headers, header_pairs
-from skitai.services.http.service import HTTPService, name_as_called
+from skitai.services.http.service import HTTPService, called_as
 from skitai.services.rpc.faults import FAULTS
 from skitai.services.rpc.proxy import RPCProxy
 from skitai.services.rpc.result import RPCResult
@@ -50,11 +50,7 @@ class RPCService(HTTPService):
 
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> RPCProxy:
         """Return the proxy whose first method call is submitted; ``endpoint`` says what the arguments are."""
-        try:
-            prepare = self.endpoint(*args, **kwargs)
-        except TypeError as error:
-            name_as_called(error, self.name)
-            raise
+        prepare = called_as(self.name, self.endpoint, *args, **kwargs)
         return RPCProxy(lambda method, params, named: submit(prepare(method, params, named)))
 
     def endpoint(
