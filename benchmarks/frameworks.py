@@ -59,7 +59,7 @@ def best_of(*functions) -> list[float]:
 
 def matching(count: int):
     """Return a function that matches one path of each kind among ``count`` routes."""
-    from skitai.saddle.routing import Router, Rule
+    from skitai.saddle.routes.router import Router, Rule
 
     router = Router()
     shapes = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twisted.internet import reactor
 
-from skitai.calls.bridge import Bridge
 from skitai.calls.dispatch import Dispatcher
-from skitai.calls.memorycache import MemoryCache
 from skitai.context import ServiceTable, Was
+from skitai.loop.bridge import Bridge
+from skitai.services.cache import MemoryCache
 from skitai.services.http import ConnectionPool, HTTPService
 
 URL = "http://upstream.example/kept"

@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from skitai.calls import coroutines
 from skitai.calls.call import Call
 from skitai.calls.clusterview import ClusterView
 from skitai.calls.deadline import DEFAULT_TIMEOUT
@@ -18,6 +17,7 @@ from skitai.calls.result import Results
 from skitai.calls.uncollected import OpenCalls, detach
 from skitai.errors import NoServerError
 from skitai.interfaces import IService
+from skitai.loop import coroutines
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred

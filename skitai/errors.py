@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+#: The values of ``Result.status``: the README's numbers.
+WAITING, TIMEOUT, FAILED, NORMAL = range(4)
+
+#: The values of ``Result.code`` where no reply came (item 12 of the README's behaviours): the connection was
+#: closed, anything else that an exception tells, too late, no address for the name, the worker stops.
+CODE_CLOSED, CODE_EXCEPTION, CODE_TIMEOUT, CODE_DNS, CODE_SHUTDOWN = 700, 701, 702, 704, 705
+#: And ours: the socket broke, the worker has as much under way as its config allows, the reply is malformed.
+CODE_SOCKET_ERROR, CODE_BUSY, CODE_BAD_REPLY = 706, 707, 708
+
 
 class SkitaiError(Exception):
     """The base of all errors that Skitai raises on purpose."""

@@ -15,13 +15,13 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 import skitai
-from skitai.assembly import SiteBuilder
 from skitai.config import Config, describe, describe_section, load
 from skitai.errors import ConfigError, PluginError
-from skitai.instance import Instance
+from skitai.net.listening import take_inherited
 from skitai.plugins.listing import describe_plugins
 from skitai.plugins.manager import PluginManager, create_plugin_manager
-from skitai.server.listening import take_inherited
+from skitai.worker.assembly import SiteBuilder
+from skitai.worker.instance import Instance
 
 #: The exit status for a configuration that cannot be served.
 EXIT_CONFIG = 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 from skitai.config import load
-from skitai.instance import Instance
 from skitai.plugins import hookimpl
 from skitai.plugins.manager import create_plugin_manager
+from skitai.worker.instance import Instance
 from wire import Client, ask
 
 

@@ -18,16 +18,16 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import formatEvent, globalLogPublisher
 
-from skitai.calls.bridge import Bridge
 from skitai.calls.dispatch import Dispatcher
 from skitai.context import ServiceTable
+from skitai.loop.bridge import Bridge
+from skitai.loop.executors import executor_for
+from skitai.loop.turn import Stage, turn_end_of
 from skitai.server.accesslog import AccessLog
-from skitai.server.executors import executor_for
-from skitai.server.factory import HTTPFactory
-from skitai.server.limits import Limits
+from skitai.server.http1.factory import HTTPFactory
+from skitai.server.http1.limits import Limits
 from skitai.server.site import Mounts, Site
-from skitai.server.wsgi import WSGIResource
-from skitai.turn import Stage, turn_end_of
+from skitai.server.wsgi.resource import WSGIResource
 from wire import PATIENCE, Client, Response, ask
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -13,15 +13,16 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 import skitai
-from skitai.calls.bridge import Bridge
 from skitai.calls.call import Call
 from skitai.calls.cluster import Cluster, Member
 from skitai.calls.dispatch import Dispatcher
 from skitai.calls.group import CallGroup
 from skitai.calls.operation import Operation
-from skitai.calls.service import HostNode, Service
+from skitai.calls.service import Service
 from skitai.context import OWN_NAMES, ServiceTable, Was, current_was, get_current, set_default
 from skitai.errors import MisuseError, NoServerError
+from skitai.loop.bridge import Bridge
+from skitai.net.addresses import HostNode
 from skitai.testing.clockbridge import ClockBridge
 
 

@@ -15,18 +15,18 @@ from zope.interface.verify import verifyObject
 
 import skitai.testing
 from skitai import was
-from skitai.calls.bridge import Bridge, Pending
 from skitai.calls.operation import Operation
 from skitai.calls.result import Result
 from skitai.calls.service import Service
 from skitai.config import Config
 from skitai.errors import MisuseError, NoServerError, OperationError, UnsentError
-from skitai.instance import Instance
 from skitai.interfaces import IExecutor, IInstance, IService
+from skitai.loop.bridge import Bridge, Pending
 from skitai.plugins.manager import create_plugin_manager
 from skitai.services.http.result import HTTPResult
 from skitai.testing import FakeWas, InlineExecutor, RecordedRequest, ServiceHarness, verify_service
 from skitai.testing.clockbridge import ClockBridge
+from skitai.worker.instance import Instance
 
 PAGE = Path(__file__).parents[1] / "docs" / "testing.md"
 

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from skitai.calls.result import NORMAL, TIMEOUT, Result
-from skitai.errors import UnsentError
+from skitai.calls.result import Result
+from skitai.errors import NORMAL, TIMEOUT, UnsentError
 
 if TYPE_CHECKING:
     from skitai.calls.call import Call

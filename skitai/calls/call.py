@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
-from skitai.calls.bridge import Bridge, Pending
 from skitai.calls.cache import DEFAULT_SECONDS
 from skitai.calls.deadline import DEFAULT_TIMEOUT, number_of_seconds
 from skitai.calls.filtering import Filtering
-from skitai.calls.result import CODE_SHUTDOWN, WAITING, Result, Results
-from skitai.errors import MisuseError, OperationError, OperationTimeout
+from skitai.calls.result import Result, Results
+from skitai.errors import CODE_SHUTDOWN, WAITING, MisuseError, OperationError, OperationTimeout
+from skitai.loop.bridge import Bridge, Pending
 
 if TYPE_CHECKING:
     from skitai.calls.cache import CachePlace
@@ -252,3 +253,16 @@ class Call(Pending):
 
     def __repr__(self) -> str:
         return f"<Call {self.operation.target!r} {self._result or 'under way'}>"
+
+
+@contextmanager
+def collecting(calls: Sequence[Call]) -> Iterator[None]:
+    """Mark calls as waited for while they are; a wait that raises leaves the rest to the request's end."""
+    for call in calls:
+        call.collected = True
+    try:
+        yield
+    except BaseException:
+        for call in calls:
+            call.collected = False
+        raise

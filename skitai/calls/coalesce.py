@@ -7,8 +7,7 @@ from collections.abc import Hashable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from skitai.calls.result import TIMEOUT
-from skitai.errors import OperationTimeout
+from skitai.errors import TIMEOUT, OperationTimeout
 
 if TYPE_CHECKING:
     from skitai.calls.attempt import Attempt

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Literal
 
 from skitai.calls.attempt import Attempt, BalancedAttempt, DirectAttempt
-from skitai.calls.bridge import Bridge
 from skitai.calls.cache import CachePlace
 from skitai.calls.call import Call
 from skitai.calls.cluster import Cluster, Member
@@ -18,6 +17,7 @@ from skitai.calls.operation import Operation
 from skitai.calls.traffic import CallLimits, Traffic
 from skitai.errors import MisuseError
 from skitai.interfaces import IResultCache, IService
+from skitai.loop.bridge import Bridge
 
 #: ``one``: the target itself, or any member of its cluster; ``lb``: the same, said aloud; ``map``: all.
 Mode = Literal["one", "lb", "map"]

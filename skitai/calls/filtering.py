@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from skitai.calls.bridge import Pending
+from skitai.loop.bridge import Pending
 
 if TYPE_CHECKING:
     from skitai.calls.result import Result

@@ -9,12 +9,11 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredQueue
 
-from skitai.calls.bridge import Bridge, Pending
-from skitai.calls.call import Call
+from skitai.calls.call import Call, collecting
 from skitai.calls.deadline import number_of_seconds
 from skitai.calls.group import CallGroup
 from skitai.calls.result import Result, Results
-from skitai.calls.uncollected import collecting
+from skitai.loop.bridge import Bridge, Pending
 
 
 def gather(bridge: Bridge, calls: Sequence[Any], timeout: float) -> Results | Deferred[Results]:

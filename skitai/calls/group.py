@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from skitai.calls.cache import DEFAULT_SECONDS
+from skitai.calls.call import collecting
 from skitai.calls.deadline import DEFAULT_TIMEOUT, number_of_seconds
 from skitai.calls.result import Result, Results
-from skitai.calls.uncollected import collecting
 
 if TYPE_CHECKING:
     from skitai.calls.cache import CachePlace

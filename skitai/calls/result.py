@@ -7,15 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NoReturn, overload
 
 from skitai.calls.cache import DEFAULT_SECONDS, Cacheable
-from skitai.errors import OperationError, OperationTimeout
-
-#: The values of ``Result.status``: the README's numbers.
-WAITING, TIMEOUT, FAILED, NORMAL = range(4)
-
-#: Failure codes that do not come from the other side (behaviour 12 of the README's catalogue).
-CODE_CLOSED, CODE_EXCEPTION, CODE_TIMEOUT, CODE_DNS, CODE_SHUTDOWN = 700, 701, 702, 704, 705
-#: One of our own: the worker has as much under way and waiting as its config allows.
-CODE_BUSY = 707
+from skitai.errors import CODE_EXCEPTION, FAILED, NORMAL, TIMEOUT, OperationError, OperationTimeout
 
 
 class Result(Cacheable):

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from skitai.calls.result import CODE_BUSY, CODE_SHUTDOWN
-from skitai.errors import OperationError, UnsentError
+from skitai.errors import CODE_BUSY, CODE_SHUTDOWN, OperationError, UnsentError
 
 if TYPE_CHECKING:
     from skitai.calls.call import Call

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from skitai.calls.call import Call
-from skitai.calls.result import CODE_SHUTDOWN
-from skitai.errors import OperationError, OperationTimeout
+from skitai.errors import CODE_SHUTDOWN, OperationError, OperationTimeout
 
 if TYPE_CHECKING:
     from skitai.calls.group import CallGroup
@@ -42,19 +39,6 @@ class OpenCalls:
             if not (call.over or call.collected):
                 call.give_up(OperationError("the request ended and nobody waited", code=CODE_SHUTDOWN))
         self._calls = []
-
-
-@contextmanager
-def collecting(calls: Sequence[Call]) -> Iterator[None]:
-    """Mark calls as waited for while they are; a wait that raises leaves the rest to the request's end."""
-    for call in calls:
-        call.collected = True
-    try:
-        yield
-    except BaseException:
-        for call in calls:
-            call.collected = False
-        raise
 
 
 def detach(begun: Call | CallGroup) -> None:

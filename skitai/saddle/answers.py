@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from skitai.saddle.bodies import Streamed, body_of, stream_of
-from skitai.saddle.response import Reply, Response
+from skitai.saddle.outgoing.bodies import Streamed, body_of, stream_of
+from skitai.saddle.outgoing.response import Reply, Response
 
 if TYPE_CHECKING:
     from skitai.saddle.was import SaddleWas

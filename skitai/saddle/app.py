@@ -15,18 +15,18 @@ from zope.interface import implementer
 from skitai.context import get_current
 from skitai.interfaces import ILivingApp
 from skitai.saddle import handling
-from skitai.saddle.auth import Authenticator, Challenge
-from skitai.saddle.bodies import Streamed
 from skitai.saddle.errors import FAILURES
-from skitai.saddle.forms import FormLimits
-from skitai.saddle.keeping import Keeping, process_key
-from skitai.saddle.pages import failure_page
+from skitai.saddle.failures.pages import failure_page
+from skitai.saddle.incoming.forms import FormLimits
+from skitai.saddle.incoming.uploads import TemporaryFiles
+from skitai.saddle.login.auth import Authenticator, Challenge
+from skitai.saddle.outgoing.bodies import Streamed
+from skitai.saddle.outgoing.templates import Templates
 from skitai.saddle.part import Saddlery, current
 from skitai.saddle.registry import wasc
-from skitai.saddle.routing import Router
-from skitai.saddle.tables import Tables
-from skitai.saddle.templates import Templates
-from skitai.saddle.uploads import TemporaryFiles
+from skitai.saddle.routes.router import Router
+from skitai.saddle.routes.tables import Tables
+from skitai.saddle.visitor.keeping import Keeping, process_key
 from skitai.saddle.was import SaddleWas
 
 if TYPE_CHECKING:

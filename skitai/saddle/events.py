@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from inspect import iscoroutine
 from typing import Any
 
-from skitai.saddle.arguments import ArgumentError
 from skitai.saddle.errors import FAILURES
+from skitai.saddle.incoming.arguments import ArgumentError
 from skitai.saddle.part import Saddlery
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from skitai.saddle import pages
 from skitai.saddle.answers import Answer, completed
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
 from skitai.saddle.events import result_of
+from skitai.saddle.failures import pages
 from skitai.saddle.part import Handler
 
 if TYPE_CHECKING:

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from skitai.saddle import events, rpc
+from skitai.saddle import events
 from skitai.saddle.answers import Answer, begun, completed, content_of, noted
-from skitai.saddle.arguments import ArgumentError, bind, merge, place_of
-from skitai.saddle.bodies import Streamed
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
 from skitai.saddle.failing import answer_to
-from skitai.saddle.forms import FormError, parse_form
-from skitai.saddle.locations import query_as_uri
+from skitai.saddle.incoming.arguments import ArgumentError, bind, merge, place_of
+from skitai.saddle.incoming.forms import FormError, parse_form
+from skitai.saddle.incoming.request import path_info
+from skitai.saddle.outgoing.bodies import Streamed
+from skitai.saddle.outgoing.locations import query_as_uri
 from skitai.saddle.part import Route, Saddlery, current
-from skitai.saddle.request import path_info
-from skitai.saddle.routing import MethodNotAllowed, NotFound, SlashRedirect
+from skitai.saddle.remote import rpc
+from skitai.saddle.routes.router import MethodNotAllowed, NotFound, SlashRedirect
 from skitai.saddle.was import SaddleWas
 
 if TYPE_CHECKING:

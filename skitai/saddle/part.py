@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import attrs
 
-from skitai.saddle.rendering import rendered
-from skitai.saddle.rules import Rule
-from skitai.saddle.templates import Templates
+from skitai.saddle.outgoing.rendering import rendered
+from skitai.saddle.outgoing.templates import Templates
+from skitai.saddle.routes.rules import Rule
 
 #: The request that this thread, greenlet or coroutine serves: a ``SaddleWas``.
 current: ContextVar[Any] = ContextVar("skitai.saddle.was")

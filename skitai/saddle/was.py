@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.handlers import format_date_time
 
 from skitai.context import registered, run_coroutine
-from skitai.saddle import csrf, mbox, pages, session
-from skitai.saddle.cookies import Cookies
 from skitai.saddle.errors import HTTPError
-from skitai.saddle.locations import as_uri, path_as_uri
-from skitai.saddle.rendering import rendered
-from skitai.saddle.request import Request
-from skitai.saddle.response import ExcInfo, Reply, Response
+from skitai.saddle.failures import pages
+from skitai.saddle.incoming.request import Request
+from skitai.saddle.outgoing.locations import as_uri, path_as_uri
+from skitai.saddle.outgoing.rendering import rendered
+from skitai.saddle.outgoing.response import ExcInfo, Reply, Response
+from skitai.saddle.visitor import csrf, mbox, session
+from skitai.saddle.visitor.cookies import Cookies
 
 if TYPE_CHECKING:
     from skitai.saddle.app import Saddle
-    from skitai.saddle.bodies import Streamed
+    from skitai.saddle.outgoing.bodies import Streamed
     from skitai.saddle.part import Saddlery
 
 _log = logging.getLogger("skitai.saddle")

@@ -12,7 +12,7 @@ from time import localtime, strftime, time
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skitai.server.request import Request
+    from skitai.server.request.request import Request
 
 
 _PLAIN = re.compile(rb"[!-\[\]-~]*")

@@ -14,11 +14,11 @@ from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 
-from skitai.server.static import StaticDirectory
-from skitai.server.wsgi import WSGIResource
+from skitai.server.static.directory import StaticDirectory
+from skitai.server.wsgi.resource import WSGIResource
 
 if TYPE_CHECKING:
-    from skitai.server.request import Request
+    from skitai.server.request.request import Request
 
 Directories = Sequence[tuple[bytes, StaticDirectory]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from skitai.formats.xmlrpc import dump_params, load_document
 from skitai.plugins import hookimpl
-from skitai.xmldocument import dump_params, load_document
 
 
 def toxml(obj: Any) -> str:

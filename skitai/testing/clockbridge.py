@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from skitai.calls.bridge import Bridge, Pending
+from skitai.loop.bridge import Bridge, Pending
 
 
 class ClockBridge(Bridge):

@@ -8,11 +8,11 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 
-from skitai.calls.bridge import Bridge
 from skitai.calls.cluster import Cluster, Member
 from skitai.calls.dispatch import Dispatcher
 from skitai.context import Caller
 from skitai.interfaces import IService
+from skitai.loop.bridge import Bridge
 from skitai.plugins.contributions import SERVICES
 from skitai.testing.clockbridge import ClockBridge
 

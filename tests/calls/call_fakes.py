@@ -7,15 +7,16 @@ from collections import deque
 from concurrent.futures import Future
 
 import greenlet
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from skitai.calls.bridge import Bridge
 from skitai.calls.cluster import Cluster, Member
 from skitai.calls.dispatch import Dispatcher
 from skitai.calls.operation import Operation
 from skitai.calls.service import Service
 from skitai.context import Caller
+from skitai.loop.bridge import Bridge
 
 
 class FakeReactor(Clock):
@@ -142,3 +143,24 @@ class World:
     def in_flight(self):
         """How much is under way, by every count that there is."""
         return [self.dispatcher.in_flight, *(member.in_flight for member in self.cluster.members)]
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture(params=["thread", "greenlet"])
+def apps(request, world):
+    """App code of ``world``, in either kind of executor."""
+    return Apps(world.reactor, request.param)
+
+
+@pytest.fixture
+def in_threads(world):
+    return Apps(world.reactor, "thread")
+
+
+@pytest.fixture
+def in_greenlets(world):
+    return Apps(world.reactor, "greenlet")

@@ -3,10 +3,10 @@
 import pytest
 from call_fakes import Apps, FakeReactor, ManualService, World
 
-from skitai.calls.memorycache import MemoryCache
 from skitai.calls.result import Result
 from skitai.context import Caller
 from skitai.errors import OperationError
+from skitai.services.cache import MemoryCache
 
 
 @pytest.fixture

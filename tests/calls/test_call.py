@@ -57,30 +57,30 @@ class TestGetwait:
         world.asked[0].deferred.callback(b"data")
         assert apps.finish(future).data == b"data"
 
-    def test_time_out_counts_from_creation(self, world, greenlets):
+    def test_time_out_counts_from_creation(self, world, in_greenlets):
         """What an app did between asking and waiting comes off its patience."""
         call = world.ask("a")
         world.reactor.advance(1.5)
-        future = greenlets.start(lambda: call.getwait(2))
+        future = in_greenlets.start(lambda: call.getwait(2))
         world.reactor.advance(0.4)
         assert not future.done()
         world.reactor.advance(0.1)
-        assert greenlets.finish(future).status == 1
+        assert in_greenlets.finish(future).status == 1
 
-    def test_three_calls_wait_together(self, world, greenlets):
+    def test_three_calls_wait_together(self, world, in_greenlets):
         """Calls that were made together and are waited for one after the other time out together."""
         calls = [world.ask("a") for _ in range(3)]
-        future = greenlets.start(lambda: [call.getwait(2).status for call in calls])
+        future = in_greenlets.start(lambda: [call.getwait(2).status for call in calls])
         world.reactor.advance(2)
-        assert greenlets.finish(future) == [1, 1, 1]
+        assert in_greenlets.finish(future) == [1, 1, 1]
 
-    def test_default_is_five_seconds(self, world, greenlets):
+    def test_default_is_five_seconds(self, world, in_greenlets):
         """Who does not say how long waits five seconds."""
-        future = greenlets.start(world.ask("a").getwait)
+        future = in_greenlets.start(world.ask("a").getwait)
         world.reactor.advance(4.9)
         assert not future.done()
         world.reactor.advance(0.1)
-        assert greenlets.finish(future).status == 1
+        assert in_greenlets.finish(future).status == 1
         assert DEFAULT_TIMEOUT == 5
 
     def test_time_out_result(self, world, apps):
@@ -110,9 +110,9 @@ class TestGetwait:
         assert call.getwait() is result
         assert call.status == 1
 
-    def test_time_out_before_the_start(self, world, threads):
+    def test_time_out_before_the_start(self, world, in_threads):
         """A call that timed out before the reactor came to it is never performed."""
-        result = threads.start(lambda: world.ask("a").getwait(0)).result(60)
+        result = in_threads.start(lambda: world.ask("a").getwait(0)).result(60)
         assert result.status == 1
         world.reactor.turn()
         assert world.asked == []
@@ -246,7 +246,7 @@ class TestOtherWays:
         world.asked[0].deferred.callback(b"data")
         assert call.getswait() is call.getswait()
 
-    def test_awaited_elsewhere(self, world, threads):
+    def test_awaited_elsewhere(self, world, in_threads):
         """In another loop's coroutine it says where calls can be awaited."""
         call = world.ask("a")
 
@@ -254,24 +254,24 @@ class TestOtherWays:
             await call
 
         with pytest.raises(MisuseError, match="Skitai's coroutines only"):
-            threads.run(lambda: asyncio.run(view()))
+            in_threads.run(lambda: asyncio.run(view()))
 
 
 class TestSeveralWaiters:
-    def test_all_get_the_same_result(self, world, threads, greenlets):
+    def test_all_get_the_same_result(self, world, in_threads, in_greenlets):
         """Threads and greenlets may wait for one call; all get its one result."""
         call = world.ask("a")
-        futures = [kind.start(lambda: call.getwait(60)) for kind in (threads, greenlets) * 4]
+        futures = [kind.start(lambda: call.getwait(60)) for kind in (in_threads, in_greenlets) * 4]
         world.asked[0].deferred.callback(b"data")
-        assert len({id(threads.finish(future)) for future in futures}) == 1
+        assert len({id(in_threads.finish(future)) for future in futures}) == 1
 
-    def test_the_shortest_patience_ends_the_call_for_all(self, world, threads, greenlets):
+    def test_the_shortest_patience_ends_the_call_for_all(self, world, in_threads, in_greenlets):
         """A thread whose time is up ends the call; a greenlet that waits longer is woken by the reactor."""
         call = world.ask("a")
-        patient = greenlets.start(lambda: call.getwait(60))
-        late = threads.run(lambda: call.getwait(0.01))
+        patient = in_greenlets.start(lambda: call.getwait(60))
+        late = in_threads.run(lambda: call.getwait(0.01))
         assert late.status == 1
-        assert greenlets.finish(patient) is late
+        assert in_greenlets.finish(patient) is late
         assert world.asked[0].cancelled == 1
         assert world.reactor.getDelayedCalls() == []
 

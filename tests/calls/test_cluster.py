@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from skitai.calls.cluster import FIRST_PAUSE, LONGEST_PAUSE, TIMEOUTS_MAX, Cluster, Member
-from skitai.calls.service import HostNode
+from skitai.net.addresses import HostNode
 
 
 @pytest.fixture

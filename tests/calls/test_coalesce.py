@@ -2,9 +2,9 @@ import pytest
 from call_fakes import Apps, FakeReactor, ManualService, World
 
 from skitai.calls.cluster import TIMEOUTS_MAX
-from skitai.calls.memorycache import MemoryCache
 from skitai.calls.result import Result
 from skitai.errors import OperationError
+from skitai.services.cache import MemoryCache
 
 
 @pytest.fixture

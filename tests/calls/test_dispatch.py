@@ -158,16 +158,16 @@ class TestClusters:
         assert call.getwait().node.label == "c:80"
         assert world.in_flight() == IDLE
 
-    def test_a_member_that_hangs_is_left_alone(self, world, greenlets):
+    def test_a_member_that_hangs_is_left_alone(self, world, in_greenlets):
         """A machine that takes requests and never answers costs a few deadlines, not every third request."""
         statuses = []
         for _ in range(20):
-            future = greenlets.start(lambda: world.ask.lb("@c").getwait(0.2).status)
+            future = in_greenlets.start(lambda: world.ask.lb("@c").getwait(0.2).status)
             for asked in world.asked:
                 if asked.label != "a:80" and not asked.deferred.called:
                     asked.deferred.callback(b"data")
             world.reactor.advance(0.2)
-            statuses.append(greenlets.finish(future))
+            statuses.append(in_greenlets.finish(future))
         assert statuses.count(1) in (3, 4)  # a probe, too, may have had its time
         assert world.cluster.members[0].failures > 0
 
@@ -220,7 +220,7 @@ class TestClusters:
         assert world.cluster.members[0].failures == 0
         assert world.in_flight() == IDLE
 
-    def test_a_thread_that_gives_up_in_the_middle_of_the_start(self, world, threads):
+    def test_a_thread_that_gives_up_in_the_middle_of_the_start(self, world, in_threads):
         """What begins while its thread gives it up is cancelled as soon as it has begun."""
         begun, given_up = threading.Event(), threading.Event()
 
@@ -236,7 +236,7 @@ class TestClusters:
             given_up.set()
 
         world.service.reaction = perform
-        threads.run(app)
+        in_threads.run(app)
         assert [asked.cancelled for asked in world.asked] == [1]
         assert world.in_flight() == IDLE
 
@@ -286,28 +286,28 @@ class TestClusters:
             world.ask.lb("@c")
         assert [asked.label for asked in world.asked[2:]].count("a:80") == 1
 
-    def test_a_probe_that_times_out_starts_a_new_pause(self, world, greenlets):
+    def test_a_probe_that_times_out_starts_a_new_pause(self, world, in_greenlets):
         """A member that takes the connection and stays silent is not back."""
         world.ask.lb("@c")
         world.asked[0].deferred.errback(OperationError("broken"))
         world.reactor.advance(1)
         world.ask.lb("@c")
-        future = greenlets.start(lambda: world.ask.lb("@c").getwait(2))
+        future = in_greenlets.start(lambda: world.ask.lb("@c").getwait(2))
         world.reactor.advance(2)
-        assert greenlets.finish(future).node.label == "a:80"
+        assert in_greenlets.finish(future).node.label == "a:80"
         assert [member.state for member in world.dispatcher.cluster("@c").members] == ["resting", "up", "up"]
 
-    def test_a_member_that_times_out_in_a_map(self, world, greenlets):
+    def test_a_member_that_times_out_in_a_map(self, world, in_greenlets):
         """One member that stays silent costs its own result only, and nothing stays counted."""
         group = world.ask.map("@c")
         world.asked[0].deferred.callback(b"a")
         world.asked[2].deferred.callback(b"c")
-        future = greenlets.start(lambda: group.getswait(2))
+        future = in_greenlets.start(lambda: group.getswait(2))
         assert (group.status, group.code) == ([3, 0, 3], [200, 0, 200])
         world.reactor.advance(2)
-        assert greenlets.finish(future).status == [3, 1, 3]
+        assert in_greenlets.finish(future).status == [3, 1, 3]
         assert world.in_flight() == IDLE
-        assert greenlets.finish(future)[1].error.url == "@c"
+        assert in_greenlets.finish(future)[1].error.url == "@c"
 
     def test_views(self, world):
         """What a cluster's members do is there for apps and for the status page."""
@@ -359,12 +359,12 @@ class TestStop:
         assert (result.status, result.code) == (2, 705)
         assert world.asked == []
 
-    def test_an_app_that_asks_again_while_it_is_released(self, world, greenlets):
+    def test_an_app_that_asks_again_while_it_is_released(self, world, in_greenlets):
         """An app that is woken by the stop and asks once more gets the same answer."""
         call = world.ask("a")
-        future = greenlets.start(lambda: [call.getwait().code, world.ask("a").getwait().code])
+        future = in_greenlets.start(lambda: [call.getwait().code, world.ask("a").getwait().code])
         world.dispatcher.stop()
-        assert greenlets.finish(future) == [705, 705]
+        assert in_greenlets.finish(future) == [705, 705]
 
     def test_no_fail_over_while_stopping(self, world):
         """What fails because the server stops is not tried elsewhere."""

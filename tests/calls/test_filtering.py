@@ -4,9 +4,9 @@ import pytest
 from call_fakes import ManualService, World
 from twisted.internet.defer import ensureDeferred
 
-from skitai.calls.memorycache import MemoryCache
 from skitai.calls.operation import Operation
 from skitai.calls.result import Result
+from skitai.services.cache import MemoryCache
 
 
 def shout(result):
@@ -92,12 +92,12 @@ def test_what_it_raises_is_raised_each_time(world, apps):
     assert runs == [1]
 
 
-def test_must_return_a_result(world, greenlets):
+def test_must_return_a_result(world, in_greenlets):
     """A filter that forgot its ``return`` is told."""
     call = world.ask("a", filter=lambda result: None)
     world.asked[0].deferred.callback(b"data")
     with pytest.raises(TypeError, match=r"must return a result.*not None"):
-        greenlets.run(call.getwait)
+        in_greenlets.run(call.getwait)
 
 
 def test_must_be_callable():
@@ -106,12 +106,12 @@ def test_must_be_callable():
         Operation("a", filter="upper")
 
 
-def test_map(world, greenlets):
+def test_map(world, in_greenlets):
     """Each result of a map is filtered by itself."""
     group = world.ask.map("@c", filter=shout)
     for asked in world.asked:
         asked.deferred.callback(asked.node.host.encode())
-    assert greenlets.run(group.getswait).data == [b"A", b"B", b"C"]
+    assert in_greenlets.run(group.getswait).data == [b"A", b"B", b"C"]
 
 
 @pytest.mark.parametrize("early", [True, False])
@@ -135,7 +135,7 @@ def test_await(world, early):
     assert world.reactor.getDelayedCalls() == []
 
 
-def test_two_wait_while_it_runs(world, greenlets):
+def test_two_wait_while_it_runs(world, in_greenlets):
     """Who comes while another's filter waits for something gets the result of that one run."""
     runs = []
 
@@ -145,20 +145,20 @@ def test_two_wait_while_it_runs(world, greenlets):
 
     call = world.ask("a", filter=slow)
     world.asked[0].deferred.callback(b"data")
-    first, second = greenlets.start(call.getwait), greenlets.start(call.getwait)
+    first, second = in_greenlets.start(call.getwait), in_greenlets.start(call.getwait)
     third = []
     call.deferred().addCallback(third.append)
     world.asked[1].deferred.callback(b"better")
-    results = [greenlets.finish(first), greenlets.finish(second), *third]
+    results = [in_greenlets.finish(first), in_greenlets.finish(second), *third]
     assert [result.data for result in results] == [b"better"] * 3
     assert runs == [1]
 
 
-def test_one_that_waits_for_its_own_call(world, greenlets):
+def test_one_that_waits_for_its_own_call(world, in_greenlets):
     """A filter that waits for the call that it filters is told after a while, and does not hang."""
     call = world.ask("a", filter=lambda _: call.getwait())
     world.asked[0].deferred.callback(b"data")
-    future = greenlets.start(call.getwait)
+    future = in_greenlets.start(call.getwait)
     world.reactor.advance(5)
     assert "filter takes longer" in str(future.exception())
 

@@ -42,16 +42,16 @@ class TestGather:
         assert apps.run(lambda: gather(world.bridge, calls, 0).status) == [1, 3]
         assert world.dispatcher.in_flight == 0
 
-    def test_time_counts_from_creation(self, world, greenlets):
+    def test_time_counts_from_creation(self, world, in_greenlets):
         """Each call has its own deadline."""
         calls = [world.ask("a")]
         world.reactor.advance(1)
         calls.append(world.ask("a"))
-        future = greenlets.start(lambda: gather(world.bridge, calls, 2))
+        future = in_greenlets.start(lambda: gather(world.bridge, calls, 2))
         world.reactor.advance(1)
         assert calls[0].status == 1
         world.reactor.advance(1)
-        assert greenlets.finish(future).status == [1, 1]
+        assert in_greenlets.finish(future).status == [1, 1]
 
     def test_of_nothing(self, world, apps):
         """Nothing to wait for is no mistake."""
@@ -84,14 +84,14 @@ class TestGather:
         assert results[0].data == [0, 1, 2, 3]
         assert world.reactor.getDelayedCalls() == []
 
-    def test_in_a_coroutine_of_a_greenlet(self, world, greenlets):
+    def test_in_a_coroutine_of_a_greenlet(self, world, in_greenlets):
         """The same line works where it may wait."""
 
         async def view():
             return await gather(world.bridge, [world.ask("a")], 5)
 
         results = []
-        greenlets.start(lambda: ensureDeferred(view()).addCallback(results.append))
+        in_greenlets.start(lambda: ensureDeferred(view()).addCallback(results.append))
         answer(world, 0, 0)
         world.reactor.turn()
         assert results[0].data == [0]
@@ -154,19 +154,19 @@ class TestAsCompleted:
             answer(world, number, number)
         assert apps.run(lambda: [r.data for r in as_completed(world.bridge, calls, 5)]) == [0, 1, 2, 3]
 
-    def test_time_outs_come_at_the_end(self, world, greenlets):
+    def test_time_outs_come_at_the_end(self, world, in_greenlets):
         """What does not come in time is cancelled, and comes last, as a failed result."""
         calls = [world.ask("a"), world.ask("b"), world.ask("c")]
-        future = greenlets.start(lambda: [r.status for r in as_completed(world.bridge, calls, 2)])
+        future = in_greenlets.start(lambda: [r.status for r in as_completed(world.bridge, calls, 2)])
         world.reactor.advance(1)
         world.asked[1].deferred.errback(OperationError("broken"))
         assert not future.done()
         world.reactor.advance(1)
-        assert greenlets.finish(future) == [2, 1, 1]
+        assert in_greenlets.finish(future) == [2, 1, 1]
         assert [asked.cancelled for asked in world.asked] == [1, 0, 1]
         assert world.reactor.getDelayedCalls() == []
 
-    def test_each_has_its_own_deadline(self, world, greenlets):
+    def test_each_has_its_own_deadline(self, world, in_greenlets):
         """Time counts from the creation of each call, in whatever order they are given."""
         old = world.ask("a")
         world.reactor.advance(1)
@@ -177,7 +177,7 @@ class TestAsCompleted:
             for result in as_completed(world.bridge, [young, old], 2):
                 seen.append((result.node.label, world.bridge.seconds()))
 
-        greenlets.start(app)
+        in_greenlets.start(app)
         world.reactor.pump([1, 1])
         assert seen == [("a:80", 2), ("b:80", 3)]
 
@@ -187,12 +187,12 @@ class TestAsCompleted:
         answer(world, 0, b"")
         assert apps.run(lambda: len(list(as_completed(world.bridge, [call, call], 5)))) == 1
 
-    def test_leaving_early(self, world, greenlets):
+    def test_leaving_early(self, world, in_greenlets):
         """An app may stop at the first good answer; the others stay what they are."""
         calls = [world.ask("a"), world.ask("b")]
-        future = greenlets.start(lambda: next(iter(as_completed(world.bridge, calls, 5))).data)
+        future = in_greenlets.start(lambda: next(iter(as_completed(world.bridge, calls, 5))).data)
         answer(world, 1, b"first")
-        assert greenlets.finish(future) == b"first"
+        assert in_greenlets.finish(future) == b"first"
         assert calls[0].status == 0
         assert [call.collected for call in calls] == [False, True]
 

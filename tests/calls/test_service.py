@@ -3,8 +3,9 @@ from call_fakes import ManualService
 from zope.interface.verify import verifyClass, verifyObject
 
 from skitai.calls.result import Result
-from skitai.calls.service import HostNode, Service, parse_host_port
+from skitai.calls.service import Service
 from skitai.interfaces import INode, IService
+from skitai.net.addresses import HostNode, parse_host_port
 
 
 class TestService:

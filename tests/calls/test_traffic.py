@@ -91,15 +91,15 @@ def test_many_that_are_answered_at_once():
     assert counts(world) == (0, 0)
 
 
-def test_who_comes_while_the_queue_moves_waits_behind_it(greenlets):
+def test_who_comes_while_the_queue_moves_waits_behind_it(in_greenlets):
     """A call that an app makes when its last one ends does not overtake those that wait."""
-    world = World(greenlets.reactor, limits=CallLimits(calls_max=1, calls_queue_max=10))
+    world = World(in_greenlets.reactor, limits=CallLimits(calls_max=1, calls_queue_max=10))
 
     def app():
         world.ask("a", "first").getwait()
         return world.ask("a", "late")
 
-    greenlets.start(app)
+    in_greenlets.start(app)
     world.ask("a", "second")
     world.ask("a", "third")
     for number in range(4):

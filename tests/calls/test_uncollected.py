@@ -28,14 +28,14 @@ class TestEndOfTheRequest:
         assert {(call.status, call.code) for call in calls} == {(2, 705)}
         assert calls[0].getwait().msg == "the request ended and nobody waited"
 
-    def test_what_somebody_waits_for_goes_on(self, world, was, open_calls, greenlets):
+    def test_what_somebody_waits_for_goes_on(self, world, was, open_calls, in_greenlets):
         """A thread, greenlet or coroutine of the app's own may still wait for its calls."""
         calls = [was.ask("a") for _ in range(4)]
         group = was.ask.map("@c")
-        greenlets.start(lambda: calls[0].getwait(5))
+        in_greenlets.start(lambda: calls[0].getwait(5))
         calls[1].deferred(5)
-        greenlets.start(lambda: was.gather(calls[2], timeout=5))
-        greenlets.start(lambda: group.getswait(5))
+        in_greenlets.start(lambda: was.gather(calls[2], timeout=5))
+        in_greenlets.start(lambda: group.getswait(5))
         open_calls.end()
         assert cancelled(world) == [0, 0, 0, 1, 0, 0, 0]
 
@@ -46,10 +46,10 @@ class TestEndOfTheRequest:
         open_calls.end()
         assert call.getwait().data == b"data"
 
-    def test_the_rest_of_as_completed(self, world, was, open_calls, greenlets):
+    def test_the_rest_of_as_completed(self, world, was, open_calls, in_greenlets):
         """Who leaves the loop at the first answer has the others cancelled at the end."""
         calls = [was.ask("a"), was.ask("a")]
-        greenlets.start(lambda: next(iter(was.as_completed(calls))))
+        in_greenlets.start(lambda: next(iter(was.as_completed(calls))))
         world.asked[1].deferred.callback(b"first")
         open_calls.end()
         assert cancelled(world) == [1, 0]
@@ -96,13 +96,13 @@ class TestDetach:
         assert (call.status, call.code, cancelled(world)) == (1, 702, [1])
         assert world.reactor.getDelayedCalls() == []
 
-    def test_who_waits_decides_how_long(self, world, was, greenlets):
+    def test_who_waits_decides_how_long(self, world, was, in_greenlets):
         """A detached call that somebody waits for has that deadline."""
         call = was.ask("a", detach=True)
-        future = greenlets.start(lambda: call.getwait(2 * LONGEST_LIFE))
+        future = in_greenlets.start(lambda: call.getwait(2 * LONGEST_LIFE))
         world.reactor.advance(LONGEST_LIFE)
         world.asked[0].deferred.callback(b"data")
-        assert greenlets.finish(future).data == b"data"
+        assert in_greenlets.finish(future).data == b"data"
 
     def test_leaves_no_timer(self, world, was):
         """The end of a detached call ends its timer."""
@@ -110,9 +110,9 @@ class TestDetach:
         world.asked[0].deferred.callback(b"data")
         assert world.reactor.getDelayedCalls() == []
 
-    def test_from_threads(self, threads, world, was):
+    def test_from_threads(self, in_threads, world, was):
         """It works wherever the app runs."""
-        call = threads.run(lambda: was.ask("a", detach=True))
+        call = in_threads.run(lambda: was.ask("a", detach=True))
         world.reactor.turn()
         world.reactor.advance(LONGEST_LIFE)
         assert call.status == 1

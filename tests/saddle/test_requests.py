@@ -547,7 +547,7 @@ def test_a_debug_page_that_cannot_be_made(app, browse, monkeypatch, capfd, caplo
     """Where the debug page itself fails, the answer is the plain page and the log has both reasons."""
     app.debug = True
     app.route("/")(speechless)
-    monkeypatch.setattr("skitai.saddle.pages.debug_page", lambda exc, line: 1 / 0)
+    monkeypatch.setattr("skitai.saddle.failures.pages.debug_page", lambda exc, line: 1 / 0)
     page = browse(app).get("/")
     assert (page.code, "Internal Server Error" in page.text) == (500, True)
     logged = caplog.text + capfd.readouterr().err

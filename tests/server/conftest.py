@@ -5,8 +5,8 @@ from http_channel import MemoryServer
 from twisted.logger import formatEvent, globalLogPublisher
 
 from serving import eventually
-from skitai.server.factory import HTTPFactory
-from skitai.server.limits import Limits
+from skitai.server.http1.factory import HTTPFactory
+from skitai.server.http1.limits import Limits
 from skitai.server.site import Mounts, Site
 from wire import Client
 

@@ -9,8 +9,8 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from skitai.server.factory import HTTPFactory
-from skitai.server.limits import Limits
+from skitai.server.http1.factory import HTTPFactory
+from skitai.server.http1.limits import Limits
 
 TEXT = [("Content-Type", "text/plain")]
 

@@ -21,8 +21,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import globalLogPublisher
 
 from instances import RunningInstance, make_instance
-from skitai.server.listening import ListenError
-from skitai.server.tls import server_options, with_tls
+from skitai.net.listening import ListenError
+from skitai.net.server_tls import server_options, with_tls
 from wire import PATIENCE
 
 BIG = 10 << 20

@@ -15,8 +15,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from skitai.errors import OperationError
+from skitai.net.client_tls import TLSContexts, TLSProfile
 from skitai.services.http import ConnectionPool, HTTPService, Limits
-from skitai.services.http.tls import TLSContexts, TLSProfile
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -15,8 +15,8 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 
 from skitai.errors import UnsentError
-from skitai.services.http.proxy import DirectHosts, make_route, parse_proxy
-from skitai.services.http.tls import TLSProfile
+from skitai.net.client_tls import TLSProfile
+from skitai.net.tunnel import DirectHosts, make_route, parse_proxy
 
 LOOPBACK = Identity("127.0.0.1", "secure.test", authority=True)
 TOKEN = b64encode(b"me:a b").decode()

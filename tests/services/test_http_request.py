@@ -4,9 +4,9 @@ import pytest
 from twisted.internet import reactor
 from zope.interface.verify import verifyObject
 
+from skitai.http.codings import ACCEPTED
 from skitai.interfaces import INode, IService
 from skitai.services.http import ConnectionPool, HTTPNode, HTTPService
-from skitai.services.http.codings import ACCEPTED
 from skitai.services.http.service import UploadService
 from skitai.services.rpc import RPCService
 from skitai.services.rpc.jsonrpc import JSONRPC

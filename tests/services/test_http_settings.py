@@ -7,8 +7,8 @@ from twisted.logger import globalLogPublisher
 
 from instances import make_instance
 from skitai.errors import ConfigError
+from skitai.net.addresses import HTTPNode
 from skitai.services.http import plugin
-from skitai.services.http.address import HTTPNode
 
 AUTHORITY = Identity("search1", authority=True)
 

@@ -19,10 +19,10 @@ from twisted.internet.defer import CancelledError, ensureDeferred, gatherResults
 from twisted.internet.task import deferLater
 
 from skitai.errors import OperationError
+from skitai.net.client_tls import TLSProfile
 from skitai.services.http import HTTPService
 from skitai.services.http.filesource import PIECE, FileSource
 from skitai.services.http.streaming import THREADS_MAX
-from skitai.services.http.tls import TLSProfile
 
 POST = HTTPService("POST", None)
 LARGE = bytes(range(256)) * 4 * 1024  # 1 MiB

@@ -10,9 +10,9 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 
 from skitai.errors import OperationError, UnsentError
-from skitai.pem import TLSConfigError
+from skitai.net.client_tls import TLSContexts, TLSProfile
+from skitai.net.pem import TLSConfigError
 from skitai.services.http import HTTPNode, HTTPService
-from skitai.services.http.tls import TLSContexts, TLSProfile
 
 AUTHORITY = Identity(authority=True)
 LOOPBACK = Identity("127.0.0.1", "localhost", issuer=AUTHORITY)

@@ -5,10 +5,10 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from instances import Hooks, make_instance
-from skitai.calls.memorycache import MemoryCache
 from skitai.errors import ConfigError
 from skitai.interfaces import IResultCache
 from skitai.services import cache as memory
+from skitai.services.cache import MemoryCache
 
 
 @implementer(IResultCache)

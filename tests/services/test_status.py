@@ -11,9 +11,9 @@ import skitai
 from instances import Hooks, RunningInstance, make_instance
 from processes import TwistServer
 from serving import eventually
-from skitai import overview as overview_module
 from skitai.services import status as plugin
 from skitai.services.status.page import shown, status_page
+from skitai.worker import overview as overview_module
 
 APP = """
 import json, os

@@ -1,6 +1,6 @@
 """The HTTP client behind ``was.get`` and ``was.post``."""
 
-from skitai.services.http.address import HTTPNode
+from skitai.net.addresses import HTTPNode
 from skitai.services.http.pool import ConnectionPool, Limits
 from skitai.services.http.result import HTTPResult
 from skitai.services.http.service import HTTPService

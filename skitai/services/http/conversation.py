@@ -12,7 +12,7 @@ from skitai.services.http.redirect import RedirectError, next_hop
 from skitai.services.http.result import HTTPResult
 
 if TYPE_CHECKING:
-    from skitai.services.http.address import HTTPNode
+    from skitai.net.addresses import HTTPNode
     from skitai.services.http.request import HTTPRequest
 
 _Ask = Callable[["HTTPNode", "HTTPRequest"], Awaitable[HTTPResult]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skitai.services.http.codings import DECODABLE, CodingError, Decoder, decoder_for, goes_on
+from skitai.http.codings import DECODABLE, CodingError, Decoder, decoder_for, goes_on
 
 
 class BadReplyError(Exception):

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from skitai.calls.result import CODE_EXCEPTION
-from skitai.errors import OperationError, OperationTimeout, UnsentError
-from skitai.services.http.connect import connect, connect_timeout
+from skitai.errors import CODE_EXCEPTION, OperationError, OperationTimeout, UnsentError
+from skitai.net.connect import connect, connect_timeout
 from skitai.services.http.protocol import HTTPConnection
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-    from skitai.services.http.address import HTTPNode
+    from skitai.net.addresses import HTTPNode
     from skitai.services.http.pool import ConnectionPool
     from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.defer import Deferred, fail
 
-from skitai.calls.result import CODE_SHUTDOWN
-from skitai.errors import UnsentError
-from skitai.sending import SendQueue
+from skitai.errors import CODE_SHUTDOWN, UnsentError
+from skitai.loop.sending import SendQueue
+from skitai.net.client_tls import ClientTLS, TLSContexts, TLSProfile
 from skitai.services.http.host import Exchange, Host
-from skitai.services.http.tls import ClientTLS, TLSContexts, TLSProfile
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-    from skitai.services.http.address import HTTPNode
-    from skitai.services.http.dns.resolver import Resolver
-    from skitai.services.http.proxy import Proxy
+    from skitai.net.addresses import HTTPNode
+    from skitai.net.dns.resolver import Resolver
+    from skitai.net.tunnel import Proxy
     from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult
 

@@ -13,9 +13,8 @@ from twisted.internet.interfaces import IHandshakeListener, IProtocol
 from twisted.internet.tcp import Connection as TCPConnection
 from zope.interface import implementer
 
-from skitai.calls.result import CODE_CLOSED
-from skitai.errors import OperationError, UnsentError
-from skitai.services.http.connect import CODE_SOCKET_ERROR, connect_error, tls_text
+from skitai.errors import CODE_BAD_REPLY, CODE_CLOSED, CODE_SOCKET_ERROR, OperationError, UnsentError
+from skitai.net.connect import connect_error, tls_text
 from skitai.services.http.decoding import BadReplyError
 from skitai.services.http.filesource import PIECE
 from skitai.services.http.reply import ReplyReader
@@ -24,11 +23,9 @@ from skitai.services.http.streaming import BodySender, StreamedBody
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from skitai.sending import SendQueue
-    from skitai.services.http.address import HTTPNode
+    from skitai.loop.sending import SendQueue
+    from skitai.net.addresses import HTTPNode
     from skitai.services.http.result import HTTPResult
-
-CODE_BAD_REPLY = 708
 
 
 class Owner(typing.Protocol):

@@ -9,7 +9,8 @@ from urllib.parse import urljoin
 import attrs
 
 from skitai.errors import OperationError
-from skitai.services.http.address import HTTPNode, split_url
+from skitai.net.addresses import HTTPNode
+from skitai.services.http.urls import split_url
 
 if TYPE_CHECKING:
     from skitai.services.http.request import HTTPRequest

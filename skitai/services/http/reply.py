@@ -14,7 +14,7 @@ from skitai.services.http.decoding import BadReplyError, Body
 from skitai.services.http.result import HTTPResult
 
 if TYPE_CHECKING:
-    from skitai.services.http.address import HTTPNode
+    from skitai.net.addresses import HTTPNode
 
 #: Bytes of one reply's header fields, and of anything else that is not body, such as chunk extensions.
 HEAD_MAX = 64 * 1024

@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 
+from skitai.http.codings import ACCEPTED
 from skitai.services.http.auth import Credentials
-from skitai.services.http.codings import ACCEPTED
 from skitai.services.http.contents import Content
 from skitai.services.http.streaming import StreamedBody
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from email.message import Message
 from typing import Any
 
-from skitai.calls.result import FAILED, Result
-from skitai.errors import OperationError
+from skitai.calls.result import Result
+from skitai.errors import FAILED, OperationError
 
 
 class Reply(Result):

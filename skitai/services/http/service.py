@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 
 from skitai.calls.operation import Operation
 from skitai.calls.service import Service
-from skitai.pem import TLSConfigError
-from skitai.services.http.address import HTTPNode, member_node, split_cluster, split_url
+from skitai.net.addresses import HTTPNode, member_node
+from skitai.net.pem import TLSConfigError
 from skitai.services.http.auth import Logins, fingerprint, parse_auth
 from skitai.services.http.contents import Content, content_of, form
 from skitai.services.http.conversation import converse
@@ -21,6 +21,7 @@ from skitai.services.http.multipart import multipart_content
 from skitai.services.http.request import Headers, HTTPRequest, build_request, header_pairs
 from skitai.services.http.result import HTTPResult, Reply
 from skitai.services.http.settings import TLS_KEYS, cluster_profile
+from skitai.services.http.urls import split_cluster, split_url
 
 if TYPE_CHECKING:
     from skitai.services.http.pool import ConnectionPool

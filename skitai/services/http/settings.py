@@ -27,11 +27,11 @@ from skitai.config import (
 )
 from skitai.config.keys import cast_value
 from skitai.errors import ConfigError
-from skitai.pem import TLSConfigError
-from skitai.services.http.dns import Resolver
+from skitai.net.client_tls import TLSContexts, TLSProfile
+from skitai.net.dns import Resolver
+from skitai.net.pem import TLSConfigError
+from skitai.net.tunnel import DirectHosts, Proxy, make_route, parse_proxy
 from skitai.services.http.pool import ConnectionPool, Limits
-from skitai.services.http.proxy import DirectHosts, Proxy, make_route, parse_proxy
-from skitai.services.http.tls import TLSContexts, TLSProfile
 
 if TYPE_CHECKING:
     from skitai.interfaces import IInstance

@@ -10,8 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from skitai.errors import OperationError
-from skitai.services.http.protocol import CODE_BAD_REPLY
+from skitai.errors import CODE_BAD_REPLY, OperationError
 from skitai.services.http.request import Headers, header_pairs
 from skitai.services.http.service import HTTPService, called_as
 from skitai.services.rpc.faults import FAULTS
@@ -20,7 +19,7 @@ from skitai.services.rpc.result import RPCResult
 
 if TYPE_CHECKING:
     from skitai.calls.operation import Operation
-    from skitai.services.http.address import HTTPNode
+    from skitai.net.addresses import HTTPNode
     from skitai.services.http.auth import Logins
     from skitai.services.http.pool import ConnectionPool
     from skitai.services.http.result import HTTPResult

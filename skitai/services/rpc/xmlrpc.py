@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from skitai.formats.xmlrpc import DocumentReader, dump_call
 from skitai.services.rpc.codec import Codec, Reader
-from skitai.xmldocument import DocumentReader, dump_call
 
 
 class XMLRPC(Codec):

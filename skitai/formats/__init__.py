@@ -1,0 +1,1 @@
+"""What travels in bodies: XML-RPC, JSON-RPC, JSON."""

@@ -1,0 +1,1 @@
+"""The vocabulary of HTTP, written once for server, client and Saddle: fields, digest, codings."""

@@ -1,0 +1,196 @@
+"""The way between app code, in a thread or a greenlet, and the reactor.
+
+App code may run in an operating-system thread, in a greenlet on the reactor thread, or (by mistake) in the
+reactor itself. The bridge finds out which it is each time, so nothing above it needs to know.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from threading import TIMEOUT_MAX, Lock, get_ident
+from typing import TYPE_CHECKING, Any
+
+import greenlet
+from twisted.logger import Logger
+
+from skitai.errors import MisuseError
+from skitai.loop.turn import Stage, turn_end_of
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
+_log = Logger()
+
+
+class Pending:
+    """Something that is over once, and that may be waited for with ``Bridge.wait``."""
+
+    __slots__ = ("_wakers", "over")
+
+    def __init__(self) -> None:
+        self.over = False
+        self._wakers: list[Callable[[], object]] = []
+
+    def end(self) -> None:
+        """Mark it over and wake who waits. Called in any thread; the second time it does nothing."""
+        self.over = True
+        self._wake()
+
+    def on_end(self, waker: Callable[[], object]) -> None:
+        """Have ``waker`` called once when it is over: in the thread that ends it, or now if it is over.
+
+        ``waker`` must not raise. Called in any thread.
+        """
+        self._wakers.append(waker)
+        # Looked at after the append: either ``end`` finds the waker, or this finds that it is over.
+        if self.over:
+            self._wake()
+
+    def _wake(self) -> None:
+        wakers = self._wakers
+        while wakers:
+            try:
+                waker = wakers.pop(0)
+            except IndexError:  # another thread took the last one
+                return
+            waker()
+
+
+class Bridge:
+    """Carries functions to the reactor thread, and lets app code wait for what happens there.
+
+    ``reactor`` gives the time and the timers. Wake-ups of the reactor are coalesced: however many functions
+    threads hand over while it is busy, it is woken once.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._ident: int | None = None
+        self._hub: greenlet.greenlet | None = None
+        self._inbox: deque[Callable[[], object]] = deque()
+        self._woken = False
+        self._turn_end = turn_end_of(reactor)
+
+    def start(self) -> None:
+        """Take the current thread as the reactor's. Called in the reactor thread, outside any app."""
+        self._ident = get_ident()
+        self._hub = greenlet.getcurrent()
+
+    def seconds(self) -> float:
+        """The reactor's clock, in seconds. Called in any thread."""
+        now: float = self._reactor.seconds()
+        return now
+
+    def call_later(self, delay: float, function: Callable[..., object], *args: Any) -> IDelayedCall:
+        """Call ``function(*args)`` in ``delay`` seconds. Called in the reactor thread."""
+        timer: IDelayedCall = self._reactor.callLater(delay, function, *args)
+        return timer
+
+    def submit(self, function: Callable[[], object]) -> None:
+        """Run ``function`` in the reactor thread: now when this is it, else soon. Called in any thread.
+
+        What it raises is raised here in the first case, and logged in the second.
+        """
+        if self.in_reactor_thread():
+            function()
+            return
+        self._inbox.append(function)
+        if not self._woken:
+            self._woken = True
+            self._reactor.callFromThread(self._empty_inbox)
+
+    def submit_to_hub(self, function: Callable[[], object]) -> None:
+        """Run ``function`` soon in the reactor itself, outside any greenlet. Called in any thread.
+
+        Called in a greenlet, ``submit`` runs it there, where it may wait.
+        """
+        self.submit(lambda: self._turn_end.call(Stage.START, function))
+
+    def _empty_inbox(self) -> None:
+        # Lowered first: what is appended from here on either is seen by this loop or wakes the reactor again.
+        self._woken = False
+        inbox = self._inbox
+        while inbox:
+            try:
+                inbox.popleft()()
+            except Exception:  # noqa: BLE001 - the others in the inbox have nothing to do with it
+                _log.failure("a function that a thread handed to the reactor failed")
+
+    def _rouse(self, go_on: Callable[[], None]) -> None:
+        """Have a greenlet go on when the reactor's turn ends. Called in any thread.
+
+        Not at once: it may wait for more of what this turn brings, and another greenlet that switched to it
+        would be left behind, for greenlets return to the hub.
+        """
+        self.submit(lambda: self._turn_end.call(Stage.RESUME, go_on))
+
+    def in_reactor_thread(self) -> bool:
+        """Whether this is the reactor's thread, in a greenlet or not."""
+        return get_ident() == self._ident
+
+    def may_wait(self) -> bool:
+        """Whether code may wait here: in a thread or a greenlet, not in the reactor itself."""
+        return not self.in_reactor_thread() or greenlet.getcurrent() is not self._hub
+
+    def wait(self, pending: Pending, timeout: float) -> bool:
+        """Wait at most ``timeout`` seconds for ``pending``; return whether it is over.
+
+        Called in a thread or in a greenlet. Raises MisuseError on the reactor thread outside a greenlet,
+        because that would stop every connection of the server.
+        """
+        if pending.over:
+            return True
+        if self.in_reactor_thread():
+            self._wait_in_greenlet(pending, timeout)
+        else:
+            _wait_in_thread(pending, timeout)
+        return pending.over
+
+    def _wait_in_greenlet(self, pending: Pending, timeout: float) -> None:
+        hub = self._hub
+        if hub is None or greenlet.getcurrent() is hub:
+            raise MisuseError(
+                "waiting here would block the reactor thread: wait in a view, or `await` in a coroutine"
+            )
+        sleeper = _Sleeper(self._rouse)
+        # Even where no time is left the reactor gets a turn: an answer may have come while the app computed.
+        timer = self.call_later(max(timeout, 0), sleeper.wake)
+        pending.on_end(sleeper.wake)
+        try:
+            hub.switch()
+        finally:  # also where somebody throws an exception into the greenlet
+            sleeper.awake = True
+            if timer.active():
+                timer.cancel()
+
+
+class _Sleeper:
+    """A greenlet that waits for the hub to switch back to it; ``rouse(go_on)`` has the hub call that."""
+
+    __slots__ = ("_greenlet", "_rouse", "awake", "called")
+
+    def __init__(self, rouse: Callable[[Callable[[], None]], None]) -> None:
+        self._greenlet = greenlet.getcurrent()
+        self._rouse = rouse
+        self.awake = self.called = False
+
+    def wake(self) -> None:
+        """Have the greenlet go on soon. Called in any thread."""
+        if not self.called:
+            self.called = True
+            self._rouse(self.go_on)
+
+    def go_on(self) -> None:
+        """Go on with the greenlet, unless it does already. Called in the hub."""
+        if not self.awake:
+            self.awake = True
+            self._greenlet.switch()
+
+
+def _wait_in_thread(pending: Pending, timeout: float) -> None:
+    gate = Lock()
+    gate.acquire()
+    pending.on_end(gate.release)
+    if timeout > 0:
+        gate.acquire(timeout=min(timeout, TIMEOUT_MAX))

@@ -1,0 +1,49 @@
+"""Coroutines for app code that waits: a view may be one, wherever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from contextvars import copy_context
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from skitai.loop.bridge import Bridge, Pending
+
+#: Seconds of one wait: the coroutine's own waits have deadlines, this is only how often it is looked at.
+_LOOK_SECONDS = 60.0
+
+
+def run_coroutine(bridge: Bridge, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run ``coroutine`` in the reactor, where it may ``await was.get(...)``, and return what it returns.
+
+    Raises what it raises. If the waiting itself is ended, such as by the end of its greenlet, the coroutine
+    is cancelled. Called in a thread or a greenlet; MisuseError in the reactor.
+    """
+    ended = Pending()
+    outcome: list[Any] = []
+    running: list[Deferred[Any]] = []
+
+    def start() -> None:
+        deferred = Deferred.fromCoroutine(coroutine)
+        running.append(deferred)
+        deferred.addBoth(outcome.append)
+        deferred.addBoth(lambda _: ended.end())
+
+    def cancel() -> None:
+        for deferred in running:
+            deferred.cancel()
+
+    context = copy_context()
+    bridge.submit_to_hub(lambda: context.run(start))
+    try:
+        while not bridge.wait(ended, _LOOK_SECONDS):
+            pass
+    except BaseException:
+        bridge.submit(cancel)
+        raise
+    result = outcome[0]
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result

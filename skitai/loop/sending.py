@@ -1,0 +1,77 @@
+"""What connections send in one turn of the reactor leaves at its end, all together.
+
+Each answer sent at once would wake its reader, who finds that one answer and sleeps again: where reader and
+server have a core each, such wake-ups cost more than the answer itself does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Protocol
+
+from skitai.loop.turn import Stage, turn_end_of
+
+#: Seconds that an answer may wait while others of the same turn are made.
+_HOLD_SECONDS = 0.001
+#: A wait of this many seconds shows that apps compute between two waits of their own. From then on nothing
+#: waits, for this many times as long: a request that an app makes early is to be under way while it computes.
+_LONG_WAIT_SECONDS, _EAGER_TIMES = 0.02, 20
+
+
+class Sender(Protocol):
+    """What has something to send."""
+
+    def flush(self) -> None:
+        """Send it."""
+
+
+class SendQueue:
+    """Flushes senders at the end of the reactor's turn. All methods are called in the reactor thread.
+
+    No sender waits for more than one slow app: once the first has waited a millisecond, the next one to come
+    takes all of them along; and where apps turn out to be slow, senders are flushed at once for a while.
+    ``seconds`` is a monotonic clock.
+    """
+
+    __slots__ = ("_eager_until", "_is_due", "_oldest", "_seconds", "_senders", "_turn_end")
+
+    def __init__(self, reactor: Any, seconds: Callable[[], float] = monotonic) -> None:
+        self._turn_end = turn_end_of(reactor)
+        self._seconds = seconds
+        self._senders: list[Sender] = []
+        self._oldest = self._eager_until = 0.0
+        self._is_due = False
+
+    def add(self, sender: Sender) -> None:
+        """Have ``sender`` flushed soon."""
+        now = self._seconds()
+        if now < self._eager_until:
+            sender.flush()
+            return
+        senders = self._senders
+        senders.append(sender)
+        if len(senders) == 1:
+            self._oldest = now
+            if not self._is_due:
+                self._is_due = True
+                self._turn_end.call(Stage.SEND, self._turn_ends)
+        elif now - self._oldest > _HOLD_SECONDS:
+            self._flush()
+
+    def _turn_ends(self) -> None:
+        self._is_due = False
+        self._flush()
+
+    def _flush(self) -> None:
+        senders, self._senders = self._senders, []
+        if senders:
+            self._learn()
+        for sender in senders:
+            sender.flush()
+
+    def _learn(self) -> None:
+        now = self._seconds()
+        waited = now - self._oldest
+        if waited > _LONG_WAIT_SECONDS:
+            self._eager_until = now + _EAGER_TIMES * waited

@@ -1,0 +1,1 @@
+"""Sockets for everybody: names, connections, TLS, proxies, listening."""

@@ -1,0 +1,102 @@
+"""Hosts and ports: the nodes that services ask, and the reading of their addresses."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
+
+import attrs
+import idna
+from zope.interface import implementer
+
+from skitai.interfaces import INode
+
+if TYPE_CHECKING:
+    from skitai.net.client_tls import TLSProfile
+
+#: The port that goes without saying, by scheme.
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_HOST_PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]\s]+)\]|(?P<host>[^\[\]\s:/]+))(?P<rest>(?::.*)?)")
+# Underscores are no part of a host name in DNS, but of many a container's.
+_LABEL = "[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_HOST_NAME_MAX = 253
+
+
+@implementer(INode)
+@attrs.frozen
+class HostNode:
+    """A node that is a host and a port."""
+
+    host: str
+    port: int
+
+    @property
+    def label(self) -> str:
+        """``host:port``, with an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@attrs.frozen(cache_hash=True)
+class HTTPNode(HostNode):
+    """A host and a port that speaks HTTP, over TLS or not; ``profile`` None: TLS as ``[http]`` says."""
+
+    tls: bool = False
+    profile: TLSProfile | None = None
+
+    @property
+    def authority(self) -> str:
+        """What the Host header says: the port only where it is not the scheme's own."""
+        if self.port != DEFAULT_PORTS["https" if self.tls else "http"]:
+            return self.label
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+
+def parse_host_port(text: str, default_port: int | None = None) -> tuple[str, int]:
+    """Split ``host[:port]`` or ``[ipv6][:port]``.
+
+    Raises ValueError when the host is missing or the port is missing, not a number or out of range.
+    """
+    if "@" in text:  # not repeated: it may be a password
+        raise ValueError("an address is host[:port], without a user or a password")
+    match = _HOST_PORT.fullmatch(text.strip())
+    if match is None or "//" in text:
+        raise ValueError(f"{text!r} is not host[:port]")
+    host, rest = match["ipv6"] or match["host"], match["rest"]
+    if not rest:
+        if default_port is None:
+            raise ValueError(f"{text!r} has no port: write {host}:PORT")
+        return host, default_port
+    digits = rest[1:]
+    if not (digits.isascii() and digits.isdigit() and 0 < int(digits) < 65536):
+        raise ValueError(f"{digits!r} in {text!r} is not a port (1 to 65535)")
+    return host, int(digits)
+
+
+def member_node(address: str, *, tls: bool, profile: TLSProfile | None = None) -> HTTPNode:
+    """Return the node of ``host[:port]``; raise ValueError for anything else."""
+    host, port = parse_host_port(address, DEFAULT_PORTS["https" if tls else "http"])
+    host = host_name(host)
+    if tls and "_" in host:
+        raise ValueError(f"host {host!r} has an underscore, which no certificate can be checked for")
+    return HTTPNode(host, port, tls, profile)
+
+
+def host_name(text: str) -> str:
+    """Return a host name or IP address in its one normal form; raise ValueError for what is neither."""
+    if ":" in text:
+        try:
+            if "%" not in text:
+                return str(IPv6Address(text))
+        except ValueError:
+            pass
+        raise ValueError(f"host {text!r} is not an IPv6 address")
+    try:
+        host = text.lower() if text.isascii() else idna.encode(text, uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise ValueError(f"host {text!r} is not an international domain name: {error}") from error
+    if len(host) > _HOST_NAME_MAX or not _HOST_NAME.fullmatch(host):
+        raise ValueError(f"host {text!r} is not a host name or an IP address")
+    return host

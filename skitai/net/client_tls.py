@@ -1,0 +1,160 @@
+"""TLS towards upstream servers: whom to trust, what to show them, and why a certificate was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import attrs
+from OpenSSL.SSL import (
+    VERIFY_FAIL_IF_NO_PEER_CERT,
+    VERIFY_PEER,
+    Connection,
+    Context,
+    X509VerificationCodes,
+)
+from service_identity import CertificateError as MalformedError
+from service_identity import VerificationError
+from service_identity.cryptography import extract_patterns
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import CertificateOptions
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from skitai.net.pem import TLSConfigError, load_certificates, load_identity
+
+#: How the text goes on after "the certificate of HOST ".
+_REASONS = {
+    X509VerificationCodes.ERR_CERT_HAS_EXPIRED: "has expired",
+    X509VerificationCodes.ERR_CERT_NOT_YET_VALID: "is not valid yet",
+    X509VerificationCodes.ERR_DEPTH_ZERO_SELF_SIGNED_CERT: "is self-signed and not trusted here",
+    X509VerificationCodes.ERR_SELF_SIGNED_CERT_IN_CHAIN: "leads to an authority that is not trusted here",
+    X509VerificationCodes.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "is of an issuer that is not known here",
+    X509VerificationCodes.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE: "is of an issuer that is not known here",
+    X509VerificationCodes.ERR_INVALID_PURPOSE: "is not meant for servers",
+}
+
+
+class PeerCertificateError(Exception):
+    """The peer's certificate is not accepted: the text goes on after "the certificate of HOST "."""
+
+
+@attrs.frozen(cache_hash=True)
+class TLSProfile:
+    """How to speak TLS with a group of servers.
+
+    ``verify``: refuse certificates that are not trusted or not for the host. ``ca``: a PEM file with the
+    authorities to trust (None: those that the platform trusts). ``certfile`` and ``keyfile`` (None: the same
+    file): a client certificate with its chain, and its key, which ``passphrase`` opens.
+    """
+
+    verify: bool = True
+    ca: Path | None = None
+    certfile: Path | None = None
+    keyfile: Path | None = None
+    passphrase: str | None = attrs.field(default=None, repr=False)
+
+
+class TLSContexts:
+    """The OpenSSL contexts of the profiles in use, ``default`` for nodes without one of their own.
+
+    ``folder`` is where the relative paths of a config are. What the platform trusts takes milliseconds to
+    load: each profile does so once, when it is first needed.
+    Called in the reactor thread.
+    """
+
+    def __init__(self, default: TLSProfile, folder: Path = Path()) -> None:
+        self.default = default
+        self.folder = folder
+        self._contexts: dict[TLSProfile, Context] = {}
+
+    def load(self, profile: TLSProfile) -> Context:
+        """Return the context of a profile; raise TLSConfigError where its files cannot be used."""
+        context = self._contexts.get(profile)
+        if context is None:
+            context = self._contexts[profile] = _make_context(profile)
+        return context
+
+    def creator(self, host: str, profile: TLSProfile | None) -> ClientTLS:
+        """Return what secures a connection to ``host``."""
+        profile = profile or self.default
+        return ClientTLS(self.load(profile), host.rstrip("."), verify=profile.verify)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class ClientTLS:
+    """Makes the TLS side of connections to ``host``, which it names (SNI) and whose certificate it checks."""
+
+    def __init__(self, context: Context, host: str, *, verify: bool) -> None:
+        self._context = context
+        self._host = host
+        self._verify = verify
+        self._named = not _is_address(host)
+
+    def clientConnectionForTLS(self, protocol: Any) -> Connection:
+        """Return a connection for Twisted's TLS ``protocol``, which learns why a certificate is refused."""
+        connection = Connection(self._context, None)
+        if self._named:  # RFC 6066, section 3: never an address
+            connection.set_tlsext_host_name(self._host.encode("ascii"))
+        if self._verify:
+            connection.set_verify(VERIFY_PEER | VERIFY_FAIL_IF_NO_PEER_CERT, self._checker(protocol))
+        return connection
+
+    def _checker(self, protocol: Any) -> Callable[..., bool]:
+        """Return OpenSSL's callback for each certificate, the server's own (depth 0) last."""
+
+        def check(_connection: Connection, certificate: Any, code: int, depth: int, ok: int) -> bool:
+            # OpenSSL would lose an exception, and with it the refusal.
+            try:
+                reason = self._objection(certificate, depth) if ok else _REASONS.get(code, _code_text(code))
+            except Exception as error:  # noqa: BLE001
+                reason = f"cannot be read: {error}"
+            if reason is not None:
+                protocol.failVerification(Failure(PeerCertificateError(reason)))  # type: ignore[no-untyped-call]
+            return reason is None
+
+        return check
+
+    def _objection(self, certificate: Any, depth: int) -> str | None:
+        if depth != 0:
+            return None
+        wanted = DNS_ID(self._host) if self._named else IPAddress_ID(self._host)
+        try:
+            verify_service_identity(extract_patterns(certificate.to_cryptography()), [wanted], [])
+        except (VerificationError, MalformedError):
+            return f"is not for {self._host!r}"
+        return None
+
+
+def _code_text(code: int) -> str:
+    return f"is refused by OpenSSL (X.509 verification code {code})"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _make_context(profile: TLSProfile) -> Context:
+    context = _options(profile).getContext()
+    if profile.ca is not None:
+        load_certificates("ca", profile.ca)  # says in words what is wrong with the file
+        context.load_verify_locations(str(profile.ca))
+    elif profile.verify:
+        context.set_default_verify_paths()
+    return context
+
+
+def _options(profile: TLSProfile) -> CertificateOptions:
+    """Return options with the versions and ciphers that Twisted holds fit, and the client certificate."""
+    if profile.certfile is not None:
+        return load_identity(profile.certfile, profile.keyfile, profile.passphrase).options()
+    if profile.keyfile is not None:
+        raise TLSConfigError("keyfile", "is of no use without certfile")
+    return CertificateOptions()

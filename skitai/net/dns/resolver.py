@@ -1,0 +1,178 @@
+"""From names to addresses, for every connection that the client makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from skitai.net.dns.answer import Answer, NoAnswerError
+from skitai.net.dns.files import Watched, parse_hosts, parse_resolv_conf
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.python.failure import Failure
+
+_log = Logger()
+
+#: Names that are remembered.
+_KEPT_MAX = 1024
+#: Seconds for which an answer holds: that of the system, which tells none, and that there is none.
+_SYSTEM_SECONDS, _NEGATIVE_SECONDS = 10, 5
+#: Limits of what a DNS server may say. Below the first, every connection would ask again.
+_TTL_MIN, _TTL_MAX = 1, 3600
+
+
+@implementer(IHostnameResolver)
+class Resolver:
+    """Asks the hosts file, then DNS, then the system's own resolver, which may know mDNS, LDAP and more.
+
+    Answers are remembered for as long as they hold, and those who ask for one name at the same time share
+    one search. With ``dns=False`` only the system is asked, in the reactor's thread pool. The paths and the
+    ``port`` of the DNS servers are those of every Unix. All of it is called in the reactor thread.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        dns: bool = True,
+        resolv_conf: Path = Path("/etc/resolv.conf"),
+        hosts: Path = Path("/etc/hosts"),
+        port: int = 53,
+    ) -> None:
+        self._reactor = reactor
+        self._dns = dns
+        self._conf = Watched(resolv_conf, parse_resolv_conf)
+        self._hosts = Watched(hosts, parse_hosts)
+        self._port = port
+        self._kept: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._searches: dict[str, Deferred[Answer]] = {}
+        self._waiting: dict[str, list[Deferred[tuple[str, ...]]]] = {}
+        self._closed = False
+
+    def lookup(self, name: str) -> Deferred[tuple[str, ...]]:
+        """Fire with the addresses of a host name, the likeliest to work first; with none if there are none.
+
+        Cancelling stops the waiting, not the search.
+        """
+        expires, addresses = self._kept.get(name, (0.0, ()))
+        if self._closed or self._reactor.seconds() < expires:
+            return succeed(addresses)
+        waiter: Deferred[tuple[str, ...]] = Deferred()
+        waiting = self._waiting.setdefault(name, [])
+        waiting.append(waiter)
+        if len(waiting) == 1:
+            search = Deferred.fromCoroutine(self._find(name)).addErrback(_no_answer)
+            self._searches[name] = search
+            search.addCallback(self._found, name)
+        return waiter
+
+    def close(self) -> None:
+        """End every search: who waits gets no address."""
+        self._closed = True
+        for search in list(self._searches.values()):
+            search.cancel()
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,  # noqa: N803 - Twisted's names, which callers use
+        hostName: str,  # noqa: N803
+        portNumber: int = 0,  # noqa: N803
+        addressTypes: Sequence[type] | None = None,  # noqa: ARG002, N803
+        transportSemantics: str = "TCP",  # noqa: ARG002, N803
+    ) -> IHostResolution:
+        """Do for Twisted's ``HostnameEndpoint`` what ``lookup`` does."""
+        resolution = _Resolution(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
+
+        def deliver(addresses: tuple[str, ...]) -> None:
+            for address in addresses:
+                kind = IPv6Address if ":" in address else IPv4Address
+                resolutionReceiver.addressResolved(kind("TCP", address, portNumber))
+            resolutionReceiver.resolutionComplete()
+
+        self.lookup(hostName).addCallback(deliver)
+        return resolution
+
+    async def _find(self, name: str) -> Answer:
+        if self._dns:
+            plain = name.lower().rstrip(".")
+            if addresses := self._hosts.read().get(plain):
+                return Answer(addresses, _TTL_MIN)
+            # RFC 6761, section 6.3: no server needs to know it. IPv4 first, where most servers listen.
+            if plain == "localhost" or plain.endswith(".localhost"):
+                return Answer(("127.0.0.1", "::1"), _TTL_MAX)
+            answer = await self._ask_dns(name.lower())
+            if answer.addresses:
+                return answer
+        return await self._ask_system(name)
+
+    async def _ask_dns(self, name: str) -> Answer:
+        # Imported by those who resolve something: it takes longer than the rest of the client.
+        from skitai.net.dns.stub import ask_dns
+
+        try:
+            return await ask_dns(self._reactor, self._conf.read(), self._port, name)
+        except NoAnswerError:
+            return Answer()
+
+    async def _ask_system(self, name: str) -> Answer:
+        if self._closed:
+            return Answer()
+        collector = _Collector()
+        self._reactor.nameResolver.resolveHostName(collector, name)
+        return Answer(await collector.addresses, _SYSTEM_SECONDS)
+
+    def _found(self, answer: Answer, name: str) -> None:
+        self._searches.pop(name, None)
+        seconds = max(_TTL_MIN, min(answer.ttl, _TTL_MAX)) if answer.addresses else _NEGATIVE_SECONDS
+        self._kept.pop(name, None)
+        while len(self._kept) >= _KEPT_MAX:
+            del self._kept[next(iter(self._kept))]
+        self._kept[name] = (self._reactor.seconds() + seconds, answer.addresses)
+        for waiter in self._waiting.pop(name):
+            waiter.callback(answer.addresses)
+
+
+@implementer(IHostResolution)
+class _Resolution:
+    """A search that nobody can stop alone: others may have joined it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def cancel(self) -> None:
+        """Do nothing: what comes is dropped by who no longer wants it."""
+
+
+@implementer(IResolutionReceiver)
+class _Collector:
+    """Gathers what another resolver finds: ``addresses`` fires with it."""
+
+    def __init__(self) -> None:
+        self.addresses: Deferred[tuple[str, ...]] = Deferred()
+        self._found: dict[str, None] = {}
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:  # noqa: N803
+        """Do nothing."""
+
+    def addressResolved(self, address: Any) -> None:
+        """Keep an address; the system tells some several times."""
+        self._found[address.host] = None
+
+    def resolutionComplete(self) -> None:
+        """Hand them over."""
+        self.addresses.callback(tuple(self._found))
+
+
+def _no_answer(failure: Failure) -> Answer:
+    if not isinstance(failure.value, CancelledError):
+        _log.failure("looking up a name failed", failure=failure)
+    return Answer()

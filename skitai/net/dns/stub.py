@@ -1,0 +1,75 @@
+"""What resolvers call a stub: it asks the servers of resolv.conf and leaves the searching to them."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.names import dns
+
+from skitai.net.dns.answer import Answer, NoAnswerError
+from skitai.net.dns.files import ResolvConf
+from skitai.net.dns.question import Question
+
+#: Seconds that addresses of one kind wait for those of the other (RFC 8305, section 3).
+_PATIENCE = 0.05
+
+
+async def ask_dns(reactor: Any, conf: ResolvConf, port: int, name: str) -> Answer:
+    """Return what DNS knows of ``name``, after the search list where it applies: no address if nothing.
+
+    ``port`` is where the servers listen. Raises NoAnswerError where they keep silent. Called in the reactor
+    thread.
+    """
+    answer = Answer()
+    for candidate in conf.candidates(name):
+        answer = await _ask_both(reactor, conf, port, candidate)
+        if answer.addresses:
+            break
+    return answer
+
+
+async def _ask_both(reactor: Any, conf: ResolvConf, port: int, name: str) -> Answer:
+    """Return the IPv6 and the IPv4 addresses of a full name, those first that are likelier to work."""
+    kinds = [
+        Deferred.fromCoroutine(_ask_servers(reactor, conf, port, name, kind)) for kind in (dns.AAAA, dns.A)
+    ]
+    for one, other in (kinds, reversed(kinds)):
+        one.addCallback(_hurry, other, reactor)
+    outcomes = await DeferredList(kinds, consumeErrors=True)
+    answers = [answer for succeeded, answer in outcomes if succeeded]
+    if not answers:
+        raise NoAnswerError(f"no server answered for {name!r}")
+    found = [answer for answer in answers if answer.addresses]
+    if len(found) == 2 and not _has_route(found[0].addresses[0]):
+        found.reverse()
+    addresses = tuple(address for answer in found for address in answer.addresses)
+    return Answer(addresses, min((answer.ttl for answer in found), default=0))
+
+
+def _hurry(answer: Answer, other: Deferred[Answer], reactor: Any) -> Answer:
+    """Let ``other`` keep nobody waiting for long who has an address."""
+    if answer.addresses and not other.called:
+        other.addTimeout(_PATIENCE, reactor)
+    return answer
+
+
+async def _ask_servers(reactor: Any, conf: ResolvConf, port: int, name: str, kind: int) -> Answer:
+    for _ in range(conf.attempts):
+        for server in conf.servers:
+            try:
+                return await Question(reactor, (server, port), name, kind, conf.timeout).start()
+            except NoAnswerError:
+                continue
+    raise NoAnswerError(f"no server answered for {name!r}")
+
+
+def _has_route(address: str) -> bool:
+    """Return whether an IPv6 address can be sent to: no packet leaves for it (RFC 6724, rule 1)."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 9))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,30 @@
+"""TLS for what listens: a certificate, its chain and its key from PEM files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import CertificateOptions
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from skitai.net.listening import ListenError
+from skitai.net.pem import TLSConfigError, load_identity
+
+
+def server_options(certificate: Path, key: Path | None, passphrase: str | None) -> CertificateOptions:
+    """Return what connections are secured with: TLS 1.2 or later, with HTTP/1.1 inside.
+
+    ``certificate`` is a file with the certificate, the chain after it and, unless ``key`` is another file,
+    the private key; ``passphrase`` opens an encrypted key. Raises ListenError for files that cannot be used.
+    """
+    try:
+        return load_identity(certificate, key, passphrase).options(acceptableProtocols=[b"http/1.1"])
+    except TLSConfigError as error:
+        raise ListenError(error.key, str(error)) from error
+
+
+def with_tls(factory: Factory, options: CertificateOptions, reactor: Any) -> TLSMemoryBIOFactory:
+    """Return a factory whose connections are TLS and hand what is inside to those of ``factory``."""
+    return TLSMemoryBIOFactory(options, False, factory, clock=reactor)

@@ -1,0 +1,225 @@
+"""Upstream proxies: which hosts are asked through one, and how a request says so (RFC 9110, RFC 9112)."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import attrs
+from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from skitai.errors import CODE_EXCEPTION, UnsentError
+from skitai.net.addresses import HTTPNode, host_name, member_node
+
+if TYPE_CHECKING:
+    from skitai.services.http.protocol import HTTPConnection
+
+#: Bytes of a proxy's answer to CONNECT.
+_ANSWER_MAX = 16 * 1024
+_BEGINNING = b"HTTP/1."
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d\b")
+
+
+@attrs.frozen
+class Proxy:
+    """A proxy at ``node``; ``fields`` are the header lines that it wants, each with its CRLF."""
+
+    node: HTTPNode
+    fields: bytes = attrs.field(default=b"", repr=False)
+
+    @property
+    def label(self) -> str:
+        """How people name it."""
+        return f"proxy {self.node.label}"
+
+    def forwarded(self, node: HTTPNode, payload: bytes) -> bytes:
+        """Return a plain request to ``node`` as the proxy wants it: in absolute-form (RFC 9112, 3.2.2)."""
+        line, _, rest = payload.partition(b"\r\n")
+        line = line.replace(b" ", f" http://{node.authority}".encode("ascii"), 1)
+        return b"%b\r\n%b%b" % (line, self.fields, rest)
+
+    def connect_request(self, node: HTTPNode) -> bytes:
+        """Return what asks for a tunnel to ``node`` (RFC 9110, section 9.3.6)."""
+        authority = node.label.encode("ascii")
+        return b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (authority, authority, self.fields)
+
+
+def parse_proxy(url: str) -> Proxy:
+    """Return the proxy of ``http://[user:password@]host[:port]``.
+
+    Raises ValueError, without repeating the password, for anything else.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.lower() != "http":
+        raise ValueError("a proxy is http://host:port or http://user:password@host:port")
+    credentials, _, address = rest.removesuffix("/").rpartition("@")
+    node = member_node(address, tls=False)
+    if not credentials:
+        return Proxy(node)
+    user, _, password = credentials.partition(":")
+    token = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode("ascii")
+    return Proxy(node, f"Proxy-Authorization: Basic {token}\r\n".encode("ascii"))
+
+
+class DirectHosts:
+    """The hosts that no proxy is asked for: names, ``.domain`` for all names in it, addresses and networks.
+
+    ``*.domain`` is the same as ``.domain``, and ``*`` is every host. Raises ValueError for an item that is
+    none of these.
+    """
+
+    def __init__(self, items: Iterable[str]) -> None:
+        self._all = False
+        self._names: set[str] = set()
+        self._domains: list[str] = []
+        self._networks: list[IPv4Network | IPv6Network] = []
+        for item in items:
+            self._add(item.lower())
+
+    def __contains__(self, host: object) -> bool:
+        if self._all:
+            return True
+        name = str(host).rstrip(".")
+        try:
+            address = ip_address(name)
+        except ValueError:
+            return name in self._names or any(name.endswith(domain) for domain in self._domains)
+        return any(address in network for network in self._networks)
+
+    def _add(self, item: str) -> None:
+        if item == "*":
+            self._all = True
+            return
+        with suppress(ValueError):
+            self._networks.append(ip_network(item, strict=False))
+            return
+        domain = item.removeprefix("*") if item.startswith("*.") else item
+        try:
+            name = _direct_name(domain.removeprefix("."))
+        except ValueError:
+            message = f"{item!r} is not a host, a .domain, an address or a network such as 10.0.0.0/8"
+            raise ValueError(message) from None
+        if domain.startswith("."):
+            self._domains.append(f".{name}")
+        else:
+            self._names.add(name)
+
+
+def _direct_name(text: str) -> str:
+    """Return a name as nodes have it; raise ValueError for what can be none."""
+    name = host_name(text).rstrip(".")
+    if name.rpartition(".")[2].isdigit():  # an address with a slip (RFC 1123, section 2.1)
+        raise ValueError(f"{text!r} is not an address")
+    return name
+
+
+def make_route(proxy: Proxy | None, direct: DirectHosts) -> Callable[[HTTPNode], Proxy | None]:
+    """Return the function that tells which proxy a node is asked through, None for none."""
+    if proxy is None:
+        return lambda _node: None
+    return lru_cache(1024)(lambda node: None if node.host in direct else proxy)
+
+
+class TunnelFactory(ClientFactory):
+    """Makes a tunnel to ``node`` of each connection to the proxy, and hands it to ``inner``'s protocol."""
+
+    noisy = False
+
+    def __init__(
+        self, proxy: Proxy, node: HTTPNode, connection: HTTPConnection, inner: IProtocolFactory
+    ) -> None:
+        self._proxy = proxy
+        self._node = node
+        self._connection = connection
+        self._inner: Any = inner
+
+    def buildProtocol(self, addr: Any) -> Tunnel:
+        """Return what talks to the proxy first."""
+        return Tunnel(self._proxy, self._node, self._connection, lambda: self._inner.buildProtocol(addr))
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        """Pass it on: there is nobody to ask for a tunnel."""
+        self._inner.clientConnectionFailed(connector, reason)
+
+
+class Tunnel(Protocol):
+    """Asks the proxy for the tunnel, then passes everything on to the protocol inside."""
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        node: HTTPNode,
+        connection: HTTPConnection,
+        make_inner: Callable[[], IProtocol | None],
+    ) -> None:
+        self._proxy = proxy
+        self._node = node
+        self._connection = connection
+        self._make_inner = make_inner
+        self._inner: IProtocol | None = None
+        self._received = b""
+        self._refusal: UnsentError | None = None
+
+    transport: Any
+
+    def connectionMade(self) -> None:
+        """Ask; until the tunnel is there, giving up means closing the connection to the proxy."""
+        self._connection.stop_connecting = self.transport.abortConnection
+        self.transport.write(self._proxy.connect_request(self._node))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read the proxy's answer; after it, pass on what comes."""
+        if self._inner is not None:
+            self._inner.dataReceived(data)
+            return
+        self._received += data
+        head, end, rest = self._received.partition(b"\r\n\r\n")
+        while end and _INTERIM.match(head):  # RFC 9110, section 15.2: the answer is yet to come
+            self._received = rest
+            head, end, rest = rest.partition(b"\r\n\r\n")
+        if end:
+            self._answered(head, rest)
+        elif len(self._received) > _ANSWER_MAX or not _BEGINNING.startswith(
+            self._received[: len(_BEGINNING)]
+        ):
+            self._refuse("its answer is not HTTP")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell the protocol inside, or the connection that never was."""
+        if self._inner is not None:
+            self._inner.connectionLost(reason)
+            return
+        closed = self._failure(f"it closed the connection: {reason.getErrorMessage()}")
+        self._connection.connectionFailed(Failure(self._refusal or closed))  # type: ignore[no-untyped-call]
+
+    def _answered(self, head: bytes, rest: bytes) -> None:
+        version, _, status = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
+        if version not in ("HTTP/1.0", "HTTP/1.1") or not status[:3].isdigit():
+            self._refuse("its answer is not HTTP")
+        elif not status.startswith("2"):
+            hint = ": user and password are wrong or missing" if status.startswith("407") else ""
+            self._refuse(f"it answered {status[:80]!r}{hint}")
+        elif rest:
+            # Nobody may speak before the client does in TLS.
+            self._refuse("it sent more than its answer")
+        else:
+            self._received = b""
+            self._inner = self._make_inner()
+            assert self._inner is not None
+            self._inner.makeConnection(self.transport)
+
+    def _refuse(self, why: str) -> None:
+        self._refusal = self._failure(why)
+        self.transport.abortConnection()
+
+    def _failure(self, why: str) -> UnsentError:
+        text = f"{self._proxy.label} gave no tunnel to {self._node.label}: {why}"
+        return UnsentError(text, code=CODE_EXCEPTION, node=self._node)

@@ -1,0 +1,133 @@
+"""The pages that Saddle itself answers with: errors, and an exception's traceback for the developer."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback as tracebacks
+from email.utils import formatdate
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
+
+from skitai.saddle.failures.frames import describe
+
+_HTML = "text/html; charset=utf-8"
+_JSON = "application/json"
+_UNWANTED = (0.0, 0)
+
+
+def wants_json(accept: str | None) -> bool:
+    """Tell whether a client with this Accept header (RFC 9110, 12.5.1) likes JSON better than HTML.
+
+    Of two that it likes equally the one that it names is meant: ``application/json, */*`` is JSON. ``*/*``
+    alone, both by name, a malformed header and none at all mean HTML.
+    """
+    ranges = [
+        (kind.lower().partition(";")[0].rstrip(), quality)
+        for kind, quality in parse_accept_header(accept, MIMEAccept)  # the most specific first
+    ]
+    others = [_liking(ranges, name) for name, _ in ranges if name.endswith("+json")]
+    return max(_liking(ranges, _JSON), *others, _UNWANTED) > _liking(ranges, "text/html")
+
+
+def _liking(ranges: list[tuple[str, float]], kind: str) -> tuple[float, int]:
+    """Return how well a type is liked, and how plainly it is named: less so by each ``*``."""
+    for name, quality in ranges:
+        if name in (kind, f"{kind.partition('/')[0]}/*", "*/*"):
+            return (quality, -name.count("*")) if quality else _UNWANTED
+    return _UNWANTED
+
+
+def error_page(
+    code: int,
+    message: str,
+    *,
+    wants_json: bool,
+    request_line: str = "",
+    traceback: str = "",
+    phrase: str = "",
+    at: float | None = None,
+) -> tuple[str, bytes]:
+    """Return the content type and the body that tell of the HTTP status ``code``.
+
+    ``message`` is a sentence for people, "" for the usual one; ``phrase`` replaces the status's own; ``at``
+    is the time in seconds since the epoch (default: now). All of them are plain text. JSON looks like
+    ``{"error": {"code": 404, "phrase": "Not Found", "message": "..."}}``, and has ``"traceback"`` if given.
+    """
+    phrase = phrase or _phrase(code)
+    message = message or _usual_message(code)
+    if wants_json:
+        error: dict[str, Any] = {"code": code, "phrase": phrase, "message": message}
+        if traceback:
+            error["traceback"] = traceback
+        return _JSON, json.dumps({"error": error}).encode()
+    page = _environment().get_template("error.html")
+    text = page.render(
+        code=code,
+        phrase=phrase,
+        message=message,
+        request_line=request_line,
+        traceback=traceback,
+        time=formatdate(time.time() if at is None else at, usegmt=True),
+    )
+    return _HTML, _encoded(text)
+
+
+def failure_page(exc: BaseException, request_line: str, accept: str | None) -> tuple[str, bytes]:
+    """Return the content type and the body that show a developer ``exc``: JSON where ``accept`` likes that.
+
+    ``request_line`` is plain text, such as ``GET /add?num1=1``.
+    """
+    if not wants_json(accept):
+        return _HTML, debug_page(exc, request_line)
+    plain = "".join(tracebacks.format_exception(exc))
+    return error_page(HTTPStatus.INTERNAL_SERVER_ERROR, "", wants_json=True, traceback=plain)
+
+
+def debug_page(exc: BaseException, request_line: str) -> bytes:
+    """Return an HTML page (UTF-8) with the tracebacks of ``exc`` and of its causes.
+
+    It shows source lines and local variables, so it is for the developer's eyes only. ``request_line`` is
+    plain text, such as ``GET /add?num1=1``.
+    """
+    failures = describe(exc)
+    plain = "".join(tracebacks.format_exception(exc))
+    page = _environment().get_template("debug.html")
+    return _encoded(page.render(failures=failures, request_line=request_line, plain=plain))
+
+
+def _phrase(code: int) -> str:
+    try:
+        return HTTPStatus(code).phrase
+    except ValueError:
+        return "Error"
+
+
+def _usual_message(code: int) -> str:
+    if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "The application failed while it answered this request."
+    try:
+        return HTTPStatus(code).description
+    except ValueError:
+        return ""
+
+
+def _encoded(text: str) -> bytes:
+    # Messages and source lines may hold halves of surrogate pairs, which have no UTF-8.
+    return text.encode(errors="backslashreplace")
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("html")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

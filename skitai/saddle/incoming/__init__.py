@@ -1,0 +1,1 @@
+"""What a client sent: the request, its arguments, forms and uploads."""

@@ -1,0 +1,239 @@
+"""The arguments of a view: gathered from path, query, form and body, and fitted to its parameters."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+from weakref import WeakKeyDictionary
+
+import attrs
+
+from skitai.errors import SkitaiError
+from skitai.saddle.incoming.forms import Form
+
+_INTEGER = re.compile(r"[-+]?[0-9]+", re.ASCII)
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+_LONGEST_SHOWN = 60
+
+
+class ArgumentError(SkitaiError):
+    """The request's arguments do not fit the view: the client's mistake, answered with 400."""
+
+
+def merge(
+    path: Mapping[str, Any], query: str, form: Form | None, body: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return all arguments of a request by name.
+
+    ``path`` are the route's parameters, ``query`` is the environ's QUERY_STRING, ``body`` the members of a
+    JSON object. A name that comes more than once, in one source or in several, has a list of its values, in
+    the order query, form fields, files, body. A path parameter stands alone: what the other sources say
+    under its name is dropped, so that nobody can turn ``/users/<int:id>`` into another user's.
+
+    Names in query and form may carry a type, as in ``int:z=3``: ``int``, ``float``, ``bit`` (a bool),
+    ``json`` and ``list`` (comma separated; always a list, which several of the name extend). Raises
+    ArgumentError.
+    """
+    merged: dict[str, Any] = dict(path)
+    several: set[str] = set()
+    for name, value, is_list in _values(query, form, body or {}):
+        if name in path:
+            continue
+        if name not in merged:
+            merged[name] = value
+            if is_list:
+                several.add(name)
+            continue
+        if name not in several:
+            merged[name] = [merged[name]]
+            several.add(name)
+        merged[name].extend(value if is_list else [value])
+    return merged
+
+
+def _values(query: str, form: Form | None, body: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
+    """Yield (name, value, whether the value is a list to be extended)."""
+    for key, text in _query_pairs(query):
+        yield _typed(key, text)
+    if form is not None:
+        for key, text in form.fields:
+            yield _typed(key, text)
+        for key, file in form.files:
+            yield key, file, False
+    for key, value in body.items():
+        yield key, value, False
+
+
+def _query_pairs(query: str) -> list[tuple[str, str]]:
+    if not query:
+        return []
+    try:
+        if not query.isascii():
+            query = query.encode("latin-1").decode()  # PEP 3333: the bytes of the environ, as latin-1
+        return parse_qsl(query, keep_blank_values=True, errors="strict")
+    except UnicodeError:
+        raise ArgumentError("the query string is not UTF-8 text") from None
+
+
+def _typed(key: str, text: str) -> tuple[str, Any, bool]:
+    kind, colon, name = key.partition(":")
+    cast = _CASTS.get(kind) if colon and name else None
+    if cast is None:
+        return key, text, False
+    try:
+        return name, cast(text), kind == "list"
+    except (ValueError, RecursionError):
+        raise ArgumentError(f"the argument {_shown(key)} cannot be {_shown(text)}") from None
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}...")
+
+
+def _to_int(text: str) -> int:
+    # int() alone would also take "1_000" and digits of every script.
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(text)
+    return int(text)
+
+
+def _to_float(text: str) -> float:
+    number = float(text)
+    if "_" in text or not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _to_list(text: str) -> list[str]:
+    return text.split(",") if text else []
+
+
+def _to_bool(text: str) -> bool:
+    lowered = text.lower()
+    if lowered in _TRUE:
+        return True
+    if lowered in _FALSE:
+        return False
+    raise ValueError(text)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _to_json(text: str) -> Any:
+    # NaN and Infinity are Python's, not JSON's (RFC 8259, section 6).
+    return json.loads(text, parse_constant=_no_constant)
+
+
+_CASTS: dict[str, Callable[[str], Any]] = {
+    "int": _to_int,
+    "float": _to_float,
+    "list": _to_list,
+    "bit": _to_bool,
+    "json": _to_json,
+}
+
+
+@attrs.frozen
+class _Parameters:
+    """What a view takes besides ``was``.
+
+    ``reserved`` are names of first parameters, which ``was`` fills; ``star`` is the name in ``*name``.
+    """
+
+    required: tuple[str, ...]
+    accepted: frozenset[str]
+    reserved: frozenset[str]
+    takes_all: bool
+    star: str | None
+
+
+_parameters_of: WeakKeyDictionary[Callable[..., Any], _Parameters] = WeakKeyDictionary()
+
+
+def bind(view: Callable[..., Any], arguments: Mapping[str, Any], route: str) -> dict[str, Any]:
+    """Return the keyword arguments for ``view(was, **keywords)``.
+
+    Raises ArgumentError, which names ``route`` and the argument, when one is missing or not expected. A view
+    with ``**form`` takes every name; one with ``*form`` only works without arguments. A decorator that passes
+    ``**keywords`` on is asked together with the view it wraps, but it may fill in what the view requires, so
+    only what it requires itself can be missing. Called in any thread.
+    """
+    takes = _parameters(view)
+    missing = [name for name in takes.required if name not in arguments]
+    if missing:
+        noun = "argument" if len(missing) == 1 else "arguments"
+        names = ", ".join(map(repr, missing))
+        raise ArgumentError(
+            f"{_name(view)}() missing {len(missing)} required {noun}: {names} (route {route})"
+        )
+    for name in arguments:
+        if name in takes.accepted or (takes.takes_all and name not in takes.reserved):
+            continue
+        hint = f"; write **{takes.star} to take all" if takes.star and not takes.takes_all else ""
+        raise ArgumentError(
+            f"{_name(view)}() got an unexpected keyword argument {_shown(name)} (route {route}{hint})"
+        )
+    return dict(arguments)
+
+
+def place_of(view: Callable[..., Any]) -> str:
+    """Return where a view is written, as the log shows frames: ``[file|function|line]``; empty for none."""
+    function = inspect.unwrap(view)
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    return "" if code is None else f"[{code.co_filename}|{code.co_name}|{code.co_firstlineno}]"
+
+
+def _name(view: Callable[..., Any]) -> str:
+    return getattr(view, "__name__", type(view).__name__)
+
+
+def _parameters(view: Callable[..., Any]) -> _Parameters:
+    try:
+        known = _parameters_of.get(view)
+        if known is None:
+            known = _parameters_of[view] = _inspect(view)
+    except TypeError:  # cannot be hashed or weakly referenced
+        return _inspect(view)
+    return known
+
+
+def _inspect(view: Callable[..., Any]) -> _Parameters:
+    outer = _inspect_layer(view)
+    accepted, reserved, layer, takes = outer.accepted, outer.reserved, view, outer
+    while takes.takes_all and hasattr(layer, "__wrapped__"):
+        layer = layer.__wrapped__
+        takes = _inspect_layer(layer)
+        accepted |= takes.accepted
+        reserved |= takes.reserved
+    return attrs.evolve(
+        outer, accepted=accepted - reserved, reserved=reserved, takes_all=takes.takes_all, star=takes.star
+    )
+
+
+def _inspect_layer(view: Callable[..., Any]) -> _Parameters:
+    parameters = list(inspect.signature(view, follow_wrapped=False).parameters.values())
+    by_kind: dict[Any, list[inspect.Parameter]] = {}
+    for parameter in parameters:
+        by_kind.setdefault(parameter.kind, []).append(parameter)
+    positional = by_kind.get(inspect.Parameter.POSITIONAL_ONLY, [])
+    named = by_kind.get(inspect.Parameter.POSITIONAL_OR_KEYWORD, [])
+    was = (positional or named)[:1]
+    if len(positional) > 1:
+        raise TypeError(f"{_name(view)}() cannot be a view: {positional[1].name!r} takes no keyword")
+    by_name = [*(named if positional else named[1:]), *by_kind.get(inspect.Parameter.KEYWORD_ONLY, [])]
+    stars = by_kind.get(inspect.Parameter.VAR_POSITIONAL, [])
+    return _Parameters(
+        required=tuple(each.name for each in by_name if each.default is inspect.Parameter.empty),
+        accepted=frozenset(each.name for each in by_name),
+        reserved=frozenset(each.name for each in was) if not positional else frozenset(),
+        takes_all=inspect.Parameter.VAR_KEYWORD in by_kind,
+        star=stars[0].name if stars else None,
+    )

@@ -1,0 +1,253 @@
+"""HTML forms: urlencoded ones, and multipart ones (RFC 7578) whose files go to disk while they are read."""
+
+from __future__ import annotations
+
+from typing import IO, Any
+from urllib.parse import parse_qsl
+
+import attrs
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.multipart import Data, Event, Field, File
+from werkzeug.wsgi import get_content_length, get_input_stream
+
+from skitai.errors import SkitaiError
+from skitai.saddle.incoming import multipart
+from skitai.saddle.incoming.uploads import TemporaryFiles, UploadedFile
+
+URLENCODED = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+
+_MB = 1 << 20
+#: RFC 2046, 5.1.1, says 70; some clients in use, werkzeug's test client among them, write one or two more.
+_BOUNDARY_MAX = 200
+_CHARSETS = frozenset({"utf-8", "us-ascii", "ascii", "iso-8859-1"})
+
+
+class FormError(SkitaiError):
+    """A form that is not taken: ``status`` is the answer's (413 too large, 400 malformed)."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        self.message = message
+        super().__init__(message)
+
+
+@attrs.frozen
+class FormLimits:
+    """What one form may bring; more is a FormError with status 413.
+
+    ``file_max``: bytes of each file; ``total_max``: bytes of the whole body; ``fields_max``: fields and
+    files, counted together; ``field_memory_max``: bytes of all fields together, which are held in memory, and
+    so of an urlencoded form.
+    """
+
+    file_max: int = 20 * _MB
+    total_max: int = 100 * _MB
+    fields_max: int = 10_000
+    field_memory_max: int = 5 * _MB
+
+
+@attrs.frozen
+class Form:
+    """What a form brought, in its order. Who parsed it calls ``close()`` when the request is over.
+
+    ``raw`` is the body of an urlencoded form; that of a multipart one is not kept.
+    """
+
+    fields: list[tuple[str, str]] = attrs.field(factory=list)
+    files: list[tuple[str, UploadedFile]] = attrs.field(factory=list)
+    raw: bytes = b""
+
+    def close(self) -> None:
+        """Delete the temporary files that were not saved. May be called again."""
+        for _, file in self.files:
+            file.close()
+
+
+def parse_form(environ: dict[str, Any], limits: FormLimits, temporary: TemporaryFiles) -> Form:
+    """Read the form in the body of ``environ``'s request; its files are among the ``temporary`` ones.
+
+    The form of another content type is empty, and its body is not touched. Raises FormError; OSError when the
+    disk cannot take a file. After an error no temporary file is left.
+    """
+    mimetype, options = parse_options_header(environ.get("CONTENT_TYPE"))
+    if mimetype.lower() == URLENCODED:
+        return _parse_urlencoded(environ, limits)
+    if mimetype.lower() == MULTIPART:
+        return _parse_multipart(environ, _boundary(options), _FormBuilder(limits, temporary))
+    return Form()
+
+
+def _body(environ: dict[str, Any], size_max: int) -> IO[bytes]:
+    """Return the body as a stream of ``size_max`` bytes, or one more where no Content-Length tells."""
+    length = get_content_length(environ)
+    if length is not None and length > size_max:
+        raise _too_large(size_max)
+    # One more, since werkzeug's stream also complains about a body that is just as long as the limit.
+    return get_input_stream(environ, max_content_length=size_max + 1)
+
+
+def _too_large(size_max: int) -> FormError:
+    return FormError(413, f"the form is larger than {size_max} bytes")
+
+
+def _parse_urlencoded(environ: dict[str, Any], limits: FormLimits) -> Form:
+    size_max = min(limits.field_memory_max, limits.total_max)
+    try:
+        body = _body(environ, size_max).read()
+        if len(body) > size_max:
+            raise _too_large(size_max)
+        if body.count(b"&") >= limits.fields_max:
+            raise _too_many(limits)
+        return Form(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"), raw=body)
+    except RequestEntityTooLarge:
+        raise _too_large(size_max) from None
+    except ClientDisconnected:
+        raise _cut_short() from None
+    except UnicodeDecodeError:
+        raise FormError(400, "the form is not UTF-8 text") from None
+
+
+def _cut_short() -> FormError:
+    return FormError(400, "the form ended before its Content-Length")
+
+
+def _too_many(limits: FormLimits) -> FormError:
+    return FormError(413, f"the form has more than {limits.fields_max} fields")
+
+
+def _boundary(options: dict[str, str]) -> bytes:
+    boundary = options.get("boundary", "")
+    # Not printable: a line break may come escaped, as in boundary*=utf-8''a%0Ab.
+    if not boundary.isascii() or not boundary.isprintable() or not 1 <= len(boundary) <= _BOUNDARY_MAX:
+        raise FormError(400, f"a multipart form needs a boundary of 1 to {_BOUNDARY_MAX} ASCII characters")
+    return boundary.encode()
+
+
+def _parse_multipart(environ: dict[str, Any], boundary: bytes, builder: _FormBuilder) -> Form:
+    total_max = builder.limits.total_max
+    try:
+        for event in multipart.events(_body(environ, total_max), boundary):
+            builder.take(event)
+    except RequestEntityTooLarge:
+        builder.discard()
+        raise _too_large(total_max) from None
+    except ClientDisconnected:
+        builder.discard()
+        raise _cut_short() from None
+    except ValueError as problem:
+        builder.discard()
+        raise FormError(400, f"the multipart form is malformed: {problem}") from problem
+    except BaseException:
+        builder.discard()
+        raise
+    return builder.form
+
+
+class _FormBuilder:
+    """Puts a form together from the decoder's events."""
+
+    def __init__(self, limits: FormLimits, temporary: TemporaryFiles) -> None:
+        self.form = Form()
+        self.limits = limits
+        self._temporary = temporary
+        self._part: _FieldPart | _FilePart | None = None
+        self._parts = 0
+        self._field_bytes = 0
+
+    def take(self, event: Event) -> None:
+        """Add what ``event`` brings. Raises FormError, and ValueError for a malformed part."""
+        if isinstance(event, Field | File):
+            self._begin(event)
+        elif isinstance(event, Data):
+            self._add(event.data)
+            if not event.more_data:
+                self._end()
+
+    def _begin(self, event: Field | File) -> None:
+        self._parts += 1
+        if self._parts > self.limits.fields_max:
+            raise _too_many(self.limits)
+        # werkzeug hands on what the header lacks, as None.
+        if not isinstance(event.name, str):
+            raise ValueError("a part has no name")
+        self._part = _FilePart(event, self._temporary) if isinstance(event, File) else _FieldPart(event)
+
+    def _add(self, data: bytes) -> None:
+        part = self._part
+        assert part is not None
+        if isinstance(part, _FieldPart):
+            self._field_bytes += len(data)
+            if self._field_bytes > self.limits.field_memory_max:
+                raise FormError(
+                    413, f"the form's fields are larger than {self.limits.field_memory_max} bytes"
+                )
+        elif part.size + len(data) > self.limits.file_max:
+            raise FormError(413, f"the file in {part.name!r} is larger than {self.limits.file_max} bytes")
+        part.write(data)
+
+    def _end(self) -> None:
+        part, self._part = self._part, None
+        assert part is not None
+        if isinstance(part, _FieldPart):
+            self.form.fields.append((part.name, part.text()))
+            return
+        upload = part.finish()
+        if part.is_blank:
+            # What a browser sends for a file input that was left empty: named in the form, and false.
+            upload.close()
+            self.form.fields.append((part.name, ""))
+        else:
+            self.form.files.append((part.name, upload))
+
+    def discard(self) -> None:
+        """Delete all that came so far."""
+        if isinstance(self._part, _FilePart):
+            self._part.finish().close()
+        self.form.close()
+
+
+class _FieldPart:
+    def __init__(self, event: Field) -> None:
+        self.name = event.name
+        charset = parse_options_header(event.headers.get("content-type"))[1].get("charset", "utf-8").lower()
+        self._charset = charset if charset in _CHARSETS else "utf-8"
+        self._data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self._data += data
+
+    def text(self) -> str:
+        try:
+            return self._data.decode(self._charset)
+        except UnicodeDecodeError:
+            raise ValueError(f"the field {self.name!r} is not {self._charset} text") from None
+
+
+class _FilePart:
+    def __init__(self, event: File, temporary: TemporaryFiles) -> None:
+        self.name = event.name
+        self.size = 0
+        self._filename = event.filename
+        self._mimetype = parse_options_header(event.headers.get("content-type"))[0].lower()
+        self._temporary = temporary
+        self._file, self._path = temporary.make()
+
+    @property
+    def is_blank(self) -> bool:
+        return not self._filename and not self.size
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+        self.size += len(data)
+
+    def finish(self) -> UploadedFile:
+        kind = self._mimetype or "application/octet-stream"
+        upload = UploadedFile(self._path, self._filename, self.size, kind, self._temporary)
+        try:
+            self._file.close()
+        except BaseException:
+            upload.close()
+            raise
+        return upload

@@ -1,0 +1,1 @@
+"""Passwords: Basic and Digest authentication."""

@@ -1,0 +1,229 @@
+"""WWW-Authenticate: Basic (RFC 7617) and Digest (RFC 7616) on the server's side."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import unquote, unquote_to_bytes
+
+from skitai.saddle.login.nonces import Nonces
+from skitai.saddle.login.users import Users, WaitFor, same
+
+#: Characters of an Authorization header; a longer one is not read.
+HEADER_MAX = 8192
+
+# RFC 9110, section 11.2: auth-param, and the comma or the end that follows it.
+_PARAMETER = re.compile(
+    r"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))[ \t]*(?:,|$)"""
+)
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_COUNT = re.compile("[0-9a-fA-F]{8}")
+_AUTHORITY = re.compile("https?://[^/?#]*", re.IGNORECASE)
+
+# The best first: clients take the first that they know (RFC 7616, section 3.7).
+_ALGORITHMS: dict[str, Callable[[bytes], Any]] = {
+    "SHA-256": hashlib.sha256,
+    "MD5": lambda data: hashlib.md5(data, usedforsecurity=False),  # older clients know no other
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """The client is not known: answer 401 with these ``headers``."""
+
+    headers: list[tuple[str, str]]
+
+
+class Authenticator:
+    """Tells from the Authorization header who asks.
+
+    ``users`` maps names to passwords, and may change at any time. Or it is a function, also ``async def``,
+    called for each request in the thread of ``check``; what it raises goes through. For ``"basic"`` it takes
+    name and password and returns True where they are right, False or None where not. For ``"digest"`` it
+    takes a name and returns the password, which alone can prove a digest, or None for nobody of that name.
+    Nobody gets in by any other value: it is a TypeError.
+
+    ``realm`` is what the client shows its user. ``secret`` signs the nonces of Digest; processes that share
+    one accept each other's. ``seconds`` is the clock. Raises ValueError for a scheme, realm, users or secret
+    that cannot be used.
+    """
+
+    def __init__(
+        self,
+        scheme: Literal["basic", "digest"],
+        realm: str,
+        users: Mapping[str, str] | Callable[..., Any],
+        secret: bytes,
+        *,
+        seconds: Callable[[], float] = time.time,
+    ) -> None:
+        if scheme not in ("basic", "digest"):
+            raise ValueError(f"the scheme is 'basic' or 'digest', not {scheme!r}")
+        if not isinstance(realm, str) or _CONTROL.search(realm):
+            raise ValueError(f"realm {realm!r} must be text on one line")
+        if not secret:
+            raise ValueError("the secret that signs nonces must not be empty")
+        if scheme == "basic" and isinstance(users, Mapping):
+            _refuse_colons(users)
+        self._realm = realm
+        self._users = Users(users)
+        self._nonces = Nonces(secret, seconds)
+        # Only sent: the nonce holds all that is to come back. There are clients that expect it.
+        self._opaque = secrets.token_hex(16)
+        self._check = self._check_basic if scheme == "basic" else self._check_digest
+        self._challenge = self._challenge_basic if scheme == "basic" else self._challenge_digest
+
+    def check(self, method: str, uri: str, authorization: str | None, wait_for: WaitFor) -> str | Challenge:
+        """Return the name of the user who asks, or else the challenge to answer with.
+
+        ``uri`` is the target of the request with its query, ``authorization`` the header as WSGI gives it
+        (bytes as latin-1), None where there is none. Whatever it holds, it raises nothing. ``wait_for``
+        returns what a coroutine returns. Called in any thread.
+        """
+        if not authorization or len(authorization) > HEADER_MAX:
+            return self._challenge()
+        scheme, _, credentials = authorization.strip().partition(" ")
+        return self._check(scheme.lower(), credentials, method, uri, wait_for)
+
+    # -- Basic -----------------------------------------------------------------------------------------------
+
+    def _challenge_basic(self) -> Challenge:
+        return Challenge([("WWW-Authenticate", f'Basic realm={_quoted(self._realm)}, charset="UTF-8"')])
+
+    def _check_basic(
+        self,
+        scheme: str,
+        credentials: str,
+        method: str,  # noqa: ARG002 - only a digest covers the request line
+        uri: str,  # noqa: ARG002
+        wait_for: WaitFor,
+    ) -> str | Challenge:
+        try:
+            name, colon, password = (
+                base64.b64decode(credentials.strip(), validate=True).decode("utf-8").partition(":")
+            )
+        except (binascii.Error, ValueError):
+            return self._challenge()
+        if scheme != "basic" or not colon or _CONTROL.search(name + password):
+            return self._challenge()
+        return name if self._users.has(name, password, wait_for) else self._challenge()
+
+    # -- Digest ----------------------------------------------------------------------------------------------
+
+    def _challenge_digest(self, *, stale: bool = False) -> Challenge:
+        nonce = self._nonces.issue()
+        more = ", stale=true" if stale else ""
+        return Challenge(
+            [
+                (
+                    "WWW-Authenticate",
+                    f'Digest realm={_quoted(self._realm)}, qop="auth", algorithm={algorithm},'
+                    f' nonce="{nonce}", opaque="{self._opaque}", charset=UTF-8{more}',
+                )
+                for algorithm in _ALGORITHMS
+            ]
+        )
+
+    def _check_digest(
+        self, scheme: str, credentials: str, method: str, uri: str, wait_for: WaitFor
+    ) -> str | Challenge:
+        fields = _parameters(credentials) if scheme == "digest" else None
+        if fields is None:
+            return self._challenge_digest()
+        algorithm = _ALGORITHMS.get(fields.get("algorithm", "MD5").upper())  # MD5: RFC 7616, section 3.4
+        name = _user_name(fields)
+        if (
+            algorithm is None
+            or name is None
+            or fields.get("qop") != "auth"
+            or _utf8(fields.get("realm", "")) != self._realm
+            or not _COUNT.fullmatch(fields.get("nc", ""))
+            or not fields.get("cnonce")
+            or not _same_target(fields.get("uri", ""), uri)
+        ):
+            return self._challenge_digest()
+        password, is_known = self._users.password(name, wait_for)
+        expected = _response(algorithm, fields, f"{name}:{self._realm}:{password}", method)
+        if not same(fields.get("response", "").lower(), expected) or not is_known:
+            return self._challenge_digest()
+        if not self._nonces.accept(fields.get("nonce", ""), int(fields["nc"], 16)):
+            # The client knows the password: it need not ask its user again (RFC 7616, section 3.3).
+            return self._challenge_digest(stale=True)
+        return name
+
+
+def _response(algorithm: Callable[[bytes], Any], fields: Mapping[str, str], owner: str, method: str) -> str:
+    """Return what the client must have sent as response (RFC 7616, section 3.4.1)."""
+    a1 = algorithm(owner.encode("utf-8", "surrogatepass")).hexdigest()
+    a2 = algorithm(f"{method}:{fields['uri']}".encode("latin-1")).hexdigest()
+    proof = ":".join((a1, fields.get("nonce", ""), fields["nc"], fields["cnonce"], "auth", a2))
+    digest: str = algorithm(proof.encode("latin-1")).hexdigest()
+    return digest
+
+
+def _parameters(credentials: str) -> dict[str, str] | None:
+    """Return the parameters of an Authorization header; None where it is malformed or names one twice."""
+    fields: dict[str, str] = {}
+    place = 0
+    try:
+        credentials.encode("latin-1")
+    except UnicodeEncodeError:  # no header that WSGI gives
+        return None
+    while place < len(credentials):
+        found = _PARAMETER.match(credentials, place)
+        if found is None:
+            return None
+        name, quoted, token = found.groups()
+        if name.lower() in fields:
+            return None
+        fields[name.lower()] = token if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        place = found.end()
+    return fields
+
+
+def _user_name(fields: Mapping[str, str]) -> str | None:
+    """Return the name, which may come as ``username*`` (RFC 7616, section 3.4; RFC 8187)."""
+    plain, extended = fields.get("username"), fields.get("username*")
+    if (plain is None) == (extended is None):
+        return None
+    if plain is not None:
+        return _utf8(plain)
+    charset, _, rest = (extended or "").partition("'")
+    try:
+        return unquote(rest.partition("'")[2], errors="strict") if charset.upper() == "UTF-8" else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _utf8(native: str) -> str | None:
+    """Return the text of a header's bytes, which WSGI gives as latin-1; None where it is no UTF-8."""
+    try:
+        return native.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return None
+
+
+def _same_target(theirs: str, ours: str) -> bool:
+    """Whether the client means this request. Its escapes are compared by what they say: WSGI undid ours."""
+    path, _, query = _AUTHORITY.sub("", theirs, count=1).partition("?")
+    our_path, _, our_query = ours.partition("?")
+    return unquote_to_bytes(path or "/") == unquote_to_bytes(our_path or "/") and query == our_query
+
+
+def _quoted(text: str) -> str:
+    """Return a quoted-string (RFC 9110, section 5.6.4) as WSGI wants it: UTF-8 as latin-1."""
+    escaped = re.sub(r'(["\\])', r"\\\1", text)
+    return f'"{escaped}"'.encode().decode("latin-1")
+
+
+def _refuse_colons(names: Iterable[object]) -> None:
+    for name in names:
+        if isinstance(name, str) and ":" in name:
+            raise ValueError(f"user {name!r}: Basic has no way to send a name with a colon")

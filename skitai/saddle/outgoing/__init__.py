@@ -1,0 +1,1 @@
+"""What goes back: response, bodies, redirects, templates."""

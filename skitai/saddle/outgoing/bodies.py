@@ -1,0 +1,162 @@
+"""What a view may return, and the bytes that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextvars import Context
+from itertools import chain
+from numbers import Number
+from typing import Any
+
+from skitai.formats.jsontext import as_json
+
+#: Bytes that are read from a file at a time.
+BLOCK = 64 * 1024
+
+_TEXT = "text/html; charset=utf-8"
+_JSON = "application/json"
+_BINARY = "application/octet-stream"
+
+#: What may stand among the pieces of a body as it is.
+_TEXTS = (str, bytes, bytearray, memoryview)
+
+
+class Streamed:
+    """Pieces that are made as they are sent; ``close`` is called in the end, sent or not (PEP 3333).
+
+    ``kind`` is their type if the view does not say.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], sources: Iterable[Any], kind: str = _TEXT) -> None:
+        self._pieces = pieces
+        self._sources = list(sources)
+        self._begun = False
+        self.kind = kind
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def begin(self) -> None:
+        """Make the first piece: what fails before it can still be answered as any other failure."""
+        if self._begun:
+            return
+        self._begun = True
+        try:
+            first = next(self._pieces, None)
+        except BaseException:
+            self.close()
+            raise
+        if first is not None:
+            self._pieces = chain((first,), self._pieces)
+
+    def outlive(self, context: Context, source: Any) -> None:
+        """Have the pieces made in ``context``, and ``source`` closed in the end, too."""
+        self._pieces = _in_context(context, self._pieces)
+        self._sources.append(source)
+
+    def shares_with(self, other: Streamed) -> bool:
+        """Whether anything that the pieces come from is the other's, too."""
+        return any(source is theirs for source in self._sources for theirs in other._sources)
+
+    def close(self) -> None:
+        """Close all that the pieces come from; the first that fails is raised when all were tried."""
+        failed: Exception | None = None
+        sources, self._sources = self._sources, []
+        for source in sources:
+            close = getattr(source, "close", None)
+            if close is not None:
+                try:
+                    close()
+                except Exception as error:  # noqa: BLE001 - the others are closed, too
+                    failed = failed or error
+        if failed is not None:
+            raise failed
+
+
+def body_of(value: Any) -> tuple[bytes | Streamed, str]:
+    """Return the body that a view's return value stands for, and its type if the view does not say.
+
+    str (UTF-8), bytes, numbers, None (empty); files (``read(size)``), iterators and objects with ``more()``
+    as they come; a list or tuple of these one after the other; other lists, an empty one too, and dicts as
+    JSON. Raises TypeError for anything else, ValueError for numbers that JSON lacks.
+    """
+    whole = _whole(value)
+    if whole is not None:
+        return whole
+    stream = stream_of(value)
+    if stream is not None:
+        return stream, stream.kind
+    if isinstance(value, list | tuple):
+        if not value or not all(isinstance(item, _TEXTS) for item in value):
+            return as_json(value), _JSON
+        return b"".join(_piece(item) for item in value), _TEXT
+    raise TypeError(f"a view returned {type(value).__name__}, which no body can be made of")
+
+
+def stream_of(value: Any) -> Streamed | None:
+    """Return what makes the pieces of ``value``, if it comes in pieces."""
+    if isinstance(value, Streamed):
+        return value
+    if isinstance(value, list | tuple):
+        pieces = all(_is_piece(item) for item in value) and any(_is_stream(item) for item in value)
+        return Streamed(_chained(value), value) if pieces else None
+    if _is_stream(value):
+        return Streamed(_pieces(value), [value], _BINARY if hasattr(value, "read") else _TEXT)
+    return None
+
+
+def _in_context(context: Context, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    while (piece := context.run(next, pieces, None)) is not None:
+        yield piece
+
+
+def _whole(value: Any) -> tuple[bytes, str] | None:
+    if value is None:
+        return b"", _TEXT
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass"), _TEXT
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value), _TEXT
+    if isinstance(value, dict):
+        return as_json(value), _JSON
+    if isinstance(value, Number):
+        return str(value).encode(), _TEXT
+    return None
+
+
+def _is_piece(item: Any) -> bool:
+    return isinstance(item, _TEXTS) or _is_stream(item)
+
+
+def _is_stream(value: Any) -> bool:
+    return any(callable(getattr(value, name, None)) for name in ("read", "more", "__next__"))
+
+
+def _chained(values: Iterable[Any]) -> Iterator[bytes]:
+    for value in values:
+        whole = _whole(value)
+        if whole is None:
+            yield from _pieces(value)
+        else:
+            yield whole[0]
+
+
+def _pieces(value: Any) -> Iterator[bytes]:
+    if callable(getattr(value, "read", None)):
+        source: Iterator[Any] = iter(lambda: value.read(BLOCK), None)
+    elif callable(getattr(value, "more", None)):
+        source = iter(value.more, None)
+    else:
+        yield from map(_piece, value)
+        return
+    for piece in source:
+        if not piece:  # the end of a file, and of what has more()
+            return
+        yield _piece(piece)
+
+
+def _piece(piece: Any) -> bytes:
+    whole = _whole(piece)
+    if whole is None:
+        raise TypeError(f"a stream gave {type(piece).__name__}, not str or bytes")
+    return whole[0]

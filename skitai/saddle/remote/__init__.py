@@ -1,0 +1,1 @@
+"""An app's functions as remote methods: XML-RPC and JSON-RPC."""

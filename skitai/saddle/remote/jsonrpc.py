@@ -1,0 +1,112 @@
+"""JSON-RPC 2.0 on the server's side (jsonrpc.org/specification)."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+from xmlrpc.client import Fault
+
+from skitai.saddle.remote.methods import (
+    CALLS_MAX,
+    EXCEPTION,
+    HIDDEN,
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    Methods,
+)
+
+_MARK = re.compile(rb'"jsonrpc"\s*:\s*"2\.0"')
+
+
+def has_mark(body: bytes) -> bool:
+    """Whether the version of JSON-RPC is anywhere in a body, which may be no JSON at all."""
+    return _MARK.search(body) is not None
+
+
+def read_request(body: bytes) -> Any:
+    """Return what a body holds; raise ValueError for what is no JSON."""
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deep") from error
+
+
+def is_marked(request: Any) -> bool:
+    """Whether a request, or one of a batch, names the version of JSON-RPC."""
+    members = request if isinstance(request, list) else [request]
+    return any(_is_marked(member) for member in members)
+
+
+def answer_request(request: Any, methods: Methods) -> bytes:
+    """Return the response, or those of a batch; empty where only notifications came."""
+    if not isinstance(request, list):
+        return _answer_one(request, methods)
+    if not request:  # section 6
+        return dump_error(INVALID_REQUEST, "Invalid Request: the batch is empty")
+    if len(request) > CALLS_MAX:
+        return dump_error(INVALID_REQUEST, f"Invalid Request: a batch has at most {CALLS_MAX} calls")
+    responses = [response for each in request if (response := _answer_one(each, methods))]
+    return b"[%b]" % b",".join(responses) if responses else b""
+
+
+def dump(value: Any) -> bytes:
+    """Return a value as JSON; raise TypeError or ValueError for what JSON has no form for."""
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+    except RecursionError as error:
+        raise ValueError("the value is nested too deep for JSON") from error
+
+
+def dump_error(code: int, message: str, request_id: Any = None, data: str | None = None) -> bytes:
+    """Return the response with an error; the id is None where the request's cannot be read."""
+    error: dict[str, Any] = {"code": code, "message": message}
+    if data is not None:
+        error["data"] = data
+    return dump({"jsonrpc": "2.0", "error": error, "id": request_id})
+
+
+def _answer_one(request: Any, methods: Methods) -> bytes:
+    if not _is_request(request):
+        return dump_error(INVALID_REQUEST, "Invalid Request")
+    params = request.get("params", [])
+    args, kwargs = ((), params) if isinstance(params, dict) else (tuple(params), {})
+    try:
+        result = methods.run(request["method"], args, kwargs)
+    except Fault as fault:
+        response = _dump_fault(fault, request.get("id"))
+    else:
+        response = b'{"jsonrpc":"2.0","result":%b,"id":%b}' % (result, dump(request.get("id")))
+    return response if "id" in request else b""  # section 4.1: a notification is not answered
+
+
+def _dump_fault(fault: Fault, request_id: Any) -> bytes:
+    if fault.faultCode == EXCEPTION:
+        told = fault.faultString if fault.faultString != HIDDEN else None
+        return dump_error(INTERNAL_ERROR, "Internal error", request_id, told)
+    return dump_error(fault.faultCode, fault.faultString, request_id)
+
+
+def _is_marked(request: Any) -> bool:
+    return isinstance(request, dict) and request.get("jsonrpc") == "2.0"
+
+
+def _is_request(request: Any) -> bool:
+    """Whether it is a request object (section 4)."""
+    return (
+        _is_marked(request)
+        and isinstance(request.get("method"), str)
+        and isinstance(request.get("params", []), list | dict)
+        and _is_id(request.get("id"))
+    )
+
+
+def _is_id(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)  # 1e999 is JSON, but there is no way to send it back
+    return value is None or (isinstance(value, str | int) and not isinstance(value, bool))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

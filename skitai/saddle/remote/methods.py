@@ -1,0 +1,140 @@
+"""Remote methods, whatever protocol calls them: the app's functions, and the ``system`` ones about them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+from xmlrpc.client import Fault
+
+from skitai.errors import SkitaiError, words_of
+from skitai.saddle.errors import FAILURES, HTTPError
+from skitai.saddle.routes.router import RoutingError
+
+# The codes that XML-RPC servers agreed on (xmlrpc-epi's fault code interoperability), and that
+# JSON-RPC 2.0 took over (section 5.1).
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+UNKNOWN_METHOD = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+
+#: The code of what an app's function raised, and all that is said of it to strangers.
+EXCEPTION = 1
+HIDDEN = "Internal error"
+
+#: Calls in one request, as a batch or in ``system.multicall``.
+CALLS_MAX = 100
+
+Encode = Callable[[Any], bytes]
+Call = Callable[[str, tuple[Any, ...], dict[str, Any], Encode], tuple[Any, bytes]]
+Functions = Callable[[], Mapping[str, Callable[..., Any]]]
+
+
+class UnknownMethod(SkitaiError):  # noqa: N818 - what it says about the request
+    """No function stands for the method of that name."""
+
+
+class Methods:
+    """Calls methods and turns what goes wrong into ``Fault``.
+
+    ``call(name, args, kwargs, encode)`` runs the app's function and returns its value, plain and encoded;
+    ``functions()`` are these by name (their first parameter is ``was``). ``encode(value)`` returns a value as
+    it is sent, and raises TypeError or ValueError for one that cannot be. With ``debug`` the caller reads
+    what an exception says; otherwise only where the app says it to him (a Fault or HTTPError), or where his
+    arguments do not fit.
+    """
+
+    def __init__(self, call: Call, functions: Functions, encode: Encode, *, debug: bool) -> None:
+        self._call = call
+        self._functions = functions
+        self._encode = encode
+        self._debug = debug
+        self._own: dict[str, Callable[..., Any]] = {
+            "system.listMethods": self._list,
+            "system.methodHelp": self._help,
+            "system.methodSignature": self._signature,
+            "system.multicall": self._multicall,
+        }
+
+    def run(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """Return what a method returns, encoded; raise Fault for all that goes wrong."""
+        return self._run(name, args, kwargs)[1]
+
+    def _run(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, bytes]:
+        own = self._own.get(name)
+        if own is not None and _misfit(own, args, kwargs):
+            raise Fault(INVALID_PARAMS, f"{name} does not take these params")
+        try:
+            if own is None:
+                return self._call(name, args, kwargs, self._encode)
+            value = own(*args, **kwargs)
+            return value, self._encode(value)
+        except Fault:
+            raise
+        except (UnknownMethod, RoutingError) as error:
+            raise _unknown(name) from error
+        except FAILURES as error:
+            function = self._functions().get(name)
+            if isinstance(error, TypeError) and function is not None:
+                # The words of the check, not of the error: that may be another one, of what came before.
+                misfit = _misfit(function, (None, *args), kwargs)
+                if misfit:
+                    raise Fault(INVALID_PARAMS, f"{name}: {misfit}") from error
+            is_shown = self._debug or isinstance(error, HTTPError)
+            words = f"{type(error).__name__}: {words_of(error)}" if is_shown else HIDDEN
+            raise Fault(EXCEPTION, words) from error
+
+    def _list(self) -> list[str]:
+        """Return the names of all methods."""
+        return sorted({*self._functions(), *self._own})
+
+    def _help(self, method: str) -> str:
+        """Return what a method does, as its docstring says."""
+        return inspect.getdoc(self._known(method)) or ""
+
+    def _signature(self, method: str) -> str:
+        """Return "undef": Python's functions do not tell the types of XML-RPC."""
+        self._known(method)
+        return "undef"
+
+    def _multicall(self, calls: list[Any]) -> list[Any]:
+        """Call several methods; return for each a list of its value, or a struct of its fault."""
+        if not isinstance(calls, list) or len(calls) > CALLS_MAX:
+            raise Fault(INVALID_PARAMS, f"system.multicall takes an array of at most {CALLS_MAX} calls")
+        return [self._one_of_many(each) for each in calls]
+
+    def _one_of_many(self, each: Any) -> Any:
+        try:
+            name, params = _name_and_params(each)
+            return [self._run(name, params, {})[0]]
+        except Fault as fault:
+            return {"faultCode": fault.faultCode, "faultString": fault.faultString}
+
+    def _known(self, name: Any) -> Callable[..., Any]:
+        function = (self._own | dict(self._functions())).get(name) if isinstance(name, str) else None
+        if function is None:
+            raise _unknown(name)
+        return function
+
+
+def _name_and_params(call: Any) -> tuple[str, tuple[Any, ...]]:
+    match call:
+        case {"methodName": "system.multicall"}:
+            raise Fault(INVALID_REQUEST, "system.multicall cannot call itself")
+        case {"methodName": str(name), "params": list(params)}:
+            return name, tuple(params)
+    raise Fault(INVALID_REQUEST, "each call is a struct of methodName and params")
+
+
+def _unknown(name: Any) -> Fault:
+    return Fault(UNKNOWN_METHOD, f"there is no method {name!r:.200}")
+
+
+def _misfit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Return why a function does not take these arguments, empty where it does."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        return str(error)
+    return ""

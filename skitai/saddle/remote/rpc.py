@@ -1,0 +1,75 @@
+"""An app's functions as remote methods: XML-RPC and JSON-RPC 2.0 by the same path, told apart by the body."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from xmlrpc.client import Fault
+
+from skitai.saddle.remote import jsonrpc, xmlrpc
+from skitai.saddle.remote.methods import PARSE_ERROR, Call, Encode, Functions, Methods, UnknownMethod
+
+__all__ = ["TYPES", "Encode", "RPCAnswer", "UnknownMethod", "answer"]
+
+_XML_TYPES = ("text/xml", "application/xml")
+_JSON = "application/json"
+_JSON_RPC = "application/json-rpc"
+#: The types of body that may be a remote call.
+TYPES = (*_XML_TYPES, _JSON, _JSON_RPC)
+
+
+class RPCAnswer(NamedTuple):
+    """The response to a remote call."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+def answer(
+    content_type: str,
+    body: bytes,
+    call: Call,
+    methods: Functions,
+    *,
+    debug: bool = False,
+) -> RPCAnswer | None:
+    """Return the answer to the body of a POST, or None where it is no remote call and so the app's own.
+
+    ``call(name, args, kwargs, encode)`` returns what the method gives, plain and encoded, and raises
+    UnknownMethod, TypeError for arguments that do not fit, a Fault for what the caller shall see as it is, or
+    anything else, of which the caller sees type and words with ``debug``: it is not logged here.
+    ``methods()`` are the functions by name.
+
+    Called in the app's thread, where the calls run, one after the other.
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type in _XML_TYPES and xmlrpc.looks_like_call(body):
+        called = Methods(call, methods, xmlrpc.dump_value, debug=debug)
+        return RPCAnswer(200, "text/xml; charset=utf-8", _answer_xml(body, called))
+    if media_type == _JSON_RPC or (media_type == _JSON and jsonrpc.has_mark(body)):
+        called = Methods(call, methods, jsonrpc.dump, debug=debug)
+        return _answer_json(body, called, certain=media_type == _JSON_RPC)
+    return None
+
+
+def _answer_xml(body: bytes, methods: Methods) -> bytes:
+    try:
+        method, params = xmlrpc.load_call(body)
+    except ValueError as error:
+        return xmlrpc.dump_fault(Fault(PARSE_ERROR, str(error)))
+    try:
+        return methods.run(method, params, {})
+    except Fault as fault:
+        return xmlrpc.dump_fault(fault)
+
+
+def _answer_json(body: bytes, methods: Methods, *, certain: bool) -> RPCAnswer | None:
+    """Return the answer; None unless ``certain`` for what the app's own JSON may be."""
+    try:
+        request = jsonrpc.read_request(body)
+    except ValueError as error:
+        return RPCAnswer(200, _JSON, jsonrpc.dump_error(PARSE_ERROR, f"Parse error: {error}"))
+    if not (certain or jsonrpc.is_marked(request)):
+        return None
+    response = jsonrpc.answer_request(request, methods)
+    return RPCAnswer(200 if response else 204, _JSON, response)

@@ -1,0 +1,36 @@
+"""What is made of all routes of an app and its parts, once for many requests."""
+
+from __future__ import annotations
+
+from skitai.saddle.handling import Endpoint
+from skitai.saddle.part import Mounted
+from skitai.saddle.routes.router import Router
+from skitai.saddle.routes.urls import URLBuilder
+
+
+class Tables:
+    """The routes by path, by name and by remote method; made anew when there are others."""
+
+    def __init__(self, mounted: list[Mounted]) -> None:
+        self._parts = list(dict.fromkeys(place.part for place in mounted))
+        self._changes = self._count()
+        self.router = Router()
+        self.urls = URLBuilder(mounted)
+        self.remote: dict[str, Endpoint] = {}
+        patterns: dict[str, Endpoint] = {}
+        for place in mounted:
+            for route in place.part.routes:
+                endpoint = Endpoint(route, place.scopes, place.prefix)
+                self.router.add(route.rule, endpoint, place.prefix)
+                literal, pattern, _ = (place.prefix + route.rule.text).partition("<")
+                method = literal.strip("/").replace("/", ".")
+                if method:
+                    (patterns if pattern else self.remote).setdefault(method, endpoint)
+        self.remote = {**patterns, **self.remote}  # as for paths, the exact ones come first
+
+    def is_outdated(self) -> bool:
+        """Whether a route or a part was added since."""
+        return self._changes != self._count()
+
+    def _count(self) -> int:
+        return sum(part.changes for part in self._parts)

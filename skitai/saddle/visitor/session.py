@@ -1,0 +1,225 @@
+"""``was.session``: what an app remembers of a visitor, encrypted in his cookie."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+
+from skitai.saddle.visitor.cookies import Cookies
+from skitai.saddle.visitor.mapping import DictMethods
+from skitai.saddle.visitor.seal import Opened, SecureBox, require_json
+
+COOKIE: Final = "SESSION"
+HIDDEN: Final = (COOKIE, f"{COOKIE}_*")
+"""The names to hide from ``was.cookie``: those of the session and of the named sessions."""
+
+_CLOCK_SKEW: Final = 60.0
+_log: Final = logging.getLogger("skitai.saddle")
+_NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,40}")
+
+
+@attrs.define
+class SessionState:
+    """One session as the request brought it and as the view left it.
+
+    ``private`` is what Saddle itself keeps there; apps do not see it. ``source`` is the address of the last
+    access (None in a new session), ``visitor`` that of this one, ``received`` whether a cookie of this app's
+    came, ``used`` whether anybody looked. ``path`` is the cookie's (None: the whole site), which a browser
+    does not tell: it is kept with the rest, lest the session be written a second time at another one.
+    """
+
+    cookie: str
+    visitor: str
+    values: dict[str, Any] = attrs.field(factory=dict)
+    private: dict[str, Any] = attrs.field(factory=dict)
+    source: str | None = None
+    received: bool = False
+    used: bool = False
+    path: str | None = None
+
+
+class Session(DictMethods):
+    """The session of one request: a dictionary of JSON values by text; a missing key is None.
+
+    Each look at it makes it last ``session_timeout`` seconds more. Made by ``Sessions.load``. For one thread
+    at a time.
+    """
+
+    def __init__(self, load: Callable[[str], SessionState], cookie: str) -> None:
+        self._load = load
+        self._main = cookie
+        self._states: dict[str, SessionState] = {}
+        self._state = self._loaded(cookie)
+
+    def set(self, key: str, val: Any) -> None:
+        """Remember ``val``; raise TypeError, naming key and type, for what JSON cannot keep."""
+        if not isinstance(key, str):
+            raise TypeError(f"a session's keys are text, not {type(key).__name__} ({key!r})")
+        require_json(f"session[{key!r}]", val)
+        self._used().values[key] = val
+
+    def getv(self, key: str, default: Any = None) -> Any:
+        """Return the value of ``key`` where ``source_verified()``, else ``default``."""
+        return self.get(key, default) if self.source_verified() else default
+
+    def source_verified(self) -> bool:
+        """Return whether this request comes from the address of the last access, or is the first."""
+        return self._state.source in (None, self._state.visitor)
+
+    def clear(self) -> None:
+        """Forget everything, so that the cookie is removed; a CSRF token of before is worth nothing then."""
+        state = self._used()
+        state.values.clear()
+        state.private.clear()
+
+    def mount(self, name: str | None = None, *, path: str | None = None) -> Session:
+        """Stand for the session ``name`` from now on, in a cookie of its own; None is the first again.
+
+        ``path`` limits the cookie of a new session to a part of the site; a session that exists stays where
+        it is. Returns the session itself. Raises ValueError for a name that is not 1 to 40 letters, digits,
+        ``-`` and ``_``.
+        """
+        self._state = self._loaded(self._cookie_of(name))
+        if path is not None and self._state.source is None:
+            self._state.path = path
+        return self
+
+    def exists(self, name: str | None = None) -> bool:
+        """Return whether the session ``name`` (None: the first) holds anything."""
+        return bool(self._loaded(self._cookie_of(name)).values)
+
+    @property
+    def saddle_private(self) -> dict[str, Any]:
+        """What Saddle itself keeps in the first session, by name: JSON that apps do not see."""
+        state = self._states[self._main]
+        state.used = True
+        return state.private
+
+    def states(self) -> Iterator[SessionState]:
+        """Yield the sessions that this request has read, for ``Sessions``."""
+        yield from self._states.values()
+
+    def __getitem__(self, key: str) -> Any:
+        return self._held().get(key)
+
+    def __repr__(self) -> str:
+        return f"<Session {self._state.cookie} with {sorted(self._state.values)}>"
+
+    def _held(self) -> Mapping[str, Any]:
+        return self._used().values
+
+    def _put(self, key: str, value: Any) -> None:
+        self.set(key, value)
+
+    def _drop(self, key: str) -> None:
+        del self._used().values[key]
+
+    def _used(self) -> SessionState:
+        self._state.used = True
+        return self._state
+
+    def _cookie_of(self, name: str | None) -> str:
+        if name is None:
+            return self._main
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ValueError(f"a session's name is 1 to 40 letters, digits, - and _, not {name!r}")
+        return f"{self._main}_{name}"
+
+    def _loaded(self, cookie: str) -> SessionState:
+        if cookie not in self._states:
+            self._states[cookie] = self._load(cookie)
+        return self._states[cookie]
+
+
+class Sessions:
+    """Reads sessions from cookies and writes them back: one for an app, in any thread.
+
+    ``timeout`` is the app's session_timeout in seconds. ``warn`` takes one line for each cookie that is
+    refused; such a session starts empty. Raises ValueError for a timeout that is not positive.
+    """
+
+    def __init__(
+        self,
+        box: SecureBox,
+        timeout: float,
+        *,
+        seconds: Callable[[], float] = time.time,
+        warn: Callable[[str], None] = _log.warning,
+    ) -> None:
+        if not timeout > 0:
+            raise ValueError(f"session_timeout is {timeout!r}: give the seconds that a session lasts unused")
+        self._box = box
+        self._timeout = timeout
+        self._seconds = seconds
+        self._warn = warn
+
+    def load(
+        self,
+        cookie_value: str | None,
+        remote_addr: str,
+        name: str = COOKIE,
+        *,
+        read: Callable[[str], str | None] | None = None,
+    ) -> Session:
+        """Return the session in the cookie ``name``; ``read`` gives the cookies of named sessions by name."""
+        first: Mapping[str, str | None] = {name: cookie_value}
+
+        def load_state(cookie: str) -> SessionState:
+            value = first[cookie] if cookie in first else read(cookie) if read else None
+            return self._state(cookie, value, remote_addr)
+
+        return Session(load_state, name)
+
+    def save(self, session: Session) -> str | None:
+        """Return the first session's cookie to set, "" where it is to be removed, None to leave it alone.
+
+        Raises TypeError or ValueError where the view has put into a list or dict what JSON cannot keep,
+        SealedTooLargeError where it is too much.
+        """
+        return self._saved(next(session.states()))
+
+    def store(self, session: Session, cookies: Cookies) -> None:
+        """Set or remove the cookies of all sessions that the request used; raises as ``save`` does."""
+        for state in session.states():
+            value = self._saved(state)
+            if value is not None:
+                cookies.write_hidden(state.cookie, value, self._timeout, state.path)
+
+    def _state(self, cookie: str, value: str | None, remote_addr: str) -> SessionState:
+        if not value:
+            return SessionState(cookie, remote_addr)
+        now = self._seconds()
+        opened = self._box.look(_purpose(cookie), value, now)
+        reason = opened.reason or self._too_far_ahead(opened, now)
+        if reason:
+            self._warn(f"the cookie {cookie} from {remote_addr} is no session: {reason}; it starts empty")
+            # Removed later only if it is this app's: another one may keep its session under the same name.
+            return SessionState(cookie, remote_addr, received=opened.genuine)
+        return SessionState(cookie, remote_addr, received=True, **opened.value)
+
+    def _too_far_ahead(self, opened: Opened, now: float) -> str | None:
+        """Refuse what was sealed while session_timeout was longer, or by a clock that went wrong."""
+        latest = now + self._timeout + _CLOCK_SKEW
+        return "it expires later than session_timeout allows" if (opened.expires or 0) > latest else None
+
+    def _saved(self, state: SessionState) -> str | None:
+        if not state.values and not state.private:
+            return "" if state.received else None
+        if not state.used:
+            return None
+        for key, value in state.values.items():
+            require_json(f"session[{key!r}]", value)
+        now = self._seconds()
+        held: dict[str, Any] = {"values": state.values, "private": state.private, "source": state.visitor}
+        if state.path is not None:
+            held["path"] = state.path
+        return self._box.seal(_purpose(state.cookie), held, expires=now + self._timeout, now=now)
+
+
+def _purpose(cookie: str) -> str:
+    return f"the session {cookie}"

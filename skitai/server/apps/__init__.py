@@ -1,0 +1,1 @@
+"""Finding, loading and reloading an app's code."""

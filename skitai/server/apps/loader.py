@@ -1,0 +1,225 @@
+"""WSGI apps loaded by file path, and loaded again when their files change.
+
+How their modules are named and import each other is explained in ``skitai.server.apps.modules``. Everything
+here is called in the reactor thread, and the app's module-level code runs there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import operator
+import os
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from skitai.errors import SkitaiError, words_of
+from skitai.server.apps import finder
+from skitai.server.apps.finder import FILE_NAME_DOT
+from skitai.server.apps.modules import AppDirectory, ImportsOfThread, app_directory, file_stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Set
+    from types import ModuleType, TracebackType
+
+    Stamps = dict[str, tuple[int, int] | None]
+
+# Frames of these stand between us and the app's own in a traceback, and say nothing about the app.
+_MACHINERY = {
+    __name__,
+    finder.__name__,
+    "importlib",
+    "importlib._bootstrap",
+    "importlib._bootstrap_external",
+}
+
+
+@attrs.frozen
+class AppSource:
+    """Where a WSGI callable is: ``/directory/module:attribute``.
+
+    ``module`` names a file without its ``.py``, or a file in a package: ``package.module``. ``attribute`` may
+    be dotted, too.
+    """
+
+    directory: Path
+    module: str
+    attribute: str = "app"
+
+    def __str__(self) -> str:
+        return f"{self.directory / self.module}:{self.attribute}"
+
+
+class AppLoadError(SkitaiError):
+    """The app at ``source`` cannot be served; ``__cause__`` is what its code raised, if that is why."""
+
+    def __init__(self, source: AppSource, reason: str) -> None:
+        self.source = source
+        self.reason = reason
+        super().__init__(f"cannot load {source}: {reason}")
+
+
+def load_app(source: AppSource) -> Callable[..., Any]:
+    """Return the callable at ``source``; a file that is already loaded is not loaded again.
+
+    Raises AppLoadError if the import fails, leaving no module of the attempt behind, or if the attribute is
+    missing or not callable. ``SystemExit`` counts as a failure; ``KeyboardInterrupt`` passes.
+    """
+    module = _load_module(source, *_locate(source))
+    try:
+        app = operator.attrgetter(source.attribute)(module)
+    except Exception as error:
+        reason = f"the module has no {source.attribute!r}; name its WSGI callable after the colon"
+        raise AppLoadError(source, reason) from error
+    if not callable(app):
+        reason = f"{source.attribute!r} is of type {type(app).__name__!r}, which cannot be called"
+        raise AppLoadError(source, reason)
+    return app  # type: ignore[no-any-return]
+
+
+class LoadedApp:
+    """The app at ``source``, loaded when it is first asked for and, with ``reload``, when its files change.
+
+    Apps in one directory share its modules, so a change to one of these reloads all of them. An app says by
+    attributes ``use_reloader`` that it wants ``reload`` itself, and ``part_modules`` which modules elsewhere
+    it consists of, too.
+    """
+
+    def __init__(self, source: AppSource, *, reload: bool) -> None:
+        self.source = source
+        self._reload = reload
+        self._directory: AppDirectory | None = None
+        self._generation = 0
+        self._app: Callable[..., Any] | None = None
+        self._error: AppLoadError | None = None
+        self._watch: _Watch | None = None
+
+    def get(self) -> Callable[..., Any]:
+        """Return the callable.
+
+        Raises AppLoadError if the last attempt to load it failed: always the same exception until there is
+        another attempt, which needs a change to a file of the app, to any Python file in the same
+        directories, or to the file that failed. Without ``reload`` that mends only what was never loaded.
+        """
+        directory = self._directory
+        if directory is None or ((self._reload or self._error is not None) and self._is_outdated(directory)):
+            self._load()
+        if self._error is not None:
+            # Raising adds to an exception's traceback, and this one may be raised for every request.
+            raise self._error.with_traceback(None)
+        assert self._app is not None
+        return self._app
+
+    def directories(self) -> set[str]:
+        """Return the directories of the files whose change loads the app again. Called in any thread."""
+        if self._directory is None or not self._reload:
+            return set()
+        watch = self._watch
+        found = {os.path.dirname(path) for path, _ in list(self._directory.compiled.values())}
+        return found if watch is None else found | watch.directories()
+
+    def _is_outdated(self, directory: AppDirectory) -> bool:
+        if not self._reload:  # so it was never loaded; the directory's other apps keep their modules
+            return self._watch is not None and self._watch.has_changed()
+        changed = any(file_stamp(path) != stamp for path, stamp in list(directory.compiled.values()))
+        if changed or (self._watch is not None and self._watch.has_changed()):
+            directory.drop_all()
+        return directory.generation != self._generation
+
+    def _load(self) -> None:
+        directory, name = _locate(self.source)
+        directory.from_source = directory.from_source or self._reload or self._error is not None
+        # From before the attempt, lest a change during it be missed.
+        watch = _Watch({str(directory.path), str(directory.path.joinpath(*name.split(".")[:-1]))})
+        imports = ImportsOfThread()
+        try:
+            with imports:
+                app, error = load_app(self.source), None
+        except AppLoadError as caught:
+            app, error = None, caught
+            watch.add_directories({os.path.dirname(path) for path, _ in directory.compiled.values()})
+            strangers = directory.drop_strangers(imports.names)
+            watch.add_files({*_failing_files(error.__cause__), *directory.elsewhere.values(), *strangers})
+        self._directory, self._generation = directory, directory.generation
+        self._app, self._error, self._watch = app, error, watch if error else None
+        # Saddle's way of asking for it; once asked, a broken file does not take it back.
+        self._reload = self._reload or bool(getattr(app, "use_reloader", False))
+        if self._reload:
+            directory.reloads = True
+            directory.adopt(getattr(app, "part_modules", ()))
+
+
+class _Watch:
+    """The files whose change may mend an app: all Python files in some directories, and some others."""
+
+    def __init__(self, directories: Set[str]) -> None:
+        self._directories: Set[str] = set()
+        self._seen: Stamps = {}
+        self.add_directories(directories)
+
+    def directories(self) -> set[str]:
+        return {*self._directories, *map(os.path.dirname, self._seen)}
+
+    def add_directories(self, directories: Set[str]) -> None:
+        self._seen = _python_files(directories - self._directories) | self._seen
+        self._directories |= directories
+
+    def add_files(self, paths: Set[str]) -> None:
+        self._seen = {path: file_stamp(path) for path in paths} | self._seen
+
+    def has_changed(self) -> bool:
+        known = {path: file_stamp(path) for path in self._seen}
+        return known | _python_files(self._directories) != self._seen
+
+
+def _python_files(directories: Set[str]) -> Stamps:
+    paths = [str(path) for directory in directories for path in Path(directory).glob("*.py")]
+    return {path: file_stamp(path) for path in paths}
+
+
+def _failing_files(error: BaseException | None) -> set[str]:
+    if error is None:
+        return set()
+    files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
+    if isinstance(error, SyntaxError) and error.filename:
+        files.add(error.filename)
+    return files
+
+
+def _locate(source: AppSource) -> tuple[AppDirectory, str]:
+    """Return the directory that imports are relative to, and the name of the module seen from there."""
+    path = Path(os.path.realpath(source.directory))
+    name = source.module
+    if (path / f"{name}.py").is_file():
+        name = name.replace(".", FILE_NAME_DOT)
+    # A directory whose name cannot be written in an import statement is no package, whatever it contains.
+    while (path / "__init__.py").is_file() and path.name.isidentifier():
+        name = f"{path.name}.{name}"
+        path = path.parent
+    return app_directory(path), name
+
+
+def _load_module(source: AppSource, directory: AppDirectory, name: str) -> ModuleType:
+    importlib.invalidate_caches()
+    before = directory.loaded()
+    full_name = directory.module_name(name)
+    try:
+        return importlib.import_module(full_name)
+    except BaseException as error:
+        directory.drop(directory.loaded() - before)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        reason = f"{type(error).__name__}: {words_of(error)}"
+        if isinstance(error, ModuleNotFoundError) and f"{full_name}.".startswith(f"{error.name}."):
+            reason = f"there is no module {source.module!r} in {source.directory}"
+        raise AppLoadError(source, reason) from error.with_traceback(_app_traceback(error))
+
+
+def _app_traceback(error: BaseException) -> TracebackType | None:
+    """Return the traceback of ``error`` from the first frame that is not ours or importlib's."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__") in _MACHINERY:
+        frames = frames.tb_next
+    return frames

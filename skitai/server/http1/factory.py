@@ -1,0 +1,182 @@
+"""Where the connections of one listening socket are kept: their number, their clock, their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import monotonic, time
+from typing import Any
+from wsgiref.handlers import format_date_time
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from skitai.loop.sending import SendQueue
+from skitai.server.http1.channel import HTTPChannel
+from skitai.server.http1.limits import Limits
+from skitai.server.request.request import Request
+
+_log = Logger()
+
+#: Sent as ``Server``: no version, which would only help who looks for old ones.
+SERVER_SOFTWARE = "Skitai"
+_SERVER_FIELD = f"Server: {SERVER_SOFTWARE}\r\n".encode()
+# A time-out may be late by this much: one sweep over all connections costs less than a timer for each.
+_SWEEP_SECONDS = 1.0
+#: What a refusal must or should say besides its status (RFC 9110, sections 10.2.3 and 15.5.6).
+_REFUSAL_FIELDS = {
+    405: ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+    503: ("Retry-After", "1"),
+}
+
+
+class HTTPFactory(Factory):
+    """Makes an ``HTTPChannel`` for each connection of one listening socket.
+
+    ``handle(request)`` answers a complete request. Each of ``observers`` is called with a request whose
+    answer left or broke off. ``secure`` says that the connections are TLS. ``wall_clock`` gives the seconds
+    since the epoch for the Date field. All methods are called in the reactor thread.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        handle: Callable[[Request], None],
+        limits: Limits | None = None,
+        *,
+        observers: Sequence[Callable[[Request], None]] = (),
+        secure: bool = False,
+        wall_clock: Callable[[], float] = time,
+    ) -> None:
+        self.reactor = reactor
+        self.limits = limits or Limits()
+        self.sending = SendQueue(reactor)
+        self.observers = tuple(observers)
+        self.secure = secure
+        #: Whether requests note when they arrived and were answered.
+        self.timed = bool(self.observers)
+        self.channels: set[HTTPChannel] = set()
+        #: How many requests have come since the start.
+        self.requests = 0
+        # Those above the limit are told that there is no room; the others go on being served.
+        self._surplus: set[HTTPChannel] = set()
+        self._handle = handle
+        self._wall_clock = wall_clock
+        self._sweep = LoopingCall(self._tick)
+        self._sweep.clock = reactor
+        self._idle: Deferred[None] | None = None
+        self._update_clock()
+
+    def startFactory(self) -> None:
+        """Begin to watch over time-outs."""
+        self._update_clock()
+        self._sweep.start(_SWEEP_SECONDS, now=False)
+
+    def stopFactory(self) -> None:
+        """The socket is closed; the time-outs go on until the last connection is gone."""
+        if not self.channels:
+            self._sweep.stop()
+
+    def buildProtocol(self, addr: IAddress) -> HTTPChannel:  # type: ignore[override]  # noqa: ARG002
+        """Return the channel for a new connection."""
+        channel = HTTPChannel(self)
+        if len(self.channels) >= self.limits.connections_max:
+            self._surplus.add(channel)
+        self.channels.add(channel)
+        return channel
+
+    def forget(self, channel: HTTPChannel) -> None:
+        """Drop a channel whose connection is gone."""
+        self.channels.discard(channel)
+        self._surplus.discard(channel)
+        if not self.channels:
+            if self._idle is not None:
+                idle, self._idle = self._idle, None
+                idle.callback(None)
+            if not self.numPorts and self._sweep.running:
+                self._sweep.stop()
+
+    def handle(self, request: Request) -> None:
+        """Answer ``request``: with the error page if it was refused."""
+        self.requests += 1
+        if self.timed:
+            request.arrived = self.seconds()
+        if self._surplus and request.channel in self._surplus and not request.refusal:
+            request.refuse(503)
+        if request.refusal:
+            fields = _REFUSAL_FIELDS.get(request.refusal)
+            request.fail(request.refusal, *([fields] if fields else []))
+        else:
+            self._handle(request)
+
+    def finish(self) -> Deferred[None]:
+        """Let the requests under way end; return a Deferred that fires when the last connection is gone.
+
+        A request that has begun to arrive is under way: it is the last of its connection, and is told so.
+        """
+        handle = self._handle
+
+        def handle_last(request: Request) -> None:
+            request.keep_alive = False
+            handle(request)
+
+        self._handle = handle_last
+        for channel in list(self.channels):
+            channel.close_when_idle()
+        done: Deferred[None] = Deferred()
+        if self.channels:
+            self._idle = done
+        else:
+            done.callback(None)
+        return done
+
+    def abort(self) -> None:
+        """Cut all connections."""
+        for channel in list(self.channels):
+            channel.transport.abortConnection()
+
+    def statistics(self) -> dict[str, int]:
+        """Return what the status page shows: connections now, and requests since the start."""
+        return {
+            "open": len(self.channels),
+            "busy": sum(channel.current is not None for channel in self.channels),
+            "most": self.limits.connections_max,
+            "requests": self.requests,
+        }
+
+    def seconds(self) -> float:
+        """A clock for measuring, in seconds."""
+        return monotonic()
+
+    def stamp(self, dated: bool, served: bool) -> bytes:
+        """Return the Date and Server fields that a response lacks, and the end of its head."""
+        if not dated and not served:
+            return self._stamp
+        date = b"" if dated else self._date
+        return date + (b"" if served else _SERVER_FIELD) + b"\r\n"
+
+    def _tick(self) -> None:
+        before = self.now
+        self._update_clock()
+        now = self.now
+        stalled = now - before - _SWEEP_SECONDS
+        if stalled > _SWEEP_SECONDS:
+            # The reactor itself was held up: what clients sent meanwhile has not been read yet.
+            for channel in self.channels:
+                channel.deadline += stalled
+        for channel in [channel for channel in self.channels if channel.deadline < now]:
+            try:
+                channel.timed_out()
+            except Exception:  # noqa: BLE001 - one connection must not end the time-outs of all others
+                _log.failure("cannot end a connection in good order")
+                channel.transport.abortConnection()
+
+    def _update_clock(self) -> None:
+        #: The reactor's time at the last tick: exact enough for deadlines, and free.
+        self.now: float = self.reactor.seconds()
+        self._date = f"Date: {format_date_time(self._wall_clock())}\r\n".encode()
+        self._stamp = self._date + _SERVER_FIELD + b"\r\n"

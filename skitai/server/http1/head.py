@@ -1,0 +1,114 @@
+"""What a request's head must be (RFC 9110, RFC 9112), beyond what llhttp has checked."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from skitai.errors import SkitaiError
+
+if TYPE_CHECKING:
+    from skitai.server.http1.limits import Limits
+    from skitai.server.request.request import Request
+
+# RFC 9110, section 7.2: uri-host [":" port]; an empty one is allowed where the target has no authority.
+_HOST = re.compile(
+    rb"(?:(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?)?"
+)
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+_BYTES_PER_FIELD = len(b": \r\n")
+_KNOWN_VERSIONS = frozenset({"1.0", "1.1"})
+_LOOKED_AT = frozenset({b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding"})
+# What tells how a body is framed, and whether another request may follow.
+_FRAMING_FIELDS = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+
+
+class HeadError(SkitaiError):
+    """A request that is refused for its head (or the length of its body) with the status ``code``."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(f"refused with {code}")
+
+
+def examine(request: Request, limits: Limits) -> None:
+    """Check the head of ``request`` and note what the channel needs to know of it.
+
+    Sets the request's ``authority``, ``path``, ``query``, ``body_max`` (0: it has no body) and
+    ``expects_continue``. Raises HeadError. Called in the reactor thread.
+    """
+    if request.version not in _KNOWN_VERSIONS:
+        raise HeadError(505)
+    fields: dict[bytes, bytes] = {}
+    size = len(request.uri)
+    for name, value in request.headers:
+        size += len(name) + len(value) + _BYTES_PER_FIELD
+        if name in _LOOKED_AT:
+            # What stands twice is not what it should be: a comma makes a wrong host, coding or expectation.
+            fields[name] = fields[name] + b", " + value if name in fields else value
+    if size > limits.header_max:
+        raise HeadError(431)
+    if request.method == b"CONNECT":
+        raise HeadError(405)
+    _set_target(request, fields.get(b"host"))
+    if b"content-length" in fields or b"transfer-encoding" in fields:
+        _set_body(request, fields, limits)
+    if b"expect" in fields and request.version == "1.1":
+        if fields[b"expect"].lower() != b"100-continue":
+            raise HeadError(417)
+        request.expects_continue = request.body_max > 0
+
+
+def framing_head(request: Request) -> bytes:
+    """Return a head that frames a body as that of ``request`` does, and asks for nothing else."""
+    fields = [b"%b: %b\r\n" % field for field in request.headers if field[0] in _FRAMING_FIELDS]
+    return b"POST / HTTP/%b\r\n%b\r\n" % (request.version.encode(), b"".join(fields))
+
+
+@lru_cache(64)  # a server hears few names, and hears them often
+def _is_host(host: bytes) -> bool:
+    return _HOST.fullmatch(host) is not None
+
+
+def _set_target(request: Request, host: bytes | None) -> None:
+    """RFC 9112, section 3.2."""
+    if host is None:
+        if request.version == "1.1":
+            raise HeadError(400)
+        host = b""
+    if not _is_host(host):
+        raise HeadError(400)
+    uri = request.uri
+    if not uri.startswith(b"/"):
+        absolute = _ABSOLUTE.fullmatch(uri)
+        if absolute is not None:
+            host, uri = absolute.groups()
+            if not host or not _is_host(host):
+                raise HeadError(400)
+            if not uri.startswith(b"/"):
+                uri = b"/" + uri
+        elif uri != b"*" or request.method != b"OPTIONS":
+            raise HeadError(400)
+    if b"#" in uri:
+        raise HeadError(400)
+    request.authority = host
+    request.path, _, request.query = uri.partition(b"?")
+
+
+def _set_body(request: Request, fields: dict[bytes, bytes], limits: Limits) -> None:
+    """RFC 9112, section 6.3; llhttp has refused both fields together and anything that is not a number."""
+    length = fields.get(b"content-length", b"")
+    coding = fields.get(b"transfer-encoding", b"")
+    if coding and request.version == "1.0":
+        raise HeadError(400)
+    if coding and coding.lower() != b"chunked":
+        last = coding.lower().rpartition(b",")[2].strip()
+        raise HeadError(501 if last == b"chunked" else 400)
+    multipart = fields.get(b"content-type", b"")[:19].lower() == b"multipart/form-data"
+    body_max = limits.multipart_max if multipart else limits.body_max
+    # Longer than any limit, and too long for int() to be cheap.
+    if len(length) > 18 or (length and int(length) > body_max):
+        raise HeadError(413)
+    if coding or int(length):
+        request.body_max = body_max

@@ -1,0 +1,1 @@
+"""One request, whatever protocol carried it."""

@@ -1,0 +1,66 @@
+"""Bodies that a Twisted producer makes, as fast as the client takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from skitai.server.request.request import Request
+
+#: Times that a pull producer is asked in one go before other connections get their turn.
+_PULLS_PER_TURN = 16
+
+
+class Production:
+    """The work of one producer for the body of ``request``. All methods are called in the reactor thread.
+
+    ``streaming`` says that it is an ``IPushProducer``, which is told to pause while the client takes nothing;
+    an ``IPullProducer`` is asked for a piece whenever nothing waits for the client.
+    """
+
+    __slots__ = ("_busy", "_held_back", "_producer", "_request", "_streaming")
+
+    def __init__(self, request: Request, producer: Any, streaming: bool) -> None:
+        self._request = request
+        self._producer = producer
+        self._streaming = streaming
+        self._busy = self._held_back = False
+
+    def hold_back(self) -> None:
+        """Pause a push producer if the client does not keep up."""
+        if self._streaming and not self._held_back and self._request.channel.output.blocked:
+            self._held_back = True
+            self._producer.pauseProducing()
+
+    def resume(self) -> None:
+        """Go on: everything produced so far was sent."""
+        if not self._streaming:
+            self._pull()
+        elif self._held_back:
+            self._held_back = False
+            self._producer.resumeProducing()
+
+    def stop(self) -> None:
+        """End: nobody will read it."""
+        self._producer.stopProducing()
+
+    def _pull(self) -> None:
+        request = self._request
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            for _ in range(_PULLS_PER_TURN):
+                if request.production is not self or request.channel.output.blocked:
+                    return
+                self._producer.resumeProducing()
+        except Exception:  # noqa: BLE001 - raised here it would be lost, and the client left waiting
+            request.unregisterProducer()
+            self.stop()
+            request.processingFailed(Failure())  # type: ignore[no-untyped-call]
+        else:
+            request.channel.factory.reactor.callLater(0, self._pull)
+        finally:
+            self._busy = False

@@ -1,0 +1,338 @@
+"""One request and its answer, as the server, a WSGI app's gateway and Twisted resources see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import IO, TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.web.http import datetimeToString
+
+from skitai.server.http1.framing import Framing, render_head
+from skitai.server.request.compress import Compressor, negotiate
+from skitai.server.request.lazy import LazyRequest
+from skitai.server.request.pages import error_page
+from skitai.server.request.producing import Production
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from skitai.server.http1.channel import HTTPChannel
+    from skitai.server.request.body import Body
+
+_log = Logger()
+
+
+class Request(LazyRequest):
+    """A request that is complete, or refused. All methods are called in the reactor thread.
+
+    It is a ``twisted.web.iweb.IRequest``, so that any Twisted resource can answer it with ``write`` and
+    ``finish``; what only they need is made when they ask for it. The WSGI gateway answers with ``respond``,
+    or ``start``, ``send`` and ``end``.
+    """
+
+    #: Whether the client expects ``100 Continue`` before it sends the body.
+    expects_continue = False
+    #: The longest body that is taken; 0 says that the request has none.
+    body_max = 0
+    path = b""
+    #: The status code with which the server itself refuses the request; 0 if it does not.
+    refusal = 0
+    keep_alive = False
+    #: Whether the client is gone.
+    gone = False
+    #: Whether the whole answer was handed to the connection.
+    written = False
+    #: The time when the request was complete and when its answer began, in seconds; 0 unless anybody asks.
+    arrived = answered = 0.0
+    #: The status code of the answer; 0 before there is one.
+    status_code = 0
+    #: Bytes of the answer, head included.
+    bytes_sent = 0
+
+    _body: Body | None = None
+    _framing: Framing | None = None
+    _compressor: Compressor | None = None
+    _remaining_head = b""
+    _low_water: tuple[int, Callable[[], None]] | None = None
+    #: The producer at work, if any.
+    production: Production | None = None
+
+    def __init__(
+        self,
+        channel: HTTPChannel,
+        method: bytes,
+        uri: bytes,
+        version: str,
+        headers: list[tuple[bytes, bytes]],
+    ) -> None:
+        # Not calling the base class's __init__ is the point: it makes a dozen objects that a WSGI app never
+        # looks at. The properties below make them on demand.
+        self.channel = channel
+        self.method = method
+        self.uri = uri
+        self.version = version
+        #: Names in lower case, in the order received.
+        self.headers = headers
+
+    # -- receiving -----------------------------------------------------------------------------------------
+
+    def received(self, body: Body | None, keep_alive: bool) -> None:
+        """Note that the request is complete."""
+        self._body = body
+        self.keep_alive = keep_alive
+
+    def refuse(self, code: int) -> None:
+        """Note that the request will be answered with an error page and the connection closed."""
+        self.refusal = code
+        self.keep_alive = False
+
+    def take_body(self) -> IO[bytes] | None:
+        """Return the body as a file that the caller closes; None where there is none."""
+        body, self._body = self._body, None
+        return None if body is None else body.open()
+
+    # -- answering: the gateway's way ----------------------------------------------------------------------
+
+    def respond(self, status: str, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        """Answer with the whole response at once."""
+        self.start(status, headers, len(body))
+        self.send(body)
+        self.end()
+
+    def start(self, status: str, headers: Sequence[tuple[str, str]], length: int | None = None) -> None:
+        """Prepare the head; it leaves together with the first bytes of the body.
+
+        ``length`` is the length of the body where all of it is at hand. Raises ValueError for a field that
+        would break the framing.
+        """
+        framing = render_head(self, status, headers, length)
+        self._framing = framing
+        self.status_code = int(status[:3])
+        self._remaining_head = framing.head
+        if framing.close:
+            self.keep_alive = False
+        if self.channel.factory.timed:
+            self.answered = self.channel.factory.seconds()
+
+    def send(self, data: bytes) -> None:
+        """Send a part of the body; more than the Content-Length that was announced is cut off."""
+        framing = self._framing
+        assert framing is not None
+        if self.gone or self.written:
+            return
+        if framing.bodyless:
+            data = b""
+        elif framing.remaining is not None:
+            if len(data) > framing.remaining:
+                _log.warn("{uri}: the body is longer than its Content-Length", uri=self.uri)
+                data = data[: framing.remaining]
+                framing.bodyless = True  # from here on
+            framing.remaining -= len(data)
+        elif framing.chunked and data:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._write_out(data)
+
+    def send_now(self, data: bytes) -> None:
+        """Send a part of the body without waiting for the end of the turn, unless it completes the body."""
+        self.send(data)
+        if self._framing is not None and self._framing.remaining != 0:
+            self.channel.output.flush()
+
+    def end(self) -> None:
+        """Complete the response."""
+        framing = self._framing
+        assert framing is not None
+        if self.gone or self.written:
+            return
+        if framing.remaining and not framing.bodyless:
+            # Only a closed connection tells the client that the rest will not come.
+            _log.warn("{uri}: the body is shorter than its Content-Length", uri=self.uri)
+            self.keep_alive = False
+        self._write_out(b"0\r\n\r\n" if framing.chunked and not framing.bodyless else b"")
+        self.written = True
+        self.channel.response_written(self)
+
+    def _write_out(self, data: bytes) -> None:
+        if self._remaining_head:
+            data = self._remaining_head + data
+            self._remaining_head = b""
+        if data:
+            self.bytes_sent += len(data)
+            try:
+                self.channel.output.write(data)
+            except OSError as error:  # no room for what the client has not yet read
+                _log.error("{uri}: cannot buffer the response: {error}", uri=self.uri, error=error)
+                self.abort()
+
+    def abort(self) -> None:
+        """Cut the connection, so that the client sees that the response is incomplete."""
+        if not self.gone:
+            self.channel.output.flush()
+            self.channel.transport.abortConnection()
+
+    def fail(self, code: int, *headers: tuple[str, str]) -> None:
+        """Answer with an error page, or cut the connection if another answer has begun but not ended."""
+        if self.written:
+            return
+        if self._framing is not None:
+            self.abort()
+            return
+        status = f"{code} {HTTPStatus(code).phrase}"
+        page = error_page(code).encode()
+        self.respond(status, [("Content-Type", "text/html; charset=utf-8"), *headers], page)
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes of the answer wait for the client."""
+        waiting: int = self.channel.output.waiting
+        return waiting
+
+    def when_below(self, level: int, call: Callable[[], None]) -> None:
+        """Have ``call()`` called once when less than ``level`` bytes wait, or when the client is gone."""
+        if self.gone or self.waiting < level:
+            call()
+        else:
+            self._low_water = (level, call)
+
+    # -- what the channel tells ----------------------------------------------------------------------------
+
+    def progressed(self) -> None:
+        """A piece of what waited was sent."""
+        if self._low_water is not None:
+            (level, call), self._low_water = self._low_water, None
+            self.when_below(level, call)
+
+    def drained(self) -> None:
+        """Everything written so far was sent."""
+        if self.production is not None:
+            self.production.resume()
+
+    def completed(self) -> None:
+        """The whole answer was sent; the connection goes on without this request."""
+        for deferred in self._over():
+            deferred.callback(None)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The client is gone."""
+        self.gone = self._disconnected = True
+        production, self.production = self.production, None
+        if production is not None:
+            production.stop()
+        self.progressed()
+        for deferred in self._over():
+            deferred.errback(reason)
+
+    def _over(self) -> Sequence[Deferred[None]]:
+        for observe in self.channel.factory.observers:
+            try:
+                observe(self)
+            except Exception:  # noqa: BLE001 - a full disk under the log must not end connections
+                _log.failure("{uri}: an observer failed", uri=self.uri)
+        self.release()
+        return self._notifications or ()
+
+    def release(self) -> None:
+        """Let go of the body."""
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+        if self._content is not None:
+            self._content.close()
+            self._content = None
+
+    # -- twisted.web.iweb.IRequest -------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the body; the first one fixes status and header fields."""
+        if self.finished:
+            raise RuntimeError("Request.write called on a request after Request.finish was called.")
+        if self.gone:
+            return
+        if self._framing is None:
+            self._start_from_headers()
+        if self._compressor is not None:
+            data = self._compressor.compress(data)
+        if data:
+            self.send(data)
+            if self.production is not None:
+                self.production.hold_back()
+
+    def finish(self) -> None:
+        """Complete the response."""
+        if self.finished:
+            raise RuntimeError("Request.finish called twice.")
+        if self.gone:
+            raise RuntimeError("Request.finish called on a request after its connection was lost.")
+        if self._framing is None:
+            if self.method != b"HEAD" and not self.responseHeaders.hasHeader(b"content-length"):
+                self.responseHeaders.setRawHeaders(b"content-length", [b"0"])
+            self._start_from_headers()
+        if self._compressor is not None:
+            self.send(self._compressor.flush())
+        self.finished = True
+        self.production = None
+        self.end()
+
+    def _start_from_headers(self) -> None:
+        fields = self.responseHeaders
+        if self.lastModified is not None and not fields.hasHeader(b"last-modified"):
+            fields.setRawHeaders(b"last-modified", [datetimeToString(self.lastModified)])  # type: ignore[no-untyped-call]
+        if self.etag is not None:
+            fields.setRawHeaders(b"etag", [self.etag])
+        for cookie in self.cookies:
+            fields.addRawHeader(b"set-cookie", cookie)
+        wants_type = self.code not in (204, 304) and fields.getRawHeaders(b"content-length") != [b"0"]
+        if wants_type and self.defaultContentType is not None and not fields.hasHeader(b"content-type"):
+            fields.setRawHeaders(b"content-type", [self.defaultContentType])
+        pairs = [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, values in fields.getAllRawHeaders()
+            for value in values
+        ]
+        self._compressor, pairs = negotiate(self, self.code, pairs, None)
+        self.startedWriting = 1
+        try:
+            self.start(f"{self.code} {self.code_message.decode('latin-1')}", pairs)
+        except ValueError as error:
+            # Raised here it would be lost in a resource's Deferred, and the client left waiting.
+            _log.error("{uri}: {error}", uri=self.uri, error=error)
+            self.fail(500)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Have ``producer`` make the body, as fast as the client takes it."""
+        if self.production is not None:
+            raise ValueError("there is a producer already")
+        if self.gone:
+            producer.stopProducing()
+            return
+        self.production = Production(self, producer, streaming)
+        if streaming:
+            self.production.hold_back()
+        else:
+            self.production.resume()
+
+    def unregisterProducer(self) -> None:
+        """Let go of the producer: it is done."""
+        self.production = None
+
+    def processingFailed(self, reason: Failure) -> None:
+        """Log what a resource raised and answer 500."""
+        _log.failure("{uri}: the resource failed", failure=reason, uri=self.uri)
+        self.fail(500)
+
+    def notifyFinish(self) -> Deferred[None]:
+        """Return a Deferred that fires when the answer was sent and fails when the client went away."""
+        deferred: Deferred[None] = Deferred()
+        self.notifications.append(deferred)
+        return deferred
+
+    def loseConnection(self) -> None:
+        """Cut the connection."""
+        self.abort()
+
+    def isSecure(self) -> bool:
+        """Whether the request came over TLS."""
+        return bool(self._forceSSL) or self.channel.factory.secure

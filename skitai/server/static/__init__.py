@@ -1,0 +1,1 @@
+"""Files of a directory (RFC 9110, sections 13 and 14)."""

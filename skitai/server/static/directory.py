@@ -1,0 +1,337 @@
+"""Static files: the mount of a directory, and nothing outside of it."""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+import os
+import re
+import stat
+import time
+from errno import ELOOP, ENOENT, ENOTDIR, ENXIO
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote_to_bytes
+
+from attrs import frozen
+from twisted.internet.interfaces import IPullProducer
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from skitai.server.static.ranges import Answer, ByteRange, Representation, answer, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_log = Logger()
+
+CHUNK = 64 * 1024
+INDEX_NAMES = (b"index.htm", b"index.html")
+
+# The standard library's own table (the machine's files would make answers differ from host to host), with
+# what browsers need and that table lacks or, in some versions of Python, has otherwise.
+_TYPES = {
+    **mimetypes.MimeTypes().types_map[True],
+    **{
+        ".7z": "application/x-7z-compressed",
+        ".avif": "image/avif",
+        ".br": "application/octet-stream",
+        ".bz2": "application/x-bzip2",
+        ".csv": "text/csv",
+        ".flac": "audio/flac",
+        ".gz": "application/gzip",
+        ".ico": "image/x-icon",
+        ".js": "text/javascript",
+        ".json": "application/json",
+        ".m4a": "audio/mp4",
+        ".map": "application/json",
+        ".md": "text/markdown",
+        ".mjs": "text/javascript",
+        ".mkv": "video/x-matroska",
+        ".ogg": "audio/ogg",
+        ".opus": "audio/ogg",
+        ".otf": "font/otf",
+        ".rss": "application/rss+xml",
+        ".svg": "image/svg+xml",
+        ".ttf": "font/ttf",
+        ".wasm": "application/wasm",
+        ".webm": "video/webm",
+        ".webmanifest": "application/manifest+json",
+        ".webp": "image/webp",
+        ".woff": "font/woff",
+        ".woff2": "font/woff2",
+        # As text/xml its charset parameter would overrule what the document says of itself.
+        ".xml": "application/xml",
+        ".xz": "application/x-xz",
+        ".zst": "application/zstd",
+    },
+}
+
+# Seen in a decoded path: an empty segment, one that begins with a dot (``.``, ``..``, ``.git``), a backslash
+# or a NUL. RFC 8615 gives ``.well-known`` to the public.
+_FORBIDDEN = re.compile(rb"//|/\.(?!well-known(?:/|\Z))|[\\\0]")
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+# What RFC 3986 lets stand in a path and a query, and escapes as they came.
+_URL_SAFE = "/?%:@!$&'()*+,;=~"
+
+# O_PATH, where the system has it, also passes directories that may be entered but not listed.
+_OPEN_DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+# Should a fifo or a terminal have taken the file's place since it was found, opening it has no effect.
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+@frozen
+class FoundFile:
+    """A regular file below the root: its path there, free of symbolic links, and its Content-Type."""
+
+    segments: tuple[bytes, ...]
+    content_type: bytes
+
+
+@frozen
+class Redirect:
+    """The path names a directory that has an index: the same path with a slash at its end would serve it."""
+
+
+class StaticDirectory(Resource):
+    """The files below ``root`` as a leaf resource; clients may keep them ``max_age`` seconds.
+
+    The root itself may be a symbolic link and is followed on each request, so that a new release can be
+    switched to. Files are read in the reactor thread, as only the disk can delay them. All methods are called
+    in the reactor thread.
+    """
+
+    isLeaf = True
+
+    def __init__(self, root: Path, max_age: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._root = os.fsencode(os.path.abspath(root))
+        self._cache_control = b"max-age=%d" % max_age
+
+    def find(self, path: bytes) -> FoundFile | Redirect | None:
+        """Return what ``path`` names: percent-encoded, without query, what follows the mount point.
+
+        A path is empty or begins with a slash; the empty one and ``b"/"`` name the root's index. None for
+        anything that is no regular file or that a client may not name: outside the root (in whatever
+        encoding, or through a link), hidden by a dot, not UTF-8. A path that names nothing costs one system
+        call, or two where it ends with a slash.
+        """
+        name = _decoded(path)
+        if name is None:
+            return None
+        if not name or name.endswith(b"/"):
+            return self._index(name or b"/")
+        mode = self._mode(name)
+        if stat.S_ISREG(mode):
+            return self._contained(name)
+        if stat.S_ISDIR(mode) and self._index(name + b"/"):
+            return Redirect()
+        return None
+
+    def serve(self, request: Any, found: FoundFile | Redirect) -> None:
+        """Answer a GET or HEAD ``request`` (an ``IRequest``) with what ``find`` returned.
+
+        A file that cannot be read is 403, not left to the app: whoever put it there sees why it is missing.
+        A file gone since is 404, too many open files 503.
+        """
+        if isinstance(found, Redirect):
+            headers = {b"Location": _with_slash(request), b"Cache-Control": self._cache_control}
+            _send(request, refusal(HTTPStatus.MOVED_PERMANENTLY, headers), None)
+            return
+        try:
+            file, status = _open_beneath(self._root, found.segments)
+        except OSError as error:
+            _send(request, refusal(_code_of(error), {}), None)
+            return
+        representation = Representation.of_file(status, found.content_type, self._cache_control, time.time())
+        _send(request, answer(request.method, request.requestHeaders, representation), file)
+
+    def render(self, request: Any) -> int:
+        """Find the file that ``request``, an ``IRequest`` under a Twisted site, names and serve it."""
+        if request.method not in (b"GET", b"HEAD"):
+            _send(request, refusal(HTTPStatus.METHOD_NOT_ALLOWED, {b"Allow": b"GET, HEAD"}), None)
+        elif found := self.find(_below_mount(request)):
+            self.serve(request, found)
+        else:
+            _send(request, refusal(HTTPStatus.NOT_FOUND, {}), None)
+        return NOT_DONE_YET
+
+    def _index(self, directory: bytes) -> FoundFile | None:
+        """Return the index of a directory, given with a slash at its end, None if it has none."""
+        for name in INDEX_NAMES:
+            if stat.S_ISREG(self._mode(directory + name)):
+                return self._contained(directory + name)
+        return None
+
+    def _mode(self, name: bytes) -> int:
+        """Return the ``st_mode`` of what ``name`` leads to, 0 if nothing that could be looked at."""
+        try:
+            return os.stat(self._root + name).st_mode
+        except OSError:
+            return 0
+
+    def _contained(self, name: bytes) -> FoundFile | None:
+        """Return the existing file ``name``, None if a symbolic link leads out of the root."""
+        segments = name[1:].split(b"/")
+        prefix = self._root
+        for segment in segments:
+            prefix = prefix + b"/" + segment
+            if os.path.islink(prefix):
+                break
+        else:
+            return FoundFile(tuple(segments), _content_type(name))
+        root, target = os.path.realpath(self._root), os.path.realpath(self._root + name)
+        if os.path.commonpath([root, target]) != root:
+            return None
+        # Its way may lead through names with a dot: that is how Kubernetes lays out its volumes.
+        return FoundFile(tuple(os.path.relpath(target, root).split(b"/")), _content_type(name))
+
+
+@implementer(IPullProducer)
+class _Sender:
+    """Sends the body of ``answer`` from ``file`` chunk by chunk and closes the file, whatever happens."""
+
+    def __init__(self, request: Any, answer: Answer, file: io.FileIO) -> None:
+        self._request = request
+        self._file = file
+        self._chunks = _chunks(answer.pieces, file)
+
+    def start(self) -> None:
+        self._request.notifyFinish().addBoth(lambda _: self._file.close())
+        self._request.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        """Write the next chunk; after the last one, or when the file breaks off, finish."""
+        if self._file.closed:
+            return
+        try:
+            chunk = next(self._chunks, None)
+        except OSError:
+            _log.failure("reading a static file failed, its answer breaks off")
+            chunk = None
+        if chunk is not None:
+            self._request.write(chunk)
+            return
+        self._file.close()
+        self._request.unregisterProducer()
+        self._request.finish()
+
+    def stopProducing(self) -> None:
+        """Close the file: the client has gone."""
+        self._file.close()
+
+
+def _send(request: Any, answer: Answer, file: io.FileIO | None) -> None:
+    """Send ``answer``, whose ranges come from ``file``, and close the file when that is done."""
+    if file and request.method == b"GET" and answer.length > CHUNK:
+        _send_head(request, answer)
+        _Sender(request, answer, file).start()
+        return
+    body = b""
+    if request.method != b"HEAD":
+        try:
+            body = b"".join(_chunks(answer.pieces, file))
+        except OSError:
+            _log.failure("reading a static file failed")
+            answer = refusal(HTTPStatus.INTERNAL_SERVER_ERROR, {})
+            body = b"".join(_chunks(answer.pieces, None))
+    if file:
+        file.close()
+    _send_head(request, answer)
+    if body:
+        request.write(body)
+    request.finish()
+
+
+def _send_head(request: Any, answer: Answer) -> None:
+    request.setResponseCode(answer.code)
+    for name, value in answer.headers.items():
+        request.setHeader(name, value)
+    if answer.code != HTTPStatus.NOT_MODIFIED:
+        request.setHeader(b"Content-Length", b"%d" % answer.length)
+    request.setHeader(b"X-Content-Type-Options", b"nosniff")
+
+
+def _chunks(pieces: Sequence[bytes | ByteRange], file: io.FileIO | None) -> Iterator[bytes]:
+    """Yield a body in chunks of at most 64 KB; it ends early if the file has become shorter."""
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            yield piece
+            continue
+        assert file is not None
+        offset = piece.start
+        while offset < piece.stop:
+            chunk = os.pread(file.fileno(), min(CHUNK, piece.stop - offset), offset)
+            if not chunk:
+                return
+            yield chunk
+            offset += len(chunk)
+
+
+def _open_beneath(root: bytes, segments: tuple[bytes, ...]) -> tuple[io.FileIO, os.stat_result]:
+    """Open a regular file without following any link below ``root``, so that no race leads out of it.
+
+    Raises OSError: FileNotFoundError too if it is no regular file any more.
+    """
+    directory = os.open(root, _OPEN_DIRECTORY)
+    try:
+        for segment in segments[:-1]:
+            child = os.open(segment, _OPEN_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            os.close(directory)
+            directory = child
+        descriptor = os.open(segments[-1], _OPEN_FILE, dir_fd=directory)
+    finally:
+        os.close(directory)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), os.fsdecode(b"/".join((root, *segments))))
+    return io.FileIO(descriptor), status
+
+
+def _code_of(error: OSError) -> HTTPStatus:
+    """Return the status code for a found file that could not be opened."""
+    if error.errno in (ENOENT, ENOTDIR, ELOOP, ENXIO):
+        return HTTPStatus.NOT_FOUND
+    _log.warn("cannot serve a static file: {error}", error=error)
+    return HTTPStatus.FORBIDDEN if isinstance(error, PermissionError) else HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _decoded(path: bytes) -> bytes | None:
+    """Return ``path`` percent-decoded, None if a client may not name it."""
+    name = path
+    if b"%" in path:
+        name = unquote_to_bytes(path)
+        if _BROKEN_ESCAPE.search(path) or name.count(b"/") != path.count(b"/"):
+            return None
+    if name[:1] not in (b"", b"/") or _FORBIDDEN.search(name):
+        return None
+    try:
+        name.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return name
+
+
+def _content_type(name: bytes) -> bytes:
+    """Return the Content-Type for a file name by its extension; text/plain if it has none that is known."""
+    extension = os.path.splitext(name)[1].lower()
+    found = _TYPES.get(extension.decode("utf-8"), "text/plain")
+    return (found + "; charset=utf-8" if found.startswith("text/") else found).encode("ascii")
+
+
+def _below_mount(request: Any) -> bytes:
+    """Return the part of the path that Twisted's traversal has not used up, still percent-encoded."""
+    segments = request.path.split(b"/")[1 + len(request.prepath) :]
+    return b"".join(b"/" + segment for segment in segments)
+
+
+def _with_slash(request: Any) -> bytes:
+    """Return the request's own path with a slash at its end and its query, as a reference to this host."""
+    # A second slash in front would make the next segment a host name.
+    path = quote(request.path.strip(b"/"), safe=_URL_SAFE)
+    _, mark, query = request.uri.partition(b"?")
+    return f"/{path}/{mark.decode()}{quote(query, safe=_URL_SAFE)}".encode("ascii")

@@ -1,0 +1,134 @@
+"""The WSGI environ of a request (PEP 3333, section "environ Variables")."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from twisted.logger import Logger
+
+from skitai import __version__
+from skitai.server.wsgi.filewrapper import FileWrapper
+
+if TYPE_CHECKING:
+    from skitai.server.request.request import Request
+
+_log = Logger("skitai.wsgi.errors")
+
+# Header names come from a small vocabulary; a client that invents names cannot fill the memory.
+_KEYS_MAX = 1000
+_keys: dict[bytes, str | None] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
+
+# An app must not see how the body was framed, only the body. RFC 9110, section 7.6.1. A field named Proxy
+# would become the variable HTTP_PROXY, which programs started by the app obey (CVE-2016-5385).
+_HIDDEN = frozenset({b"transfer-encoding", b"proxy"})
+
+
+class ErrorLog(io.TextIOBase):
+    """``wsgi.errors``: whole lines go to the server's log. Called in any thread."""
+
+    def __init__(self) -> None:
+        self._line = ""
+
+    def writable(self) -> bool:
+        """Say that it may be written to."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Log the lines that ``text`` completes."""
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            if line:
+                _log.error("{line}", line=line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Log the line that was begun."""
+        if self._line:
+            line, self._line = self._line, ""
+            _log.error("{line}", line=line)
+
+
+def base_environ(multithread: bool, multiprocess: bool) -> dict[str, Any]:
+    """Return the part of the environ that is the same for all requests."""
+    return {
+        "GATEWAY_INTERFACE": "CGI/1.1",
+        "SERVER_SOFTWARE": "Skitai",
+        "wsgi.version": (1, 0),
+        "wsgi.multithread": multithread,
+        "wsgi.multiprocess": multiprocess,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+        "wsgi.file_wrapper": FileWrapper,
+        "skitai.version": __version__,
+        "skitai.process": os.getpid(),
+    }
+
+
+def address_variables(host: Any, peer: Any) -> dict[str, str]:
+    """Return the variables that hold for a whole connection; a Unix socket has no address or port."""
+    return {
+        "SERVER_NAME": getattr(host, "host", "localhost"),
+        "SERVER_PORT": str(getattr(host, "port", 80)),
+        "REMOTE_ADDR": getattr(peer, "host", ""),
+        "REMOTE_PORT": str(getattr(peer, "port", "")),
+    }
+
+
+def make_environ(
+    base: dict[str, Any], request: Request, script_name: str, body: IO[bytes] | None
+) -> dict[str, Any]:
+    """Return the environ of ``request`` for the app mounted at ``script_name``.
+
+    The mount point without a slash at its end has the PATH_INFO of the one with it: apps serve both alike.
+    ``body`` is the whole body, or None. The body of a chunked request has a CONTENT_LENGTH, because it is
+    complete. Fields that cannot be told apart in an environ (``X_User`` and ``X-User``) are dropped where
+    they have an underscore. Called in the reactor thread.
+    """
+    channel = request.channel
+    environ = base.copy()
+    path = request.path
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+    environ["REQUEST_METHOD"] = request.method.decode("latin-1")
+    environ["SCRIPT_NAME"] = script_name
+    environ["PATH_INFO"] = path.decode("latin-1")[len(script_name) :] or "/"
+    environ["QUERY_STRING"] = request.query.decode("latin-1")
+    environ["REQUEST_URI"] = environ["RAW_URI"] = request.uri.decode("latin-1")
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version == "1.1" else "HTTP/1.0"
+    environ["wsgi.url_scheme"] = "https" if channel.factory.secure else "http"
+    environ["wsgi.errors"] = ErrorLog()
+    environ.update(channel.addresses)
+    for name, value in request.headers:
+        key = _keys.get(name, "")
+        if key == "":
+            key = _key_for(name)
+        if key is None:
+            continue
+        text = value.decode("latin-1")
+        if key in environ:
+            # RFC 9110, section 5.3; cookies have a separator of their own (RFC 6265, section 5.4).
+            text = environ[key] + ("; " if name == b"cookie" else ", ") + text
+        environ[key] = text
+    if request.authority:
+        environ["HTTP_HOST"] = request.authority.decode("latin-1")
+    if body is None:
+        environ["wsgi.input"] = io.BytesIO()
+    else:
+        environ["wsgi.input"] = body
+        if "CONTENT_LENGTH" not in environ:
+            environ["CONTENT_LENGTH"] = str(body.seek(0, io.SEEK_END))
+            body.seek(0)
+    return environ
+
+
+def _key_for(name: bytes) -> str | None:
+    if name in _HIDDEN or b"_" in name:
+        key = None
+    else:
+        key = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
+    if len(_keys) < _KEYS_MAX:
+        _keys[name] = key
+    return key

@@ -1,0 +1,307 @@
+"""One call of a WSGI app: what PEP 3333 asks of the server while the app runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from threading import current_thread
+from time import monotonic
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any
+
+from greenlet import GreenletExit
+from twisted.logger import Logger
+
+from skitai.calls.uncollected import OpenCalls
+from skitai.context import Was, current_was
+from skitai.loop.bridge import Pending
+from skitai.server.wsgi.checks import as_bytes, check_headers, check_status
+from skitai.server.wsgi.filewrapper import FileProducer, FileWrapper
+from skitai.server.wsgi.outgoing import OutgoingBody, announced_length, whole_body
+
+if TYPE_CHECKING:
+    from skitai.server.request.request import Request
+    from skitai.server.wsgi.resource import WSGIApp, WSGIResource
+
+_log = Logger()
+
+#: Bytes of a body that an app may send, and seconds that it may take, before the reactor gets its turn.
+_BYTES_PER_TURN = 256 * 1024
+_SECONDS_PER_TURN = 0.005
+#: Seconds; a paused app is woken by its client's progress or end, this is only how long one wait lasts.
+_PAUSE_SECONDS = 60.0
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+class _ResponseOverError(Exception):
+    """The client is gone, or was told that the app failed: ``write`` ends the app with this."""
+
+
+class Exchange:
+    """Calls an app where the executor says, and hands what the app says to the reactor.
+
+    ``run`` and what it calls run in the app's thread or greenlet; ``_deliver`` and what it calls in the
+    reactor thread. Between them lies a queue, so that several pieces cost one wake-up.
+    """
+
+    __slots__ = (
+        "_app",
+        "_body",
+        "_environ",
+        "_handed_over",
+        "_headers",
+        "_outbox",
+        "_outgoing",
+        "_request",
+        "_resource",
+        "_status",
+        "_this_turn",
+        "_turn_began",
+        "headers_sent",
+    )
+
+    def __init__(
+        self,
+        resource: WSGIResource,
+        app: WSGIApp,
+        request: Request,
+        environ: dict[str, Any],
+        body: IO[bytes] | None,
+    ) -> None:
+        self._resource = resource
+        self._app = app
+        self._request = request
+        self._environ = environ
+        self._body = body
+        self._status = ""
+        self._headers: list[tuple[str, str]] = []
+        self._outgoing: OutgoingBody | None = None
+        self._this_turn = 0
+        self._turn_began = 0.0
+        self._handed_over = False
+        self._outbox: deque[Callable[[], None]] = deque()
+        #: Whether the head is on its way, so that it can no longer be changed.
+        self.headers_sent = False
+
+    # -- in the app's thread or greenlet -------------------------------------------------------------------
+
+    def run(self, action: Callable[[], None] | None = None) -> None:
+        """Call the app and send what it gives; with ``action``, do that for the app instead."""
+        open_calls = OpenCalls()
+        was = Was(self._resource.services, self._environ, open_calls)
+        self._environ["skitai.was"] = was
+        self._environ["skitai.thread"] = current_thread().name
+        token = current_was.set(was)
+        try:
+            (action or self._serve)()
+        except _ResponseOverError:
+            pass  # the app may end: nobody is left to answer
+        except BaseException as error:  # an app may raise anything: it is this request's 500
+            self._failed(error)
+            if isinstance(error, GreenletExit):
+                raise  # whoever ends a greenlet gets his way
+        finally:
+            current_was.reset(token)
+            open_calls.end()
+            # They hold each other: without this both would stay until the garbage collector comes by.
+            self._environ.pop("skitai.was", None)
+            if self._body is not None and not self._handed_over:
+                self._body.close()
+
+    def _serve(self) -> None:
+        iterable = self._app(self._environ, self.start_response)
+        if type(iterable) in (list, tuple):
+            self._end(b"".join([as_bytes(chunk) for chunk in iterable]))
+            return
+        try:
+            if isinstance(iterable, FileWrapper) and iterable.is_regular():
+                self._hand_over(iterable)
+            else:
+                self._send_each(iterable)
+        finally:
+            if not self._handed_over:
+                close = getattr(iterable, "close", None)
+                if close is not None:
+                    close()
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        """Note status and header fields, as PEP 3333 has it; return ``write``.
+
+        Raises AssertionError for a second call without ``exc_info`` or for what cannot be a status or a
+        field, and ``exc_info`` when the head was sent.
+        """
+        if exc_info is not None:
+            try:
+                if self.headers_sent:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        elif self._status:
+            raise AssertionError("start_response was called twice without exc_info")
+        check_status(status)
+        check_headers(headers)
+        self._status = status
+        self._headers = list(headers)
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body: the callable that ``start_response`` returns."""
+        data = as_bytes(data)
+        if self._is_over():
+            raise _ResponseOverError
+        if data:
+            self._send(self._outgoing or self._begin(), data)
+
+    def _is_over(self) -> bool:
+        """Whether the client is gone, or got an error page because the head could not be sent."""
+        return self._request.gone or self._request.written
+
+    def _send_each(self, iterable: Iterable[bytes]) -> None:
+        pieces = iter(iterable)
+        for chunk in pieces:
+            if self._is_over():
+                return
+            if chunk:
+                data = as_bytes(chunk)
+                if self._outgoing is None and announced_length(self._headers) == len(data):
+                    # Most frameworks give the whole body as the one piece of an iterator.
+                    self._end(data)
+                    self._exhaust(pieces)
+                    return
+                outgoing = self._outgoing or self._begin()
+                self._send(outgoing, data)
+                if outgoing.overflown:
+                    break
+        self._end(b"")
+
+    def _exhaust(self, pieces: Iterator[bytes]) -> None:
+        """Let the app come to its end; what else it gives is more than it announced."""
+        if any(pieces):
+            _log.warn("{request}: the body is longer than its Content-Length", request=self._name())
+
+    def _end(self, body: bytes) -> None:
+        """Send the rest of the body, which is all of it where nothing was sent before."""
+        if self._outgoing is not None:
+            if body:
+                self._send(self._outgoing, body)
+            self._finish(self._outgoing)
+            return
+        self._check_started()
+        headers, body = whole_body(self._request, self._status, self._headers, body)
+        self.headers_sent = True
+        if len(body) <= _BYTES_PER_TURN or self._request.method == b"HEAD":
+            self._post(lambda: self._request.respond(self._status, headers, body))
+        else:
+            self._send_pieces(headers, body)
+
+    def _send_pieces(self, headers: list[tuple[str, str]], body: bytes) -> None:
+        """Send a large body piece by piece: what waits for slow clients goes to disk between other work."""
+        self._turn_began = monotonic()
+        self._outbox.append(lambda: self._request.start(self._status, headers, len(body)))
+        for start in range(0, len(body), _BYTES_PER_TURN):
+            if self._is_over():
+                return
+            self._send_piece(body[start : start + _BYTES_PER_TURN])
+        self._post(self._request.end)
+
+    def _hand_over(self, file: FileWrapper) -> None:
+        """Let the reactor send the file, at the pace of the client."""
+        outgoing = self._outgoing or self._begin()
+        if outgoing.complete:
+            self._finish(outgoing)
+            return
+        self._handed_over = True
+        # Closing it is app code as much as the rest, and may wait.
+        close = partial(self._resource.executor.submit, partial(self.run, partial(self._take_back, file)))
+        producer = FileProducer(self._request, outgoing.of_file(file), close)
+        self._post(lambda: self._send_file(producer))
+
+    def _take_back(self, file: FileWrapper) -> None:
+        self._handed_over = False
+        file.close()
+
+    def _begin(self) -> OutgoingBody:
+        """Queue the head: it leaves with the first piece, which may be all of the body."""
+        self._check_started()
+        self._turn_began = monotonic()
+        self._outgoing = outgoing = OutgoingBody(self._request, self._status, self._headers)
+        self.headers_sent = True
+        status = self._status
+        self._outbox.append(lambda: self._request.start(status, outgoing.headers))
+        return outgoing
+
+    def _check_started(self) -> None:
+        if not self._status:
+            raise AssertionError("the app did not call start_response before it sent or ended its body")
+
+    def _send(self, outgoing: OutgoingBody, data: bytes) -> None:
+        self._send_piece(outgoing.piece(data))
+
+    def _send_piece(self, piece: bytes) -> None:
+        # At once: PEP 3333 lets no piece wait for the next one, which the app may take its time for.
+        self._post(partial(self._request.send_now, piece))
+        self._this_turn += len(piece)
+        if (
+            self._this_turn >= min(_BYTES_PER_TURN, self._resource.buffer_max)
+            or monotonic() - self._turn_began > _SECONDS_PER_TURN
+        ):
+            self._this_turn = 0
+            self._catch_up()
+            self._turn_began = monotonic()
+
+    def _finish(self, outgoing: OutgoingBody) -> None:
+        last = outgoing.last()
+        if last:
+            self._outbox.append(lambda: self._request.send(last))
+        self._post(self._request.end)
+
+    def _catch_up(self) -> None:
+        """Let the reactor take over what was sent, and wait while too much of it waits for the client."""
+        caught_up = Pending()
+        self._post(lambda: self._when_caught_up(caught_up.end))
+        while not self._resource.bridge.wait(caught_up, _PAUSE_SECONDS):
+            pass  # the connection's own time-out ends this: a client that takes nothing is cut off
+
+    def _failed(self, error: BaseException) -> None:
+        _log.failure("{request} failed", request=self._name())
+        self._resource.watcher.failed(error, self._name())
+        self._post(self._give_up)
+
+    def _name(self) -> str:
+        """Name the request for the log: not by the environ, which the app may have changed."""
+        return (self._request.method + b" " + self._request.uri).decode("latin-1")
+
+    def _post(self, action: Callable[[], None]) -> None:
+        self._outbox.append(action)
+        self._resource.bridge.submit(self._deliver)
+
+    # -- in the reactor thread -----------------------------------------------------------------------------
+
+    def _deliver(self) -> None:
+        outbox = self._outbox
+        while outbox:
+            try:
+                outbox.popleft()()
+            except Exception:  # noqa: BLE001 - such as a Content-Length that is no number
+                _log.failure("the answer to {request} cannot be sent", request=self._name())
+                self._give_up()
+
+    def _give_up(self) -> None:
+        if not self._request.written:  # else the connection may already serve another request
+            self._request.fail(500)
+
+    def _send_file(self, producer: FileProducer) -> None:
+        if self._request.written:
+            producer.stopProducing()
+        else:
+            self._request.registerProducer(producer, False)
+
+    def _when_caught_up(self, call: Callable[[], None]) -> None:
+        if self._request.waiting > self._resource.buffer_max:
+            self._request.when_below(self._resource.buffer_max // 2 + 1, call)
+        else:
+            self._resource.bridge.call_later(0, call)

@@ -1,5 +1,0 @@
-"""Names to addresses, without a thread for each: hosts file, DNS, and the system's resolver after them."""
-
-from skitai.services.http.dns.resolver import Resolver
-
-__all__ = ["Resolver"]

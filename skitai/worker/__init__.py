@@ -1,0 +1,1 @@
+"""One worker process: the parts put together as the config says."""

@@ -1,0 +1,112 @@
+"""What a running worker knows of itself, for its status page."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+import skitai
+import twisted
+
+if TYPE_CHECKING:
+    from skitai.calls.clusterview import ClusterView
+    from skitai.calls.dispatch import Dispatcher
+    from skitai.interfaces import IExecutor
+    from skitai.server.http1.factory import HTTPFactory
+    from skitai.worker.instance import Instance
+
+#: A section is a table of two columns (a mapping) or of several (rows of the same keys).
+Section = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+_log = Logger()
+_STATM = "/proc/self/statm"
+
+
+def overview(
+    instance: Instance, executor: IExecutor, dispatcher: Dispatcher, factory: HTTPFactory | None
+) -> dict[str, Section]:
+    """Return the sections of the status page by title: those of plugins stand before the list of plugins.
+
+    Called in the reactor thread.
+    """
+    calls = dispatcher.statistics()
+    cache = calls.pop("cache")
+    sections: dict[str, Section] = {
+        "Server": _server(instance),
+        "Connections": {} if factory is None else factory.statistics(),
+        "Apps": executor.statistics(),
+        "Calls": calls,
+        "Result cache": {"state": "off"} if cache is None else cache,
+        "Clusters": [row for cluster in dispatcher.clusters() for row in _members(cluster)],
+    }
+    for given in instance.plugins.notify("skitai_status", instance=instance):
+        sections.update(_checked(given))
+    sections["Plugins"] = [
+        {"name": info.name, "from": info.origin, "state": info.state, "gives": ", ".join(info.names)}
+        for info in instance.plugins.plugins()
+    ]
+    return sections
+
+
+def _server(instance: Instance) -> dict[str, Any]:
+    return {
+        "name": instance.name,
+        "version": skitai.__version__,
+        "addresses": ", ".join(instance.urls),
+        "process": str(os.getpid()),
+        "uptime_seconds": round(instance.uptime, 1),
+        "memory_bytes": resident_bytes(),
+        "cpu_seconds": round(sum(os.times()[:2]), 2),
+        "python": platform.python_version(),
+        "twisted": twisted.__version__,
+        "reactor": type(instance.reactor).__name__,
+    }
+
+
+def resident_bytes() -> int:
+    """Return the memory that the process holds; its peak where the system does not tell the present."""
+    try:
+        with open(_STATM, encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _members(cluster: ClusterView) -> list[dict[str, Any]]:
+    return [
+        {
+            "cluster": f"@{cluster.name}",
+            "type": cluster.type,
+            "member": member.label,
+            "weight": member.weight,
+            "state": member.state,
+            "rests_for_seconds": member.rests_for or None,
+            "in_flight": member.in_flight,
+            "requests": member.requests,
+            "failures": member.failures,
+            "latency_seconds": member.latency,
+        }
+        for member in cluster.members
+    ]
+
+
+def _checked(given: object) -> dict[str, Section]:
+    """Return what a plugin gave, without what is no section: its mistake must not cost the page."""
+    if not isinstance(given, Mapping):
+        _log.error("skitai_status returned {kind}, not a mapping", kind=type(given).__name__)
+        return {}
+    sections = {}
+    for title, section in given.items():
+        rows = [section] if isinstance(section, Mapping) else section
+        if isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows):
+            sections[str(title)] = section
+        else:
+            _log.error("skitai_status gave {title!r} neither a mapping nor a list of them", title=title)
+    return sections

@@ -1,0 +1,91 @@
+"""Content codings, and what would unpack to more than is allowed."""
+
+import gzip
+import zlib
+
+import pytest
+
+from skitai.http.codings import ACCEPTED
+from skitai.services.http.decoding import BadReplyError, Body
+
+TEXT = bytes(range(256)) * 1000
+BOMB = b"\0" * 100_000_000
+
+
+def compressor(coding):
+    """Return the function that applies ``coding``; skip the test where its package is not installed."""
+    if coding == "gzip":
+        return gzip.compress
+    if coding == "deflate":
+        return zlib.compress
+    module = pytest.importorskip({"br": "brotli", "zstd": "zstandard"}[coding])
+    return module.compress
+
+
+CODINGS = ["gzip", "deflate", "br", "zstd"]
+
+
+def decoded(coding, data, *, limit=1_000_000, step=1000):
+    """Return what a body that comes in pieces is."""
+    body = Body(limit, coding)
+    for start in range(0, len(data), step):
+        body.add(data[start : start + step])
+    return body.finish()
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_undone(coding):
+    """Each coding is offered and undone, however the bytes are split."""
+    data = compressor(coding)(TEXT)
+    assert coding in ACCEPTED.split(", ")
+    for step in (1, 100, len(data)):
+        assert decoded(coding, data, step=step) == TEXT
+    assert decoded(coding, data, limit=len(TEXT)) == TEXT
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_bombs(coding):
+    """What unpacks to more than allowed is refused long before it is unpacked."""
+    data = compressor(coding)(BOMB)
+    with pytest.raises(BadReplyError, match="larger than 1000 bytes"):
+        decoded(coding, data, limit=1000, step=len(data))
+    with pytest.raises(BadReplyError, match="larger than 255999 bytes"):
+        decoded(coding, compressor(coding)(TEXT), limit=len(TEXT) - 1)
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_cut_off(coding):
+    """Coded data that ends in the middle is refused."""
+    data = compressor(coding)(TEXT)
+    with pytest.raises(BadReplyError, match="ends in the middle"):
+        decoded(coding, data[:-5])
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_garbage(coding):
+    """What is not in the coding that it claims is refused."""
+    with pytest.raises(BadReplyError, match=r"not the .* that it claims"):
+        decoded(coding, b"\xff garbage" * 100)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_several_members(coding):
+    """Members or frames that follow one another are one body."""
+    compress = compressor(coding)
+    assert decoded(coding, compress(b"first ") + compress(b"last"), step=7) == b"first last"
+    assert decoded(coding, compress(b"first ") + compress(b"last")) == b"first last"
+
+
+def test_large_zstd_windows():
+    """A frame that wants more memory than browsers give is refused (RFC 9659)."""
+    zstandard = pytest.importorskip("zstandard")
+    parameters = zstandard.ZstdCompressionParameters(window_log=27)
+    coder = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    data = coder.compress(TEXT * 40) + coder.flush()
+    with pytest.raises(BadReplyError, match="zstd"):
+        decoded("zstd", data, limit=1 << 30)
+
+
+def test_unknown_codings():
+    """A coding that nobody offered stays as it came."""
+    assert decoded("compress", b"abc") == b"abc"

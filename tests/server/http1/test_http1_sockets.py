@@ -1,0 +1,236 @@
+"""The HTTP/1.1 channel where the wire matters: real sockets, and TLS."""
+
+import contextlib
+import datetime
+import socket
+import ssl
+import struct
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from http_channel import TEXT, echo
+
+from serving import eventually
+from skitai.net.server_tls import server_options, with_tls
+from wire import PATIENCE
+
+GET = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n"
+
+
+def answer(size, headers=TEXT):
+    return lambda request: request.respond("200 OK", headers, b"x" * size)
+
+
+def test_keep_alive_and_pipelining(loopback_server):
+    """Requests on one connection are answered in order."""
+    with loopback_server(echo).connect() as client:
+        for _ in range(3):
+            client.send(b"".join(GET % b"/%d" % number for number in range(100)))
+            assert [client.response().body for _ in range(100)] == [
+                b"GET /%d" % number for number in range(100)
+            ]
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 8000000", b"Transfer-Encoding: chunked"])
+def test_refusal_is_readable(loopback_server, framing):
+    """A client that sends all of a body that is too large can read the refusal: it is not reset meanwhile."""
+    with loopback_server(echo, body_max=1000).connect() as client:
+        client.send(POST % framing + b"1F4000\r\n")
+        for _ in range(125):
+            client.send(b"x" * 64_000)
+        response = client.response()
+        assert (response.code, response.complete) == (413, True)
+        assert response["Connection"] == "close"
+        assert client.at_end()
+
+
+def test_refusal_before_the_body(loopback_server):
+    """The refusal comes before any of the body was sent."""
+    with loopback_server(echo, body_max=1000).connect() as client:
+        client.send(POST % b"Content-Length: 1001")
+        assert client.response().code == 413
+
+
+def test_answer_that_closes_is_readable(loopback_server):
+    """An answer that closes the connection is not lost to a client that is still sending."""
+    with loopback_server(answer(10, [("Connection", "close")])).connect() as client:
+        client.send(GET % b"/")
+        for _ in range(50):
+            client.send(GET % b"/" * 1000)
+        assert client.response().complete
+        assert client.at_end()
+
+
+def test_lingering_ends(loopback_server):
+    """A refused client that never closes its half is let go of in the end."""
+    server = loopback_server(echo)
+    with server.connect() as client:
+        client.send(b"nonsense\r\n\r\n")
+        assert client.response().code == 501
+        assert client.at_end()
+        server.time_out()
+        server.wait_until_idle()
+
+
+def test_half_closed_client(loopback_server):
+    """A client that has closed its half gets its answer, however large."""
+    with loopback_server(answer(8_000_000)).connect() as client:
+        client.send(GET % b"/")
+        client.socket.shutdown(socket.SHUT_WR)
+        assert len(client.response().body) == 8_000_000
+        assert client.at_end()
+
+
+def test_slow_reader(loopback_server):
+    """A large answer reaches a slow client whole; what waits does not hold up another client."""
+    server = loopback_server(answer(8_000_000))
+    with server.connect(receive_buffer=4096) as slow, server.connect() as fast:
+        slow.send(GET % b"/")
+        eventually(server.blocked)
+        fast.send(GET % b"/")
+        assert len(fast.response().body) == 8_000_000
+        slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        assert slow.response().body == b"x" * 8_000_000
+
+
+def test_stalled_reader(loopback_server):
+    """A client that stops reading is cut off."""
+    server = loopback_server(answer(8_000_000))
+    with server.connect(receive_buffer=4096) as client:
+        client.send(GET % b"/")
+        eventually(server.blocked)
+        server.time_out()
+        server.wait_until_idle()
+        assert not client.response().complete
+
+
+@pytest.mark.parametrize("size", [10, 8_000_000])
+def test_reset_by_the_client(loopback_server, size):
+    """A client that breaks off leaves nothing behind, and the server goes on."""
+    ends, requests = [], []
+
+    def app(request):
+        request.notifyFinish().addBoth(ends.append)
+        requests.append(request)
+        if size > 10:
+            answer(size)(request)
+
+    server = loopback_server(app)
+    with server.connect(receive_buffer=4096) as client:
+        client.send(GET % b"/")
+        eventually(lambda: requests)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    server.wait_until_idle()
+    assert requests[0].gone
+    assert len(ends) == 1
+
+
+def test_stop(loopback_server):
+    """A stop closes idle connections and lets what runs come to its end."""
+    requests = []
+    server = loopback_server(requests.append)
+    with server.connect() as idle, server.connect() as busy:
+        busy.send(GET % b"/")
+        eventually(lambda: requests)
+        server.loop.call(lambda: [server.factory.finish()])
+        assert idle.at_end()
+        server.loop.call(answer(5), requests[0])
+        response = busy.response()
+        assert (response.body, response["Connection"]) == (b"xxxxx", "close")
+        assert busy.at_end()
+    server.wait_until_idle()
+
+
+# -- TLS -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wrap_in_tls(tmp_path_factory):
+    """Return a function that puts TLS around a factory."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path_factory.mktemp("tls") / "server.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    return lambda factory: with_tls(factory, server_options(pem, None, None), factory.reactor)
+
+
+@pytest.fixture
+def tls_client():
+    """Return ``tls_client(server)``: a TLS socket that is connected to it."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    clients = []
+
+    def connect(server):
+        plain = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+        clients.append(context.wrap_socket(plain))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()
+
+
+def read_all(client):
+    """Return what the client gets until the connection ends, one way or the other."""
+    data = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while more := client.recv(1 << 16):
+            data += more
+    return bytes(data)
+
+
+def test_tls_reader_that_is_late(loopback_server, wrap_in_tls, tls_client):
+    """Who reads an answer late, and says goodbye late, gets all of it: nothing sent is dropped."""
+    server = loopback_server(answer(200_000, [("Connection", "close")]), wrap_in_tls)
+    client = tls_client(server)
+    client.sendall(GET % b"/")
+    eventually(lambda: server.channel().closing)
+    server.time_out()
+    server.wait_until_idle()
+    assert read_all(client).endswith(b"\r\n\r\n" + b"x" * 200_000)
+
+
+def test_tls_stalled_reader(loopback_server, wrap_in_tls, tls_client):
+    """Who takes nothing of an answer over TLS is cut off."""
+    server = loopback_server(answer(8_000_000), wrap_in_tls)
+    client = tls_client(server)
+    client.sendall(GET % b"/")
+    eventually(lambda: server.channel().output.blocked)
+    server.time_out()
+    server.wait_until_idle()
+    assert len(read_all(client)) < 8_000_000
+
+
+def test_tls_large_answer(loopback_server, wrap_in_tls, tls_client):
+    """A large answer goes through TLS whole, and the connection is kept."""
+    server = loopback_server(answer(5_000_000), wrap_in_tls)
+    client = tls_client(server)
+    for _ in range(2):
+        client.sendall(GET % b"/")
+        data = b""
+        while len(data.partition(b"\r\n\r\n")[2]) < 5_000_000:
+            data += client.recv(1 << 16)
+        assert data.endswith(b"\r\n\r\n" + b"x" * 5_000_000)
+
+
+def test_tls_refusal_is_readable(loopback_server, wrap_in_tls, tls_client):
+    """A client that sends all of a body that is too large can read the refusal over TLS, too."""
+    server = loopback_server(echo, wrap_in_tls, body_max=1000)
+    client = tls_client(server)
+    client.sendall(POST % b"Content-Length: 4000000")
+    for _ in range(62):
+        client.sendall(b"x" * 64_000)
+    assert read_all(client).startswith(b"HTTP/1.1 413 ")

@@ -1,0 +1,458 @@
+"""What an app may do, in PEP 3333's words and against them, and what its client then sees."""
+
+import io
+import json
+import threading
+from wsgiref.validate import validator
+
+import pytest
+
+from fixtureapps import bodies, echo, lengths, protocol, raising
+from serving import eventually
+from skitai.loop.bridge import Pending
+from skitai.server.site import Mounts, Site
+from skitai.server.wsgi.resource import WSGIResource
+
+
+def plain(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+    return [b"ok"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+@pytest.mark.parametrize("point", ["", "/mounted/here"])
+def test_the_validator_of_the_standard_library_finds_nothing(serve, method, point):
+    """wsgiref.validate has nothing to object to, at the root and at a mount point."""
+
+    def app(environ, start_response):
+        environ["wsgi.input"].read(10)
+        print("a line", file=environ["wsgi.errors"])
+        return plain(environ, start_response)
+
+    gateway = serve({point: validator(app)})
+    with gateway.client() as client:
+        for path in (f"{point}/", f"{point}/a%20b?x=1", point or "/"):
+            body = b"a body" if method == "POST" else b""
+            fields = [("Content-Type", "text/plain"), ("Cookie", "a=b")]
+            response = client.ask(path, method, fields, body)
+            assert (response.code, response.body) == (200, b"" if method == "HEAD" else b"ok")
+    assert not gateway.failures
+
+
+# -- bodies ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", bodies.ALL)
+def test_a_body_of_any_shape_arrives_whole(serve, name):
+    """Whatever kind of iterable or call made the body, the client gets all of it, on a live connection."""
+    gateway = serve(bodies.ALL[name])
+    with gateway.client() as client:
+        for _ in range(2):
+            response = client.ask()
+            assert (response.code, response.body, response.complete) == (200, bodies.WHOLE, True)
+    assert not gateway.failures
+
+
+@pytest.mark.parametrize("name", bodies.ALL)
+def test_a_body_for_head_is_left_out(serve, name):
+    """HEAD gets the head only, so the next response on the connection is read right."""
+    gateway = serve({"/a": bodies.ALL[name], "": plain})
+    with gateway.client() as client:
+        response = client.ask("/a", "HEAD")
+        assert (response.code, response.body) == (200, b"")
+        assert client.ask("/").body == b"ok"
+
+
+@pytest.mark.parametrize("name", bodies.ALL)
+def test_a_body_for_http_1_0_ends_with_the_connection_or_its_length(serve, name):
+    """An HTTP/1.0 client never gets chunks."""
+    gateway = serve(bodies.ALL[name])
+    with gateway.client() as client:
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        response = client.response()
+        assert response["Transfer-Encoding"] is None
+        assert response.body == bodies.WHOLE
+        assert client.at_end()
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+@pytest.mark.parametrize("make", [list, iter], ids=["list", "iterator"])
+def test_a_body_where_none_may_be_is_dropped(serve, status, make):
+    """The body that an app gives with 204 or 304 does not spill into the next response."""
+
+    def app(environ, start_response):
+        start_response(status, [("Content-Type", "text/plain")])
+        return make([b"a body", b" all the same"])
+
+    gateway = serve({"/empty": app, "": plain})
+    with gateway.client() as client:
+        response = client.ask("/empty")
+        assert (response.code, response.body) == (int(status[:3]), b"")
+        assert response["Transfer-Encoding"] is None
+        assert client.ask("/").body == b"ok"
+
+
+def test_an_empty_body_is_sent_as_such(serve):
+    """An app that returns nothing at all answers with Content-Length 0."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return []
+
+    with serve(app).client() as client:
+        for _ in range(2):
+            response = client.ask()
+            assert (response["Content-Length"], response.body) == ("0", b"")
+
+
+def test_each_piece_leaves_when_it_is_made(serve):
+    """A client reads a piece of a stream before the app makes the next one."""
+    gate = Pending()
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        yield b"first"
+        assert gateway.bridge.wait(gate, 60)
+        yield b"last"
+
+    gateway = serve(app)
+    with gateway.client() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.read_head()
+        assert client.read_chunk() == b"first"
+        gateway.loop.call(gate.end)
+        assert [client.read_chunk(), client.read_chunk()] == [b"last", b""]
+
+
+# -- Content-Length ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", ["list", "iter", "write"])
+def test_a_right_content_length_is_kept(serve, shape):
+    """An announced length frames the response, whichever way the body is made."""
+    gateway = serve({"/lengths": lengths.app, "": plain})
+    with gateway.client() as client:
+        response = client.ask(f"/lengths/{shape}/10/10")
+        assert (response["Content-Length"], response["Transfer-Encoding"]) == ("10", None)
+        assert response.body == b"x" * 10
+        assert client.ask("/").body == b"ok"
+
+
+@pytest.mark.parametrize("shape", ["iter", "write"])
+def test_without_content_length_a_stream_is_chunked(serve, shape):
+    """A streamed body of unknown length goes in chunks and keeps the connection."""
+    with serve(lengths.app).client() as client:
+        for _ in range(2):
+            response = client.ask(f"/{shape}//10")
+            assert (response["Content-Length"], response["Transfer-Encoding"]) == (None, "chunked")
+            assert response.body == b"x" * 10
+
+
+@pytest.mark.parametrize("shape", ["iter", "write"])
+def test_a_stream_longer_than_announced_is_cut_at_its_length(serve, shape):
+    """No byte beyond Content-Length is sent: it would be read as the next response."""
+    gateway = serve({"/lengths": lengths.app, "": plain})
+    with gateway.client() as client:
+        assert client.ask(f"/lengths/{shape}/5/10").body == b"xxxxx"
+        assert client.ask("/").body == b"ok"
+    assert any("longer than its Content-Length" in line for line in gateway.messages)
+
+
+@pytest.mark.parametrize("shape", ["iter", "write"])
+def test_a_stream_shorter_than_announced_ends_the_connection(serve, shape):
+    """The client of a response that is too short sees that, instead of waiting for the rest."""
+    gateway = serve(lengths.app)
+    with gateway.client() as client:
+        response = client.ask(f"/{shape}/20/10")
+        assert (response.body, response.complete) == (b"x" * 10, False)
+    assert any("shorter than its Content-Length" in line for line in gateway.messages)
+
+
+@pytest.mark.parametrize("announced", ["5", "20"])
+def test_a_wrong_length_is_mended_where_all_of_the_body_is_known(serve, announced):
+    """A list is all of the body, so its real length is sent whatever the app announced."""
+    gateway = serve({"/lengths": lengths.app, "": plain})
+    with gateway.client() as client:
+        response = client.ask(f"/lengths/list/{announced}/10")
+        assert (response["Content-Length"], response.body) == ("10", b"x" * 10)
+        assert client.ask("/").body == b"ok"
+
+
+def test_an_endless_body_ends_at_its_content_length(serve):
+    """An app is not asked for more than it announced, and its body is closed."""
+    closed = threading.Event()
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "10")])
+        return endless()
+
+    def endless():
+        try:
+            while True:
+                yield b"1234"
+        finally:
+            closed.set()
+
+    with serve(app).client() as client:
+        assert client.ask().body == b"1234123412"
+        assert closed.wait(60)
+        assert client.ask("/", "HEAD")["Content-Length"] == "10"
+
+
+# -- start_response ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", protocol.REFUSED)
+def test_what_cannot_be_a_head_is_refused(serve, name):
+    """A broken status or field is that request's 500 with one traceback; nothing of it reaches the client."""
+    gateway = serve({"/refused": protocol.REFUSED[name], "": plain})
+    with gateway.client() as client:
+        response = client.ask("/refused")
+        assert (response.code, response["X-Injected"]) == (500, None)
+        assert client.ask("/").body == b"ok"
+    assert len(gateway.failures) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "starts_twice",
+        "never_starts",
+        "never_starts_nor_sends",
+        "never_starts_generator",
+        "writes_text",
+        "returns_none",
+    ],
+)
+def test_what_is_no_answer_gets_500(serve, name):
+    """An app that breaks the protocol before its first byte gets the error page and one logged traceback."""
+    gateway = serve({"/broken": getattr(protocol, name), "": plain})
+    with gateway.client() as client:
+        response = client.ask("/broken")
+        assert (response.code, response["Content-Type"]) == (500, "text/html; charset=utf-8")
+        assert client.ask("/").body == b"ok"
+    assert len(gateway.failures) == 1
+
+
+@pytest.mark.parametrize("name", ["changes_its_mind", "changes_its_mind_between_empty_pieces"])
+def test_exc_info_replaces_the_head_while_it_is_not_sent(serve, name):
+    """start_response with exc_info before the first byte changes status and fields."""
+    gateway = serve(getattr(protocol, name))
+    response = gateway.ask()
+    assert (response.status, response.body, response["X-Old"]) == ("503 Busy", b"sorry", None)
+    assert not gateway.failures
+
+
+def test_exc_info_is_raised_once_the_head_is_sent(serve):
+    """start_response with exc_info after the first byte raises it: the connection is cut, the log tells."""
+    gateway = serve(protocol.changes_its_mind_too_late)
+    response = gateway.ask()
+    assert (response.code, response.complete) == (200, False)
+    [failure] = gateway.failures
+    assert "ValueError: found out too late" in failure
+
+
+def test_a_head_is_fixed_when_start_response_returns(serve):
+    """Changing the list of headers after start_response changes nothing."""
+    assert serve(protocol.changes_headers_afterwards).ask()["X-Late"] is None
+
+
+def test_hop_by_hop_fields_of_an_app_are_dropped(serve):
+    """An app cannot change the framing: fields of the connection are the server's."""
+    gateway = serve({"/hop": protocol.hop_by_hop, "": plain})
+    with gateway.client() as client:
+        response = client.ask("/hop")
+        assert {name for name, _ in response.fields} == {"Content-Length", "Date", "Server"}
+        assert response.body == b"ok"
+        assert client.ask("/").body == b"ok"
+
+
+def test_an_app_may_ask_for_the_connection_to_be_closed(serve):
+    """``Connection: close`` of an app is done and said."""
+    with serve(protocol.closing).client() as client:
+        response = client.ask()
+        assert (response["Connection"], response.body) == ("close", b"ok")
+        assert client.at_end()
+
+
+def test_repeated_fields_keep_their_order_and_their_bytes(serve):
+    """Fields are sent as given: each on its own line, in order, latin-1 included."""
+    response = serve(protocol.repeated_fields).ask()
+    assert response.all("Set-Cookie") == ["a=1", "b=2"]
+    assert response["X-One"] == "\xe9"
+
+
+def test_date_and_server_of_an_app_are_kept(serve):
+    """The server adds Date and Server only where the app gave none."""
+    response = serve(protocol.own_date_and_server).ask()
+    assert (response["Date"], response["Server"]) == ("Thu, 01 Jan 1970 00:00:00 GMT", "mine")
+
+
+def test_text_of_a_subclass_is_text(serve):
+    """Subclasses of str are as good as str."""
+    assert serve(protocol.text_of_a_subclass).ask()["X-Name"] == "value"
+
+
+# -- exceptions --------------------------------------------------------------------------------------------
+
+ERRORS = ["ValueError", "SystemExit", "KeyboardInterrupt", "GeneratorExit", "GreenletExit"]
+
+
+@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("when", ["called", "started", "first"])
+def test_an_exception_before_the_first_byte_is_the_requests_500(serve, name, when):
+    """Whatever an app raises, the client gets the error page, the log one traceback, and all goes on."""
+    gateway = serve(raising.app)
+    with gateway.client() as client:
+        for _ in range(6):  # more than there are threads
+            response = client.ask(f"/{name}?{when}")
+            assert (response.code, response["Content-Type"]) == (500, "text/html; charset=utf-8")
+        assert client.ask().body == b"still here"
+    assert len(gateway.failures) == 6
+    assert all("on purpose" in failure for failure in gateway.failures)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("when", ["later", "written"])
+def test_an_exception_after_the_first_byte_cuts_the_connection(serve, name, when):
+    """A response that broke off looks like one: the client must not take it for whole."""
+    gateway = serve(raising.app)
+    response = gateway.ask(f"/{name}?{when}")
+    assert (response.code, response.complete) == (200, False)
+    eventually(lambda: gateway.failures, "a logged traceback")
+    assert len(gateway.failures) == 1
+    assert gateway.ask().body == b"still here"
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_exception_in_close_comes_too_late_to_matter(serve, name):
+    """What close() raises is logged; the response was whole, and the connection goes on."""
+    gateway = serve(raising.app)
+    with gateway.client() as client:
+        response = client.ask(f"/{name}?close")
+        assert (response.body, response.complete) == (b"first piece", True)
+        assert client.ask().body == b"still here"
+    eventually(lambda: gateway.failures, "a logged traceback")
+    assert len(gateway.failures) == 1
+
+
+@pytest.mark.parametrize("when", ["none", "first", "later", "close"])
+def test_close_is_called_exactly_once(serve, when):
+    """The body is closed once: after its end, and where iterating or closing it raised."""
+    raising.closed.clear()
+    gateway = serve(raising.app)
+    gateway.ask(f"/ValueError?{when}")
+    eventually(lambda: raising.closed)
+    gateway.ask()
+    assert raising.closed == [when]
+
+
+def test_close_is_called_for_a_body_that_head_does_not_want(serve):
+    """HEAD closes the body like GET does."""
+    raising.closed.clear()
+    serve(raising.app).ask("/ValueError?none", "HEAD")
+    eventually(lambda: raising.closed)
+    assert raising.closed == ["none"]
+
+
+# -- wsgi.input and wsgi.errors ----------------------------------------------------------------------------
+
+BODY = "line one\n\nline three, longer than the others\nno line break at the end"
+
+
+@pytest.mark.parametrize("reader", echo.READERS)
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_the_body_can_be_read_in_any_way(serve, reader, chunked):
+    """Every way to read wsgi.input gives all of the body, then nothing."""
+    gateway = serve(echo.body)
+    with gateway.client() as client:
+        for _ in range(2):
+            if chunked:
+                client.send(
+                    f"POST /?{reader} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+                )
+                for piece in (BODY[:11], BODY[11:]):
+                    client.send(b"%x\r\n%b\r\n" % (len(piece), piece.encode()))
+                client.send(b"0\r\n\r\n")
+                response = client.response()
+            else:
+                response = client.ask(f"/?{reader}", "POST", body=BODY.encode())
+            answer = json.loads(response.body)
+            assert answer["length"] == str(len(BODY))
+            if reader == "mixed":
+                assert answer["pieces"] == ["line one\n", "\nl", *BODY[11:].splitlines(keepends=True)]
+            assert "".join(answer["pieces"]) == BODY
+
+
+def test_a_body_that_is_not_read_does_not_disturb_the_next_request(serve):
+    """The bytes of an unread body are not taken for a request."""
+    with serve(echo.unread).client() as client:
+        for size in (10, 2_000_000, 10):
+            assert client.ask("/", "POST", body=b"GET /hidden HTTP/1.1\r\n\r\n" * (size // 24)).code == 200
+
+
+def test_a_request_without_a_body_has_an_empty_one(serve):
+    """GET has a wsgi.input that is at its end."""
+    answer = json.loads(serve(echo.body).ask("/?beyond").body)
+    assert answer == {"length": None, "pieces": ["", "", "", ""]}
+
+
+def test_a_large_body_arrives_whole_and_closed_when_done(serve):
+    """A body that is kept on disk reads like any other, and its file is closed after the request."""
+    seen = []
+
+    def app(environ, start_response):
+        stream = environ["wsgi.input"]
+        seen.append(stream)
+        start_response("200 OK", [])
+        return [str(sum(map(len, iter(lambda: stream.read(100_000), b"")))).encode()]
+
+    gateway = serve(app)
+    assert gateway.ask("/", "POST", body=b"x" * 3_000_000).body == b"3000000"
+    eventually(lambda: seen[0].closed)
+
+
+def test_what_is_written_to_wsgi_errors_is_logged_by_line(serve):
+    """wsgi.errors takes text in pieces; whole lines reach the log, an unfinished one in the end too."""
+
+    def app(environ, start_response):
+        errors = environ["wsgi.errors"]
+        errors.write("a line in ")
+        errors.writelines(["two pieces\nand ", "another\n"])
+        errors.write("unfinished")
+        return plain(environ, start_response)
+
+    gateway = serve(app)
+    gateway.ask()
+    expected = {"a line in two pieces", "and another", "unfinished"}
+    eventually(lambda: expected <= set(gateway.messages), "lines in the log")
+
+
+def test_wsgi_errors_takes_text_only(serve):
+    """Bytes written to wsgi.errors are refused, as by any text stream."""
+
+    def app(environ, start_response):
+        with pytest.raises(TypeError):
+            environ["wsgi.errors"].write(b"bytes")
+        assert isinstance(environ["wsgi.errors"], io.TextIOBase)
+        return plain(environ, start_response)
+
+    assert serve(app).ask().code == 200
+
+
+# -- apps that cannot be loaded ----------------------------------------------------------------------------
+
+
+def test_an_app_that_cannot_be_loaded_answers_503_and_says_so_once(serve):
+    """Its mount answers 503, the log has one traceback for one failure, other mounts serve."""
+    maker = serve({})
+    error = ImportError("no module named nonesuch")
+
+    def load():
+        raise error
+
+    broken = WSGIResource(load, "/broken", maker.executor, maker.table, buffer_max=1)
+    gateway = serve({}, site=Site(Mounts([], [(b"", maker.resource(plain)), (b"/broken", broken)])))
+    assert [gateway.ask("/broken").code for _ in range(3)] == [503] * 3
+    assert gateway.ask().code == 200
+    assert len(gateway.failures) == 1
