@@ -63,7 +63,7 @@ def command(capsys):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[server]\nport = x", "2: [server] port: 'x' is not a whole number from 0 to 65535"),
+        ("[server]\nport = x", "2: [server] port: must be a whole number from 0 to 65535, not 'x'"),
         ("[server]\nprot = 1", "2: [server] prot: unknown key: did you mean port?"),
         ("[sever]", "1: [sever]: unknown section: did you mean server?"),
         ("[routes:line]\n/ = nowhere:app", "2: [routes:line] /: there is neither "),
@@ -93,8 +93,8 @@ def test_config_refused(command, config, text, expected):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("--port", "abc"), "--port: 'abc' is not a whole number from 0 to 65535\n"),
-        (("--threads", "-1"), "--threads: '-1' is not a whole number from 0 to 10000\n"),
+        (("--port", "abc"), "--port: must be a whole number from 0 to 65535, not 'abc'\n"),
+        (("--threads", "-1"), "--threads: must be a whole number from 0 to 10000, not '-1'\n"),
         (("--ip", "localhost"), "--ip: 'localhost' is not an IP address such as 127.0.0.1;"),
         (("--ip", "192.0.2.1"), "--ip: 192.0.2.1:0 is no address of this machine:"),
         (("--config", "/nowhere.conf"), "/nowhere.conf: cannot read the configuration: No such file"),

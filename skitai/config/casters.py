@@ -27,7 +27,7 @@ def quoted(value: str) -> str:
 
 
 def text(value: str) -> str:
-    """Any text but none at all."""
+    """Cast any text but an empty one."""
     if not value:
         raise ValueError("needs a value")
     return value
@@ -42,7 +42,7 @@ def integer(minimum: int, maximum: int | None = None) -> Caster:
             number = int(value)
             if number >= minimum and (maximum is None or number <= maximum):
                 return number
-        raise ValueError(f"{quoted(value)} is not a whole number {span}")
+        raise ValueError(f"must be a whole number {span}, not {quoted(value)}")
 
     return cast
 
@@ -50,7 +50,7 @@ def integer(minimum: int, maximum: int | None = None) -> Caster:
 def number(value: str) -> float:
     """Cast a decimal number, such as ``-1.5``."""
     if not _NUMBER.fullmatch(value):
-        raise ValueError(f"{quoted(value)} is not a number such as 1.5")
+        raise ValueError(f"must be a number such as 1.5, not {quoted(value)}")
     return float(value)
 
 
@@ -59,14 +59,14 @@ def yes_no(value: str) -> bool:
     try:
         return {"yes": True, "no": False}[value.lower()]
     except KeyError:
-        raise ValueError(f"{quoted(value)} is neither yes nor no") from None
+        raise ValueError(f"must be yes or no, not {quoted(value)}") from None
 
 
 def size(value: str) -> int:
     """Cast a number of bytes, such as ``5 MB``; 1 KB is 1024 bytes."""
     match = _AMOUNT.fullmatch(value)
     if not match or match.group(2).upper() not in _BYTES:
-        raise ValueError(f"{quoted(value)} is not a size: write bytes, or a number with KB, MB or GB")
+        raise ValueError(f"must be a number of bytes, or one with KB, MB or GB, not {quoted(value)}")
     return int(float(match.group(1)) * _BYTES[match.group(2).upper()])
 
 
@@ -74,16 +74,16 @@ def seconds(value: str) -> float:
     """Cast a time, such as ``10``, ``1.5 s`` or ``5 min``."""
     match = _AMOUNT.fullmatch(value)
     if not match or match.group(2).lower() not in _SECONDS:
-        raise ValueError(f"{quoted(value)} is not a time: write seconds, or a number with ms, s, min, h or d")
+        raise ValueError(f"must be a number of seconds, or one with ms, s, min, h or d, not {quoted(value)}")
     return float(match.group(1)) * _SECONDS[match.group(2).lower()]
 
 
 def one_of(*choices: str) -> Caster:
-    """Return a caster that lets only ``choices`` pass."""
+    """Return a caster that takes the ``choices`` and nothing else."""
 
     def cast(value: str) -> str:
         if value not in choices:
-            raise ValueError(f"{quoted(value)} is none of {', '.join(choices)}")
+            raise ValueError(f"must be one of {', '.join(choices)}, not {quoted(value)}")
         return value
 
     return cast
@@ -107,12 +107,12 @@ def optional(cast: Caster) -> Caster:
 
 
 def positive(cast: Caster) -> Caster:
-    """Return ``cast``, for a number or an amount, without zero and below."""
+    """Return ``cast``, for a number or an amount, refusing what is not above zero."""
 
     def cast_positive(value: str) -> Any:
         result = cast(value)
         if result <= 0:
-            raise ValueError(f"{quoted(value)} is too little: it must be more than 0")
+            raise ValueError(f"must be more than 0, not {quoted(value)}")
         return result
 
     return cast_positive

@@ -1,4 +1,4 @@
-"""The INI file as text: sections of numbered lines, with nothing known yet of what they mean."""
+"""The INI file as text: sections of numbered lines; what they mean is decided elsewhere."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     line: int
 
 
-class Line(NamedTuple):
+class ConfigLine(NamedTuple):
     """One line without comment and surrounding space, with its number (from 1)."""
 
     text: str
@@ -49,7 +49,7 @@ class Section:
     name: str
     line: int
     entries: Mapping[str, Entry] = attrs.field(factory=dict, repr=False)  # may hold passwords
-    lines: tuple[Line, ...] = attrs.field(default=(), repr=False)
+    lines: tuple[ConfigLine, ...] = attrs.field(default=(), repr=False)
 
     @property
     def folder(self) -> Path:
@@ -89,8 +89,8 @@ def _read_text(path: str) -> str:
 
 
 def _sections(text: str, path: str) -> Iterator[Section]:
-    bodies: dict[str, tuple[int, list[Line]]] = {}
-    body: list[Line] | None = None
+    bodies: dict[str, tuple[int, list[ConfigLine]]] = {}
+    body: list[ConfigLine] | None = None
     for line in _meaningful_lines(text, path):
         if line.text.startswith("["):
             name = _header(line, path)
@@ -111,17 +111,17 @@ def _sections(text: str, path: str) -> Iterator[Section]:
             yield Section(path, name, number, _entries(lines, Section(path, name, number)))
 
 
-def _meaningful_lines(text: str, path: str) -> Iterator[Line]:
+def _meaningful_lines(text: str, path: str) -> Iterator[ConfigLine]:
     for number, raw in enumerate(text.split("\n"), start=1):
         if control := _CONTROL.search(raw):
             message = f"has the control character {control.group()!a}: remove it"
             raise ConfigError(message, path=path, line=number)
         stripped = raw.strip()
         if stripped and stripped[0] not in ";#":
-            yield Line(_INLINE_COMMENT.sub("", stripped).rstrip(), number)
+            yield ConfigLine(_INLINE_COMMENT.sub("", stripped).rstrip(), number)
 
 
-def _header(line: Line, path: str) -> str:
+def _header(line: ConfigLine, path: str) -> str:
     match = _HEADER.fullmatch(line.text)
     if not match or not match.group(1):
         raise ConfigError("malformed section header: write [name]", path=path, line=line.number)
@@ -132,7 +132,7 @@ def _header(line: Line, path: str) -> str:
     return name
 
 
-def _entries(lines: list[Line], section: Section) -> dict[str, Entry]:
+def _entries(lines: list[ConfigLine], section: Section) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for text, number in lines:
         key, separator, value = _split_pair(text)

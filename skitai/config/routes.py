@@ -10,7 +10,7 @@ import attrs
 from skitai.config.casters import quoted
 from skitai.config.clusters import ClusterConfig, unknown_cluster
 from skitai.config.mounts import Mount, ProxyMount, mount_point, mount_target
-from skitai.config.reader import Line, Section
+from skitai.config.reader import ConfigLine, Section
 
 #: The name of the virtual host that answers what no other one matches.
 DEFAULT_HOST = "default"
@@ -52,14 +52,14 @@ def read_hosts(section: Section, clusters: Mapping[str, ClusterConfig]) -> tuple
     return tuple(VirtualHost(tuple(names), mounts) for mounts, names in names_by_mounts.items())
 
 
-def _host_names(section: Section, line: Line) -> tuple[str, ...]:
+def _host_names(section: Section, line: ConfigLine) -> tuple[str, ...]:
     written = line.text[1:].split()
     if not written:
         raise section.error("the heading names no host: write ': default' or ': HOST HOST'", line=line.number)
     return tuple(dict.fromkeys(_host_name(section, line, name) for name in written))
 
 
-def _host_name(section: Section, line: Line, written: str) -> str:
+def _host_name(section: Section, line: ConfigLine, written: str) -> str:
     name = written.lower()
     if name.startswith("*."):
         name = name[1:]
@@ -69,7 +69,7 @@ def _host_name(section: Section, line: Line, written: str) -> str:
     return name
 
 
-def _mount(section: Section, line: Line, clusters: Mapping[str, ClusterConfig]) -> Mount:
+def _mount(section: Section, line: ConfigLine, clusters: Mapping[str, ClusterConfig]) -> Mount:
     written, separator, target = (part.strip() for part in line.text.partition("="))
     if not separator:
         raise section.error("expected 'mount = target' or ': host'", line=line.number)

@@ -76,11 +76,11 @@ def test_options(site):
             "members = a,",
             "2: [@c] members: has no address before or after a comma (the list stands on one line)",
         ),
-        ("members = a 0", "2: [@c] members: weight of a: '0' is not a whole number of at least 1"),
-        ("members = a -1", "2: [@c] members: weight of a: '-1' is not a whole number of at least 1"),
-        ("members = a 1.5", "2: [@c] members: weight of a: '1.5' is not a whole number of at least 1"),
+        ("members = a 0", "2: [@c] members: weight of a: must be a whole number of at least 1, not '0'"),
+        ("members = a -1", "2: [@c] members: weight of a: must be a whole number of at least 1, not '-1'"),
+        ("members = a 1.5", "2: [@c] members: weight of a: must be a whole number of at least 1, not '1.5'"),
         ("type = a b\nmembers = a", "2: [@c] type: 'a b' is not a type such as http or postgresql"),
-        ("members = a\nssl = 1", "3: [@c] ssl: '1' is neither yes nor no"),
+        ("members = a\nssl = 1", "3: [@c] ssl: must be yes or no, not '1'"),
     ],
 )
 def test_bad_clusters(site, lines, expected):

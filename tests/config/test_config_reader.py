@@ -34,7 +34,7 @@ def test_colon_separates_too(site):
 def test_newlines(site, newline):
     """Files of every operating system number their lines alike."""
     assert site.error(newline.join(["[server]", "", "port = x"])).startswith(
-        "site.conf:3: [server] port: 'x'"
+        "site.conf:3: [server] port: must be"
     )
 
 

@@ -72,7 +72,7 @@ def test_claimed_lines(site):
         ("[route:line]", "site.conf:1: [route:line]: unknown section: did you mean routes:line?"),
         ("[@up]\nmembers = a\n[up]", "site.conf:3: [up]: unknown section: did you mean @up?"),
         ("[zzz]", "site.conf:1: [zzz]: unknown section: known are plugins, routes:line, server, smtp"),
-        ("[smtp]\nport = 0", "site.conf:2: [smtp] port: '0' is not a whole number of at least 1"),
+        ("[smtp]\nport = 0", "site.conf:2: [smtp] port: must be a whole number of at least 1, not '0'"),
         ("[smtp]\nprot = 1", "site.conf:2: [smtp] prot: unknown key: did you mean port?"),
     ],
 )

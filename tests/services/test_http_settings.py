@@ -74,11 +74,11 @@ def test_values(start):
     [
         ("proxy = proxy:3128", "a proxy is http://host:port or http://user:password@host:port"),
         ("no_proxy = 10.0.0.0/99", "'10.0.0.0/99' is not a host, a .domain, an address or a network"),
-        ("resolver = dns", "'dns' is none of async, system"),
+        ("resolver = dns", "must be one of async, system, not 'dns'"),
         ("ca = ca.pem", "cannot read ca.pem: No such file or directory"),
         ("certfile = x.pem", "cannot read x.pem: No such file or directory"),
         ("keyfile = x.pem", "is of no use without certfile"),
-        ("connections_per_host = 0", "'0' is not a whole number of at least 1"),
+        ("connections_per_host = 0", "must be a whole number of at least 1, not '0'"),
     ],
 )
 def test_wrong_values(refused, line, message):
@@ -116,7 +116,7 @@ def test_cluster(start, tmp_path):
     ("line", "place", "message"),
     [
         ("ca = x.pem", "skitai.conf:4: [@c] ca:", "cannot read x.pem: No such file or directory"),
-        ("verify = maybe", "skitai.conf:4: [@c] verify:", "'maybe' is neither yes nor no"),
+        ("verify = maybe", "skitai.conf:4: [@c] verify:", "must be yes or no, not 'maybe'"),
     ],
 )
 def test_wrong_cluster(refused, line, place, message):
