@@ -23,7 +23,10 @@ hookimpl = pluggy.HookimplMarker("skitai")
 
 @hookspec
 def skitai_config_sections() -> Mapping[str, Mapping[str, Any]]:  # type: ignore[empty-body]
-    """Return ``{section: {key: Key(...)}}`` for sections of your own: fires while the config is checked."""
+    """Return ``{section: {key: Key(...)}}`` for sections of your own: fires while the config is checked.
+
+    The only hook without ``instance``: what the instance is made of is not known before.
+    """
 
 
 @hookspec
@@ -52,8 +55,11 @@ def skitai_result_caches(instance: IInstance) -> Mapping[str, IResultCache]:  # 
 
 
 @hookspec(firstresult=True)
-def skitai_load_app(target: str) -> Callable[..., Any] | None:
-    """Return the WSGI callable of ``target``, or None to pass: fires when an app loads, reactor thread."""
+def skitai_load_app(instance: IInstance, target: str) -> Callable[..., Any] | None:
+    """Return the WSGI callable of ``target``, or None to pass: fires at each load, in the thread that loads.
+
+    ``target`` is the app's path and callable, such as ``/srv/shop/wsgi:app``. The server listens already.
+    """
 
 
 @hookspec
@@ -62,7 +68,7 @@ def skitai_app_loaded(instance: IInstance, app: Any, previous: Any) -> None:
 
 
 @hookspec(firstresult=True)
-def skitai_app_broken(app: Any, error: BaseException) -> Callable[..., Any] | None:
+def skitai_app_broken(instance: IInstance, app: Any, error: BaseException) -> Callable[..., Any] | None:
     """Return what to serve until ``app`` can be loaded again, or None (500): reactor thread."""
 
 
@@ -82,7 +88,7 @@ def skitai_shutdown(instance: IInstance) -> Any:
 
 
 @hookspec
-def skitai_request_finished(request: Any) -> None:
+def skitai_request_finished(instance: IInstance, request: Any) -> None:
     """Note a response that left or broke off: fires after each, reactor thread; return value ignored."""
 
 

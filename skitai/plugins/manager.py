@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -111,19 +111,14 @@ class PluginManager:
 
     def notify(self, hook: str, **arguments: Any) -> list[Any]:
         """Call a hook of every plugin and return what they returned; one that raises is logged by name."""
-        if hook not in self._callers:
-            implementations = reversed(getattr(self._pluggy.hook, hook).get_hookimpls())
-            names = dict.fromkeys(implementation.plugin_name for implementation in implementations)
-            self._callers[hook] = [(self._infos[name], self._caller(hook, name)) for name in names]
-        results: list[Any] = []
-        for info, call in self._callers[hook]:
-            try:
-                given = call(**arguments)
-                # A hook of which the first result counts gives that alone, or None.
-                results += given if isinstance(given, list) else [given] if given is not None else []
-            except Exception:  # noqa: BLE001 - the other plugins must still hear of it
-                _log.failure("Plugin {plugin} raised in {hook}", plugin=info.label, hook=hook)
-        return results
+        return list(self._results(hook, arguments))
+
+    def first(self, hook: str, **arguments: Any) -> Any:
+        """Return the first result of a hook, or None; plugins after the one that gives it are not asked.
+
+        One that raises is logged by name and passed over.
+        """
+        return next(self._results(hook, arguments), None)
 
     def implements(self, hook: str) -> bool:
         """Say whether any plugin takes part in a hook."""
@@ -142,6 +137,20 @@ class PluginManager:
         if not untold:
             return None
         return f"was.{name} is not available; it may be of a plugin that is not loaded: {'; '.join(untold)}"
+
+    def _results(self, hook: str, arguments: dict[str, Any]) -> Iterator[Any]:
+        if hook not in self._callers:
+            implementations = reversed(getattr(self._pluggy.hook, hook).get_hookimpls())
+            names = dict.fromkeys(implementation.plugin_name for implementation in implementations)
+            self._callers[hook] = [(self._infos[name], self._caller(hook, name)) for name in names]
+        for info, call in self._callers[hook]:
+            try:
+                given = call(**arguments)
+            except Exception:  # noqa: BLE001 - the other plugins must still hear of it
+                _log.failure("Plugin {plugin} raised in {hook}", plugin=info.label, hook=hook)
+                continue
+            # A hook of which the first result counts gives that alone, or None.
+            yield from given if isinstance(given, list) else [given] if given is not None else []
 
     def _register(self, name: str, plugin: object) -> tuple[str, ...]:
         hash(plugin)  # pluggy keeps plugins in sets: one that has no hash would break the calls of all others

@@ -106,8 +106,10 @@ class _PluginsWatch(AppWatcher):
         self._plugins.notify("skitai_app_loaded", instance=self._instance, app=app, previous=previous)
 
     def broken(self, app: WSGIApp, error: BaseException) -> WSGIApp | None:
-        found = self._plugins.notify("skitai_app_broken", app=app, error=error)
-        return found[0] if found else None
+        found: WSGIApp | None = self._plugins.first(
+            "skitai_app_broken", instance=self._instance, app=app, error=error
+        )
+        return found
 
     def failed(self, error: BaseException, doing: str) -> None:
         self._plugins.notify("skitai_app_failed", instance=self._instance, error=error, doing=doing)
@@ -123,6 +125,7 @@ class SiteBuilder:
         self._loaded: list[LoadedApp] = []
         self._server: ServerConfig = instance.config.server
         self._plugins = plugins
+        self._instance = instance
         self._watcher = _PluginsWatch(plugins, instance)
         self._executor = executor
         self._table = table
@@ -182,9 +185,14 @@ class SiteBuilder:
         return app
 
     def _app_loader(self, mount: AppMount) -> Callable[[], WSGIApp]:
-        for found in self._plugins.notify("skitai_load_app", target=mount.target):
-            return lambda: found
         source = AppSource(mount.directory, mount.module, mount.callable)
-        app = LoadedApp(source, reload=self._server.reloader)
+        app = LoadedApp(source, reload=self._server.reloader, given=self._given)
         self._loaded.append(app)
         return app.get
+
+    def _given(self, source: AppSource) -> WSGIApp | None:
+        """Return the app that a plugin has for the source."""
+        found: WSGIApp | None = self._plugins.first(
+            "skitai_load_app", instance=self._instance, target=str(source)
+        )
+        return found

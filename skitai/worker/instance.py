@@ -235,7 +235,7 @@ class Instance(Service):
         return self._access_file
 
     def _request_finished(self, request: Any) -> None:
-        self.plugins.notify("skitai_request_finished", request=request)
+        self.plugins.notify("skitai_request_finished", instance=self, request=request)
 
     # -- stop ----------------------------------------------------------------------------------------------
 

@@ -370,7 +370,8 @@ class Listener:
         self.heard = []
 
     @hookimpl
-    def skitai_request_finished(self, request):
+    def skitai_request_finished(self, instance, request):
+        assert instance is INSTANCE
         self.heard.append(request)
 
     @hookimpl
@@ -394,8 +395,8 @@ class TestNotification:
         first, last = Listener(), Listener()
         manager = manager_of(a=first, b=Raiser(), c=last)
         with capturedLogs() as logged:
-            manager.notify("skitai_request_finished", request="one")
-            manager.notify("skitai_request_finished", request="two")
+            manager.notify("skitai_request_finished", instance=INSTANCE, request="one")
+            manager.notify("skitai_request_finished", instance=INSTANCE, request="two")
         assert first.heard == last.heard == ["one", "two"]
         assert [event["plugin"] for event in logged] == ["'b' (skitai-b 1.0)"] * 2
         assert [event["log_failure"].type for event in logged] == [KeyError] * 2
@@ -409,6 +410,25 @@ class TestNotification:
         """A hook that no plugin implements is heard by nobody."""
         assert manager_of().notify("skitai_startup", instance=INSTANCE) == []
 
+    def test_first_result(self):
+        """Of a hook whose first result counts, plugins after the one that gives it are not asked."""
+
+        class Loader:
+            def __init__(self, app):
+                self.app = app
+
+            @hookimpl
+            def skitai_load_app(self, target):
+                if self.app is None:
+                    raise OSError(target)
+                return self.app if target == "known" else None
+
+        manager = manager_of(a=Loader(len), b=Loader(print), c=Loader(None))
+        for target, expected in [("known", print), ("unknown", None)]:
+            with capturedLogs() as logged:
+                assert manager.first("skitai_load_app", instance=INSTANCE, target=target) is expected
+            assert [event["plugin"] for event in logged] == ["'c' (skitai-c 1.0)"]
+
     def test_hooks_themselves(self):
         """The first plugin that knows an app's target loads it."""
 
@@ -418,8 +438,8 @@ class TestNotification:
                 return print if target == "known" else None
 
         manager = manager_of(loader=Loader())
-        assert manager.hook.skitai_load_app(target="known") is print
-        assert manager.hook.skitai_load_app(target="unknown") is None
+        assert manager.hook.skitai_load_app(instance=INSTANCE, target="known") is print
+        assert manager.hook.skitai_load_app(instance=INSTANCE, target="unknown") is None
 
 
 class TestMissing:

@@ -147,6 +147,16 @@ def aside():
         yield pool.submit
 
 
+def app_that_says(body):
+    """Return a WSGI app with ``body`` for every answer."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [body]
+
+    return app
+
+
 def refuses(port):
     """Whether nobody listens on ``port``."""
     with socket.socket() as client:
@@ -283,6 +293,34 @@ class TestStart:
             get_current()
         assert setting.gate.events == ["shutdown"]
         assert not (setting.folder / "loaded").exists()
+
+    def test_plugin_that_loads_apps(self, setting, threads):
+        """A plugin may give an app: it is asked when the app loads, the server listening, and at reloads."""
+        asked = []
+
+        def give(instance, target):
+            asked.append((target, bool(instance.urls)))
+            return app_that_says(str(len(asked)).encode())
+
+        plugin = Hooks(skitai_load_app=give)
+        server = setting.start("reloader = yes", overrides={"threads": str(threads)}, giver=plugin)
+        target = f"{setting.folder}/served:app"
+        assert server.ask("/").body == b"1"
+        assert asked == [(target, True)]
+        (setting.folder / "served.py").write_text(APP + "# changed")
+        assert server.ask("/").body == b"2"
+        assert server.ask("/").body == b"2"
+        assert asked == [(target, True)] * 2
+
+    def test_no_app_is_asked_for_where_the_port_is_taken(self, setting):
+        """A plugin that gives apps is not asked by a server that cannot listen."""
+        asked = []
+        plugin = Hooks(skitai_load_app=lambda instance, target: asked.append(target))
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            setting.error(f"port = {other.getsockname()[1]}", giver=plugin)
+        assert asked == []
 
     def test_broken_app(self, setting):
         """An app that cannot be loaded does not keep the server from starting."""

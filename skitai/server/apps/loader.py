@@ -79,16 +79,28 @@ def load_app(source: AppSource) -> Callable[..., Any]:
     return app  # type: ignore[no-any-return]
 
 
+def _by_file_alone(_source: AppSource) -> None:
+    """Give no app: the file at the source has it."""
+
+
 class LoadedApp:
     """The app at ``source``, loaded when it is first asked for and, with ``reload``, when its files change.
 
-    Apps in one directory share its modules, so a change to one of these reloads all of them. An app says by
-    attributes ``use_reloader`` that it wants ``reload`` itself, and ``part_modules`` which modules elsewhere
-    it consists of, too.
+    Each load asks ``given`` first, which takes the source and returns the app, or None for the one in the
+    file. Apps in one directory share its modules, so a change to one of these reloads all of them. An app
+    says by attributes ``use_reloader`` that it wants ``reload`` itself, and ``part_modules`` which modules
+    elsewhere it consists of, too.
     """
 
-    def __init__(self, source: AppSource, *, reload: bool) -> None:
+    def __init__(
+        self,
+        source: AppSource,
+        *,
+        reload: bool,
+        given: Callable[[AppSource], Callable[..., Any] | None] = _by_file_alone,
+    ) -> None:
         self.source = source
+        self._given = given
         self._reload = reload
         self._directory: AppDirectory | None = None
         self._generation = 0
@@ -134,16 +146,22 @@ class LoadedApp:
         # From before the attempt, lest a change during it be missed.
         watch = _Watch({str(directory.path), str(directory.path.joinpath(*name.split(".")[:-1]))})
         imports = ImportsOfThread()
+        error: AppLoadError | None = None
+        app = self._given(self.source)
+        # Which modules an app that was given consists of is not known, only what lies beside its file.
+        keep_watch = app is not None
         try:
-            with imports:
-                app, error = load_app(self.source), None
+            if app is None:
+                with imports:
+                    app = load_app(self.source)
         except AppLoadError as caught:
-            app, error = None, caught
+            error = caught
+            keep_watch = True
             watch.add_directories({os.path.dirname(path) for path, _ in directory.compiled.values()})
             strangers = directory.drop_strangers(imports.names)
             watch.add_files({*_failing_files(error.__cause__), *directory.elsewhere.values(), *strangers})
         self._directory, self._generation = directory, directory.generation
-        self._app, self._error, self._watch = app, error, watch if error else None
+        self._app, self._error, self._watch = app, error, watch if keep_watch else None
         # Saddle's way of asking for it; once asked, a broken file does not take it back.
         self._reload = self._reload or bool(getattr(app, "use_reloader", False))
         if self._reload:
