@@ -14,6 +14,7 @@ from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 
+from skitai.http.fields import ALLOW_ALL
 from skitai.server.static.directory import StaticDirectory
 from skitai.server.wsgi.resource import WSGIResource
 
@@ -75,9 +76,7 @@ class Site:
             request.respond("200 OK", [_TEXT], b"pong")
             return
         if path == b"*":
-            request.respond(
-                "204 No Content", [("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")], b""
-            )
+            request.respond("204 No Content", [("Allow", ALLOW_ALL)], b"")
             return
         mounts = self._mounts_for(request.authority) if self._has_hosts else self._default
         if mounts is None:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
 
+from skitai.http.fields import weighted_list
 from skitai.saddle.failures.frames import describe
 
 _HTML = "text/html; charset=utf-8"
@@ -28,19 +27,18 @@ def wants_json(accept: str | None) -> bool:
     Of two that it likes equally the one that it names is meant: ``application/json, */*`` is JSON. ``*/*``
     alone, both by name, a malformed header and none at all mean HTML.
     """
-    ranges = [
-        (kind.lower().partition(";")[0].rstrip(), quality)
-        for kind, quality in parse_accept_header(accept, MIMEAccept)  # the most specific first
-    ]
-    others = [_liking(ranges, name) for name, _ in ranges if name.endswith("+json")]
-    return max(_liking(ranges, _JSON), *others, _UNWANTED) > _liking(ranges, "text/html")
+    qualities: dict[str, float] = {}
+    for kind, quality in weighted_list(accept or ""):
+        qualities[kind] = max(quality, qualities.get(kind, 0.0))
+    kinds = [_JSON, *(kind for kind in qualities if kind.endswith("+json"))]
+    return max(_liking(qualities, kind) for kind in kinds) > _liking(qualities, "text/html")
 
 
-def _liking(ranges: list[tuple[str, float]], kind: str) -> tuple[float, int]:
+def _liking(qualities: dict[str, float], kind: str) -> tuple[float, int]:
     """Return how well a type is liked, and how plainly it is named: less so by each ``*``."""
-    for name, quality in ranges:
-        if name in (kind, f"{kind.partition('/')[0]}/*", "*/*"):
-            return (quality, -name.count("*")) if quality else _UNWANTED
+    for stars, name in enumerate((kind, f"{kind.partition('/')[0]}/*", "*/*")):
+        if name in qualities:
+            return (qualities[name], -stars) if qualities[name] else _UNWANTED
     return _UNWANTED
 
 

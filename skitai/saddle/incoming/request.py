@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from skitai.http.fields import media_type
 from skitai.saddle.incoming.forms import Form
 from skitai.saddle.outgoing.locations import path_as_uri, query_as_uri
 
@@ -119,8 +120,7 @@ class Request:
 
     def get_content_type(self) -> str | None:
         """Return the type of the body without parameters, or None."""
-        written = self.env.get("CONTENT_TYPE")
-        return str(written).partition(";")[0].strip().lower() if written else None
+        return media_type(self.env.get("CONTENT_TYPE")) or None
 
     def get_main_type(self) -> str | None:
         """Return the first half of the type, such as ``"text"``, or None."""

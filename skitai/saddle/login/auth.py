@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 import secrets
 import time
@@ -13,25 +12,22 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote, unquote_to_bytes
 
+from skitai.http.digest import HASHES, parse_parameters, proof_of, secret_of
+from skitai.http.fields import quoted
 from skitai.saddle.login.nonces import Nonces
 from skitai.saddle.login.users import Users, WaitFor, same
 
 #: Characters of an Authorization header; a longer one is not read.
 HEADER_MAX = 8192
 
-# RFC 9110, section 11.2: auth-param, and the comma or the end that follows it.
-_PARAMETER = re.compile(
-    r"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))[ \t]*(?:,|$)"""
-)
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _COUNT = re.compile("[0-9a-fA-F]{8}")
+#: What Digest credentials must hold besides names. An empty value says nothing, either.
+_NEEDED = ("nonce", "uri", "response", "qop", "nc", "cnonce")
 _AUTHORITY = re.compile("https?://[^/?#]*", re.IGNORECASE)
 
 # The best first: clients take the first that they know (RFC 7616, section 3.7).
-_ALGORITHMS: dict[str, Callable[[bytes], Any]] = {
-    "SHA-256": hashlib.sha256,
-    "MD5": lambda data: hashlib.md5(data, usedforsecurity=False),  # older clients know no other
-}
+_ALGORITHMS = ("SHA-256", "MD5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,58 +130,44 @@ class Authenticator:
     def _check_digest(
         self, scheme: str, credentials: str, method: str, uri: str, wait_for: WaitFor
     ) -> str | Challenge:
-        fields = _parameters(credentials) if scheme == "digest" else None
-        if fields is None:
-            return self._challenge_digest()
-        algorithm = _ALGORITHMS.get(fields.get("algorithm", "MD5").upper())  # MD5: RFC 7616, section 3.4
-        name = _user_name(fields)
+        fields = _digest_fields(credentials) if scheme == "digest" else None
+        name = _user_name(fields) if fields is not None else None
         if (
-            algorithm is None
+            fields is None
             or name is None
-            or fields.get("qop") != "auth"
-            or _utf8(fields.get("realm", "")) != self._realm
-            or not _COUNT.fullmatch(fields.get("nc", ""))
-            or not fields.get("cnonce")
-            or not _same_target(fields.get("uri", ""), uri)
+            or _utf8(fields.get("realm")) != self._realm
+            or not _same_target(fields["uri"], uri)
         ):
             return self._challenge_digest()
         password, is_known = self._users.password(name, wait_for)
-        expected = _response(algorithm, fields, f"{name}:{self._realm}:{password}", method)
-        if not same(fields.get("response", "").lower(), expected) or not is_known:
+        algorithm = HASHES[fields["algorithm"]]
+        secret = secret_of(algorithm, *(_bytes(text) for text in (name, self._realm, password)))
+        count, nonce = fields["nc"], fields["nonce"]
+        expected = proof_of(
+            algorithm, secret, method, fields["uri"], nonce, count=count, cnonce=fields["cnonce"]
+        )
+        if not same(fields["response"].lower(), expected) or not is_known:
             return self._challenge_digest()
-        if not self._nonces.accept(fields.get("nonce", ""), int(fields["nc"], 16)):
+        if not self._nonces.accept(nonce, int(count, 16)):
             # The client knows the password: it need not ask its user again (RFC 7616, section 3.3).
             return self._challenge_digest(stale=True)
         return name
 
 
-def _response(algorithm: Callable[[bytes], Any], fields: Mapping[str, str], owner: str, method: str) -> str:
-    """Return what the client must have sent as response (RFC 7616, section 3.4.1)."""
-    a1 = algorithm(owner.encode("utf-8", "surrogatepass")).hexdigest()
-    a2 = algorithm(f"{method}:{fields['uri']}".encode("latin-1")).hexdigest()
-    proof = ":".join((a1, fields.get("nonce", ""), fields["nc"], fields["cnonce"], "auth", a2))
-    digest: str = algorithm(proof.encode("latin-1")).hexdigest()
-    return digest
-
-
-def _parameters(credentials: str) -> dict[str, str] | None:
-    """Return the parameters of an Authorization header; None where it is malformed or names one twice."""
-    fields: dict[str, str] = {}
-    place = 0
+def _digest_fields(credentials: str) -> dict[str, str] | None:
+    """Return the parameters of Digest credentials; None unless all that are needed are there and sound."""
     try:
         credentials.encode("latin-1")
     except UnicodeEncodeError:  # no header that WSGI gives
         return None
-    while place < len(credentials):
-        found = _PARAMETER.match(credentials, place)
-        if found is None:
-            return None
-        name, quoted, token = found.groups()
-        if name.lower() in fields:
-            return None
-        fields[name.lower()] = token if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-        place = found.end()
-    return fields
+    fields = parse_parameters(credentials)
+    if fields is None or not all(fields.get(name) for name in _NEEDED):
+        return None
+    fields["algorithm"] = fields.get("algorithm", "MD5").upper()  # MD5: RFC 7616, section 3.4
+    is_sound = (
+        fields["algorithm"] in _ALGORITHMS and fields["qop"] == "auth" and _COUNT.fullmatch(fields["nc"])
+    )
+    return fields if is_sound else None
 
 
 def _user_name(fields: Mapping[str, str]) -> str | None:
@@ -193,19 +175,26 @@ def _user_name(fields: Mapping[str, str]) -> str | None:
     plain, extended = fields.get("username"), fields.get("username*")
     if (plain is None) == (extended is None):
         return None
-    if plain is not None:
-        return _utf8(plain)
-    charset, _, rest = (extended or "").partition("'")
+    name = _utf8(plain) if extended is None else _decoded(extended)
+    return None if name is None or _CONTROL.search(name) else name
+
+
+def _decoded(extended: str) -> str | None:
+    charset, _, rest = extended.partition("'")
     try:
         return unquote(rest.partition("'")[2], errors="strict") if charset.upper() == "UTF-8" else None
     except UnicodeDecodeError:
         return None
 
 
-def _utf8(native: str) -> str | None:
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _utf8(native: str | None) -> str | None:
     """Return the text of a header's bytes, which WSGI gives as latin-1; None where it is no UTF-8."""
     try:
-        return native.encode("latin-1").decode("utf-8")
+        return None if native is None else native.encode("latin-1").decode("utf-8")
     except UnicodeError:
         return None
 
@@ -218,9 +207,8 @@ def _same_target(theirs: str, ours: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """Return a quoted-string (RFC 9110, section 5.6.4) as WSGI wants it: UTF-8 as latin-1."""
-    escaped = re.sub(r'(["\\])', r"\\\1", text)
-    return f'"{escaped}"'.encode().decode("latin-1")
+    """Return a quoted string as WSGI wants it: UTF-8 as latin-1."""
+    return quoted(text).encode().decode("latin-1")
 
 
 def _refuse_colons(names: Iterable[object]) -> None:

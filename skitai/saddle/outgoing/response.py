@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from skitai.http.fields import FIELD_VALUE, TOKEN
+
 _STATUS = re.compile(r"([1-9][0-9]{2}) [\x20-\x7e\x80-\xff]+")
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 ExcInfo = tuple[Any, Any, Any]
 
@@ -90,9 +90,9 @@ class Response:
             self._add(name, str(value))
 
     def _add(self, name: str, value: str) -> None:
-        if not _NAME.fullmatch(name):
+        if not TOKEN.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a header field")
-        if not _VALUE.fullmatch(value):
+        if not FIELD_VALUE.fullmatch(value):
             raise ValueError(f"the value of {name} holds a line break or a character beyond latin-1")
         self._headers.append((name, value))
 

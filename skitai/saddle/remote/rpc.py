@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from xmlrpc.client import Fault
 
+from skitai.http.fields import media_type
 from skitai.saddle.remote import jsonrpc, xmlrpc
 from skitai.saddle.remote.methods import PARSE_ERROR, Call, Encode, Functions, Methods, UnknownMethod
 
@@ -42,13 +43,13 @@ def answer(
 
     Called in the app's thread, where the calls run, one after the other.
     """
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in _XML_TYPES and xmlrpc.looks_like_call(body):
+    kind = media_type(content_type)
+    if kind in _XML_TYPES and xmlrpc.looks_like_call(body):
         called = Methods(call, methods, xmlrpc.dump_value, debug=debug)
         return RPCAnswer(200, "text/xml; charset=utf-8", _answer_xml(body, called))
-    if media_type == _JSON_RPC or (media_type == _JSON and jsonrpc.has_mark(body)):
+    if kind == _JSON_RPC or (kind == _JSON and jsonrpc.has_mark(body)):
         called = Methods(call, methods, jsonrpc.dump, debug=debug)
-        return _answer_json(body, called, certain=media_type == _JSON_RPC)
+        return _answer_json(body, called, certain=kind == _JSON_RPC)
     return None
 
 

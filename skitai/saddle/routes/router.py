@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from skitai.errors import SkitaiError
+from skitai.http.fields import METHODS
 from skitai.saddle.routes.rules import Rule, quote_path
 
 __all__ = [
@@ -26,8 +27,8 @@ __all__ = [
 ]
 
 # What a route that takes every method tells who asks; it is not asked to list them all.
-_USUAL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_ORDER = {method: place for place, method in enumerate((*_USUAL_METHODS, "OPTIONS"))}
+_USUAL_METHODS = tuple(method for method in METHODS if method != "OPTIONS")
+_ORDER = {method: place for place, method in enumerate(METHODS)}
 
 
 class RoutingError(SkitaiError):

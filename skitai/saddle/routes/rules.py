@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from skitai.http.fields import TOKEN
+
 _PARAMETER = re.compile(r"<([^<>]*)>")
-_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2: token
 _INT = r"-?[0-9]+"
 _FLOAT = r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 
@@ -233,6 +234,6 @@ def _checked_methods(text: str, methods: Collection[str] | None) -> frozenset[st
     if isinstance(methods, str) or not methods:
         raise ValueError(f"rule {text!r}: methods={methods!r} must be a list of at least one, as ['GET']")
     for method in methods:
-        if not isinstance(method, str) or not _METHOD.fullmatch(method):
+        if not isinstance(method, str) or not TOKEN.fullmatch(method):
             raise ValueError(f"rule {text!r}: {method!r} is no HTTP method")
     return frozenset(method.upper() for method in methods)

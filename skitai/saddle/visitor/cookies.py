@@ -13,6 +13,7 @@ from urllib.parse import quote_plus, unquote_to_bytes
 import attrs
 
 from skitai.errors import MisuseError
+from skitai.http.fields import TOKEN
 from skitai.saddle.visitor.mapping import DictMethods
 
 Expires: TypeAlias = float | Literal["now", "never"] | None
@@ -21,7 +22,6 @@ FIELD_LIMIT: Final = 4096
 """Bytes of one cookie, attributes included, that browsers must be able to keep (RFC 6265, 6.1)."""
 
 _NEVER: Final = 100 * 365 * 86_400.0
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PATH: Final = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
 _DOMAIN: Final = re.compile(r"\.?[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?")
 _SAME_SITE: Final = {"strict": "Strict", "lax": "Lax", "none": "None"}
@@ -181,7 +181,7 @@ class Cookies(DictMethods):
         same_site: str | None,
     ) -> _Change:
         change = _Change(
-            _matching(_TOKEN, name, "a cookie's name"),
+            _matching(TOKEN, name, "a cookie's name"),
             _text(name, value),
             _lasting(name, expires),
             _matching(_PATH, self._path if path is None else path, f"the path of the cookie {name}"),
@@ -210,7 +210,7 @@ def parse_cookies(header: str) -> dict[str, str]:
     for pair in header.split(";"):
         name, equals, value = pair.strip().partition("=")
         name, value = name.strip(), value.strip()
-        if not equals or not _TOKEN.fullmatch(name):
+        if not equals or not TOKEN.fullmatch(name):
             continue
         if len(value) >= 2 and value[0] == value[-1] == '"':
             value = value[1:-1]

@@ -13,6 +13,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from skitai.http.fields import ALLOW_ALL
 from skitai.loop.sending import SendQueue
 from skitai.server.http1.channel import HTTPChannel
 from skitai.server.http1.limits import Limits
@@ -27,7 +28,7 @@ _SERVER_FIELD = f"Server: {SERVER_SOFTWARE}\r\n".encode()
 _SWEEP_SECONDS = 1.0
 #: What a refusal must or should say besides its status (RFC 9110, sections 10.2.3 and 15.5.6).
 _REFUSAL_FIELDS = {
-    405: ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+    405: ("Allow", ALLOW_ALL),
     503: ("Retry-After", "1"),
 }
 

@@ -5,22 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from skitai.http.fields import HOP_BY_HOP
+
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
 
-# Fields of one connection (RFC 9110, section 7.6.1) are the server's affair; an app's are dropped.
-_HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-_LOOKED_AT = _HOP_BY_HOP | {"content-length", "date", "server"}
+_LOOKED_AT = HOP_BY_HOP | {"content-length", "date", "server"}
 
 
 class Framing:
@@ -62,7 +52,7 @@ def render_head(
             if lower == "content-length":
                 announced = _content_length(value)
                 continue
-            if lower in _HOP_BY_HOP:
+            if lower in HOP_BY_HOP:  # the server's affair: an app's are dropped
                 close = close or (lower == "connection" and "close" in value.lower())
                 continue
             dated = dated or lower == "date"

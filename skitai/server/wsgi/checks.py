@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from skitai.http.fields import FIELD_VALUE, TOKEN
+
 _STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # What was found good before. Apps use few of either; one that makes them up cannot fill the memory.
 _KNOWN_MAX = 1000
@@ -36,12 +36,12 @@ def check_headers(headers: Any) -> None:
             raise AssertionError(f"{field!r} is not a (name, value) tuple")
         name, value = field
         if type(name) is not str or name not in _good_names:
-            if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+            if not isinstance(name, str) or TOKEN.fullmatch(name) is None:
                 raise AssertionError(f"{name!r} is not the name of a header field")
             _remember(_good_names, name)
         if not isinstance(value, str):
             raise AssertionError(f"the value of {name} is {value!r}, not a str")
-        if _CONTROL.search(value) is not None or not _is_latin1(value):
+        if FIELD_VALUE.fullmatch(value) is None:
             raise AssertionError(f"the value of {name} cannot be sent: {value!r}")
 
 

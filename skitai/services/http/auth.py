@@ -7,32 +7,21 @@ import re
 import secrets
 from base64 import b64encode
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import quote
 
 import attrs
 
+from skitai.http.digest import HASHES, algorithm_of, hexdigest, parse_challenges, proof_of, secret_of
+from skitai.http.fields import quoted, split_list
+
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _LOGINS_KEPT = 1024
 
-#: Hashes by the name of the algorithm, the weakest first.
-_HASHES: dict[str, Callable[[bytes], Any]] = {
-    "MD5": lambda data: hashlib.md5(data, usedforsecurity=False),  # what many servers have nothing but
-    "SHA-256": hashlib.sha256,
-}
-if "sha512_256" in hashlib.algorithms_available:
-    _HASHES["SHA-512-256"] = lambda data: hashlib.new("sha512_256", data)
-_STRENGTH = {name: strength for strength, name in enumerate(_HASHES, 1)}
-
-# RFC 9110, section 11.2. A comma stands between challenges as well as between their parameters.
-_ITEM = re.compile(
-    r"""[\s,]*(?:
-        (?P<name>[\w!#$%&'*+.^`|~-]+)\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s,"]+))
-        |(?P<scheme>[\w!#$%&'*+.^`|~-]+)(?:[ ]+[\w.~+/-]+=*(?=\s*(?:,|$)))?
-    )""",
-    re.VERBOSE | re.ASCII,
-)
+#: How strong an algorithm is; Basic has 0.
+_STRENGTH = {name: strength for strength, name in enumerate(HASHES, 1)}
 
 # So that nobody can find out a password by trying it against a key that was logged or kept.
 _FINGERPRINT_KEY = secrets.token_bytes(32)
@@ -115,8 +104,8 @@ class DigestLogin:
     def __init__(self, credentials: Credentials, challenge: Mapping[str, str]) -> None:
         self._credentials = credentials
         self._challenge = challenge
-        self._algorithm = challenge.get("algorithm", "MD5")
-        self._hash = _HASHES[_algorithm(challenge)]
+        name, self._is_session = algorithm_of(_algorithm(challenge))
+        self._hash = HASHES[name]
         self._cnonce = secrets.token_hex(16)
         self._count = 0
         self._secret = self._session_secret()
@@ -126,17 +115,17 @@ class DigestLogin:
         """Return the value of Authorization for one request (section 3.4)."""
         self._count += 1
         nonce, count = self._challenge["nonce"], f"{self._count:08x}"
-        secret, action = self._secret, self._digest(f"{method}:{target}")
         if "qop" in self._challenge:
-            response = self._digest(f"{secret}:{nonce}:{count}:{self._cnonce}:auth:{action}")
-            quality = f", qop=auth, nc={count}, cnonce={_quoted(self._cnonce)}"
+            proof = partial(proof_of, count=count, cnonce=self._cnonce)
+            quality = f", qop=auth, nc={count}, cnonce={quoted(self._cnonce)}"
         else:  # as RFC 2069 had it
-            response, quality = self._digest(f"{secret}:{nonce}:{action}"), ""
-        algorithm = f", algorithm={self._algorithm}" if "algorithm" in self._challenge else ""
-        opaque = f", opaque={_quoted(self._challenge['opaque'])}" if "opaque" in self._challenge else ""
+            proof, quality = partial(proof_of), ""
+        response = proof(self._hash, self._secret, method, target, nonce)
+        algorithm = f", algorithm={_algorithm(self._challenge)}" if "algorithm" in self._challenge else ""
+        opaque = f", opaque={quoted(self._challenge['opaque'])}" if "opaque" in self._challenge else ""
         return (
-            f"Digest {self._user()}, realm={_quoted(self._challenge['realm'])}, nonce={_quoted(nonce)},"
-            f" uri={_quoted(target)}{algorithm}{quality}, response={_quoted(response)}{opaque}"
+            f"Digest {self._user()}, realm={quoted(self._challenge['realm'])}, nonce={quoted(nonce)},"
+            f" uri={quoted(target)}{algorithm}{quality}, response={quoted(response)}{opaque}"
         )
 
     def _session_secret(self) -> str:
@@ -144,9 +133,9 @@ class DigestLogin:
         # Header text is latin-1 here, and what the server hashes are its bytes.
         realm = self._challenge["realm"].encode("latin-1")
         user, password = self._credentials.user.encode(), self._credentials.password.encode()
-        secret: str = self._hash(b":".join([user, realm, password])).hexdigest()
-        if self._algorithm.lower().endswith("-sess"):
-            secret = self._digest(f"{secret}:{self._challenge['nonce']}:{self._cnonce}")
+        secret = secret_of(self._hash, user, realm, password)
+        if self._is_session:
+            secret = hexdigest(self._hash, f"{secret}:{self._challenge['nonce']}:{self._cnonce}")
         return secret
 
     def _user(self) -> str:
@@ -154,14 +143,10 @@ class DigestLogin:
         user = self._credentials.user
         if self._challenge.get("userhash", "").lower() == "true":
             realm = self._challenge["realm"].encode("latin-1")
-            return f"username={_quoted(self._hash(user.encode() + b':' + realm).hexdigest())}, userhash=true"
+            return f"username={quoted(self._hash(user.encode() + b':' + realm).hexdigest())}, userhash=true"
         if user.isascii():
-            return f"username={_quoted(user)}"
+            return f"username={quoted(user)}"
         return f"username*=UTF-8''{quote(user, safe='')}"
-
-    def _digest(self, text: str) -> str:
-        digest: str = self._hash(text.encode("latin-1")).hexdigest()
-        return digest
 
 
 class Logins:
@@ -205,34 +190,15 @@ def answer(credentials: Credentials, headers: Iterable[tuple[str, str]]) -> Logi
     return BasicLogin(credentials) if scheme == "basic" else DigestLogin(credentials, parameters)
 
 
-def parse_challenges(value: str) -> list[tuple[str, dict[str, str]]]:
-    """Return the challenges of one WWW-Authenticate as (scheme, parameters), names in lower case."""
-    challenges: list[tuple[str, dict[str, str]]] = []
-    position = 0
-    while match := _ITEM.match(value, position):
-        position = match.end()
-        if match["scheme"]:
-            challenges.append((match["scheme"].lower(), {}))
-        elif challenges:
-            text = match["plain"] if match["quoted"] is None else re.sub(r"\\(.)", r"\1", match["quoted"])
-            challenges[-1][1][match["name"].lower()] = text
-    return challenges
-
-
 def _strength(scheme: str, parameters: Mapping[str, str]) -> int:
     """Return how strong a challenge is, less than 0 for one that cannot be answered."""
     if scheme == "basic":
         return 0
     if scheme != "digest" or not {"realm", "nonce"} <= parameters.keys():
         return -1
-    qualities = [quality.strip().lower() for quality in parameters.get("qop", "auth").split(",")]
-    return _STRENGTH.get(_algorithm(parameters), -1) if "auth" in qualities else -1
+    qualities = split_list(parameters.get("qop", "auth").lower())
+    return _STRENGTH.get(algorithm_of(_algorithm(parameters))[0], -1) if "auth" in qualities else -1
 
 
 def _algorithm(parameters: Mapping[str, str]) -> str:
-    return parameters.get("algorithm", "MD5").upper().removesuffix("-SESS")
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return parameters.get("algorithm", "MD5")

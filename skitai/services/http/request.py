@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 
 from skitai.http.codings import ACCEPTED
+from skitai.http.fields import FIELD_VALUE, HOP_BY_HOP, TOKEN
 from skitai.services.http.auth import Credentials
 from skitai.services.http.contents import Content
 from skitai.services.http.streaming import StreamedBody
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-
 _DEFAULTS = (("User-Agent", "Skitai/0.15"), ("Accept", "*/*"), ("Accept-Encoding", ACCEPTED))
 _DEFAULT_FIELDS = "".join(f"{name}: {value}\r\n" for name, value in _DEFAULTS)
 
 #: Framing and connection are the client's business: an app that sets these would desynchronise them.
-_OWNED = frozenset(
-    (
-        "connection",
-        "content-length",
-        "expect",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
+_OWNED = HOP_BY_HOP | {"content-length", "expect"}
 
 # RFC 9110, section 9.2.2.
 _IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
@@ -128,12 +113,12 @@ def header_pairs(headers: Headers) -> list[tuple[str, str]]:
 def _checked(name: Any, value: Any) -> tuple[str, str]:
     if not isinstance(name, str) or not isinstance(value, str):
         raise TypeError(f"headers: {name!r} and its value must be str, not {type(value).__name__}")
-    if not _NAME.fullmatch(name):
+    if not TOKEN.fullmatch(name):
         raise ValueError(f"headers: {name!r} is not a header name")
     if name.lower() in _OWNED:
         raise ValueError(f"headers: {name!r} is set by the client itself: leave it out")
     value = value.strip(" \t")
-    if not _VALUE.fullmatch(value):
+    if not FIELD_VALUE.fullmatch(value):
         raise ValueError(f"headers: the value of {name!r} holds a line break or a character beyond latin-1")
     return name, value
 

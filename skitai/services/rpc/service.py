@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from skitai.errors import CODE_BAD_REPLY, OperationError
+from skitai.http.fields import media_type
 from skitai.services.http.request import Headers, header_pairs
 from skitai.services.http.service import HTTPService, called_as
 from skitai.services.rpc.faults import FAULTS
@@ -122,10 +123,10 @@ class RPCService(HTTPService):
 
     def _of_another_type(self, reply: HTTPResult) -> str:
         """Return what explains a document that is none. One that is may have any type: many servers err."""
-        media_type = (reply.get_header("content-type") or "").partition(";")[0].strip().lower()
-        if not media_type or media_type in self._codec.media_types:
+        kind = media_type(reply.get_header("content-type"))
+        if not kind or kind in self._codec.media_types:
             return ""
-        return f"the content type {media_type!r:.100} is not that of {self._codec.name}, and "
+        return f"the content type {kind!r:.100} is not that of {self._codec.name}, and "
 
 
 def _check_size(reply: HTTPResult) -> None:

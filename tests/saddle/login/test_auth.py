@@ -212,11 +212,50 @@ def test_digest_refuses(digest: Authenticator, changed: dict[str, Any]) -> None:
     assert not is_stale(found)
 
 
-@pytest.mark.parametrize("suffix", [", qop=auth", ", ,", ' x="', " garbage", "\x00"])
+@pytest.mark.parametrize("suffix", [", qop=auth", ' x="', " garbage", "\x00"])
 def test_digest_refuses_malformed_headers(digest: Authenticator, suffix: str) -> None:
     """A field given twice, or one that is none, spoils the whole header."""
     found = ask(digest, digest_header(nonce_of(ask(digest, None))) + suffix)
     assert not is_stale(found)
+
+
+def test_digest_takes_empty_members_of_its_list(digest: Authenticator) -> None:
+    """They mean nothing (RFC 9110, section 5.6.1.2)."""
+    header = digest_header(nonce_of(ask(digest, None)))
+    assert ask(digest, header + ", ,") == "app"
+
+
+_NAMES = ("username", "realm", "nonce", "uri", "response", "algorithm", "qop", "nc", "cnonce", "username*")
+_ODD = (None, "", '""', "=", '"', "\u00e9", "a, b", "''", "-1", "UTF-8''%ff", "x" * HEADER_MAX)
+
+
+@pytest.mark.parametrize("value", _ODD)
+@pytest.mark.parametrize("name", _NAMES[:-1])
+def test_digest_asks_again_where_a_parameter_is_missing_or_odd(
+    digest: Authenticator, name: str, value: str | None
+) -> None:
+    """Nothing that a client leaves out, makes up or doubles is a failure of the server's."""
+    header = digest_header(nonce_of(ask(digest, None)), uri="/")
+    others = ", ".join(
+        member for member in header.removeprefix("Digest ").split(", ") if not member.startswith(f"{name}=")
+    )
+    changed = f"Digest {others}" if value is None else f"Digest {others}, {name}={value}"
+    assert not is_stale(ask(digest, changed, uri="/"))
+    assert not is_stale(ask(digest, f"{header}, {name}={value}", uri="/"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_no_credentials_are_a_failure(data: st.DataObject) -> None:
+    """Whatever parameters come, in whatever number, they are answered with a challenge."""
+    text = st.text(st.characters(max_codepoint=255), max_size=12)
+    member = st.tuples(st.sampled_from((*_NAMES, "")), st.sampled_from(("=", "", " = ", "==")), text)
+    members = data.draw(st.lists(member, max_size=14))
+    scheme = data.draw(st.sampled_from(("Digest", "Basic", "digest", "", "Bearer")))
+    header = f"{scheme} {', '.join(''.join(each) for each in members)}"
+    for scheme_asked in ("basic", "digest"):
+        authenticator = Authenticator(scheme_asked, "Partner Area", USERS, b"secret")
+        assert isinstance(ask(authenticator, header, uri="/"), Challenge)
 
 
 def test_digest_refuses_unknown_algorithms(digest: Authenticator) -> None:
