@@ -15,8 +15,8 @@ from zope.interface import implementer
 from skitai.context import ServiceTable
 from skitai.interfaces import IExecutor
 from skitai.loop.bridge import Bridge
+from skitai.server.wsgi.appcall import AppCall
 from skitai.server.wsgi.environ import base_environ, make_environ
-from skitai.server.wsgi.exchange import Exchange
 
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
@@ -114,7 +114,7 @@ class WSGIResource:
             return NOT_DONE_YET
         body = request.take_body()
         environ = make_environ(self._base, request, self._script_name, body)
-        self.executor.submit(Exchange(self, app, request, environ, body).run)
+        self.executor.submit(AppCall(self, app, request, environ, body).run)
         return NOT_DONE_YET
 
     def getChildWithDefault(self, name: bytes, request: Any) -> Any:

@@ -39,7 +39,7 @@ class _ResponseOverError(Exception):
     """The client is gone, or was told that the app failed: ``write`` ends the app with this."""
 
 
-class Exchange:
+class AppCall:
     """Calls an app where the executor says, and hands what the app says to the reactor.
 
     ``run`` and what it calls run in the app's thread or greenlet; ``_deliver`` and what it calls in the
