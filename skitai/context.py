@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from greenlet import GreenletExit
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from skitai.calls.call import Call
 from skitai.calls.clusterview import ClusterView
@@ -16,18 +21,15 @@ from skitai.calls.operation import Operation
 from skitai.calls.result import Results
 from skitai.calls.uncollected import OpenCalls, detach
 from skitai.errors import NoServerError
-from skitai.interfaces import IService
 from skitai.loop import coroutines
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
+    from skitai.interfaces import IExecutor, IService
+
+T = TypeVar("T")
 
 #: The ``was`` of the request that this thread, greenlet or coroutine serves.
 current_was: ContextVar[Was] = ContextVar("skitai.was")
-
-
-#: What apps registered for each other, as ``was.<name>``: for all instances of the process.
-registered: dict[str, Any] = {}
 
 
 class ServiceTable:
@@ -35,6 +37,7 @@ class ServiceTable:
 
     ``services`` and ``attributes`` are by name; ``explain(name)`` is asked for the sentence to raise when a
     plugin that failed or is switched off would have given ``name``, and returns None for other names.
+    ``registered`` is what the apps of the instance registered for each other.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class ServiceTable:
         self.services = services
         self.attributes = attributes
         self.explain = explain
+        self.registered: dict[str, Any] = {}
 
 
 class Caller:
@@ -156,8 +160,8 @@ class Was:
             value: Any = Caller(table.dispatcher, service, name=name, open_calls=self._open_calls)
         elif name in table.attributes:
             value = table.attributes[name](self)
-        elif name in registered:
-            return registered[name]  # not kept: it may be registered anew
+        elif name in table.registered:
+            return table.registered[name]  # not kept: it may be registered anew
         else:
             raise AttributeError(table.explain(name) or _unknown(name, table))
         # Kept, so that the next look-up finds it without coming here.
@@ -177,6 +181,46 @@ def _unknown(name: str, table: ServiceTable) -> str:
 OWN_NAMES = frozenset({"env", *(name for name in vars(Was) if not name.startswith("_"))})
 
 
+def call_with_was(table: ServiceTable, function: Callable[[Was], T], env: dict[str, Any] | None = None) -> T:
+    """Return ``function(was)``, with a ``was`` of its own that is the current one meanwhile.
+
+    ``env`` is what ``was.env`` shows. A call that is begun there and that nobody has waited for is cancelled
+    at the end. Called where apps run.
+    """
+    open_calls = OpenCalls()
+    was = Was(table, env, open_calls)
+    token = current_was.set(was)
+    try:
+        return function(was)
+    finally:
+        current_was.reset(token)
+        open_calls.end()
+
+
+def run_in_executor(executor: IExecutor, table: ServiceTable, function: Callable[[Was], T]) -> Deferred[T]:
+    """Have ``call_with_was`` call ``function`` where ``executor`` runs apps.
+
+    Returns a Deferred that fires with what ``function`` returns, or fails with what it raises, in the reactor
+    itself, where nothing may wait. Cancelling it is not to wait: ``function`` goes on. Called in the reactor
+    thread.
+    """
+    finished: Deferred[T] = Deferred()
+    give = table.dispatcher.bridge.submit_to_hub
+
+    def task() -> None:
+        try:
+            value = call_with_was(table, function)
+        except BaseException as error:  # an app may raise anything
+            give(partial(finished.errback, Failure()))  # type: ignore[no-untyped-call]
+            if isinstance(error, GreenletExit):
+                raise  # it ends the greenlet, not only this task
+        else:
+            give(partial(finished.callback, value))
+
+    executor.submit(task)
+    return finished
+
+
 def run_coroutine(was: Was, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run ``coroutine`` in the reactor of ``was``, and return what it returns.
 
@@ -185,13 +229,31 @@ def run_coroutine(was: Was, coroutine: Coroutine[Any, Any, Any]) -> Any:
     return coroutines.run_coroutine(was._table.dispatcher.bridge, coroutine)
 
 
-_default: Was | None = None
+#: The ``was`` of each instance that runs in this process, in the order of their starts. A new tuple for each
+#: change, because any thread may look.
+_defaults: tuple[Was, ...] = ()
+#: What apps register for each other where no server runs.
+_registered_without_server: dict[str, Any] = {}
 
 
-def set_default(was: Was | None) -> None:
-    """Say which ``was`` serves code outside any request, such as a thread of an app's own (None: none)."""
-    global _default  # one server runs in a process
-    _default = was
+def add_default(was: Was) -> None:
+    """Have ``was`` serve code outside any request, such as a thread of an app's own.
+
+    Where several instances run in one process, that of the latest start serves it. Reactor thread.
+    """
+    global _defaults
+    _defaults = (*_defaults, was)
+
+
+def remove_default(was: Was) -> None:
+    """Have ``was`` serve code outside requests no longer, if it does. Reactor thread."""
+    global _defaults
+    _defaults = tuple(other for other in _defaults if other is not was)
+
+
+def _default() -> Was | None:
+    latest = _defaults[-1:]  # one look: another thread may change it before a second one
+    return latest[0] if latest else None
 
 
 def get_current() -> Was:
@@ -199,7 +261,7 @@ def get_current() -> Was:
 
     Raises NoServerError when no server runs in this process.
     """
-    found = current_was.get(None) or _default
+    found = current_was.get(None) or _default()
     if found is None:
         raise NoServerError("no Skitai server runs in this process: `was` works in apps that Skitai serves")
     return found
@@ -209,8 +271,14 @@ def is_given(name: str) -> bool:
     """Return whether ``name`` is what every ``was`` has, or what plugins of the running instance give it."""
     if name in OWN_NAMES:
         return True
-    found = current_was.get(None) or _default
+    found = current_was.get(None) or _default()
     return found is not None and (name in found._table.services or name in found._table.attributes)
+
+
+def registered() -> dict[str, Any]:
+    """Return what apps registered for each other: the apps of one instance, or of a process without any."""
+    found = current_was.get(None) or _default()
+    return _registered_without_server if found is None else found._table.registered
 
 
 class CurrentWas:

@@ -98,6 +98,23 @@ class IInstance(Interface):
 
     config: Any = Attribute("The frozen ``skitai.config.Config``.")
     reactor: Any = Attribute("The Twisted reactor (or a fake one in tests).")
+    executor: IExecutor = Attribute("Where apps run; ``run`` is the way there for all but apps themselves.")
+    bridge: Any = Attribute("The ``skitai.loop.bridge.Bridge`` between apps and the reactor.")
+
+    def run(function: Callable[[Any], Any]) -> Deferred[Any]:
+        """Call ``function(was)`` where apps run, with a ``was`` of its own as the current one.
+
+        It may wait there. Returns a Deferred of what it returns or raises, which fires in the reactor itself;
+        nothing is logged. Calls that nobody has waited for when it returns are cancelled, as after a request.
+        MisuseError where the instance has not started or has stopped. Called in the reactor thread.
+        """
+
+    def state(owner: Hashable, make: Callable[[], Any]) -> Any:
+        """Return what ``owner`` keeps in this instance: what ``make()`` returned the first time.
+
+        ``owner`` is any hashable that nobody else has, such as the class of what is kept. ``make`` must not
+        wait. Called in any thread, also before the start.
+        """
 
     def section(name: str) -> Mapping[str, Any]:
         """Return the typed values of a config section that a plugin declared, defaults filled in."""

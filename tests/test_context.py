@@ -19,9 +19,21 @@ from skitai.calls.dispatch import Dispatcher
 from skitai.calls.group import CallGroup
 from skitai.calls.operation import Operation
 from skitai.calls.service import Service
-from skitai.context import OWN_NAMES, ServiceTable, Was, current_was, get_current, set_default
+from skitai.context import (
+    OWN_NAMES,
+    ServiceTable,
+    Was,
+    add_default,
+    call_with_was,
+    current_was,
+    get_current,
+    registered,
+    remove_default,
+    run_in_executor,
+)
 from skitai.errors import MisuseError, NoServerError
 from skitai.loop.bridge import Bridge
+from skitai.loop.executors import GreenletExecutor
 from skitai.net.addresses import HostNode
 from skitai.testing.clockbridge import ClockBridge
 
@@ -37,6 +49,28 @@ class Echo(Service):
 
     def perform(self, node, operation):
         return f"{node.host}: {operation.request}"
+
+
+class Slow(Echo):
+    """Answers after as many seconds as it was asked to take."""
+
+    def __init__(self, reactor):
+        self.reactor = reactor
+
+    def operation(self, target, seconds):
+        return Operation(target, seconds)
+
+    def perform(self, node, operation):
+        deferred = Deferred()
+        self.reactor.callLater(operation.request, deferred.callback, operation.request)
+        return deferred
+
+
+class Never(Echo):
+    """Does not answer."""
+
+    def perform(self, node, operation):
+        return Deferred()
 
 
 @pytest.fixture
@@ -75,9 +109,16 @@ def serving(was):
 
 @pytest.fixture
 def default():
-    """Set what serves code outside requests; put back what it was."""
-    yield set_default
-    set_default(None)
+    """Add what serves code outside requests; at the end it is taken away."""
+    added = []
+
+    def add(was):
+        added.append(was)
+        add_default(was)
+
+    yield add
+    for was in added:
+        remove_default(was)
 
 
 class TestWas:
@@ -216,10 +257,22 @@ class TestCurrentWas:
 
     def test_after_the_server_stopped(self, table, default):
         """When the instance is gone, so is its ``was``."""
-        default(Was(table))
-        default(None)
+        mine = Was(table)
+        default(mine)
+        remove_default(mine)
         with pytest.raises(NoServerError):
             get_current()
+
+    @pytest.mark.parametrize("latest_stops_first", [False, True])
+    def test_several_instances(self, table, default, latest_stops_first):
+        """The instance that started last serves code outside requests; its end leaves the others theirs."""
+        first, second = Was(table), Was(table)
+        default(first)
+        default(second)
+        assert get_current() is second
+        stopped, other = (second, first) if latest_stops_first else (first, second)
+        remove_default(stopped)
+        assert get_current() is other
 
     def test_cannot_be_set(self, was):
         """An app cannot put anything on the object that all requests share."""
@@ -292,18 +345,9 @@ class TestNeverMixed:
     def test_calls_in_greenlets(self, table, reactor):
         """Requests that wait for one another's time get their own answers."""
 
-        class Slow(Echo):
-            def operation(self, target, seconds):
-                return Operation(target, seconds)
-
-            def perform(self, node, operation):
-                deferred = Deferred()
-                reactor.callLater(operation.request, deferred.callback, operation.request)
-                return deferred
-
         bridge = Bridge(reactor)
         bridge.start()
-        slow = ServiceTable(Dispatcher(bridge, {}), {"slow": Slow()}, {})
+        slow = ServiceTable(Dispatcher(bridge, {}), {"slow": Slow(reactor)}, {})
         answers = []
 
         def view(seconds):
@@ -377,3 +421,61 @@ def test_dir_within_a_request(was):
     """An interactive user within a request sees the services."""
     with serving(was):
         assert "echo" in dir(skitai.was)
+
+
+class TestRegistered:
+    """What apps register for each other."""
+
+    def test_by_instance(self, table, was):
+        """The apps of one instance find it on ``was``, those of another do not."""
+        other = Was(ServiceTable(table.dispatcher, {}, {}))
+        with serving(was):
+            registered()["tea"] = "green"
+        assert was.tea == "green"
+        assert not hasattr(other, "tea")
+        assert "tea" not in registered()
+
+    def test_without_a_server(self, monkeypatch):
+        """Where no server runs, the apps of the process share it."""
+        monkeypatch.setitem(registered(), "tea", "green")
+        assert registered()["tea"] == "green"
+
+
+class TestRunning:
+    """Code that runs as a request does, with a ``was`` of its own."""
+
+    def test_call_with_was(self, table):
+        """The function gets the current ``was``; what it raises gets out, and nothing is left behind."""
+        assert call_with_was(table, lambda was: get_current() is was)
+        assert call_with_was(table, lambda was: was.path, {"PATH_INFO": "/given"}) == "/given"
+        with pytest.raises(ZeroDivisionError):
+            call_with_was(table, lambda was: 1 / 0)
+        assert current_was.get(None) is None
+
+    def test_calls_that_nobody_waits_for(self, table):
+        """A call that the function leaves behind is cancelled at its end."""
+        table.services["never"] = Never()
+        call = call_with_was(table, lambda was: was.never("host"))
+        assert (call.status, call.code) == (2, 705)
+
+    def test_run_in_executor(self, reactor):
+        """What the function gives, or raises, fires the Deferred in the reactor itself, outside greenlets."""
+        bridge = Bridge(reactor)
+        bridge.start()
+        slow = ServiceTable(Dispatcher(bridge, {}), {"slow": Slow(reactor)}, {})
+        executor = GreenletExecutor(lambda task: reactor.callLater(0, task))
+        executor.start()
+        outcomes = []
+
+        def view(was):
+            return was.slow("host", 3).getwait(5).data, get_current() is was
+
+        for function in (view, lambda was: 1 / 0):
+            finished = run_in_executor(executor, slow, function)
+            finished.addBoth(lambda outcome: outcomes.append((outcome, bridge.may_wait())))
+        reactor.pump([0, 0, 3, 0])
+        (failure, may_wait), (value, may_wait_too) = outcomes
+        assert failure.check(ZeroDivisionError)
+        assert value == (3, True)
+        assert not may_wait
+        assert not may_wait_too

@@ -53,7 +53,17 @@ def test_contracts():
     }
     assert names == {
         "IExecutor": ["multithread", "start", "statistics", "stop", "submit"],
-        "IInstance": ["config", "leave", "reactor", "section", "status"],
+        "IInstance": [
+            "bridge",
+            "config",
+            "executor",
+            "leave",
+            "reactor",
+            "run",
+            "section",
+            "state",
+            "status",
+        ],
         "ILivingApp": ["begin", "end", "while_broken"],
         "INode": ["label"],
         "IResultCache": ["clear", "expire", "get", "put", "statistics"],

@@ -22,7 +22,7 @@ class Registry:
     """What ``startup(wasc)`` and its likes get. Used in any thread."""
 
     def register(self, name: str, thing: Any) -> None:
-        """Make ``thing`` known as ``was.<name>`` to all apps of this process.
+        """Make ``thing`` known as ``was.<name>`` to all apps of the server.
 
         Raises KeyError for a name that is taken and ValueError for one that cannot be used, such as that of a
         service: no app can put something else in its place for all others.
@@ -31,16 +31,16 @@ class Registry:
             raise ValueError(f"was.{name} is the server's")
         if not name.isidentifier() or name.startswith("_") or name in RESERVED:
             raise ValueError(f"{name!r} cannot be a name on was")
-        if registered.setdefault(name, thing) is not thing:
+        if registered().setdefault(name, thing) is not thing:
             raise KeyError(f"{name!r} is registered already")
 
     def unregister(self, name: str) -> Any:
         """Forget a name and return what it stood for; KeyError if nothing did."""
-        return registered.pop(name)
+        return registered().pop(name)
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return registered[name]
+            return registered()[name]
         except KeyError:
             raise AttributeError(f"nothing is registered as {name!r}") from None
 

@@ -63,8 +63,8 @@ class SaddleWas:
             raise AttributeError(name)
         if self._services is not None:  # which know of registered objects, too, and come before them
             return getattr(self._services, name)
-        if name in registered:
-            return registered[name]
+        if name in registered():
+            return registered()[name]
         raise AttributeError(f"was.{name} does not exist: no Skitai around this app brings services")
 
     # -- URLs and templates --------------------------------------------------------------------------------

@@ -3,32 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from skitai.interfaces import IInstance, ILivingApp
 from skitai.plugins import hookimpl
 
-# Apps by instance: a process may hold several, and what one of them loaded is its to end.
-_apps: WeakKeyDictionary[IInstance, list[Any]] = WeakKeyDictionary()
-# What came in the place of an app: mounted twice, it is replaced at one mount before it is at the other.
-_heirs: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+class LivingApps:
+    """The apps of one instance that are to end when it stops. Used in any thread."""
+
+    def __init__(self) -> None:
+        self._apps: list[Any] = []
+        # What came in the place of an app: where it is mounted twice, one mount replaces it before the other.
+        self._heirs: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self._changing = Lock()
+
+    def add(self, app: Any, previous: Any) -> bool:
+        """Note an app and forget the one whose place it takes; return whether it is new."""
+        with self._changing:
+            if ILivingApp.providedBy(previous) and ILivingApp.providedBy(app):
+                self._replace(previous, app)
+            if not ILivingApp.providedBy(app) or app in self._apps:
+                return False
+            self._apps.append(app)
+            return True
+
+    def _replace(self, previous: Any, app: Any) -> None:
+        latest = previous
+        while latest in self._heirs:
+            latest = self._heirs[latest]
+        if latest is not app:
+            self._apps = [each for each in self._apps if each is not latest]
+            self._heirs.pop(app, None)  # so that nothing is its own heir
+            self._heirs[latest] = app
+
+    def take_all(self) -> list[Any]:
+        """Return the apps, and forget them."""
+        with self._changing:
+            apps, self._apps = self._apps, []
+            return apps
+
+
+def _living_apps(instance: IInstance) -> LivingApps:
+    apps: LivingApps = instance.state(LivingApps, LivingApps)
+    return apps
 
 
 @hookimpl
 def skitai_app_loaded(instance: IInstance, app: Any, previous: Any) -> None:
     """Have an app begin; the one whose place it takes does not end, it goes on as this one."""
-    apps = _apps.setdefault(instance, [])
-    if ILivingApp.providedBy(previous) and ILivingApp.providedBy(app):
-        latest = previous
-        while latest in _heirs:
-            latest = _heirs[latest]
-        if latest is not app:
-            apps[:] = [each for each in apps if each is not latest]
-            _heirs.pop(app, None)  # so that nothing is its own heir
-            _heirs[latest] = app
-    if ILivingApp.providedBy(app) and app not in apps:
-        apps.append(app)
+    if _living_apps(instance).add(app, previous):
         app.begin(reloaded=previous is not None)
 
 
@@ -41,5 +67,5 @@ def skitai_app_broken(app: Any, error: BaseException) -> Callable[..., Any] | No
 @hookimpl
 def skitai_shutdown(instance: IInstance) -> None:
     """Have each app end that is still the one to serve."""
-    for app in _apps.pop(instance, []):
+    for app in _living_apps(instance).take_all():
         app.end()

@@ -7,9 +7,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
-from weakref import WeakKeyDictionary
 
 from twisted.logger import Logger, LoggingFile
 
@@ -117,36 +117,42 @@ class StandardError:
         """Do nothing: nothing is held back."""
 
 
-#: The logs in files that instances write to; a process may hold several instances.
-_logs: WeakKeyDictionary[IInstance, tuple[AppLog, LogFile]] = WeakKeyDictionary()
+class InstanceLog:
+    """The log of the apps of one instance, at ``path`` or, for ``-``, on standard error."""
+
+    def __init__(self, path: str) -> None:
+        #: None on standard error.
+        self.file = None if path == "-" else LogFile(path)
+        self.app_log = AppLog(self.file or StandardError())
+
+
+def _log_of(instance: IInstance) -> InstanceLog:
+    path = str(instance.config.server.app_log)
+    log: InstanceLog = instance.state(InstanceLog, partial(InstanceLog, path))
+    return log
 
 
 @hookimpl
 def skitai_attributes(instance: IInstance) -> Mapping[str, Callable[[Any], Any]]:
     """Give ``was.log`` and ``was.traceback``, which write to ``[server] app_log`` (``-``: standard error)."""
-    path = str(instance.config.server.app_log)
-    if path == "-":
-        app_log = AppLog(StandardError())
-    else:
-        file = LogFile(path)
-        app_log = AppLog(file)
-        _logs[instance] = app_log, file
+    app_log = _log_of(instance).app_log
     return {"log": lambda _was: app_log.log, "traceback": lambda _was: app_log.traceback}
 
 
 @hookimpl
 def skitai_app_failed(instance: IInstance, error: BaseException, doing: str) -> None:
     """Write what an app left to the server; without a file, standard error has it with the server's log."""
-    if instance in _logs:
-        _logs[instance][0].exception(error, doing)
+    log = _log_of(instance)
+    if log.file is not None:
+        log.app_log.exception(error, doing)
 
 
 @hookimpl(trylast=True)
 def skitai_shutdown(instance: IInstance) -> None:
     """Close the instance's file, when the other plugins had their last word."""
-    if instance in _logs:
-        _, file = _logs.pop(instance)
-        file.close()
+    log = _log_of(instance)
+    if log.file is not None:
+        log.file.close()
 
 
 def _category(identifier: str) -> str:

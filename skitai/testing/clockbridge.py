@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.task import Clock
 
 from skitai.loop.bridge import Bridge, Pending
@@ -17,6 +19,10 @@ class ClockBridge(Bridge):
     def may_wait(self) -> bool:
         """Say that code may wait anywhere."""
         return True
+
+    def submit_to_hub(self, function: Callable[[], object]) -> None:
+        """Run ``function`` now: there are no greenlets that it must keep out of."""
+        self.submit(function)
 
     def wait(self, pending: Pending, timeout: float) -> bool:
         """Advance the clock, timer by timer, until ``pending`` is over or ``timeout`` has passed."""

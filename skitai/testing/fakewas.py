@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextvars import Token
 from functools import cache
 from pathlib import Path
@@ -11,16 +11,19 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import attrs
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.testing import MemoryReactorClock
 from zope.interface import implementer
 
 from skitai.calls.cluster import Cluster, Member
 from skitai.calls.result import Result
 from skitai.config import Config
-from skitai.context import ServiceTable, Was, current_was
+from skitai.context import ServiceTable, Was, current_was, registered, run_in_executor
+from skitai.errors import MisuseError
 from skitai.interfaces import IInstance, INode, IService
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.testing.clockbridge import ClockBridge
+from skitai.testing.executor import InlineExecutor
 from skitai.testing.recording import CLUSTER_TYPE, RecordedRequest, RecordingDispatcher, RecordingService
 from skitai.testing.script import Answer, Script
 from skitai.testing.services import verify_service
@@ -61,7 +64,7 @@ class FakeWas:
         for service in (services or {}).values():
             verify_service(service)
         plugins = _plugins()
-        instance = _TestInstance.of(plugins, self.clock)
+        instance = _TestInstance(plugins, self._bridge, self.clock)
         cache = plugins.result_caches(instance).get(instance.config.server.result_cache)
         self._dispatcher = RecordingDispatcher(self._bridge, members, self._script, cache)
         recording = {
@@ -72,6 +75,8 @@ class FakeWas:
         self.services = ServiceTable(
             self._dispatcher, recording, plugins.attributes(instance), explain=plugins.missing
         )
+        self.services.registered = registered()  # an app may have begun before this block
+        instance.table = self.services
         #: The object behind ``skitai.was`` within the block.
         self.was = Was(self.services, env)
         self._token: Token[Was] | None = None
@@ -173,18 +178,28 @@ def _plugins() -> PluginManager:
 
 
 @implementer(IInstance)
-@attrs.define(eq=False)
 class _TestInstance:
     """What plugins see of the instance: the defaults of every key, and a reactor that opens no sockets."""
 
-    config: Config
-    reactor: Any
-    _sections: Mapping[str, Mapping[str, Any]]
+    def __init__(self, plugins: PluginManager, bridge: ClockBridge, reactor: MemoryReactorClock) -> None:
+        self.config = Config(path=Path("skitai.testing"))
+        self.reactor = reactor
+        self.executor = InlineExecutor()
+        self.bridge = bridge
+        #: What ``run`` gives its functions; not there while plugins say what they bring.
+        self.table: ServiceTable | None = None
+        self._sections = self.config.claim(plugins.config_sections())
+        self._states: dict[Hashable, Any] = {}
 
-    @classmethod
-    def of(cls, plugins: PluginManager, reactor: Any) -> _TestInstance:
-        config = Config(path=Path("skitai.testing"))
-        return cls(config, reactor, config.claim(plugins.config_sections()))
+    def run(self, function: Callable[[Was], Any]) -> Deferred[Any]:
+        if self.table is None:
+            return fail(MisuseError("apps run from the start of the instance to its end"))
+        return run_in_executor(self.executor, self.table, function)
+
+    def state(self, owner: Hashable, make: Callable[[], Any]) -> Any:
+        if owner not in self._states:
+            self._states[owner] = make()
+        return self._states[owner]
 
     def section(self, name: str) -> Mapping[str, Any]:
         return self._sections[name]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from threading import RLock
 from typing import IO, Any
 
 from twisted.application.service import Service
@@ -17,7 +18,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from skitai.config import Config
-from skitai.context import ServiceTable, Was, set_default
+from skitai.context import ServiceTable, Was, add_default, remove_default, run_in_executor
 from skitai.errors import ConfigError, MisuseError
 from skitai.interfaces import IInstance
 from skitai.loop.bridge import Bridge, Pending
@@ -62,6 +63,10 @@ class Instance(Service):
         self.plugins = plugins
         self.reactor = reactor
         self.name = config.server.name
+        self.bridge = Bridge(reactor)
+        self.executor = executor_for(config.server.threads, partial(turn_end_of(reactor).call, Stage.START))
+        self._states: dict[Hashable, Any] = {}
+        self._making_state = RLock()
         try:
             declared = plugins.config_sections()
             self.warnings = (*config.warnings, *self._unclaimed(declared))
@@ -70,14 +75,16 @@ class Instance(Service):
             services = plugins.services(self)
         except ConfigError as error:
             raise config.located(error) from error
-        self._bridge = Bridge(reactor)
-        self._executor = executor_for(config.server.threads, partial(turn_end_of(reactor).call, Stage.START))
-        self._dispatcher = make_dispatcher(config, plugins, self, self._bridge)
+        self._dispatcher = make_dispatcher(config, plugins, self, self.bridge)
         self._table = ServiceTable(
             self._dispatcher, services, plugins.attributes(self), explain=plugins.missing
         )
+        #: What serves the code of apps outside requests.
+        self._was = Was(self._table)
+        #: Whether the executor takes tasks.
+        self._apps_run = False
         self._inherited = inherited
-        self._began = self._bridge.seconds()
+        self._began = self.bridge.seconds()
         #: Seconds that requests under way get when the worker stops.
         self._patience = config.server.response_timeout
         self._factory: HTTPFactory | None = None
@@ -96,6 +103,21 @@ class Instance(Service):
             raise MisuseError(f"no plugin that is loaded declares a section [{name}]")
         return self._sections[name]
 
+    # -- what plugins find in it ----------------------------------------------------------------------------
+
+    def run(self, function: Callable[[Was], Any]) -> Deferred[Any]:
+        """Call ``function(was)`` where apps run; see ``IInstance.run``."""
+        if not self._apps_run:
+            return defer.fail(MisuseError("apps run from the start of the instance to its end"))
+        return run_in_executor(self.executor, self._table, function)
+
+    def state(self, owner: Hashable, make: Callable[[], Any]) -> Any:
+        """Return what ``owner`` keeps in this instance, made by ``make()`` the first time."""
+        with self._making_state:  # not only for the time of a look: two threads may both find nothing
+            if owner not in self._states:
+                self._states[owner] = make()
+            return self._states[owner]
+
     # -- what it tells of itself ---------------------------------------------------------------------------
 
     def status(self) -> dict[str, Section]:
@@ -108,18 +130,18 @@ class Instance(Service):
 
         def look() -> None:
             try:
-                sections.update(overview(self, self._executor, self._dispatcher, self._factory))
+                sections.update(overview(self, self.executor, self._dispatcher, self._factory))
             finally:
                 asked.end()
 
-        self._bridge.submit(look)
-        self._bridge.wait(asked, _STATUS_SECONDS)
+        self.bridge.submit(look)
+        self.bridge.wait(asked, _STATUS_SECONDS)
         return sections
 
     @property
     def uptime(self) -> float:
         """Seconds since the start."""
-        return self._bridge.seconds() - self._began
+        return self.bridge.seconds() - self._began
 
     def _unclaimed(self, declared: Mapping[str, Any]) -> list[str]:
         """Return warnings of sections that nobody knows; raises ConfigError if no plugin can be to blame."""
@@ -154,10 +176,11 @@ class Instance(Service):
 
     def _start(self) -> None:
         server = self.config.server
-        self._bridge.start()
-        self._executor.start()
-        set_default(Was(self._table))
-        builder = SiteBuilder(self, self.plugins, self._executor, self._table)
+        self.bridge.start()
+        self.executor.start()
+        self._apps_run = True
+        add_default(self._was)
+        builder = SiteBuilder(self, self.plugins, self.executor, self._table)
         site = builder.site(self.config.hosts, self.plugins.mounts(self))
         self._factory = HTTPFactory(
             self.reactor,
@@ -180,7 +203,7 @@ class Instance(Service):
         builder.load()
         if builder.directories():
             # Each request looks for itself, too; this is for the eyes of who saves a file.
-            look_again = partial(self._bridge.submit, builder.load)
+            look_again = partial(self.bridge.submit, builder.load)
             self._file_watcher = FileWatcher(builder.directories, look_again)
             self._file_watcher.start()
         self.plugins.notify("skitai_startup", instance=self)
@@ -252,7 +275,7 @@ class Instance(Service):
             self._end_process(restart)
 
         # In a turn of its own: a request that asks in a greenlet may still answer.
-        self._bridge.submit(partial(self._bridge.call_later, 0, begin))
+        self.bridge.submit(partial(self.bridge.call_later, 0, begin))
 
     def _end_process(self, restart: bool) -> None:  # noqa: ARG002 - only a program can start itself anew
         self.reactor.stop()
@@ -293,7 +316,7 @@ class Instance(Service):
                 timer.cancel()
 
     def _executor_is_busy(self) -> bool:
-        tasks = self._executor.statistics()
+        tasks = self.executor.statistics()
         return bool(tasks["running"] or tasks["queued"])
 
     def _plugins_ended(self) -> Deferred[Any]:
@@ -305,8 +328,9 @@ class Instance(Service):
         return DeferredList(farewells)
 
     def _let_go(self) -> None:
-        self._executor.stop()
-        set_default(None)
+        self._apps_run = False
+        self.executor.stop()
+        remove_default(self._was)
         if self._flushing is not None and self._access_log is not None:
             self._flushing.stop()
             self._access_log.flush()

@@ -258,7 +258,7 @@ def test_life(browse):
         app.end()
         app.end()
     finally:
-        registered.pop("searcher", None)
+        registered().pop("searcher", None)
     assert notes == ["startup", "part sees found", "shutdown"]
 
 
@@ -269,13 +269,13 @@ def test_names_that_cannot_be_registered(name):
     """What was has of its own, or of the server's services, is not taken from all other apps."""
     with FakeWas(), pytest.raises(ValueError, match=name):
         wasc.register(name, "mine")
-    assert name not in registered
+    assert name not in registered()
 
 
 def test_services_come_first(monkeypatch):
     """Whatever got into the register, it is in nobody's way to a service."""
-    monkeypatch.setitem(registered, "get", "mine")
-    monkeypatch.setitem(registered, "tea", "green")
+    monkeypatch.setitem(registered(), "get", "mine")
+    monkeypatch.setitem(registered(), "tea", "green")
     app = Saddle("test_parts")
     app.route("/")(lambda was: f"{was.get} {was.tea}")
     assert app.test_client().get("/").text == "mine green"

@@ -32,10 +32,16 @@ def instance_with(path):
 
 
 class SimpleInstance:
-    """An instance as far as the plugin looks at it; instances are told apart by identity."""
+    """An instance as far as the plugin looks at it."""
 
     def __init__(self, config):
         self.config = config
+        self._states = {}
+
+    def state(self, owner, make):
+        if owner not in self._states:
+            self._states[owner] = make()
+        return self._states[owner]
 
 
 def start(instance):

@@ -2,11 +2,13 @@
 
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import current_thread
 
 import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
+from zope.interface.verify import verifyObject
 
 from instances import Hooks, RunningInstance, app_threads, make_instance
 from serving import eventually
@@ -14,7 +16,8 @@ from skitai.calls.operation import Operation
 from skitai.calls.service import Service
 from skitai.config import Key, integer
 from skitai.context import get_current
-from skitai.errors import ConfigError, NoServerError
+from skitai.errors import ConfigError, MisuseError, NoServerError
+from skitai.interfaces import IInstance
 from skitai.plugins import hookimpl
 from wire import PATIENCE
 
@@ -329,6 +332,56 @@ class TestStart:
             server = setting.start(tail="/broken = broken:app")
         assert server.ask("/broken").code == 503
         assert server.ask("/").code == 200
+
+
+class TestWhatPluginsReach:
+    """What an instance gives to plugins."""
+
+    def test_run(self, setting, threads):
+        """A function of a plugin runs where apps run, and may wait for its own ``was`` there."""
+        server = setting.start(overrides={"threads": str(threads)})
+        run = server.instance.run
+
+        def ask(was):
+            return was is get_current(), was.gate("host:1").getwait(60).data, current_thread().name
+
+        asked = Future()
+        setting.loop.call(lambda: run(ask).addCallback(asked.set_result) and None)
+        setting.open_gate()
+        mine, data, thread = asked.result(PATIENCE)
+        assert (mine, data) == (True, "open")
+        assert thread.startswith("skitai-app" if threads else "reactor")
+        with pytest.raises(ZeroDivisionError):
+            setting.loop.call(run, lambda was: 1 / 0)
+
+    def test_run_before_and_after(self, setting):
+        """Before the start and after the end there is nowhere to run."""
+        instance = setting.make()
+        with pytest.raises(MisuseError, match="from the start of the instance to its end"):
+            setting.loop.call(instance.run, lambda was: None)
+        RunningInstance(setting.loop, instance).stop()
+        with pytest.raises(MisuseError):
+            setting.loop.call(instance.run, lambda was: None)
+
+    def test_state(self, setting):
+        """What a plugin keeps is made once for each instance."""
+        one, other = setting.make(), setting.make()
+        assert one.state(list, list) is one.state(list, list)
+        assert one.state(list, list) is not other.state(list, list)
+        assert one.state(dict, dict) == {}
+
+    def test_contract(self, setting):
+        """The instance is what plugins are promised."""
+        assert verifyObject(IInstance, setting.make())
+
+    def test_stopping_one_of_two(self, setting):
+        """Code outside requests has the ``was`` of the instance that runs yet when another stops."""
+        first, second = setting.start(), setting.start()
+        first.stop()
+        assert "gate" in dir(get_current())
+        second.stop()
+        with pytest.raises(NoServerError):
+            get_current()
 
 
 class TestStop:

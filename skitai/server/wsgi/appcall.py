@@ -13,14 +13,14 @@ from typing import IO, TYPE_CHECKING, Any
 from greenlet import GreenletExit
 from twisted.logger import Logger
 
-from skitai.calls.uncollected import OpenCalls
-from skitai.context import Was, current_was
+from skitai.context import call_with_was
 from skitai.loop.bridge import Pending
 from skitai.server.wsgi.checks import as_bytes, check_headers, check_status
 from skitai.server.wsgi.filewrapper import FileProducer, FileWrapper
 from skitai.server.wsgi.outgoing import OutgoingBody, announced_length, whole_body
 
 if TYPE_CHECKING:
+    from skitai.context import Was
     from skitai.server.request.request import Request
     from skitai.server.wsgi.resource import WSGIApp, WSGIResource
 
@@ -89,22 +89,20 @@ class AppCall:
 
     def run(self, action: Callable[[], None] | None = None) -> None:
         """Call the app and send what it gives; with ``action``, do that for the app instead."""
-        open_calls = OpenCalls()
-        was = Was(self._resource.services, self._environ, open_calls)
+        call_with_was(self._resource.services, partial(self._run, action or self._serve), self._environ)
+
+    def _run(self, action: Callable[[], None], was: Was) -> None:
         self._environ["skitai.was"] = was
         self._environ["skitai.thread"] = current_thread().name
-        token = current_was.set(was)
         try:
-            (action or self._serve)()
+            action()
         except _ResponseOverError:
             pass  # the app may end: nobody is left to answer
         except BaseException as error:  # an app may raise anything: it is this request's 500
             self._failed(error)
             if isinstance(error, GreenletExit):
-                raise  # whoever ends a greenlet gets his way
+                raise  # it ends the greenlet, not only this request
         finally:
-            current_was.reset(token)
-            open_calls.end()
             # They hold each other: without this both would stay until the garbage collector comes by.
             self._environ.pop("skitai.was", None)
             if self._body is not None and not self._handed_over:
