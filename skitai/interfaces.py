@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IAddress
 
     from skitai.calls.result import Result
+    from skitai.server.request.request import Request
 
 
 class INode(Interface):
@@ -173,3 +175,44 @@ class IResultCache(Interface):
 
     def statistics() -> dict[str, int]:
         """Return what the status page shows: ``entries``, ``hits``, ``misses``, ``stores``, ``evictions``."""
+
+
+class IConnection(Interface):
+    """What carries one request at a time: an HTTP/1.1 connection, or one stream of an HTTP/2 connection.
+
+    A ``Request`` knows no more of the protocol than this. ``start``, ``send`` and ``end`` are about the
+    answer to the request at hand. All methods are called in the reactor thread.
+    """
+
+    reactor: Any = Attribute("The reactor that serves it.")
+    transport: Any = Attribute("The Twisted transport below.")
+    client: IAddress = Attribute("The address of who asks.")
+    server: IAddress = Attribute("The address that was asked.")
+    addresses: Mapping[str, str] = Attribute(
+        "The same as the environ's SERVER_NAME, SERVER_PORT, REMOTE_ADDR and REMOTE_PORT."
+    )
+    secure: bool = Attribute("Whether it is encrypted.")
+    waiting: int = Attribute("How many bytes wait for the client. Read in any thread.")
+    blocked: bool = Attribute("Whether anything waits for the client; then ``Request.drained`` is called.")
+
+    def start(
+        request: Request, status: str, headers: Sequence[tuple[str, str]], length: int | None
+    ) -> int | None:
+        """Begin the answer to ``request``; its head leaves with the first piece of the body.
+
+        ``status`` is such as ``"200 OK"``, ``length`` the length of the body where all of it is at hand;
+        otherwise an announced Content-Length is believed. Returns the length of the body: None if it is
+        unknown, or if there is no body. Raises ValueError for what would break the framing.
+        """
+
+    def send(data: bytes) -> None:
+        """Send a piece of the body, at the latest when the reactor's turn ends."""
+
+    def flush() -> None:
+        """Send at once what waits for the end of the turn."""
+
+    def end() -> None:
+        """Complete the answer."""
+
+    def abort() -> None:
+        """Cut the connection, so that the client sees that the answer is incomplete."""

@@ -25,7 +25,7 @@ from skitai.loop.executors import executor_for
 from skitai.loop.turn import Stage, turn_end_of
 from skitai.server.accesslog import AccessLog
 from skitai.server.http1.factory import HTTPFactory
-from skitai.server.http1.limits import Limits
+from skitai.server.http1.limits import ServerLimits
 from skitai.server.site import Mounts, Site
 from skitai.server.wsgi.resource import WSGIResource
 from wire import PATIENCE, Client, Response, ask
@@ -76,7 +76,7 @@ class Gateway:
         self.log = []
         self.access_log = io.StringIO()
         globalLogPublisher.addObserver(self.log.append)
-        loop.call(self._start, mounts, threads, services or {}, site, unix_socket, Limits(**limits))
+        loop.call(self._start, mounts, threads, services or {}, site, unix_socket, ServerLimits(**limits))
 
     def _start(self, mounts, threads, services, site, unix_socket, limits):
         reactor = self.loop.reactor

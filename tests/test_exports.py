@@ -52,6 +52,21 @@ def test_contracts():
         if isinstance(interface, type(interfaces.IService)) and interface.__module__ == interfaces.__name__
     }
     assert names == {
+        "IConnection": [
+            "abort",
+            "addresses",
+            "blocked",
+            "client",
+            "end",
+            "flush",
+            "reactor",
+            "secure",
+            "send",
+            "server",
+            "start",
+            "transport",
+            "waiting",
+        ],
         "IExecutor": ["multithread", "start", "statistics", "stop", "submit"],
         "IInstance": [
             "bridge",

@@ -35,15 +35,14 @@ class AccessLog:
         second = int(self._clock())
         if second != self._second:
             self._second, self._date = second, strftime("%Y.%m.%d %H:%M:%S", localtime(second))
-        addresses = request.channel.addresses
-        now = request.channel.factory.seconds()
-        arrived = request.arrived or now
-        answered = request.answered or now
+        ended = request.ended
+        arrived = request.arrived or ended
+        answered = request.answered or ended
         self._stream.write(
-            f"{self._date} [info] {_client(addresses)} "
+            f"{self._date} [info] {_client(request.connection.addresses)} "
             f"{_printable(request.method) or '-'} {_printable(request.uri) or '-'} HTTP/{request.version} "
             f"{request.status_code or '-'} {request.bytes_sent} "
-            f"{(answered - arrived) * 1000:.0f}ms {(now - answered) * 1000:.0f}ms\n"
+            f"{(answered - arrived) * 1000:.0f}ms {(ended - answered) * 1000:.0f}ms\n"
         )
 
     def flush(self) -> None:

@@ -18,7 +18,7 @@ from skitai.errors import ConfigError
 from skitai.interfaces import IExecutor, IInstance, IResultCache, IService
 from skitai.loop.bridge import Bridge
 from skitai.server.apps.loader import AppSource, LoadedApp
-from skitai.server.http1.limits import Limits
+from skitai.server.http1.limits import ServerLimits
 from skitai.server.request.pages import Unavailable
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 Shared = list[tuple[bytes, Any]]
 
 
-def make_limits(server: ServerConfig) -> Limits:
+def make_limits(server: ServerConfig) -> ServerLimits:
     """Return what one client may use: the keys of ``[server]`` have the names of the limits."""
-    return Limits(**{limit.name: getattr(server, limit.name) for limit in attrs.fields(Limits)})
+    return ServerLimits(**{limit.name: getattr(server, limit.name) for limit in attrs.fields(ServerLimits)})
 
 
 def make_clusters(

@@ -187,7 +187,6 @@ class Instance(Service):
             site.handle,
             make_limits(server),
             observers=self._make_observers(),
-            secure=server.ssl,
         )
         addresses = Addresses(server.ip, server.port, server.unix_socket, self._inherited)
         try:

@@ -6,7 +6,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 
 from serving import eventually
 from skitai.server.http1.factory import HTTPFactory
-from skitai.server.http1.limits import Limits
+from skitai.server.http1.limits import ServerLimits
 from skitai.server.site import Mounts, Site
 from wire import Client
 
@@ -41,7 +41,7 @@ class LoopbackServer:
 
     def __init__(self, loop, handle, wrap, limits):
         self.loop = loop
-        self.factory = HTTPFactory(loop.reactor, handle, Limits(**limits))
+        self.factory = HTTPFactory(loop.reactor, handle, ServerLimits(**limits))
         self._port = loop.call(loop.reactor.listenTCP, 0, wrap(self.factory), interface="127.0.0.1")
         self.port = self._port.getHost().port
 

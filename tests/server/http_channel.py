@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from skitai.server.http1.factory import HTTPFactory
-from skitai.server.http1.limits import Limits
+from skitai.server.http1.limits import ServerLimits
 
 TEXT = [("Content-Type", "text/plain")]
 
@@ -242,7 +242,7 @@ class MemoryServer:
         self.factory = HTTPFactory(
             self.clock,
             self._handle,
-            Limits(**limits),
+            ServerLimits(**limits),
             observers=[self.observed.append],
             wall_clock=lambda: 784111777,
         )

@@ -70,20 +70,16 @@ class Channel:
 
     def __init__(self, address="10.0.0.7", port="40122"):
         self.addresses = {"REMOTE_ADDR": address, "REMOTE_PORT": port}
-        self.factory = self
-
-    def seconds(self):
-        return 100.25
 
 
 class Answered:
     """As much of a request as the log looks at."""
 
     def __init__(self, uri=b"/p", channel=None, **changes):
-        self.channel = channel or Channel()
+        self.connection = channel or Channel()
         self.method, self.uri, self.version = b"GET", uri, "1.1"
         self.status_code, self.bytes_sent = 200, 122
-        self.arrived, self.answered = 100.0, 100.05
+        self.arrived, self.answered, self.ended = 100.0, 100.05, 100.25
         vars(self).update(changes)
 
 

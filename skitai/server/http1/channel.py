@@ -6,6 +6,7 @@ llhttp does the parsing, strictly. What it leaves to its user is done here: limi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from httptools import (
@@ -19,11 +20,13 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from skitai.interfaces import IConnection
+from skitai.server.http1.framing import render_head
 from skitai.server.http1.head import HeadError, examine, framing_head
 from skitai.server.http1.output import Output, output_for
-from skitai.server.request.body import Body
+from skitai.server.request.body import BodySpool
+from skitai.server.request.connection import Connection
 from skitai.server.request.request import Request
-from skitai.server.wsgi.environ import address_variables
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -41,8 +44,8 @@ _UNDERSCORE = ord("_")
 CHUNK_OVERHEAD = 64
 
 
-@implementer(IProtocol, IHalfCloseableProtocol)
-class HTTPChannel:
+@implementer(IProtocol, IHalfCloseableProtocol, IConnection)
+class HTTPChannel(Connection):
     """One client connection. All methods are called in the reactor thread.
 
     Requests are answered one at a time, so pipelined ones cannot overtake each other; while one waits its
@@ -52,6 +55,7 @@ class HTTPChannel:
     # Slots: ten thousand of these may be idle.
     __slots__ = (
         "_body",
+        "_chunked",
         "_chunks",
         "_continue_owed",
         "_dispatching",
@@ -64,21 +68,17 @@ class HTTPChannel:
         "_paused",
         "_read_closed",
         "_uncounted",
+        "_unsent_head",
         "_url",
         "_waiting",
-        "addresses",
         "closing",
         "current",
         "deadline",
         "factory",
         "output",
-        "transport",
     )
 
-    transport: Any
     output: Output
-    #: The environ's SERVER_NAME, SERVER_PORT, REMOTE_ADDR and REMOTE_PORT.
-    addresses: dict[str, str]
 
     def __init__(self, factory: HTTPFactory) -> None:
         self.factory = factory
@@ -88,6 +88,9 @@ class HTTPChannel:
         #: Whether nothing more will be answered: the connection closes once what was written is sent.
         self.closing = False
         self._waiting: list[Request] = []
+        # Of the answer that has begun: its head as long as it waits for the first piece of the body.
+        self._unsent_head = b""
+        self._chunked = False
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._dispatching = self._paused = self._read_closed = self._lingering = self._uncounted = False
         self._new_message()
@@ -96,7 +99,7 @@ class HTTPChannel:
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._incoming: Request | None = None
-        self._body: Body | None = None
+        self._body: BodySpool | None = None
         self._fed = self._chunks = 0
         self._continue_owed = False
 
@@ -104,13 +107,11 @@ class HTTPChannel:
 
     def makeConnection(self, transport: Any) -> None:
         """Begin: the transport is connected."""
-        self.transport = transport
-        host = transport.getHost()
-        if isinstance(host, (IPv4Address, IPv6Address)):
+        self.connected(transport)
+        if isinstance(self.server, (IPv4Address, IPv6Address)):
             # Each write is whole in itself: it must not wait until the client has acknowledged the last one.
             transport.setTcpNoDelay(True)
         self.output = output_for(transport, self._progress, self._drained, self.factory.sending)
-        self.addresses = address_variables(host, transport.getPeer())
         self.connectionMade()
 
     def connectionMade(self) -> None:
@@ -193,6 +194,7 @@ class HTTPChannel:
         try:
             for request in lost:
                 request.connectionLost(reason)
+                self.factory.ended(request)
         finally:
             self.factory.forget(self)  # last: who waits for the end of all connections closes the log
 
@@ -238,7 +240,7 @@ class HTTPChannel:
         self._incoming = request
         examine(request, self.factory.limits)
         if request.body_max:
-            self._body = Body(request.body_max)
+            self._body = BodySpool(request.body_max)
             self._fed, self._uncounted = 0, True
             self._continue_owed = request.expects_continue
             if self.current is None and not self._waiting:
@@ -315,6 +317,88 @@ class HTTPChannel:
             parser.feed_data(framing_head(self._incoming))
         return parser
 
+    # -- IConnection ---------------------------------------------------------------------------------------
+
+    @property
+    def reactor(self) -> Any:
+        """The reactor that serves the connection."""
+        return self.factory.reactor
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait for the client. Called in any thread."""
+        return self.output.waiting
+
+    @property
+    def blocked(self) -> bool:
+        """Whether anything waits for the client."""
+        return self.output.blocked
+
+    def start(
+        self, request: Request, status: str, headers: Sequence[tuple[str, str]], length: int | None
+    ) -> int | None:
+        """Prepare the head of the answer; it leaves with the first piece of the body. See ``IConnection``."""
+        factory = self.factory
+        head = render_head(
+            status,
+            headers,
+            length,
+            version=request.version,
+            bodyless=request.bodyless,
+            keep_alive=request.keep_alive,
+            stamp=factory.stamp,
+        )
+        self._unsent_head = head.data
+        self._chunked = head.chunked
+        if head.close:
+            request.keep_alive = False
+        if factory.timed:
+            request.answered = factory.seconds()
+        return head.length
+
+    def send(self, data: bytes) -> None:
+        """Send a piece of the body of the answer."""
+        if self._chunked and data:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._unsent_head:
+            data = self._unsent_head + data
+            self._unsent_head = b""
+        request = self.current
+        if not data or request is None:
+            return
+        request.bytes_sent += len(data)
+        try:
+            self.output.write(data)
+        except OSError as error:  # no room for what the client has not yet read
+            _log.error("{uri}: cannot buffer the response: {error}", uri=request.uri, error=error)
+            self.abort()
+
+    def flush(self) -> None:
+        """Send at once what waits for the end of the turn."""
+        self.output.flush()
+
+    def end(self) -> None:
+        """Complete the answer: its last byte was written (which does not mean sent)."""
+        request = self.current
+        self._write(b"0\r\n\r\n" if self._chunked else b"")
+        if request is None:
+            return
+        request.written = True
+        if self.current is not request:
+            return
+        if not request.keep_alive:
+            self.output.flush()  # the connection closes, but not before all of it has left
+        if not self.output.blocked:
+            self._completed(request)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.output.flush()
+        self.transport.abortConnection()
+
     # -- one request after the other -----------------------------------------------------------------------
 
     def _next(self) -> None:
@@ -330,15 +414,6 @@ class HTTPChannel:
         if self._paused != bool(self._waiting) and not self.closing:
             self._paused = not self._paused
             (self.transport.pauseProducing if self._paused else self.transport.resumeProducing)()
-
-    def response_written(self, request: Request) -> None:
-        """Called by the request when its last byte was written (which does not mean sent)."""
-        if self.current is not request:
-            return
-        if not request.keep_alive:
-            self.output.flush()  # the connection closes, but not before all of it has left
-        if not self.output.blocked:
-            self._completed(request)
 
     def _progress(self) -> None:
         self._set_deadline(2 * self.factory.limits.response_timeout)
@@ -359,6 +434,7 @@ class HTTPChannel:
     def _completed(self, request: Request) -> None:
         self.current = None
         request.completed()
+        self.factory.ended(request)
         if not request.keep_alive or (self._read_closed and not self._waiting):
             # A client that did not know that this is the last answer may still be sending.
             self._close(read_on=request.refusal != 0 or self._parser is not None)

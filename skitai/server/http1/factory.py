@@ -1,4 +1,4 @@
-"""Where the connections of one listening socket are kept: their number, their clock, their end."""
+"""Where the connections of a server are kept: their number, their clock, their end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from skitai.http.fields import ALLOW_ALL
 from skitai.loop.sending import SendQueue
 from skitai.server.http1.channel import HTTPChannel
-from skitai.server.http1.limits import Limits
+from skitai.server.http1.limits import ServerLimits
 from skitai.server.request.request import Request
 
 _log = Logger()
@@ -34,11 +34,11 @@ _REFUSAL_FIELDS = {
 
 
 class HTTPFactory(Factory):
-    """Makes an ``HTTPChannel`` for each connection of one listening socket.
+    """Makes an ``HTTPChannel`` for each connection.
 
     ``handle(request)`` answers a complete request. Each of ``observers`` is called with a request whose
-    answer left or broke off. ``secure`` says that the connections are TLS. ``wall_clock`` gives the seconds
-    since the epoch for the Date field. All methods are called in the reactor thread.
+    answer left or broke off. ``wall_clock`` gives the seconds since the epoch for the Date field. One factory
+    may serve several sockets, with and without TLS. All methods are called in the reactor thread.
     """
 
     noisy = False
@@ -47,17 +47,15 @@ class HTTPFactory(Factory):
         self,
         reactor: Any,
         handle: Callable[[Request], None],
-        limits: Limits | None = None,
+        limits: ServerLimits | None = None,
         *,
         observers: Sequence[Callable[[Request], None]] = (),
-        secure: bool = False,
         wall_clock: Callable[[], float] = time,
     ) -> None:
         self.reactor = reactor
-        self.limits = limits or Limits()
+        self.limits = limits or ServerLimits()
         self.sending = SendQueue(reactor)
         self.observers = tuple(observers)
-        self.secure = secure
         #: Whether requests note when they arrived and were answered.
         self.timed = bool(self.observers)
         self.channels: set[HTTPChannel] = set()
@@ -113,6 +111,17 @@ class HTTPFactory(Factory):
             request.fail(request.refusal, *([fields] if fields else []))
         else:
             self._handle(request)
+
+    def ended(self, request: Request) -> None:
+        """Tell the observers of a request whose answer left or broke off."""
+        if not self.timed:
+            return
+        request.ended = self.seconds()
+        for observe in self.observers:
+            try:
+                observe(request)
+            except Exception:  # noqa: BLE001 - a full disk under the log must not end connections
+                _log.failure("{uri}: an observer failed", uri=request.uri)
 
     def finish(self) -> Deferred[None]:
         """Let the requests under way end; return a Deferred that fires when the last connection is gone.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from skitai.errors import SkitaiError
 
 if TYPE_CHECKING:
-    from skitai.server.http1.limits import Limits
+    from skitai.server.http1.limits import ServerLimits
     from skitai.server.request.request import Request
 
 # RFC 9110, section 7.2: uri-host [":" port]; an empty one is allowed where the target has no authority.
@@ -32,7 +32,7 @@ class HeadError(SkitaiError):
         super().__init__(f"refused with {code}")
 
 
-def examine(request: Request, limits: Limits) -> None:
+def examine(request: Request, limits: ServerLimits) -> None:
     """Check the head of ``request`` and note what the channel needs to know of it.
 
     Sets the request's ``authority``, ``path``, ``query``, ``body_max`` (0: it has no body) and
@@ -96,7 +96,7 @@ def _set_target(request: Request, host: bytes | None) -> None:
     request.path, _, request.query = uri.partition(b"?")
 
 
-def _set_body(request: Request, fields: dict[bytes, bytes], limits: Limits) -> None:
+def _set_body(request: Request, fields: dict[bytes, bytes], limits: ServerLimits) -> None:
     """RFC 9112, section 6.3; llhttp has refused both fields together and anything that is not a number."""
     length = fields.get(b"content-length", b"")
     coding = fields.get(b"transfer-encoding", b"")

@@ -6,7 +6,7 @@ import attrs
 
 
 @attrs.frozen
-class Limits:
+class ServerLimits:
     """Seconds and bytes; the config's [server] section sets them.
 
     ``header_timeout``: from the first byte of a request's head to its last. ``keep_alive``: idle between

@@ -10,7 +10,7 @@ from typing import IO
 MEMORY_MAX = 512 * 1024
 
 
-class Body:
+class BodySpool:
     """Collects a body of at most ``size_max`` bytes. All methods are called in the reactor thread."""
 
     __slots__ = ("_file", "_in_memory", "_size_max", "received")

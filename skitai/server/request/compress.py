@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skitai.server.request.request import Request
+    from skitai.server.request.lazy import LazyRequest
 
 #: Shorter bodies are not worth the work.
 LENGTH_MIN = 2048
@@ -39,7 +39,7 @@ class Compressor:
 
 
 def negotiate(
-    request: Request, code: int, headers: Sequence[tuple[str, str]], length: int | None
+    request: LazyRequest, code: int, headers: Sequence[tuple[str, str]], length: int | None
 ) -> tuple[Compressor | None, Headers]:
     """Return a compressor and the changed headers, or None and the headers as they were.
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from io import BytesIO
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from twisted.internet.defer import Deferred
 from twisted.web import server
 from twisted.web.http_headers import Headers
+
+if TYPE_CHECKING:
+    from skitai.interfaces import IConnection
 
 #: A form with more fields is an attack: each costs a hundred times its bytes.
 _FORM_FIELDS_MAX = 10_000
@@ -23,7 +26,7 @@ class LazyRequest(server.Request):
     called in the reactor thread.
     """
 
-    channel: Any  # an HTTPChannel of ours, where the base class has Twisted's
+    connection: IConnection
     #: The HTTP version, such as ``1.1``.
     version: str
     #: ``host[:port]`` from the target or the Host field, as it was sent.
@@ -106,17 +109,22 @@ class LazyRequest(server.Request):
         """The protocol's name and version."""
         return b"HTTP/" + self.version.encode()
 
+    @property
+    def channel(self) -> IConnection:  # type: ignore[override]
+        """The connection, by the name that Twisted gives it."""
+        return self.connection
+
     @cached_property
     def transport(self) -> Any:  # type: ignore[override]
         """The connection."""
-        return self.channel.transport
+        return self.connection.transport
 
     @cached_property
     def client(self) -> Any:
         """The client's address."""
-        return self.channel.transport.getPeer()
+        return self.connection.client
 
     @cached_property
     def host(self) -> Any:
         """The address that the client connected to."""
-        return self.channel.transport.getHost()
+        return self.connection.server

@@ -30,7 +30,7 @@ class Production:
 
     def hold_back(self) -> None:
         """Pause a push producer if the client does not keep up."""
-        if self._streaming and not self._held_back and self._request.channel.output.blocked:
+        if self._streaming and not self._held_back and self._request.connection.blocked:
             self._held_back = True
             self._producer.pauseProducing()
 
@@ -53,7 +53,7 @@ class Production:
         self._busy = True
         try:
             for _ in range(_PULLS_PER_TURN):
-                if request.production is not self or request.channel.output.blocked:
+                if request.production is not self or request.connection.blocked:
                     return
                 self._producer.resumeProducing()
         except Exception:  # noqa: BLE001 - raised here it would be lost, and the client left waiting
@@ -61,6 +61,6 @@ class Production:
             self.stop()
             request.processingFailed(Failure())  # type: ignore[no-untyped-call]
         else:
-            request.channel.factory.reactor.callLater(0, self._pull)
+            request.connection.reactor.callLater(0, self._pull)
         finally:
             self._busy = False

@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web.http import datetimeToString
 
-from skitai.server.http1.framing import Framing, render_head
 from skitai.server.request.compress import Compressor, negotiate
 from skitai.server.request.lazy import LazyRequest
 from skitai.server.request.pages import error_page
@@ -19,10 +18,13 @@ from skitai.server.request.producing import Production
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from skitai.server.http1.channel import HTTPChannel
-    from skitai.server.request.body import Body
+    from skitai.interfaces import IConnection
+    from skitai.server.request.body import BodySpool
 
 _log = Logger()
+
+#: Statuses whose answers have no body (RFC 9110, sections 15.3.5 and 15.4.5), as they begin a status line.
+_BODYLESS = frozenset({"204", "304"})
 
 
 class Request(LazyRequest):
@@ -40,29 +42,33 @@ class Request(LazyRequest):
     path = b""
     #: The status code with which the server itself refuses the request; 0 if it does not.
     refusal = 0
+    #: Whether the connection may carry another request after this one.
     keep_alive = False
     #: Whether the client is gone.
     gone = False
     #: Whether the whole answer was handed to the connection.
     written = False
-    #: The time when the request was complete and when its answer began, in seconds; 0 unless anybody asks.
-    arrived = answered = 0.0
+    #: When the request was complete, when its answer began and when it was sent, in seconds of a monotonic
+    #: clock; 0 unless somebody observes requests.
+    arrived = answered = ended = 0.0
     #: The status code of the answer; 0 before there is one.
     status_code = 0
     #: Bytes of the answer, head included.
     bytes_sent = 0
+    #: Whether the answer has no body, as to HEAD: what is sent of one is dropped.
+    bodyless = False
 
-    _body: Body | None = None
-    _framing: Framing | None = None
+    _body: BodySpool | None = None
+    #: Bytes of the body that are still to be sent; None where nobody knows its length.
+    _missing: int | None = None
     _compressor: Compressor | None = None
-    _remaining_head = b""
     _low_water: tuple[int, Callable[[], None]] | None = None
     #: The producer at work, if any.
     production: Production | None = None
 
     def __init__(
         self,
-        channel: HTTPChannel,
+        connection: IConnection,
         method: bytes,
         uri: bytes,
         version: str,
@@ -70,7 +76,7 @@ class Request(LazyRequest):
     ) -> None:
         # Not calling the base class's __init__ is the point: it makes a dozen objects that a WSGI app never
         # looks at. The properties below make them on demand.
-        self.channel = channel
+        self.connection = connection
         self.method = method
         self.uri = uri
         self.version = version
@@ -79,7 +85,7 @@ class Request(LazyRequest):
 
     # -- receiving -----------------------------------------------------------------------------------------
 
-    def received(self, body: Body | None, keep_alive: bool) -> None:
+    def received(self, body: BodySpool | None, keep_alive: bool) -> None:
         """Note that the request is complete."""
         self._body = body
         self.keep_alive = keep_alive
@@ -108,76 +114,50 @@ class Request(LazyRequest):
         ``length`` is the length of the body where all of it is at hand. Raises ValueError for a field that
         would break the framing.
         """
-        framing = render_head(self, status, headers, length)
-        self._framing = framing
+        self.bodyless = self.method == b"HEAD" or status[:3] in _BODYLESS
+        self._missing = self.connection.start(self, status, headers, length)
         self.status_code = int(status[:3])
-        self._remaining_head = framing.head
-        if framing.close:
-            self.keep_alive = False
-        if self.channel.factory.timed:
-            self.answered = self.channel.factory.seconds()
 
     def send(self, data: bytes) -> None:
         """Send a part of the body; more than the Content-Length that was announced is cut off."""
-        framing = self._framing
-        assert framing is not None
         if self.gone or self.written:
             return
-        if framing.bodyless:
+        if self.bodyless:
             data = b""
-        elif framing.remaining is not None:
-            if len(data) > framing.remaining:
+        elif self._missing is not None:
+            if len(data) > self._missing:
                 _log.warn("{uri}: the body is longer than its Content-Length", uri=self.uri)
-                data = data[: framing.remaining]
-                framing.bodyless = True  # from here on
-            framing.remaining -= len(data)
-        elif framing.chunked and data:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._write_out(data)
+                data = data[: self._missing]
+                self.bodyless = True  # from here on
+            self._missing -= len(data)
+        self.connection.send(data)
 
     def send_now(self, data: bytes) -> None:
         """Send a part of the body without waiting for the end of the turn, unless it completes the body."""
         self.send(data)
-        if self._framing is not None and self._framing.remaining != 0:
-            self.channel.output.flush()
+        if self._missing != 0:
+            self.connection.flush()
 
     def end(self) -> None:
         """Complete the response."""
-        framing = self._framing
-        assert framing is not None
         if self.gone or self.written:
             return
-        if framing.remaining and not framing.bodyless:
+        if self._missing and not self.bodyless:
             # Only a closed connection tells the client that the rest will not come.
             _log.warn("{uri}: the body is shorter than its Content-Length", uri=self.uri)
             self.keep_alive = False
-        self._write_out(b"0\r\n\r\n" if framing.chunked and not framing.bodyless else b"")
-        self.written = True
-        self.channel.response_written(self)
-
-    def _write_out(self, data: bytes) -> None:
-        if self._remaining_head:
-            data = self._remaining_head + data
-            self._remaining_head = b""
-        if data:
-            self.bytes_sent += len(data)
-            try:
-                self.channel.output.write(data)
-            except OSError as error:  # no room for what the client has not yet read
-                _log.error("{uri}: cannot buffer the response: {error}", uri=self.uri, error=error)
-                self.abort()
+        self.connection.end()
 
     def abort(self) -> None:
         """Cut the connection, so that the client sees that the response is incomplete."""
         if not self.gone:
-            self.channel.output.flush()
-            self.channel.transport.abortConnection()
+            self.connection.abort()
 
     def fail(self, code: int, *headers: tuple[str, str]) -> None:
         """Answer with an error page, or cut the connection if another answer has begun but not ended."""
         if self.written:
             return
-        if self._framing is not None:
+        if self.status_code:
             self.abort()
             return
         status = f"{code} {HTTPStatus(code).phrase}"
@@ -187,8 +167,7 @@ class Request(LazyRequest):
     @property
     def waiting(self) -> int:
         """How many bytes of the answer wait for the client."""
-        waiting: int = self.channel.output.waiting
-        return waiting
+        return self.connection.waiting
 
     def when_below(self, level: int, call: Callable[[], None]) -> None:
         """Have ``call()`` called once when less than ``level`` bytes wait, or when the client is gone."""
@@ -226,11 +205,6 @@ class Request(LazyRequest):
             deferred.errback(reason)
 
     def _over(self) -> Sequence[Deferred[None]]:
-        for observe in self.channel.factory.observers:
-            try:
-                observe(self)
-            except Exception:  # noqa: BLE001 - a full disk under the log must not end connections
-                _log.failure("{uri}: an observer failed", uri=self.uri)
         self.release()
         return self._notifications or ()
 
@@ -251,7 +225,7 @@ class Request(LazyRequest):
             raise RuntimeError("Request.write called on a request after Request.finish was called.")
         if self.gone:
             return
-        if self._framing is None:
+        if not self.status_code:
             self._start_from_headers()
         if self._compressor is not None:
             data = self._compressor.compress(data)
@@ -266,7 +240,7 @@ class Request(LazyRequest):
             raise RuntimeError("Request.finish called twice.")
         if self.gone:
             raise RuntimeError("Request.finish called on a request after its connection was lost.")
-        if self._framing is None:
+        if not self.status_code:
             if self.method != b"HEAD" and not self.responseHeaders.hasHeader(b"content-length"):
                 self.responseHeaders.setRawHeaders(b"content-length", [b"0"])
             self._start_from_headers()
@@ -335,4 +309,4 @@ class Request(LazyRequest):
 
     def isSecure(self) -> bool:
         """Whether the request came over TLS."""
-        return bool(self._forceSSL) or self.channel.factory.secure
+        return bool(self._forceSSL) or self.connection.secure

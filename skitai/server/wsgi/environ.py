@@ -67,16 +67,6 @@ def base_environ(multithread: bool, multiprocess: bool) -> dict[str, Any]:
     }
 
 
-def address_variables(host: Any, peer: Any) -> dict[str, str]:
-    """Return the variables that hold for a whole connection; a Unix socket has no address or port."""
-    return {
-        "SERVER_NAME": getattr(host, "host", "localhost"),
-        "SERVER_PORT": str(getattr(host, "port", 80)),
-        "REMOTE_ADDR": getattr(peer, "host", ""),
-        "REMOTE_PORT": str(getattr(peer, "port", "")),
-    }
-
-
 def make_environ(
     base: dict[str, Any], request: Request, script_name: str, body: IO[bytes] | None
 ) -> dict[str, Any]:
@@ -87,7 +77,7 @@ def make_environ(
     complete. Fields that cannot be told apart in an environ (``X_User`` and ``X-User``) are dropped where
     they have an underscore. Called in the reactor thread.
     """
-    channel = request.channel
+    connection = request.connection
     environ = base.copy()
     path = request.path
     if b"%" in path:
@@ -98,9 +88,9 @@ def make_environ(
     environ["QUERY_STRING"] = request.query.decode("latin-1")
     environ["REQUEST_URI"] = environ["RAW_URI"] = request.uri.decode("latin-1")
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version == "1.1" else "HTTP/1.0"
-    environ["wsgi.url_scheme"] = "https" if channel.factory.secure else "http"
+    environ["wsgi.url_scheme"] = "https" if connection.secure else "http"
     environ["wsgi.errors"] = ErrorLog()
-    environ.update(channel.addresses)
+    environ.update(connection.addresses)
     for name, value in request.headers:
         key = _keys.get(name, "")
         if key == "":
