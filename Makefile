@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: run test lint format bench clean
 
 run: $(VENV)/.sample
-	$(BIN)/twist --log-format=text skitai
+	$(BIN)/twist skitai
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --cov --cov-report=term

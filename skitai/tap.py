@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from twisted.application.service import IService
+from twisted.application.twist._options import TwistOptions
+from twisted.logger import Logger
 from twisted.python import usage
 
 import skitai
 from skitai.config import Config, describe, describe_section, load
+from skitai.daemon.logs import keep_standard_streams, plain_unless_asked
 from skitai.errors import ConfigError, PluginError
 from skitai.net.listening import take_inherited
 from skitai.plugins.listing import describe_plugins
@@ -33,6 +36,8 @@ EXIT_RESTART = 3
 _YOUNG_OBJECTS = 5000
 
 T = TypeVar("T")
+
+_log = Logger()
 
 
 class Options(usage.Options):
@@ -65,6 +70,9 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    if isinstance(options.parent, TwistOptions):  # not twistd's, which may be about to become a daemon
+        plain_unless_asked(options.parent, sys.argv[1:])
+        keep_standard_streams(reactor.callWhenRunning)
     return _or_exit(lambda: _make(options, reactor))
 
 
@@ -105,7 +113,8 @@ class Announced(Instance):
         """Start, or print one line and exit with status 2."""
         _raise_descriptor_limit()
         _or_exit(super().startService)
-        print(f"Skitai serves {self.config.server.name} on {' and '.join(self.urls)}", flush=True)
+        urls = " and ".join(self.urls)
+        _log.info("Skitai serves {name} on {urls}", name=self.config.server.name, urls=urls)
 
     def _begin(self, builder: SiteBuilder) -> None:
         super()._begin(builder)

@@ -8,13 +8,13 @@ import sys
 
 from serving import REPOSITORY, START_PATIENCE, RunningServer
 
-TWIST = [sys.executable, "-m", "twisted", "--log-format=text"]
+TWIST = [sys.executable, "-m", "twisted"]
 
 
 def environment(*path, **variables):
     """Return this process's environment with the folders of ``path`` before Skitai's on Python's path."""
     search = os.pathsep.join(map(str, [*path, REPOSITORY]))
-    return {**os.environ, "PYTHONPATH": search, "PYTHONUNBUFFERED": "1", **variables}
+    return {**os.environ, "PYTHONPATH": search, **variables}
 
 
 def run_twist(*arguments, **options):

@@ -90,7 +90,8 @@ class Gateway:
             for point, app in mounts.items()
         ]
         handle = (site or Site(Mounts([], resources))).handle
-        self.factory = HTTPFactory(reactor, handle, limits, observers=[AccessLog(self.access_log)])
+        access_log = AccessLog(self.access_log, partial(turn_end_of(reactor).call, Stage.LOG))
+        self.factory = HTTPFactory(reactor, handle, limits, observers=[access_log])
         if unix_socket is None:
             self._listening = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
             self.address = self._listening.getHost().port
@@ -139,16 +140,16 @@ class Gateway:
 class RunningServer:
     """``twist skitai`` in a process of its own, on a free port; ``log_text()`` is all that it printed."""
 
-    _READY = re.compile(r"^Skitai serves \S+ on http://127\.0\.0\.1:(\d+)/", re.MULTILINE)
+    _READY = re.compile(r"\[info\] Skitai serves \S+ on http://127\.0\.0\.1:(\d+)/", re.MULTILINE)
 
     def __init__(self, directory: Path, config: str, threads: int | None):
         self._log = directory / "server.log"
         path = directory / "tested.conf"
         path.write_text(config, encoding="utf-8")
-        command = [sys.executable, "-m", "twisted", "--log-format=text", "skitai", "--config", str(path)]
+        command = [sys.executable, "-m", "twisted", "skitai", "--config", str(path)]
         if threads is not None:
             command += ["--threads", str(threads)]
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,

@@ -30,7 +30,8 @@ ROOMS = {
     "saddle": CALLS,
     "testing": CALLS | {"config", "plugins"},
     "worker": PLUGIN | {"server", "saddle"},
-    "tap": PLUGIN | {"server", "saddle", "worker"},
+    "daemon": TOOLS | {"config"},
+    "tap": PLUGIN | {"server", "saddle", "worker", "daemon"},
     "__init__": {"context"},
 }
 #: What annotations may name besides: a contract speaks of what is handed over.

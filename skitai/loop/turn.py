@@ -25,6 +25,8 @@ class Stage(IntEnum):
     START = 1
     #: What all of these have to say leaves.
     SEND = 2
+    #: What was done is written to the log.
+    LOG = 3
 
 
 class TurnEnd:

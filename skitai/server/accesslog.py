@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from time import localtime, strftime, time
+from time import time
 from typing import IO, TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from skitai.formats.loglines import stamp
 
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
 
+_log = Logger()
 
 _PLAIN = re.compile(rb"[!-\[\]-~]*")
 
@@ -21,12 +26,20 @@ _PLAIN = re.compile(rb"[!-\[\]-~]*")
 class AccessLog:
     """Writes the access log to ``stream``: an observer for ``HTTPFactory``. Called in the reactor thread.
 
+    The first line that waits calls ``soon(flush)``, which has ``flush`` called when lines are to be written.
     ``clock`` gives the seconds since the epoch.
     """
 
-    def __init__(self, stream: IO[str], clock: Callable[[], float] = time) -> None:
+    def __init__(
+        self,
+        stream: IO[str],
+        soon: Callable[[Callable[[], None]], object],
+        clock: Callable[[], float] = time,
+    ) -> None:
         self._stream = stream
+        self._soon = soon
         self._clock = clock
+        self._lines: list[str] = []
         self._second = -1
         self._date = ""
 
@@ -34,11 +47,13 @@ class AccessLog:
         """Write the line for ``request``, whose answer left or broke off."""
         second = int(self._clock())
         if second != self._second:
-            self._second, self._date = second, strftime("%Y.%m.%d %H:%M:%S", localtime(second))
+            self._second, self._date = second, stamp(second)
         ended = request.ended
         arrived = request.arrived or ended
         answered = request.answered or ended
-        self._stream.write(
+        if not self._lines:
+            self._soon(self.flush)
+        self._lines.append(
             f"{self._date} [info] {_client(request.connection.addresses)} "
             f"{_printable(request.method) or '-'} {_printable(request.uri) or '-'} HTTP/{request.version} "
             f"{request.status_code or '-'} {request.bytes_sent} "
@@ -46,8 +61,15 @@ class AccessLog:
         )
 
     def flush(self) -> None:
-        """Write out what is buffered."""
-        self._stream.flush()
+        """Write the lines that wait. Those that the stream refuses are lost; the server's log says so."""
+        if not self._lines:
+            return
+        lines, self._lines = self._lines, []
+        try:
+            self._stream.write("".join(lines))
+            self._stream.flush()
+        except (OSError, ValueError) as error:  # the disk is full, the stream is closed
+            _log.error("cannot write the access log, {n} lines are lost: {error}", n=len(lines), error=error)
 
 
 def _client(addresses: Mapping[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 import traceback
@@ -11,16 +10,14 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from twisted.logger import Logger, LoggingFile
+from twisted.logger import Logger
 
 from skitai.errors import words_of
+from skitai.formats.loglines import one_line, stamp
 from skitai.plugins import hookimpl
 
 if TYPE_CHECKING:
     from skitai.interfaces import IInstance
-
-#: Whatever ends a line somewhere or steers a terminal: a message must not forge a line of its own.
-_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 _server_log = Logger()
 
@@ -41,8 +38,7 @@ class AppLog:
 
     def log(self, msg: object, category: str = "info") -> None:
         """Write ``msg`` as one line, with its control characters escaped."""
-        moment = time.strftime("%Y.%m.%d %H:%M:%S", time.localtime(self._clock()))
-        line = _CONTROLS.sub(_escaped, f"{moment} [{category}] {msg}")
+        line = one_line(f"{stamp(self._clock())} [{category}] {msg}")
         try:
             with self._lock:
                 self._stream.write(line + "\n")
@@ -101,17 +97,13 @@ class LogFile:
 
 
 class StandardError:
-    """Whatever ``sys.stderr`` is at the moment of writing: a test may have put its own in place.
-
-    But not Twisted's: a running server puts its log there, and the app log has a form of its own.
-    """
+    """Whatever ``sys.stderr`` is at the moment of writing: an app or a test may have put its own in place."""
 
     def write(self, text: str) -> None:
         """Write ``text``, at once."""
-        stream = sys.__stderr__ if isinstance(sys.stderr, LoggingFile) else sys.stderr
-        if stream is not None:  # a process without standard streams has None
-            stream.write(text)
-            stream.flush()
+        if sys.stderr is not None:  # as in a process that was started without
+            sys.stderr.write(text)
+            sys.stderr.flush()
 
     def flush(self) -> None:
         """Do nothing: nothing is held back."""
@@ -157,7 +149,3 @@ def skitai_shutdown(instance: IInstance) -> None:
 
 def _category(identifier: str) -> str:
     return f"expt:{identifier}" if identifier else "expt"
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode("ascii")

@@ -13,7 +13,7 @@ from twisted.application.service import Service
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -34,7 +34,7 @@ from skitai.worker.overview import Section, overview
 
 _log = Logger()
 
-#: Seconds between writes of the access log.
+#: Seconds that lines of an access log in a file may wait.
 _FLUSH_SECONDS = 1.0
 #: Seconds that an app whose waits were ended has for its answer.
 _LAST_WORDS_SECONDS = 1.0
@@ -91,7 +91,6 @@ class Instance(Service):
         self._ports: list[IListeningPort] = []
         self._access_log: AccessLog | None = None
         self._access_file: IO[str] | None = None
-        self._flushing: LoopingCall | None = None
         self._file_watcher: FileWatcher | None = None
 
     def section(self, name: str) -> Mapping[str, Any]:
@@ -238,23 +237,20 @@ class Instance(Service):
     def _make_observers(self) -> list[Callable[[Any], None]]:
         observers: list[Callable[[Any], None]] = []
         if self.config.server.access_log is not None:
-            self._access_log = AccessLog(self._open_log(self.config.server.access_log))
+            self._access_log = self._open_log(self.config.server.access_log)
             observers.append(self._access_log)
-            self._flushing = LoopingCall(self._access_log.flush)
-            self._flushing.clock = self.reactor
-            self._flushing.start(_FLUSH_SECONDS, now=False)
         if self.plugins.implements("skitai_request_finished"):
             observers.append(self._request_finished)
         return observers
 
-    def _open_log(self, path: Path | str) -> IO[str]:
-        if path == "-":
-            return sys.stdout
+    def _open_log(self, path: Path | str) -> AccessLog:
+        if path == "-":  # others write there, too: in order
+            return AccessLog(sys.stdout, partial(turn_end_of(self.reactor).call, Stage.LOG))
         try:
             self._access_file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed at the end
         except OSError as error:
             raise self.config.error("access_log", f"cannot write {path}: {error.strerror}") from error
-        return self._access_file
+        return AccessLog(self._access_file, partial(self.reactor.callLater, _FLUSH_SECONDS))
 
     def _request_finished(self, request: Any) -> None:
         self.plugins.notify("skitai_request_finished", instance=self, request=request)
@@ -330,8 +326,7 @@ class Instance(Service):
         self._apps_run = False
         self.executor.stop()
         remove_default(self._was)
-        if self._flushing is not None and self._access_log is not None:
-            self._flushing.stop()
+        if self._access_log is not None:
             self._access_log.flush()
         if self._access_file is not None:
             self._access_file.close()

@@ -3,8 +3,10 @@
 import io
 import re
 import time
+from contextlib import suppress
 
 import pytest
+from twisted.logger import capturedLogs, formatEvent
 
 from serving import eventually
 from skitai.server.accesslog import AccessLog
@@ -85,7 +87,9 @@ class Answered:
 
 def line_of(request):
     stream = io.StringIO()
-    AccessLog(stream, clock=lambda: 1_795_363_761.5)(request)
+    log = AccessLog(stream, lambda flush: None, clock=lambda: 1_795_363_761.5)
+    log(request)
+    log.flush()
     return stream.getvalue()
 
 
@@ -134,11 +138,30 @@ def test_a_client_has_one_address_field(channel, expected):
     assert line_of(Answered(channel=channel)).split()[3] == expected
 
 
-def test_flush_writes_out_what_is_buffered(tmp_path):
-    """Lines that the stream holds back are in the file after a flush."""
-    path = tmp_path / "access.log"
-    with open(path, "w") as stream:
-        log = AccessLog(stream)
+def test_lines_that_wait_are_written_together():
+    """The first line asks for a flush, for all that wait until then."""
+    stream, due = io.StringIO(), []
+    log = AccessLog(stream, due.append)
+    for _ in range(3):
         log(Answered())
-        log.flush()
-        assert path.read_text().count("\n") == 1
+    assert (stream.getvalue(), len(due)) == ("", 1)
+    due.pop()()
+    assert stream.getvalue().count("\n") == 3
+    log(Answered())
+    assert due == [log.flush]
+
+
+def test_lines_that_cannot_be_written_are_named_in_the_log():
+    """A full disk loses lines, and the server's log says how many; what comes later is written again."""
+    stream, due = open("/dev/full", "w"), []
+    log = AccessLog(stream, due.append)
+    with capturedLogs() as logged:
+        log(Answered())
+        due.pop()()
+    assert formatEvent(logged[0]) == (
+        "cannot write the access log, 1 lines are lost: [Errno 28] No space left on device"
+    )
+    with suppress(OSError):
+        stream.close()
+    log(Answered())
+    assert due == [log.flush]

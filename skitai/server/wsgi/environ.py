@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
-
-from twisted.logger import Logger
 
 from skitai import __version__
 from skitai.server.wsgi.filewrapper import FileWrapper
 
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
-
-_log = Logger("skitai.wsgi.errors")
 
 # Header names come from a small vocabulary; a client that invents names cannot fill the memory.
 _KEYS_MAX = 1000
@@ -24,31 +21,6 @@ _keys: dict[bytes, str | None] = {b"content-type": "CONTENT_TYPE", b"content-len
 # An app must not see how the body was framed, only the body. RFC 9110, section 7.6.1. A field named Proxy
 # would become the variable HTTP_PROXY, which programs started by the app obey (CVE-2016-5385).
 _HIDDEN = frozenset({b"transfer-encoding", b"proxy"})
-
-
-class ErrorLog(io.TextIOBase):
-    """``wsgi.errors``: whole lines go to the server's log. Called in any thread."""
-
-    def __init__(self) -> None:
-        self._line = ""
-
-    def writable(self) -> bool:
-        """Say that it may be written to."""
-        return True
-
-    def write(self, text: str) -> int:
-        """Log the lines that ``text`` completes."""
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            if line:
-                _log.error("{line}", line=line)
-        return len(text)
-
-    def flush(self) -> None:
-        """Log the line that was begun."""
-        if self._line:
-            line, self._line = self._line, ""
-            _log.error("{line}", line=line)
 
 
 def base_environ(multithread: bool, multiprocess: bool) -> dict[str, Any]:
@@ -89,7 +61,7 @@ def make_environ(
     environ["REQUEST_URI"] = environ["RAW_URI"] = request.uri.decode("latin-1")
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version == "1.1" else "HTTP/1.0"
     environ["wsgi.url_scheme"] = "https" if connection.secure else "http"
-    environ["wsgi.errors"] = ErrorLog()
+    environ["wsgi.errors"] = sys.stderr
     environ.update(connection.addresses)
     for name, value in request.headers:
         key = _keys.get(name, "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from traceback import format_exception_only
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
@@ -97,8 +96,6 @@ class WSGIResource:
         point = self._script_name or "/"
         reason = Failure(cause)  # type: ignore[no-untyped-call]
         _log.failure("{error}; {point} answers {code}", reason, error=error, point=point, code=self._unloaded)
-        if isinstance(cause, SyntaxError):  # whose place is not in the traceback
-            _log.error("{text}", text="".join(format_exception_only(cause)))
         self.watcher.failed(cause, f"load {point}")
 
     @property

@@ -1,0 +1,1 @@
+"""The process around the worker: what it writes, and later who starts it."""

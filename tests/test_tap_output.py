@@ -1,0 +1,93 @@
+"""What ``twist skitai`` writes: plain lines, and what apps print among them."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from processes import environment
+from serving import FIXTURE_APPS, config_text, eventually
+
+STAMP = r"\d{4}\.\d\d\.\d\d \d\d:\d\d:\d\d"
+
+
+@pytest.fixture(scope="module")
+def server(running_server, threads):
+    """A server whose output, of both kinds, is one file."""
+    return running_server({"/": f"{FIXTURE_APPS}/streams:app"}, threads)
+
+
+def written(server, path):
+    """Return what a request of ``path`` adds to the output, its line in the access log at the end."""
+    before = len(server.log_text())
+    server.ask(path)
+    access = re.compile(rf"^{STAMP} \[info\] 127\.0\.0\.1:\d+ GET {path} HTTP/1\.1 (\d+) .*\n", re.MULTILINE)
+    found = eventually(lambda: access.search(server.log_text(), before), "the line of the request")
+    text = server.log_text()[before:]
+    return text[: found.start() - before], int(found[1]), text[found.end() - before :]
+
+
+def test_standard_streams(server):
+    """Text, bytes, child processes, records and wsgi.errors leave at once, and in the order of writing."""
+    text, code, rest = written(server, "/kinds")
+    assert (code, rest) == (200, "")
+    assert [line[:2] for line in text.splitlines()] == [f"{n} " for n in range(1, 9)]
+    assert text.endswith("8 words and more\n")
+
+
+def test_a_prompt_is_not_held_back(server):
+    """Text without a line end is there when it was flushed."""
+    before = len(server.log_text())
+    server.ask("/prompt")
+    assert server.log_text()[before:].startswith("(Pdb) ")
+
+
+def test_descriptors(server):
+    """The streams are the process's own: faulthandler takes them."""
+    _, code, _ = written(server, "/faults")
+    assert code == 200
+
+
+def test_traceback(server):
+    """An app that fails leaves one record with the traceback that Python prints, before its access line."""
+    text, code, _ = written(server, "/fails")
+    assert code == 500
+    assert re.match(rf"{STAMP} \[critical\] GET /fails failed\nTraceback \(most recent call last\):\n", text)
+    assert text.endswith('    raise ValueError("on purpose")\nValueError: on purpose\n')
+
+
+def test_every_record_has_one_form(running_server):
+    """From the start to the end, each line that the server itself writes begins with the same stamp."""
+    server = running_server({"/": f"{FIXTURE_APPS}/streams:app"})
+    server.ask("/faults")
+    server.stop()
+    lines = server.log_text().splitlines()
+    assert [line for line in lines if not re.match(rf"{STAMP} \[info\] ", line)] == []
+    assert any(line.endswith("Main loop terminated.") for line in lines)
+
+
+def test_json_for_who_asks(tmp_path):
+    """--log-format=json, --log-file and --log-level are obeyed."""
+    config = tmp_path / "tested.conf"
+    config.write_text(config_text({"/": f"{FIXTURE_APPS}/streams:app"}))
+    log = tmp_path / "log.json"
+    command = [
+        sys.executable,
+        "-m",
+        "twisted",
+        "--log-format=json",
+        f"--log-file={log}",
+        "skitai",
+        "--config",
+    ]
+    process = subprocess.Popen([*command, str(config)], env=environment(), stdout=subprocess.PIPE)
+    try:
+        eventually(lambda: log.exists() and "Skitai serves" in log.read_text(), "the start")
+    finally:
+        process.terminate()
+        output, _ = process.communicate()
+    records = [json.loads(text) for text in log.read_text().split("\x1e")[1:]]
+    assert "Skitai serves {name} on {urls}" in [each["log_format"] for each in records]
+    assert output == b""
