@@ -35,11 +35,12 @@ def render_head(
 ) -> Head:
     """Return the head of an answer to a request of HTTP ``version``.
 
-    ``status`` is such as ``"200 OK"``; ``length`` the length of the body where all of it is at hand (an
-    announced Content-Length is believed otherwise). ``bodyless`` says that there must be none, ``keep_alive``
-    that the connection may go on. ``stamp(dated, served)`` returns the end of the head, with the Date and
-    Server fields that are missing. Raises ValueError for control characters in the status or a field, for an
-    interim status, and for a Content-Length that is not a number.
+    ``status`` is such as ``"200 OK"``; ``length`` the length of the body where all of it is at hand. A
+    Content-Length among the fields comes before it: the body is kept to that. ``bodyless`` says that there
+    must be none, ``keep_alive`` that the connection may go on. ``stamp(dated, served)`` returns the end of
+    the head, with the Date and Server fields that are missing. Raises ValueError for control characters in
+    the status or a field, for an interim status, and for a Content-Length that is not a number or differs
+    from another one.
     """
     lines = [f"HTTP/1.1 {status}\r\n"]
     announced: int | None = None
@@ -49,7 +50,7 @@ def render_head(
         lower = name.lower()
         if lower in _LOOKED_AT:
             if lower == "content-length":
-                announced = _content_length(value)
+                announced = _content_length(value, announced)
                 continue
             if lower in HOP_BY_HOP:  # the server's affair: an app's are dropped
                 close = close or (lower == "connection" and "close" in value.lower())
@@ -60,7 +61,7 @@ def render_head(
     code = status[:3]
     if code < "200":
         raise ValueError(f"{status!r} cannot be the end of an answer")
-    if length is None or (bodyless and length == 0):  # none is at hand: the app knows how long it would be
+    if announced is not None or (bodyless and length == 0):  # none is at hand: who made it knows its length
         length = announced
     # A 304's is that of another answer (RFC 9110, section 8.6), of which nobody knows what announces none.
     if length is not None and code != "204" and not (code == "304" and not announced):
@@ -80,8 +81,10 @@ def render_head(
     return Head(text.encode("latin-1") + stamp(dated, served), None if bodyless else length, chunked, close)
 
 
-def _content_length(value: str) -> int:
+def _content_length(value: str, announced: int | None) -> int:
     value = value.strip()
     if not (value.isascii() and value.isdigit()):
         raise ValueError(f"Content-Length: {value!r} is not a number")
+    if announced not in (None, int(value)):
+        raise ValueError(f"Content-Length is both {announced} and {value}")
     return int(value)

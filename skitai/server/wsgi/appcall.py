@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from threading import current_thread
 from time import monotonic
 from types import TracebackType
@@ -17,7 +18,7 @@ from skitai.context import call_with_was
 from skitai.loop.bridge import Pending
 from skitai.server.wsgi.checks import as_bytes, check_headers, check_status
 from skitai.server.wsgi.filewrapper import FileProducer, FileWrapper
-from skitai.server.wsgi.outgoing import OutgoingBody, announced_length, whole_body
+from skitai.server.wsgi.outgoing import OutgoingBody, request_line, warn_of_excess, whole_body
 
 if TYPE_CHECKING:
     from skitai.context import Was
@@ -29,6 +30,8 @@ _log = Logger()
 #: Bytes of a body that an app may send, and seconds that it may take, before the reactor gets its turn.
 _BYTES_PER_TURN = 256 * 1024
 _SECONDS_PER_TURN = 0.005
+#: Pieces that an app may go on to make when its body is whole; more than nothing in one of them is too much.
+_PIECES_AFTER_THE_END = 100
 #: Seconds; a paused app is woken by its client's progress or end, this is only how long one wait lasts.
 _PAUSE_SECONDS = 60.0
 
@@ -47,6 +50,7 @@ class AppCall:
     """
 
     __slots__ = (
+        "_announced",
         "_app",
         "_body",
         "_environ",
@@ -77,6 +81,8 @@ class AppCall:
         self._body = body
         self._status = ""
         self._headers: list[tuple[str, str]] = []
+        #: The Content-Length that the app gave.
+        self._announced: int | None = None
         self._outgoing: OutgoingBody | None = None
         self._this_turn = 0
         self._turn_began = 0.0
@@ -141,7 +147,7 @@ class AppCall:
         elif self._status:
             raise AssertionError("start_response was called twice without exc_info")
         check_status(status)
-        check_headers(headers)
+        self._announced = check_headers(headers)
         self._status = status
         self._headers = list(headers)
         return self.write
@@ -153,6 +159,8 @@ class AppCall:
             raise _ResponseOverError
         if data:
             self._send(self._outgoing or self._begin(), data)
+        else:
+            self._take_turns(0)
 
     def _is_over(self) -> bool:
         """Whether the client is gone, or got an error page because the head could not be sent."""
@@ -160,26 +168,29 @@ class AppCall:
 
     def _send_each(self, iterable: Iterable[bytes]) -> None:
         pieces = iter(iterable)
+        self._turn_began = monotonic()
         for chunk in pieces:
             if self._is_over():
                 return
-            if chunk:
-                data = as_bytes(chunk)
-                if self._outgoing is None and announced_length(self._headers) == len(data):
-                    # Most frameworks give the whole body as the one piece of an iterator.
-                    self._end(data)
-                    self._exhaust(pieces)
-                    return
-                outgoing = self._outgoing or self._begin()
-                self._send(outgoing, data)
-                if outgoing.overflown:
-                    break
+            if not chunk:
+                self._take_turns(0)
+                continue
+            data = as_bytes(chunk)
+            if self._outgoing is None and self._announced == len(data):
+                # Most frameworks give the whole body as the one piece of an iterator.
+                self._end(data)
+                self._exhaust(pieces)
+                return
+            outgoing = self._outgoing or self._begin()
+            self._send(outgoing, data)
+            if outgoing.overflown:
+                break
         self._end(b"")
 
     def _exhaust(self, pieces: Iterator[bytes]) -> None:
         """Let the app come to its end; what else it gives is more than it announced."""
-        if any(pieces):
-            _log.warn("{request}: the body is longer than its Content-Length", request=self._name())
+        if any(islice(pieces, _PIECES_AFTER_THE_END)):
+            warn_of_excess(self._request)
 
     def _end(self, body: bytes) -> None:
         """Send the rest of the body, which is all of it where nothing was sent before."""
@@ -189,7 +200,7 @@ class AppCall:
             self._finish(self._outgoing)
             return
         self._check_started()
-        headers, body = whole_body(self._request, self._status, self._headers, body)
+        headers, body = whole_body(self._request, self._status, self._headers, self._announced, body)
         self.headers_sent = True
         if len(body) <= _BYTES_PER_TURN or self._request.method == b"HEAD":
             self._post(lambda: self._request.respond(self._status, headers, body))
@@ -226,7 +237,7 @@ class AppCall:
         """Queue the head: it leaves with the first piece, which may be all of the body."""
         self._check_started()
         self._turn_began = monotonic()
-        self._outgoing = outgoing = OutgoingBody(self._request, self._status, self._headers)
+        self._outgoing = outgoing = OutgoingBody(self._request, self._status, self._headers, self._announced)
         self.headers_sent = True
         status = self._status
         self._outbox.append(lambda: self._request.start(status, outgoing.headers))
@@ -242,7 +253,11 @@ class AppCall:
     def _send_piece(self, piece: bytes) -> None:
         # At once: PEP 3333 lets no piece wait for the next one, which the app may take its time for.
         self._post(partial(self._request.send_now, piece))
-        self._this_turn += len(piece)
+        self._take_turns(len(piece))
+
+    def _take_turns(self, sent: int) -> None:
+        """Let the reactor have its turn where the app has sent much since the last one, or taken long."""
+        self._this_turn += sent
         if (
             self._this_turn >= min(_BYTES_PER_TURN, self._resource.buffer_max)
             or monotonic() - self._turn_began > _SECONDS_PER_TURN
@@ -265,13 +280,10 @@ class AppCall:
             pass  # the connection's own time-out ends this: a client that takes nothing is cut off
 
     def _failed(self, error: BaseException) -> None:
-        _log.failure("{request} failed", request=self._name())
-        self._resource.watcher.failed(error, self._name())
+        line = request_line(self._request)
+        _log.failure("{request} failed", request=line)
+        self._resource.watcher.failed(error, line)
         self._post(self._give_up)
-
-    def _name(self) -> str:
-        """Name the request for the log: not by the environ, which the app may have changed."""
-        return (self._request.method + b" " + self._request.uri).decode("latin-1")
 
     def _post(self, action: Callable[[], None]) -> None:
         self._outbox.append(action)
@@ -285,7 +297,7 @@ class AppCall:
             try:
                 outbox.popleft()()
             except Exception:  # noqa: BLE001 - such as a Content-Length that is no number
-                _log.failure("the answer to {request} cannot be sent", request=self._name())
+                _log.failure("the answer to {request} cannot be sent", request=request_line(self._request))
                 self._give_up()
 
     def _give_up(self) -> None:

@@ -12,6 +12,10 @@ from skitai.http.fields import FIELD_VALUE, TOKEN
 
 _STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
 
+_CONTENT_LENGTH = "content-length"
+_CONTENT_LENGTH_SIZE = len(_CONTENT_LENGTH)
+_DIGITS_MAX = 18
+
 # What was found good before. Apps use few of either; one that makes them up cannot fill the memory.
 _KNOWN_MAX = 1000
 _good_statuses: set[str] = set()
@@ -27,8 +31,13 @@ def check_status(status: Any) -> None:
     _remember(_good_statuses, status)
 
 
-def check_headers(headers: Any) -> None:
-    """Raise AssertionError for anything but a list of pairs of native strings that can be header fields."""
+def check_headers(headers: Any) -> int | None:
+    """Return the Content-Length among the header fields, None where there is none.
+
+    Raises AssertionError for anything but a list of pairs of native strings that can be header fields, and
+    for a Content-Length that is no number or differs from another one.
+    """
+    announced: int | None = None
     if not isinstance(headers, list):
         raise AssertionError(f"the headers are a list of (name, value), not {type(headers).__name__}")
     for field in headers:
@@ -43,6 +52,12 @@ def check_headers(headers: Any) -> None:
             raise AssertionError(f"the value of {name} is {value!r}, not a str")
         if FIELD_VALUE.fullmatch(value) is None:
             raise AssertionError(f"the value of {name} cannot be sent: {value!r}")
+        if len(name) == _CONTENT_LENGTH_SIZE and name.lower() == _CONTENT_LENGTH:
+            length = _number(value)
+            if announced not in (None, length):
+                raise AssertionError(f"Content-Length is both {announced} and {length}")
+            announced = length
+    return announced
 
 
 def as_bytes(chunk: Any) -> bytes:
@@ -54,6 +69,14 @@ def as_bytes(chunk: Any) -> bytes:
     if isinstance(chunk, bytearray | memoryview):
         return bytes(chunk)
     raise TypeError(f"a body consists of bytes, not {type(chunk).__name__}")
+
+
+def _number(text: str) -> int:
+    digits = text.strip()
+    # More digits than any length has: int() refuses thousands of them.
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > _DIGITS_MAX:
+        raise AssertionError(f"Content-Length is {text!r}, which is not a number of bytes")
+    return int(digits)
 
 
 def _is_latin1(text: str) -> bool:

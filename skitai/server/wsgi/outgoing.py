@@ -1,4 +1,8 @@
-"""The body of a WSGI response on its way out: kept to its Content-Length, and compressed for who wants it."""
+"""The body of a WSGI response on its way out: kept to its Content-Length, and compressed where wanted.
+
+PEP 3333, "Handling the Content-Length Header": no more leaves than was announced. Where less comes, the
+connection is closed, because only that tells the client that the body is not whole.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,30 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
+#: The statuses of answers without a body (RFC 9110, section 6.4.1).
+BODYLESS = ("204", "304")
 
-def whole_body(request: Request, status: str, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
-    """Return header fields and body as they go out where all of the body is at hand. Called in any thread."""
+
+def whole_body(
+    request: Request, status: str, headers: Headers, announced: int | None, body: bytes
+) -> tuple[Headers, bytes]:
+    """Return header fields and body as they go out where all of the body is at hand. Called in any thread.
+
+    ``announced`` is the Content-Length among the fields. The request is told of it by the fields, and closes
+    the connection after a body that is shorter.
+    """
     length = len(body)
-    if not length and request.method == b"HEAD":
-        # Frameworks leave out the body, but the head must be the one that GET would get.
-        length = announced_length(headers) or 0
+    is_head = request.method == b"HEAD"
+    if announced is not None and announced != length:
+        if not length and is_head:
+            # Frameworks leave out the body, but the head must be the one that GET would get.
+            length = announced
+        elif announced < length:
+            body, length = body[:announced], announced
+            if not is_head and status[:3] not in BODYLESS:
+                warn_of_excess(request)
+        else:  # as it is: compressed it would look whole
+            return headers, body
     if length < LENGTH_MIN:
         return headers, body
     compressor, headers = negotiate(request, int(status[:3]), headers, length)
@@ -37,11 +58,11 @@ class OutgoingBody:
 
     __slots__ = ("_bodyless", "_compressor", "_remaining", "_request", "headers", "overflown")
 
-    def __init__(self, request: Request, status: str, headers: Headers) -> None:
+    def __init__(self, request: Request, status: str, headers: Headers, announced: int | None) -> None:
         self._request = request
-        self._bodyless = request.method == b"HEAD" or status[:3] in ("204", "304")
+        self._bodyless = request.method == b"HEAD" or status[:3] in BODYLESS
         #: What is missing from the announced length; None: none was announced.
-        self._remaining = 0 if self._bodyless else announced_length(headers)
+        self._remaining = 0 if self._bodyless else announced
         self._compressor: Compressor | None
         self._compressor, self.headers = negotiate(request, int(status[:3]), headers, None)
         #: Whether more was given than can be sent.
@@ -57,11 +78,10 @@ class OutgoingBody:
         remaining = self._remaining
         if remaining is not None:
             if len(data) > remaining:
+                if not (self._bodyless or self.overflown):
+                    warn_of_excess(self._request)
                 self.overflown = True
                 data = data[:remaining]
-                if not self._bodyless:
-                    uri = self._request.uri.decode("latin-1")
-                    _log.warn("{uri}: the body is longer than its Content-Length", uri=uri)
             self._remaining = remaining - len(data)
         return data if self._compressor is None else self._compressor.compress(data)
 
@@ -86,9 +106,11 @@ class OutgoingBody:
         yield self.last()
 
 
-def announced_length(headers: Headers) -> int | None:
-    """Return the Content-Length among the app's header fields, None where there is none."""
-    for name, value in headers:
-        if name.lower() == "content-length" and value.strip().isdecimal():
-            return int(value)
-    return None
+def warn_of_excess(request: Request) -> None:
+    """Have the log say that an app gave more than it announced."""
+    _log.warn("{line}: the body is longer than its Content-Length", line=request_line(request))
+
+
+def request_line(request: Request) -> str:
+    """Name the request for the log: not by the environ, which the app may have changed."""
+    return (request.method + b" " + request.uri).decode("latin-1")

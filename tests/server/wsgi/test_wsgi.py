@@ -1,12 +1,11 @@
 """What an app may do, in PEP 3333's words and against them, and what its client then sees."""
 
 import json
-import threading
 from wsgiref.validate import validator
 
 import pytest
 
-from fixtureapps import bodies, echo, lengths, protocol, raising
+from fixtureapps import bodies, echo, protocol, raising
 from serving import eventually
 from skitai.loop.bridge import Pending
 from skitai.server.site import Mounts, Site
@@ -121,81 +120,6 @@ def test_each_piece_leaves_when_it_is_made(serve):
         assert client.read_chunk() == b"first"
         gateway.loop.call(gate.end)
         assert [client.read_chunk(), client.read_chunk()] == [b"last", b""]
-
-
-# -- Content-Length ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shape", ["list", "iter", "write"])
-def test_a_right_content_length_is_kept(serve, shape):
-    """An announced length frames the response, whichever way the body is made."""
-    gateway = serve({"/lengths": lengths.app, "": plain})
-    with gateway.client() as client:
-        response = client.ask(f"/lengths/{shape}/10/10")
-        assert (response["Content-Length"], response["Transfer-Encoding"]) == ("10", None)
-        assert response.body == b"x" * 10
-        assert client.ask("/").body == b"ok"
-
-
-@pytest.mark.parametrize("shape", ["iter", "write"])
-def test_without_content_length_a_stream_is_chunked(serve, shape):
-    """A streamed body of unknown length goes in chunks and keeps the connection."""
-    with serve(lengths.app).client() as client:
-        for _ in range(2):
-            response = client.ask(f"/{shape}//10")
-            assert (response["Content-Length"], response["Transfer-Encoding"]) == (None, "chunked")
-            assert response.body == b"x" * 10
-
-
-@pytest.mark.parametrize("shape", ["iter", "write"])
-def test_a_stream_longer_than_announced_is_cut_at_its_length(serve, shape):
-    """No byte beyond Content-Length is sent: it would be read as the next response."""
-    gateway = serve({"/lengths": lengths.app, "": plain})
-    with gateway.client() as client:
-        assert client.ask(f"/lengths/{shape}/5/10").body == b"xxxxx"
-        assert client.ask("/").body == b"ok"
-    assert any("longer than its Content-Length" in line for line in gateway.messages)
-
-
-@pytest.mark.parametrize("shape", ["iter", "write"])
-def test_a_stream_shorter_than_announced_ends_the_connection(serve, shape):
-    """The client of a response that is too short sees that, instead of waiting for the rest."""
-    gateway = serve(lengths.app)
-    with gateway.client() as client:
-        response = client.ask(f"/{shape}/20/10")
-        assert (response.body, response.complete) == (b"x" * 10, False)
-    assert any("shorter than its Content-Length" in line for line in gateway.messages)
-
-
-@pytest.mark.parametrize("announced", ["5", "20"])
-def test_a_wrong_length_is_mended_where_all_of_the_body_is_known(serve, announced):
-    """A list is all of the body, so its real length is sent whatever the app announced."""
-    gateway = serve({"/lengths": lengths.app, "": plain})
-    with gateway.client() as client:
-        response = client.ask(f"/lengths/list/{announced}/10")
-        assert (response["Content-Length"], response.body) == ("10", b"x" * 10)
-        assert client.ask("/").body == b"ok"
-
-
-def test_an_endless_body_ends_at_its_content_length(serve):
-    """An app is not asked for more than it announced, and its body is closed."""
-    closed = threading.Event()
-
-    def app(environ, start_response):
-        start_response("200 OK", [("Content-Length", "10")])
-        return endless()
-
-    def endless():
-        try:
-            while True:
-                yield b"1234"
-        finally:
-            closed.set()
-
-    with serve(app).client() as client:
-        assert client.ask().body == b"1234123412"
-        assert closed.wait(60)
-        assert client.ask("/", "HEAD")["Content-Length"] == "10"
 
 
 # -- start_response ----------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import socket
+import struct
 import threading
 import time
 from contextlib import ExitStack
@@ -122,6 +124,69 @@ def test_an_endless_body_of_small_pieces_lets_others_in(serve):
         assert client.read_head().code == 200
         assert gateway.ask().body == b"ok"
     assert ended.wait(60)
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before the first piece", "after it"])
+@pytest.mark.parametrize("kind", ["generator", "iterable", "write"])
+def test_empty_pieces_hold_up_nobody(serve, kind, begun):
+    """An app that gives nothing, for ever, lets others in, and ends when its client has left."""
+    ended = threading.Event()
+
+    def app(environ, start_response):
+        write = start_response("200 OK", [("Content-Type", "application/octet-stream")])
+        if kind == "generator":
+            return generate()
+        if kind == "iterable":
+            return Endless()
+        for piece in generate():
+            write(piece)
+        raise AssertionError("write() went on for ever")
+
+    def generate():
+        try:
+            if begun:
+                yield b"x"
+            while True:
+                yield b""
+        finally:
+            ended.set()
+
+    class Endless:
+        __iter__ = staticmethod(generate)
+
+    gateway = serve({"/endless": app, "": plain})
+    with gateway.client() as client:
+        start(client, "/endless")
+        if begun:
+            assert client.read_head().code == 200
+        assert [gateway.ask().body for _ in range(3)] == [b"ok"] * 3
+        # Reset, not closed: a client that only says no more may still want its answer.
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert ended.wait(60)
+    assert gateway.ask().body == b"ok"
+    assert not gateway.failures
+
+
+def test_empty_pieces_after_a_whole_body_end(serve):
+    """An app that goes on to give nothing after all that it announced is not asked for ever."""
+    closed = threading.Event()
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "2")])
+        return generate()
+
+    def generate():
+        try:
+            yield b"ok"
+            while True:
+                yield b""
+        finally:
+            closed.set()
+
+    with serve(app).client() as client:
+        assert client.ask().body == b"ok"
+        assert closed.wait(60)
+        assert client.ask().body == b"ok"
 
 
 @pytest.mark.parametrize("threads", [1, 0], ids=["one-thread", "greenlets"])
