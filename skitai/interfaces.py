@@ -100,6 +100,8 @@ class IInstance(Interface):
 
     config: Any = Attribute("The frozen ``skitai.config.Config``.")
     reactor: Any = Attribute("The Twisted reactor (or a fake one in tests).")
+    plugins: Any = Attribute("The ``skitai.plugins.manager.PluginManager``, to call hooks of other plugins.")
+    services: Any = Attribute("The ``skitai.context.ServiceTable`` of ``was``: a ``WSGIResource`` takes it.")
     executor: IExecutor = Attribute("Where apps run; ``run`` is the way there for all but apps themselves.")
     bridge: Any = Attribute("The ``skitai.loop.bridge.Bridge`` between apps and the reactor.")
 

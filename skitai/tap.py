@@ -23,7 +23,6 @@ from skitai.errors import ConfigError, PluginError
 from skitai.net.listening import take_inherited
 from skitai.plugins.listing import describe_plugins
 from skitai.plugins.manager import PluginManager, create_plugin_manager
-from skitai.worker.assembly import SiteBuilder
 from skitai.worker.instance import Instance
 
 #: The exit status for a configuration that cannot be served.
@@ -99,7 +98,7 @@ def _plugins(config: Config) -> PluginManager:
 
 def _report(instance: Instance, *, with_config: bool) -> NoReturn:
     if with_config:
-        print(describe(instance.config))
+        print(describe(instance.config, instance.describe_mount))
         for name, keys in instance.plugins.config_sections().items():
             print(describe_section(name, keys, instance.section(name)))
     print(describe_plugins(instance.plugins.plugins()), end="")
@@ -116,8 +115,8 @@ class Announced(Instance):
         urls = " and ".join(self.urls)
         _log.info("Skitai serves {name} on {urls}", name=self.config.server.name, urls=urls)
 
-    def _begin(self, builder: SiteBuilder) -> None:
-        super()._begin(builder)
+    def _begin(self) -> None:
+        super()._begin()
         if self.running and not self.config.server.reloader:  # frozen modules would outlive their reload
             _spare_the_collector()
 

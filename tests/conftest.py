@@ -1,8 +1,19 @@
 """What tests of every part share: running servers, and the two executors."""
 
+import importlib.metadata
+import tomllib
+
 import pytest
 
-from serving import Gateway, ReactorThread, RunningServer, config_text
+from serving import REPOSITORY, Gateway, ReactorThread, RunningServer, config_text
+
+
+def pytest_sessionstart():
+    """Say what to do where the installed plugins are those of an older checkout."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    installed = importlib.metadata.distribution("skitai").entry_points.select(group="skitai")
+    if {found.name: found.value for found in installed} != project["entry-points"]["skitai"]:
+        pytest.exit("the installed entry points are not those of pyproject.toml: make .venv/.test", 2)
 
 
 @pytest.fixture(params=[4, 0], ids=["threads", "greenlets"], scope="module")

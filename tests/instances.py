@@ -7,8 +7,14 @@ import threading
 from skitai.config import load
 from skitai.plugins import hookimpl
 from skitai.plugins.manager import create_plugin_manager
+from skitai.server.apps import plugin as wsgi_plugin
+from skitai.server.static import plugin as static_plugin
+from skitai.services import proxy as proxy_plugin
 from skitai.worker.instance import Instance
 from wire import Client, ask
+
+#: The built-in plugins that serve what routes lead to.
+ROUTE_PLUGINS = {"wsgi": wsgi_plugin, "static": static_plugin, "proxy": proxy_plugin}
 
 
 class PluginEntry:
@@ -36,7 +42,8 @@ class Hooks:
 
 
 def make_instance(reactor, file, overrides=None, disabled=(), **plugins):
-    """Return the instance of a config file with ``plugins`` by name, and no others."""
+    """Return the instance of a config file with ``plugins`` by name, and of the others those for routes."""
+    plugins = {**ROUTE_PLUGINS, **plugins}
     entries = [PluginEntry(name, plugin) for name, plugin in plugins.items()]
     manager = create_plugin_manager(disabled, entry_points=entries, environ={})
     return Instance(load(file, overrides or {}), manager, reactor)

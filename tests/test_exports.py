@@ -33,8 +33,8 @@ def test_public_names_of_testing():
 
 
 def test_public_names_of_plugins():
-    """What plugin authors decorate their hooks with."""
-    assert skitai.plugins.__all__ == ["hookimpl"]
+    """What plugin authors decorate their hooks with, and what one hook returns."""
+    assert skitai.plugins.__all__ == ["Answerer", "hookimpl"]
 
 
 @pytest.mark.parametrize("module", [skitai, skitai.plugins, skitai.testing])
@@ -73,9 +73,11 @@ def test_contracts():
             "config",
             "executor",
             "leave",
+            "plugins",
             "reactor",
             "run",
             "section",
+            "services",
             "state",
             "status",
         ],

@@ -139,7 +139,7 @@ def test_check(command, config, tmp_path):
         "port = 82",
         "threads = 0",
         f"/ = {tmp_path}/served:app  ; app",
-        f"/files = {tmp_path}  ; static files",
+        f"/files = {tmp_path} max_age=300  ; static files",
         "[@search]",
         "type = http",
         "members = s1.example.com 1, s2.example.com 3",

@@ -19,7 +19,7 @@ from skitai.config.clusters import ClusterConfig, MemberConfig
 from skitai.config.describe import describe, describe_section
 from skitai.config.keys import Key
 from skitai.config.loader import Config, load
-from skitai.config.mounts import AppMount, Mount, ProxyMount, StaticMount
+from skitai.config.mounts import Mount
 from skitai.config.reader import Section
 from skitai.config.routes import DEFAULT_HOST, VirtualHost
 from skitai.config.server import SERVER_KEYS, ServerConfig
@@ -27,16 +27,13 @@ from skitai.config.server import SERVER_KEYS, ServerConfig
 __all__ = [
     "DEFAULT_HOST",
     "SERVER_KEYS",
-    "AppMount",
     "ClusterConfig",
     "Config",
     "Key",
     "MemberConfig",
     "Mount",
-    "ProxyMount",
     "Section",
     "ServerConfig",
-    "StaticMount",
     "VirtualHost",
     "comma_list",
     "describe",

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from skitai.config.clusters import PREFIX, ClusterConfig, MemberConfig, masked_address
 from skitai.config.keys import Key
 from skitai.config.loader import Config
-from skitai.config.mounts import AppMount, Mount, ProxyMount, StaticMount
+from skitai.config.mounts import Mount, written_target
 from skitai.config.routes import VirtualHost
 from skitai.config.server import SERVER_KEYS
 
-_KINDS: Mapping[type[Mount], str] = {AppMount: "app", StaticMount: "static files", ProxyMount: "proxy"}
 _SECRET_WORDS = ("pass", "secret", "token", "pwd")
 
 
-def describe(config: Config) -> str:
-    """Return the configuration in the form of its file, defaults filled in and passwords as stars."""
+def _as_written(mount: Mount) -> str:
+    return written_target(mount.target, mount.options)
+
+
+def describe(config: Config, what: Callable[[Mount], str] = _as_written) -> str:
+    """Return the configuration in the form of its file, defaults filled in and passwords as stars.
+
+    ``what`` returns the right side of a route as its plugin understands it; without, it is as written.
+    """
     server = {name: getattr(config.server, name) for name in SERVER_KEYS}
-    blocks = [describe_section("server", SERVER_KEYS, server), _block("[routes:line]", _routes(config.hosts))]
+    blocks = [
+        describe_section("server", SERVER_KEYS, server),
+        _block("[routes:line]", _routes(config.hosts, what)),
+    ]
     blocks += [_block(f"[{PREFIX}{cluster.name}]", _cluster(cluster)) for cluster in config.clusters.values()]
     return "\n".join(blocks)
 
@@ -33,11 +42,11 @@ def _block(header: str, lines: Iterator[str]) -> str:
     return "".join(f"{line.rstrip()}\n" for line in (header, *lines))
 
 
-def _routes(hosts: tuple[VirtualHost, ...]) -> Iterator[str]:
+def _routes(hosts: tuple[VirtualHost, ...], what: Callable[[Mount], str]) -> Iterator[str]:
     for host in hosts:
         yield f": {' '.join(host.names)}"
         for mount in host.mounts:
-            yield f"{mount.point or '/'} = {mount.target}  ; {_KINDS[type(mount)]}"
+            yield f"{mount.point or '/'} = {what(mount)}"
 
 
 def _cluster(cluster: ClusterConfig) -> Iterator[str]:

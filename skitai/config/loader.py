@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +12,6 @@ import attrs
 from skitai.config.casters import comma_list
 from skitai.config.clusters import PREFIX, ClusterConfig, read_cluster
 from skitai.config.keys import Key, nearest, typed_values
-from skitai.config.mounts import ProxyMount
 from skitai.config.reader import Section, read_sections
 from skitai.config.routes import VirtualHost, read_hosts
 from skitai.config.server import ServerConfig, ServerSource, read_server
@@ -88,7 +87,8 @@ def load(
 
     ``overrides`` are values from the command line for keys of ``[server]``, such as ``{"port": "8080"}``.
     ``certificates`` is the folder where certificate files are looked up that are not beside the file.
-    Raises ConfigError for whatever is wrong with the file, the options or what they name.
+    Raises ConfigError for whatever is wrong with the file, the options or what they name, but for the targets
+    of ``[routes:line]`` and the sections of plugins: these are for the plugins to judge.
     """
     path = Path(path)
     found = read_sections(path)
@@ -100,21 +100,13 @@ def load(
     }
     source = ServerSource(core[_SERVER], overrides)
     server, warnings = read_server(source, certificates)
-    hosts = read_hosts(core[_ROUTES], clusters)
     return Config(
         path=path,
         server=server,
-        hosts=hosts,
+        hosts=read_hosts(core[_ROUTES]),
         clusters=MappingProxyType(clusters),
         disabled_plugins=frozenset(typed_values(core[_PLUGINS], _PLUGIN_KEYS)["disable"]),
         sections=MappingProxyType(sections),
-        warnings=(*warnings, *_proxy_warnings(core[_ROUTES], hosts)),
+        warnings=warnings,
         origins={**found, _SERVER: source},
     )
-
-
-def _proxy_warnings(routes: Section, hosts: tuple[VirtualHost, ...]) -> Iterator[str]:
-    proxies = {mount.line: mount for host in hosts for mount in host.mounts if isinstance(mount, ProxyMount)}
-    for line, mount in sorted(proxies.items()):
-        message = f"this version does not serve {mount.target} yet: it answers 503"
-        yield str(routes.error(message, key=mount.point or "/", line=line))

@@ -1,81 +1,127 @@
-"""What a route leads to: an app, a folder of files or a cluster."""
+"""One line of ``[routes:line]``: a mount point, a target and options. What a target means, plugins know."""
 
 from __future__ import annotations
 
-import os
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import attrs
 
-from skitai.config.casters import quoted
+from skitai.config.keys import Key, cast_value, nearest
+from skitai.config.reader import ConfigLine, Section
+from skitai.errors import ConfigError
 
-DEFAULT_CALLABLE = "app"
+_OPTION_NAME = "[A-Za-z_][A-Za-z0-9_-]*"
+_QUOTED = re.compile(r'"([^"]*)"(?=\s|$)')
+_FIRST_OPTION = re.compile(rf"\s+(?={_OPTION_NAME}=)")
+_OPTION = re.compile(rf'\s*({_OPTION_NAME})=(?:"([^"]*)"|([^\s"]*))(?=\s|$)')
+_SPACE_BEFORE_EQUALS = re.compile(r"\s=")
 
 
 @attrs.frozen
-class AppMount:
-    """An app: ``callable`` of the (dotted) ``module`` in ``directory``.
+class Mount:
+    """One line of ``[routes:line]``.
 
-    ``point`` is the path it is mounted on: ``""`` for the root, else ``/x`` without a slash at the end.
+    ``point`` is the path that it is mounted on: ``""`` for the root, else ``/x`` without a slash at the end.
+    ``target`` and the values of ``options`` are text as it is written, without the quotes. ``section`` and
+    ``line`` are for errors. Mounts are equal when they say the same, wherever they stand.
     """
 
     point: str
-    directory: Path
-    module: str
-    callable: str = DEFAULT_CALLABLE
+    target: str
+    options: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    section: Section = attrs.field(default=Section("", "routes:line", 0), eq=False, repr=False)
     line: int = attrs.field(default=0, eq=False)
 
     @property
-    def file(self) -> Path:
-        """The file of the module: ``module.py``, or ``module/__init__.py`` where only that exists."""
-        single, package = module_files(self.directory, self.module)
-        return package if os.path.isfile(package) and not os.path.isfile(single) else single
+    def folder(self) -> Path:
+        """The folder that relative targets start from: the one of the file."""
+        return self.section.folder
 
-    @property
-    def target(self) -> str:
-        """The right side of the route."""
-        return f"{self.directory / self.module}:{self.callable}"
+    def error(self, message: str) -> ConfigError:
+        """Return the error that points at this line."""
+        return self.section.error(message, key=self.point or "/", line=self.line)
 
+    def read_options(self, keys: Mapping[str, Key]) -> Mapping[str, Any]:
+        """Return the typed value of every option, defaults filled in and relative paths put into the folder.
 
-@attrs.frozen
-class StaticMount:
-    """A folder of files, mounted on ``point``."""
-
-    point: str
-    directory: Path
-    line: int = attrs.field(default=0, eq=False)
-
-    @property
-    def target(self) -> str:
-        """The right side of the route."""
-        return str(self.directory)
-
-
-@attrs.frozen
-class ProxyMount:
-    """A cluster, named without the ``@``, that answers requests below ``point``."""
-
-    point: str
-    cluster: str
-    line: int = attrs.field(default=0, eq=False)
-
-    @property
-    def target(self) -> str:
-        """The right side of the route."""
-        return f"@{self.cluster}"
+        Raises ConfigError for an option that is not in ``keys`` and for a value that its caster refuses.
+        """
+        values = {name: key.default for name, key in keys.items()}
+        for name, written in self.options.items():
+            if name not in keys:
+                hint = nearest(name, keys) if keys else "this target takes none"
+                raise self.error(f"unknown option {name}: {hint}")
+            try:
+                values[name] = cast_value(keys[name], written, self.folder)
+            except ValueError as error:
+                raise self.error(f"option {name}: {error}") from error
+        return MappingProxyType(values)
 
 
-Mount = AppMount | StaticMount | ProxyMount
+def read_mount(section: Section, line: ConfigLine) -> Mount:
+    """Return the mount that a line such as ``/up = @upstream strip=no`` describes; raises ConfigError."""
+    written, separator, right = (part.strip() for part in line.text.partition("="))
+    if not separator:
+        raise section.error("expected 'mount = target' or ': host'", line=line.number)
+    try:
+        point = _mount_point(written)
+        target, options = _split_options(right)
+        return Mount(point, target, MappingProxyType(options), section, line.number)
+    except ValueError as error:
+        raise section.error(str(error), key=written, line=line.number) from error
 
 
-def module_files(directory: Path, module: str) -> tuple[Path, Path]:
-    """Return where a dotted module may be: as a single file, and as a package."""
-    base = directory.joinpath(*module.split("."))
-    return base.parent / f"{base.name}.py", base / "__init__.py"
+def written_target(target: str, options: Mapping[str, str]) -> str:
+    """Return the right side of a line that means ``target`` with ``options``."""
+    plain = not (_FIRST_OPTION.search(target) or _SPACE_BEFORE_EQUALS.search(target))
+    parts = [target if plain else f'"{target}"']
+    parts += [f'{name}="{value}"' if " " in value else f"{name}={value}" for name, value in options.items()]
+    return " ".join(parts)
 
 
-def mount_point(written: str) -> str:
-    """Return the left side of a route without the slash at its end; raises ValueError."""
+def _split_options(text: str) -> tuple[str, dict[str, str]]:
+    """Return the target and the options behind it; raises ValueError.
+
+    The options begin at the first space with ``name=`` behind it. What has that in its target, and what else
+    has spaces in a value, stands in double quotes.
+    """
+    if quoted := _QUOTED.match(text):
+        target, rest = quoted.group(1), text[quoted.end() :]
+    elif text.startswith('"'):
+        raise ValueError('a target that begins with " ends with another; options follow after a space')
+    elif _SPACE_BEFORE_EQUALS.search(text):
+        raise ValueError("has a space before =: write key=value, and a target with ' =' in double quotes")
+    else:
+        first = _FIRST_OPTION.search(text)
+        end = first.start() if first else len(text)
+        target, rest = text[:end], text[end:]
+    if not target:
+        raise ValueError("needs a target, such as a folder, path/module:callable or @cluster")
+    found: dict[str, str] = {}
+    for name, value in _options(rest):
+        if name in found:
+            raise ValueError(f"option {name} stands twice: keep one of the two")
+        found[name] = value
+    return target, found
+
+
+def _options(text: str) -> Iterator[tuple[str, str]]:
+    position, end = 0, len(text)
+    while position < end:
+        match = _OPTION.match(text, position)
+        if not match:
+            word = text[position:].split()[0].partition("=")[0]  # not its value, which may be a secret
+            raise ValueError(f'{word!r} is no option: write key=value, or key="value" where it has spaces')
+        yield match[1], match[2] or match[3] or ""
+        position = match.end()
+
+
+def _mount_point(written: str) -> str:
+    """Return the left side of a line without the slash at its end; raises ValueError."""
     if not written.startswith("/"):
         raise ValueError("a mount point starts with /")
     segments = written.removesuffix("/").split("/")[1:]
@@ -84,33 +130,3 @@ def mount_point(written: str) -> str:
     if forbidden := next((character for character in "?#%" if character in written), None):
         raise ValueError(f"a mount point is a plain path, without {forbidden}")
     return written.removesuffix("/")
-
-
-def mount_target(point: str, target: str, folder: Path, line: int) -> AppMount | StaticMount:
-    """Return the mount of a path relative to ``folder``, its kind decided by what exists now.
-
-    Raises ValueError where nothing fits.
-    """
-    if not target:
-        raise ValueError("needs a target: a folder, path/module:callable or @cluster")
-    parent, _, last = target.rpartition("/")
-    name, colon, attribute = last.partition(":")
-    if not colon and os.path.isdir(folder / target):
-        return StaticMount(point, folder / target, line)
-    directory = folder / (parent or ("/" if target.startswith("/") else ""))
-    if "" in name.split("."):
-        raise ValueError(f"{quoted(target)} names no module: write path/module:callable")
-    attribute = attribute or DEFAULT_CALLABLE
-    if not attribute.isidentifier():
-        raise ValueError(f"{quoted(attribute)} cannot name a callable: write path/module:callable")
-    _require_module(directory, name, None if colon else folder / target)
-    return AppMount(point, directory, name, attribute, line)
-
-
-def _require_module(directory: Path, module: str, folder: Path | None) -> None:
-    files = module_files(directory, module)
-    if any(map(os.path.isfile, files)):
-        return
-    wanted = f"the folder {folder} nor the app {files[0]}" if folder else f"{files[0]} nor {files[1]}"
-    hint = "leave out .py" if module.endswith(".py") else "correct the path or create it"
-    raise ValueError(f"there is neither {wanted}: {hint}")

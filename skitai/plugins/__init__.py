@@ -1,5 +1,10 @@
-"""What a plugin author imports: ``hookimpl`` marks a function as an implementation of a hook."""
+"""What a plugin author imports.
+
+``hookimpl`` marks a function as an implementation of a hook; ``Answerer`` is what the hook ``skitai_mount``
+returns.
+"""
 
 from skitai.plugins.hookspecs import hookimpl
+from skitai.plugins.mounting import Answerer
 
-__all__ = ["hookimpl"]
+__all__ = ["Answerer", "hookimpl"]

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from skitai.config import Mount
     from skitai.interfaces import IInstance, IResultCache, IService
+    from skitai.plugins.mounting import Answerer
 
 hookspec = pluggy.HookspecMarker("skitai")
 hookimpl = pluggy.HookimplMarker("skitai")
@@ -47,6 +49,16 @@ def skitai_cluster_types(instance: IInstance) -> Mapping[str, IService]:  # type
 @hookspec
 def skitai_mounts(instance: IInstance) -> Mapping[str, Any]:  # type: ignore[empty-body]
     """Return ``{mount point: IResource}`` for every virtual host: fires once at start, reactor thread."""
+
+
+@hookspec
+def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
+    """Say what answers at ``mount``, or return None: fires once for each route, reactor thread.
+
+    ``mount`` is a line of ``[routes:line]``: pass unless its target is in your form. Raise ValueError, with
+    the problem and the fix, where it is but cannot be served; the user reads that if no other plugin takes
+    the target. One that two plugins take is an error. Fires for ``--check``, too.
+    """
 
 
 @hookspec

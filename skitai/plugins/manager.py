@@ -120,6 +120,18 @@ class PluginManager:
         """
         return next(self._results(hook, arguments), None)
 
+    def callers(self, hook: str) -> list[tuple[PluginInfo, Callable[..., Any]]]:
+        """Return each plugin that takes part in a hook, with a function that calls it and may raise."""
+        if hook not in self._callers:
+            implementations = reversed(getattr(self._pluggy.hook, hook).get_hookimpls())
+            names = dict.fromkeys(implementation.plugin_name for implementation in implementations)
+            self._callers[hook] = [(self._infos[name], self._caller(hook, name)) for name in names]
+        return self._callers[hook]
+
+    def not_loaded(self) -> list[str]:
+        """Return why each plugin is not loaded that is disabled or failed, in words that follow "plugin"."""
+        return [info.trouble for info in self.plugins() if info.state != "loaded"]
+
     def implements(self, hook: str) -> bool:
         """Say whether any plugin takes part in a hook."""
         return bool(getattr(self._pluggy.hook, hook).get_hookimpls())
@@ -139,11 +151,7 @@ class PluginManager:
         return f"was.{name} is not available; it may be of a plugin that is not loaded: {'; '.join(untold)}"
 
     def _results(self, hook: str, arguments: dict[str, Any]) -> Iterator[Any]:
-        if hook not in self._callers:
-            implementations = reversed(getattr(self._pluggy.hook, hook).get_hookimpls())
-            names = dict.fromkeys(implementation.plugin_name for implementation in implementations)
-            self._callers[hook] = [(self._infos[name], self._caller(hook, name)) for name in names]
-        for info, call in self._callers[hook]:
+        for info, call in self.callers(hook):
             try:
                 given = call(**arguments)
             except Exception:  # noqa: BLE001 - the other plugins must still hear of it

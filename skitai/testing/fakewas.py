@@ -76,7 +76,7 @@ class FakeWas:
             self._dispatcher, recording, plugins.attributes(instance), explain=plugins.missing
         )
         self.services.registered = registered()  # an app may have begun before this block
-        instance.table = self.services
+        instance.services = self.services
         #: The object behind ``skitai.was`` within the block.
         self.was = Was(self.services, env)
         self._token: Token[Was] | None = None
@@ -186,15 +186,16 @@ class _TestInstance:
         self.reactor = reactor
         self.executor = InlineExecutor()
         self.bridge = bridge
+        self.plugins = plugins
         #: What ``run`` gives its functions; not there while plugins say what they bring.
-        self.table: ServiceTable | None = None
+        self.services: ServiceTable | None = None
         self._sections = self.config.claim(plugins.config_sections())
         self._states: dict[Hashable, Any] = {}
 
     def run(self, function: Callable[[Was], Any]) -> Deferred[Any]:
-        if self.table is None:
+        if self.services is None:
             return fail(MisuseError("apps run from the start of the instance to its end"))
-        return run_in_executor(self.executor, self.table, function)
+        return run_in_executor(self.executor, self.services, function)
 
     def state(self, owner: Hashable, make: Callable[[], Any]) -> Any:
         if owner not in self._states:

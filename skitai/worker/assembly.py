@@ -10,19 +10,17 @@ import attrs
 from skitai.calls.cluster import Cluster, Member
 from skitai.calls.dispatch import Dispatcher
 from skitai.calls.traffic import CallLimits
-from skitai.config import AppMount, ClusterConfig, Config, Mount, ServerConfig, StaticMount, VirtualHost
+from skitai.config import ClusterConfig, Config, Mount, ServerConfig, VirtualHost
 from skitai.config.keys import nearest
 from skitai.config.routes import DEFAULT_HOST
-from skitai.context import ServiceTable
 from skitai.errors import ConfigError
-from skitai.interfaces import IExecutor, IInstance, IResultCache, IService
+from skitai.interfaces import IInstance, IResultCache, IService
 from skitai.loop.bridge import Bridge
-from skitai.server.apps.loader import AppSource, LoadedApp
+from skitai.plugins.mounting import Mounted, mount_resource
 from skitai.server.http1.limits import ServerLimits
-from skitai.server.request.pages import Unavailable
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
-from skitai.server.wsgi.resource import AppWatcher, WSGIApp, WSGIResource
+from skitai.server.wsgi.resource import WSGIResource
 
 if TYPE_CHECKING:
     from skitai.plugins.manager import PluginManager
@@ -95,48 +93,36 @@ def _result_cache(config: Config, caches: Mapping[str, IResultCache]) -> IResult
     return caches.get(name)
 
 
-class _PluginsWatch(AppWatcher):
-    """Tells the plugins of apps."""
-
-    def __init__(self, plugins: PluginManager, instance: IInstance) -> None:
-        self._plugins = plugins
-        self._instance = instance
-
-    def loaded(self, app: WSGIApp, previous: WSGIApp | None) -> None:
-        self._plugins.notify("skitai_app_loaded", instance=self._instance, app=app, previous=previous)
-
-    def broken(self, app: WSGIApp, error: BaseException) -> WSGIApp | None:
-        found: WSGIApp | None = self._plugins.first(
-            "skitai_app_broken", instance=self._instance, app=app, error=error
-        )
-        return found
-
-    def failed(self, error: BaseException, doing: str) -> None:
-        self._plugins.notify("skitai_app_failed", instance=self._instance, error=error, doing=doing)
-
-
 class SiteBuilder:
-    """Builds what an instance serves, and loads the apps in it when the server listens."""
+    """Builds what an instance serves, and loads the apps in it when the server listens.
 
-    def __init__(
-        self, instance: IInstance, plugins: PluginManager, executor: IExecutor, table: ServiceTable
-    ) -> None:
-        self._apps: list[WSGIResource] = []
-        self._loaded: list[LoadedApp] = []
-        self._server: ServerConfig = instance.config.server
-        self._plugins = plugins
-        self._instance = instance
-        self._watcher = _PluginsWatch(plugins, instance)
-        self._executor = executor
-        self._table = table
+    The plugins say what answers at each mount of ``instance.config``. Raises ConfigError for a route that no
+    plugin serves and for two that contradict each other. ``warnings`` are sentences for the user.
+    """
 
-    def site(self, hosts: tuple[VirtualHost, ...], everywhere: Mapping[str, Any]) -> Site:
+    def __init__(self, instance: IInstance) -> None:
+        self._hosts: tuple[VirtualHost, ...] = instance.config.hosts
+        self._mounted: dict[Mount, Mounted] = {}
+        for mount in (mount for host in self._hosts for mount in host.mounts):
+            if mount not in self._mounted:  # one that stands under several hosts is one resource
+                self._mounted[mount] = mount_resource(instance.plugins, instance, mount)
+        for host in self._hosts:
+            self._check_contradictions(host)
+        resources = [mounted.resource for mounted in self._mounted.values()]
+        self._apps = [resource for resource in resources if isinstance(resource, WSGIResource)]
+        self.warnings = tuple(warning for mounted in self._mounted.values() for warning in mounted.warnings)
+
+    def describe_mount(self, mount: Mount) -> str:
+        """Return the right side of a route as ``--check`` shows it."""
+        return self._mounted[mount].shown
+
+    def site(self, everywhere: Mapping[str, Any]) -> Site:
         """Return the site of the virtual hosts; ``everywhere`` are resources that each of them has."""
         shared = [(point.encode(), resource) for point, resource in everywhere.items()]
-        default: Mounts | None = Mounts([], shared) if shared or not hosts else None
+        default: Mounts | None = Mounts([], shared) if shared or not self._hosts else None
         exact: dict[bytes, Mounts] = {}
         suffixes: dict[bytes, Mounts] = {}
-        for host in hosts:
+        for host in self._hosts:
             mounts = self._mounts(host, shared)
             for name in host.names:
                 if name == DEFAULT_HOST:
@@ -154,45 +140,19 @@ class SiteBuilder:
 
     def directories(self) -> set[str]:
         """Return the directories whose Python files some app is loaded again for. Called in any thread."""
-        return set().union(*(app.directories() for app in self._loaded))
+        return set().union(*(app.directories() for app in self._apps))
+
+    def _check_contradictions(self, host: VirtualHost) -> None:
+        """Refuse two mounts of one kind at one point; an app and a folder may share it."""
+        earlier: dict[tuple[str, str], Mount] = {}
+        for mount in host.mounts:
+            other = earlier.setdefault((self._mounted[mount].kind, mount.point), mount)
+            if other is not mount:
+                message = f"contradicts line {other.line}, the same mount point of host {host.names[0]}"
+                raise mount.error(f"{message}: keep one of the two")
 
     def _mounts(self, host: VirtualHost, shared: Shared) -> Mounts:
-        directories = [
-            (mount.point.encode(), StaticDirectory(mount.directory, int(self._server.static_max_age)))
-            for mount in host.mounts
-            if isinstance(mount, StaticMount)
-        ]
-        resources = [
-            (mount.point.encode(), self._resource(mount))
-            for mount in host.mounts
-            if not isinstance(mount, StaticMount)
-        ]
+        pairs = [(mount.point.encode(), self._mounted[mount].resource) for mount in host.mounts]
+        directories = [pair for pair in pairs if isinstance(pair[1], StaticDirectory)]
+        resources = [pair for pair in pairs if not isinstance(pair[1], StaticDirectory)]
         return Mounts(directories, [*resources, *shared])
-
-    def _resource(self, mount: Mount) -> Any:
-        if not isinstance(mount, AppMount):
-            return Unavailable()  # type: ignore[no-untyped-call]
-        load, buffer_max = self._app_loader(mount), self._server.response_buffer_max
-        app = WSGIResource(
-            load,
-            mount.point,
-            self._executor,
-            self._table,
-            buffer_max=buffer_max,
-            watcher=self._watcher,
-        )
-        self._apps.append(app)
-        return app
-
-    def _app_loader(self, mount: AppMount) -> Callable[[], WSGIApp]:
-        source = AppSource(mount.directory, mount.module, mount.callable)
-        app = LoadedApp(source, reload=self._server.reloader, given=self._given)
-        self._loaded.append(app)
-        return app.get
-
-    def _given(self, source: AppSource) -> WSGIApp | None:
-        """Return the app that a plugin has for the source."""
-        found: WSGIApp | None = self._plugins.first(
-            "skitai_load_app", instance=self._instance, target=str(source)
-        )
-        return found

@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from skitai.config import Config
+from skitai.config import Config, Mount
 from skitai.context import ServiceTable, Was, add_default, remove_default, run_in_executor
 from skitai.errors import ConfigError, MisuseError
 from skitai.interfaces import IInstance
@@ -76,13 +76,15 @@ class Instance(Service):
         except ConfigError as error:
             raise config.located(error) from error
         self._dispatcher = make_dispatcher(config, plugins, self, self.bridge)
-        self._table = ServiceTable(
+        self.services = ServiceTable(
             self._dispatcher, services, plugins.attributes(self), explain=plugins.missing
         )
         #: What serves the code of apps outside requests.
-        self._was = Was(self._table)
+        self._was = Was(self.services)
         #: Whether the executor takes tasks.
         self._apps_run = False
+        self._builder = SiteBuilder(self)
+        self.warnings += self._builder.warnings
         self._inherited = inherited
         self._began = self.bridge.seconds()
         #: Seconds that requests under way get when the worker stops.
@@ -108,7 +110,7 @@ class Instance(Service):
         """Call ``function(was)`` where apps run; see ``IInstance.run``."""
         if not self._apps_run:
             return defer.fail(MisuseError("apps run from the start of the instance to its end"))
-        return run_in_executor(self.executor, self._table, function)
+        return run_in_executor(self.executor, self.services, function)
 
     def state(self, owner: Hashable, make: Callable[[], Any]) -> Any:
         """Return what ``owner`` keeps in this instance, made by ``make()`` the first time."""
@@ -118,6 +120,10 @@ class Instance(Service):
             return self._states[owner]
 
     # -- what it tells of itself ---------------------------------------------------------------------------
+
+    def describe_mount(self, mount: Mount) -> str:
+        """Return the right side of a route as ``--check`` shows it."""
+        return self._builder.describe_mount(mount)
 
     def status(self) -> dict[str, Section]:
         """Return what the worker knows of itself, a table for each title.
@@ -145,7 +151,7 @@ class Instance(Service):
     def _unclaimed(self, declared: Mapping[str, Any]) -> list[str]:
         """Return warnings of sections that nobody knows; raises ConfigError if no plugin can be to blame."""
         unclaimed = self.config.unclaimed(declared)
-        absent = ", ".join(info.trouble for info in self.plugins.plugins() if info.state != "loaded")
+        absent = ", ".join(self.plugins.not_loaded())
         if unclaimed and not absent:
             raise unclaimed[0]
         return [
@@ -179,8 +185,7 @@ class Instance(Service):
         self.executor.start()
         self._apps_run = True
         add_default(self._was)
-        builder = SiteBuilder(self, self.plugins, self.executor, self._table)
-        site = builder.site(self.config.hosts, self.plugins.mounts(self))
+        site = self._builder.site(self.plugins.mounts(self))
         self._factory = HTTPFactory(
             self.reactor,
             site.handle,
@@ -193,16 +198,16 @@ class Instance(Service):
         except ListenError as error:
             raise self.config.error(error.key, str(error)) from error
         # Not before: no code of an app runs in a server that cannot serve, and ``twist`` opens the log last.
-        self.reactor.callWhenRunning(self._begin, builder)
+        self.reactor.callWhenRunning(self._begin)
 
-    def _begin(self, builder: SiteBuilder) -> None:
+    def _begin(self) -> None:
         if not self.running:
             return
-        builder.load()
-        if builder.directories():
+        self._builder.load()
+        if self._builder.directories():
             # Each request looks for itself, too; this is for the eyes of who saves a file.
-            look_again = partial(self.bridge.submit, builder.load)
-            self._file_watcher = FileWatcher(builder.directories, look_again)
+            look_again = partial(self.bridge.submit, self._builder.load)
+            self._file_watcher = FileWatcher(self._builder.directories, look_again)
             self._file_watcher.start()
         self.plugins.notify("skitai_startup", instance=self)
 

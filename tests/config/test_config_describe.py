@@ -1,4 +1,5 @@
 import attrs
+import pytest
 
 from skitai.config import Key, describe, describe_section, integer, optional, show_secret, text
 
@@ -13,7 +14,7 @@ passphrase = hunter1
 / = static
 / = wsgi
 : example.com .example.com
-/up = @up
+/up = @up  strip=no
 [@up]
 members = a:80, b:80 3
 [@db]
@@ -24,7 +25,7 @@ members = s1:5432/mydb/user/hun/ter2 2, http://u:hunter3@host/
 
 
 def test_text(site):
-    """The description is in the form of the file, with defaults filled in and the kind of each mount."""
+    """The description is in the form of the file, with defaults filled in and routes as they are written."""
     lines = describe(site.load(FULL)).replace(f"{site.folder}/", "").splitlines()
 
     assert lines[:6] == ["[server]", "name = site", "ip =", "port = 0", "unix_socket =", "processes = 1"]
@@ -38,10 +39,10 @@ def test_text(site):
     assert lines[lines.index("[routes:line]") :] == [
         "[routes:line]",
         ": default",
-        "/ = static  ; static files",
-        "/ = wsgi:app  ; app",
+        "/ = static",
+        "/ = wsgi",
         ": example.com .example.com",
-        "/up = @up  ; proxy",
+        "/up = @up strip=no",
         "",
         "[@up]",
         "type = http",
@@ -72,6 +73,22 @@ def test_secrets_are_masked(site):
 def test_nothing_but_defaults(site):
     """An empty configuration is described too."""
     assert describe(site.load("")).endswith("\n[routes:line]\n")
+
+
+def test_routes_as_plugins_understand_them(site):
+    """Whoever knows what the routes mean says what their right sides are."""
+    text = describe(site.routes("/ = static"), lambda mount: f"{mount.target.upper()}  ; kind")
+
+    assert text.endswith("\n[routes:line]\n: default\n/ = STATIC  ; kind\n")
+
+
+@pytest.mark.parametrize("target", ['"a b=c" d="e f" g=', '"a =b"', "a b", "a=b c=d"])
+def test_quotes(site, target):
+    """A route with spaces and quotes is described as it may stand in the file."""
+    config = site.routes(f"/ = {target}")
+
+    assert f"/ = {target}\n" in describe(config)
+    assert site.load(describe(config)).hosts == config.hosts
 
 
 def test_section_of_a_plugin():

@@ -1,72 +1,97 @@
 import pytest
 
-from skitai.config import AppMount, ProxyMount, StaticMount, VirtualHost
+from skitai.config import Key, Mount, VirtualHost, integer, path, yes_no
+from skitai.errors import ConfigError
 
 
 def points(config):
-    return {
-        host.names: [(type(mount).__name__, mount.point) for mount in host.mounts] for host in config.hosts
-    }
+    return {host.names: [(mount.target, mount.point) for mount in host.mounts] for host in config.hosts}
 
 
-def test_kinds_of_mounts(site):
-    """A folder is static, path/module:callable is an app, @name is a cluster; relative to the file."""
-    config = site.load(
-        "[@up]\nmembers = host:80\n[routes:line]\n/ = static\n/ = wsgi:application\n/a/ = wsgi\n"
-        "/b = pkg.sub:app\n/c = pkg:\n/up = @up\n"
-    )
-
-    folder = site.folder
-    assert config.hosts == (
-        VirtualHost(
-            ("default",),
-            (
-                StaticMount("", folder / "static"),
-                AppMount("", folder, "wsgi", "application"),
-                AppMount("/a", folder, "wsgi", "app"),
-                AppMount("/b", folder, "pkg.sub", "app"),
-                AppMount("/c", folder, "pkg", "app"),
-                ProxyMount("/up", "up"),
-            ),
-        ),
-    )
-    assert [mount.line for mount in config.hosts[0].mounts] == [4, 5, 6, 7, 8, 9]
+def mount_of(site, line):
+    """Return the mount of a file with one route."""
+    ((mount,),) = (host.mounts for host in site.routes(line).hosts)
+    return mount
 
 
-def test_absolute_target(site):
-    """An absolute target is taken as it is."""
-    (host,) = site.routes(f"/ = {site.folder}/static", f"/app = {site.folder}/wsgi:app").hosts
+def test_mounts(site):
+    """A route has a point without the slash at its end, and its target as it is written."""
+    config = site.routes("/ = ./static", "/a/ = wsgi:app  ; a comment", "/up = @up")
 
-    assert host.mounts == (StaticMount("", site.folder / "static"), AppMount("/app", site.folder, "wsgi"))
-
-
-def test_file_of_an_app(site):
-    """An app's file is the module's, or the package's where there is no such module."""
-    (host,) = site.routes("/a = wsgi", "/b = pkg:app", "/c = pkg.sub:app").hosts
-
-    assert [str(mount.file.relative_to(site.folder)) for mount in host.mounts] == [
-        "wsgi.py",
-        "pkg/__init__.py",
-        "pkg/sub.py",
-    ]
+    mounts = (Mount("", "./static"), Mount("/a", "wsgi:app"), Mount("/up", "@up"))
+    assert config.hosts == (VirtualHost(("default",), mounts),)
+    assert [mount.line for mount in config.hosts[0].mounts] == [2, 3, 4]
+    assert config.hosts[0].mounts[0].folder == site.folder
 
 
-def test_folder_wins_over_module_without_callable(site):
-    """A target without a callable that is a folder is static, even beside a module of that name."""
-    (site.folder / "static.py").write_text("")
+@pytest.mark.parametrize(
+    ("written", "target", "options"),
+    [
+        ("@up strip=no", "@up", {"strip": "no"}),
+        ("./shop:app  threads=8   name=x=y", "./shop:app", {"threads": "8", "name": "x=y"}),
+        ('a note="two words" empty= more=1', "a", {"note": "two words", "empty": "", "more": "1"}),
+        ('a note=""', "a", {"note": ""}),
+        ("./my files", "./my files", {}),
+        ("./my files a=1", "./my files", {"a": "1"}),
+        ('"./my a=1 files" b=2', "./my a=1 files", {"b": "2"}),
+        ('"a = b"', "a = b", {}),
+        ("a=b", "a=b", {}),
+        ("./x a=1 ; b=2", "./x", {"a": "1"}),
+    ],
+)
+def test_options(site, written, target, options):
+    """Options follow the target as key=value; what has spaces stands in double quotes."""
+    mount = mount_of(site, f"/x = {written}")
 
-    (host,) = site.routes("/ = static", "/ = static:app").hosts
-
-    assert [type(mount) for mount in host.mounts] == [StaticMount, AppMount]
+    assert (mount.target, mount.options) == (target, options)
 
 
-def test_proxy_mount_warns(site):
-    """A proxied cluster is accepted with a warning that names its line."""
-    config = site.load("[routes:line]\n: a b\n/up = @up\n[@up]\nmembers = host:80")
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("", "needs a target, such as a folder, path/module:callable or @cluster"),
+        ('""', "needs a target, such as a folder, path/module:callable or @cluster"),
+        ("@up strip = no", "has a space before =: write key=value, and a target with ' =' in double quotes"),
+        ('"./a', 'a target that begins with " ends with another; options follow after a space'),
+        ('"./a"b', 'a target that begins with " ends with another; options follow after a space'),
+        ("@up a=1 b", "'b' is no option: write key=value, or key=\"value\" where it has spaces"),
+        ('@up key="secret', "'key' is no option: write key=value, or key=\"value\" where it has spaces"),
+        ("@up a=1 a=2", "option a stands twice: keep one of the two"),
+    ],
+)
+def test_bad_right_sides(site, target, problem):
+    """What is neither a target nor an option is refused, without the values of options."""
+    assert site.routes_error(f"/ = {target}") == f"site.conf:2: [routes:line] /: {problem}"
 
-    assert config.warnings == (
-        f"{site.file}:3: [routes:line] /up: this version does not serve @up yet: it answers 503",
-    )
+
+KEYS = {"size": Key(integer(1), 5), "strip": Key(yes_no, True), "file": Key(path, None)}
+
+
+def test_typed_options(site):
+    """Options are read with casters, as sections are: defaults filled in, paths relative to the file."""
+    mount = mount_of(site, "/ = x size=7 file=a/b")
+
+    assert mount.read_options(KEYS) == {"size": 7, "strip": True, "file": site.folder / "a/b"}
+
+
+@pytest.mark.parametrize(
+    ("option", "keys", "problem"),
+    [
+        ("sise=3", KEYS, "unknown option sise: did you mean size?"),
+        ("threads=3", KEYS, "unknown option threads: known are file, size, strip"),
+        ("threads=3", {}, "unknown option threads: this target takes none"),
+        ("size=0", KEYS, "option size: must be a whole number of at least 1, not '0'"),
+        ("strip=maybe", KEYS, "option strip: must be yes or no, not 'maybe'"),
+    ],
+)
+def test_bad_options(site, option, keys, problem):
+    """An option that is unknown or has a wrong value is refused with the line and the mount point."""
+    mount = mount_of(site, f"/x = y {option}")
+
+    with pytest.raises(ConfigError) as caught:
+        mount.read_options(keys)
+
+    assert site.shorten(caught.value) == f"site.conf:2: [routes:line] /x: {problem}"
 
 
 def test_virtual_hosts(site):
@@ -82,10 +107,10 @@ def test_virtual_hosts(site):
     )
 
     assert points(config) == {
-        ("default",): [("StaticMount", "")],
-        ("www.example.com", "example.com"): [("AppMount", "")],
-        (".example.com", ".example.org"): [("StaticMount", "/x")],
-        ("[::1]",): [("StaticMount", "/y")],
+        ("default",): [("static", "")],
+        ("www.example.com", "example.com"): [("wsgi:app", "")],
+        (".example.com", ".example.org"): [("static", "/x")],
+        ("[::1]",): [("static", "/y")],
     }
 
 
@@ -94,33 +119,15 @@ def test_same_host_under_two_headings(site):
     config = site.routes(": a b", "/ = static", ": b", "/ = wsgi", ": default", "/ = other")
 
     assert points(config) == {
-        ("a",): [("StaticMount", "")],
-        ("b",): [("StaticMount", ""), ("AppMount", "")],
-        ("default",): [("AppMount", "")],
+        ("a",): [("static", "")],
+        ("b",): [("static", ""), ("wsgi", "")],
+        ("default",): [("other", "")],
     }
 
 
 def test_repeated_name_in_one_heading(site):
     """A name that stands twice in one heading is one name."""
-    assert points(site.routes(": a A", "/ = static")) == {("a",): [("StaticMount", "")]}
-
-
-@pytest.mark.parametrize(
-    ("lines", "expected"),
-    [
-        (
-            ("/x = wsgi", "/x/ = other"),
-            "3: [routes:line] /x: contradicts line 2, the same mount point of host default",
-        ),
-        (
-            (": a", "/ = static", ": b a", "/ = pkg"),
-            "5: [routes:line] /: contradicts line 3, the same mount point of host a",
-        ),
-    ],
-)
-def test_contradicting_routes(site, lines, expected):
-    """Two mounts of one kind on one point of one host are refused with both lines."""
-    assert site.routes_error(*lines) == f"site.conf:{expected}: keep one of the two"
+    assert points(site.routes(": a A", "/ = static")) == {("a",): [("static", "")]}
 
 
 @pytest.mark.parametrize(
@@ -154,41 +161,3 @@ def test_bad_lines(site, line, problem):
 def test_bad_mount_points(site, point, problem):
     """A mount point that no request path can begin with is refused."""
     assert site.routes_error(f"{point} = static").endswith(f": {problem}")
-
-
-@pytest.mark.parametrize(
-    ("target", "problem"),
-    [
-        ("", "needs a target: a folder, path/module:callable or @cluster"),
-        (
-            "nothing",
-            "there is neither the folder nothing nor the app nothing.py: correct the path or create it",
-        ),
-        ("no:app", "there is neither no.py nor no/__init__.py: correct the path or create it"),
-        ("pkg.no:app", "there is neither pkg/no.py nor pkg/no/__init__.py: correct the path or create it"),
-        ("wsgi.py", "there is neither the folder wsgi.py nor the app wsgi/py.py: leave out .py"),
-        ("wsgi.py:app", "there is neither wsgi/py.py nor wsgi/py/__init__.py: leave out .py"),
-        ("wsgi:1", "'1' cannot name a callable: write path/module:callable"),
-        (".wsgi:app", "'.wsgi:app' names no module: write path/module:callable"),
-        (":app", "':app' names no module: write path/module:callable"),
-        ("no/", "'no/' names no module: write path/module:callable"),
-        ("a" * 300, f"there is neither the folder {'a' * 300} nor the app {'a' * 300}.py: correct the path"),
-        ("@up", "there is no section [@up]: none is known here"),
-    ],
-)
-def test_bad_targets(site, target, problem):
-    """A target that is not there is refused with what was looked for."""
-    assert site.routes_error(f"/ = {target}").startswith(f"site.conf:2: [routes:line] /: {problem}")
-
-
-def test_bad_clusters(site):
-    """A route to a cluster needs one of that name, of a type that speaks HTTP."""
-    text = "[@mysearch]\ntype = sqlite3\nmembers = a.db\n[routes:line]\n/ = @"
-
-    assert (
-        site.error(text + "mysaerch")
-        == "site.conf:5: [routes:line] /: there is no section [@mysaerch]: did you mean mysearch?"
-    )
-    assert site.error(text + "mysearch").endswith(
-        "@mysearch has type sqlite3: only a cluster of type http can be mounted"
-    )

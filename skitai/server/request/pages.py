@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from html import escape
 from http import HTTPStatus
-from typing import Any
-
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -58,14 +54,3 @@ def error_page(code: int, detail: str = "") -> str:
     status = HTTPStatus(code)
     text = detail or _DETAILS.get(code) or status.description or status.phrase
     return _PAGE.format(code=code, phrase=escape(status.phrase), detail=escape(text))
-
-
-class Unavailable(Resource):
-    """Stands at a mount point that cannot be served: every request gets 503."""
-
-    isLeaf = True
-
-    def render(self, request: Any) -> int:
-        """Answer 503. Called in the reactor thread."""
-        request.fail(503)
-        return NOT_DONE_YET

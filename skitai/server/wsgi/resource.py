@@ -48,7 +48,8 @@ class WSGIResource:
 
     ``load()`` returns the app, or raises an exception that says why it cannot be served: answered with 503,
     and with 500 where another version was served before. ``point`` is the mount point, empty for the root;
-    ``watcher`` learns of the app's life. All methods are called in the reactor thread.
+    ``watcher`` learns of the app's life; ``directories()``, called in any thread, returns those whose files
+    load the app again. All methods are called in the reactor thread.
     """
 
     isLeaf = True
@@ -63,6 +64,7 @@ class WSGIResource:
         buffer_max: int,
         multiprocess: bool = False,
         watcher: AppWatcher | None = None,
+        directories: Callable[[], set[str]] = set,
     ) -> None:
         self.executor = executor
         self.bridge: Bridge = services.dispatcher.bridge
@@ -70,6 +72,7 @@ class WSGIResource:
         self.buffer_max = buffer_max
         self._load = load
         self.watcher = watcher or AppWatcher()
+        self.directories = directories
         self._app: WSGIApp | None = None
         self._failure: Exception | None = None
         # Native strings of WSGI carry bytes: PEP 3333, "Unicode Issues".

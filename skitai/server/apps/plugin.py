@@ -1,0 +1,99 @@
+"""WSGI apps as what routes lead to: ``/shop = ./shop:app``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from skitai.config import Mount
+from skitai.config.casters import quoted
+from skitai.interfaces import IInstance
+from skitai.plugins import Answerer, hookimpl
+from skitai.server.apps.loader import AppSource, LoadedApp
+from skitai.server.static.plugin import names_folder
+from skitai.server.wsgi.resource import AppWatcher, WSGIApp, WSGIResource
+
+_DEFAULT_CALLABLE = "app"
+_CLUSTER = "@"
+
+
+@hookimpl(trylast=True)  # what it says of targets in no form that others know is for the end of the line
+def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
+    """Serve the app of a file."""
+    if mount.target.startswith(_CLUSTER) or names_folder(mount):
+        return None
+    source = _source(mount)
+    return Answerer("app", partial(_resource, instance, mount.point, source), target=str(source))
+
+
+def _resource(
+    instance: IInstance,
+    point: str,
+    source: AppSource,
+    options: Mapping[str, Any],  # noqa: ARG001 - none yet
+) -> WSGIResource:
+    server = instance.config.server
+    loaded = LoadedApp(source, reload=server.reloader, given=partial(_given, instance))
+    return WSGIResource(
+        loaded.get,
+        point,
+        instance.executor,
+        instance.services,
+        buffer_max=server.response_buffer_max,
+        watcher=_PluginsWatch(instance),
+        directories=loaded.directories,
+    )
+
+
+def _given(instance: IInstance, source: AppSource) -> WSGIApp | None:
+    """Return the app that a plugin has for the source."""
+    found: WSGIApp | None = instance.plugins.first("skitai_load_app", instance=instance, target=str(source))
+    return found
+
+
+class _PluginsWatch(AppWatcher):
+    """Tells the plugins of an app's life."""
+
+    def __init__(self, instance: IInstance) -> None:
+        self._instance = instance
+
+    def loaded(self, app: WSGIApp, previous: WSGIApp | None) -> None:
+        self._instance.plugins.notify(
+            "skitai_app_loaded", instance=self._instance, app=app, previous=previous
+        )
+
+    def broken(self, app: WSGIApp, error: BaseException) -> WSGIApp | None:
+        found: WSGIApp | None = self._instance.plugins.first(
+            "skitai_app_broken", instance=self._instance, app=app, error=error
+        )
+        return found
+
+    def failed(self, error: BaseException, doing: str) -> None:
+        self._instance.plugins.notify("skitai_app_failed", instance=self._instance, error=error, doing=doing)
+
+
+def _source(mount: Mount) -> AppSource:
+    """Return where the app is that the target names; raises ValueError where there is none."""
+    parent, _, last = mount.target.rpartition("/")
+    module, colon, attribute = last.partition(":")
+    attribute = attribute or _DEFAULT_CALLABLE
+    if "" in module.split("."):
+        raise ValueError(f"{quoted(mount.target)} names no module: write path/module:callable")
+    if not attribute.isidentifier():
+        raise ValueError(f"{quoted(attribute)} cannot name a callable: write path/module:callable")
+    directory = mount.folder / (parent or ("/" if mount.target.startswith("/") else ""))
+    _require_module(directory, module, None if colon else mount.folder / mount.target)
+    return AppSource(directory, module, attribute)
+
+
+def _require_module(directory: Path, module: str, folder: Path | None) -> None:
+    base = directory.joinpath(*module.split("."))
+    single, package = base.parent / f"{base.name}.py", base / "__init__.py"
+    if os.path.isfile(single) or os.path.isfile(package):
+        return
+    wanted = f"the folder {folder} nor the app {single}" if folder else f"{single} nor {package}"
+    hint = "leave out .py" if module.endswith(".py") else "correct the path or create it"
+    raise ValueError(f"there is neither {wanted}: {hint}")

@@ -1,0 +1,31 @@
+"""Folders of files as what routes lead to: ``/ = ./static max_age=1h``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from skitai.config import Key, Mount, seconds
+from skitai.interfaces import IInstance
+from skitai.plugins import Answerer, hookimpl
+from skitai.server.static.directory import StaticDirectory
+
+
+def names_folder(mount: Mount) -> bool:
+    """Whether the target is a folder that exists now, and not ``path/module:callable``."""
+    return ":" not in mount.target.rpartition("/")[2] and os.path.isdir(mount.folder / mount.target)
+
+
+@hookimpl
+def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
+    """Serve the files of a folder."""
+    if not names_folder(mount):
+        return None
+    root = mount.folder / mount.target
+    max_age = Key(seconds, instance.config.server.static_max_age, "how long clients keep the files")
+
+    def make(options: Mapping[str, Any]) -> StaticDirectory:
+        return StaticDirectory(root, int(options["max_age"]))
+
+    return Answerer("static files", make, {"max_age": max_age}, str(root))

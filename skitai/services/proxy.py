@@ -1,0 +1,47 @@
+"""Clusters as what routes lead to: ``/up = @upstream``. This version answers 503 there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from skitai.config import Mount
+from skitai.config.clusters import PREFIX, unknown_cluster
+from skitai.interfaces import IInstance
+from skitai.plugins import Answerer, hookimpl
+
+_PROXIED_TYPE = "http"
+
+
+class Unavailable(Resource):
+    """Stands at a mount point that cannot be served: every request gets 503."""
+
+    isLeaf = True
+
+    def render(self, request: Any) -> int:
+        """Answer 503. Called in the reactor thread."""
+        request.fail(503)
+        return NOT_DONE_YET
+
+
+@hookimpl
+def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
+    """Say that the cluster will be served one day."""
+    if not mount.target.startswith(PREFIX):
+        return None
+    name = mount.target.removeprefix(PREFIX)
+    clusters = instance.config.clusters
+    if name not in clusters:
+        raise ValueError(unknown_cluster(name, clusters))
+    if clusters[name].type != _PROXIED_TYPE:
+        raise ValueError(
+            f"@{name} has type {clusters[name].type}: only a cluster of type http can be mounted"
+        )
+    return Answerer("proxy", _unavailable, warning=f"this version does not serve @{name} yet: it answers 503")
+
+
+def _unavailable(_options: Mapping[str, Any]) -> Unavailable:
+    return Unavailable()  # type: ignore[no-untyped-call]

@@ -1,0 +1,75 @@
+"""Which targets of routes are apps, which folders, and what is said of others."""
+
+import pytest
+
+from instances import make_instance
+from skitai.errors import ConfigError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "static").mkdir()
+    (tmp_path / "pkg").mkdir()
+    for name in ("wsgi.py", "static.py", "pkg/__init__.py", "pkg/sub.py"):
+        (tmp_path / name).write_text("")
+    return tmp_path
+
+
+def understood(loop, folder, *lines, tail=""):
+    """Return the right sides of the routes as they are understood, without the folder's name."""
+    (folder / "site.conf").write_text("\n".join(["[routes:line]", *lines, tail]))
+    instance = make_instance(loop.reactor, folder / "site.conf")
+    shown = [instance.describe_mount(mount) for host in instance.config.hosts for mount in host.mounts]
+    return [right.replace(f"{folder}/", "") for right in shown], instance
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("static", "static max_age=300  ; static files"),
+        ("./static max_age=1h", "static max_age=3600  ; static files"),
+        ("static:app", "static:app  ; app"),
+        ("wsgi:application", "wsgi:application  ; app"),
+        ("wsgi", "wsgi:app  ; app"),
+        ("pkg:", "pkg:app  ; app"),
+        ("pkg.sub:app", "pkg.sub:app  ; app"),
+        ("{folder}/static", "static max_age=300  ; static files"),
+        ("{folder}/wsgi:app", "wsgi:app  ; app"),
+    ],
+)
+def test_kinds(reactor_thread, folder, target, expected):
+    """A folder is static, also beside a module of that name; path/module:callable is an app."""
+    shown, _ = understood(reactor_thread, folder, f"/x = {target.format(folder=folder)}")
+    assert shown == [expected]
+
+
+def test_folder_and_app_at_one_point(reactor_thread, folder):
+    """An app and a folder may share a mount point."""
+    shown, _ = understood(reactor_thread, folder, "/ = static", "/ = wsgi")
+    assert shown == ["static max_age=300  ; static files", "wsgi:app  ; app"]
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("none", "there is neither the folder none nor the app none.py: correct the path or create it"),
+        ("no:app", "there is neither no.py nor no/__init__.py: correct the path or create it"),
+        ("pkg.no:app", "there is neither pkg/no.py nor pkg/no/__init__.py: correct the path or create it"),
+        ("wsgi.py", "there is neither the folder wsgi.py nor the app wsgi/py.py: leave out .py"),
+        ("wsgi.py:app", "there is neither wsgi/py.py nor wsgi/py/__init__.py: leave out .py"),
+        ("wsgi:1", "'1' cannot name a callable: write path/module:callable"),
+        (".wsgi:app", "'.wsgi:app' names no module: write path/module:callable"),
+        (":app", "':app' names no module: write path/module:callable"),
+        ("no/", "'no/' names no module: write path/module:callable"),
+        ("a" * 300, f"there is neither the folder {'a' * 300} nor the app {'a' * 300}.py: correct the path"),
+        ("static max_age=x", "option max_age: must be a number of seconds"),
+        ("wsgi max_age=1", "unknown option max_age: this target takes none"),
+    ],
+)
+def test_bad_targets(reactor_thread, folder, target, problem):
+    """A target that is not there is refused with what was looked for."""
+    with pytest.raises(ConfigError) as caught:
+        understood(reactor_thread, folder, f"/ = {target}")
+    line = str(caught.value).replace(f"{folder}/", "")
+    assert line.startswith(f"site.conf:2: [routes:line] /: {problem}")
+    assert len(line.splitlines()) == 1
