@@ -3,7 +3,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from skitai.config import ServerConfig
+from skitai.calls.traffic import CallLimits
+from skitai.config import SERVER_KEYS, ServerConfig
 from skitai.errors import ConfigError
 
 
@@ -225,3 +226,10 @@ def test_logs_must_be_writable(site, key):
     assert f"[server] {key}: static is a folder" in server_error(site, f"{key} = static")
     site.load(f"[server]\n{key} = x.log")
     assert not (site.folder / "x.log").exists()
+
+
+def test_limits_of_calls_without_a_config():
+    """Calls outside any server have the limits that a server has by default."""
+    limits = attrs.asdict(CallLimits())
+
+    assert limits == {name: SERVER_KEYS[name].default for name in limits}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import attrs
 
+from skitai.config import SERVER_KEYS
+
 
 @attrs.frozen
 class ServerLimits:
-    """Seconds and bytes; the config's [server] section sets them.
+    """Seconds and bytes; the config's [server] section sets them, and says what they are where it is silent.
 
     ``header_timeout``: from the first byte of a request's head to its last. ``keep_alive``: idle between
     requests. ``response_timeout``: without progress while a body arrives or (doubled) a response leaves.
@@ -16,12 +18,12 @@ class ServerLimits:
     wait for a slow client before the app is paused. ``connections_max``: open connections.
     """
 
-    header_timeout: float = 10.0
-    keep_alive: float = 10.0
-    response_timeout: float = 10.0
-    uri_max: int = 8 * 1024
-    header_max: int = 32 * 1024
-    body_max: int = 5 * 1024 * 1024
-    multipart_max: int = 100 * 1024 * 1024
-    response_buffer_max: int = 1024**3
-    connections_max: int = 20_000
+    header_timeout: float = SERVER_KEYS["header_timeout"].default
+    keep_alive: float = SERVER_KEYS["keep_alive"].default
+    response_timeout: float = SERVER_KEYS["response_timeout"].default
+    uri_max: int = SERVER_KEYS["uri_max"].default
+    header_max: int = SERVER_KEYS["header_max"].default
+    body_max: int = SERVER_KEYS["body_max"].default
+    multipart_max: int = SERVER_KEYS["multipart_max"].default
+    response_buffer_max: int = SERVER_KEYS["response_buffer_max"].default
+    connections_max: int = SERVER_KEYS["connections_max"].default
