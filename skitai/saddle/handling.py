@@ -15,7 +15,7 @@ from skitai.saddle.answers import Answer, begun, completed, content_of, noted
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
 from skitai.saddle.failing import answer_to
 from skitai.saddle.incoming.arguments import ArgumentError, bind, merge, place_of
-from skitai.saddle.incoming.forms import FormError, parse_form
+from skitai.saddle.incoming.forms import Form, FormError, parse_form
 from skitai.saddle.incoming.request import path_info
 from skitai.saddle.outgoing.bodies import Streamed
 from skitai.saddle.outgoing.locations import query_as_uri
@@ -60,16 +60,20 @@ def answer(app: Saddle, env: dict[str, Any]) -> Answer:
             _close_unsent(was, kept)
         current.reset(token)
         if kept is None and was.request.form is not None:
-            was.request.form.close()
+            _close(was, was.request.form)
 
 
 def _close_unsent(was: SaddleWas, sent: Streamed | None) -> None:
     for stream in was.streams:
         if stream is not sent and (sent is None or not stream.shares_with(sent)):
-            try:
-                stream.close()
-            except FAILURES:  # the request has its answer, and the other streams have nothing to do with it
-                was.traceback(f"{was.request.line} closing")
+            _close(was, stream)
+
+
+def _close(was: SaddleWas, thing: Streamed | Form) -> None:
+    try:
+        thing.close()
+    except FAILURES:  # the request has its answer, and what else is closed has nothing to do with it
+        was.traceback(f"{was.request.line} closing")
 
 
 # -- what goes well ----------------------------------------------------------------------------------------
@@ -130,6 +134,8 @@ def _take_arguments(was: SaddleWas, endpoint: Endpoint, path_arguments: dict[str
     except ArgumentError as error:
         raise _bad_arguments(was, endpoint, error) from error
     except FormError as error:
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # not the client's fault: somebody must be told
+            was.traceback(request.line)
         raise HTTPError(error.status, str(error)) from error
     if was.app.csrf and request.method not in _SAFE:
         was.require_csrf_token()

@@ -543,6 +543,27 @@ def test_whatever_ends_a_view(app, browse, view, error, capfd, caplog):
     assert (browser.get("/").code, browser.get("/").text) == (503, "handled")
 
 
+@pytest.mark.parametrize("room", [0, 100_000, 199_999])
+def test_a_form_on_a_full_disk(app, browse, small_disk, tmp_path, monkeypatch, capfd, caplog, room):
+    """The client is told that there is no room, the log why, and no file stays behind."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    @app.route("/")
+    def form(was, a, b):
+        return str(a.size + b.size)
+
+    part = b'--x\r\nContent-Disposition: form-data; name="%b"; filename="f"\r\n\r\n%b\r\n'
+    body = b"".join(part % (name, bytes(100_000)) for name in (b"a", b"b")) + b"--x--\r\n"
+    post = functools.partial(browse(app).post, "/", body=body, kind="multipart/form-data; boundary=x")
+    small_disk(room)
+    assert post().code == 507
+    assert "No space left" in caplog.text + capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    small_disk(200_000)
+    assert post().text == "200000"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_debug_page_that_cannot_be_made(app, browse, monkeypatch, capfd, caplog):
     """Where the debug page itself fails, the answer is the plain page and the log has both reasons."""
     app.debug = True

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, Any
 from urllib.parse import parse_qsl
 
@@ -25,7 +28,11 @@ _CHARSETS = frozenset({"utf-8", "us-ascii", "ascii", "iso-8859-1"})
 
 
 class FormError(SkitaiError):
-    """A form that is not taken: ``status`` is the answer's (413 too large, 400 malformed)."""
+    """A form that is not taken.
+
+    ``status`` is the answer's: 400 for a malformed form, 413 for a large one, 507 or 503 where the disk does
+    not take its files.
+    """
 
     def __init__(self, status: int, message: str) -> None:
         self.status = status
@@ -60,16 +67,20 @@ class Form:
     raw: bytes = b""
 
     def close(self) -> None:
-        """Delete the temporary files that were not saved. May be called again."""
-        for _, file in self.files:
-            file.close()
+        """Delete the temporary files that were not saved. May be called again.
+
+        Raises OSError for one that cannot be deleted, when all others are.
+        """
+        with ExitStack() as closing:
+            for _, file in self.files:
+                closing.callback(file.close)
 
 
 def parse_form(environ: dict[str, Any], limits: FormLimits, temporary: TemporaryFiles) -> Form:
     """Read the form in the body of ``environ``'s request; its files are among the ``temporary`` ones.
 
-    The form of another content type is empty, and its body is not touched. Raises FormError; OSError when the
-    disk cannot take a file. After an error no temporary file is left.
+    The form of another content type is empty, and its body is not touched. Raises FormError. After an error
+    no temporary file is left.
     """
     mimetype, options = parse_options_header(environ.get("CONTENT_TYPE"))
     if mimetype.lower() == URLENCODED:
@@ -128,21 +139,28 @@ def _boundary(options: dict[str, str]) -> bytes:
 def _parse_multipart(environ: dict[str, Any], boundary: bytes, builder: _FormBuilder) -> Form:
     total_max = builder.limits.total_max
     try:
-        for event in multipart.events(_body(environ, total_max), boundary):
-            builder.take(event)
+        with ExitStack() as undoing:
+            undoing.callback(builder.discard)
+            for event in multipart.events(_body(environ, total_max), boundary):
+                builder.take(event)
+            undoing.pop_all()
     except RequestEntityTooLarge:
-        builder.discard()
         raise _too_large(total_max) from None
     except ClientDisconnected:
-        builder.discard()
         raise _cut_short() from None
     except ValueError as problem:
-        builder.discard()
         raise FormError(400, f"the multipart form is malformed: {problem}") from problem
-    except BaseException:
-        builder.discard()
-        raise
     return builder.form
+
+
+@contextmanager
+def _storing() -> Iterator[None]:
+    """Raise FormError where the disk does not take what is written meanwhile."""
+    try:
+        yield
+    except OSError as problem:
+        is_full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise FormError(507 if is_full else 503, "the files of the form cannot be stored") from problem
 
 
 class _FormBuilder:
@@ -203,9 +221,10 @@ class _FormBuilder:
 
     def discard(self) -> None:
         """Delete all that came so far."""
-        if isinstance(self._part, _FilePart):
-            self._part.finish().close()
-        self.form.close()
+        with ExitStack() as closing:
+            closing.callback(self.form.close)
+            if isinstance(self._part, _FilePart):
+                closing.callback(self._part.discard)
 
 
 class _FieldPart:
@@ -232,22 +251,32 @@ class _FilePart:
         self._filename = event.filename
         self._mimetype = parse_options_header(event.headers.get("content-type"))[0].lower()
         self._temporary = temporary
-        self._file, self._path = temporary.make()
+        with _storing():
+            self._file, self._path = temporary.make()
 
     @property
     def is_blank(self) -> bool:
         return not self._filename and not self.size
 
     def write(self, data: bytes) -> None:
-        self._file.write(data)
+        with _storing():
+            self._file.write(data)
         self.size += len(data)
 
     def finish(self) -> UploadedFile:
-        kind = self._mimetype or "application/octet-stream"
-        upload = UploadedFile(self._path, self._filename, self.size, kind, self._temporary)
         try:
-            self._file.close()
-        except BaseException:
-            upload.close()
+            with _storing():
+                self._file.close()  # which writes what was held back
+        except FormError:
+            self.discard()
             raise
-        return upload
+        return self._upload()
+
+    def discard(self) -> None:
+        with suppress(OSError):  # the disk has no room for what nobody wants
+            self._file.close()
+        self._upload().close()
+
+    def _upload(self) -> UploadedFile:
+        kind = self._mimetype or "application/octet-stream"
+        return UploadedFile(self._path, self._filename, self.size, kind, self._temporary)

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import unicodedata
 import weakref
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Literal
 
@@ -69,10 +70,11 @@ class TemporaryFiles:
 
 
 def _delete_all(paths: dict[str, int]) -> None:
-    for path, maker in list(paths.items()):
-        if maker == os.getpid():
-            paths.pop(path, None)
-            Path(path).unlink(missing_ok=True)
+    with ExitStack() as deleting:  # one that cannot be deleted keeps no other
+        for path, maker in list(paths.items()):
+            if maker == os.getpid():
+                paths.pop(path, None)
+                deleting.callback(Path(path).unlink, missing_ok=True)
 
 
 class UploadedFile:

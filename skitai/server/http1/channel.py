@@ -269,6 +269,8 @@ class HTTPChannel(Connection):
         assert parser is not None
         if self._body is not None and parser.should_upgrade():
             return  # its body is still to come: see _decline_upgrade()
+        if self._body is not None:
+            self._body.finish()
         request.received(self._body, parser.should_keep_alive())
         self._waiting.append(request)
         self._new_message()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Any
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
@@ -52,6 +53,7 @@ class Backlog:
             self._file = tempfile.TemporaryFile(prefix="skitai-")  # noqa: SIM115 - closed in close()
         self._file.seek(self._file_written)
         self._file.write(data)
+        self._file.flush()  # what is held back would find a full disk when nobody expects it
         self._file_written += len(data)
 
     def take(self, size: int) -> bytes:
@@ -78,7 +80,8 @@ class Backlog:
         self._chunks.clear()
         self._in_memory = self._file_read = self._file_written = 0
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # a full disk has no room for what nobody wants
+                self._file.close()
             self._file = None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from contextlib import suppress
 from typing import IO
 
 #: Bytes of one body that stay in memory.
@@ -39,6 +40,10 @@ class BodySpool:
         memory.seek(0)
         self._file.write(memory.read())
 
+    def finish(self) -> None:
+        """Note that all was received. Raises OSError when the disk is full."""
+        self._file.flush()
+
     def open(self) -> IO[bytes]:
         """Return the whole body as a file at its start; who asked for it closes it."""
         self._file.seek(0)
@@ -46,4 +51,5 @@ class BodySpool:
 
     def close(self) -> None:
         """Drop what was received."""
-        self._file.close()
+        with suppress(OSError):  # a full disk has no room for what nobody wants
+            self._file.close()

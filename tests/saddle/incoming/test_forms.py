@@ -1,5 +1,6 @@
 """Forms: urlencoded and multipart bodies, their limits, and no temporary file left behind."""
 
+import errno
 import io
 import os
 
@@ -199,19 +200,39 @@ def test_boundary_must_be_usable(boundary):
     assert "boundary" in message
 
 
-def test_disk_that_cannot_take_a_file(temporary, monkeypatch):
-    """A full disk is an OSError, and what was written is deleted."""
+FILES = [part(name, bytes(100_000), f"{name}.bin") for name in "abc"]
 
-    class FullDisk(io.FileIO):
-        def write(self, data):
-            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(
-        "skitai.saddle.incoming.uploads.os.fdopen", lambda handle, mode: FullDisk(handle, mode)
-    )
-    with pytest.raises(OSError, match="No space left"):
-        multipart(part("f", b"data", "f.txt"))
+@pytest.mark.parametrize("room", [0, 50_000, 199_999, 250_000, 299_999])
+@pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EIO, 503)])
+def test_a_disk_without_room_for_all_files_has_none_of_them(temporary, small_disk, room, number, status):
+    """Whichever byte does not fit, the first or the last, every file is deleted, and the client may retry."""
+    small_disk(room, number)
+    assert refused(multipart, *FILES)[0] == status
     assert os.listdir(temporary) == []
+    small_disk(300_000)
+    form = multipart(*FILES)
+    assert [file.size for _, file in form.files] == [100_000] * 3
+    form.close()
+    assert os.listdir(temporary) == []
+
+
+def test_no_temporary_file_can_be_made(monkeypatch):
+    """Where the folder of temporary files is gone, no more can be said than that."""
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    assert refused(multipart, *FILES)[0] == 503
+
+
+def test_a_file_that_cannot_be_deleted_keeps_no_other(temporary):
+    """Closing a form deletes all files that it can, and says what it could not."""
+    form = multipart(*FILES)
+    first = form.files[0][1].file
+    os.unlink(first)
+    os.mkdir(first)
+    with pytest.raises(OSError, match=r"Is a directory|not permitted"):
+        form.close()
+    assert [str(temporary / name) for name in os.listdir(temporary)] == [first]
+    os.rmdir(first)
 
 
 @settings(deadline=None)

@@ -1,5 +1,7 @@
 """Requests and answers of the HTTP/1.1 channel: order, framing, expectations, limits."""
 
+import io
+
 import pytest
 from http_channel import TEXT, Later, echo
 
@@ -207,6 +209,27 @@ def test_large_body(memory_server):
     client = memory_server().connect()
     client.send(POST % (b"Content-Length: %d" % len(body)) + body)
     assert client.answers()[0].body == b"POST /p " + body
+
+
+def test_disk_full_at_the_last_bytes(memory_server, monkeypatch, tmp_path):
+    """Bytes that the file held back are found to have no room before the request is answered."""
+
+    class SmallDisk(io.FileIO):
+        def write(self, data):
+            if self.tell() + len(data) > 999_999:
+                raise OSError(28, "No space left on device")
+            return super().write(data)
+
+    monkeypatch.setattr(
+        "skitai.server.request.body.tempfile.TemporaryFile",
+        lambda **_: io.BufferedRandom(SmallDisk(tmp_path / "spool", "w+b"), 4096),
+    )
+    client = memory_server().connect()
+    client.send(POST % b"Content-Length: 1000000" + b"x" * 600_000)
+    for _ in range(400):
+        client.send(b"x" * 1000)
+    assert client.codes == [503]
+    assert client.closed
 
 
 def test_disk_full(memory_server, monkeypatch, log_text):

@@ -1,5 +1,6 @@
 """Sending without holding anybody up: the backlog, and the two ways out."""
 
+import io
 import random
 import socket
 
@@ -74,6 +75,22 @@ def test_backlog_on_a_full_disk(monkeypatch):
     monkeypatch.setattr("skitai.server.http1.output.tempfile.TemporaryFile", full)
     with pytest.raises(OSError, match="No space"):
         Backlog(10).append(b"x" * 11)
+
+
+def test_a_full_disk_is_found_when_it_is_written_to(monkeypatch, tmp_path):
+    """Not when what was held back is read, and closing does not fail for it again."""
+
+    class FullDisk(io.FileIO):
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    disk = io.BufferedRandom(FullDisk(tmp_path / "backlog", "w+b"))
+    monkeypatch.setattr("skitai.server.http1.output.tempfile.TemporaryFile", lambda **_: disk)
+    backlog = Backlog(10)
+    with pytest.raises(OSError, match="No space"):
+        backlog.append(b"x" * 11)
+    backlog.close()
+    assert disk.closed
 
 
 # -- to a transport that does the sending -------------------------------------------------------------------
