@@ -46,8 +46,8 @@ class Options(usage.Options):
     longdesc = "Serves the apps and directories of a configuration; without one, the sample app."
     optParameters = [  # noqa: RUF012 - Twisted's way
         ["config", "c", None, "The configuration (an INI file). Default: the sample app."],
-        ["ip", "i", None, "Listen on this address instead of the configured one."],
-        ["port", "p", None, "Listen on this port instead of the configured one."],
+        ["ip", "i", None, "Listen on this address instead of the configured ones."],
+        ["port", "p", None, "Listen on this port instead of the configured ones."],
         ["threads", "t", None, "Run apps in this many threads; 0: a greenlet for each request."],
     ]
     optFlags = [  # noqa: RUF012 - Twisted's way

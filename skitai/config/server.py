@@ -27,8 +27,10 @@ from skitai.config.casters import (
     yes_no,
 )
 from skitai.config.keys import Key, cast_value, nearest, typed_values
+from skitai.config.listening import endpoints, listen_list, settle_listening
 from skitai.config.reader import Entry, Section
 from skitai.errors import ConfigError
+from skitai.net.endpoints import Endpoint, UnixEndpoint
 
 #: Other spellings of keys: the README and the original's sample.conf differ.
 _ALIASES = {"pass_phrase": "passphrase"}
@@ -78,9 +80,14 @@ class ServerConfig:
 
     name: str = field(default="skitai", metadata=_key(_instance_name, "name; default: the file's"))
     ip: str = field(default="", metadata=_key(_ip, "address to listen on; nothing: all interfaces"))
-    port: int = field(default=5000, metadata=_key(integer(0, 65535), "TCP port; 0: any free one"))
+    port: int | None = field(
+        default=5000, metadata=_key(optional(integer(0, 65535)), "TCP port; 0: any free one; nothing: none")
+    )
     unix_socket: Path | None = field(
         default=None, metadata=_key(optional(path), "Unix socket, open to all users")
+    )
+    listen: tuple[Endpoint, ...] = field(
+        default=(), metadata=_key(listen_list, "in place of these and ssl: 80, 127.0.0.1:443 ssl, unix:PATH")
     )
     processes: int = field(default=1, metadata=_key(integer(1), "worker processes"))
     threads: int = field(
@@ -127,6 +134,16 @@ class ServerConfig:
     response_buffer_max: int = field(
         default=_GB, metadata=_key(positive(size), "how much of a response waits for a client", show_size)
     )
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where to listen."""
+        return self.listen or endpoints(self.ip, self.port, self.unix_socket, self.ssl)
+
+    @property
+    def any_tls(self) -> bool:
+        """Whether some of the connections are TLS."""
+        return any(endpoint.tls for endpoint in self.endpoints)
 
 
 #: The keys of ``[server]`` by name, in the order they are shown.
@@ -179,11 +196,13 @@ def read_server(source: ServerSource, certificates: Path) -> tuple[ServerConfig,
         values[key] = _override(source, key, given)
     if "name" not in section.entries and "name" not in source.overrides:
         values["name"] = Path(section.path).stem
-    if values["ssl"]:
+    settle_listening(values, section.entries, source.overrides, section.folder, source.error)
+    if ServerConfig(**values).any_tls:
         _require_certificate(source, values, certificates)
     _require_writable_logs(source, values)
-    _require_socket_folder(source, values["unix_socket"])
-    return ServerConfig(**values), tuple(_warnings(source, values))
+    server = ServerConfig(**values)
+    _require_socket_folders(source, server)
+    return server, tuple(_warnings(source, values))
 
 
 def _override(source: ServerSource, key: str, given: str) -> Any:
@@ -197,7 +216,7 @@ def _override(source: ServerSource, key: str, given: str) -> Any:
 
 def _require_certificate(source: ServerSource, values: dict[str, Any], certificates: Path) -> None:
     if values["certfile"] is None:
-        raise source.error("needs a certificate: set certfile", key="ssl")
+        raise source.error("needs a certificate: set certfile", key="listen" if values["listen"] else "ssl")
     for key in ("certfile", "keyfile"):
         if values[key] is None:
             continue
@@ -223,9 +242,14 @@ def _require_writable_logs(source: ServerSource, values: Mapping[str, Any]) -> N
             raise source.error(f"{log} cannot be written: change its rights or name another file", key=key)
 
 
-def _require_socket_folder(source: ServerSource, socket: Path | None) -> None:
-    if socket is not None and not os.access(socket.parent, os.W_OK | os.X_OK):
-        raise source.error(f"cannot make a socket in {socket.parent}: name another folder", key="unix_socket")
+def _require_socket_folders(source: ServerSource, server: ServerConfig) -> None:
+    for endpoint in server.endpoints:
+        if not isinstance(endpoint, UnixEndpoint):
+            continue
+        folder = endpoint.path.parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            key = "listen" if server.listen else "unix_socket"
+            raise source.error(f"cannot make a socket in {folder}: name another folder", key=key)
 
 
 def _warnings(source: ServerSource, values: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The sockets that the server listens on: a port, a Unix socket, or those that systemd passes on."""
+"""The sockets that the server listens on: ports, Unix sockets, and those that systemd passes on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Collection, MutableMapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -17,6 +16,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory
 
 from skitai.errors import SkitaiError
+from skitai.net.endpoints import Endpoint, PortEndpoint, UnixEndpoint
 from skitai.net.unix_socket import UnixPort, bind_unix
 
 #: Connections that the kernel may hold until they are accepted.
@@ -26,7 +26,7 @@ _FIRST_INHERITED = 3
 _TCP_PROBLEMS = {
     "EADDRINUSE": ("port", "is in use: end the program that listens there or choose another port"),
     "EACCES": ("port", "needs more rights: ports below 1024 are for root; choose one above"),
-    "EADDRNOTAVAIL": ("ip", "is no address of this machine: leave ip empty for all interfaces"),
+    "EADDRNOTAVAIL": ("ip", "is no address of this machine: leave it out for all interfaces"),
 }
 
 
@@ -39,36 +39,50 @@ class ListenError(SkitaiError):
 
 
 @attrs.frozen
-class Addresses:
-    """Where to listen: ``port`` on ``ip`` (empty: all interfaces) and, unless it is None, ``unix_socket``.
+class Listening:
+    """A port that listens, and whether its connections are TLS."""
 
-    ``inherited`` are descriptors of sockets that listen already: they take the place of ip and port.
+    port: IListeningPort
+    tls: bool
+
+    @property
+    def url(self) -> str:
+        """How a person reaches it."""
+        return url_of(self.port.getHost(), self.tls)
+
+
+def listen(
+    reactor: Any,
+    endpoints: Sequence[Endpoint],
+    plain: Factory,
+    secure: Factory | None = None,
+    inherited: Sequence[int] = (),
+) -> list[Listening]:
+    """Listen on all of ``endpoints``, or on none: return what listens now, in their order.
+
+    ``secure`` makes the protocols of those with TLS, ``plain`` those of the others. ``inherited`` are
+    descriptors of sockets that listen already: they take the place of all ports, and of Unix sockets at the
+    same paths. Such a socket is TLS if the endpoint of its port or path is; one that no endpoint names, if
+    all endpoints are. Raises ListenError, with nothing left listening. Called in the reactor thread.
     """
-
-    ip: str
-    port: int
-    unix_socket: Path | None = None
-    inherited: Sequence[int] = ()
-
-
-def listen(reactor: Any, addresses: Addresses, factory: Factory) -> list[IListeningPort]:
-    """Return the ports that now listen.
-
-    Raises ListenError, with nothing left listening. Called in the reactor thread.
-    """
-    ports: list[IListeningPort] = []
+    factories: dict[bool, Any] = {False: plain, True: secure}
+    found: list[Listening] = []
+    names = []
     try:
-        for descriptor in addresses.inherited:
-            ports.append(_adopt(reactor, descriptor, factory))
-        if not addresses.inherited:
-            ports.append(_listen_tcp(reactor, addresses, factory))
-        if addresses.unix_socket is not None:
-            ports.append(_listen_unix(reactor, addresses.unix_socket, factory))
+        for descriptor in inherited:
+            with _duplicate(descriptor) as passed:
+                tls = _is_tls(passed, endpoints)
+                found.append(Listening(_adopt(reactor, passed, descriptor, factories[tls]), tls))
+                names.append(passed.getsockname())
+        for endpoint in endpoints:
+            if not _is_replaced(endpoint, names):
+                port = _listen(reactor, endpoint, factories[endpoint.tls])
+                found.append(Listening(port, endpoint.tls))
     except ListenError:
-        for port in ports:
-            port.stopListening()
+        for listening in found:
+            listening.port.stopListening()
         raise
-    return ports
+    return found
 
 
 def take_inherited(reactor: Any, environ: MutableMapping[str, str]) -> Sequence[int]:
@@ -99,48 +113,77 @@ def _taken_by_twisted(reactor: Any) -> list[int]:
     return taken
 
 
-def _adopt(reactor: Any, descriptor: int, factory: Factory) -> IListeningPort:
-    """Return a port on a duplicate of an inherited socket; the original stays open, unseen by children."""
+def _duplicate(descriptor: int) -> socket.socket:
+    """Return a duplicate of an inherited socket; the original stays open, unseen by children."""
     try:
         os.set_inheritable(descriptor, False)
-        inherited = socket.socket(fileno=os.dup(descriptor))
+        passed = socket.socket(fileno=os.dup(descriptor))
     except OSError as error:
         raise _not_adopted(descriptor, error.strerror) from error
-    with inherited:  # what it listens with is a duplicate, too
-        if not inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            raise _not_adopted(descriptor, "it does not listen")
-        inherited.setblocking(False)
-        if inherited.family == socket.AF_UNIX:
-            return _started(UnixPort(inherited.dup(), factory, reactor, delete=False))
-        try:
-            port: IListeningPort = reactor.adoptStreamPort(inherited.fileno(), inherited.family, factory)
-        except UnsupportedAddressFamily as error:
-            raise _not_adopted(descriptor, "it is neither TCP nor Unix") from error
-        return port
+    if not passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        passed.close()
+        raise _not_adopted(descriptor, "it does not listen")
+    return passed
+
+
+def _is_replaced(endpoint: Endpoint, inherited: Collection[Any]) -> bool:
+    """Whether the inherited sockets, of these names, take the place of ``endpoint``."""
+    return bool(inherited) if isinstance(endpoint, PortEndpoint) else str(endpoint.path) in inherited
+
+
+def _is_tls(passed: socket.socket, endpoints: Sequence[Endpoint]) -> bool:
+    name = passed.getsockname()
+    for endpoint in endpoints:
+        if isinstance(endpoint, UnixEndpoint):
+            if str(endpoint.path) == name:
+                return endpoint.tls
+        elif isinstance(name, tuple) and name[1] == endpoint.port:
+            return endpoint.tls
+    return all(endpoint.tls for endpoint in endpoints)
+
+
+def _adopt(reactor: Any, passed: socket.socket, descriptor: int, factory: Factory) -> IListeningPort:
+    """Return a port on a duplicate of ``passed``."""
+    passed.setblocking(False)
+    if passed.family == socket.AF_UNIX:
+        return _started(UnixPort(passed.dup(), factory, reactor, delete=False))
+    try:
+        port: IListeningPort = reactor.adoptStreamPort(passed.fileno(), passed.family, factory)
+    except UnsupportedAddressFamily as error:
+        raise _not_adopted(descriptor, "it is neither TCP nor Unix") from error
+    return port
 
 
 def _not_adopted(descriptor: int, reason: object) -> ListenError:
     return ListenError("ip", f"cannot use the inherited socket {descriptor}: {reason}")
 
 
-def _listen_tcp(reactor: Any, addresses: Addresses, factory: Factory) -> IListeningPort:
+def _listen(reactor: Any, endpoint: Endpoint, factory: Factory) -> IListeningPort:
+    if isinstance(endpoint, UnixEndpoint):
+        return _listen_unix(reactor, endpoint, factory)
+    return _listen_tcp(reactor, endpoint, factory)
+
+
+def _listen_tcp(reactor: Any, endpoint: PortEndpoint, factory: Factory) -> IListeningPort:
     try:
         port: IListeningPort = reactor.listenTCP(
-            addresses.port, factory, backlog=BACKLOG, interface=addresses.ip
+            endpoint.port, factory, backlog=BACKLOG, interface=endpoint.ip
         )
     except (CannotListenError, OSError) as error:  # listen() itself may fail, too
         cause = getattr(error, "socketError", error)
         name = errno.errorcode.get(getattr(cause, "errno", None) or 0, "")
         key, problem = _TCP_PROBLEMS.get(name, ("port", f"cannot be listened on: {cause}"))
-        raise ListenError(key, f"{addresses.ip or '*'}:{addresses.port} {problem}") from error
+        address = attrs.evolve(endpoint, ip=endpoint.ip or "*", tls=False)
+        raise ListenError(key, f"{address} {problem}") from error
     return port
 
 
-def _listen_unix(reactor: Any, path: Path, factory: Factory) -> IListeningPort:
+def _listen_unix(reactor: Any, endpoint: UnixEndpoint, factory: Factory) -> IListeningPort:
     try:
-        listening = bind_unix(path, BACKLOG)
+        listening = bind_unix(endpoint.path, BACKLOG)
     except OSError as error:
-        raise ListenError("unix_socket", f"cannot listen on {path}: {error.strerror or error}") from error
+        reason = error.strerror or error
+        raise ListenError("unix_socket", f"cannot listen on {endpoint.path}: {reason}") from error
     return _started(UnixPort(listening, factory, reactor, delete=True))
 
 

@@ -80,10 +80,14 @@ class UnixPort(unix.Port):
         self.numberAccepts = 100
         self.startReading()  # type: ignore[no-untyped-call]
 
-    def connectionLost(self, reason: Failure) -> None:
-        """Close the socket."""
+    def stopListening(self) -> Any:  # type: ignore[override]  # its argument is for subclasses
+        """Stop accepting: the file goes at once. Returns a Deferred that fires when the socket is closed."""
         if self._file is not None and self._file == self._identity():
             os.unlink(self._listening.getsockname())
+        return self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close the socket."""
         tcp.Port.connectionLost(self, reason)  # type: ignore[no-untyped-call]
 
     def _identity(self) -> tuple[int, int] | None:

@@ -12,7 +12,6 @@ from typing import IO, Any
 from twisted.application.service import Service
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -24,7 +23,7 @@ from skitai.interfaces import IInstance
 from skitai.loop.bridge import Bridge, Pending
 from skitai.loop.executors import executor_for
 from skitai.loop.turn import Stage, turn_end_of
-from skitai.net.listening import Addresses, ListenError, listen, url_of
+from skitai.net.listening import ListenError, Listening, listen
 from skitai.plugins.manager import PluginManager
 from skitai.server.accesslog import AccessLog
 from skitai.server.apps.watching import FileWatcher
@@ -90,7 +89,7 @@ class Instance(Service):
         #: Seconds that requests under way get when the worker stops.
         self._patience = config.server.response_timeout
         self._factory: HTTPFactory | None = None
-        self._ports: list[IListeningPort] = []
+        self._listening: list[Listening] = []
         self._access_log: AccessLog | None = None
         self._access_file: IO[str] | None = None
         self._file_watcher: FileWatcher | None = None
@@ -173,8 +172,8 @@ class Instance(Service):
             self._start()
         except BaseException:
             self.running = 0
-            for port in self._ports:
-                port.stopListening()
+            for listening in self._listening:
+                listening.port.stopListening()
             self.plugins.notify("skitai_shutdown", instance=self)
             self._let_go()
             raise
@@ -192,11 +191,11 @@ class Instance(Service):
             make_limits(server),
             observers=self._make_observers(),
         )
-        addresses = Addresses(server.ip, server.port, server.unix_socket, self._inherited)
+        secure = self._secured(self._factory)
         try:
-            self._ports = listen(self.reactor, addresses, self._secured(self._factory))
+            self._listening = listen(self.reactor, server.endpoints, self._factory, secure, self._inherited)
         except ListenError as error:
-            raise self.config.error(error.key, str(error)) from error
+            raise self.config.error("listen" if server.listen else error.key, str(error)) from error
         # Not before: no code of an app runs in a server that cannot serve, and ``twist`` opens the log last.
         self.reactor.callWhenRunning(self._begin)
 
@@ -214,13 +213,13 @@ class Instance(Service):
     @property
     def urls(self) -> list[str]:
         """How people reach the server."""
-        return [url_of(port.getHost(), self.config.server.ssl) for port in self._ports]
+        return [listening.url for listening in self._listening]
 
     # OpenSSL is imported by those who need it.
 
     def _make_tls_options(self) -> Any:
         server = self.config.server
-        if not server.ssl:
+        if not server.any_tls:
             return None
         from skitai.net.server_tls import server_options
 
@@ -232,7 +231,7 @@ class Instance(Service):
 
     def _secured(self, factory: HTTPFactory) -> Any:
         if self._tls_options is None:
-            return factory
+            return None
         from skitai.net.server_tls import with_tls
 
         return with_tls(factory, self._tls_options, self.reactor)
@@ -292,8 +291,8 @@ class Instance(Service):
         self.running = 0
         if self._file_watcher is not None:
             self._file_watcher.stop()
-        yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports])
-        self._ports = []
+        yield DeferredList([maybeDeferred(listening.port.stopListening) for listening in self._listening])
+        self._listening = []
         yield self._requests_ended()
         self._dispatcher.stop()
         yield self._plugins_ended()

@@ -28,7 +28,7 @@ def test_text(site):
     """The description is in the form of the file, with defaults filled in and routes as they are written."""
     lines = describe(site.load(FULL)).replace(f"{site.folder}/", "").splitlines()
 
-    assert lines[:6] == ["[server]", "name = site", "ip =", "port = 0", "unix_socket =", "processes = 1"]
+    assert lines[:6] == ["[server]", "name = site", "ip =", "port = 0", "unix_socket =", "listen ="]
     assert {
         "access_log = off",
         "body_max = 1 MB",

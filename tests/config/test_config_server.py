@@ -4,8 +4,9 @@ import attrs
 import pytest
 
 from skitai.calls.traffic import CallLimits
-from skitai.config import SERVER_KEYS, ServerConfig
+from skitai.config import SERVER_KEYS, ServerConfig, describe
 from skitai.errors import ConfigError
+from skitai.net.endpoints import PortEndpoint, UnixEndpoint
 
 
 def server_error(site, *lines, **overrides):
@@ -65,7 +66,11 @@ def test_logs(site):
         ("ssl = maybe", "must be yes or no, not 'maybe'"),
         ("body_max = lots", "must be a number of bytes, or one with KB, MB or GB, not 'lots'"),
         ("response_timeout = 0", "must be more than 0, not '0'"),
-        ("port =", "must be a whole number from 0 to 65535, not ''"),
+        ("port =", "there is no address to listen on: give a port, a unix_socket or listen"),
+        ("listen = 80, 80 ssl", "80 stands 2 times: keep one of them"),
+        ("listen = 80,", "'' is no address: write PORT, IP:PORT, [IPV6]:PORT or unix:PATH"),
+        ("listen = 443 ssl", "needs a certificate: set certfile"),
+        ("listen = unix:missing/socket", "cannot make a socket in "),
         (
             "ip = localhost",
             "'localhost' is not an IP address such as 127.0.0.1; nothing means all interfaces",
@@ -233,3 +238,69 @@ def test_limits_of_calls_without_a_config():
     limits = attrs.asdict(CallLimits())
 
     assert limits == {name: SERVER_KEYS[name].default for name in limits}
+
+
+class TestListen:
+    """Where the server listens."""
+
+    def test_list(self, site):
+        """listen has all addresses in their order; a relative path is in the file's folder."""
+        server = site.load("[server]\nlisten = 80, [::1]:81, unix:run.sock").server
+
+        assert server.endpoints == (
+            PortEndpoint("", 80),
+            PortEndpoint("::1", 81),
+            UnixEndpoint(site.folder / "run.sock"),
+        )
+        assert not server.any_tls
+
+    def test_tls(self, site):
+        """TLS for one of them needs the certificate."""
+        (site.folder / "a.pem").touch()
+        server = site.load("[server]\nlisten = 80, 443 ssl\ncertfile = a.pem").server
+
+        assert [endpoint.tls for endpoint in server.endpoints] == [False, True]
+        assert server.any_tls
+        assert server.certfile == site.folder / "a.pem"
+
+    def test_older_keys(self, site):
+        """Without listen, ip, port and unix_socket say it."""
+        server = site.load("[server]\nip = ::1\nport = 81\nunix_socket = run.sock").server
+
+        assert server.endpoints == (PortEndpoint("::1", 81), UnixEndpoint(site.folder / "run.sock"))
+        assert site.load("").server.endpoints == (PortEndpoint("", 5000),)
+
+    def test_unix_socket_alone(self, site):
+        """A Unix socket brings no port with it."""
+        for lines in ("", "ip =\n", "port =\n"):
+            server = site.load(f"[server]\n{lines}unix_socket = run.sock").server
+            assert server.endpoints == (UnixEndpoint(site.folder / "run.sock"),)
+        server = site.load("[server]\nip = ::1\nunix_socket = run.sock").server
+        assert server.endpoints[0] == PortEndpoint("::1", 5000)
+
+    @pytest.mark.parametrize("line", ["ip = ::1", "port = 0", "unix_socket = run.sock", "ssl = yes"])
+    def test_both_ways(self, site, line):
+        """A key that says a part of it again is refused at its line."""
+        key = line.partition(" ")[0]
+
+        assert server_error(site, "listen = 80", line) == (
+            f"site.conf:3: [server] {key}: cannot stand beside listen, which says it all: keep one of the two"
+        )
+
+    def test_overridden(self, site):
+        """ip or port of the command line takes the place of the whole list, without TLS."""
+        text = "[server]\nlisten = 80, 443 ssl, unix:run.sock"
+
+        assert site.load(text, {"port": "8080"}).server.endpoints == (PortEndpoint("", 8080),)
+        assert site.load(text, {"ip": "::1"}).server.endpoints == (PortEndpoint("::1", 5000),)
+
+    def test_any_free_port(self, site):
+        """Port 0 may stand several times: each is another free one."""
+        assert len(site.load("[server]\nlisten = 0, 0, 127.0.0.1:0").server.endpoints) == 3
+
+    @pytest.mark.parametrize("line", ["listen = 127.0.0.1:80, unix:/run.sock", "unix_socket = run.sock"])
+    def test_described(self, site, line):
+        """What --check prints means the same when it is loaded again."""
+        config = site.load(f"[server]\n{line}")
+
+        assert site.load(describe(config)).server == config.server

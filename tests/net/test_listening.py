@@ -10,16 +10,25 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.systemd import ListenFDs
 
 from serving import eventually
-from skitai.net.listening import Addresses, ListenError, listen, take_inherited, url_of
+from skitai.net.endpoints import PortEndpoint, UnixEndpoint
+from skitai.net.listening import ListenError, listen, take_inherited, url_of
 from wire import PATIENCE
 
 
 class Greeter(Protocol):
     """Says hello to whoever connects, and hangs up."""
 
+    words = b"hello"
+
     def connectionMade(self):
-        self.transport.write(b"hello")
+        self.transport.write(self.words)
         self.transport.loseConnection()
+
+
+class Secret(Greeter):
+    """Stands for what speaks TLS."""
+
+    words = b"secret"
 
 
 class Greeters:
@@ -29,18 +38,30 @@ class Greeters:
         self.loop = loop
         self.factory = Factory.forProtocol(Greeter)
         self.factory.noisy = False
+        self.tls_factory = Factory.forProtocol(Secret)
+        self.tls_factory.noisy = False
         self.ports = []
 
     def listen(self, ip="127.0.0.1", port=0, unix_socket=None, inherited=()):
         """Return the addresses that listen."""
-        addresses = Addresses(ip, port, unix_socket, inherited)
-        self.ports += self.loop.call(listen, self.loop.reactor, addresses, self.factory)
+        endpoints = [PortEndpoint(ip, port)]
+        if unix_socket is not None:
+            endpoints.append(UnixEndpoint(unix_socket))
+        return self.listen_on(*endpoints, inherited=inherited)
+
+    def listen_on(self, *endpoints, inherited=()):
+        """Return the addresses that listen."""
+        found = self.loop.call(
+            listen, self.loop.reactor, endpoints, self.factory, self.tls_factory, inherited
+        )
+        self.ports += [listening.port for listening in found]
+        self.tls = [listening.tls for listening in found]
         return [port.getHost() for port in self.ports]
 
-    def error(self, **addresses):
+    def error(self, *endpoints, **addresses):
         """Return key and message of the error, after which nothing listens."""
         with pytest.raises(ListenError) as caught:
-            self.listen(**addresses)
+            self.listen_on(*endpoints) if endpoints else self.listen(**addresses)
         eventually(lambda: self.factory.numPorts == 0, "the end of all ports")
         return caught.value.key, str(caught.value)
 
@@ -171,6 +192,34 @@ class TestUnix:
         greeters.stop()
 
 
+class TestSeveral:
+    """Several addresses."""
+
+    def test_each_has_its_factory(self, greeters, path):
+        """Ports and Unix sockets, with TLS and without, listen side by side in the order of the list."""
+        hosts = greeters.listen_on(
+            PortEndpoint("127.0.0.1", 0),
+            UnixEndpoint(path, tls=True),
+            PortEndpoint("::1", 0, tls=True),
+            UnixEndpoint(path.with_name("plain")),
+        )
+        assert greeters.tls == [False, True, True, False]
+        assert hear(hosts[0].port) == hear(path.with_name("plain")) == b"hello"
+        assert hear(path) == b"secret"
+        with socket.create_connection(("::1", hosts[2].port), PATIENCE) as client:
+            assert client.makefile("rb").read() == b"secret"
+
+    def test_all_or_none(self, greeters, path):
+        """Where the last cannot be listened on, the ones before it stop, and their sockets are gone."""
+        with listening_socket() as other:
+            port = other.getsockname()[1]
+            key, message = greeters.error(
+                UnixEndpoint(path), PortEndpoint("127.0.0.1", 0), PortEndpoint("127.0.0.1", port)
+            )
+        assert (key, message.split(" is ")[0]) == ("port", f"127.0.0.1:{port}")
+        assert not path.exists()
+
+
 class TestInherited:
     """Sockets that systemd passes on."""
 
@@ -221,6 +270,23 @@ class TestInherited:
             assert path.is_socket()
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(str(path))  # who passed it may still accept
+
+    def test_which_are_tls(self, greeters, path):
+        """An inherited socket is what the list says of its port or path, or else what all entries are."""
+        with (
+            listening_socket() as named,
+            listening_socket(socket.AF_UNIX, str(path)) as unix,
+            listening_socket() as unnamed,
+        ):
+            numbers = [named.fileno(), unix.fileno(), unnamed.fileno()]
+            port = named.getsockname()[1]
+            greeters.listen_on(PortEndpoint("", port, tls=True), UnixEndpoint(path), inherited=numbers)
+            assert greeters.tls == [True, False, False]
+            assert hear(port) == b"secret"
+            assert hear(path) == b"hello"
+            greeters.stop()
+            greeters.listen_on(PortEndpoint("", 1, tls=True), inherited=numbers)
+            assert greeters.tls == [True, True, True]
 
     def test_not_listening(self, greeters, tmp_path):
         """What is no listening socket is refused, and the others are given up."""

@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import ssl
 import warnings
+from contextlib import ExitStack
 
 import pytest
 from cryptography import x509
@@ -21,6 +22,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import globalLogPublisher
 
 from instances import RunningInstance, make_instance
+from skitai.errors import ConfigError
 from skitai.net.listening import ListenError
 from skitai.net.server_tls import server_options, with_tls
 from wire import PATIENCE
@@ -313,3 +315,113 @@ def client_hello():
     with pytest.raises(ssl.SSLWantReadError):
         client.do_handshake()
     return outgoing.read()
+
+
+@pytest.fixture
+def several(reactor_thread, threads, tmp_path):
+    """A whole instance that listens on two ports and two Unix sockets, one of each with TLS."""
+    (tmp_path / "served.py").write_text(
+        "from wsgiref.util import request_uri\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [request_uri(environ).encode()]\n"
+    )
+    (tmp_path / "server.pem").write_bytes(CHAIN + SERVER.key_pem("secret"))
+    config = tmp_path / "site.conf"
+    config.write_text(
+        "[server]\nlisten = 127.0.0.1:0, 127.0.0.1:0 ssl, unix:plain, unix:secure ssl\naccess_log = off\n"
+        f"connections_max = 4\ncertfile = server.pem\npassphrase = secret\nthreads = {threads}\n"
+        "[routes:line]\n/ = served:app\n"
+    )
+    running = RunningInstance(reactor_thread, make_instance(reactor_thread.reactor, config))
+    yield running
+    running.stop()
+
+
+def opened(address, context=None):
+    """Return a connection to a port or a Unix socket, with TLS where there is a ``context``."""
+    plain = socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX)
+    plain.settimeout(PATIENCE)
+    try:
+        plain.connect(address)
+        return context.wrap_socket(plain, server_hostname="127.0.0.1") if context else plain
+    except BaseException:
+        plain.close()
+        raise
+
+
+def asked(connection, request=b"GET / HTTP/1.0\r\n\r\n"):
+    connection.sendall(request)
+    return connection.makefile("rb").read()
+
+
+def addresses_of(several):
+    """Return the four addresses, each with what a client needs to talk to it."""
+    plain, secure, *sockets = several.instance.urls
+    ports = [int(url.rstrip("/").rpartition(":")[2]) for url in (plain, secure)]
+    paths = [url.removeprefix("unix:").removesuffix(" (TLS)") for url in sockets]
+    return [
+        (address, trusting_context() if tls else None)
+        for address, tls in zip(
+            [*(("127.0.0.1", port) for port in ports), *paths], [False, True] * 2, strict=True
+        )
+    ]
+
+
+def test_several_addresses(several, tmp_path):
+    """One worker answers on all of them, and each app reads the scheme and port that its client used."""
+    (plain, _), (secure, _), _, _ = addresses = addresses_of(several)
+    assert several.instance.urls == [
+        f"http://127.0.0.1:{plain[1]}/",
+        f"https://127.0.0.1:{secure[1]}/",
+        f"unix:{tmp_path}/plain",
+        f"unix:{tmp_path}/secure (TLS)",
+    ]
+    answers = []
+    for address, context in addresses:
+        with opened(address, context) as client:
+            answers.append(asked(client).rpartition(b"\r\n\r\n")[2].decode())
+    assert answers == [
+        f"http://127.0.0.1:{plain[1]}/",
+        f"https://127.0.0.1:{secure[1]}/",
+        "http://localhost/",
+        "https://localhost/",
+    ]
+
+
+def test_connections_of_all_addresses_count_together(several):
+    """connections_max is of the worker, not of an address."""
+    with ExitStack() as stack:
+        for address, context in addresses_of(several):
+            client = stack.enter_context(opened(address, context))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+        address, _ = addresses_of(several)[2]
+        assert asked(stack.enter_context(opened(address))).startswith(b"HTTP/1.1 503 ")
+
+
+def test_the_worker_ends_on_all_addresses(several, tmp_path):
+    """Stopping closes every one."""
+    addresses = addresses_of(several)
+    several.stop()
+    assert several.instance.urls == []
+    for address, _ in addresses:
+        with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
+            opened(address)
+    assert not (tmp_path / "plain").exists()
+
+
+def test_one_of_several_is_taken(reactor_thread, tmp_path):
+    """Where one address is in use the worker does not start, the error names it, and all others are free."""
+    config = tmp_path / "site.conf"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        config.write_text(f"[server]\nlisten = unix:first, 127.0.0.1:{taken}\n")
+        instance = make_instance(reactor_thread.reactor, config)
+        with pytest.raises(ConfigError) as caught:
+            reactor_thread.call(instance.startService)
+    assert str(caught.value) == (
+        f"{config}:2: [server] listen: 127.0.0.1:{taken} is in use:"
+        " end the program that listens there or choose another port"
+    )
+    assert (instance.urls, (tmp_path / "first").exists()) == ([], False)

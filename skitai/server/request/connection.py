@@ -35,14 +35,14 @@ class Connection:
         """Note who talks to whom: called again where a proxy in front tells who its client is."""
         self.client = client
         self.server = server
-        self.addresses = address_variables(client, server)
+        self.addresses = address_variables(client, server, self.secure)
 
 
-def address_variables(client: IAddress, server: IAddress) -> dict[str, str]:
-    """Return the environ's variables of a connection; a Unix socket has no address or port."""
+def address_variables(client: IAddress, server: IAddress, secure: bool) -> dict[str, str]:
+    """Return the environ's variables of a connection; a Unix socket has the port that goes without saying."""
     return {
         "SERVER_NAME": getattr(server, "host", "localhost"),
-        "SERVER_PORT": str(getattr(server, "port", 80)),
+        "SERVER_PORT": str(getattr(server, "port", 443 if secure else 80)),
         "REMOTE_ADDR": getattr(client, "host", ""),
         "REMOTE_PORT": str(getattr(client, "port", "")),
     }
