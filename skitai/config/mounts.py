@@ -18,6 +18,7 @@ _OPTION_NAME = "[A-Za-z_][A-Za-z0-9_-]*"
 _QUOTED = re.compile(r'"([^"]*)"(?=\s|$)')
 _FIRST_OPTION = re.compile(rf"\s+(?={_OPTION_NAME}=)")
 _OPTION = re.compile(rf'\s*({_OPTION_NAME})=(?:"([^"]*)"|([^\s"]*))(?=\s|$)')
+_SPACE = re.compile(r"\s")
 _SPACE_BEFORE_EQUALS = re.compile(r"\s=")
 
 
@@ -77,9 +78,11 @@ def read_mount(section: Section, line: ConfigLine) -> Mount:
 
 def written_target(target: str, options: Mapping[str, str]) -> str:
     """Return the right side of a line that means ``target`` with ``options``."""
-    plain = not (_FIRST_OPTION.search(target) or _SPACE_BEFORE_EQUALS.search(target))
-    parts = [target if plain else f'"{target}"']
-    parts += [f'{name}="{value}"' if " " in value else f"{name}={value}" for name, value in options.items()]
+    spaced = target != target.strip() or _FIRST_OPTION.search(target) or _SPACE_BEFORE_EQUALS.search(target)
+    parts = [f'"{target}"' if spaced else target]
+    parts += [
+        f'{name}="{value}"' if _SPACE.search(value) else f"{name}={value}" for name, value in options.items()
+    ]
     return " ".join(parts)
 
 

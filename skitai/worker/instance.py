@@ -82,7 +82,10 @@ class Instance(Service):
         self._was = Was(self.services)
         #: Whether the executor takes tasks.
         self._apps_run = False
-        self._builder = SiteBuilder(self)
+        try:
+            self._builder = SiteBuilder(self)
+        except ConfigError as error:
+            raise config.located(error) from error
         self.warnings += self._builder.warnings
         self._inherited = inherited
         self._began = self.bridge.seconds()

@@ -44,6 +44,19 @@ def test_any_bytes(site, data):
 
 
 @fuzz
+@given(
+    st.lists(st.sampled_from(["a", "b", "=", " ", "\t", '"', "a=", " c=", "; ", "@", "\u3000"]), max_size=12)
+)
+def test_any_route(site, pieces):
+    """What a route is described as means the same when it is loaded again."""
+    try:
+        config = site.routes(f"/ = {''.join(pieces)}")
+    except ConfigError:
+        return
+    assert site.load(describe(config)).hosts == config.hosts
+
+
+@fuzz
 @given(st.sampled_from([*SERVER_KEYS]), st.one_of(TEXT, WORDS))
 def test_any_option(site, key, value):
     """Any value on the command line is either taken or refused in one line that names the option."""

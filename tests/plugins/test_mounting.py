@@ -187,6 +187,17 @@ def test_options_that_do_not_go_together(routes):
     assert routes.error("/ = echo:x loud=yes", echo=EchoPlugin(make=refuse)) == "loud needs a secret"
 
 
+def test_config_error_of_a_plugin(routes):
+    """A ConfigError for another part of the config points there."""
+
+    def complain(options):
+        raise ConfigError("is too low for an echo", section="server", key="port")
+
+    assert routes.error("/ = echo:x", echo=EchoPlugin(make=complain)) == (
+        "site.conf:3: [server] port: is too low for an echo"
+    )
+
+
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [

@@ -4,9 +4,9 @@ import pytest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from skitai.server.request.pages import Unavailable
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
+from skitai.services.proxy import Unavailable
 
 
 def naming(name):
