@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from skitai.interfaces import IInstance
     from skitai.plugins.manager import PluginManager
 
+#: How a target begins that is no path: ``chat:lobby``.
+_WORD_AND_COLON = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]*:")
 _log = Logger()
 
 
@@ -62,15 +65,7 @@ def mount_resource(plugins: PluginManager, instance: IInstance, mount: Mount) ->
     """
     plugin, answerer = _answerer(plugins, instance, mount)
     values = mount.read_options(answerer.options)
-    try:
-        resource = answerer.make(values)
-    except (ConfigError, ValueError) as error:
-        raise error if isinstance(error, ConfigError) else mount.error(str(error)) from error
-    except Exception as error:
-        raise mount.error(_failure(plugin, error)) from error
-    if not IResource.providedBy(resource):
-        message = f"{resource!r} does not provide twisted.web.resource.IResource"
-        raise mount.error(_failure(plugin, TypeError(message)))
+    resource = _resource(plugin, answerer, mount, values)
     options = {name: answerer.options[name].show(value) for name, value in values.items()}
     written = written_target(answerer.target or mount.target, options)
     warnings = (str(mount.error(answerer.warning)),) if answerer.warning else ()
@@ -80,27 +75,43 @@ def mount_resource(plugins: PluginManager, instance: IInstance, mount: Mount) ->
 def _answerer(plugins: PluginManager, instance: IInstance, mount: Mount) -> tuple[PluginInfo, Answerer]:
     taken: list[tuple[PluginInfo, Answerer]] = []
     reasons: list[str] = []
-    asked = plugins.callers("skitai_mount")
-    for plugin, ask in asked:
+    for plugin, ask in plugins.callers("skitai_mount"):
         try:
             taken += [(plugin, _checked(found)) for found in ask(instance=instance, mount=mount)]
         except ConfigError:
             raise
         except ValueError as error:
-            reasons.append(str(error))
+            reasons.append(_one_line(str(error)))
         except Exception as error:  # noqa: BLE001 - another plugin may take the target
             reasons.append(_failure(plugin, error))
     if len(taken) > 1:
         labels = " and ".join(plugin.label for plugin, _ in taken)
         raise mount.error(f"plugins {labels} both take {quoted(mount.target)}: disable one of them")
-    if taken:
-        return taken[0]
-    if not reasons:
-        names = ", ".join(sorted(plugin.name for plugin, _ in asked)) or "none"
-        reasons = [f"no plugin takes {quoted(mount.target)}; those that are asked: {names}"]
+    if not taken:
+        raise mount.error(_not_taken(plugins, mount, reasons))
+    return taken[0]
+
+
+def _not_taken(plugins: PluginManager, mount: Mount, reasons: list[str]) -> str:
+    """Say why no plugin takes a target: ``reasons`` are what those said that know its form."""
+    said = reasons or [f"no plugin takes {quoted(mount.target)}"]
+    if not reasons or _WORD_AND_COLON.match(mount.target):  # it may be meant for a plugin that is not there
+        names = sorted(plugin.name for plugin, _ in plugins.callers("skitai_mount"))
+        said = [*said, f"the plugins that serve routes are {', '.join(names)}"]
     if absent := plugins.not_loaded():
-        reasons.append(f"it may be of a plugin that is not loaded: {', '.join(absent)}")
-    raise mount.error("; ".join(reasons))
+        said = [*said, f"it may be of a plugin that is not loaded: {', '.join(absent)}"]
+    return "; ".join(said)
+
+
+def _resource(plugin: PluginInfo, answerer: Answerer, mount: Mount, options: Mapping[str, Any]) -> Any:
+    try:
+        return _checked_resource(answerer.make(options))
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise mount.error(_one_line(str(error))) from error
+    except Exception as error:
+        raise mount.error(_failure(plugin, error)) from error
 
 
 def _checked(found: object) -> Answerer:
@@ -109,12 +120,21 @@ def _checked(found: object) -> Answerer:
     return found
 
 
+def _checked_resource(made: object) -> object:
+    if not IResource.providedBy(made):
+        raise TypeError(f"{made!r} does not provide twisted.web.resource.IResource")
+    return made
+
+
 def _failure(plugin: PluginInfo, error: Exception) -> str:
     """Log what a plugin raised; return the line for the user."""
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
     _log.failure(
         "Plugin {plugin} raised in skitai_mount",
         Failure(error),  # type: ignore[no-untyped-call]
         plugin=plugin.label,
     )
-    return f"plugin {plugin.label} failed: {reason}"
+    return f"plugin {plugin.label} failed: {_one_line(f'{type(error).__name__}: {error}')}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

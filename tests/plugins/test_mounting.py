@@ -122,7 +122,11 @@ def test_one_resource_for_a_line(routes):
         ("echo:x loud=1", "option loud: must be yes or no, not '1'"),
         ("wsgi:app threads=8", "unknown option threads: this target takes none"),
         ("files max_age=soon", "option max_age: must be a number of seconds"),
-        ("ehco:x", "there is neither ehco.py nor ehco/__init__.py: correct the path or create it"),
+        (
+            "ehco:x",
+            "there is neither ehco.py nor ehco/__init__.py: correct the path or create it;"
+            " the plugins that serve routes are echo, proxy, static, wsgi",
+        ),
     ],
 )
 def test_refused(routes, line, problem):
@@ -143,9 +147,9 @@ def test_another_plugin_may_take_what_one_refuses(routes):
 
 
 def test_nobody_takes_it(routes):
-    """Where all plugins pass, the line names those that were asked."""
+    """Where all plugins pass, the line names those that there are."""
     assert routes.error("/ = wsgi:app", disabled=["wsgi"]) == (
-        "no plugin takes 'wsgi:app'; those that are asked: echo, proxy, static;"
+        "no plugin takes 'wsgi:app'; the plugins that serve routes are echo, proxy, static;"
         " it may be of a plugin that is not loaded: 'wsgi' (tested.plugin) is disabled: switched off in the"
         " config"
     )
