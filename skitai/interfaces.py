@@ -138,16 +138,25 @@ class IInstance(Interface):
 
 
 class ILivingApp(Interface):
-    """A WSGI app that wants to know of its own life."""
+    """A WSGI app that wants to know of its own life.
+
+    All methods are called where apps run, in a thread or a greenlet, and may wait for ``was``.
+    """
 
     def begin(*, reloaded: bool) -> None:
-        """Begin: it was loaded, or with ``reloaded`` takes the place of what it was. Reactor thread."""
+        """Begin: it was loaded, or with ``reloaded`` takes the place of what it was.
+
+        Requests for it wait meanwhile.
+        """
 
     def while_broken(error: BaseException) -> Callable[..., Any] | None:
         """Return the WSGI app to serve while ``error`` keeps it from being loaded again; None: 500."""
 
     def end() -> None:
-        """End: the server stops. Reactor thread."""
+        """End: the server stops, and no request is under way any more.
+
+        It is waited for as long as requests are, the config's ``response_timeout``.
+        """
 
 
 class IResultCache(Interface):

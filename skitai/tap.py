@@ -115,8 +115,8 @@ class Announced(Instance):
         urls = " and ".join(self.urls)
         _log.info("Skitai serves {name} on {urls}", name=self.config.server.name, urls=urls)
 
-    def _begin(self) -> None:
-        super()._begin()
+    def _apps_loaded(self, result: object) -> None:
+        super()._apps_loaded(result)
         if self.running and not self.config.server.reloader:  # frozen modules would outlive their reload
             _spare_the_collector()
 

@@ -144,6 +144,10 @@ class Dispatcher:
         """Return how the members of all clusters are, by name. Called in any thread."""
         return [self._clusters[name].view() for name in sorted(self._clusters)]
 
+    def end_calls(self) -> None:
+        """Fail what is under way (status 2, code 705); others may begin. Reactor thread only."""
+        self._traffic.end_calls()
+
     def stop(self) -> None:
         """Fail what is under way and whatever comes now (status 2, code 705). Reactor thread only."""
         self._traffic.stop()

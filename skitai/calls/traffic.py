@@ -67,13 +67,17 @@ class Traffic:
         if self._waiting and not self._admitting:
             self._admit()
 
-    def stop(self) -> None:
-        """Fail what is under way, what waits and whatever comes now (status 2, code 705)."""
-        self._stopped = True
+    def end_calls(self) -> None:
+        """Fail what is under way and what waits (status 2, code 705)."""
         waiting = list(self._waiting)
         self._waiting.clear()  # before: the end of one call must not begin another
         for call in [*self._under_way, *waiting]:
             call.give_up(_stopping())
+
+    def stop(self) -> None:
+        """Fail what is under way, what waits and whatever comes from here on."""
+        self._stopped = True
+        self.end_calls()
 
     def _queue(self, call: Call, starter: Starter) -> None:
         if len(self._waiting) >= self._limits.calls_queue_max:

@@ -76,12 +76,15 @@ def skitai_load_app(instance: IInstance, target: str) -> Callable[..., Any] | No
 
 @hookspec
 def skitai_app_loaded(instance: IInstance, app: Any, previous: Any) -> None:
-    """Begin what ``app`` needs, in the place of ``previous`` or None: fires at each load, reactor thread."""
+    """Begin what ``app`` needs, in the place of ``previous`` or None: fires at each load, where apps run.
+
+    It may wait for ``was``; requests for the app wait meanwhile.
+    """
 
 
 @hookspec(firstresult=True)
 def skitai_app_broken(instance: IInstance, app: Any, error: BaseException) -> Callable[..., Any] | None:
-    """Return what to serve until ``app`` can be loaded again, or None (500): reactor thread."""
+    """Return what to serve until ``app`` can be loaded again, or None (500): fires where apps run."""
 
 
 @hookspec
@@ -91,7 +94,15 @@ def skitai_app_failed(instance: IInstance, error: BaseException, doing: str) -> 
 
 @hookspec
 def skitai_startup(instance: IInstance) -> None:
-    """Begin what needs open sockets: fires when they listen, reactor thread; the return value is ignored."""
+    """Begin what needs open sockets: fires when they listen, before apps are loaded, reactor thread."""
+
+
+@hookspec
+def skitai_stopping(instance: IInstance) -> Any:
+    """End what uses ``was``: fires when the requests have ended, reactor thread; a Deferred is waited for.
+
+    Calls are still possible, those to other machines and ``instance.run``.
+    """
 
 
 @hookspec

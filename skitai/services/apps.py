@@ -7,8 +7,14 @@ from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
 from skitai.interfaces import IInstance, ILivingApp
 from skitai.plugins import hookimpl
+
+_log = Logger()
 
 
 class LivingApps:
@@ -65,7 +71,18 @@ def skitai_app_broken(app: Any, error: BaseException) -> Callable[..., Any] | No
 
 
 @hookimpl
-def skitai_shutdown(instance: IInstance) -> None:
-    """Have each app end that is still the one to serve."""
-    for app in _living_apps(instance).take_all():
-        app.end()
+def skitai_stopping(instance: IInstance) -> Deferred[Any]:
+    """Have each app end that is still the one to serve, where apps run; none waits for another."""
+    return DeferredList([_ended(instance, app) for app in _living_apps(instance).take_all()])
+
+
+def _ended(instance: IInstance, app: Any) -> Deferred[Any]:
+    ended: Deferred[Any] = instance.run(lambda _was: app.end())
+    return ended.addErrback(_log_end, app)
+
+
+def _log_end(failure: Failure, app: Any) -> None:
+    if failure.check(CancelledError):  # type: ignore[no-untyped-call]
+        _log.error("{app} took too long to end", app=app)
+    else:
+        _log.failure("{app} failed to end", failure, app=app)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
+from twisted.internet.defer import Deferred, DeferredList
 
 from skitai.calls.cluster import Cluster, Member
 from skitai.calls.dispatch import Dispatcher
@@ -94,7 +95,7 @@ def _result_cache(config: Config, caches: Mapping[str, IResultCache]) -> IResult
 
 
 class SiteBuilder:
-    """Builds what an instance serves, and loads the apps in it when the server listens.
+    """Builds what an instance serves, and has the apps in it loaded when the server listens.
 
     The plugins say what answers at each mount of ``instance.config``. Raises ConfigError for a route that no
     plugin serves and for two that contradict each other. ``warnings`` are sentences for the user.
@@ -133,10 +134,19 @@ class SiteBuilder:
                     exact[name.encode()] = mounts
         return Site(default, exact, suffixes)
 
-    def load(self) -> None:
-        """Load the apps that are not loaded, and those that reload and have changed. Reactor thread."""
+    def load(self) -> Deferred[Any]:
+        """Have all apps loaded; return a Deferred that fires when that is over. Reactor thread."""
+        return DeferredList([app.preload() for app in self._apps])
+
+    def look_again(self) -> None:
+        """Have those apps loaded again that reload and have changed. Reactor thread."""
         for app in self._apps:
-            app.preload()
+            app.look_again()
+
+    def stop_loading(self) -> None:
+        """Load nothing from here on. Reactor thread."""
+        for app in self._apps:
+            app.stop_loading()
 
     def directories(self) -> set[str]:
         """Return the directories whose Python files some app is loaded again for. Called in any thread."""

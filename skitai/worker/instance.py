@@ -203,15 +203,17 @@ class Instance(Service):
         self.reactor.callWhenRunning(self._begin)
 
     def _begin(self) -> None:
-        if not self.running:
-            return
-        self._builder.load()
-        if self._builder.directories():
+        if self.running:
+            self.plugins.notify("skitai_startup", instance=self)
+            self._builder.load().addCallback(self._apps_loaded)
+
+    def _apps_loaded(self, _: Any) -> None:
+        """Go on when each app was loaded, or found to be broken."""
+        if self.running and self._builder.directories():
             # Each request looks for itself, too; this is for the eyes of who saves a file.
-            look_again = partial(self.bridge.submit, self._builder.load)
+            look_again = partial(self.bridge.submit, self._builder.look_again)
             self._file_watcher = FileWatcher(self._builder.directories, look_again)
             self._file_watcher.start()
-        self.plugins.notify("skitai_startup", instance=self)
 
     @property
     def urls(self) -> list[str]:
@@ -287,7 +289,7 @@ class Instance(Service):
         """Stop: no new connections, requests under way may end, then waits fail and connections are cut.
 
         Returns a Deferred. It takes at most the config's ``response_timeout`` and a second for the requests,
-        and as long for the plugins' farewells.
+        and ``response_timeout`` each for the farewells of apps and of plugins.
         """
         if not self.running:
             return
@@ -297,8 +299,9 @@ class Instance(Service):
         yield DeferredList([maybeDeferred(listening.port.stopListening) for listening in self._listening])
         self._listening = []
         yield self._requests_ended()
+        yield self._told("skitai_stopping", self._patience)
         self._dispatcher.stop()
-        yield self._plugins_ended()
+        yield self._told("skitai_shutdown", self.config.server.response_timeout)
         self._let_go()
 
     @inlineCallbacks
@@ -306,10 +309,11 @@ class Instance(Service):
         assert self._factory is not None
         patience = self._patience
         timers = [
-            self.reactor.callLater(patience, self._dispatcher.stop),
+            self.reactor.callLater(patience, self._dispatcher.end_calls),
             self.reactor.callLater(patience + _LAST_WORDS_SECONDS, self._factory.abort),
         ]
         yield self._factory.finish()
+        self._builder.stop_loading()  # nobody waits for an app any more
         # An app may have something to do after its last byte.
         while self._executor_is_busy() and timers[-1].active():
             yield deferLater(self.reactor, _LOOK_SECONDS)
@@ -321,11 +325,12 @@ class Instance(Service):
         tasks = self.executor.statistics()
         return bool(tasks["running"] or tasks["queued"])
 
-    def _plugins_ended(self) -> Deferred[Any]:
-        endings = self.plugins.notify("skitai_shutdown", instance=self)
+    def _told(self, hook: str, seconds: float) -> Deferred[Any]:
+        """Tell the plugins of the end; return a Deferred that waits at most ``seconds`` for what they do."""
+        endings = self.plugins.notify(hook, instance=self)
         farewells = [ending for ending in endings if isinstance(ending, Deferred)]
         for farewell in farewells:
-            farewell.addTimeout(self.config.server.response_timeout, self.reactor)
+            farewell.addTimeout(seconds, self.reactor)
             farewell.addErrback(_log_farewell)
         return DeferredList(farewells)
 

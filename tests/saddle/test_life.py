@@ -9,22 +9,30 @@ import pytest
 
 from processes import TwistServer
 from serving import eventually
+from wire import Client
 
 APP = """
+from skitai import was
 from skitai.saddle import Saddle
 from helper import WORD
 
 app = Saddle(__name__)
 app.debug = app.use_reloader = True
 
+def ask_ping():
+    address = was.status(fancy=False)["Server"]["addresses"]
+    return was.get(address + "ping").getwait().text
+
+IMPORTED = ask_ping()
+
 @app.startup
 def startup(wasc):
     wasc.register("word", "registered")
-    print("startup", flush=True)
+    print("startup", IMPORTED, ask_ping(), flush=True)
 
 @app.onreload
 def onreload(wasc):
-    print("onreload", flush=True)
+    print("onreload", IMPORTED, ask_ping(), flush=True)
 
 @app.shutdown
 def shutdown(wasc):
@@ -117,7 +125,8 @@ def test_life(server, tmp_path):
     server.stop()
     eventually(lambda: "shutdown registered" in server.log_text())
     log = server.log_text()
-    assert [log.count(word) for word in ("startup\n", "onreload\n", "shutdown registered\n")] == [1, 2, 1]
+    lines = ("startup pong pong\n", "onreload pong pong\n", "shutdown registered\n")
+    assert [log.count(line) for line in lines] == [1, 2, 1]
 
 
 def test_changes_are_seen_when_they_are_saved(server, tmp_path):
@@ -128,7 +137,7 @@ def test_changes_are_seen_when_they_are_saved(server, tmp_path):
     eventually(lambda: "/ answers 500" in server.log_text(), "the mistake in the server's log")
     eventually(lambda: "[expt:load /] <class 'SyntaxError'>" in app_log(tmp_path), "and in the apps' log")
     helper.write("WORD = 'mended'\n")
-    eventually(lambda: "onreload\n" in server.log_text(), "the mended app")
+    eventually(lambda: "onreload pong pong\n" in server.log_text(), "the mended app")
     assert server.ask("/").body == b"mended registered"
 
 
@@ -147,7 +156,7 @@ def test_broken_at_the_start(tmp_path):
         assert running.ask("/").body == b"second registered"
     finally:
         running.stop()
-    assert [running.log_text().count(word) for word in ("startup\n", "onreload\n")] == [1, 1]
+    assert [running.log_text().count(word) for word in ("startup pong", "onreload pong")] == [1, 1]
 
 
 def test_broken_without_debug(server, tmp_path):
@@ -173,3 +182,61 @@ def test_what_an_app_raises_is_in_its_log(server, tmp_path):
     ):
         eventually(lambda line=line: re.search(line, app_log(tmp_path)), line)
     assert server.ask("/").code == 200
+
+
+def start(tmp_path, threads, *routes, **apps):
+    for name, source in apps.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    (tmp_path / "site.conf").write_text(
+        f"[server]\nip = 127.0.0.1\nport = 0\nthreads = {threads}\nresponse_timeout = 0.5 s\n"
+        "access_log = off\n[routes:line]\n" + "\n".join(routes)
+    )
+    return TwistServer(tmp_path, "--config", "site.conf")
+
+
+SLOW = """
+import pathlib, time
+while not pathlib.Path("go").exists():
+    time.sleep(0.01)
+"""
+HELLO = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+"""
+BLOCKING_SHUTDOWN = """
+import time
+from skitai.saddle import Saddle
+app = Saddle(__name__)
+app.route("/")(lambda was: "hello")
+
+@app.shutdown
+def shutdown(wasc):
+    print("shutdown", flush=True)
+    time.sleep(1000)
+"""
+
+
+def test_a_slow_module_at_the_start(tmp_path):
+    """While one app is being imported, another app answers; then the slow one does."""
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "slow.py").write_text(SLOW + HELLO)
+    running = start(tmp_path, 2, "/slow = ./slow/slow:app", "/ = ./quick:app", quick=HELLO)
+    try:
+        with Client(running.port) as client:
+            client.send(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert running.ask("/").body == b"hello"
+            (tmp_path / "go").touch()
+            assert client.response().body == b"hello"
+    finally:
+        running.stop()
+
+
+@pytest.mark.parametrize("source", [BLOCKING_SHUTDOWN, SLOW], ids=["shutdown", "module"])
+def test_an_end_in_spite_of_an_app_that_blocks(tmp_path, source):
+    """SIGTERM ends the server though a ``shutdown`` handler, or a module, blocks for ever."""
+    running = start(tmp_path, 2, "/ = ./blocks:app", blocks=source)
+    if source is BLOCKING_SHUTDOWN:
+        assert running.ask("/").body == b"hello"
+    running.stop()
+    assert ("took too long to end" in running.log_text()) == (source is BLOCKING_SHUTDOWN)

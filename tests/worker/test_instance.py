@@ -1,153 +1,22 @@
 """One worker: how it starts, or does not, and how it ends."""
 
 import socket
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from threading import current_thread
 
 import pytest
+from gates import APP
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 from zope.interface.verify import verifyObject
 
-from instances import Hooks, RunningInstance, app_threads, make_instance
+from instances import Hooks, RunningInstance, app_threads
 from serving import eventually
-from skitai.calls.operation import Operation
-from skitai.calls.service import Service
 from skitai.config import Key, integer
 from skitai.context import get_current
 from skitai.errors import ConfigError, MisuseError, NoServerError
 from skitai.interfaces import IInstance
-from skitai.plugins import hookimpl
 from wire import PATIENCE
-
-APP = """
-from skitai import was
-
-def app(environ, start_response):
-    path = environ["PATH_INFO"]
-    if path == "/gate":
-        call = was.gate("host:1")
-        result = call.getwait(60)
-        body = f"{result.status} {result.code} {result.data if result.status == 3 else ''}"
-    elif path == "/block":
-        was.blocking.entered.set()
-        was.blocking.released.wait()
-        body = "unblocked"
-    else:
-        body = "hello"
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [body.encode()]
-"""
-
-
-class GateService(Service):
-    """``was.gate("host:1")`` is over when the test says so."""
-
-    cluster_type = "gate"
-    default_port = 1
-
-    def __init__(self):
-        self.waiting = []
-
-    def operation(self, target):
-        return Operation(target, None)
-
-    def perform(self, node, operation):
-        self.waiting.append(Deferred())
-        return self.waiting[-1]
-
-
-class Blocking:
-    """``was.blocking``: where an app blocks its thread, until the test releases it."""
-
-    def __init__(self):
-        self.entered = threading.Event()
-        self.released = threading.Event()
-
-
-class Gate:
-    """The plugin that brings them, and notes what the instance tells it."""
-
-    def __init__(self):
-        self.service = GateService()
-        self.blocking = Blocking()
-        self.events = []
-        self.farewell = None
-
-    @hookimpl
-    def skitai_services(self, instance):
-        return {"gate": self.service}
-
-    @hookimpl
-    def skitai_cluster_types(self, instance):
-        return {"gate": self.service}
-
-    @hookimpl
-    def skitai_attributes(self):
-        return {"blocking": lambda was: self.blocking}
-
-    @hookimpl
-    def skitai_startup(self, instance):
-        self.events.append(("startup", instance.urls))
-
-    @hookimpl
-    def skitai_shutdown(self, instance):
-        self.events.append("shutdown")
-        return self.farewell
-
-
-class Setting:
-    """A folder with an app and a config; makes instances of it."""
-
-    def __init__(self, loop, folder):
-        self.loop = loop
-        self.folder = folder
-        self.gate = Gate()
-        self.started = []
-        (folder / "served.py").write_text(APP)
-
-    def make(self, *lines, overrides=None, tail="", **plugins):
-        """Return an instance with ``lines`` in its [server] section and ``tail`` after the routes."""
-        basics = ["ip = 127.0.0.1", "port = 0", "access_log = off"]
-        keys = {line.partition(" ")[0] for line in lines}
-        basics = [line for line in basics if line.partition(" ")[0] not in keys]
-        text = "\n".join(["[server]", *lines, *basics, "[routes:line]", "/ = served:app", tail, ""])
-        (self.folder / "site.conf").write_text(text)
-        plugins.setdefault("gate", self.gate)
-        return make_instance(self.loop.reactor, self.folder / "site.conf", overrides, **plugins)
-
-    def start(self, *args, **kwargs):
-        running = RunningInstance(self.loop, self.make(*args, **kwargs))
-        self.started.append(running)
-        return running
-
-    def error(self, *args, **kwargs):
-        """Return the line that refuses to make or start the instance, without the folder's name."""
-        with pytest.raises(ConfigError) as caught:
-            self.start(*args, **kwargs)
-        line = str(caught.value)
-        assert len(line.splitlines()) == 1
-        return line.replace(f"{self.folder}/", "")
-
-    def open_gate(self, answer="open"):
-        (waiting,) = eventually(lambda: self.gate.service.waiting, "a call")
-        self.loop.reactor.callFromThread(waiting.callback, answer)
-
-
-@pytest.fixture
-def setting(reactor_thread, tmp_path):
-    setting = Setting(reactor_thread, tmp_path)
-    yield setting
-    for running in setting.started:
-        running.stop()
-
-
-@pytest.fixture
-def aside():
-    """A thread for what is to happen meanwhile: ``aside(function, ...)`` returns a Future."""
-    with ThreadPoolExecutor(2) as pool:
-        yield pool.submit
 
 
 def app_that_says(body):

@@ -1,7 +1,8 @@
 """WSGI apps loaded by file path, and loaded again when their files change.
 
-How their modules are named and import each other is explained in ``skitai.server.apps.modules``. Everything
-here is called in the reactor thread, and the app's module-level code runs there.
+How their modules are named and import each other is explained in ``skitai.server.apps.modules``. The app's
+module-level code runs in the thread or greenlet that loads it. Loads of one directory must not overlap: they
+share its modules.
 """
 
 from __future__ import annotations
@@ -108,8 +109,18 @@ class LoadedApp:
         self._error: AppLoadError | None = None
         self._watch: _Watch | None = None
 
+    @property
+    def reloads(self) -> bool:
+        """Whether ``get`` has to be asked again before each request. Called in any thread."""
+        return self._reload
+
+    @property
+    def directory(self) -> Path:
+        """The directory whose modules the app shares with others. Called in any thread."""
+        return _root(self.source)[0]
+
     def get(self) -> Callable[..., Any]:
-        """Return the callable.
+        """Return the callable, from files as they are now.
 
         Raises AppLoadError if the last attempt to load it failed: always the same exception until there is
         another attempt, which needs a change to a file of the app, to any Python file in the same
@@ -157,7 +168,7 @@ class LoadedApp:
         except AppLoadError as caught:
             error = caught
             keep_watch = True
-            watch.add_directories({os.path.dirname(path) for path, _ in directory.compiled.values()})
+            watch.add_directories({os.path.dirname(path) for path, _ in list(directory.compiled.values())})
             strangers = directory.drop_strangers(imports.names)
             watch.add_files({*_failing_files(error.__cause__), *directory.elsewhere.values(), *strangers})
         self._directory, self._generation = directory, directory.generation
@@ -208,6 +219,11 @@ def _failing_files(error: BaseException | None) -> set[str]:
 
 def _locate(source: AppSource) -> tuple[AppDirectory, str]:
     """Return the directory that imports are relative to, and the name of the module seen from there."""
+    path, name = _root(source)
+    return app_directory(path), name
+
+
+def _root(source: AppSource) -> tuple[Path, str]:
     path = Path(os.path.realpath(source.directory))
     name = source.module
     if (path / f"{name}.py").is_file():
@@ -216,7 +232,7 @@ def _locate(source: AppSource) -> tuple[AppDirectory, str]:
     while (path / "__init__.py").is_file() and path.name.isidentifier():
         name = f"{path.name}.{name}"
         path = path.parent
-    return app_directory(path), name
+    return path, name
 
 
 def _load_module(source: AppSource, directory: AppDirectory, name: str) -> ModuleType:

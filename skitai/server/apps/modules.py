@@ -28,7 +28,7 @@ import sys
 import sysconfig
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from threading import get_ident
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any
 
 from skitai.server.apps.finder import AppFinder, location, package_spec
@@ -42,17 +42,20 @@ _SERVER = Path(__file__).parents[2].resolve()
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _EXTENSIONS = tuple(EXTENSION_SUFFIXES)
 _directories: dict[Path, AppDirectory] = {}
+#: Held while a directory is added and made importable, and not while a module runs, which may wait.
+_installing = Lock()
 
 
 def app_directory(path: Path) -> AppDirectory:
     """Return the one ``AppDirectory`` of ``path`` (absolute, symbolic links resolved), ready for imports.
 
-    Called in the reactor thread.
+    Called in any thread.
     """
-    if path not in _directories:
-        _directories[path] = AppDirectory(path)
-    _directories[path].install()
-    return _directories[path]
+    with _installing:
+        if path not in _directories:
+            _directories[path] = AppDirectory(path)
+        _directories[path].install()
+        return _directories[path]
 
 
 def file_stamp(path: str) -> Stamp:
@@ -95,7 +98,7 @@ class AppDirectory:
             sys.path_hooks.insert(0, _path_hook)
         for entry, finder in list(sys.path_importer_cache.items()):
             if not isinstance(finder, AppFinder) and _owner(entry):
-                del sys.path_importer_cache[entry]
+                sys.path_importer_cache.pop(entry, None)
         sys.path_importer_cache[str(self.path)] = self._finder
         spec = package_spec(self.package, str(self.path))
         sys.modules[self.package] = importlib.util.module_from_spec(spec)
@@ -146,7 +149,7 @@ class AppDirectory:
         not find them as they were. Those of other apps stay, and so do packages with extension modules, which
         refuse to be loaded twice.
         """
-        others = {name for other in _directories.values() for name in other.compiled}
+        others = {name for other in list(_directories.values()) for name in list(other.compiled)}
         files = {
             name: file
             for name in imported - others
@@ -176,7 +179,7 @@ class AppDirectory:
         self.compiled.clear()
         self._public.clear()
         self.generation += 1
-        for other in _directories.values():
+        for other in list(_directories.values()):
             if other.reloads and self.elsewhere.keys() & (other.compiled.keys() - other.elsewhere.keys()):
                 other.drop_all()
 
@@ -225,12 +228,14 @@ def _path_hook(entry: str) -> AppFinder:
 def _owner(entry: str) -> AppDirectory | None:
     """Return the app directory that modules in the directory ``entry`` belong to, if any."""
     real = os.path.realpath(entry)
-    if not any(real == root or real.startswith(os.path.join(root, "")) for root in map(str, _directories)):
+    if not any(
+        real == root or real.startswith(os.path.join(root, "")) for root in map(str, list(_directories))
+    ):
         return None
     path = Path(real)
     # Libraries may be installed below an app (``.venv``) and one app below another: the nearest root counts.
-    roots = {Path(root).resolve() for root in sys.path if isinstance(root, str)}
-    nearest = next((parent for parent in (path, *path.parents) if parent in roots), None)
+    on_path = {Path(entry).resolve() for entry in sys.path if isinstance(entry, str)}
+    nearest = next((parent for parent in (path, *path.parents) if parent in on_path), None)
     if nearest in _SERVER.parents and path.is_relative_to(_SERVER):
         return None  # an app in Skitai's own source tree must not reload the server
     return None if nearest is None else _directories.get(nearest)

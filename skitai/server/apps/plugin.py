@@ -13,8 +13,10 @@ from skitai.config.casters import quoted
 from skitai.interfaces import IInstance
 from skitai.plugins import Answerer, hookimpl
 from skitai.server.apps.loader import AppSource, LoadedApp
+from skitai.server.apps.queue import LoadQueue
+from skitai.server.apps.slot import AppWatcher, WSGIApp
 from skitai.server.static.plugin import names_folder
-from skitai.server.wsgi.resource import AppWatcher, WSGIApp, WSGIResource
+from skitai.server.wsgi.resource import WSGIResource
 
 _DEFAULT_CALLABLE = "app"
 _CLUSTER = "@"
@@ -37,6 +39,7 @@ def _resource(
 ) -> WSGIResource:
     server = instance.config.server
     loaded = LoadedApp(source, reload=server.reloader, given=partial(_given, instance))
+    queue: LoadQueue = instance.state(LoadQueue, lambda: LoadQueue(instance.run, instance.bridge.call_later))
     return WSGIResource(
         loaded.get,
         point,
@@ -44,6 +47,8 @@ def _resource(
         instance.services,
         buffer_max=server.response_buffer_max,
         watcher=_PluginsWatch(instance),
+        reloads=lambda: loaded.reloads,
+        in_turn=partial(queue.add, loaded.directory),
         directories=loaded.directories,
     )
 

@@ -22,8 +22,9 @@ from skitai.server.wsgi.outgoing import OutgoingBody, request_line, warn_of_exce
 
 if TYPE_CHECKING:
     from skitai.context import Was
+    from skitai.server.apps.slot import WSGIApp
     from skitai.server.request.request import Request
-    from skitai.server.wsgi.resource import WSGIApp, WSGIResource
+    from skitai.server.wsgi.resource import WSGIResource
 
 _log = Logger()
 

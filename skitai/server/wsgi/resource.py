@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from skitai.context import ServiceTable
+from skitai.context import ServiceTable, run_in_executor
 from skitai.interfaces import IExecutor
 from skitai.loop.bridge import Bridge
+from skitai.server.apps.slot import AppSlot, AppWatcher, WSGIApp
 from skitai.server.wsgi.appcall import AppCall
 from skitai.server.wsgi.environ import base_environ, make_environ
 
 if TYPE_CHECKING:
+    from skitai.context import Was
     from skitai.server.request.request import Request
 
 _log = Logger()
-
-WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-
-class AppWatcher:
-    """Who wants to know of the life of apps; this one does not. Called in the reactor thread."""
-
-    def loaded(self, app: WSGIApp, previous: WSGIApp | None) -> None:
-        """Learn that ``app`` was loaded, in the place of ``previous`` if there was one."""
-
-    def broken(self, app: WSGIApp, error: BaseException) -> WSGIApp | None:  # noqa: ARG002 - see above
-        """Return what to serve while ``app`` cannot be loaded again because of ``error``; None: 500."""
-        return None
-
-    def failed(self, error: BaseException, doing: str) -> None:
-        """Learn that an app left ``error`` to the server while ``doing``, such as ``GET /``.
-
-        Called in the app's thread, or in the reactor thread while an app is loaded.
-        """
 
 
 @implementer(IResource)
@@ -47,9 +31,11 @@ class WSGIResource:
     """One app at one mount point.
 
     ``load()`` returns the app, or raises an exception that says why it cannot be served: answered with 503,
-    and with 500 where another version was served before. ``point`` is the mount point, empty for the root;
-    ``watcher`` learns of the app's life; ``directories()``, called in any thread, returns those whose files
-    load the app again. All methods are called in the reactor thread.
+    and with 500 where another version was served before. It is called where apps run; before each request,
+    if ``reloads()``, and else until it has returned an app. ``in_turn(function)`` calls ``function(was)``
+    there and returns a Deferred: a ``LoadQueue`` has several apps loaded in order. ``point`` is the mount
+    point, empty for the root; ``watcher`` learns of the app's life; ``directories()``, called in any thread,
+    returns those whose files load the app again. All methods are called in the reactor thread.
     """
 
     isLeaf = True
@@ -64,58 +50,69 @@ class WSGIResource:
         buffer_max: int,
         multiprocess: bool = False,
         watcher: AppWatcher | None = None,
+        reloads: Callable[[], bool] = lambda: False,
+        in_turn: Callable[[Callable[[Was], None]], Deferred[None]] | None = None,
         directories: Callable[[], set[str]] = set,
     ) -> None:
         self.executor = executor
         self.bridge: Bridge = services.dispatcher.bridge
         self.services = services
         self.buffer_max = buffer_max
-        self._load = load
         self.watcher = watcher or AppWatcher()
         self.directories = directories
-        self._app: WSGIApp | None = None
-        self._failure: Exception | None = None
         # Native strings of WSGI carry bytes: PEP 3333, "Unicode Issues".
         self._script_name = point.encode().decode("latin-1")
         self._base = base_environ(executor.multithread, multiprocess)
+        self._slot = AppSlot(
+            load,
+            self._script_name or "/",
+            in_turn or partial(run_in_executor, executor, services),
+            reloads=reloads,
+            watcher=self.watcher,
+        )
 
-    def preload(self) -> WSGIApp | None:
-        """Return the app, or None if it cannot be loaded; each failure is logged once, with its traceback."""
-        try:
-            app = self._load()
-        except Exception as error:  # noqa: BLE001 - whatever an app's module raises
-            # What the app's own code raised is the cause: its traceback shows the line to mend.
-            cause = error.__cause__ or error
-            if error is not self._failure:
-                self._failure = error
-                self._report(error, cause)
-            return None if self._app is None else self.watcher.broken(self._app, cause)
-        if app is not self._app:
-            previous, self._app = self._app, app
-            self.watcher.loaded(app, previous)
-        return app
+    def preload(self) -> Deferred[None]:
+        """Load the app before a request needs it; return a Deferred that fires when that came to its end.
 
-    def _report(self, error: Exception, cause: BaseException) -> None:
-        point = self._script_name or "/"
-        reason = Failure(cause)  # type: ignore[no-untyped-call]
-        _log.failure("{error}; {point} answers {code}", reason, error=error, point=point, code=self._unloaded)
-        self.watcher.failed(cause, f"load {point}")
+        Each failure is logged once, with its traceback.
+        """
+        loaded: Deferred[None] = Deferred()
+        self._slot.when_loaded(partial(loaded.callback, None))
+        return loaded
 
-    @property
-    def _unloaded(self) -> int:
-        """The status while the app cannot be loaded: never there, or broken by a change."""
-        return 503 if self._app is None else 500
+    def look_again(self) -> None:
+        """Load the app again if its files have changed, before a request needs it."""
+        self._slot.look_again()
+
+    def stop_loading(self) -> None:
+        """Load the app no more: no request will come."""
+        self._slot.stop()
 
     def render(self, request: Request) -> int:
-        """Start the app for ``request``; the answer comes when it is ready."""
-        app = self.preload()
+        """Start the app for ``request``, as soon as it is loaded; the answer comes when it is ready."""
+        if self._slot.is_settled:
+            self._start(request)
+        else:
+            self._slot.when_loaded(partial(self._start_late, request))
+        return NOT_DONE_YET
+
+    def _start_late(self, request: Request) -> None:
+        if request.gone:
+            return
+        try:
+            self._start(request)
+        except Exception:  # noqa: BLE001 - other requests wait for the same app
+            _log.failure("{point} cannot be called", point=self._script_name or "/")
+            request.fail(500)
+
+    def _start(self, request: Request) -> None:
+        app = self._slot.serving
         if app is None:
-            request.fail(self._unloaded)
-            return NOT_DONE_YET
+            request.fail(self._slot.code)
+            return
         body = request.take_body()
         environ = make_environ(self._base, request, self._script_name, body)
         self.executor.submit(AppCall(self, app, request, environ, body).run)
-        return NOT_DONE_YET
 
     def getChildWithDefault(self, name: bytes, request: Any) -> Any:
         """Never called: a leaf has no children."""

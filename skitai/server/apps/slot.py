@@ -1,0 +1,133 @@
+"""The app at one mount point: loaded where apps run, while requests for it wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from skitai.context import Was
+
+_log = Logger()
+
+WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class AppWatcher:
+    """Who wants to know of the life of apps; this one does not. Called where apps run."""
+
+    def loaded(self, app: WSGIApp, previous: WSGIApp | None) -> None:
+        """Learn that ``app`` was loaded, in the place of ``previous`` if there was one, and will serve."""
+
+    def broken(self, app: WSGIApp, error: BaseException) -> WSGIApp | None:  # noqa: ARG002 - see above
+        """Return what to serve while ``app`` cannot be loaded again because of ``error``; None: 500."""
+        return None
+
+    def failed(self, error: BaseException, doing: str) -> None:
+        """Learn that an app left ``error`` to the server while ``doing``, such as ``GET /``."""
+
+
+class AppSlot:
+    """What is served at a mount point, which is named ``point`` in the log.
+
+    ``load()`` returns the app, or raises what keeps it from being served. It is called where apps run:
+    ``in_turn(function)`` calls ``function(was)`` there and returns a Deferred. It is called until it has
+    returned an app, and after that before each request as long as ``reloads()`` says so; a request that comes
+    while it is under way waits for the next one. ``watcher`` learns of the app's life, in the same place.
+    All methods are called in the reactor thread.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], WSGIApp],
+        point: str,
+        in_turn: Callable[[Callable[[Was], None]], Deferred[None]],
+        *,
+        reloads: Callable[[], bool],
+        watcher: AppWatcher,
+    ) -> None:
+        #: Whether ``serving`` stays as it is: then there is nothing to wait for.
+        self.is_settled = False
+        #: What answers requests; None: ``code`` does.
+        self.serving: WSGIApp | None = None
+        self._load = load
+        self._point = point
+        self._in_turn = in_turn
+        self._reloads = reloads
+        self._watcher = watcher
+        self._app: WSGIApp | None = None
+        self._failure: BaseException | None = None
+        self._is_loading = self._is_stopped = False
+        self._waiting: list[Callable[[], None]] = []
+
+    @property
+    def code(self) -> int:
+        """The status while nothing is served: the app was never loaded, or a change has broken it."""
+        return 503 if self._app is None else 500
+
+    def when_loaded(self, call: Callable[[], None]) -> None:
+        """Have ``call()`` called, which must not raise, when ``serving`` is what this moment's files say."""
+        self._waiting.append(call)
+        if not self._is_loading:
+            self._begin()
+
+    def look_again(self) -> None:
+        """Load the app again if it has changed, before anybody asks for it."""
+        if not (self.is_settled or self._is_loading):
+            self._begin()
+
+    def stop(self) -> None:
+        """Load nothing from here on, not even what is in the queue."""
+        self._is_stopped = True
+
+    def _begin(self) -> None:
+        # Who comes later waits for another look: a file may change while this one is under way.
+        waiting, self._waiting = self._waiting, []
+        self._is_loading = True
+        self._in_turn(self._look).addErrback(self._give_up).addCallback(self._end, waiting)
+
+    def _end(self, _outcome: None, waiting: list[Callable[[], None]]) -> None:
+        self._is_loading = False
+        self.is_settled = self._failure is None and not self._reloads()
+        if self.is_settled:
+            waiting, self._waiting = [*waiting, *self._waiting], []
+        for call in waiting:
+            call()
+        if self._waiting:
+            self._begin()
+
+    def _give_up(self, failure: Failure) -> None:
+        """Serve nothing: the load was ended in the middle, or there is nowhere to run it."""
+        self._failure, self.serving = failure.value, None
+        _log.failure("{point} cannot be loaded", failure, point=self._point)
+
+    # -- where apps run ------------------------------------------------------------------------------------
+
+    def _look(self, _was: Was) -> None:
+        if self._is_stopped:
+            return
+        try:
+            app = self._load()
+        except Exception as error:  # noqa: BLE001 - whatever an app's module raises
+            # What the app's own code raised is the cause: its traceback shows the line to mend.
+            cause = error.__cause__ or error
+            if error is not self._failure:
+                self._failure = error
+                self._report(error, cause)
+            self.serving = None if self._app is None else self._watcher.broken(self._app, cause)
+            return
+        if app is not self._app:
+            previous, self._app = self._app, app
+            self._watcher.loaded(app, previous)
+        self._failure, self.serving = None, app
+
+    def _report(self, error: Exception, cause: BaseException) -> None:
+        reason = Failure(cause)  # type: ignore[no-untyped-call]
+        _log.failure(
+            "{error}; {point} answers {code}", reason, error=error, point=self._point, code=self.code
+        )
+        self._watcher.failed(cause, f"load {self._point}")

@@ -1,0 +1,198 @@
+"""The life of apps in an instance: their code runs where apps run, and holds nobody else up."""
+
+from functools import partial
+
+import pytest
+from twisted.logger import capturedLogs
+
+from serving import eventually
+from skitai.services import apps
+from wire import PATIENCE
+
+WAITS = """
+from skitai import was
+
+loaded_with = was.gate("host:1").getwait(60).data
+"""
+ANSWERS = """
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{loaded_with} {','.join(told)}".encode()]
+
+told = []
+"""
+LIVING = """
+from zope.interface import implementer
+from skitai import was
+from skitai.interfaces import ILivingApp
+
+EVENTS = []
+
+@implementer(ILivingApp)
+class App:
+    def begin(self, *, reloaded):
+        EVENTS.append(("begin", reloaded, was.gate("host:1").getwait(60).data))
+
+    def while_broken(self, error):
+        return None
+
+    def end(self):
+        was.events.append("end begins")
+        was.events.append(("end", was.gate("host:1").getwait(60).status))
+
+    def __call__(self, environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [repr(EVENTS).encode()]
+
+app = App()
+"""
+BLOCKS = """
+from skitai import was
+
+was.blocking.entered.set()
+was.blocking.released.wait()
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"late"]
+"""
+
+
+def request(path):
+    return b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode()
+
+
+@pytest.fixture
+def begin_with(setting):
+    """Start an instance with so many threads, and an app of the given source at ``/tested``."""
+
+    def start(threads, source, *lines):
+        (setting.folder / "tested.py").write_text(source)
+        overrides = {"threads": str(threads)}
+        return setting.start(*lines, overrides=overrides, tail="/tested = tested:app", apps=apps)
+
+    return start
+
+
+@pytest.fixture
+def begin(begin_with, threads):
+    """Do that on each of the executors."""
+    return partial(begin_with, threads)
+
+
+class TestLoading:
+    def test_a_module_that_waits(self, begin, setting):
+        """A module may wait for ``was`` while it is imported; its requests wait, others are answered."""
+        server = begin(WAITS + ANSWERS)
+        with server.client() as client:
+            client.send(request("/tested"))
+            eventually(lambda: setting.gate.service.waiting, "the module's call")
+            assert server.ask("/ping").body == b"pong"
+            assert server.ask("/").body == b"hello"
+            setting.open_gate("data")
+            assert client.response().body == b"data "
+
+    def test_a_change_that_waits(self, begin, setting):
+        """When a file changes, the new version is loaded in the same way; the next request is its."""
+        server = begin("loaded_with = 'first'\n" + ANSWERS, "reloader = yes")
+        assert server.ask("/tested").body == b"first "
+        (setting.folder / "tested.py").write_text(WAITS + ANSWERS)
+        with server.client() as client:
+            client.send(request("/tested"))
+            eventually(lambda: setting.gate.service.waiting, "the module's call")
+            assert server.ask("/ping").body == b"pong"
+            setting.open_gate("second")
+            assert client.response().body == b"second "
+
+    def test_a_module_that_blocks(self, begin_with, setting):
+        """A module that blocks for ever takes a thread: other apps are served, and the server ends."""
+        server = begin_with(2, BLOCKS, "response_timeout = 0.2 s")
+        with server.client() as client:
+            client.send(request("/tested"))
+            assert setting.gate.blocking.entered.wait(PATIENCE)
+            assert server.ask("/").body == b"hello"
+            server.stop()
+            assert client.at_end()
+        setting.gate.blocking.released.set()
+
+    def test_a_client_that_does_not_wait(self, begin, setting):
+        """A request whose client went away while the app was loaded is dropped."""
+        server = begin(WAITS + ANSWERS)
+        with server.client() as client:
+            client.send(request("/tested"))
+            eventually(lambda: setting.gate.service.waiting, "the module's call")
+        setting.open_gate("data")
+        assert server.ask("/tested").body == b"data "
+
+
+class TestEvents:
+    def test_begin(self, begin, setting):
+        """An app that begins may wait for ``was``; requests for it wait until it has begun."""
+        server = begin(LIVING.replace('was.gate("host:1").getwait(60).status', "None"))
+        with server.client() as client:
+            client.send(request("/tested"))
+            eventually(lambda: setting.gate.service.waiting, "the app's call")
+            assert server.ask("/ping").body == b"pong"
+            setting.open_gate("tea")
+            assert client.response().body == b"[('begin', False, 'tea')]"
+
+    def test_end(self, begin, setting, aside):
+        """When the server stops, an app that ends may wait for ``was``; plugins hear of the stop after it."""
+        server = begin(LIVING.replace('was.gate("host:1").getwait(60).data', "None"))
+        assert server.ask("/tested").code == 200
+        stopped = aside(server.stop)
+        setting.open_gate()
+        stopped.result(PATIENCE)
+        assert setting.gate.events[-3:] == ["end begins", ("end", 3), "shutdown"]
+
+    def test_an_end_that_takes_too_long(self, begin, setting):
+        """An app that has not ended after ``response_timeout`` is left behind, with a line in the log."""
+        server = begin(
+            LIVING.replace('was.gate("host:1").getwait(60).data', "None"), "response_timeout = 0.2 s"
+        )
+        assert server.ask("/tested").code == 200
+        with capturedLogs() as logged:
+            server.stop()
+        eventually(lambda: ("end", 2) in setting.gate.events, "the end of its wait")
+        assert "shutdown" in setting.gate.events
+        assert "{app} took too long to end" in [event.get("log_format") for event in logged]
+
+    def test_an_end_that_blocks(self, begin_with, setting):
+        """So is one that blocks its thread."""
+        source = LIVING.replace('was.gate("host:1").getwait(60)', "was.blocking.released.wait()")
+        server = begin_with(1, source.replace(".data", ""), "response_timeout = 0.2 s")
+        setting.gate.blocking.released.set()
+        assert server.ask("/tested").code == 200
+        setting.gate.blocking.released.clear()
+        with capturedLogs() as logged:
+            server.stop()
+        assert "{app} took too long to end" in [event.get("log_format") for event in logged]
+        setting.gate.blocking.released.set()
+
+    def test_an_end_that_fails(self, begin, setting):
+        """What an app raises when it ends is in the log."""
+        source = LIVING.replace('was.gate("host:1").getwait(60).data', "None").replace(
+            'was.events.append("end begins")', "1 / 0"
+        )
+        server = begin(source)
+        assert server.ask("/tested").code == 200
+        with capturedLogs() as logged:
+            server.stop()
+        (failure,) = [event["log_failure"] for event in logged if "log_failure" in event]
+        assert failure.check(ZeroDivisionError)
+
+    def test_a_request_that_is_stuck(self, begin, setting, aside):
+        """A request that has to be given up leaves other apps the calls that their ends need."""
+        source = LIVING.replace('was.gate("host:1").getwait(60).data', "None")
+        server = begin(source, "response_timeout = 0.5 s")
+        assert server.ask("/tested").code == 200
+        with server.client() as client:
+            client.send(request("/gate"))
+            eventually(lambda: setting.gate.service.waiting, "the request's call")
+            del setting.gate.service.waiting[:]
+            stopped = aside(server.stop)
+            setting.open_gate()
+            stopped.result(PATIENCE)
+            assert client.response().body == b"2 705 "
+        assert setting.gate.events[-2:] == [("end", 3), "shutdown"]
