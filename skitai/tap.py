@@ -112,7 +112,7 @@ class Announced(Instance):
         """Start, or print one line and exit with status 2."""
         _raise_descriptor_limit()
         _or_exit(super().startService)
-        urls = " and ".join(self.urls)
+        urls = ", ".join(self.urls)
         _log.info("Skitai serves {name} on {urls}", name=self.config.server.name, urls=urls)
 
     def _apps_loaded(self, result: object) -> None:

@@ -210,9 +210,7 @@ def test_whole_life(config, tmp_path):
     )
     server = TwistServer(tmp_path, "--config", path, "--ip=127.0.0.1", "--port=0", "--threads=0")
     unix_socket = tmp_path / "socket"
-    assert (
-        f"Skitai serves site on http://127.0.0.1:{server.port}/ and unix:{unix_socket}\n" in server.log_text()
-    )
+    assert f"Skitai serves site on http://127.0.0.1:{server.port}/, unix:{unix_socket}\n" in server.log_text()
     expected = (
         f'{{"LISTEN_FDS": null, "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "{server.port}",'
         ' "REMOTE_ADDR": "127.0.0.1", "wsgi.multithread": false}'

@@ -63,7 +63,8 @@ def listen(
     ``secure`` makes the protocols of those with TLS, ``plain`` those of the others. ``inherited`` are
     descriptors of sockets that listen already: they take the place of all ports, and of Unix sockets at the
     same paths. Such a socket is TLS if the endpoint of its port or path is; one that no endpoint names, if
-    all endpoints are. Raises ListenError, with nothing left listening. Called in the reactor thread.
+    all endpoints are. ``::`` takes IPv4 connections, too, where the system has it so and no other endpoint
+    has the port. Raises ListenError, with nothing left listening. Called in the reactor thread.
     """
     factories: dict[bool, Any] = {False: plain, True: secure}
     found: list[Listening] = []
@@ -76,9 +77,9 @@ def listen(
                 names.append(passed.getsockname())
         for endpoint in endpoints:
             if not _is_replaced(endpoint, names):
-                port = _listen(reactor, endpoint, factories[endpoint.tls])
+                port = _listen(reactor, endpoint, factories[endpoint.tls], endpoints)
                 found.append(Listening(port, endpoint.tls))
-    except ListenError:
+    except BaseException:
         for listening in found:
             listening.port.stopListening()
         raise
@@ -158,14 +159,21 @@ def _not_adopted(descriptor: int, reason: object) -> ListenError:
     return ListenError("ip", f"cannot use the inherited socket {descriptor}: {reason}")
 
 
-def _listen(reactor: Any, endpoint: Endpoint, factory: Factory) -> IListeningPort:
+def _listen(
+    reactor: Any, endpoint: Endpoint, factory: Factory, endpoints: Sequence[Endpoint]
+) -> IListeningPort:
     if isinstance(endpoint, UnixEndpoint):
         return _listen_unix(reactor, endpoint, factory)
-    return _listen_tcp(reactor, endpoint, factory)
+    sharers = [each for each in endpoints if isinstance(each, PortEndpoint) and each.port == endpoint.port]
+    return _listen_tcp(reactor, endpoint, factory, ipv6_only=endpoint.ip == "::" and len(sharers) > 1)
 
 
-def _listen_tcp(reactor: Any, endpoint: PortEndpoint, factory: Factory) -> IListeningPort:
+def _listen_tcp(reactor: Any, endpoint: PortEndpoint, factory: Factory, *, ipv6_only: bool) -> IListeningPort:
     try:
+        if ipv6_only:  # which listenTCP cannot say
+            with socket.create_server(("::", endpoint.port), family=socket.AF_INET6, backlog=BACKLOG) as made:
+                made.setblocking(False)
+                return reactor.adoptStreamPort(made.fileno(), made.family, factory)  # type: ignore[no-any-return]
         port: IListeningPort = reactor.listenTCP(
             endpoint.port, factory, backlog=BACKLOG, interface=endpoint.ip
         )

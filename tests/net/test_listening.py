@@ -209,6 +209,17 @@ class TestSeveral:
         with socket.create_connection(("::1", hosts[2].port), PATIENCE) as client:
             assert client.makefile("rb").read() == b"secret"
 
+    def test_both_families(self, greeters):
+        """One port of all interfaces may be listed for IPv4 and for IPv6, in any order."""
+        with listening_socket() as other:
+            port = other.getsockname()[1]
+        for ips in (("", "::"), ("::", "")):
+            greeters.listen_on(*(PortEndpoint(ip, port) for ip in ips))
+            for host in ("127.0.0.1", "::1"):
+                with socket.create_connection((host, port), PATIENCE) as client:
+                    assert client.makefile("rb").read() == b"hello"
+            greeters.stop()
+
     def test_all_or_none(self, greeters, path):
         """Where the last cannot be listened on, the ones before it stop, and their sockets are gone."""
         with listening_socket() as other:
