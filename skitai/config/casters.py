@@ -22,7 +22,7 @@ _LONGEST_SHOWN = 60
 
 
 def quoted(value: str) -> str:
-    """Return a value from the file as it stands in a message: in quotes and not too long."""
+    """Return a value from the file as a message shows it: in quotes, and cut where it is long."""
     return repr(value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}...")
 
 
@@ -90,7 +90,7 @@ def one_of(*choices: str) -> Caster:
 
 
 def path(value: str) -> Path:
-    """Cast a path; whoever reads the section puts a relative one into the folder of the file."""
+    """Cast a path. A relative one is put into the folder of the file when the section is read."""
     if not value:
         raise ValueError("needs a path")
     return Path(value)

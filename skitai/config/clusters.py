@@ -13,7 +13,7 @@ from skitai.config.reader import Section
 
 PREFIX = "@"
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
-#: Other spellings of types; the first is how the README writes it.
+#: Other spellings of types. The README of the original has the first.
 _TYPES = {"postresql": "postgresql", "pgsql": "postgresql"}
 # An address may contain anything but a comma: only a number that stands alone at the end is a weight.
 _WEIGHTED = re.compile(r"(?P<address>.*\S)\s+(?P<weight>[-+]?[0-9][0-9.]*)")
@@ -65,7 +65,7 @@ def read_cluster(section: Section) -> ClusterConfig:
 
 
 def unknown_cluster(name: str, known: Mapping[str, ClusterConfig]) -> str:
-    """Return what is wrong with naming a cluster that the file does not describe."""
+    """Return the message for a cluster that is named somewhere and has no section."""
     return f"there is no section [{PREFIX}{name}]: {nearest(name, known)}"
 
 
@@ -76,7 +76,7 @@ def _members(section: Section) -> tuple[MemberConfig, ...]:
         raise section.error(f"needs at least one member: write members = ADDRESS, ADDRESS{hint}")
     items = section.entries["members"].value.split(",")
     if not all(item.strip() for item in items):
-        message = "has no address before or after a comma (the list stands on one line)"
+        message = "has no address before or after a comma (the list must be on one line)"
         raise section.error(message if len(items) > 1 else "needs at least one address", key="members")
     return tuple(_member(section, item.strip()) for item in items)
 

@@ -1,4 +1,4 @@
-"""What a section may say: its keys, with caster, default and help."""
+"""The keys that a section may have, each with its caster, default and help."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Key:
     """One key of a section.
 
     ``cast`` takes the text and returns the value, or raises ValueError with the problem and the fix.
-    ``default`` is the value where the key is missing. ``show`` turns a value back into text for people:
-    ``show_secret`` for what nobody should read.
+    ``default`` is the value where the key is missing. ``show`` turns a value back into text for people;
+    ``show_secret`` hides it.
     """
 
     cast: Caster
@@ -53,14 +53,14 @@ def cast_value(key: Key, value: str, folder: Path) -> Any:
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that ``word`` resembles most, in any case; None if it resembles none."""
+    """Return the known word most like ``word``, whatever the case of its letters; None if none is like it."""
     by_lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower()[:_LONGEST_COMPARED], by_lower, n=1)
     return by_lower[close[0]] if close else None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the hint for a misspelt word: the known one that it resembles most, or all of them."""
+    """Return the hint for a misspelt word: the known one most like it, or all of them."""
     names = sorted(known)
     found = closest(word, names)
     if found is not None:

@@ -1,4 +1,4 @@
-"""From the file to frozen, typed values."""
+"""Loads the file into frozen, typed values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from skitai.config.routes import VirtualHost, read_hosts
 from skitai.config.server import ServerConfig, ServerSource, read_server
 from skitai.errors import ConfigError
 
-#: Where certificates are looked up that are not beside the configuration.
+#: The folder of certificates that are not beside the configuration.
 CERTIFICATES = Path("/etc/skitaid/cert")
 
 _SERVER, _ROUTES, _PLUGINS = _CORE_SECTIONS = ("server", "routes:line", "plugins")
@@ -55,7 +55,7 @@ class Config:
         }
 
     def unclaimed(self, declared: Iterable[str]) -> list[ConfigError]:
-        """Return what is wrong with each section that nobody knows; ``declared`` are those of plugins."""
+        """Return an error for each section that nobody knows; ``declared`` are those of plugins."""
         known = (*_CORE_SECTIONS, *(PREFIX + name for name in self.clusters), *declared)
         return [
             section.error(f"unknown section: {nearest(name, known)}")

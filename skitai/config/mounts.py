@@ -107,7 +107,7 @@ def _split_options(text: str) -> tuple[str, dict[str, str]]:
     found: dict[str, str] = {}
     for name, value in _options(rest):
         if name in found:
-            raise ValueError(f"option {name} stands twice: keep one of the two")
+            raise ValueError(f"option {name} is there twice: keep one of the two")
         found[name] = value
     return target, found
 

@@ -12,7 +12,7 @@ import attrs
 from skitai.errors import ConfigError
 
 _LINE_SUFFIX = ":line"
-#: Sections that are lists of lines, so that ``[routes]`` can be told to be ``[routes:line]``.
+#: Sections whose name ends with ``:line``: one that is written without it gets a hint.
 _LINE_SECTIONS = frozenset({"routes"})
 _HEADER = re.compile(r"\[\s*([^\[\]]*?)\s*\]")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -40,9 +40,9 @@ class ConfigLine(NamedTuple):
 class Section:
     """One section of the file ``path``, which is named as its user gave it.
 
-    ``name`` is what stands between the brackets. ``entries`` are its ``key = value`` lines; a section whose
-    name ends with ``:line`` has none, and its lines stay as they are in ``lines``. ``line`` is that of the
-    header, 0 for a section that the file lacks.
+    ``name`` is the text between the brackets, ``line`` the number of that line, 0 for a section that the file
+    lacks. ``entries`` are the ``key = value`` lines. A section whose name ends with ``:line`` has none: its
+    lines are in ``lines``, as they are written.
     """
 
     path: str
@@ -95,12 +95,12 @@ def _sections(text: str, path: str) -> Iterator[Section]:
         if line.text.startswith("["):
             name = _header(line, path)
             if name in bodies:
-                message = f"stands at line {bodies[name][0]} already: join the two"
+                message = f"is at line {bodies[name][0]} already: join the two"
                 raise ConfigError(message, path=path, line=line.number, section=name)
             body = []
             bodies[name] = line.number, body
         elif body is None:
-            message = "stands before any section: put a [section] line above it"
+            message = "comes before any section: put a [section] line above it"
             raise ConfigError(message, path=path, line=line.number)
         else:
             body.append(line)
@@ -140,7 +140,7 @@ def _entries(lines: list[ConfigLine], section: Section) -> dict[str, Entry]:
         if not separator or not _KEY.fullmatch(key):
             raise section.error("expected 'key = value' (a value ends with its line)", line=number)
         if key in entries:
-            message = f"stands at line {entries[key].line} already: keep one of the two"
+            message = f"is at line {entries[key].line} already: keep one of the two"
             raise section.error(message, key=key, line=number)
         entries[key] = Entry(value, number)
     return entries

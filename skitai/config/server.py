@@ -158,7 +158,7 @@ def _without_aliases(section: Section) -> Section:
     for written, entry in section.entries.items():
         key = _ALIASES.get(written, written)
         if key in entries:
-            raise section.error(f"{key} stands at line {entries[key].line} already", key=written)
+            raise section.error(f"{key} is at line {entries[key].line} already", key=written)
         entries[key] = entry
     return attrs.evolve(section, entries=entries)
 

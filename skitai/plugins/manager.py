@@ -38,10 +38,11 @@ _log = Logger()
 
 
 class PluginManager:
-    """The plugins of one instance; ``create_plugin_manager`` builds it. Used in the reactor thread.
+    """The plugins of one instance; ``create_plugin_manager`` builds it.
 
     A plugin that raises where it is loaded or asked what it gives is marked failed, named in the log with
     its traceback, and takes part in nothing more; with ``strict`` that raises PluginError instead.
+    Used in the reactor thread, but for ``notify``, ``first`` and ``missing``, which any thread may call.
     """
 
     def __init__(self, *, strict: bool = False) -> None:
@@ -55,7 +56,7 @@ class PluginManager:
 
     @property
     def hook(self) -> pluggy.HookRelay:
-        """The hooks as such, ``manager.hook.skitai_load_app(target=...)``: what a plugin raises gets out."""
+        """The hooks themselves, ``manager.hook.skitai_load_app(...)``: what a plugin raises is not caught."""
         return self._pluggy.hook
 
     def load(self, entry_point: importlib.metadata.EntryPoint) -> None:
@@ -88,8 +89,8 @@ class PluginManager:
     def services(self, instance: IInstance) -> dict[str, IService]:
         """Return the services by their ``was.*`` names; raise PluginError when two plugins claim a name.
 
-        The first of this and the four methods below asks each plugin for all five, so that a plugin that
-        fails gives nothing at all. A ConfigError of a plugin is passed on.
+        The first call of this or of the four methods below asks each plugin for all five, so that a plugin
+        that fails gives nothing at all. A ConfigError of a plugin is passed on.
         """
         return self._given(SERVICES, instance)
 

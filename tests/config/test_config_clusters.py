@@ -74,7 +74,7 @@ def test_options(site):
         ("members =", "2: [@c] members: needs at least one address"),
         (
             "members = a,",
-            "2: [@c] members: has no address before or after a comma (the list stands on one line)",
+            "2: [@c] members: has no address before or after a comma (the list must be on one line)",
         ),
         ("members = a 0", "2: [@c] members: weight of a: must be a whole number of at least 1, not '0'"),
         ("members = a -1", "2: [@c] members: weight of a: must be a whole number of at least 1, not '-1'"),

@@ -48,7 +48,7 @@ def test_byte_order_mark(site):
     [
         (
             "\nport = 80",
-            "site.conf:2: stands before any section: put a [section] line above it",
+            "site.conf:2: comes before any section: put a [section] line above it",
         ),
         ("[server", "site.conf:1: malformed section header: write [name]"),
         ("[]", "site.conf:1: malformed section header: write [name]"),
@@ -61,9 +61,9 @@ def test_byte_order_mark(site):
         ("[server]\n= 80", "site.conf:2: [server]: expected 'key = value' (a value ends with its line)"),
         (
             "[server]\nport = 1\n\nport = 2",
-            "site.conf:4: [server] port: stands at line 2 already: keep one of the two",
+            "site.conf:4: [server] port: is at line 2 already: keep one of the two",
         ),
-        ("[server]\n[x]\n[server]", "site.conf:3: [server]: stands at line 1 already: join the two"),
+        ("[server]\n[x]\n[server]", "site.conf:3: [server]: is at line 1 already: join the two"),
         ("[server]\nname = a\0b", "site.conf:2: has the control character '\\x00': remove it"),
         ("[server]\n\n; a\u2028b", "site.conf:3: has the control character '\\u2028': remove it"),
         (b"[server]\nname = \xff", "site.conf:2: is not UTF-8 text: save it as UTF-8"),

@@ -56,7 +56,7 @@ def test_options(site, written, target, options):
         ('"./a"b', 'a target that begins with " ends with another; options follow after a space'),
         ("@up a=1 b", "'b' is no option: write key=value, or key=\"value\" where it has spaces"),
         ('@up key="secret', "'key' is no option: write key=value, or key=\"value\" where it has spaces"),
-        ("@up a=1 a=2", "option a stands twice: keep one of the two"),
+        ("@up a=1 a=2", "option a is there twice: keep one of the two"),
     ],
 )
 def test_bad_right_sides(site, target, problem):

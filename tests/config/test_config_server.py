@@ -94,7 +94,7 @@ def test_pass_phrase_is_an_alias(site):
     assert site.load("[server]\npass_phrase = x").server.passphrase == "x"
     assert (
         server_error(site, "passphrase = x", "pass_phrase = y")
-        == "site.conf:3: [server] pass_phrase: passphrase stands at line 2 already"
+        == "site.conf:3: [server] pass_phrase: passphrase is at line 2 already"
     )
 
 
