@@ -25,6 +25,8 @@ def result(data=b"", content_type=None, **outcome):
         ("ü".encode(), "text/plain; charset=hex", "ü"),
         ("ü".encode(), "text/plain; charset=\xff", "ü"),
         ("ü".encode(), ";;=", "ü"),
+        ("ü".encode(), 'text/plain; charset="a\0b"', "ü"),
+        ("ü".encode(), "text/plain; a*1=b;a*=b", "ü"),
         (b"\xef\xbb\xbfx", None, "x"),
         (b"a\xffb", "text/plain; charset=utf-8", "a\ufffdb"),
         (b"", None, ""),

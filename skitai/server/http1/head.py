@@ -46,7 +46,7 @@ def examine(request: Request, limits: ServerLimits) -> None:
         size += len(name) + len(value) + _BYTES_PER_FIELD
         if name in _LOOKED_AT:
             # What stands twice is not what it should be: a comma makes a wrong host, coding or expectation.
-            fields[name] = fields[name] + b", " + value if name in fields else value
+            fields[name] = b", " + value if name in fields else value
     if size > limits.header_max:
         raise HeadError(431)
     if request.method == b"CONNECT":

@@ -66,12 +66,12 @@ class LazyRequest(server.Request):
     @cached_property
     def args(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]
         """The arguments of the query and of a posted form; multipart/form-data is left to the resource."""
-        args = parse_qs(self.query, keep_blank_values=True)
+        args = _arguments(self.query)
         media_type = (self.field(b"content-type") or b"").partition(b";")[0].strip().lower()
         if self.method == b"POST" and media_type == b"application/x-www-form-urlencoded":
             form = self.content.read()
             self.content.seek(0)
-            args.update(parse_qs(form, keep_blank_values=True, max_num_fields=_FORM_FIELDS_MAX))
+            args.update(_arguments(form, _FORM_FIELDS_MAX))
         return args
 
     @property
@@ -128,3 +128,18 @@ class LazyRequest(server.Request):
     def host(self) -> Any:
         """The address that the client connected to."""
         return self.connection.server
+
+
+def _arguments(text: bytes, fields_max: int | None = None) -> dict[bytes, list[bytes]]:
+    """Return the fields of a query or a form by name, as the bytes that were sent, in whatever encoding.
+
+    Raises ValueError for more than ``fields_max``.
+    """
+    found = parse_qs(
+        text.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=fields_max
+    )
+    return {_bytes(name): [_bytes(value) for value in values] for name, values in found.items()}
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("latin-1")

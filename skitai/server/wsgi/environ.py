@@ -63,6 +63,7 @@ def make_environ(
     environ["wsgi.url_scheme"] = "https" if connection.secure else "http"
     environ["wsgi.errors"] = sys.stderr
     environ.update(connection.addresses)
+    repeated: dict[str, list[str]] = {}
     for name, value in request.headers:
         key = _keys.get(name, "")
         if key == "":
@@ -71,9 +72,12 @@ def make_environ(
             continue
         text = value.decode("latin-1")
         if key in environ:
-            # RFC 9110, section 5.3; cookies have a separator of their own (RFC 6265, section 5.4).
-            text = environ[key] + ("; " if name == b"cookie" else ", ") + text
-        environ[key] = text
+            repeated.setdefault(key, [environ[key]]).append(text)
+        else:
+            environ[key] = text
+    for key, texts in repeated.items():
+        # RFC 9110, section 5.3; cookies have a separator of their own (RFC 6265, section 5.4).
+        environ[key] = ("; " if key == "HTTP_COOKIE" else ", ").join(texts)
     if request.authority:
         environ["HTTP_HOST"] = request.authority.decode("latin-1")
     if body is None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from email.message import Message
 from typing import Any
 
 from skitai.calls.result import Result
 from skitai.errors import FAILED, OperationError
+from skitai.http.fields import split_parameters
 
 
 class Reply(Result):
@@ -81,15 +81,13 @@ class HTTPResult(Reply):
         data = bytes(self.data)
         for charset, errors in ((self._charset(), "replace"), ("utf-8-sig", "strict")):
             # Python may not know the charset, or know it as something that is none of text.
-            with suppress(LookupError, UnicodeError):
+            with suppress(LookupError, ValueError):
                 return data.decode(charset, errors)
         return data.decode("latin-1")
 
     def _charset(self) -> str:
-        """Return what Content-Type names, in whatever way it is written there; empty for nothing."""
-        message = Message()
-        message["Content-Type"] = self.get_header("content-type") or ""
-        return message.get_content_charset("")
+        """Return the charset that Content-Type names; empty for none."""
+        return split_parameters(self.get_header("content-type") or "")[1].get("charset", "")
 
     def json(self, **options: Any) -> Any:
         """Return what ``data`` stands for as JSON; ``options`` are those of ``json.loads``.

@@ -95,6 +95,18 @@ def test_form(mounted):
     assert seen == [({b"a": [b"1", b"2"], b"b": [b"1"], b"c": [b""]}, b"a=1&a=2&c=")]
 
 
+def test_arguments_in_any_encoding(mounted):
+    """What is not ASCII arrives as the bytes that were sent, percent-encoded or not."""
+    seen = []
+
+    def form(request):
+        seen.append(request.args)
+        return b""
+
+    posted(mounted, form, b"application/x-www-form-urlencoded", b"a=\xff+%C3%A4&\xe9=%e9")
+    assert seen == [{b"a": [b"\xff \xc3\xa4"], b"b": [b"1"], b"\xe9": [b"\xe9"]}]
+
+
 def test_form_that_is_an_attack(mounted, log):
     """A form of very many fields is not taken apart."""
     body = b"&" * 20_000
