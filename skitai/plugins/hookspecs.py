@@ -68,9 +68,10 @@ def skitai_result_caches(instance: IInstance) -> Mapping[str, IResultCache]:  # 
 
 @hookspec(firstresult=True)
 def skitai_load_app(instance: IInstance, target: str) -> Callable[..., Any] | None:
-    """Return the WSGI callable of ``target``, or None to pass: fires at each load, in the thread that loads.
+    """Return the WSGI callable of ``target``, or None to pass: fires at each load, where apps run.
 
-    ``target`` is the app's path and callable, such as ``/srv/shop/wsgi:app``. The server listens already.
+    ``target`` is the app's path and callable, such as ``/srv/shop/wsgi:app``. The server listens already. It
+    may wait for ``was``; requests for the app wait meanwhile.
     """
 
 

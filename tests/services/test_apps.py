@@ -1,5 +1,6 @@
 """The life of apps: who begins and who ends when apps are loaded, loaded again and mounted twice."""
 
+from twisted.internet.defer import succeed
 from zope.interface import implementer
 
 from skitai.interfaces import ILivingApp
@@ -7,7 +8,16 @@ from skitai.services import apps
 
 
 class Server:
-    """Stands for an instance."""
+    """Stands for an instance, whose apps run in the same thread."""
+
+    def __init__(self):
+        self._states = {}
+
+    def state(self, owner, make):
+        return self._states.setdefault(owner, make())
+
+    def run(self, function):
+        return succeed(function(None))
 
 
 @implementer(ILivingApp)
@@ -34,7 +44,7 @@ def test_an_app_that_is_mounted_twice():
     first, second, third = (Living(name, notes) for name in ("first", "second", "third"))
     for app, previous in [(first, None), (first, None), (second, first), (third, first), (third, second)]:
         apps.skitai_app_loaded(server, app, previous)
-    apps.skitai_shutdown(server)
+    apps.skitai_stopping(server)
     assert notes == ["first begins", "second goes on", "third goes on", "third ends"]
 
 
@@ -44,7 +54,7 @@ def test_stopped_before_the_second_mount_has_seen_the_change():
     old, new = Living("old", notes), Living("new", notes)
     for app, previous in [(old, None), (old, None), (new, old)]:
         apps.skitai_app_loaded(server, app, previous)
-    apps.skitai_shutdown(server)
+    apps.skitai_stopping(server)
     assert notes == ["old begins", "new goes on", "new ends"]
 
 
@@ -54,6 +64,6 @@ def test_apps_that_come_back():
     old, new = Living("old", notes), Living("new", notes)
     for app, previous in [(old, None), (new, old), (old, new)]:
         apps.skitai_app_loaded(server, app, previous)
-    apps.skitai_shutdown(server)
+    apps.skitai_stopping(server)
     assert notes[-1] == "old ends"
     assert "new ends" not in notes
