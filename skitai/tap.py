@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from twisted.application.service import IService
-from twisted.application.twist._options import TwistOptions
 from twisted.logger import Logger
 from twisted.python import usage
 
@@ -69,8 +68,9 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    if isinstance(options.parent, TwistOptions):  # not twistd's, which may be about to become a daemon
-        plain_unless_asked(options.parent, sys.argv[1:])
+    twist = options.parent
+    if twist is not None and "fileLogObserverFactory" in twist:  # twistd has none; it may become a daemon
+        plain_unless_asked(twist, sys.argv[1:])
         keep_standard_streams(reactor.callWhenRunning)
     return _or_exit(lambda: _make(options, reactor))
 

@@ -44,17 +44,15 @@ def plain_observer(stream: IO[str]) -> FileLogObserver:
 def plain_record(event: LogEvent) -> str | None:
     """Return ``2026.11.22 16:09:21 [error] words`` with the traceback that Python would print, if any.
 
-    None for an event that says nothing.
-
-    What stands in an event cannot pass for a record of its own: control characters are escaped, and the
-    further lines of a message begin with two spaces.
+    An event that says nothing has None. What stands in an event cannot pass for a record of its own: control
+    characters are escaped, and the further lines of a message begin with two spaces.
     """
     failure: Failure | None = event.get("log_failure")
     first, *others = formatEvent(event).split("\n")
     if failure is None and not first and not others:
         return None
     level = event.get("log_level", LogLevel.info).name
-    lines = [f"{stamp(event.get('log_time', 0.0))} [{level}] {one_line(first)}"]
+    lines = [f"{stamp(event.get('log_time', 0.0))} [{level}] {one_line(first)}".rstrip()]
     lines += (_MOVED_IN + one_line(line) for line in others)
     if failure is not None:
         lines += _traceback(failure)
@@ -72,8 +70,8 @@ def _traceback(failure: Failure) -> Iterator[str]:
 def plain_unless_asked(twist: Any, words: Sequence[str]) -> None:
     """Have ``twist`` (its ``TwistOptions``) log in plain lines, unless ``words`` ask for JSON.
 
-    ``words`` are its command line. By itself it takes JSON for all that is no terminal, and does not tell
-    that from a wish.
+    ``words`` are its command line. Its options do not tell a user's wish for JSON from its own choice of JSON
+    for whatever is no terminal.
     """
     asked = any(word.startswith(_FORMAT_OPTION) for word in words)
     if not (asked and twist["logFormat"] == "json"):
@@ -83,8 +81,8 @@ def plain_unless_asked(twist: Any, words: Sequence[str]) -> None:
 def keep_standard_streams(call_when_running: Callable[..., Any]) -> None:
     """Put ``sys.stdout`` and ``sys.stderr`` back, as they are now, once the reactor runs and the log is open.
 
-    A line that is printed leaves at once, into a file as well. So all that goes to one file is in order.
-    What a process that was started without one prints is dropped.
+    Each printed line leaves at once, into a file as well, so that all output to one file is in order. In a
+    process that was started without a stream, what is printed to it is dropped.
     """
     streams = tuple(stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in streams:

@@ -69,7 +69,7 @@ class AccessLog:
             self._stream.write("".join(lines))
             self._stream.flush()
         except (OSError, ValueError) as error:  # the disk is full, the stream is closed
-            _log.error("cannot write the access log, {n} lines are lost: {error}", n=len(lines), error=error)
+            _log.error("cannot write the access log ({error}); lines lost: {n}", n=len(lines), error=error)
 
 
 def _client(addresses: Mapping[str, str]) -> str:

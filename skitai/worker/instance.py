@@ -50,7 +50,7 @@ class Instance(Service):
     """Serves one configuration, from its one start to its one stop.
 
     ``plugins`` are loaded; the sections that they declare, the clusters and the certificate are checked
-    here. ``inherited`` are descriptors of listening sockets that take the place of ip and port. Raises
+    here. ``inherited`` are descriptors of listening sockets that take the place of all ports. Raises
     ConfigError or PluginError for what cannot be served. ``warnings`` are sentences for the user. Created,
     started and stopped in the reactor thread.
     """

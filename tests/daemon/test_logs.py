@@ -102,7 +102,7 @@ class TestRecord:
         failure = failure_of(lambda: {}["x"])
         failure.cleanFailure()
         text = record("", log_failure=failure)
-        assert text.startswith("2026.11.22 16:09:21 [warn] \nTraceback (most recent call last):\n  File ")
+        assert text.startswith("2026.11.22 16:09:21 [warn]\nTraceback (most recent call last):\n  File ")
         assert text.endswith("KeyError: 'x'\n")
 
 

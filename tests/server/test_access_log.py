@@ -159,7 +159,7 @@ def test_lines_that_cannot_be_written_are_named_in_the_log():
         log(Answered())
         due.pop()()
     assert formatEvent(logged[0]) == (
-        "cannot write the access log, 1 lines are lost: [Errno 28] No space left on device"
+        "cannot write the access log ([Errno 28] No space left on device); lines lost: 1"
     )
     with suppress(OSError):
         stream.close()
