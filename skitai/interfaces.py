@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IAddress
+    from twisted.internet.interfaces import IAddress, IProtocolFactory
 
     from skitai.calls.result import Result
     from skitai.server.request.request import Request
@@ -95,6 +95,31 @@ class IExecutor(Interface):
         """Return what the status page shows: at least ``running`` and ``queued``."""
 
 
+class IConnector(Interface):
+    """One way to a connection, as the ``[http]`` section says: for every protocol, not for HTTP alone.
+
+    All methods are called in the reactor thread.
+    """
+
+    tls: Any = Attribute("The ``TLSContexts`` of ``skitai.net.client_tls``, for nodes with a profile.")
+
+    def connect(node: Any, factory: IProtocolFactory, *, proxy: Any = None) -> Deferred[Any]:
+        """Connect to ``node``: fire with the protocol that ``factory`` made, once it is connected.
+
+        ``node`` is a ``HostNode``, with TLS where it says so, or a ``UnixNode``, both of
+        ``skitai.net.addresses``. A name's addresses race for the connection (RFC 8305), a certificate is
+        verified, and the protocol's ``connectionMade`` is called after the handshake. ``proxy``, such as
+        ``proxy_for`` returns, is asked for a tunnel (RFC 9110, section 9.3.6); None: straight to the node.
+
+        Fails with UnsentError, so that another node may be asked. Its codes: 701 refused, no tunnel, or TLS
+        failed; 702 not in time; 704 name not found; 705 the server stops; 706 any other socket error.
+        Cancelling closes the socket.
+        """
+
+    def proxy_for(node: Any) -> Any:
+        """Return the proxy that the config names for a host, or None."""
+
+
 class IInstance(Interface):
     """The running worker as a plugin sees it."""
 
@@ -103,6 +128,7 @@ class IInstance(Interface):
     plugins: Any = Attribute("The ``skitai.plugins.manager.PluginManager``, to call hooks of other plugins.")
     services: Any = Attribute("The ``skitai.context.ServiceTable`` of ``was``: a ``WSGIResource`` takes it.")
     executor: IExecutor = Attribute("Where apps run; ``run`` is the way there for all but apps themselves.")
+    connector: IConnector = Attribute("What connects to other machines.")
     bridge: Any = Attribute("The ``skitai.loop.bridge.Bridge`` between apps and the reactor.")
 
     def run(function: Callable[[Any], Any]) -> Deferred[Any]:

@@ -67,10 +67,12 @@ def test_contracts():
             "transport",
             "waiting",
         ],
+        "IConnector": ["connect", "proxy_for", "tls"],
         "IExecutor": ["multithread", "start", "statistics", "stop", "submit"],
         "IInstance": [
             "bridge",
             "config",
+            "connector",
             "executor",
             "leave",
             "plugins",

@@ -35,7 +35,7 @@ ROOMS = {
     "__init__": {"context"},
 }
 #: What annotations may name besides: a contract speaks of what is handed over.
-ANNOTATIONS = {"interfaces": {"calls", "server"}, "net": {"services"}}
+ANNOTATIONS = {"interfaces": {"calls", "server"}}
 
 
 def _modules():

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 
 from skitai.calls.operation import Operation
 from skitai.calls.service import HostNode, Service
-from skitai.errors import OperationError, UnsentError
+from skitai.errors import OperationError
 from skitai.plugins import hookimpl
 
 
@@ -21,8 +20,8 @@ class Echo(Service):
     cluster_type = "echo"
     default_port = 7
 
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
+    def __init__(self, connector: Any) -> None:
+        self._connector = connector
 
     def operation(self, target: str, message: str) -> Operation:
         line = message.encode()
@@ -31,23 +30,19 @@ class Echo(Service):
         return Operation(target, line, cache_key=(target, line), idempotent=True)
 
     def perform(self, node: HostNode, operation: Operation) -> Deferred[str]:
-        endpoint = HostnameEndpoint(self._reactor, node.host, node.port)
-        connected = connectProtocol(endpoint, Conversation(operation.request))
-        connected.addErrback(unsent)
-        return connected.addCallback(lambda conversation: conversation.reply)
+        connecting = self._connector.connect(node, Factory.forProtocol(Conversation))
+        return connecting.addCallback(lambda conversation: conversation.ask(operation.request))
 
 
 class Conversation(LineOnlyReceiver):
-    """Sends one line when connected; ``reply`` fires with the line that comes back. Cancel it to hang up."""
+    """Sends one line; ``reply`` fires with the line that comes back. Cancel it to hang up."""
 
     delimiter = b"\n"
 
-    def __init__(self, line: bytes) -> None:
-        self._line = line
+    def ask(self, line: bytes) -> Deferred[str]:
         self.reply: Deferred[str] = Deferred(lambda _: self.transport.abortConnection())
-
-    def connectionMade(self):
-        self.sendLine(self._line)
+        self.sendLine(line)
+        return self.reply
 
     def lineReceived(self, line):
         self.transport.loseConnection()
@@ -58,17 +53,11 @@ class Conversation(LineOnlyReceiver):
             self.reply.errback(OperationError(f"the echo server hung up: {reason.getErrorMessage()}"))
 
 
-def unsent(failure):
-    """Tell Skitai that nothing was sent yet, so that it may ask another node of the cluster."""
-    failure.trap(ConnectError, DNSLookupError)
-    raise UnsentError(failure.getErrorMessage()) from failure.value
-
-
 @hookimpl
 def skitai_services(instance):
-    return {"echo": Echo(instance.reactor)}
+    return {"echo": Echo(instance.connector)}
 
 
 @hookimpl
 def skitai_cluster_types(instance):
-    return {"echo": Echo(instance.reactor)}
+    return {"echo": Echo(instance.connector)}

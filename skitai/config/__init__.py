@@ -18,7 +18,7 @@ from skitai.config.casters import (
 from skitai.config.clusters import ClusterConfig, MemberConfig
 from skitai.config.describe import describe, describe_section
 from skitai.config.keys import Key
-from skitai.config.loader import Config, load
+from skitai.config.loader import SHARED_SECTIONS, Config, load
 from skitai.config.mounts import Mount
 from skitai.config.reader import Section
 from skitai.config.routes import DEFAULT_HOST, VirtualHost
@@ -27,6 +27,7 @@ from skitai.config.server import SERVER_KEYS, ServerConfig
 __all__ = [
     "DEFAULT_HOST",
     "SERVER_KEYS",
+    "SHARED_SECTIONS",
     "ClusterConfig",
     "Config",
     "Key",

@@ -11,6 +11,7 @@ import attrs
 
 from skitai.config.casters import comma_list
 from skitai.config.clusters import PREFIX, ClusterConfig, read_cluster
+from skitai.config.http import HTTP_KEYS
 from skitai.config.keys import Key, nearest, typed_values
 from skitai.config.reader import Section, read_sections
 from skitai.config.routes import VirtualHost, read_hosts
@@ -23,6 +24,9 @@ CERTIFICATES = Path("/etc/skitaid/cert")
 _SERVER, _ROUTES, _PLUGINS = _CORE_SECTIONS = ("server", "routes:line", "plugins")
 _PLUGIN_KEYS = {"disable": Key(comma_list, (), "names of plugins that are not loaded")}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+#: The sections that are there whatever plugins are loaded.
+SHARED_SECTIONS: Mapping[str, Mapping[str, Key]] = MappingProxyType({"http": HTTP_KEYS})
 
 
 @attrs.frozen
@@ -46,17 +50,17 @@ class Config:
     def claim(self, declared: Mapping[str, Mapping[str, Key]]) -> Mapping[str, Mapping[str, Any]]:
         """Return the typed values of every declared section, defaults filled in, even where it is missing.
 
-        ``declared`` are the keys of each section that plugins declared. Raises ConfigError for an unknown key
-        and for a wrong value.
+        ``declared`` are the keys of each section that plugins declared; ``SHARED_SECTIONS`` are among the
+        values in any case. Raises ConfigError for an unknown key and for a wrong value.
         """
         return {
             name: MappingProxyType(typed_values(self.sections.get(name) or self._missing(name), keys))
-            for name, keys in declared.items()
+            for name, keys in {**declared, **SHARED_SECTIONS}.items()
         }
 
     def unclaimed(self, declared: Iterable[str]) -> list[ConfigError]:
         """Return an error for each section that nobody knows; ``declared`` are those of plugins."""
-        known = (*_CORE_SECTIONS, *(PREFIX + name for name in self.clusters), *declared)
+        known = (*_CORE_SECTIONS, *(PREFIX + name for name in self.clusters), *SHARED_SECTIONS, *declared)
         return [
             section.error(f"unknown section: {nearest(name, known)}")
             for name, section in self.sections.items()

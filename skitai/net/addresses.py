@@ -28,10 +28,12 @@ _HOST_NAME_MAX = 253
 @implementer(INode)
 @attrs.frozen
 class HostNode:
-    """A node that is a host and a port."""
+    """A node that is a host and a port, with TLS or without; ``profile`` None: TLS as ``[http]`` says."""
 
     host: str
     port: int
+    tls: bool = False
+    profile: TLSProfile | None = None
 
     @property
     def label(self) -> str:
@@ -39,12 +41,22 @@ class HostNode:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@implementer(INode)
+@attrs.frozen
+class UnixNode:
+    """A node that listens on a Unix socket of this machine."""
+
+    path: str
+
+    @property
+    def label(self) -> str:
+        """``unix:PATH``."""
+        return f"unix:{self.path}"
+
+
 @attrs.frozen(cache_hash=True)
 class HTTPNode(HostNode):
-    """A host and a port that speaks HTTP, over TLS or not; ``profile`` None: TLS as ``[http]`` says."""
-
-    tls: bool = False
-    profile: TLSProfile | None = None
+    """A host and a port that speaks HTTP."""
 
     @property
     def authority(self) -> str:

@@ -8,19 +8,15 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import attrs
-from twisted.internet.interfaces import IProtocol, IProtocolFactory
-from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from skitai.errors import CODE_EXCEPTION, UnsentError
-from skitai.net.addresses import HTTPNode, host_name, member_node
-
-if TYPE_CHECKING:
-    from skitai.services.http.protocol import HTTPConnection
+from skitai.net.addresses import HostNode, HTTPNode, host_name, member_node
 
 #: Bytes of a proxy's answer to CONNECT.
 _ANSWER_MAX = 16 * 1024
@@ -46,7 +42,7 @@ class Proxy:
         line = line.replace(b" ", f" http://{node.authority}".encode("ascii"), 1)
         return b"%b\r\n%b%b" % (line, self.fields, rest)
 
-    def connect_request(self, node: HTTPNode) -> bytes:
+    def connect_request(self, node: HostNode) -> bytes:
         """Return what asks for a tunnel to ``node`` (RFC 9110, section 9.3.6)."""
         authority = node.label.encode("ascii")
         return b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (authority, authority, self.fields)
@@ -121,65 +117,42 @@ def _direct_name(text: str) -> str:
     return name
 
 
-def make_route(proxy: Proxy | None, direct: DirectHosts) -> Callable[[HTTPNode], Proxy | None]:
+def make_route(proxy: Proxy | None, direct: DirectHosts) -> Callable[[HostNode], Proxy | None]:
     """Return the function that tells which proxy a node is asked through, None for none."""
     if proxy is None:
         return lambda _node: None
     return lru_cache(1024)(lambda node: None if node.host in direct else proxy)
 
 
-class TunnelFactory(ClientFactory):
-    """Makes a tunnel to ``node`` of each connection to the proxy, and hands it to ``inner``'s protocol."""
-
-    noisy = False
-
-    def __init__(
-        self, proxy: Proxy, node: HTTPNode, connection: HTTPConnection, inner: IProtocolFactory
-    ) -> None:
-        self._proxy = proxy
-        self._node = node
-        self._connection = connection
-        self._inner: Any = inner
-
-    def buildProtocol(self, addr: Any) -> Tunnel:
-        """Return what talks to the proxy first."""
-        return Tunnel(self._proxy, self._node, self._connection, lambda: self._inner.buildProtocol(addr))
-
-    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        """Pass it on: there is nobody to ask for a tunnel."""
-        self._inner.clientConnectionFailed(connector, reason)
-
-
 class Tunnel(Protocol):
-    """Asks the proxy for the tunnel, then passes everything on to the protocol inside."""
+    """Asks ``proxy`` for a tunnel to ``node``.
+
+    ``granted`` gets the transport, which leads to the node from then on; ``failed`` is called when the
+    connection to the proxy is gone without that.
+    """
+
+    transport: Any
 
     def __init__(
         self,
         proxy: Proxy,
-        node: HTTPNode,
-        connection: HTTPConnection,
-        make_inner: Callable[[], IProtocol | None],
+        node: HostNode,
+        granted: Callable[[Any], object],
+        failed: Callable[[Failure], object],
     ) -> None:
         self._proxy = proxy
         self._node = node
-        self._connection = connection
-        self._make_inner = make_inner
-        self._inner: IProtocol | None = None
+        self._granted = granted
+        self._failed = failed
         self._received = b""
         self._refusal: UnsentError | None = None
 
-    transport: Any
-
     def connectionMade(self) -> None:
-        """Ask; until the tunnel is there, giving up means closing the connection to the proxy."""
-        self._connection.stop_connecting = self.transport.abortConnection
+        """Ask."""
         self.transport.write(self._proxy.connect_request(self._node))
 
     def dataReceived(self, data: bytes) -> None:
-        """Read the proxy's answer; after it, pass on what comes."""
-        if self._inner is not None:
-            self._inner.dataReceived(data)
-            return
+        """Read the proxy's answer."""
         self._received += data
         head, end, rest = self._received.partition(b"\r\n\r\n")
         while end and _INTERIM.match(head):  # RFC 9110, section 15.2: the answer is yet to come
@@ -193,12 +166,9 @@ class Tunnel(Protocol):
             self._refuse("its answer is not HTTP")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell the protocol inside, or the connection that never was."""
-        if self._inner is not None:
-            self._inner.connectionLost(reason)
-            return
+        """Tell that there will be no tunnel."""
         closed = self._failure(f"it closed the connection: {reason.getErrorMessage()}")
-        self._connection.connectionFailed(Failure(self._refusal or closed))  # type: ignore[no-untyped-call]
+        self._failed(Failure(self._refusal or closed))  # type: ignore[no-untyped-call]
 
     def _answered(self, head: bytes, rest: bytes) -> None:
         version, _, status = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
@@ -208,13 +178,10 @@ class Tunnel(Protocol):
             hint = ": user and password are wrong or missing" if status.startswith("407") else ""
             self._refuse(f"it answered {status[:80]!r}{hint}")
         elif rest:
-            # Nobody may speak before the client does in TLS.
+            # Nobody may speak before the client does in TLS, nor in HTTP.
             self._refuse("it sent more than its answer")
         else:
-            self._received = b""
-            self._inner = self._make_inner()
-            assert self._inner is not None
-            self._inner.makeConnection(self.transport)
+            self._granted(self.transport)
 
     def _refuse(self, why: str) -> None:
         self._refusal = self._failure(why)

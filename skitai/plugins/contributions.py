@@ -11,6 +11,7 @@ from zope.interface import Interface
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
+from skitai.config import SHARED_SECTIONS
 from skitai.context import OWN_NAMES
 from skitai.errors import PluginError
 from skitai.interfaces import IResultCache, IService
@@ -65,7 +66,9 @@ def _check_mount(name: str, value: Any) -> None:
         raise TypeError(f"{value!r} does not provide twisted.web.resource.IResource")
 
 
-def _check_config_section(_name: str, value: Any) -> None:
+def _check_config_section(name: str, value: Any) -> None:
+    if name in SHARED_SECTIONS:
+        raise ValueError("it is there without any plugin: choose another name")
     if not isinstance(value, Mapping):
         raise TypeError(f"{value!r} is not a mapping of keys")
 
@@ -105,13 +108,17 @@ class Claims:
     """Which plugin gives which name."""
 
     def __init__(self) -> None:
-        self._owners: dict[str, tuple[PluginInfo, Kind]] = {}
+        self._owners: dict[str, tuple[PluginInfo, Kind, Any]] = {}
 
-    def add(self, kind: Kind, name: str, plugin: PluginInfo) -> None:
-        """Note that ``plugin`` gives ``name``; raise PluginError where that name is given already."""
+    def add(self, kind: Kind, name: str, value: Any, plugin: PluginInfo) -> None:
+        """Note that ``plugin`` gives ``value`` as ``name``.
+
+        Raises PluginError where another plugin has given that name already, unless to the very same object:
+        several plugins may share one.
+        """
         title = kind.title.format(name)
-        owner, its_kind = self._owners.setdefault(title, (plugin, kind))
-        if (owner.name, its_kind) != (plugin.name, kind):
+        owner, its_kind, given = self._owners.setdefault(title, (plugin, kind, value))
+        if (owner.name, its_kind) != (plugin.name, kind) and given is not value:
             raise PluginError(
                 plugin.name,
                 f"{title} is claimed twice: by {owner.label} in {its_kind.hook} and by {plugin.label} in"

@@ -206,8 +206,8 @@ class PluginManager:
                 continue
             given = self._ask(info.name, kinds, arguments)
             for kind, mapping in given.items():
-                for name in mapping:
-                    claims.add(kind, name, info)
+                for name, value in mapping.items():
+                    claims.add(kind, name, value, info)
                 gathered[kind].update(mapping)
         return gathered
 

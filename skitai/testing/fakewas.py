@@ -21,6 +21,7 @@ from skitai.config import Config
 from skitai.context import ServiceTable, Was, current_was, registered, run_in_executor
 from skitai.errors import MisuseError
 from skitai.interfaces import IInstance, INode, IService
+from skitai.net.connector import Connector
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.testing.clockbridge import ClockBridge
 from skitai.testing.executor import InlineExecutor
@@ -185,6 +186,7 @@ class _TestInstance:
         self.config = Config(path=Path("skitai.testing"))
         self.reactor = reactor
         self.executor = InlineExecutor()
+        self.connector = Connector(reactor)
         self.bridge = bridge
         self.plugins = plugins
         #: What ``run`` gives its functions; not there while plugins say what they bring.

@@ -24,6 +24,7 @@ from skitai.loop.bridge import Bridge, Pending
 from skitai.loop.executors import executor_for
 from skitai.loop.turn import Stage, turn_end_of
 from skitai.net.listening import ListenError, Listening, listen
+from skitai.net.settings import SECTION, make_connector, unverified
 from skitai.plugins.manager import PluginManager
 from skitai.server.accesslog import AccessLog
 from skitai.server.apps.watching import FileWatcher
@@ -68,8 +69,11 @@ class Instance(Service):
         self._making_state = RLock()
         try:
             declared = plugins.config_sections()
-            self.warnings = (*config.warnings, *self._unclaimed(declared))
+            unclaimed = self._unclaimed(declared)
             self._sections = config.claim(declared)
+            connecting = self._sections[SECTION]
+            self.warnings = (*config.warnings, *unclaimed, *unverified(connecting, config.clusters.values()))
+            self.connector = make_connector(reactor, connecting, config.path.parent)
             self._tls_options = self._make_tls_options()
             services = plugins.services(self)
         except ConfigError as error:
@@ -178,6 +182,7 @@ class Instance(Service):
             for listening in self._listening:
                 listening.port.stopListening()
             self.plugins.notify("skitai_shutdown", instance=self)
+            self.connector.close()
             self._let_go()
             raise
 
@@ -302,6 +307,7 @@ class Instance(Service):
         yield self._told("skitai_stopping", self._patience)
         self._dispatcher.stop()
         yield self._told("skitai_shutdown", self.config.server.response_timeout)
+        yield self.connector.close()
         self._let_go()
 
     @inlineCallbacks

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from skitai.config import Config, Key, integer, path, text
+from skitai.config.http import HTTP_KEYS
 from skitai.errors import ConfigError
 
 SMTP = {
@@ -51,17 +52,24 @@ def test_claimed_section_is_typed(site):
     """Claiming a section types its values, fills in defaults and puts paths into the file's folder."""
     claimed = site.load("[smtp]\nport = 26\nspool = mail").claim(SMTP)
 
-    assert claimed == {"smtp": {"port": 26, "spool": site.folder / "mail", "user": ""}}
+    assert claimed["smtp"] == {"port": 26, "spool": site.folder / "mail", "user": ""}
 
 
 def test_missing_section_has_defaults():
     """A declared section that the file lacks has its defaults."""
-    assert Config(Path("x.conf")).claim(SMTP) == {"smtp": {"port": 25, "spool": None, "user": ""}}
+    assert Config(Path("x.conf")).claim(SMTP)["smtp"] == {"port": 25, "spool": None, "user": ""}
+
+
+def test_shared_sections():
+    """[http] is there whatever plugins declare, with a value for each key."""
+    values = Config(Path("x.conf")).claim({})["http"]
+    assert set(values) == set(HTTP_KEYS)
+    assert (values["connect_timeout"], values["verify"], values["proxy"]) == (3, True, None)
 
 
 def test_claimed_lines(site):
     """A list of lines is claimed by its name; who declared it reads the lines."""
-    assert site.load("[crontab:line]\n* * x").claim({"crontab:line": {}}) == {"crontab:line": {}}
+    assert site.load("[crontab:line]\n* * x").claim({"crontab:line": {}})["crontab:line"] == {}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +79,7 @@ def test_claimed_lines(site):
         ("[Server]", "site.conf:1: [Server]: unknown section: did you mean server?"),
         ("[route:line]", "site.conf:1: [route:line]: unknown section: did you mean routes:line?"),
         ("[@up]\nmembers = a\n[up]", "site.conf:3: [up]: unknown section: did you mean @up?"),
-        ("[zzz]", "site.conf:1: [zzz]: unknown section: known are plugins, routes:line, server, smtp"),
+        ("[zzz]", "site.conf:1: [zzz]: unknown section: known are http, plugins, routes:line, server, smtp"),
         ("[smtp]\nport = 0", "site.conf:2: [smtp] port: must be a whole number of at least 1, not '0'"),
         ("[smtp]\nprot = 1", "site.conf:2: [smtp] prot: unknown key: did you mean port?"),
     ],

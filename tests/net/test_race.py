@@ -4,10 +4,12 @@ import pytest
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionRefusedError, NoRouteError, TimeoutError  # noqa: A004 - Twisted's
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from skitai.services.http import ConnectionPool, HTTPService
+from skitai.net.addresses import HostNode
+from skitai.net.connector import Connector
 
 
 class Known:
@@ -26,21 +28,20 @@ class Known:
         """Hold nothing."""
 
 
-class Wire(StringTransport):
-    """A transport that is as good as one of TCP."""
+class Greeter(Protocol):
+    """Speaks first."""
 
-    def setTcpNoDelay(self, enabled):
-        """Send nothing sooner: it all stays here."""
+    def connectionMade(self):
+        self.transport.write(b"hello")
 
 
 class Running:
-    """One request to a name, on a reactor without sockets."""
+    """One way to a name, on a reactor without sockets."""
 
     def __init__(self, *addresses):
         self.reactor = MemoryReactorClock()
-        service = HTTPService("GET", ConnectionPool(self.reactor, resolver=Known(*addresses)))
-        operation = service.operation("http://one.test/")
-        self.asked = service.perform(service.node("http://one.test/"), operation)
+        connector = Connector(self.reactor, resolver=Known(*addresses))
+        self.asked = connector.connect(HostNode("one.test", 80), Factory.forProtocol(Greeter))
         self.failures = []
         self.asked.addErrback(self.failures.append)
 
@@ -57,7 +58,7 @@ class Running:
 
     def connect(self, number):
         protocol = self.reactor.tcpClients[number][2].buildProtocol(None)
-        transport = Wire()
+        transport = StringTransport()
         protocol.makeConnection(transport)
         return transport
 
@@ -86,12 +87,12 @@ def test_silence_starts_the_next():
 
 
 def test_the_first_connection_wins():
-    """The request leaves over the first connection, and all other attempts end."""
+    """The protocol gets the first connection, and all other attempts end."""
     running = Running("10.0.0.1", "10.0.0.2", "10.0.0.3")
     running.reactor.advance(0.25)
     transport = running.connect(1)
+    assert transport.value() == b"hello"
     running.reactor.advance(1)
-    assert transport.value().startswith(b"GET / HTTP/1.1\r\nHost: one.test\r\n")
     assert running.stopped == [True, False]
     assert len(running.tried) == 2
 

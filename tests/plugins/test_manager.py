@@ -348,11 +348,23 @@ class TestGiving:
 
     def test_other_names_clash_among_themselves(self):
         """A cluster type, a mount point and a config section have one owner each."""
-        for gift in ({"cluster_types": {"x": Service()}}, {"mounts": {"/x": Resource()}}):
+        for kind, name, make in (("cluster_types", "x", Service), ("mounts", "/x", Resource)):
             with pytest.raises(PluginError, match="claimed twice"):
-                started(a=Gives(**gift), b=Gives(**gift))
+                started(a=Gives(**{kind: {name: make()}}), b=Gives(**{kind: {name: make()}}))
         with pytest.raises(PluginError, match=r"config section \[x\] is claimed twice"):
             manager_of(a=Gives(sections={"x": {}}), b=Gives(sections={"x": {}})).config_sections()
+
+    def test_shared_by_two_plugins(self):
+        """Two plugins may give one and the same object, so that either may be disabled."""
+        shared = {"cluster_types": {"x": Service()}}
+        manager = started(a=Gives(**shared), b=Gives(**shared))
+        assert manager.cluster_types(INSTANCE) == shared["cluster_types"]
+
+    def test_sections_that_are_there_anyway(self):
+        """No plugin declares a section that is there without any."""
+        manager = manager_of(a=Gives(sections={"http": {}}))
+        assert manager.config_sections() == {}
+        assert "config section [http]: it is there without any plugin" in manager.plugins()[0].reason
 
     def test_same_name_of_different_kinds(self):
         """A service, a cluster type and a config section of one name do not clash."""

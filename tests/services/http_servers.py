@@ -16,7 +16,8 @@ from twisted.trial.unittest import TestCase
 
 from skitai.errors import OperationError
 from skitai.net.client_tls import TLSContexts, TLSProfile
-from skitai.services.http import ConnectionPool, HTTPService, Limits
+from skitai.net.connector import Connector
+from skitai.services.http import ConnectionPool, HTTPService, PoolLimits
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -131,13 +132,21 @@ class HTTPTestCase(TestCase):
                 peer.transport.abortConnection()
                 await peer.lost
 
-    def pool(self, *, on=reactor, profile=None, resolver=None, route=None, **limits):
+    def pool(self, *, on=reactor, profile=None, resolver=None, route=None, connect_seconds=None, **limits):
         """Return a pool that is closed in the end; ``profile`` is its ``TLSProfile``."""
-        options = {"route": route} if route else {}
-        tls = TLSContexts(profile or TLSProfile())
-        pool = ConnectionPool(on, Limits(**limits), tls=tls, resolver=resolver, **options)
+        connector = self.connector(
+            on=on, profile=profile, resolver=resolver, route=route, timeout=connect_seconds
+        )
+        pool = ConnectionPool(on, PoolLimits(**limits), connector=connector)
         self.addCleanup(pool.close)
         return pool
+
+    def connector(self, *, on=reactor, profile=None, **options):
+        """Return a connector that is closed in the end."""
+        given = {name: value for name, value in options.items() if value is not None}
+        connector = Connector(on, tls=TLSContexts(profile or TLSProfile()), **given)
+        self.addCleanup(connector.close)
+        return connector
 
     def ask(self, pool, url, *args, method="GET", **kwargs):
         """Return the Deferred of one request."""

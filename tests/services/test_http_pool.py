@@ -12,6 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from skitai.config import Config
 from skitai.errors import OperationError, OperationTimeout, UnsentError
+from skitai.net.connector import Connector
 from skitai.services.http import ConnectionPool, HTTPService, plugin
 
 FIRST_ONLY = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart"
@@ -506,9 +507,16 @@ class Instance:
 
     def __init__(self):
         self.reactor = MemoryReactorClock()
+        self.connector = Connector(self.reactor)
+        self.states = {}
+
+    def state(self, owner, make):
+        if owner not in self.states:
+            self.states[owner] = make()
+        return self.states[owner]
 
     def section(self, name):
-        return self.config.claim(plugin.skitai_config_sections())[name]
+        return self.config.claim({})[name]
 
 
 def test_plugin():

@@ -4,6 +4,7 @@ import pytest
 from twisted.internet import reactor
 from zope.interface.verify import verifyObject
 
+import skitai
 from skitai.http.codings import ACCEPTED
 from skitai.interfaces import INode, IService
 from skitai.services.http import ConnectionPool, HTTPNode, HTTPService
@@ -48,8 +49,8 @@ def test_wrong_arguments(service, args, kwargs, words):
 def test_get_bytes():
     """A plain GET carries Host, the product, what it accepts, and no body."""
     assert sent(GET, "http://Example.com/a?b=c#frag") == (
-        b"GET /a?b=c HTTP/1.1\r\nHost: example.com\r\nUser-Agent: Skitai/0.15\r\nAccept: */*\r\n"
-        b"Accept-Encoding: %b\r\n\r\n" % ACCEPTED.encode()
+        b"GET /a?b=c HTTP/1.1\r\nHost: example.com\r\nUser-Agent: Skitai/%b\r\nAccept: */*\r\n"
+        b"Accept-Encoding: %b\r\n\r\n" % (skitai.__version__.encode(), ACCEPTED.encode())
     )
 
 
@@ -235,7 +236,7 @@ def test_headers(headers):
     assert b"X-A: 1" in lines
     assert b"accept: x/y" in lines
     assert b"Accept: */*" not in lines
-    assert b"User-Agent: Skitai/0.15" in lines
+    assert f"User-Agent: Skitai/{skitai.__version__}".encode() in lines
 
 
 def test_host_header_is_overridden_once():

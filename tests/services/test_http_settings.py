@@ -1,14 +1,15 @@
 """The [http] section and the TLS keys of clusters: what they mean, and what is said of wrong ones."""
 
 import pytest
-from certificates import Identity
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import globalLogPublisher
 
+from certificates import Identity
 from instances import make_instance
+from skitai.config.http import HTTP_KEYS
 from skitai.errors import ConfigError
 from skitai.net.addresses import HTTPNode
 from skitai.services.http import plugin
+from skitai.services.http.connections import connections_of
 
 AUTHORITY = Identity("search1", authority=True)
 
@@ -37,36 +38,35 @@ def refused(start, tmp_path):
     return say
 
 
-def node(pool, host, *, tls=False):
+def proxy(instance, host):
     """Return the proxy for a host, if any."""
-    return pool.route(HTTPNode(host, 80, tls))
+    return instance.connector.proxy_for(HTTPNode(host, 80))
 
 
 def test_defaults(start):
     """Without the section there are limits fit for production, and no proxy."""
-    limits = plugin.pool_of(start()).limits
+    instance = start()
+    limits = connections_of(instance).pool.limits
     assert (limits.connections, limits.idle, limits.waiting) == (2048, 2048, 4096)
     assert 0 < limits.total <= 8192
-    assert (limits.connect_seconds, limits.silence_seconds, limits.idle_seconds) == (3, 60, 10)
+    assert (instance.connector.timeout, limits.silence_seconds, limits.idle_seconds) == (3, 60, 10)
     assert limits.response_max == 64 << 20
-    assert node(plugin.pool_of(start()), "one.test") is None
+    assert proxy(instance, "one.test") is None
 
 
 def test_values(start):
     """Every key has its effect."""
-    pool = plugin.pool_of(
-        start(
-            "[http]\nconnections = 9\nconnections_per_host = 8\nidle_per_host = 7\nwaiting_per_host = 6\n"
-            "idle_timeout = 5 s\nconnect_timeout = 4\nsilence_timeout = 3 min\nresponse_max = 2 KB\n"
-            "proxy = http://me:secret@proxy.test:3128\nno_proxy = .here.test\n"
-        )
+    instance = start(
+        "[http]\nconnections = 9\nconnections_per_host = 8\nidle_per_host = 7\nwaiting_per_host = 6\n"
+        "idle_timeout = 5 s\nconnect_timeout = 4\nsilence_timeout = 3 min\nresponse_max = 2 KB\n"
+        "proxy = http://me:secret@proxy.test:3128\nno_proxy = .here.test\n"
     )
-    limits = pool.limits
+    limits = connections_of(instance).pool.limits
     assert (limits.total, limits.connections, limits.idle, limits.waiting) == (9, 8, 7, 6)
-    assert (limits.idle_seconds, limits.connect_seconds, limits.silence_seconds) == (5, 4, 180)
+    assert (limits.idle_seconds, instance.connector.timeout, limits.silence_seconds) == (5, 4, 180)
     assert limits.response_max == 2048
-    assert node(pool, "one.test").label == "proxy proxy.test:3128"
-    assert node(pool, "one.here.test") is None
+    assert proxy(instance, "one.test").label == "proxy proxy.test:3128"
+    assert proxy(instance, "one.here.test") is None
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_wrong_values(refused, line, message):
 
 def test_secrets_are_not_shown():
     """Passwords are stars wherever the config is shown."""
-    assert plugin.KEYS["proxy"].show("http://me:secret@proxy:1") == "http://****@proxy:1"
-    assert "secret" not in plugin.KEYS["passphrase"].show("secret")
+    assert HTTP_KEYS["proxy"].show("http://me:secret@proxy:1") == "http://****@proxy:1"
+    assert "secret" not in HTTP_KEYS["passphrase"].show("secret")
 
 
 def test_cluster(start, tmp_path):
@@ -133,12 +133,7 @@ def test_cluster_without_tls(refused):
 
 def test_warning(start):
     """Whoever does not verify is told so once, at the start."""
-    events = []
-    globalLogPublisher.addObserver(events.append)
-    try:
-        plugin.skitai_startup(start())
-        assert events == []
-        plugin.skitai_startup(start("[http]\nverify = no\n[@c]\nmembers = search1\nssl = yes\nverify = no\n"))
-    finally:
-        globalLogPublisher.removeObserver(events.append)
-    assert [event["sections"] for event in events] == ["[http] and [@c]"]
+    assert start().warnings == ()
+    careless = start("[http]\nverify = no\n[@c]\nmembers = search1\nssl = yes\nverify = no\n")
+    (warning,) = careless.warnings
+    assert warning.startswith("verify = no in [http] and [@c]: ")

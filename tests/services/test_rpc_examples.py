@@ -203,3 +203,25 @@ def test_gather(ask):
 def test_xml(ask):
     """``was.toxml`` and ``was.fromxml`` undo one another, for one value and for a tuple of several."""
     assert ask("xml") == [[[{"a": [1, None]}], None], [[1, 2], None]]
+
+
+def test_without_the_plugin_of_get(reactor_thread, servers, tmp_path):
+    """``was.rpc`` works where the plugin of ``was.get`` is disabled, [http] and its clusters included."""
+    file = tmp_path / "site.conf"
+    (tmp_path / "rpcapp.py").write_text(APP, encoding="utf-8")
+    file.write_text(
+        f"[server]\nip = 127.0.0.1\nport = 0\naccess_log = off\n[plugins]\ndisable = http\n"
+        f"[http]\nidle_timeout = 5\nconnect_timeout = 2\n[routes:line]\n/ = rpcapp:app\n"
+        f"[@mysearch]\nmembers = 127.0.0.1:{servers[0].port}\n"
+    )
+    instance = make_instance(
+        reactor_thread.reactor, file, disabled=["http"], http=http_plugin, rpc=rpc_plugin, xml=xml
+    )
+    assert instance.warnings == ()
+    running = RunningInstance(reactor_thread, instance)
+    try:
+        response = running.ask(f"/package_releases?{servers[0].url}")
+        assert json.loads(response.body) == [3, 200, [["1.0", "roundup"], ["1.1", "roundup"]]]
+        assert json.loads(running.ask("/lb").body) == ["one:Mozart"] * 4
+    finally:
+        running.stop()

@@ -15,6 +15,7 @@ from skitai.calls.operation import Operation
 from skitai.calls.service import HostNode
 from skitai.errors import OperationError, UnsentError
 from skitai.interfaces import IService
+from skitai.net.connector import Connector
 from skitai.plugins.manager import create_plugin_manager
 
 
@@ -57,7 +58,7 @@ class PerformTests(TestCase):
 
     async def test_reply(self):
         """The line that comes back is the result, whatever letters it has."""
-        service = Echo(reactor)
+        service = Echo(Connector(reactor))
         node = self.listen(EchoServer())
         assert await service.perform(node, service.operation(node.label, "grüße")) == "grüße"
 
@@ -65,7 +66,7 @@ class PerformTests(TestCase):
         """Cancelling closes the socket."""
         server = Server()
         node = self.listen(server)
-        asked = Echo(reactor).perform(node, Operation(node.label, b"hello"))
+        asked = Echo(Connector(reactor)).perform(node, Operation(node.label, b"hello"))
         assert await server.heard == b"hello\n"
         asked.cancel()
         self.failureResultOf(asked, CancelledError)
@@ -75,7 +76,7 @@ class PerformTests(TestCase):
         """A server that hangs up without an answer makes the call fail."""
         node = self.listen(RudeServer())
         with pytest.raises(OperationError, match="hung up"):
-            await Echo(reactor).perform(node, Operation(node.label, b"hello"))
+            await Echo(Connector(reactor)).perform(node, Operation(node.label, b"hello"))
 
     async def test_nobody_listens(self):
         """A refused connection is an UnsentError: another node of the cluster may be asked."""
@@ -83,7 +84,7 @@ class PerformTests(TestCase):
         node = HostNode("127.0.0.1", port.getHost().port)
         await port.stopListening()
         with pytest.raises(UnsentError):
-            await Echo(reactor).perform(node, Operation(node.label, b"hello"))
+            await Echo(Connector(reactor)).perform(node, Operation(node.label, b"hello"))
 
 
 class ContractTests(SynchronousTestCase):
@@ -91,20 +92,20 @@ class ContractTests(SynchronousTestCase):
 
     def test_interface(self):
         """The service keeps to the interface."""
-        assert verifyObject(IService, Echo(reactor))
+        assert verifyObject(IService, Echo(Connector(reactor)))
 
     def test_message_is_one_line(self):
         """A message of two lines, or one too long for the protocol, is refused before anything is sent."""
         for message in ("two\nlines", "x" * (Conversation.MAX_LENGTH + 1)):
             with pytest.raises(ValueError, match="one line"):
-                Echo(reactor).operation("localhost:7", message)
+                Echo(Connector(reactor)).operation("localhost:7", message)
 
     def test_plugin(self):
         """Skitai loads the module, and knows was.echo and clusters of the type echo from it."""
         manager = create_plugin_manager(
             entry_points=[EntryPoint("echo", "skitai_echo", "skitai")], environ={}
         )
-        instance = SimpleNamespace(config=None, reactor=reactor)
+        instance = SimpleNamespace(connector=Connector(reactor))
         assert [info.state for info in manager.plugins()] == ["loaded"]
         assert list(manager.services(instance)) == ["echo"]
         assert list(manager.cluster_types(instance)) == ["echo"]

@@ -10,16 +10,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol
 from twisted.names import dns
 
-from skitai.net.dns.answer import Answer, NoAnswerError
+from skitai.net.dns.lookup import LookupResult, NoAnswerError
 
 _random = SystemRandom()
 
 
 class Question(DatagramProtocol):
-    """Asks ``server`` for the records of a type, on a socket of its own: ``answer`` fires with an ``Answer``.
+    """Asks ``server`` for the records of a type, on a socket of its own.
 
-    It fails with NoAnswerError. The port and the number of the question are both random, and the kernel
-    passes on only what comes from the server, so that a forger has little chance (RFC 5452).
+    ``answer`` fires with a ``LookupResult``, or fails with NoAnswerError. The port and the number of the
+    question are both random, and the kernel passes on only what comes from the server, so that a forger has
+    little chance (RFC 5452).
     """
 
     noisy = False
@@ -32,9 +33,9 @@ class Question(DatagramProtocol):
         self._timeout = timeout
         self._timer: Any = None
         self._port: Any = None
-        self.answer: Deferred[Answer] = Deferred(lambda _: self._close())
+        self.answer: Deferred[LookupResult] = Deferred(lambda _: self._close())
 
-    def start(self) -> Deferred[Answer]:
+    def start(self) -> Deferred[LookupResult]:
         """Send it; cancelling the Deferred closes the socket."""
         try:
             interface = "::" if ":" in self._server[0] else ""
@@ -92,11 +93,11 @@ class Question(DatagramProtocol):
             port.stopListening()
 
 
-def _read_answer(message: dns.Message, kind: int) -> Answer:
+def _read_answer(message: dns.Message, kind: int) -> LookupResult:
     """Return the addresses, which may stand behind aliases; the shortest time to live counts for all."""
     addresses = [_address(record.payload) for record in message.answers if record.type == kind]
     ttls = [record.ttl for record in message.answers]
-    return Answer(tuple(addresses), min(ttls, default=0))
+    return LookupResult(tuple(addresses), min(ttls, default=0))
 
 
 def _address(payload: Any) -> str:

@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IRes
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from skitai.net.dns.answer import Answer, NoAnswerError
 from skitai.net.dns.files import Watched, parse_hosts, parse_resolv_conf
+from skitai.net.dns.lookup import LookupResult, NoAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ class Resolver:
         self._hosts = Watched(hosts, parse_hosts)
         self._port = port
         self._kept: dict[str, tuple[float, tuple[str, ...]]] = {}
-        self._searches: dict[str, Deferred[Answer]] = {}
+        self._searches: dict[str, Deferred[LookupResult]] = {}
         self._waiting: dict[str, list[Deferred[tuple[str, ...]]]] = {}
         self._closed = False
 
@@ -101,36 +101,36 @@ class Resolver:
         self.lookup(hostName).addCallback(deliver)
         return resolution
 
-    async def _find(self, name: str) -> Answer:
+    async def _find(self, name: str) -> LookupResult:
         if self._dns:
             plain = name.lower().rstrip(".")
             if addresses := self._hosts.read().get(plain):
-                return Answer(addresses, _TTL_MIN)
+                return LookupResult(addresses, _TTL_MIN)
             # RFC 6761, section 6.3: no server needs to know it. IPv4 first, where most servers listen.
             if plain == "localhost" or plain.endswith(".localhost"):
-                return Answer(("127.0.0.1", "::1"), _TTL_MAX)
+                return LookupResult(("127.0.0.1", "::1"), _TTL_MAX)
             answer = await self._ask_dns(name.lower())
             if answer.addresses:
                 return answer
         return await self._ask_system(name)
 
-    async def _ask_dns(self, name: str) -> Answer:
+    async def _ask_dns(self, name: str) -> LookupResult:
         # Imported by those who resolve something: it takes longer than the rest of the client.
         from skitai.net.dns.stub import ask_dns
 
         try:
             return await ask_dns(self._reactor, self._conf.read(), self._port, name)
         except NoAnswerError:
-            return Answer()
+            return LookupResult()
 
-    async def _ask_system(self, name: str) -> Answer:
+    async def _ask_system(self, name: str) -> LookupResult:
         if self._closed:
-            return Answer()
+            return LookupResult()
         collector = _Collector()
         self._reactor.nameResolver.resolveHostName(collector, name)
-        return Answer(await collector.addresses, _SYSTEM_SECONDS)
+        return LookupResult(await collector.addresses, _SYSTEM_SECONDS)
 
-    def _found(self, answer: Answer, name: str) -> None:
+    def _found(self, answer: LookupResult, name: str) -> None:
         self._searches.pop(name, None)
         seconds = max(_TTL_MIN, min(answer.ttl, _TTL_MAX)) if answer.addresses else _NEGATIVE_SECONDS
         self._kept.pop(name, None)
@@ -172,7 +172,7 @@ class _Collector:
         self.addresses.callback(tuple(self._found))
 
 
-def _no_answer(failure: Failure) -> Answer:
+def _no_answer(failure: Failure) -> LookupResult:
     if not isinstance(failure.value, CancelledError):
         _log.failure("looking up a name failed", failure=failure)
-    return Answer()
+    return LookupResult()

@@ -8,21 +8,21 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.names import dns
 
-from skitai.net.dns.answer import Answer, NoAnswerError
 from skitai.net.dns.files import ResolvConf
+from skitai.net.dns.lookup import LookupResult, NoAnswerError
 from skitai.net.dns.question import Question
 
 #: Seconds that addresses of one kind wait for those of the other (RFC 8305, section 3).
 _PATIENCE = 0.05
 
 
-async def ask_dns(reactor: Any, conf: ResolvConf, port: int, name: str) -> Answer:
+async def ask_dns(reactor: Any, conf: ResolvConf, port: int, name: str) -> LookupResult:
     """Return what DNS knows of ``name``, after the search list where it applies: no address if nothing.
 
     ``port`` is where the servers listen. Raises NoAnswerError where they keep silent. Called in the reactor
     thread.
     """
-    answer = Answer()
+    answer = LookupResult()
     for candidate in conf.candidates(name):
         answer = await _ask_both(reactor, conf, port, candidate)
         if answer.addresses:
@@ -30,7 +30,7 @@ async def ask_dns(reactor: Any, conf: ResolvConf, port: int, name: str) -> Answe
     return answer
 
 
-async def _ask_both(reactor: Any, conf: ResolvConf, port: int, name: str) -> Answer:
+async def _ask_both(reactor: Any, conf: ResolvConf, port: int, name: str) -> LookupResult:
     """Return the IPv6 and the IPv4 addresses of a full name, those first that are likelier to work."""
     kinds = [
         Deferred.fromCoroutine(_ask_servers(reactor, conf, port, name, kind)) for kind in (dns.AAAA, dns.A)
@@ -45,17 +45,17 @@ async def _ask_both(reactor: Any, conf: ResolvConf, port: int, name: str) -> Ans
     if len(found) == 2 and not _has_route(found[0].addresses[0]):
         found.reverse()
     addresses = tuple(address for answer in found for address in answer.addresses)
-    return Answer(addresses, min((answer.ttl for answer in found), default=0))
+    return LookupResult(addresses, min((answer.ttl for answer in found), default=0))
 
 
-def _hurry(answer: Answer, other: Deferred[Answer], reactor: Any) -> Answer:
+def _hurry(answer: LookupResult, other: Deferred[LookupResult], reactor: Any) -> LookupResult:
     """Let ``other`` keep nobody waiting for long who has an address."""
     if answer.addresses and not other.called:
         other.addTimeout(_PATIENCE, reactor)
     return answer
 
 
-async def _ask_servers(reactor: Any, conf: ResolvConf, port: int, name: str, kind: int) -> Answer:
+async def _ask_servers(reactor: Any, conf: ResolvConf, port: int, name: str, kind: int) -> LookupResult:
     for _ in range(conf.attempts):
         for server in conf.servers:
             try:

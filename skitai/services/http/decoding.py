@@ -9,7 +9,7 @@ class BadReplyError(Exception):
     """The peer's reply breaks a rule or a limit: the text says which."""
 
 
-class Body:
+class ReplyBody:
     """Collects a body of at most ``limit`` bytes, counted after decoding.
 
     Codings that cannot be undone here stay as they came: only an app that asked for one gets one.

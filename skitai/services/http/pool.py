@@ -2,79 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.defer import Deferred, fail
 
+from skitai.config.http import CLIENT_KEYS
 from skitai.errors import CODE_SHUTDOWN, UnsentError
 from skitai.loop.sending import SendQueue
-from skitai.net.client_tls import ClientTLS, TLSContexts, TLSProfile
-from skitai.services.http.host import Exchange, Host
+from skitai.net.connector import Connector
+from skitai.services.http.host import Host, Transfer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
+    from skitai.interfaces import IConnector
     from skitai.net.addresses import HTTPNode
-    from skitai.net.dns.resolver import Resolver
-    from skitai.net.tunnel import Proxy
     from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult
 
 _SWEEP_SECONDS = 1
 
 
+def _default(key: str) -> Any:
+    return CLIENT_KEYS[key].default
+
+
 @attrs.frozen
-class Limits:
+class PoolLimits:
     """What a pool holds back: counts, seconds, and the bytes of a decoded body.
 
     For each node ``idle`` connections are kept, of ``connections`` in all, and ``waiting`` requests wait for
     one. There are ``total`` connections to all nodes together. A connection is closed after ``idle_seconds``
     without use, a request fails after ``silence_seconds`` in which nothing came and nothing was taken; both
-    are looked at once a second. ``connect_seconds`` are for a new connection, until it can carry a request.
+    are looked at once a second.
     """
 
-    idle: int = 2048
-    connections: int = 2048
-    waiting: int = 4096
+    idle: int = _default("idle_per_host")
+    connections: int = _default("connections_per_host")
+    waiting: int = _default("waiting_per_host")
     total: int = 8192
-    idle_seconds: float = 10
-    silence_seconds: float = 60
-    connect_seconds: float = 3
-    response_max: int = 64 * 1024 * 1024
-
-
-def _direct(_node: HTTPNode) -> None:
-    """Ask no proxy."""
+    idle_seconds: float = _default("idle_timeout")
+    silence_seconds: float = _default("silence_timeout")
+    response_max: int = _default("response_max")
 
 
 class ConnectionPool:
     """Keeps connections to any number of nodes. All of it is called in the reactor thread.
 
-    ``tls`` is how to speak TLS with nodes that have no profile of their own. ``resolver`` finds addresses
-    (None: the reactor's does) and is closed with the pool. ``route`` tells the proxy that a node is asked
-    through, if any.
+    ``connector`` makes them; it is not closed with the pool.
     """
 
     def __init__(
-        self,
-        reactor: Any,
-        limits: Limits | None = None,
-        *,
-        tls: TLSContexts | None = None,
-        resolver: Resolver | None = None,
-        route: Callable[[HTTPNode], Proxy | None] = _direct,
+        self, reactor: Any, limits: PoolLimits | None = None, *, connector: IConnector | None = None
     ) -> None:
+        self.limits = limits or PoolLimits()
         self.reactor = reactor
-        self.limits = limits or Limits()
         self.seconds = reactor.seconds
         self.sending = SendQueue(reactor)
-        self.resolver = resolver or reactor.nameResolver
-        self._own_resolver = resolver
-        self.route = route
-        self.contexts = tls or TLSContexts(TLSProfile())
-        #: Connections that exist, and what happened to requests since the start.
+        self.connector: IConnector = connector or Connector(reactor)
+        #: Connections that exist or are being made, and what happened to requests since the start.
         self.open = self.requests = self.reused = self.errors = 0
         self._hosts: dict[HTTPNode, Host] = {}
         #: Hosts that met the limit of all connections, in order; meanwhile nobody keeps idle ones.
@@ -97,9 +84,9 @@ class ConnectionPool:
             host = self._hosts[node] = Host(self, node)
             self._sweep_later()
         self.requests += 1
-        exchange = Exchange(request, host.encode(request))
-        host.start(exchange)
-        return exchange.deferred
+        transfer = Transfer(request, host.encode(request))
+        host.start(transfer)
+        return transfer.deferred
 
     def close(self) -> Deferred[None]:
         """Fail all requests with code 705 and close all connections; fire when every socket is closed."""
@@ -111,8 +98,6 @@ class ConnectionPool:
             self._sweeper = None
         for host in list(self._hosts.values()):
             host.close(_shutdown_error())
-        if self._own_resolver is not None:
-            self._own_resolver.close()
         self._fire_when_closed()
         return done
 
@@ -129,10 +114,6 @@ class ConnectionPool:
         }
 
     # What hosts ask and tell
-
-    def tls(self, node: HTTPNode) -> ClientTLS | None:
-        """Return what secures connections to the node, or None for a node without TLS."""
-        return self.contexts.creator(node.host, node.profile) if node.tls else None
 
     def admits(self, host: Host) -> bool:
         """Return whether ``host`` may open a connection; if not, it is told to ``move_up`` in its turn."""

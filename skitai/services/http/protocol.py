@@ -5,16 +5,17 @@ from __future__ import annotations
 import select
 import typing
 from collections.abc import Callable
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHandshakeListener, IProtocol
+from twisted.internet.interfaces import IProtocol
 from twisted.internet.tcp import Connection as TCPConnection
 from zope.interface import implementer
 
 from skitai.errors import CODE_BAD_REPLY, CODE_CLOSED, CODE_SOCKET_ERROR, OperationError, UnsentError
-from skitai.net.connect import connect_error, tls_text
+from skitai.net.failures import tls_text
 from skitai.services.http.decoding import BadReplyError
 from skitai.services.http.filesource import PIECE
 from skitai.services.http.reply import ReplyReader
@@ -25,14 +26,27 @@ if TYPE_CHECKING:
 
     from skitai.loop.sending import SendQueue
     from skitai.net.addresses import HTTPNode
+    from skitai.services.http.host import Transfer
     from skitai.services.http.result import HTTPResult
+
+
+class Phase(Enum):
+    """How far a connection is with its request."""
+
+    IDLE = "there is no request"
+    QUEUED = "the request waits for the end of the reactor's turn: none of it has left"
+    REFUSED = "none of the request will leave: it is to go over another connection"
+    SENT = "a byte of the request may have left"
+    ANSWERED = "a byte of the reply has come"
+    CLOSED = "there is no connection any more, or it is being closed"
+
+
+#: The phases in which nothing of the request has left.
+UNSENT = (Phase.QUEUED, Phase.REFUSED)
 
 
 class Owner(typing.Protocol):
     """Who a connection reports to. All of it is called in the reactor thread."""
-
-    def ready(self, connection: HTTPConnection) -> None:
-        """Take a connection that has just become able to carry a request."""
 
     def replied(self, connection: HTTPConnection, result: HTTPResult, *, reusable: bool) -> None:
         """Take the reply. Where the connection is not reusable, it is for the owner to ``abort`` it."""
@@ -41,22 +55,20 @@ class Owner(typing.Protocol):
         """Learn that the reply is none, or that bytes came unasked: the connection must be aborted."""
 
     def lost(self, connection: HTTPConnection, error: OperationError) -> None:
-        """Learn that the connection is gone or never was; ``error`` is what that means for its request."""
+        """Learn that the connection is gone; ``error`` is what that means for its request."""
 
 
-@implementer(IProtocol, IHandshakeListener)
+@implementer(IProtocol)
 class HTTPConnection:
-    """A connection to ``node`` that carries one request at a time, for its owner's ``exchange``.
+    """A connection to ``node`` that carries one request at a time: ``transfer``, None while it is idle.
 
-    ``open`` says that it can carry one; ``reused`` that it has done so before; ``sent`` that a byte of the
-    present request may have left and ``answered`` that a byte of the reply came; ``active`` is when
-    something last happened, in the reactor's seconds.
+    ``reused`` says that it carried one before; ``active`` is when something last happened, in the reactor's
+    seconds.
     """
 
     __slots__ = (
-        "_awaiting", "_look", "_node", "_owner", "_payload", "_reader", "_seconds", "_sending", "_socket",
-        "_transport", "_upload", "active", "answered", "exchange", "open", "reused",
-        "sent", "stop_connecting",
+        "_look", "_node", "_owner", "_reader", "_seconds", "_sending", "_socket", "_transport", "_upload",
+        "active", "phase", "reused", "transfer",
     )  # fmt: skip
 
     def __init__(
@@ -71,42 +83,40 @@ class HTTPConnection:
         self._node = node
         self._sending = sending
         self._seconds = seconds
-        self._payload = b""
         self._reader = ReplyReader(response_max)
         self._transport: Any = None
         self._socket: Any = None
         self._look: select.poll | None = None
         self._upload: BodySender | None = None
-        self._awaiting = False
-        self.stop_connecting: Callable[[], Any] | None = None
-        self.exchange: Any = None
-        self.open = self.reused = self.sent = self.answered = False
+        self.transfer: Any = None
+        self.phase = Phase.IDLE
+        self.reused = False
         self.active = seconds()
 
-    def ask(self, payload: bytes, *, head_only: bool = False) -> None:
-        """Send one whole request; ``head_only`` where the reply to it has no body (HEAD)."""
-        self._reader.expect(head_only=head_only)
-        self.sent = self.answered = False
+    def ask(self, transfer: Transfer) -> None:
+        """Send the request of ``transfer``."""
+        self.transfer = transfer
+        self._reader.expect(head_only=transfer.request.method == "HEAD")
+        self.phase = Phase.QUEUED
         self.active = self._seconds()
-        self._payload = payload
-        if self._socket is not None and len(payload) <= PIECE:
+        if self._socket is not None and len(transfer.payload) <= PIECE:
             self._sending.add(self)
         else:
             self.flush()
 
     def flush(self) -> None:
         """Send the request that waits for the end of the reactor's turn."""
-        payload, self._payload = self._payload, b""
-        if not payload:
+        if self.phase is not Phase.QUEUED:
             return  # given up meanwhile
         if self.reused and not self._is_quiet():
-            # connectionLost finds that none of it left, and the owner takes it to another connection.
-            self._transport.abortConnection()
-            return
-        self._awaiting = True
-        self._send(payload)
-        if self.sent and (stream := self.exchange.request.stream) is not None:
+            self._refuse()
+        elif self._send(self.transfer.payload) and (stream := self.transfer.request.stream) is not None:
             self._stream(stream)
+
+    def _refuse(self) -> None:
+        """Close the connection; ``connectionLost`` has the owner take the request to another one."""
+        self.phase = Phase.REFUSED
+        self._transport.abortConnection()
 
     def _is_quiet(self) -> bool:
         """Return whether nothing has come since the last reply that the reactor has yet to read.
@@ -119,18 +129,15 @@ class HTTPConnection:
         return self._look is None or not self._look.poll(0)
 
     def abort(self) -> None:
-        """Close the socket at once, or stop connecting; what was under way is forgotten."""
-        self._awaiting = self.open = False
-        self._payload = b""
-        self.exchange = None
+        """Close the socket at once; what was under way is forgotten."""
+        self.phase = Phase.CLOSED
+        self.transfer = None
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abortConnection()
-        elif self.stop_connecting is not None:
-            self.stop_connecting()
 
-    def _send(self, payload: bytes) -> None:
-        """Hand the kernel what it takes at once, and the transport the rest.
+    def _send(self, payload: bytes) -> bool:
+        """Hand the kernel what it takes at once, and the transport the rest; return whether it could.
 
         It saves two epoll calls and a turn of the reactor, and tells for certain whether any byte left.
         """
@@ -141,17 +148,17 @@ class HTTPConnection:
             except BlockingIOError:
                 pass
             except OSError:
-                # The peer is gone; connectionLost follows and finds that nothing was sent.
-                self._transport.abortConnection()
-                return
-        self.sent = True
+                self._refuse()
+                return False
+        self.phase = Phase.SENT
         if count < len(payload):
             # From here on the transport has a buffer of its own, which later bytes must not overtake.
             self._socket = None
-            if len(payload) - count <= PIECE or self.exchange.request.stream is not None:
+            if len(payload) - count <= PIECE or self.transfer.request.stream is not None:
                 self._transport.write(payload[count:])
             else:
                 self._stream(StreamedBody((payload[count:],)))
+        return True
 
     def _stream(self, body: StreamedBody) -> None:
         """Send ``body`` as fast as the peer takes it, which is no silence."""
@@ -167,46 +174,30 @@ class HTTPConnection:
     def _note_progress(self) -> None:
         self.active = self._seconds()
 
-    # IProtocol and IHandshakeListener
+    # IProtocol
 
     def makeConnection(self, transport: Any) -> None:
-        """Take the transport; a TLS one is of no use before its handshake is done."""
+        """Take the transport, which is ready for use: behind it are a handshake and all that."""
         self._transport = transport
-        self.stop_connecting = None
-        transport.setTcpNoDelay(True)
-        # Only a bare TCP transport's: what a TLS one passes through would carry plain text.
+        # Only a bare transport's: what a TLS one passes through would carry plain text.
         if isinstance(transport, TCPConnection):
             self._socket = transport.socket
         wire = getattr(transport, "socket", None)
         if wire is not None:
             self._look = select.poll()
             self._look.register(wire, select.POLLIN)
-        if not self._node.tls:
-            self._become_ready()
 
     def connectionMade(self) -> None:
         """Do nothing: ``makeConnection`` has done it."""
 
-    def handshakeCompleted(self) -> None:
-        """Use the connection now that the peer's certificate is verified."""
-        self._become_ready()
-
-    def _become_ready(self) -> None:
-        self.open = True
-        self._owner.ready(self)
-
     def dataReceived(self, data: bytes) -> None:
-        """Read the reply. What nobody asked for closes the connection: who knows what it would answer."""
-        if not self._awaiting:
-            if self._payload and self.reused:
-                # The request is not sent yet and belongs on another connection: connectionLost sees to it.
-                self._payload = b""
-                self._transport.abortConnection()
-            elif self.open:
-                self._owner.failed(self, self._bad_reply(BadReplyError("bytes that nobody asked for")))
+        """Read the reply."""
+        if self.phase is Phase.SENT:
+            self.phase = Phase.ANSWERED
+        elif self.phase is not Phase.ANSWERED:
+            self._unasked()
             return
         self.active = self._seconds()
-        self.answered = True
         try:
             if self._reader.feed(data):
                 # A server may answer before it has the whole request, and then it may not want the rest.
@@ -215,36 +206,36 @@ class HTTPConnection:
         except BadReplyError as error:
             self._owner.failed(self, self._bad_reply(error))
 
+    def _unasked(self) -> None:
+        """Close the connection because of bytes that nobody asked for: who knows what they would answer."""
+        if self.phase is Phase.QUEUED and self.reused:
+            self._refuse()
+        elif self.phase in (Phase.QUEUED, Phase.IDLE):
+            self._owner.failed(self, self._bad_reply(BadReplyError("bytes that nobody asked for")))
+
     def connectionLost(self, reason: Failure) -> None:
         """Finish a body that ends with the connection, and tell the owner."""
         self._transport = None
-        error = self._lost_error(reason) if self.open else connect_error(self._node, reason)
-        if self._awaiting and self._reader.ends_with_connection and isinstance(reason.value, ConnectionDone):
+        error = self._lost_error(reason)
+        if self.phase is Phase.ANSWERED and self._reader.ends_with_connection:
             try:
-                self._finish(reusable=False)
+                if isinstance(reason.value, ConnectionDone):
+                    self._finish(reusable=False)
             except BadReplyError as bad:
                 error = self._bad_reply(bad)
-        self._gone(error)
-
-    def connectionFailed(self, reason: Failure) -> None:
-        """Tell the owner that there will be no connection. Called by what was to connect it."""
-        self._gone(connect_error(self._node, reason))
+        self._socket = self._look = None
+        self._reader.close()
+        self._owner.lost(self, error)
+        self.phase = Phase.CLOSED
 
     def logPrefix(self) -> str:
         """Return the name that Twisted logs under."""
         return "skitai-http"
 
-    def _gone(self, error: OperationError) -> None:
-        self.open = self._awaiting = False
-        self._payload = b""
-        self._socket = self._look = None
-        self._reader.close()
-        self._owner.lost(self, error)
-
     def _finish(self, *, reusable: bool) -> None:
         result = self._reader.result(self._node)
-        result.asked = self.exchange.request.target
-        self._awaiting = False
+        result.asked = self.transfer.request.target
+        self.phase = Phase.IDLE
         self._upload = None
         self.reused = True
         self._owner.replied(self, result, reusable=reusable)
@@ -257,7 +248,7 @@ class HTTPConnection:
         return error
 
     def _lost_error(self, reason: Failure) -> OperationError:
-        where = "in the middle of the reply" if self.answered else "before the reply"
+        where = "in the middle of the reply" if self.phase is Phase.ANSWERED else "before the reply"
         if isinstance(reason.value, ConnectionDone):
             code, text = CODE_CLOSED, f"{self._node.label} closed the connection {where}"
         else:
@@ -265,6 +256,7 @@ class HTTPConnection:
             cause = reason.value
             words = tls_text(cause) if isinstance(cause, TLSError) else reason.getErrorMessage()
             text = f"connection to {self._node.label} lost {where}: {words}"
-        error = (OperationError if self.sent else UnsentError)(text, code=code, node=self._node)
+        kind = UnsentError if self.phase in UNSENT else OperationError
+        error = kind(text, code=code, node=self._node)
         error.__cause__ = reason.value
         return error

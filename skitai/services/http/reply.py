@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from skitai.services.http.decoding import BadReplyError, Body
+from skitai.services.http.decoding import BadReplyError, ReplyBody
 from skitai.services.http.result import HTTPResult
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ReplyReader:
         self._fields: list[tuple[str, str]] = []
         self._fields_size = self._overhead = 0
         self._reason = ""
-        self._body: Body | None = None
+        self._body: ReplyBody | None = None
 
     def feed(self, data: bytes) -> bool:
         """Take bytes and return whether the reply is complete; raise ``BadReplyError`` for what is none."""
@@ -158,7 +158,7 @@ class ReplyReader:
             raise BadReplyError(f"the body is larger than {self._response_max} bytes")
         # Where there is no body at all, as with 204, llhttp completes the message at once.
         self.ends_with_connection = "content-length" not in framing and "transfer-encoding" not in framing
-        self._body = Body(self._response_max, framing.get("content-encoding"))
+        self._body = ReplyBody(self._response_max, framing.get("content-encoding"))
 
 
 def _bad_reply(error: Exception) -> BadReplyError:

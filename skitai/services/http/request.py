@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from skitai import __version__
 from skitai.http.codings import ACCEPTED
 from skitai.http.fields import FIELD_VALUE, HOP_BY_HOP, TOKEN
 from skitai.services.http.auth import Credentials
@@ -15,7 +16,7 @@ from skitai.services.http.streaming import StreamedBody
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
-_DEFAULTS = (("User-Agent", "Skitai/0.15"), ("Accept", "*/*"), ("Accept-Encoding", ACCEPTED))
+_DEFAULTS = (("User-Agent", f"Skitai/{__version__}"), ("Accept", "*/*"), ("Accept-Encoding", ACCEPTED))
 _DEFAULT_FIELDS = "".join(f"{name}: {value}\r\n" for name, value in _DEFAULTS)
 
 #: Framing and connection are the client's business: an app that sets these would desynchronise them.

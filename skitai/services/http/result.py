@@ -12,7 +12,7 @@ from skitai.errors import FAILED, OperationError
 from skitai.http.fields import split_parameters
 
 
-class Reply(Result):
+class ReplyResult(Result):
     """What came over HTTP, whatever was made of its body.
 
     ``version`` is ``"1.1"`` or ``"1.0"``, ``headers`` the (name, value) pairs in the order they came.
@@ -50,10 +50,10 @@ class Reply(Result):
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), None)
 
-    def as_kept(self) -> Reply:
+    def as_kept(self) -> ReplyResult:
         """Return the copy that the cache keeps."""
         kept = super().as_kept()
-        assert isinstance(kept, Reply)
+        assert isinstance(kept, ReplyResult)
         kept.headers = list(self.headers)
         return kept
 
@@ -64,7 +64,7 @@ class Reply(Result):
             raise OperationError(self.msg, code=self.code, status=FAILED, node=self.node, url=self.url)
 
 
-class HTTPResult(Reply):
+class HTTPResult(ReplyResult):
     """A reply: ``code`` is its HTTP status, ``msg`` the words for it, ``data`` the decoded body as bytes.
 
     Any HTTP status is a normal outcome (``status`` 3).

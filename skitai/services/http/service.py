@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 
 from skitai.calls.operation import Operation
 from skitai.calls.service import Service
+from skitai.config.http import TLS_KEYS
 from skitai.net.addresses import HTTPNode, member_node
 from skitai.net.pem import TLSConfigError
 from skitai.services.http.auth import Logins, fingerprint, parse_auth
@@ -19,8 +20,8 @@ from skitai.services.http.contents import Content, content_of, form
 from skitai.services.http.conversation import converse
 from skitai.services.http.multipart import multipart_content
 from skitai.services.http.request import Headers, HTTPRequest, build_request, header_pairs
-from skitai.services.http.result import HTTPResult, Reply
-from skitai.services.http.settings import TLS_KEYS, cluster_profile
+from skitai.services.http.result import HTTPResult, ReplyResult
+from skitai.services.http.settings import cluster_profile
 from skitai.services.http.urls import split_cluster, split_url
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class HTTPService(Service):
 
     cluster_type = "http"
     cluster_keys = frozenset({"ssl", *TLS_KEYS})
-    result_type: type[Reply] = HTTPResult
+    result_type: type[ReplyResult] = HTTPResult
 
     def __init__(self, method: str, pool: ConnectionPool, logins: Logins | None = None) -> None:
         self.method = method
@@ -112,7 +113,7 @@ class HTTPService(Service):
         ssl = str(options.get("ssl", "no")).lower()
         if ssl not in _YES_NO:
             raise ValueError(f"ssl = {ssl!r} must be yes or no")
-        profile = cluster_profile(options, self._pool.contexts)
+        profile = cluster_profile(options, self._pool.connector.tls)
         if profile is not None and not _YES_NO[ssl]:
             first = next(key for key in options if key in TLS_KEYS)
             raise TLSConfigError(first, "it means nothing without ssl = yes")

@@ -1,4 +1,4 @@
-"""How ``was.rpc`` and ``was.jsonrpc`` enter an instance."""
+"""How ``was.rpc`` and ``was.jsonrpc`` enter an instance, with or without the plugin of ``was.get``."""
 
 from __future__ import annotations
 
@@ -6,19 +6,34 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from skitai.plugins import hookimpl
-from skitai.services.http.plugin import logins_of, pool_of
+from skitai.services.http.connections import connections_of
 from skitai.services.rpc.jsonrpc import JSONRPC
 from skitai.services.rpc.service import RPCService
 from skitai.services.rpc.xmlrpc import XMLRPC
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
     from skitai.interfaces import IInstance
+    from skitai.services.http.service import HTTPService
     from skitai.services.rpc.codec import Codec
 
 
 @hookimpl
 def skitai_services(instance: IInstance) -> Mapping[str, RPCService]:
     """Give ``was.rpc`` and ``was.jsonrpc``, which share connections and logins with ``was.get``."""
-    pool, logins = pool_of(instance), logins_of(instance)
+    shared = connections_of(instance)
     codecs: tuple[Codec, ...] = (XMLRPC(), JSONRPC())
-    return {codec.service: RPCService(codec, pool, logins) for codec in codecs}
+    return {codec.service: RPCService(codec, shared.pool, shared.logins) for codec in codecs}
+
+
+@hookimpl
+def skitai_cluster_types(instance: IInstance) -> Mapping[str, HTTPService]:
+    """Let ``type = http`` clusters be read, as the plugin of ``was.get`` does where it is loaded."""
+    return {"http": connections_of(instance).members}
+
+
+@hookimpl
+def skitai_shutdown(instance: IInstance) -> Deferred[None]:
+    """Fail what is still awaited and close every connection; twice is as good as once."""
+    return connections_of(instance).pool.close()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from skitai.services.http.result import Reply
+from skitai.services.http.result import ReplyResult
 from skitai.services.rpc.faults import FAULTS, code_and_words
 
 
-class RPCResult(Reply):
+class RPCResult(ReplyResult):
     """A reply: ``data`` is the value that the procedure returned, ``code`` the HTTP status 200.
 
     A fault is status 2 with code 701 and the fault's words as ``msg``, whatever number the other side gave

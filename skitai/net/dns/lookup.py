@@ -10,7 +10,7 @@ class NoAnswerError(Exception):
 
 
 @attrs.frozen
-class Answer:
+class LookupResult:
     """The addresses of a name, none where it has none, and for how many seconds they hold."""
 
     addresses: tuple[str, ...] = ()

@@ -1,0 +1,97 @@
+"""The keys of ``[http]``: how connections to other machines are made, and what the HTTP client may use.
+
+The section is there whatever plugins are loaded: connections belong to the instance, and several plugins
+share those of the HTTP client.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from skitai.config.casters import (
+    comma_list,
+    integer,
+    one_of,
+    optional,
+    path,
+    positive,
+    seconds,
+    show_secret,
+    show_size,
+    size,
+    text,
+    yes_no,
+)
+from skitai.config.keys import Key
+from skitai.net.connector import CONNECT_SECONDS
+from skitai.net.tunnel import DirectHosts, parse_proxy
+
+_MB = 1 << 20
+_PASSWORD = re.compile(r"//.*@")
+
+
+def _proxy(value: str) -> str:
+    parse_proxy(value)
+    return value
+
+
+def _direct_hosts(value: str) -> tuple[str, ...]:
+    items = comma_list(value)
+    DirectHosts(items)
+    return items
+
+
+#: How to speak TLS: in ``[http]`` with all servers, and in the section of a cluster with its members.
+TLS_KEYS: Mapping[str, Key] = {
+    "verify": Key(yes_no, True, "refuse servers whose certificate is not trusted or not for their name"),
+    "ca": Key(optional(path), None, "PEM file of the authorities to trust; empty: those of the system"),
+    "certfile": Key(optional(path), None, "PEM file of the client certificate to show, with its chain"),
+    "keyfile": Key(optional(path), None, "PEM file of its private key; empty: it is in certfile"),
+    "passphrase": Key(optional(text), None, "what opens an encrypted private key", show_secret),
+}
+
+#: What all connections are made with: see ``skitai.net.settings``.
+CONNECTOR_KEYS: Mapping[str, Key] = {
+    "connect_timeout": Key(
+        positive(seconds), CONNECT_SECONDS, "for a connection, with DNS, proxy and TLS handshake"
+    ),
+    **TLS_KEYS,
+    "resolver": Key(
+        one_of("async", "system"),
+        "async",
+        "async: the hosts file, DNS, then the system's resolver; system: only the latter, in few threads",
+    ),
+    "proxy": Key(
+        optional(_proxy),
+        None,
+        "http://user:password@host:port of the proxy to ask through; empty: none",
+        lambda value: _PASSWORD.sub("//****@", value or ""),
+    ),
+    "no_proxy": Key(
+        _direct_hosts,
+        ("localhost", "127.0.0.0/8", "::1"),
+        "hosts, .domains, addresses and networks that are asked without the proxy; *: all",
+    ),
+}
+
+#: What the HTTP client may use: see ``skitai.services.http.settings``.
+CLIENT_KEYS: Mapping[str, Key] = {
+    "connections": Key(
+        integer(0), 0, "connections to all hosts together; 0: half of the files a process may open"
+    ),
+    "connections_per_host": Key(integer(1), 2048, "connections to one host; further requests wait in order"),
+    "waiting_per_host": Key(
+        integer(0), 4096, "requests that may wait for a connection to one host; the next fails at once"
+    ),
+    "idle_per_host": Key(integer(0), 2048, "connections to one host that are kept open without use"),
+    "idle_timeout": Key(positive(seconds), 10.0, "after this long without use a connection is closed"),
+    "silence_timeout": Key(
+        positive(seconds), 60.0, "a request fails when for so long nothing came and nothing was taken"
+    ),
+    "response_max": Key(
+        positive(size), 64 * _MB, "the largest body of a reply, counted when unpacked", show_size
+    ),
+}
+
+HTTP_KEYS: Mapping[str, Key] = {**CLIENT_KEYS, **CONNECTOR_KEYS}

@@ -1,0 +1,281 @@
+"""One way to a connection, for everybody: names, racing addresses, TLS, proxies, Unix sockets, a time-out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IHandshakeListener, ITCPTransport
+from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from skitai.errors import CODE_SHUTDOWN, UnsentError
+from skitai.interfaces import IConnector
+from skitai.net.addresses import HostNode, UnixNode
+from skitai.net.client_tls import ClientTLS, TLSContexts, TLSProfile
+from skitai.net.failures import connect_error, connect_timeout, of_proxy
+from skitai.net.handover import hand_over
+from skitai.net.pem import TLSConfigError
+from skitai.net.race import Race
+from skitai.net.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+
+    from skitai.net.dns.resolver import Resolver
+    from skitai.net.tunnel import Proxy
+
+#: Seconds for a connection. Below the 5 seconds of ``getwait()``, so that there is time left to ask another
+#: member of a cluster.
+CONNECT_SECONDS = 3.0
+
+
+def _no_proxy(_node: HostNode) -> None:
+    """Ask no proxy."""
+
+
+@implementer(IConnector)
+class Connector:
+    """Connects protocols to nodes. All of it is called in the reactor thread.
+
+    ``tls`` is how to speak TLS with nodes that have no profile of their own. ``resolver`` finds addresses
+    (None: the reactor's does) and is closed with the connector. ``route`` tells the proxy for a node, if
+    there is one. A connection must be made within ``timeout`` seconds, with DNS, proxy and TLS handshake.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        tls: TLSContexts | None = None,
+        resolver: Resolver | None = None,
+        route: Callable[[HostNode], Proxy | None] = _no_proxy,
+        timeout: float = CONNECT_SECONDS,
+    ) -> None:
+        self.reactor = reactor
+        self.tls = tls or TLSContexts(TLSProfile())
+        self.timeout = timeout
+        self._route = route
+        self._own_resolver = resolver
+        self._attempts: set[_Attempt] = set()
+        self._closed: list[Deferred[None]] = []
+        self._is_closed = False
+
+    @property
+    def resolver(self) -> Any:
+        """What finds the addresses of names: an ``IHostnameResolver``."""
+        return self._own_resolver or self.reactor.nameResolver
+
+    def connect(self, node: Any, factory: IProtocolFactory, *, proxy: Proxy | None = None) -> Deferred[Any]:
+        """Connect a protocol of ``factory`` to ``node``; see ``IConnector.connect``."""
+        if self._is_closed:
+            return fail(UnsentError("the server is shutting down", code=CODE_SHUTDOWN, node=node))
+        tls = None
+        if isinstance(node, HostNode) and node.tls:
+            try:
+                tls = self.tls.creator(node.host, node.profile)
+            except TLSConfigError as error:
+                return fail(UnsentError(f"no TLS with {node.label}: {error}", node=node))
+        attempt = _Attempt(self, node, factory, tls, proxy)
+        self._attempts.add(attempt)
+        attempt.start()
+        return attempt.connected
+
+    def proxy_for(self, node: Any) -> Proxy | None:
+        """Return the proxy that the config names for a host, or None."""
+        return self._route(node)
+
+    def close(self) -> Deferred[None]:
+        """Give up every attempt, with code 705; fire when its sockets are closed.
+
+        Connections that were handed over are not touched.
+        """
+        self._is_closed = True
+        done: Deferred[None] = Deferred()
+        self._closed.append(done)
+        if self._own_resolver is not None:
+            self._own_resolver.close()
+        for attempt in list(self._attempts):
+            attempt.give_up(UnsentError("the server is shutting down", code=CODE_SHUTDOWN, node=attempt.node))
+        self._fire_when_closed()
+        return done
+
+    def forget(self, attempt: _Attempt) -> None:
+        """Drop an attempt that has no socket any more, or has handed it over."""
+        self._attempts.discard(attempt)
+        self._fire_when_closed()
+
+    def _fire_when_closed(self) -> None:
+        if not self._attempts:
+            closed, self._closed = self._closed, []
+            for done in closed:
+                done.callback(None)
+
+
+class _Attempt:
+    """The making of one connection: ``connected`` fires with the protocol, or fails with UnsentError.
+
+    A socket, a tunnel where a proxy is asked for one, and TLS where the node has it come one after the other.
+    Each is a protocol of its own that hands the transport to the next, so that in the end nothing stands
+    between the transport and the protocol that was asked for.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        node: HostNode | UnixNode,
+        factory: IProtocolFactory,
+        tls: ClientTLS | None,
+        proxy: Proxy | None,
+    ) -> None:
+        self.node = node
+        self.connected: Deferred[IProtocol] = Deferred(lambda _: self._stop())
+        self._connector = connector
+        self._reactor = connector.reactor
+        self._factory = factory
+        self._tls = tls
+        self._proxy = proxy
+        self._is_over = False
+        # What ends the present stage; ``lost`` follows, now or when the socket is closed.
+        self._end_stage: Callable[[], object] = lambda: None
+        self._timer = self._reactor.callLater(connector.timeout, self._take_too_long)
+
+    def start(self) -> None:
+        """Begin with the socket."""
+        # Twisted's own time-outs are for each address; ours is for all of it.
+        factory = _SocketFactory(self)
+        peer = self.node if self._proxy is None else self._proxy.node
+        if isinstance(peer, UnixNode):
+            connecting = self._reactor.connectUNIX(peer.path, factory, None)
+            self._set_end_of_stage(connecting.stopConnecting)
+        elif isIPAddress(peer.host) or isIPv6Address(peer.host):
+            connecting = self._reactor.connectTCP(peer.host, peer.port, factory, None)
+            self._set_end_of_stage(connecting.stopConnecting)
+        else:
+            race = Race(self._reactor, peer.port, factory, self.unreached)
+            self._set_end_of_stage(race.cancel)
+            race.start(self._connector.resolver, peer.host)
+
+    def give_up(self, error: UnsentError) -> None:
+        """Fail with ``error``, now."""
+        if not self._is_over:
+            self._stop()
+            self.connected.errback(error)
+
+    # What the stages tell
+
+    def reached(self, transport: Any) -> None:
+        """Go on over a socket that is connected."""
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+        self._set_end_of_stage(transport.abortConnection)
+        if self._proxy is None:
+            self._at_the_node(transport)
+        else:
+            assert isinstance(self.node, HostNode)
+            hand_over(transport, Tunnel(self._proxy, self.node, self._at_the_node, self.lost))
+
+    def unreached(self, reason: Failure) -> None:
+        """Fail, because no socket could be connected."""
+        if self._proxy is not None:
+            error = of_proxy(connect_error(self._proxy.node, reason), self.node)
+            reason = Failure(error)  # type: ignore[no-untyped-call]
+        self.lost(reason)
+
+    def finish(self, transport: Any) -> None:
+        """Hand the connection over."""
+        if self._is_over:
+            return
+        self._over()
+        self._connector.forget(self)
+        try:
+            protocol = self._factory.buildProtocol(transport.getPeer())
+            assert protocol is not None, "the factory made no protocol"
+            hand_over(transport, protocol)
+        except Exception:  # noqa: BLE001 - a mistake of the protocol's: it is told to who asked for it
+            transport.abortConnection()
+            self.connected.errback()
+        else:
+            self.connected.callback(protocol)
+
+    def lost(self, reason: Failure) -> None:
+        """Fail, because there is no socket, or not any more."""
+        if not self._is_over:
+            self._over()
+            self.connected.errback(connect_error(self.node, reason))
+        self._connector.forget(self)
+
+    def _at_the_node(self, transport: Any) -> None:
+        """Go on with bytes that reach the node itself."""
+        if self._is_over:
+            return
+        if self._tls is None:
+            self.finish(transport)
+            return
+        handshake = _Handshake(self)
+        inside = Factory.forProtocol(lambda: handshake)
+        secured: Any = TLSMemoryBIOFactory(self._tls, True, inside, clock=self._reactor)
+        hand_over(transport, secured.buildProtocol(transport.getPeer()))
+
+    def _set_end_of_stage(self, end: Callable[[], object]) -> None:
+        # A reactor without sockets may connect, or fail to, before its connectTCP returns.
+        if not self._is_over:
+            self._end_stage = end
+
+    def _take_too_long(self) -> None:
+        self.give_up(connect_timeout(self.node, self._proxy))
+
+    def _stop(self) -> None:
+        end = self._end_stage
+        self._over()
+        end()
+
+    def _over(self) -> None:
+        self._is_over = True
+        self._end_stage = lambda: None
+        if self._timer.active():
+            self._timer.cancel()
+
+
+class _SocketFactory(ClientFactory):
+    """Tells an attempt of its socket."""
+
+    noisy = False
+
+    def __init__(self, attempt: _Attempt) -> None:
+        self._attempt = attempt
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: ARG002 - Twisted's interface
+        return _Socket(self._attempt)
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:  # noqa: ARG002
+        self._attempt.unreached(reason)
+
+
+class _Stage(Protocol):
+    """A protocol for the time until the connection is made."""
+
+    def __init__(self, attempt: _Attempt) -> None:
+        self._attempt = attempt
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._attempt.lost(reason)
+
+
+class _Socket(_Stage):
+    """The first protocol of a socket, until the next takes it over."""
+
+    def connectionMade(self) -> None:
+        self._attempt.reached(self.transport)
+
+
+@implementer(IHandshakeListener)
+class _Handshake(_Stage):
+    """What is inside TLS until the peer's certificate is verified."""
+
+    def handshakeCompleted(self) -> None:
+        self._attempt.finish(self.transport)

@@ -1,0 +1,62 @@
+"""What a connection that never came about means for who asked for it: an UnsentError, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from OpenSSL.SSL import Error as TLSError
+from twisted.internet import error
+
+from skitai.errors import CODE_DNS, CODE_EXCEPTION, CODE_SOCKET_ERROR, CODE_TIMEOUT, TIMEOUT, UnsentError
+from skitai.net.addresses import HostNode
+from skitai.net.client_tls import PeerCertificateError
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from skitai.net.addresses import UnixNode
+    from skitai.net.tunnel import Proxy
+
+
+def connect_error(node: HostNode | UnixNode, reason: Failure) -> UnsentError:
+    """Return what Twisted's ``reason`` for no connection to ``node`` means."""
+    cause = reason.value
+    if isinstance(cause, UnsentError):
+        return cause
+    if isinstance(cause, error.DNSLookupError) and isinstance(node, HostNode):
+        code, text = CODE_DNS, f"host {node.host!r} was not found"
+    elif isinstance(cause, error.TimeoutError):
+        return connect_timeout(node)
+    elif isinstance(cause, error.ConnectionRefusedError):
+        code, text = CODE_EXCEPTION, f"{node.label} refused the connection"
+    elif isinstance(cause, PeerCertificateError):
+        code, text = CODE_EXCEPTION, f"the certificate of {node.label} {cause}"
+    elif isinstance(cause, TLSError):
+        code, text = CODE_EXCEPTION, f"TLS with {node.label} failed: {tls_text(cause)}"
+    else:
+        code, text = CODE_SOCKET_ERROR, f"no connection to {node.label}: {reason.getErrorMessage()}"
+    failure = UnsentError(text, code=code, node=node)
+    failure.__cause__ = cause
+    return failure
+
+
+def connect_timeout(node: HostNode | UnixNode, proxy: Proxy | None = None) -> UnsentError:
+    """Return the error for a node, or the proxy for it, that lets callers wait."""
+    through = f" through {proxy.label}" if proxy is not None else ""
+    text = f"no connection to {node.label}{through} in time"
+    return UnsentError(text, code=CODE_TIMEOUT, status=TIMEOUT, node=node)
+
+
+def of_proxy(cause: UnsentError, node: HostNode | UnixNode) -> UnsentError:
+    """Return what it means for ``node`` that the proxy for it could not be reached."""
+    error = UnsentError(
+        f"{cause.message} (the proxy for {node.label})", code=cause.code, status=cause.status, node=node
+    )
+    error.__cause__ = cause.__cause__
+    return error
+
+
+def tls_text(failure: TLSError) -> str:
+    """Return OpenSSL's words, which mostly come as a list of (library, function, reason)."""
+    entries = failure.args[0] if failure.args else None
+    return "; ".join(entry[-1] for entry in entries) if isinstance(entries, list) else str(failure)

@@ -1,0 +1,55 @@
+"""From the values of the ``[http]`` section to the connector that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from skitai.errors import ConfigError
+from skitai.net.client_tls import TLSContexts, TLSProfile
+from skitai.net.connector import Connector
+from skitai.net.dns import Resolver
+from skitai.net.pem import TLSConfigError
+from skitai.net.tunnel import DirectHosts, make_route, parse_proxy
+
+#: The section of the config that says how connections are made.
+SECTION = "http"
+
+_TLS_NAMES = tuple(field.name for field in attrs.fields(TLSProfile))
+
+
+def make_connector(reactor: Any, values: Mapping[str, Any], folder: Path) -> Connector:
+    """Return the connector for typed ``values`` of the section; relative paths are in ``folder``.
+
+    Raises ConfigError for a certificate that cannot be used.
+    """
+    profile = TLSProfile(**{name: values[name] for name in _TLS_NAMES})
+    contexts = TLSContexts(profile, folder)
+    # What the system trusts takes milliseconds to load, which an instance without TLS can do without.
+    if profile.ca or profile.certfile or profile.keyfile:
+        try:
+            contexts.load(profile)
+        except TLSConfigError as error:
+            raise ConfigError(str(error), section=SECTION, key=error.key) from error
+    proxy = parse_proxy(values["proxy"]) if values["proxy"] else None
+    return Connector(
+        reactor,
+        tls=contexts,
+        resolver=Resolver(reactor, dns=values["resolver"] == "async"),
+        route=make_route(proxy, DirectHosts(values["no_proxy"])),
+        timeout=values["connect_timeout"],
+    )
+
+
+def unverified(values: Mapping[str, Any], clusters: Iterable[Any]) -> list[str]:
+    """Return a warning that names the sections which say ``verify = no``, or nothing."""
+    careless = [cluster for cluster in clusters if cluster.options.get("verify", "").lower() == "no"]
+    sections = [] if values["verify"] else [f"[{SECTION}]"]
+    sections += [f"[@{cluster.name}]" for cluster in careless]
+    if not sections:
+        return []
+    where = " and ".join(sections)
+    return [f"verify = no in {where}: whoever sits on the way there can read and change what is sent"]
