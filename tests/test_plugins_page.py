@@ -63,6 +63,12 @@ def test_page(reactor_thread, tmp_path, make, plugin):
     assert (tmp_path / "visits.txt").read_text().startswith("5 /tea\n1 /coffee\n")
 
 
+@pytest.mark.parametrize("name", re.findall(r"^def (test_\w+)", PAGE, re.MULTILINE))
+def test_tests_of_the_page(plugin, name):
+    """What the page tests holds."""
+    vars(plugin)[name]()
+
+
 def test_page_is_checked(make):
     """--check shows the plugin's routes with their options filled in."""
     instance = make()

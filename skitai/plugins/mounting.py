@@ -94,12 +94,14 @@ def _answerer(plugins: PluginManager, instance: IInstance, mount: Mount) -> tupl
 
 def _not_taken(plugins: PluginManager, mount: Mount, reasons: list[str]) -> str:
     """Say why no plugin takes a target: ``reasons`` are what those said that know its form."""
+    if reasons and not _WORD_AND_COLON.match(mount.target):
+        return "; ".join(reasons)
+    # It may be meant for a plugin that is not there.
+    names = sorted(plugin.name for plugin, _ in plugins.callers("skitai_mount"))
     said = reasons or [f"no plugin takes {quoted(mount.target)}"]
-    if not reasons or _WORD_AND_COLON.match(mount.target):  # it may be meant for a plugin that is not there
-        names = sorted(plugin.name for plugin, _ in plugins.callers("skitai_mount"))
-        said = [*said, f"the plugins that serve routes are {', '.join(names)}"]
+    said = [*said, f"the plugins that serve routes are {', '.join(names) or 'none'}"]
     if absent := plugins.not_loaded():
-        said = [*said, f"it may be of a plugin that is not loaded: {', '.join(absent)}"]
+        said.append(f"it may be of a plugin that is not loaded: {', '.join(absent)}")
     return "; ".join(said)
 
 

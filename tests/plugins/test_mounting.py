@@ -76,11 +76,13 @@ def routes(reactor_thread, tmp_path):
 
 def test_a_kind_of_its_own(routes):
     """A plugin serves its own targets, with its options, beside apps and folders of one host."""
-    instance = routes.make("/ = files", "/a = echo:hello", "/b = echo:hello loud=yes")
+    (routes.folder / "files" / "file.txt").write_text("file")
+    instance = routes.make("/ = files max_age=1min", "/a = echo:hello", "/b = echo:hello loud=yes")
     server = RunningInstance(routes.loop, instance)
     try:
         assert server.ask("/a/x/y").body == b"hello x y"
         assert server.ask("/b").body == b"HELLO"
+        assert server.ask("/file.txt")["Cache-Control"] == "max-age=60"
         assert server.ask("/c").code == 404
     finally:
         server.stop()
@@ -159,6 +161,13 @@ def test_plugin_that_is_not_loaded(routes):
     """A plugin that failed may have been the one: it is named with its reason."""
     assert routes.error("/ = echo:x", echo=ImportError("no echo")).endswith(
         "; it may be of a plugin that is not loaded: 'echo' (tested.plugin) failed: ImportError: no echo"
+    )
+
+
+def test_plugin_that_is_not_to_blame(routes):
+    """Where a plugin knows the form of a target, those that are not loaded are not named."""
+    assert routes.error("/ = ./shop:app", disabled=["echo"]) == (
+        "there is neither shop.py nor shop/__init__.py: correct the path or create it"
     )
 
 
