@@ -280,7 +280,7 @@ class JSONArguments(TestCase):
             (TypeError, "params.*set", ({1},), {}),
             (ValueError, "params.*float", (float("nan"),), {}),
             (ValueError, "params.*ircular", (cycle,), {}),
-            (ValueError, "params.*recursion", (deep,), {}),
+            (ValueError, "params.*nested too deep", (deep,), {}),
         ):
             with pytest.raises(kind, match=words):
                 JSONRPC().encode("a", args, kwargs)

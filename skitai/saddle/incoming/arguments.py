@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
 import attrs
 
 from skitai.errors import SkitaiError
+from skitai.formats.jsontext import read_json
 from skitai.saddle.incoming.forms import Form
 
 _INTEGER = re.compile(r"[-+]?[0-9]+", re.ASCII)
@@ -88,7 +88,7 @@ def _typed(key: str, text: str) -> tuple[str, Any, bool]:
         return key, text, False
     try:
         return name, cast(text), kind == "list"
-    except (ValueError, RecursionError):
+    except ValueError:
         raise ArgumentError(f"the argument {_shown(key)} cannot be {_shown(text)}") from None
 
 
@@ -123,21 +123,12 @@ def _to_bool(text: str) -> bool:
     raise ValueError(text)
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _to_json(text: str) -> Any:
-    # NaN and Infinity are Python's, not JSON's (RFC 8259, section 6).
-    return json.loads(text, parse_constant=_no_constant)
-
-
 _CASTS: dict[str, Callable[[str], Any]] = {
     "int": _to_int,
     "float": _to_float,
     "list": _to_list,
     "bit": _to_bool,
-    "json": _to_json,
+    "json": read_json,
 }
 
 

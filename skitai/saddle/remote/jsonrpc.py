@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from typing import Any, NoReturn
+from typing import Any
 from xmlrpc.client import Fault
 
-from skitai.saddle.remote.methods import (
-    CALLS_MAX,
-    EXCEPTION,
-    HIDDEN,
-    INTERNAL_ERROR,
-    INVALID_REQUEST,
-    Methods,
-)
+from skitai.formats.jsonrpc import INTERNAL_ERROR, INVALID_REQUEST, VERSION, dump, is_marked
+from skitai.saddle.remote.methods import CALLS_MAX, EXCEPTION, HIDDEN, Methods
 
-_MARK = re.compile(rb'"jsonrpc"\s*:\s*"2\.0"')
+_MARK = re.compile(rb'"jsonrpc"\s*:\s*"%b"' % re.escape(VERSION.encode()))
+_RESULT = b'{"jsonrpc":"' + VERSION.encode() + b'","result":%b,"id":%b}'
 
 
 def has_mark(body: bytes) -> bool:
@@ -25,18 +19,10 @@ def has_mark(body: bytes) -> bool:
     return _MARK.search(body) is not None
 
 
-def read_request(body: bytes) -> Any:
-    """Return what a body holds; raise ValueError for what is no JSON."""
-    try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
-    except RecursionError as error:
-        raise ValueError("the JSON is nested too deep") from error
-
-
-def is_marked(request: Any) -> bool:
+def any_is_marked(request: Any) -> bool:
     """Whether a request, or one of a batch, names the version of JSON-RPC."""
     members = request if isinstance(request, list) else [request]
-    return any(_is_marked(member) for member in members)
+    return any(is_marked(member) for member in members)
 
 
 def answer_request(request: Any, methods: Methods) -> bytes:
@@ -51,20 +37,12 @@ def answer_request(request: Any, methods: Methods) -> bytes:
     return b"[%b]" % b",".join(responses) if responses else b""
 
 
-def dump(value: Any) -> bytes:
-    """Return a value as JSON; raise TypeError or ValueError for what JSON has no form for."""
-    try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
-    except RecursionError as error:
-        raise ValueError("the value is nested too deep for JSON") from error
-
-
 def dump_error(code: int, message: str, request_id: Any = None, data: str | None = None) -> bytes:
     """Return the response with an error; the id is None where the request's cannot be read."""
     error: dict[str, Any] = {"code": code, "message": message}
     if data is not None:
         error["data"] = data
-    return dump({"jsonrpc": "2.0", "error": error, "id": request_id})
+    return dump({"jsonrpc": VERSION, "error": error, "id": request_id})
 
 
 def _answer_one(request: Any, methods: Methods) -> bytes:
@@ -77,7 +55,7 @@ def _answer_one(request: Any, methods: Methods) -> bytes:
     except Fault as fault:
         response = _dump_fault(fault, request.get("id"))
     else:
-        response = b'{"jsonrpc":"2.0","result":%b,"id":%b}' % (result, dump(request.get("id")))
+        response = _RESULT % (result, dump(request.get("id")))
     return response if "id" in request else b""  # section 4.1: a notification is not answered
 
 
@@ -88,14 +66,10 @@ def _dump_fault(fault: Fault, request_id: Any) -> bytes:
     return dump_error(fault.faultCode, fault.faultString, request_id)
 
 
-def _is_marked(request: Any) -> bool:
-    return isinstance(request, dict) and request.get("jsonrpc") == "2.0"
-
-
 def _is_request(request: Any) -> bool:
     """Whether it is a request object (section 4)."""
     return (
-        _is_marked(request)
+        is_marked(request)
         and isinstance(request.get("method"), str)
         and isinstance(request.get("params", []), list | dict)
         and _is_id(request.get("id"))
@@ -106,7 +80,3 @@ def _is_id(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)  # 1e999 is JSON, but there is no way to send it back
     return value is None or (isinstance(value, str | int) and not isinstance(value, bool))
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

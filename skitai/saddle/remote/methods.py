@@ -8,16 +8,9 @@ from typing import Any
 from xmlrpc.client import Fault
 
 from skitai.errors import SkitaiError, words_of
+from skitai.formats.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, UNKNOWN_METHOD
 from skitai.saddle.errors import FAILURES, HTTPError
 from skitai.saddle.routes.router import RoutingError
-
-# The codes that XML-RPC servers agreed on (xmlrpc-epi's fault code interoperability), and that
-# JSON-RPC 2.0 took over (section 5.1).
-PARSE_ERROR = -32700
-INVALID_REQUEST = -32600
-UNKNOWN_METHOD = -32601
-INVALID_PARAMS = -32602
-INTERNAL_ERROR = -32603
 
 #: The code of what an app's function raised, and all that is said of it to strangers.
 EXCEPTION = 1

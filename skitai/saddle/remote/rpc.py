@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 from xmlrpc.client import Fault
 
+from skitai.formats.jsonrpc import PARSE_ERROR, dump
+from skitai.formats.jsontext import read_json
 from skitai.http.fields import media_type
 from skitai.saddle.remote import jsonrpc, xmlrpc
-from skitai.saddle.remote.methods import PARSE_ERROR, Call, Encode, Functions, Methods, UnknownMethod
+from skitai.saddle.remote.methods import Call, Encode, Functions, Methods, UnknownMethod
 
 __all__ = ["TYPES", "Encode", "RPCAnswer", "UnknownMethod", "answer"]
 
@@ -48,7 +50,7 @@ def answer(
         called = Methods(call, methods, xmlrpc.dump_value, debug=debug)
         return RPCAnswer(200, "text/xml; charset=utf-8", _answer_xml(body, called))
     if kind == _JSON_RPC or (kind == _JSON and jsonrpc.has_mark(body)):
-        called = Methods(call, methods, jsonrpc.dump, debug=debug)
+        called = Methods(call, methods, dump, debug=debug)
         return _answer_json(body, called, certain=kind == _JSON_RPC)
     return None
 
@@ -67,10 +69,10 @@ def _answer_xml(body: bytes, methods: Methods) -> bytes:
 def _answer_json(body: bytes, methods: Methods, *, certain: bool) -> RPCAnswer | None:
     """Return the answer; None unless ``certain`` for what the app's own JSON may be."""
     try:
-        request = jsonrpc.read_request(body)
+        request = read_json(body)
     except ValueError as error:
         return RPCAnswer(200, _JSON, jsonrpc.dump_error(PARSE_ERROR, f"Parse error: {error}"))
-    if not (certain or jsonrpc.is_marked(request)):
+    if not (certain or jsonrpc.any_is_marked(request)):
         return None
     response = jsonrpc.answer_request(request, methods)
     return RPCAnswer(200 if response else 204, _JSON, response)

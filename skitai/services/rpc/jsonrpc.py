@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NoReturn
 
+from skitai.formats.jsonrpc import VERSION, dump, is_marked
+from skitai.formats.jsontext import read_json
 from skitai.services.rpc.codec import Codec, Reader
 from skitai.services.rpc.faults import JSONRPCError
 
@@ -25,12 +26,12 @@ class JSONRPC(Codec):
             raise TypeError(
                 f"{method}() has arguments by position and by name: JSON-RPC takes one or the other"
             )
-        request = {"jsonrpc": "2.0", "method": method, "params": kwargs or args, "id": _ID}
+        request = {"jsonrpc": VERSION, "method": method, "params": kwargs or args, "id": _ID}
         try:
-            return json.dumps(request, allow_nan=False, separators=(",", ":")).encode("ascii")
+            return dump(request)
         except TypeError as error:
             raise TypeError(f"params: {error}") from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ValueError(f"params: {error}") from error
 
     def reader(self) -> Reader:
@@ -48,11 +49,8 @@ class _ResponseReader:
         self._body += data
 
     def close(self) -> Any:
-        try:
-            response = json.loads(bytes(self._body), parse_constant=_refuse_constant)
-        except RecursionError as error:
-            raise ValueError("the JSON is nested too deep") from error
-        if not isinstance(response, dict) or response.get("jsonrpc") != "2.0":
+        response = read_json(bytes(self._body))
+        if not is_marked(response):
             raise ValueError("not a response object of JSON-RPC 2.0")
         if ("result" in response) == ("error" in response):
             raise ValueError("not a JSON-RPC response: it must hold either a result or an error")
@@ -74,7 +72,3 @@ def _raise_error(error: Any) -> NoReturn:
     if type(code) is not int or not isinstance(message, str):
         raise ValueError("the error of the JSON-RPC response lacks its code or its message")
     raise JSONRPCError(code, message, error.get("data"))
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
