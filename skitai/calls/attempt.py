@@ -47,11 +47,16 @@ class Attempt:
         self._deferred = maybeDeferred(self._service.perform, node, self.call.operation)
         return self._deferred
 
-    def _settle(self, outcome: object, node: INode) -> None:
+    def _settle(self, outcome: object, node: INode | None) -> None:
         self._traffic.leave(self.call)
-        self.call.settle(self._result(outcome, node))
+        try:
+            result = self._result(outcome, node)
+        except Exception as error:  # noqa: BLE001 - a service's mistake, which must not leave the app waiting
+            _log.failure("{service} has no result for {call}", service=self._service, call=self.call)
+            result = Result.failed(error, node, self.call.operation.target)
+        self.call.settle(result)
 
-    def _result(self, outcome: object, node: INode) -> Result:
+    def _result(self, outcome: object, node: INode | None) -> Result:
         target = self.call.operation.target
         if isinstance(outcome, Failure):
             assert outcome.value is not None
@@ -66,7 +71,8 @@ class Attempt:
 
     def _cancel(self) -> None:
         deferred = self._deferred
-        assert deferred is not None
+        if deferred is None:  # it failed before it was performed
+            return
         try:
             deferred.cancel()
         except Exception:  # noqa: BLE001 - a service's mistake; other calls are being cancelled, too
@@ -110,10 +116,15 @@ class BalancedAttempt(Attempt):
         if self._asking:
             return
         self._asking = True
-        while self._again:
-            self._again = False
-            self._ask_member()
-        self._asking = False
+        try:
+            while self._again:
+                self._again = False
+                self._ask_member()
+        except Exception:  # noqa: BLE001 - whatever it is, the app must not be left waiting
+            _log.failure("{call} could not be begun", call=self.call)
+            self._settle(Failure(), self.call.node)  # type: ignore[no-untyped-call]
+        finally:
+            self._asking = False
 
     def _ask_member(self) -> None:
         member = self._only or self._cluster.pick(self._tried)

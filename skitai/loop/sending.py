@@ -10,7 +10,11 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
 
+from twisted.logger import Logger
+
 from skitai.loop.turn import Stage, turn_end_of
+
+_log = Logger()
 
 #: Seconds that an answer may wait while others of the same turn are made.
 _HOLD_SECONDS = 0.001
@@ -68,7 +72,10 @@ class SendQueue:
         if senders:
             self._learn()
         for sender in senders:
-            sender.flush()
+            try:
+                sender.flush()
+            except Exception:  # noqa: BLE001 - the others have nothing to do with it
+                _log.failure("what was to leave at the end of the reactor's turn could not be sent")
 
     def _learn(self) -> None:
         now = self._seconds()

@@ -58,6 +58,19 @@ class TestOneNode:
         assert nodes == ["a:80", "a:80", "other:1"]
 
 
+@pytest.fixture
+def failures():
+    """The types of the exceptions that are logged."""
+    types = []
+
+    def observe(event):
+        types.extend([event["log_failure"].type] if "log_failure" in event else [])
+
+    globalLogPublisher.addObserver(observe)
+    yield types
+    globalLogPublisher.removeObserver(observe)
+
+
 class TestOddServices:
     """Whatever a service does, the call gets a result and nothing stays counted."""
 
@@ -105,23 +118,42 @@ class TestOddServices:
         assert len(inner) == 1
         assert world.in_flight() == IDLE
 
-    def test_a_service_that_fails_to_cancel(self, world):
+    def test_a_service_that_fails_to_cancel(self, failures):
         """A service whose cancelling raises is logged, and keeps neither a member busy nor others alive."""
         bad = World(service=ManualService(lambda asked: Deferred(lambda _: 1 / 0)))
-        failures = []
-
-        def observe(event):
-            failures.extend([event["log_failure"].type] if "log_failure" in event else [])
-
         calls = [bad.ask("@c") for _ in range(3)]
-        globalLogPublisher.addObserver(observe)
-        try:
-            bad.dispatcher.stop()
-        finally:
-            globalLogPublisher.removeObserver(observe)
+        bad.dispatcher.stop()
         assert [call.code for call in calls] == [705] * 3
         assert failures == [ZeroDivisionError] * 3
         assert bad.in_flight() == IDLE
+
+    def test_a_result_that_cannot_be_made(self, failures):
+        """Where the service's result raises when it is made, the call has failed: nobody is left waiting."""
+
+        class Broken(Result):
+            def __init__(self, *args, **kwargs):
+                raise ZeroDivisionError("no result")
+
+        service = ManualService(lambda asked: b"data")
+        service.result_type = Broken
+        world = World(service=service)
+        result = world.ask("a").getwait()
+        assert (result.status, result.msg) == (2, "ZeroDivisionError: no result")
+        assert failures == [ZeroDivisionError]
+        assert world.in_flight() == IDLE
+
+    def test_a_cluster_that_fails(self, world, failures, monkeypatch):
+        """Whatever raises while a member is chosen, the call has failed, and the next one is served."""
+        with monkeypatch.context() as broken:
+            broken.setattr(world.cluster, "pick", lambda tried: 1 / 0)
+            assert world.ask.lb("@c").status == 2
+        assert failures == [ZeroDivisionError]
+        assert world.in_flight() == IDLE
+        call = world.ask.lb("@c")
+        monkeypatch.setattr(world.cluster, "pick", lambda tried: 1 / 0)
+        world.asked[0].deferred.errback(OperationError("broken"))
+        assert call.status == 2
+        assert world.in_flight() == IDLE
 
 
 class TestClusters:

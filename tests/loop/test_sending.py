@@ -2,6 +2,7 @@
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 
 from skitai.loop.sending import SendQueue
 
@@ -75,3 +76,17 @@ def test_slow_apps(clock, queue):
     assert third.flushed == []
     clock.advance(0)
     assert third.flushed == [2.1]
+
+
+def test_a_sender_that_fails(clock, queue):
+    """A sender that raises is logged, and keeps no other from being flushed."""
+    broken, sound = RecordingSender(clock), RecordingSender(clock)
+    broken.flush = lambda: 1 / 0
+    events = []
+    for sender in (broken, sound):
+        queue.add(sender)
+    globalLogPublisher.addObserver(events.append)
+    clock.advance(0)
+    globalLogPublisher.removeObserver(events.append)
+    assert sound.flushed == [0]
+    assert [event["log_failure"].type for event in events] == [ZeroDivisionError]

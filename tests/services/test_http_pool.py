@@ -244,6 +244,45 @@ class LimitTests(HTTPTestCase):
             peer.write(OK)
         assert [(await asked).data for asked in (*kept, last)] == [b"ok"] * 3
 
+    async def test_stale_retry_is_under_the_limits(self):
+        """A request that a stale connection swallowed waits for its turn, before those that came later."""
+
+        def answer(peer):
+            if peer.requests == 1:
+                peer.write(OK)
+            else:
+                peer.close()
+
+        stale, other = self.serve(answer), self.serve(silent)
+        pool = self.pool(total=1)
+        await self.ask(pool, stale.url)
+        repeated, first = self.ask(pool, stale.url), self.ask(pool, other.url)
+        later = self.ask(pool, f"{stale.url}later")
+        await arrived(other, 1)
+        assert pool.statistics()["open"] == 1
+        assert len(stale.peers) == 1
+        other.peers[0].write(OK)
+        await first
+        assert [(await one).data for one in (repeated, later)] == [b"ok", b"ok"]
+        assert [head.split()[1] for head in stale.heads[2:4]] == [b"/", b"/later"]
+
+    async def test_a_connector_that_raises(self):
+        """What raises where a connection is to be made fails that request, and no later one."""
+        server = self.serve(silent)
+        pool = self.pool(connections=1)
+        asked = [self.ask(pool, server.url) for _ in range(3)]
+        await arrived(server, 1)
+        connect, pool.connector.connect = pool.connector.connect, lambda *args, **options: 1 / 0
+        server.peers[0].close()
+        assert (await self.error_of(asked[0], OperationError)).code == 700
+        for one in asked[1:]:
+            await self.error_of(one, ZeroDivisionError)
+        pool.connector.connect = connect
+        last = self.ask(pool, server.url)
+        await arrived(server, 2)
+        server.peers[1].write(OK)
+        assert (await last).data == b"ok"
+
     async def test_many_that_fail_at_once(self):
         """However many wait, attempts that fail at once fail one after the other, not within each other."""
         resolver = NobodyKnown()

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.protocol import Factory
 
 from skitai.errors import CODE_EXCEPTION, OperationError, OperationTimeout, UnsentError
@@ -195,11 +195,11 @@ class Host(Factory):
     def _open(self, transfer: Transfer) -> None:
         self._pool.open += 1
         self._opening.add(transfer)
-        connector = self._pool.connector
+        connect = self._pool.connector.connect
         if self._forwarder is not None:
-            connecting = connector.connect(self._forwarder.node, self)
+            connecting = maybeDeferred(connect, self._forwarder.node, self)
         else:
-            connecting = connector.connect(self.node, self, proxy=self._proxy)
+            connecting = maybeDeferred(connect, self.node, self, proxy=self._proxy)
         transfer.stop = connecting.cancel
         connecting.addCallbacks(
             self._opened, self._not_opened, callbackArgs=(transfer,), errbackArgs=(transfer,)
