@@ -152,7 +152,7 @@ class IInstance(Interface):
     def status() -> dict[str, Any]:
         """Return what the worker knows of itself, a table for each title; see the hook ``skitai_status``.
 
-        Called in a thread or a greenlet; raises MisuseError in the reactor.
+        Raises OperationTimeout where the reactor does not answer within ten seconds. Called in any thread.
         """
 
     def leave(*, restart: bool = False, fast: bool = False) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from threading import TIMEOUT_MAX, Lock, get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import greenlet
 from twisted.logger import Logger
@@ -19,6 +20,8 @@ from skitai.loop.turn import Stage, turn_end_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
+
+T = TypeVar("T")
 
 _log = Logger()
 
@@ -99,6 +102,24 @@ class Bridge:
         if not self._woken:
             self._woken = True
             self._reactor.callFromThread(self._empty_inbox)
+
+    def ask(self, function: Callable[[], T], timeout: float) -> T:
+        """Return what ``function()`` returns in the reactor thread, or raise what it raises there.
+
+        TimeoutError where the reactor has not come to it within ``timeout`` seconds. Called in any thread.
+        """
+        if self.in_reactor_thread():
+            return function()
+        outcome: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                outcome.set_result(function())
+            except BaseException as error:  # noqa: BLE001 - it is for who asks
+                outcome.set_exception(error)
+
+        self.submit(run)
+        return outcome.result(timeout)
 
     def submit_to_hub(self, function: Callable[[], object]) -> None:
         """Run ``function`` soon in the reactor itself, outside any greenlet. Called in any thread.

@@ -7,18 +7,25 @@ until it was sent. A client that went away before has ``- 0`` for what it did no
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from time import time
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
 from skitai.formats.loglines import stamp
+from skitai.loop.turn import Stage, turn_end_of
 
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
 
 _log = Logger()
+
+#: Seconds that lines of an access log in a file may wait.
+_FLUSH_SECONDS = 1.0
 
 _PLAIN = re.compile(rb"[!-\[\]-~]*")
 
@@ -27,7 +34,7 @@ class AccessLog:
     """Writes the access log to ``stream``: an observer for ``HTTPFactory``. Called in the reactor thread.
 
     The first line that waits calls ``soon(flush)``, which has ``flush`` called when lines are to be written.
-    ``clock`` gives the seconds since the epoch.
+    ``clock`` gives the seconds since the epoch. ``open_access_log`` makes one of a config.
     """
 
     def __init__(
@@ -70,6 +77,22 @@ class AccessLog:
             self._stream.flush()
         except (OSError, ValueError) as error:  # the disk is full, the stream is closed
             _log.error("cannot write the access log ({error}); lines lost: {n}", n=len(lines), error=error)
+
+    def close(self) -> None:
+        """Write the lines that wait, and close the stream unless others use it, too."""
+        self.flush()
+        if self._stream is not sys.stdout:
+            self._stream.close()
+
+
+def open_access_log(path: Path | str, reactor: Any) -> AccessLog:
+    """Return the access log in the file at ``path``, or on standard output for ``-``.
+
+    Raises OSError for a file that cannot be opened. Called in the reactor thread.
+    """
+    if path == "-":  # others write there, too: in order
+        return AccessLog(sys.stdout, partial(turn_end_of(reactor).call, Stage.LOG))
+    return AccessLog(open(path, "a", encoding="utf-8"), partial(reactor.callLater, _FLUSH_SECONDS))
 
 
 def _client(addresses: Mapping[str, str]) -> str:

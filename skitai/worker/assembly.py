@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.protocol import Factory
 
 from skitai.calls.cluster import Cluster, Member
 from skitai.calls.dispatch import Dispatcher
@@ -17,6 +19,7 @@ from skitai.config.routes import DEFAULT_HOST
 from skitai.errors import ConfigError
 from skitai.interfaces import IInstance, IResultCache, IService
 from skitai.loop.bridge import Bridge
+from skitai.net.listening import ListenError
 from skitai.plugins.mounting import Mounted, mount_resource
 from skitai.server.http1.limits import ServerLimits
 from skitai.server.site import Mounts, Site
@@ -92,6 +95,40 @@ def _result_cache(config: Config, caches: Mapping[str, IResultCache]) -> IResult
         message = f"{name} is not a result cache: {nearest(name, caches)}"
         raise config.error("result_cache", message)
     return caches.get(name)
+
+
+def claim_sections(config: Config, plugins: PluginManager) -> tuple[Mapping[str, Any], list[str]]:
+    """Return the typed values of the sections that plugins declare, and warnings of those that nobody knows.
+
+    Raises ConfigError for values that cannot be, and for an unknown section if no plugin can be to blame.
+    """
+    declared = plugins.config_sections()
+    unclaimed = config.unclaimed(declared)
+    absent = ", ".join(plugins.not_loaded())
+    if unclaimed and not absent:
+        raise unclaimed[0]
+    warnings = [
+        f"{error}; ignored, it may be of a plugin that is not loaded: {absent}" for error in unclaimed
+    ]
+    return config.claim(declared), warnings
+
+
+def make_secure(config: Config, reactor: Any) -> Callable[[Factory], Any] | None:
+    """Return what gives a factory's connections TLS; None where nothing listens with it.
+
+    Raises ConfigError for files that cannot be used.
+    """
+    server = config.server
+    if not server.any_tls:
+        return None
+    from skitai.net.server_tls import server_options, with_tls  # OpenSSL is imported by those who need it
+
+    assert server.certfile is not None
+    try:
+        options = server_options(server.certfile, server.keyfile, server.passphrase)
+    except ListenError as error:
+        raise config.error(error.key, str(error)) from error
+    return partial(with_tls, options=options, reactor=reactor)
 
 
 class SiteBuilder:

@@ -17,9 +17,8 @@ import twisted
 if TYPE_CHECKING:
     from skitai.calls.clusterview import ClusterView
     from skitai.calls.dispatch import Dispatcher
-    from skitai.interfaces import IExecutor
+    from skitai.interfaces import IInstance
     from skitai.server.http1.factory import HTTPFactory
-    from skitai.worker.instance import Instance
 
 #: A section is a table of two columns (a mapping) or of several (rows of the same keys).
 Section = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -29,18 +28,22 @@ _STATM = "/proc/self/statm"
 
 
 def overview(
-    instance: Instance, executor: IExecutor, dispatcher: Dispatcher, factory: HTTPFactory | None
+    instance: IInstance,
+    urls: Sequence[str],
+    uptime: float,
+    dispatcher: Dispatcher,
+    factory: HTTPFactory | None,
 ) -> dict[str, Section]:
     """Return the sections of the status page by title: those of plugins stand before the list of plugins.
 
-    Called in the reactor thread.
+    ``uptime`` is in seconds. Called in the reactor thread.
     """
     calls = dispatcher.statistics()
     cache = calls.pop("cache")
     sections: dict[str, Section] = {
-        "Server": _server(instance),
+        "Server": _server(instance, urls, uptime),
         "Connections": {} if factory is None else factory.statistics(),
-        "Apps": executor.statistics(),
+        "Apps": instance.executor.statistics(),
         "Calls": calls,
         "Result cache": {"state": "off"} if cache is None else cache,
         "Clusters": [row for cluster in dispatcher.clusters() for row in _members(cluster)],
@@ -54,13 +57,13 @@ def overview(
     return sections
 
 
-def _server(instance: Instance) -> dict[str, Any]:
+def _server(instance: IInstance, urls: Sequence[str], uptime: float) -> dict[str, Any]:
     return {
-        "name": instance.name,
+        "name": instance.config.server.name,
         "version": skitai.__version__,
-        "addresses": ", ".join(instance.urls),
+        "addresses": ", ".join(urls),
         "process": str(os.getpid()),
-        "uptime_seconds": round(instance.uptime, 1),
+        "uptime_seconds": round(uptime, 1),
         "memory_bytes": resident_bytes(),
         "cpu_seconds": round(sum(os.times()[:2]), 2),
         "python": platform.python_version(),

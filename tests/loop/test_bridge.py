@@ -63,6 +63,26 @@ class TestPending:
             assert sorted(woken) == sorted(list(range(20)) * 4)
 
 
+class TestAsk:
+    def test_in_the_reactor_thread(self, world):
+        """There the function is called at once."""
+        assert world.bridge.ask(lambda: 5, 1) == 5
+
+    def test_in_a_thread(self, world, in_threads):
+        """Elsewhere what it returns or raises in the reactor thread is what ``ask`` returns or raises."""
+        asked = in_threads.start(lambda: world.bridge.ask(threading.get_ident, 60))
+        failed = in_threads.start(lambda: world.bridge.ask(lambda: 1 / 0, 60))
+        assert in_threads.finish(asked) == threading.get_ident()
+        with pytest.raises(ZeroDivisionError):
+            in_threads.finish(failed)
+
+    def test_a_busy_reactor(self, world, in_threads):
+        """Where the reactor does not come to it in time, TimeoutError."""
+        asked = in_threads.start(lambda: world.bridge.ask(lambda: 5, 0.01))
+        with pytest.raises(TimeoutError):
+            asked.result(60)
+
+
 class TestSubmit:
     def test_runs_at_once_in_the_reactor_thread(self, world):
         """In the reactor thread a function runs before submit returns, and its exception gets out."""

@@ -1,6 +1,7 @@
 """One worker: how it starts, or does not, and how it ends."""
 
 import socket
+import threading
 from concurrent.futures import Future
 from threading import current_thread
 
@@ -14,7 +15,7 @@ from instances import Hooks, RunningInstance, app_threads
 from serving import eventually
 from skitai.config import Key, integer
 from skitai.context import get_current
-from skitai.errors import ConfigError, MisuseError, NoServerError
+from skitai.errors import ConfigError, MisuseError, NoServerError, OperationTimeout
 from skitai.interfaces import IInstance
 from wire import PATIENCE
 
@@ -251,6 +252,32 @@ class TestWhatPluginsReach:
         second.stop()
         with pytest.raises(NoServerError):
             get_current()
+
+
+class TestStatus:
+    """What it tells of itself."""
+
+    def test_whole_or_an_error(self, setting, monkeypatch):
+        """Where the reactor is busy for too long, there is an error, not half a status."""
+        monkeypatch.setattr("skitai.worker.instance._STATUS_SECONDS", 0.01)
+        server = setting.start()
+        free = threading.Event()
+        setting.loop.reactor.callFromThread(free.wait)
+        with pytest.raises(OperationTimeout, match="the reactor was busy for"):
+            server.instance.status()
+        free.set()
+
+    def test_what_cannot_be_told(self, setting, monkeypatch):
+        """What fails in the reactor while the status is made is raised where it is asked for."""
+        monkeypatch.setattr("skitai.worker.overview.resident_bytes", lambda: 1 / 0)
+        server = setting.start()
+        with pytest.raises(ZeroDivisionError):
+            server.instance.status()
+
+    def test_in_the_reactor(self, setting):
+        """It may be asked for in the reactor as well as in any thread."""
+        server = setting.start()
+        assert setting.loop.call(server.instance.status)["Server"]["addresses"] == server.instance.urls[0]
 
 
 class TestStop:

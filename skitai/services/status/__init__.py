@@ -29,7 +29,7 @@ def status(instance: IInstance, flt: str | None = None, fancy: bool = True) -> A
     """Return the state of this worker as an HTML page or, without ``fancy``, as a dict of its sections.
 
     ``flt`` keeps the sections whose title contains it, in any case. The page tells addresses and versions:
-    show it to those who may know them. Called in a thread or a greenlet; raises MisuseError in the reactor.
+    show it to those who may know them. Called in any thread; raises as ``IInstance.status`` does.
     """
     sections = {
         title: section

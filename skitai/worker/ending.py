@@ -1,0 +1,69 @@
+"""How a worker comes to its end: requests first, then apps and plugins, each within its time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from skitai.calls.dispatch import Dispatcher
+    from skitai.interfaces import IInstance
+    from skitai.server.http1.factory import HTTPFactory
+    from skitai.worker.assembly import SiteBuilder
+
+_log = Logger()
+
+#: Seconds that an app whose waits were ended has for its answer.
+_LAST_WORDS_SECONDS = 1.0
+#: Seconds between looks whether apps are done.
+_LOOK_SECONDS = 0.02
+
+
+@inlineCallbacks
+def end_requests(
+    instance: IInstance, factory: HTTPFactory, builder: SiteBuilder, dispatcher: Dispatcher, seconds: float
+) -> Any:
+    """Let the requests under way end: after ``seconds`` their waits are ended, a second later they are cut.
+
+    Returns a Deferred that fires when no request is under way and no app runs. Called in the reactor thread.
+    """
+    reactor = instance.reactor
+    end_of_calls = reactor.callLater(seconds, dispatcher.end_calls)
+    end_of_connections = reactor.callLater(seconds + _LAST_WORDS_SECONDS, factory.abort)
+    yield factory.finish()
+    builder.stop_loading()  # nobody waits for an app any more
+    # An app may have something to do after its last byte.
+    while _is_busy(instance) and end_of_connections.active():
+        yield deferLater(reactor, _LOOK_SECONDS)
+    for timer in (end_of_calls, end_of_connections):
+        if timer.active():
+            timer.cancel()
+
+
+def _is_busy(instance: IInstance) -> bool:
+    tasks = instance.executor.statistics()
+    return bool(tasks["running"] or tasks["queued"])
+
+
+def tell(instance: IInstance, hook: str, seconds: float) -> Deferred[Any]:
+    """Tell the plugins of the end by ``hook``; return a Deferred that waits for theirs, ``seconds`` at most.
+
+    What takes longer or fails is logged. Called in the reactor thread.
+    """
+    given = instance.plugins.notify(hook, instance=instance)
+    farewells = [farewell for farewell in given if isinstance(farewell, Deferred)]
+    for farewell in farewells:
+        farewell.addTimeout(seconds, instance.reactor).addErrback(_log_farewell)
+    return DeferredList(farewells)
+
+
+def _log_farewell(failure: Failure) -> None:
+    if failure.check(defer.TimeoutError):  # type: ignore[no-untyped-call]
+        _log.error("a plugin took too long to shut down")
+    else:
+        _log.failure("a plugin failed to shut down", failure)
