@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from skitai.saddle.outgoing.bodies import Streamed, body_of, stream_of
-from skitai.saddle.outgoing.response import Reply, Response
+from skitai.saddle.outgoing.response import Response, ResponseBody
 
 if TYPE_CHECKING:
     from skitai.saddle.was import SaddleWas
@@ -18,7 +18,7 @@ _BODYLESS = (204, 304)
 
 
 @attrs.frozen
-class Answer:
+class WSGIResponse:
     """What is handed to the WSGI server."""
 
     status: str
@@ -26,7 +26,7 @@ class Answer:
     body: Iterable[bytes]
 
 
-def completed(was: SaddleWas, value: Any, *, keep: bool) -> Answer:
+def make_response(was: SaddleWas, value: Any, *, keep: bool) -> WSGIResponse:
     """Return the answer with the body that ``value`` stands for, and with ``keep`` what the browser keeps.
 
     What has no body (RFC 9110, 6.4.1) has none here, whether or not the server would cut it off.
@@ -55,30 +55,30 @@ def completed(was: SaddleWas, value: Any, *, keep: bool) -> Answer:
             body.close()
     if keep:
         headers += was.kept_by_browser()
-    return Answer(response.get_status(), headers, pieces)
+    return WSGIResponse(response.get_status(), headers, pieces)
 
 
 def content_of(value: Any) -> Any:
     """Return what a view gave as the body, whether or not it said more with it."""
-    return value.body if isinstance(value, Reply) else value
+    return value.body if isinstance(value, ResponseBody) else value
 
 
-def begun(was: SaddleWas, value: Any) -> Any:
+def begin_body(was: SaddleWas, value: Any) -> Any:
     """Return what a view gave; of what comes in pieces the first is made.
 
     So a generator that fails before it has given anything fails among the events, as any view.
     """
     if isinstance(value, str):
         return value
-    stream = noted(was, value)
+    stream = note_stream(was, value)
     if stream is None:
         return value
     if was.env["REQUEST_METHOD"] != "HEAD":
         stream.begin()
-    return Reply(stream)
+    return ResponseBody(stream)
 
 
-def noted(was: SaddleWas, value: Any) -> Streamed | None:
+def note_stream(was: SaddleWas, value: Any) -> Streamed | None:
     """Return what makes the pieces of what a view gave, if it comes in pieces; it is closed, sent or not."""
     stream = stream_of(content_of(value))
     if stream is not None:

@@ -22,11 +22,11 @@ from skitai.saddle.incoming.uploads import TemporaryFiles
 from skitai.saddle.login.auth import Authenticator, Challenge
 from skitai.saddle.outgoing.bodies import Streamed
 from skitai.saddle.outgoing.templates import Templates
-from skitai.saddle.part import Saddlery, current
+from skitai.saddle.part import Endpoint, Saddlery, current
 from skitai.saddle.registry import wasc
 from skitai.saddle.routes.router import Router
 from skitai.saddle.routes.tables import Tables
-from skitai.saddle.visitor.keeping import Keeping, process_key
+from skitai.saddle.visitor.stores import VisitorStores, process_key
 from skitai.saddle.was import SaddleWas
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Saddle(Saddlery):
     def _try_settings(self) -> None:
         """Have the log say at the start which settings will fail each request."""
         try:
-            _ = self.keeping
+            _ = self.stores
             if self.authorization is not None:
                 _ = self._authenticator
         except (TypeError, ValueError):
@@ -197,7 +197,7 @@ class Saddle(Saddlery):
             return mount + function
         return mount + self._tables.urls.build(function, arguments, named)
 
-    def remote_endpoint(self, method: str) -> handling.Endpoint | None:
+    def remote_endpoint(self, method: str) -> Endpoint | None:
         """Return the function of the remote method ``a.b``, which is that of the path ``/a/b``."""
         return self._tables.remote.get(method)
 
@@ -245,9 +245,9 @@ class Saddle(Saddlery):
         raise ValueError(f"app.authorization is 'basic' or 'digest', not {self.authorization!r}")
 
     @cached_property
-    def keeping(self) -> Keeping:
-        """What seals sessions, messages and tokens."""
-        return Keeping(self.securekey, self.session_timeout, _warn)
+    def stores(self) -> VisitorStores:
+        """What is stored with the visitors: sessions, messages and tokens."""
+        return VisitorStores(self.securekey, self.session_timeout, _warn)
 
     @property
     def form_limits(self) -> FormLimits:

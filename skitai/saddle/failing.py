@@ -5,18 +5,17 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from skitai.saddle.answers import Answer, completed
+from skitai.saddle.answers import WSGIResponse, make_response
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
 from skitai.saddle.events import result_of
 from skitai.saddle.failures import pages
 from skitai.saddle.part import Handler
 
 if TYPE_CHECKING:
-    from skitai.saddle.app import Saddle
     from skitai.saddle.was import SaddleWas
 
 
-def answer_to(app: Saddle, was: SaddleWas, error: BaseException) -> Answer:
+def answer_to(was: SaddleWas, error: BaseException) -> WSGIResponse:
     """Return the app's own answer to ``error``, or the page for it.
 
     Nothing stays of what the request had said or kept before, so a handler begins with the visitor's session,
@@ -34,13 +33,13 @@ def answer_to(app: Saddle, was: SaddleWas, error: BaseException) -> Answer:
         found = _handler(was, error, int(code))
         if found is not None:
             handler, argument = found
-            return completed(was, result_of(was, handler, argument), keep=True)
+            return make_response(was, result_of(was, handler, argument), keep=True)
     except FAILURES as another:  # a handler may fail, too
         was.start_response_again()
         was.response.set_status(status_line(500))
         was.traceback(was.request.line)
         error = another
-    return completed(was, _page(app, was, error), keep=False)
+    return make_response(was, _page(was, error), keep=False)
 
 
 def _handler(was: SaddleWas, error: BaseException, code: int) -> tuple[Handler, Any] | None:
@@ -60,8 +59,8 @@ def _handler(was: SaddleWas, error: BaseException, code: int) -> tuple[Handler, 
     return None
 
 
-def _page(app: Saddle, was: SaddleWas, error: BaseException) -> Any:
-    shown = _debug_page(was, error) if app.debug and not isinstance(error, HTTPError) else None
+def _page(was: SaddleWas, error: BaseException) -> Any:
+    shown = _debug_page(was, error) if was.app.debug and not isinstance(error, HTTPError) else None
     if shown is None:
         shown = pages.error_page(
             was.response.code,

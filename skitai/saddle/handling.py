@@ -8,10 +8,8 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from skitai.saddle import events
-from skitai.saddle.answers import Answer, begun, completed, content_of, noted
+from skitai.saddle.answers import WSGIResponse, begin_body, content_of, make_response, note_stream
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
 from skitai.saddle.failing import answer_to
 from skitai.saddle.incoming.arguments import ArgumentError, bind, merge, place_of
@@ -19,7 +17,7 @@ from skitai.saddle.incoming.forms import Form, FormError, parse_form
 from skitai.saddle.incoming.request import path_info
 from skitai.saddle.outgoing.bodies import Streamed
 from skitai.saddle.outgoing.locations import query_as_uri
-from skitai.saddle.part import Route, Saddlery, current
+from skitai.saddle.part import Endpoint, current
 from skitai.saddle.remote import rpc
 from skitai.saddle.routes.router import MethodNotAllowed, NotFound, SlashRedirect
 from skitai.saddle.was import SaddleWas
@@ -31,25 +29,16 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
-@attrs.frozen
-class Endpoint:
-    """A function, and the app and parts that it is within; ``prefix`` is where the part is mounted."""
-
-    route: Route
-    scopes: tuple[Saddlery, ...]
-    prefix: str
-
-
-def answer(app: Saddle, env: dict[str, Any]) -> Answer:
+def answer(app: Saddle, env: dict[str, Any]) -> WSGIResponse:
     """Return the answer to one request, whatever the app's code raises. Called in the app's thread."""
     was = SaddleWas(app, env)
     token = current.set(was)
     kept: Streamed | None = None
     try:
         try:
-            made = completed(was, _served(app, was), keep=True)
+            made = make_response(was, _served(app, was), keep=True)
         except FAILURES as error:  # an app may raise anything: it is this request's answer
-            made = answer_to(app, was, error)
+            made = answer_to(was, error)
         if isinstance(made.body, Streamed):
             kept = made.body
             # What makes the pieces is still at this request, and may read an uploaded file.
@@ -147,7 +136,7 @@ def _viewed(was: SaddleWas, endpoint: Endpoint) -> Any:
         kwargs = bind(view, was.request.args, endpoint.prefix + endpoint.route.rule.text)
     except ArgumentError as error:
         raise _bad_arguments(was, endpoint, error) from error
-    return begun(was, events.result_of(was, view, **kwargs))
+    return begin_body(was, events.result_of(was, view, **kwargs))
 
 
 def _bad_arguments(was: SaddleWas, endpoint: Endpoint, error: ArgumentError) -> HTTPError:
@@ -179,7 +168,7 @@ def _remote_call(
 
     def called() -> Any:
         value = events.result_of(was, view, *args, **kwargs)
-        noted(was, value)
+        note_stream(was, value)
         return value
 
     try:

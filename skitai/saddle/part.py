@@ -58,6 +58,15 @@ class Mounted:
     scopes: tuple[Saddlery, ...]
 
 
+@attrs.frozen
+class Endpoint:
+    """A route of a mounted part; ``scopes`` and ``prefix`` are those of ``Mounted``."""
+
+    route: Route
+    scopes: tuple[Saddlery, ...]
+    prefix: str
+
+
 class Saddlery:
     """Routes, events and error handlers; ``import_name`` (``__name__``) says where its templates are.
 

@@ -20,7 +20,7 @@ from skitai.saddle.failures import pages
 from skitai.saddle.incoming.request import Request
 from skitai.saddle.outgoing.locations import as_uri, path_as_uri
 from skitai.saddle.outgoing.rendering import rendered
-from skitai.saddle.outgoing.response import ExcInfo, Reply, Response
+from skitai.saddle.outgoing.response import ExcInfo, Response, ResponseBody
 from skitai.saddle.visitor import csrf, mbox, session
 from skitai.saddle.visitor.cookies import Cookies
 
@@ -99,7 +99,7 @@ class SaddleWas:
         status: str = "302 Object Moved",
         body: Any = None,
         headers: list[tuple[str, str]] | None = None,
-    ) -> Reply:
+    ) -> ResponseBody:
         """Return an answer that sends the client to ``url``, in which what is not ASCII is encoded."""
         self.response.set_header("Cache-Control", "max-age=0")
         self.response.set_header("Expires", format_date_time(time.time()))  # for caches of HTTP/1.0
@@ -121,7 +121,7 @@ class SaddleWas:
     @cached_property
     def session(self) -> session.Session:
         """What the app remembers of the visitor. Raises AttributeError without ``app.securekey``."""
-        sessions = self.app.keeping.sessions
+        sessions = self.app.stores.sessions
         if sessions is None:
             raise AttributeError("session")  # __getattr__ says the rest
         read = self.cookie.read_hidden
@@ -130,14 +130,14 @@ class SaddleWas:
     @cached_property
     def mbox(self) -> mbox.MessageBox:
         """Messages for this page or the next one."""
-        return self.app.keeping.messages.load(self.cookie.read_hidden(mbox.COOKIE))
+        return self.app.stores.messages.load(self.cookie.read_hidden(mbox.COOKIE))
 
     @cached_property
     def _csrf(self) -> csrf.Csrf:
-        keeping = self.app.keeping
-        if keeping.sessions is not None:
+        stores = self.app.stores
+        if stores.sessions is not None:
             return csrf.Csrf.in_session(self.session)
-        return csrf.Csrf.in_cookie(self.cookie, keeping.box, time.time())
+        return csrf.Csrf.in_cookie(self.cookie, stores.box, time.time())
 
     def csrf_token(self) -> str:
         """Return a token for the form field ``csrf_token`` or the header ``X-CSRF-Token``."""
@@ -153,11 +153,11 @@ class SaddleWas:
 
     def kept_by_browser(self) -> list[tuple[str, str]]:
         """Return the header fields that store cookies, session and messages where they changed."""
-        used, keeping = self.__dict__, self.app.keeping
-        if "session" in used and keeping.sessions is not None:
-            keeping.sessions.store(self.session, self.cookie)
+        used, stores = self.__dict__, self.app.stores
+        if "session" in used and stores.sessions is not None:
+            stores.sessions.store(self.session, self.cookie)
         if "mbox" in used:
-            keeping.messages.store(self.mbox, self.cookie)
+            stores.messages.store(self.mbox, self.cookie)
         return self.cookie.headers() if "cookie" in used else []
 
     def changes(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ _PACKAGES = re.compile(r"/(site|dist)-packages/")
 
 
 @attrs.frozen
-class Line:
+class SourceLine:
     """One source line; ``failing`` is the one that was running."""
 
     number: int
@@ -45,7 +45,7 @@ class Frame:
     file: str
     line: int
     function: str
-    source: list[Line]
+    source: list[SourceLine]
     variables: list[tuple[str, str]]
     library: bool
 
@@ -111,13 +111,14 @@ def _frame(frame: FrameType, line: int) -> Frame:
     )
 
 
-def _source(file: str, line: int, names: dict[str, Any] | None = None) -> list[Line]:
+def _source(file: str, line: int, names: dict[str, Any] | None = None) -> list[SourceLine]:
     linecache.checkcache(file)
     lines = linecache.getlines(file, names)
     first = max(1, line - _AROUND)
     shown = lines[first - 1 : line + _AROUND]
     return [
-        Line(number, text.rstrip()[:_LINE_MAX], number == line) for number, text in enumerate(shown, first)
+        SourceLine(number, text.rstrip()[:_LINE_MAX], number == line)
+        for number, text in enumerate(shown, first)
     ]
 
 

@@ -14,7 +14,7 @@ _STATUS = re.compile(r"([1-9][0-9]{2}) [\x20-\x7e\x80-\xff]+")
 ExcInfo = tuple[Any, Any, Any]
 
 
-class Reply:
+class ResponseBody:
     """What ``was.response(...)`` returns: a body that counts as an answer even where it is empty."""
 
     __slots__ = ("body",)
@@ -40,7 +40,7 @@ class Response:
         body: Any = None,
         headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         exc_info: ExcInfo | None = None,
-    ) -> Reply:
+    ) -> ResponseBody:
         """Set status and header fields, a dict or pairs, and return the body for the view to return.
 
         Without a body, a status of 400 and more gets the page for it, with the traceback of ``exc_info``.
@@ -52,7 +52,7 @@ class Response:
         if body is None and self.code >= HTTPStatus.BAD_REQUEST:
             kind, body = self._error_body(self.code, exc_info)
             self.set_header("Content-Type", kind)
-        return Reply(body)
+        return ResponseBody(body)
 
     @property
     def code(self) -> int:

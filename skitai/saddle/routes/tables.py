@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from skitai.saddle.handling import Endpoint
-from skitai.saddle.part import Mounted
+from skitai.saddle.part import Endpoint, Mounted
 from skitai.saddle.routes.router import Router
 from skitai.saddle.routes.urls import URLBuilder
 

@@ -1,4 +1,4 @@
-"""What an app's visitors keep for it: the seals of sessions, messages and tokens."""
+"""What an app stores with its visitors: sessions, messages and tokens, in cookies that only it can read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from skitai.saddle.visitor.seal import SecureBox
 from skitai.saddle.visitor.session import Sessions
 
 
-class Keeping:
-    """Made once for an app from its ``securekey`` (None: messages and tokens only, until the process ends).
+class VisitorStores:
+    """The sessions and messages of one app, and the box that seals them. Used in any thread.
 
-    ``warn`` takes one line for each cookie that is refused.
+    ``securekey`` is the app's key, or several. Without one there are no sessions, and messages and tokens last
+    until the process ends. ``warn`` takes one line for each cookie that is refused.
     """
 
     def __init__(
