@@ -1,4 +1,4 @@
-"""The answer that is handed to the WSGI server."""
+"""From what a view returns to the response that is handed to the WSGI server."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from skitai.saddle.outgoing.response import Response, ResponseBody
 if TYPE_CHECKING:
     from skitai.saddle.was import SaddleWas
 
-#: The statuses whose answers have no body.
+#: The statuses of responses without a body (RFC 9110, section 6.4.1).
 _BODYLESS = (204, 304)
 
 
 @attrs.frozen
 class WSGIResponse:
-    """What is handed to the WSGI server."""
+    """What a WSGI server is given: the arguments of ``start_response``, and what the app returns."""
 
     status: str
     headers: list[tuple[str, str]]
@@ -27,9 +27,10 @@ class WSGIResponse:
 
 
 def make_response(was: SaddleWas, value: Any, *, keep: bool) -> WSGIResponse:
-    """Return the answer with the body that ``value`` stands for, and with ``keep`` what the browser keeps.
+    """Return the response whose body ``value`` stands for.
 
-    What has no body (RFC 9110, 6.4.1) has none here, whether or not the server would cut it off.
+    With ``keep`` it also sets the cookies of session, messages and all. A response without a body has none
+    here, whether or not the server would cut it off.
     """
     body, kind = body_of(content_of(value))
     is_head = was.env["REQUEST_METHOD"] == "HEAD"
@@ -37,7 +38,7 @@ def make_response(was: SaddleWas, value: Any, *, keep: bool) -> WSGIResponse:
         was.streams += (body,)
         if not is_head:
             body.begin()
-    # Only now: what makes the first piece may say what goes before it.
+    # Only now: the code that makes the first piece may still set header fields.
     response: Response = was.response
     headers = response.get_headers()
     bodyless = response.code in _BODYLESS
@@ -59,14 +60,14 @@ def make_response(was: SaddleWas, value: Any, *, keep: bool) -> WSGIResponse:
 
 
 def content_of(value: Any) -> Any:
-    """Return what a view gave as the body, whether or not it said more with it."""
+    """Return the body that a view gave, be it through ``was.response()`` or not."""
     return value.body if isinstance(value, ResponseBody) else value
 
 
 def begin_body(was: SaddleWas, value: Any) -> Any:
-    """Return what a view gave; of what comes in pieces the first is made.
+    """Return what a view gave, with its first piece made if it comes in pieces.
 
-    So a generator that fails before it has given anything fails among the events, as any view.
+    A generator that fails before its first piece then fails like any view, among the events of the request.
     """
     if isinstance(value, str):
         return value
@@ -79,7 +80,7 @@ def begin_body(was: SaddleWas, value: Any) -> Any:
 
 
 def note_stream(was: SaddleWas, value: Any) -> Streamed | None:
-    """Return what makes the pieces of what a view gave, if it comes in pieces; it is closed, sent or not."""
+    """Return the stream that ``value`` stands for, which the request closes; None for a whole body."""
     stream = stream_of(content_of(value))
     if stream is not None:
         was.streams += (stream,)

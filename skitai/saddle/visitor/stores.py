@@ -14,8 +14,8 @@ from skitai.saddle.visitor.session import Sessions
 class VisitorStores:
     """The sessions and messages of one app, and the box that seals them. Used in any thread.
 
-    ``securekey`` is the app's key, or several. Without one there are no sessions, and messages and tokens last
-    until the process ends. ``warn`` takes one line for each cookie that is refused.
+    ``securekey`` is the app's key, or several. Without one there are no sessions, and messages and tokens
+    last until the process ends. ``warn`` takes one line for each cookie that is refused.
     """
 
     def __init__(
