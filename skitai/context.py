@@ -90,14 +90,14 @@ class Caller:
     def _submit(self, operation: Operation) -> Call | CallGroup:
         if self._open_calls is None:
             return self._submit_detached(operation)
-        begun = self._dispatcher.submit(self._service, operation, self._mode, self._name)
-        self._open_calls.add(begun)
-        return begun
+        started = self._dispatcher.submit(self._service, operation, self._mode, self._name)
+        self._open_calls.add(started)
+        return started
 
     def _submit_detached(self, operation: Operation) -> Call | CallGroup:
-        begun = self._dispatcher.submit(self._service, operation, self._mode, self._name)
-        detach(begun)
-        return begun
+        started = self._dispatcher.submit(self._service, operation, self._mode, self._name)
+        detach(started)
+        return started
 
     @property
     def lb(self) -> Caller:
@@ -116,7 +116,7 @@ class Caller:
 class Was:
     """One request's view of the services; ``env`` is its WSGI environ (empty outside a request).
 
-    ``open_calls`` are told of each call that is begun here.
+    ``open_calls`` are told of each call that is started here.
     """
 
     def __init__(
@@ -184,8 +184,8 @@ OWN_NAMES = frozenset({"env", *(name for name in vars(Was) if not name.startswit
 def call_with_was(table: ServiceTable, function: Callable[[Was], T], env: dict[str, Any] | None = None) -> T:
     """Return ``function(was)``, with a ``was`` of its own that is the current one meanwhile.
 
-    ``env`` is what ``was.env`` shows. A call that is begun there and that nobody has waited for is cancelled
-    at the end. Called where apps run.
+    ``env`` is what ``was.env`` shows. Calls that nobody has waited for when it returns are cancelled. Called
+    where apps run.
     """
     open_calls = OpenCalls()
     was = Was(table, env, open_calls)

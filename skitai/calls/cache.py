@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from skitai.calls.deadline import number_of_seconds
+from skitai.calls.deadline import checked_seconds
 
 if TYPE_CHECKING:
     from skitai.interfaces import IResultCache
@@ -74,7 +74,7 @@ class Cacheable:
         same, and to what the cache gave itself: that does not live longer. Raises TypeError or ValueError
         for what is no number. Called in any thread.
         """
-        place, seconds = self.cache_place, number_of_seconds("seconds", seconds)
+        place, seconds = self.cache_place, checked_seconds("seconds", seconds)
         if place is None:
             return
         if seconds <= 0:

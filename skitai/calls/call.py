@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from skitai.calls.cache import DEFAULT_SECONDS
-from skitai.calls.deadline import DEFAULT_TIMEOUT, number_of_seconds
+from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.filtering import Filtering
 from skitai.calls.result import Result, Results
 from skitai.errors import CODE_SHUTDOWN, WAITING, MisuseError, OperationError, OperationTimeout
@@ -153,7 +153,7 @@ class Call(Pending):
 
     def cache(self, seconds: float = DEFAULT_SECONDS) -> Result:
         """Wait as long as ``getwait()`` does, have the result kept for ``seconds`` and return it."""
-        number_of_seconds("seconds", seconds)
+        checked_seconds("seconds", seconds)
         result = self.getwait()
         result.cache(seconds)
         return result
@@ -219,7 +219,7 @@ class Call(Pending):
 
         Raises TypeError or ValueError for a ``timeout`` that is no number. Called in any thread.
         """
-        return self.created + number_of_seconds("timeout", timeout) - self.bridge.seconds()
+        return self.created + checked_seconds("timeout", timeout) - self.bridge.seconds()
 
     def time_out(self, timeout: float) -> None:
         """End the call because ``timeout`` seconds have passed since its creation. Called in any thread."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 DEFAULT_TIMEOUT = 5.0
 
 
-def number_of_seconds(name: str, value: float) -> float:
+def checked_seconds(name: str, value: float) -> float:
     """Return ``value``; raise TypeError or ValueError naming the argument unless it is a number."""
     if not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, DeferredQueue
 
 from skitai.calls.call import Call, collecting
-from skitai.calls.deadline import number_of_seconds
+from skitai.calls.deadline import checked_seconds
 from skitai.calls.group import CallGroup
 from skitai.calls.result import Result, Results
 from skitai.loop.bridge import Bridge, Pending
@@ -23,20 +23,20 @@ def gather(bridge: Bridge, calls: Sequence[Any], timeout: float) -> Results | De
     own creation. In a thread or a greenlet this waits; in the reactor, outside a greenlet, it returns a
     Deferred. Raises TypeError or ValueError for what is no call or no number of seconds.
     """
-    number_of_seconds("timeout", timeout)
-    begun = [_begun(item) for item in calls]
+    checked_seconds("timeout", timeout)
+    items = [_call_of(item) for item in calls]
     if bridge.may_wait():
-        with collecting(_single(begun)):
-            return _flat([item.getswait(timeout) for item in begun])
-    return Deferred.fromCoroutine(_gathered(begun, timeout))
+        with collecting(_single(items)):
+            return _flat([item.getswait(timeout) for item in items])
+    return Deferred.fromCoroutine(_gathered(items, timeout))
 
 
-async def _gathered(begun: Sequence[Call | CallGroup], timeout: float) -> Results:
+async def _gathered(items: Sequence[Call | CallGroup], timeout: float) -> Results:
     try:
-        with collecting(_single(begun)):
-            return _flat([await item.deferred(timeout) for item in begun])
+        with collecting(_single(items)):
+            return _flat([await item.deferred(timeout) for item in items])
     except CancelledError:
-        for item in begun:
+        for item in items:
             item.cancel()
         raise
 
@@ -57,10 +57,10 @@ def as_completed(bridge: Bridge, calls: Iterable[Any], timeout: float) -> Comple
     What has not come ``timeout`` seconds after its creation is cancelled and comes as a failed result. A call
     that is given twice comes once. Raises as ``gather`` does.
     """
-    number_of_seconds("timeout", timeout)
+    checked_seconds("timeout", timeout)
     if isinstance(calls, Call | CallGroup) or hasattr(type(calls), "__was_call__"):
         raise TypeError("calls must be a list of calls, such as [was.get(url), was.get(other)]")
-    return Completions(bridge, _single([_begun(item) for item in calls]), timeout)
+    return Completions(bridge, _single([_call_of(item) for item in calls]), timeout)
 
 
 class Completions:
@@ -156,7 +156,7 @@ class _Arrivals:
         return self._over.popleft() if self._over else None
 
 
-def _begun(item: Any) -> Call | CallGroup:
+def _call_of(item: Any) -> Call | CallGroup:
     """Return the call that an app's object stands for.
 
     Looked up on its class: an object like that of ``was.rpc`` takes any other name for a remote method.
@@ -168,12 +168,12 @@ def _begun(item: Any) -> Call | CallGroup:
         raise TypeError("a list is no call: give its calls one by one, gather(*calls)")
     if unwrap is None:
         raise TypeError(f"{item!r} is no call: give what was.get(...) and the like returned")
-    begun: Call | CallGroup = unwrap(item)
-    return begun
+    call: Call | CallGroup = unwrap(item)
+    return call
 
 
-def _single(begun: Sequence[Call | CallGroup]) -> list[Call]:
+def _single(items: Sequence[Call | CallGroup]) -> list[Call]:
     calls: list[Call] = []
-    for item in begun:
+    for item in items:
         calls += item.calls if isinstance(item, CallGroup) else (item,)
     return calls

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from skitai.calls.cache import DEFAULT_SECONDS
 from skitai.calls.call import collecting
-from skitai.calls.deadline import DEFAULT_TIMEOUT, number_of_seconds
+from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.result import Result, Results
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class CallGroup:
 
     def cache(self, seconds: float = DEFAULT_SECONDS) -> Results:
         """Wait as long as ``getswait()`` does, have the results kept for ``seconds`` and return them."""
-        number_of_seconds("seconds", seconds)
+        checked_seconds("seconds", seconds)
         results = self.getswait()
         results.cache(seconds)
         return results
@@ -63,7 +63,7 @@ class CallGroup:
 
         Cancelling it cancels the calls. Called in the reactor thread.
         """
-        number_of_seconds("timeout", timeout)
+        checked_seconds("timeout", timeout)
         return Deferred.fromCoroutine(self._wait_for_each(timeout))
 
     async def _wait_for_each(self, timeout: float) -> Results:

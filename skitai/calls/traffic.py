@@ -6,11 +6,14 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
+from twisted.logger import Logger
 
 from skitai.errors import CODE_BUSY, CODE_SHUTDOWN, OperationError, UnsentError
 
 if TYPE_CHECKING:
     from skitai.calls.call import Call
+
+_log = Logger()
 
 
 @attrs.frozen
@@ -58,8 +61,7 @@ class Traffic:
         elif self._waiting or len(self._under_way) >= self._limits.calls_max:
             self._queue(call, starter)
         elif not call.over:
-            self._under_way.add(call)
-            starter.begin()
+            self._start(starter)
 
     def leave(self, call: Call) -> None:
         """Count a call that is over, the second time in vain; the next in the queue takes its turn."""
@@ -92,6 +94,15 @@ class Traffic:
         self._waiting[call] = starter
         call.on_cancel(lambda: self._waiting.pop(call, None))
 
+    def _start(self, starter: Starter) -> None:
+        self._under_way.add(starter.call)
+        try:
+            starter.begin()
+        except Exception as error:  # noqa: BLE001 - those that wait have nothing to do with it
+            _log.failure("{call} cannot be started", call=starter.call)
+            self._under_way.discard(starter.call)
+            starter.call.give_up(OperationError(f"{type(error).__name__}: {error}"))
+
     def _admit(self) -> None:
         # A loop, not a recursion: calls that are answered at once leave while they are being admitted.
         self._admitting = True
@@ -99,8 +110,7 @@ class Traffic:
             while self._waiting and len(self._under_way) < self._limits.calls_max:
                 call, starter = self._waiting.popitem(last=False)
                 if not call.over:
-                    self._under_way.add(call)
-                    starter.begin()
+                    self._start(starter)
         finally:
             self._admitting = False
 

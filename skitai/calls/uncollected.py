@@ -26,9 +26,9 @@ class OpenCalls:
         self._calls: list[Call] = []
         self._many = _MANY
 
-    def add(self, begun: Call | CallGroup) -> None:
-        """Note what the request began."""
-        self._calls += _calls_of(begun)
+    def add(self, started: Call | CallGroup) -> None:
+        """Note what the request started."""
+        self._calls += _calls_of(started)
         if len(self._calls) >= self._many:  # such as in a response without an end
             self._calls = [call for call in self._calls if not call.over]
             self._many = 2 * len(self._calls) + _MANY
@@ -41,9 +41,9 @@ class OpenCalls:
         self._calls = []
 
 
-def detach(begun: Call | CallGroup) -> None:
+def detach(started: Call | CallGroup) -> None:
     """Let calls outlive their request, for ``LONGEST_LIFE`` at most if nobody waits. Called in any thread."""
-    for call in _calls_of(begun):
+    for call in _calls_of(started):
         call.bridge.submit(partial(_limit_life, call))
 
 
@@ -64,5 +64,5 @@ def _limit_life(call: Call) -> None:
     call.on_end(lambda: call.bridge.submit(end))
 
 
-def _calls_of(begun: Call | CallGroup) -> tuple[Call, ...]:
-    return (begun,) if isinstance(begun, Call) else begun.calls
+def _calls_of(started: Call | CallGroup) -> tuple[Call, ...]:
+    return (started,) if isinstance(started, Call) else started.calls

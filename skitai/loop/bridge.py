@@ -43,7 +43,7 @@ class Pending:
     def on_end(self, waker: Callable[[], object]) -> None:
         """Have ``waker`` called once when it is over: in the thread that ends it, or now if it is over.
 
-        ``waker`` must not raise. Called in any thread.
+        What it raises is logged. Called in any thread.
         """
         self._wakers.append(waker)
         # Looked at after the append: either ``end`` finds the waker, or this finds that it is over.
@@ -57,7 +57,10 @@ class Pending:
                 waker = wakers.pop(0)
             except IndexError:  # another thread took the last one
                 return
-            waker()
+            try:
+                waker()
+            except Exception:  # noqa: BLE001 - the others that wait have nothing to do with it
+                _log.failure("a waker failed")
 
 
 class Bridge:
@@ -135,7 +138,7 @@ class Bridge:
         while inbox:
             try:
                 inbox.popleft()()
-            except Exception:  # noqa: BLE001 - the others in the inbox have nothing to do with it
+            except BaseException:  # noqa: BLE001 - the others in the inbox have nothing to do with it
                 _log.failure("a function that a thread handed to the reactor failed")
 
     def _rouse(self, go_on: Callable[[], None]) -> None:
@@ -180,7 +183,7 @@ class Bridge:
         pending.on_end(sleeper.wake)
         try:
             hub.switch()
-        finally:  # also where somebody throws an exception into the greenlet
+        finally:  # also where an exception is thrown into the greenlet
             sleeper.awake = True
             if timer.active():
                 timer.cancel()

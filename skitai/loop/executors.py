@@ -135,9 +135,13 @@ class GreenletExecutor:
         return {"running": self._running, "queued": len(self._ready), "idle": len(self._idle)}
 
     def _run_ready(self) -> None:
-        while self._ready:
-            worker = self._idle.pop() if self._idle else greenlet.greenlet(self._work, self._hub)
-            worker.switch()
+        try:
+            while self._ready:
+                worker = self._idle.pop() if self._idle else greenlet.greenlet(self._work, self._hub)
+                worker.switch()
+        finally:
+            if self._ready:  # what gets out of a greenlet must not strand the others
+                self._call_soon(self._run_ready)
 
     def _work(self) -> None:
         me, hub = greenlet.getcurrent(), self._hub
@@ -155,7 +159,7 @@ class GreenletExecutor:
         try:
             task()
         except greenlet.GreenletExit:
-            raise  # whoever ends a greenlet gets his way
+            raise  # it ends the greenlet, not only this task
         except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
             _log.failure("a task failed")
         finally:

@@ -60,7 +60,7 @@ class TurnEnd:
             for function in due:
                 try:
                     function()
-                except Exception:  # noqa: BLE001 - the others have nothing to do with it
+                except BaseException:  # noqa: BLE001 - the others have nothing to do with it
                     _log.failure("what was put off to the end of the reactor's turn failed")
         self._is_due = False
         if any(self._functions):

@@ -1,7 +1,10 @@
 import pytest
 from call_fakes import Apps, FakeReactor, ManualService, World
+from twisted.logger import capturedLogs
 
-from skitai.calls.traffic import CallLimits
+from skitai.calls.call import Call
+from skitai.calls.operation import Operation
+from skitai.calls.traffic import CallLimits, Traffic
 
 
 @pytest.fixture
@@ -118,3 +121,44 @@ def test_no_queue_at_all():
     """Without a queue, what is too much fails at once."""
     world = World(FakeReactor(), limits=CallLimits(calls_max=1, calls_queue_max=0))
     assert [world.ask("a").code for _ in range(3)] == [0, 707, 707]
+
+
+class Starter:
+    """Starts its call, or fails to."""
+
+    def __init__(self, world, error=None):
+        self.call = Call(world.bridge, Operation("a"))
+        self.error = error
+        self.has_begun = False
+
+    def begin(self):
+        if self.error is not None:
+            raise self.error
+        self.has_begun = True
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_call_that_cannot_be_started(narrow, waits):
+    """It fails, and neither takes a place for good nor holds up those that wait."""
+    traffic = Traffic(CallLimits(calls_max=1))
+    before = Starter(narrow)
+    if waits:
+        traffic.enter(before)
+    broken, after = Starter(narrow, ValueError("no")), Starter(narrow)
+    with capturedLogs() as logged:
+        traffic.enter(broken)
+        traffic.enter(after)
+        traffic.leave(before.call)
+    assert broken.call.getwait().msg == "ValueError: no"
+    assert after.has_begun
+    assert (traffic.under_way, traffic.waiting) == (1, 0)
+    assert len(logged) == 1
+
+
+def test_ending_the_calls(narrow):
+    """What is under way or waits fails, and calls that come later are started."""
+    calls = [narrow.ask("a", number) for number in range(3)]
+    narrow.dispatcher.end_calls()
+    assert [call.code for call in calls] == [705, 705, 705]
+    narrow.ask("a", "later")
+    assert asked(narrow) == [0, 1, "later"]

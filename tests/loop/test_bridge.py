@@ -35,6 +35,15 @@ class TestPending:
         assert pending.over
         assert woken == [1, 2]
 
+    def test_a_waker_that_fails(self, logged):
+        """A waker that raises is logged, and the others are woken."""
+        pending, woken = Pending(), []
+        pending.on_end(lambda: 1 / 0)
+        pending.on_end(lambda: woken.append(1))
+        pending.end()
+        assert woken == [1]
+        assert isinstance(logged[0], ZeroDivisionError)
+
     def test_late_waker_is_called_at_once(self):
         """Who comes when it is over is woken at once."""
         pending, woken = Pending(), []

@@ -298,7 +298,19 @@ def test_tasks_submitted_by_tasks_that_wait_all_run(started):
     assert order == list(range(51))
 
 
-def test_whoever_ends_a_greenlet_gets_his_way(started):
+def test_what_gets_out_of_a_greenlet_strands_no_task(started):
+    """Where an exception gets to the reactor past the executor, the tasks that wait run in the next turn."""
+    turn, done = Turn(), []
+    executor = started(GreenletExecutor(turn))
+    executor.submit(lambda: greenlet.getcurrent().parent.throw(SystemExit(1)))
+    executor.submit(lambda: done.append("next"))
+    with pytest.raises(SystemExit):
+        turn.end()
+    turn.end()
+    assert done == ["next"]
+
+
+def test_a_greenlet_that_is_ended(started):
     """GreenletExit thrown into a waiting task ends its greenlet, and others go on."""
     turn = Turn()
     executor, wait = started(GreenletExecutor(turn)), Waiting()

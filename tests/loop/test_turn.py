@@ -5,6 +5,7 @@ import weakref
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from skitai.loop.turn import Stage, turn_end_of
 
@@ -45,13 +46,23 @@ def test_a_later_stage_is_part_of_the_same_end(clock, turn_end):
     assert done == ["begun", "sent", "between", "next turn"]
 
 
-def test_one_that_fails_leaves_the_others(clock, turn_end):
-    """A failure is logged, and the rest is done."""
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_one_that_fails_leaves_the_others(clock, turn_end, error):
+    """A failure is logged, and the rest is done, now and in later turns."""
     done = []
-    turn_end.call(Stage.START, lambda: done.append(1 / 0))
+
+    def fail():
+        raise error
+
+    turn_end.call(Stage.START, fail)
     turn_end.call(Stage.START, lambda: done.append("next"))
-    clock.advance(0)
+    with capturedLogs() as logged:
+        clock.advance(0)
     assert done == ["next"]
+    assert logged[0]["log_failure"].check(error)
+    turn_end.call(Stage.START, lambda: done.append("later"))
+    clock.advance(0)
+    assert done == ["next", "later"]
 
 
 def test_one_for_each_reactor(clock, turn_end):
