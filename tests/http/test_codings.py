@@ -6,7 +6,7 @@ import zlib
 import pytest
 
 from skitai.http.codings import ACCEPTED
-from skitai.services.http.decoding import BadReplyError, Body
+from skitai.services.http.decoding import BadReplyError, ReplyBody
 
 TEXT = bytes(range(256)) * 1000
 BOMB = b"\0" * 100_000_000
@@ -27,7 +27,7 @@ CODINGS = ["gzip", "deflate", "br", "zstd"]
 
 def decoded(coding, data, *, limit=1_000_000, step=1000):
     """Return what a body that comes in pieces is."""
-    body = Body(limit, coding)
+    body = ReplyBody(limit, coding)
     for start in range(0, len(data), step):
         body.add(data[start : start + step])
     return body.finish()
