@@ -63,6 +63,13 @@ def mount_resource(plugins: PluginManager, instance: IInstance, mount: Mount) ->
 
     Raises ConfigError where no plugin takes the target or two do, and for wrong options. Reactor thread.
     """
+    try:
+        return _mounted(plugins, instance, mount)
+    except ConfigError as error:  # a plugin's may name a key of another section, and no line
+        raise instance.config.located(error) from error
+
+
+def _mounted(plugins: PluginManager, instance: IInstance, mount: Mount) -> Mounted:
     plugin, answerer = _answerer(plugins, instance, mount)
     values = mount.read_options(answerer.options)
     resource = _resource(plugin, answerer, mount, values)
