@@ -96,7 +96,7 @@ def test_config_refused(command, config, text, expected):
         (("--port", "abc"), "--port: must be a whole number from 0 to 65535, not 'abc'\n"),
         (("--threads", "-1"), "--threads: must be a whole number from 0 to 10000, not '-1'\n"),
         (("--ip", "localhost"), "--ip: 'localhost' is not an IP address such as 127.0.0.1;"),
-        (("--ip", "192.0.2.1"), "--ip: 192.0.2.1:0 is no address of this machine:"),
+        (("--ip", "192.0.2.1"), "--ip: 192.0.2.1:0 is not an address of this machine:"),
         (("--config", "/nowhere.conf"), "/nowhere.conf: cannot read the configuration: No such file"),
     ],
 )

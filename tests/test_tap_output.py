@@ -58,6 +58,16 @@ def test_traceback(server):
     assert text.endswith('    raise ValueError("on purpose")\nValueError: on purpose\n')
 
 
+def test_syntax_error(running_server, tmp_path):
+    """An app with a syntax error leaves one record, which shows the place."""
+    (tmp_path / "broken.py").write_text("x = (\n")
+    server = running_server({"/": f"{tmp_path}/broken:app"})
+    assert server.ask("/").code == 503
+    log = server.log_text()
+    assert log.count(f'  File "{tmp_path}/broken.py", line 1\n    x = (\n        ^\nSyntaxError: ') == 1
+    assert log.count("x = (") == 1
+
+
 def test_every_record_has_one_form(running_server):
     """From the start to the end, each line that the server itself writes begins with the same stamp."""
     server = running_server({"/": f"{FIXTURE_APPS}/streams:app"})

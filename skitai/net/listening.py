@@ -25,8 +25,8 @@ BACKLOG = 1024
 _FIRST_INHERITED = 3
 _TCP_PROBLEMS = {
     "EADDRINUSE": ("port", "is in use: end the program that listens there or choose another port"),
-    "EACCES": ("port", "needs more rights: ports below 1024 are for root; choose one above"),
-    "EADDRNOTAVAIL": ("ip", "is no address of this machine: leave it out for all interfaces"),
+    "EACCES": ("port", "needs more rights: ports below 1024 are for root, so choose a higher one"),
+    "EADDRNOTAVAIL": ("ip", "is not an address of this machine: leave it out to listen on all interfaces"),
 }
 
 

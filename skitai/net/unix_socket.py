@@ -1,8 +1,8 @@
 """Unix sockets to listen on: one of our own, and one that was made by the program that started us.
 
-Not ``reactor.listenUNIX``: it changes the rights of an inherited socket and deletes its file in the end, and
-its lock file counts as held when another process has the number of one that crashed, as the only process of
-a container always has.
+``reactor.listenUNIX`` does not serve here. It changes the rights of an inherited socket and deletes its file
+at the end. Its lock file counts as held when another process has the number of the one that crashed, and in a
+container the only process always has.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class StandardError:
 
     def write(self, text: str) -> None:
         """Write ``text``, at once."""
-        if sys.stderr is not None:  # as in a process that was started without
+        if sys.stderr is not None:  # None in a process that was started without one
             sys.stderr.write(text)
             sys.stderr.flush()
 

@@ -120,7 +120,7 @@ class TestTCP:
         """An address of another machine is the fault of ip, not of port."""
         key, message = greeters.error(ip="192.0.2.1")
         assert key == "ip"
-        assert message.startswith("192.0.2.1:0 is no address of this machine")
+        assert message.startswith("192.0.2.1:0 is not an address of this machine")
 
 
 class TestUnix:
