@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, maybeDeferred
 from twisted.internet.protocol import Factory
 
 from skitai.errors import CODE_EXCEPTION, OperationError, OperationTimeout, UnsentError
@@ -22,21 +21,7 @@ if TYPE_CHECKING:
     from skitai.services.http.pool import ConnectionPool
     from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult
-
-
-class Transfer:
-    """One request on its way: ``deferred`` fires with its outcome, ``stop`` is what cancels it now."""
-
-    __slots__ = ("deferred", "payload", "request", "stop")
-
-    def __init__(self, request: HTTPRequest, payload: bytes) -> None:
-        self.request = request
-        self.payload = payload
-        self.stop: Callable[[], object]
-        self.deferred: Deferred[HTTPResult] = Deferred(self._cancelled)
-
-    def _cancelled(self, _deferred: Deferred[HTTPResult]) -> None:
-        self.stop()
+    from skitai.services.http.transfer import Transfer
 
 
 class Host(Factory):
@@ -89,7 +74,7 @@ class Host(Factory):
             if connection.transfer is None:
                 if age >= self._limits.idle_seconds:
                     self._retire(connection)
-            elif age >= self._limits.silence_seconds:
+            elif age >= self._limits.silence_seconds and not connection.is_paused:
                 text = f"{self.node.label} sent nothing for {self._limits.silence_seconds:g} seconds"
                 self.failed(connection, OperationTimeout(text, node=self.node))
 
@@ -156,7 +141,15 @@ class Host(Factory):
         else:
             connection.abort()
         # Last, because whoever gets it may begin the next request.
-        transfer.deferred.callback(result)
+        transfer.succeed(result)
+
+    def switched(self, connection: HTTPConnection, result: HTTPResult) -> None:
+        """Hand over the reply 101 and forget the connection, which others have now."""
+        transfer, connection.transfer = connection.transfer, None
+        self._connections.discard(connection)
+        transfer.succeed(result)
+        self._pool.released()
+        self.move_up()
 
     def failed(self, connection: HTTPConnection, error: OperationError) -> None:
         """Fail the request under way, if there is one, and close the connection."""
@@ -213,6 +206,7 @@ class Host(Factory):
     def _not_opened(self, failure: Failure, transfer: Transfer) -> None:
         self._opening.remove(transfer)
         error = failure.value
+        assert error is not None
         if not isinstance(error, CancelledError):  # else somebody knows already
             if self._forwarder is not None and isinstance(error, UnsentError):
                 error = of_proxy(error, self.node)
@@ -231,9 +225,9 @@ class Host(Factory):
             self._idle.remove(connection)
         connection.abort()
 
-    def _fail(self, transfer: Transfer, error: BaseException | None) -> None:
+    def _fail(self, transfer: Transfer, error: BaseException) -> None:
         self._pool.errors += 1
-        transfer.deferred.errback(error)
+        transfer.fail(error)
 
     def _may_open(self) -> bool:
         if len(self._connections) + len(self._opening) >= self._limits.connections:

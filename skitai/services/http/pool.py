@@ -11,7 +11,8 @@ from skitai.config.http import CLIENT_KEYS
 from skitai.errors import CODE_SHUTDOWN, UnsentError
 from skitai.loop.sending import SendQueue
 from skitai.net.connector import Connector
-from skitai.services.http.host import Host, Transfer
+from skitai.services.http.host import Host
+from skitai.services.http.transfer import Transfer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall

@@ -16,9 +16,11 @@ from zope.interface import implementer
 
 from skitai.errors import CODE_BAD_REPLY, CODE_CLOSED, CODE_SOCKET_ERROR, OperationError, UnsentError
 from skitai.net.failures import tls_text
+from skitai.net.handover import hand_over
 from skitai.services.http.decoding import BadReplyError
 from skitai.services.http.filesource import PIECE
 from skitai.services.http.reply import ReplyReader
+from skitai.services.http.sink import Delivery
 from skitai.services.http.streaming import BodySender, StreamedBody
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
     from skitai.loop.sending import SendQueue
     from skitai.net.addresses import HTTPNode
-    from skitai.services.http.host import Transfer
     from skitai.services.http.result import HTTPResult
+    from skitai.services.http.transfer import Transfer
 
 
 class Phase(Enum):
@@ -51,6 +53,9 @@ class Owner(typing.Protocol):
     def replied(self, connection: HTTPConnection, result: HTTPResult, *, reusable: bool) -> None:
         """Take the reply. Where the connection is not reusable, it is for the owner to ``abort`` it."""
 
+    def switched(self, connection: HTTPConnection, result: HTTPResult) -> None:
+        """Take the reply 101: another protocol has the connection now."""
+
     def failed(self, connection: HTTPConnection, error: OperationError) -> None:
         """Learn that the reply is none, or that bytes came unasked: the connection must be aborted."""
 
@@ -63,12 +68,12 @@ class HTTPConnection:
     """A connection to ``node`` that carries one request at a time: ``transfer``, None while it is idle.
 
     ``reused`` says that it carried one before; ``active`` is when something last happened, in the reactor's
-    seconds.
+    seconds; ``is_paused`` that the sink of the present reply holds it up.
     """
 
     __slots__ = (
         "_look", "_node", "_owner", "_reader", "_seconds", "_sending", "_socket", "_transport", "_upload",
-        "active", "phase", "reused", "transfer",
+        "active", "is_paused", "phase", "reused", "transfer",
     )  # fmt: skip
 
     def __init__(
@@ -90,13 +95,18 @@ class HTTPConnection:
         self._upload: BodySender | None = None
         self.transfer: Any = None
         self.phase = Phase.IDLE
-        self.reused = False
+        self.reused = self.is_paused = False
         self.active = seconds()
 
     def ask(self, transfer: Transfer) -> None:
         """Send the request of ``transfer``."""
         self.transfer = transfer
-        self._reader.expect(head_only=transfer.request.method == "HEAD")
+        request = transfer.request
+        self._reader.expect(
+            head_only=request.method == "HEAD",
+            deliver=None if request.sink is None else self._deliver,
+            may_switch=request.switch is not None,
+        )
         self.phase = Phase.QUEUED
         self.active = self._seconds()
         if self._socket is not None and len(transfer.payload) <= PIECE:
@@ -174,6 +184,34 @@ class HTTPConnection:
     def _note_progress(self) -> None:
         self.active = self._seconds()
 
+    # What the sink of a reply asks for
+
+    def _deliver(self) -> Delivery:
+        """Open the sink: the head of the reply is there."""
+        reply = self._reader.head(self._node)
+        reply.asked = self.transfer.request.target
+        self.transfer.delivery = delivery = Delivery(self, self.transfer.request.sink, reply)
+        delivery.begin()
+        return delivery
+
+    def pause(self) -> None:
+        """Read nothing for the time being."""
+        if not self.is_paused and self._transport is not None:
+            self.is_paused = True
+            self._transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on; the time in between was no silence of the peer's."""
+        if self.is_paused and self._transport is not None:
+            self.is_paused = False
+            self.active = self._seconds()
+            self._transport.resumeProducing()
+
+    def give_up(self, error: OperationError) -> None:
+        """Fail the request with ``error`` and close the connection."""
+        error.node = self._node
+        self._owner.failed(self, error)
+
     # IProtocol
 
     def makeConnection(self, transport: Any) -> None:
@@ -199,7 +237,12 @@ class HTTPConnection:
             return
         self.active = self._seconds()
         try:
-            if self._reader.feed(data):
+            complete = self._reader.feed(data)
+            if self.phase is not Phase.ANSWERED:
+                pass  # the sink of the reply gave it up
+            elif self._reader.switched is not None:
+                self._switch()
+            elif complete:
                 # A server may answer before it has the whole request, and then it may not want the rest.
                 sent = self._upload is None or self._upload.done
                 self._finish(reusable=sent and self._reader.in_step)
@@ -215,7 +258,6 @@ class HTTPConnection:
 
     def connectionLost(self, reason: Failure) -> None:
         """Finish a body that ends with the connection, and tell the owner."""
-        self._transport = None
         error = self._lost_error(reason)
         if self.phase is Phase.ANSWERED and self._reader.ends_with_connection:
             try:
@@ -223,8 +265,7 @@ class HTTPConnection:
                     self._finish(reusable=False)
             except BadReplyError as bad:
                 error = self._bad_reply(bad)
-        self._socket = self._look = None
-        self._reader.close()
+        self._forget_transport()
         self._owner.lost(self, error)
         self.phase = Phase.CLOSED
 
@@ -233,12 +274,32 @@ class HTTPConnection:
         return "skitai-http"
 
     def _finish(self, *, reusable: bool) -> None:
-        result = self._reader.result(self._node)
-        result.asked = self.transfer.request.target
+        delivery = self.transfer.delivery
+        if delivery is None:
+            result = self._reader.result(self._node)
+            result.asked = self.transfer.request.target
+        else:
+            result = delivery.reply
+            self.resume()
         self.phase = Phase.IDLE
         self._upload = None
         self.reused = True
         self._owner.replied(self, result, reusable=reusable)
+
+    def _forget_transport(self) -> None:
+        self._transport = self._socket = self._look = None
+        self._reader.close()
+
+    def _switch(self) -> None:
+        """Hand the connection to the protocol that the request asked for."""
+        result = self._reader.head(self._node)
+        result.asked = self.transfer.request.target
+        protocol = self.transfer.request.switch(result)
+        transport, received = self._transport, self._reader.switched or b""
+        self._forget_transport()
+        self.phase = Phase.CLOSED
+        hand_over(transport, protocol, received)
+        self._owner.switched(self, result)
 
     def _bad_reply(self, cause: BadReplyError) -> OperationError:
         error = OperationError(

@@ -6,6 +6,7 @@ after the reply, and every limit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -15,13 +16,14 @@ from skitai.services.http.result import HTTPResult
 
 if TYPE_CHECKING:
     from skitai.net.addresses import HTTPNode
+    from skitai.services.http.sink import Delivery
 
 #: Bytes of one reply's header fields, and of anything else that is not body, such as chunk extensions.
 HEAD_MAX = 64 * 1024
 # What a field costs beside its text, so that a flood of tiny ones meets the same limit (RFC 9113, 6.5.2).
+_FIELD_COST = 32
 #: Codes from 700 on are the client's own: none of them may come from outside.
 _STATUS_MAX = 699
-_FIELD_COST = 32
 
 _FRAMING = frozenset(["content-length", "transfer-encoding", "content-encoding"])
 
@@ -35,32 +37,46 @@ class ReplyReader:
 
     Once a reply is complete, ``in_step`` says that the connection may be used again: the next byte on it
     will begin the next reply. ``ends_with_connection`` says that only its close completes the present reply.
+    ``switched`` are the bytes of another protocol that came behind a 101; None where the protocol is HTTP.
     """
 
     __slots__ = (
-        "_body", "_complete", "_fields", "_fields_size", "_head_only", "_overhead", "_parser", "_reason",
-        "_response_max", "_status", "_version", "ends_with_connection", "in_step",
+        "_body", "_complete", "_deliver", "_fields", "_fields_size", "_head_only", "_may_switch", "_overhead",
+        "_parser", "_reason", "_response_max", "_status", "_version", "ends_with_connection", "in_step",
+        "switched",
     )  # fmt: skip
 
     def __init__(self, response_max: int) -> None:
         self._response_max = response_max
         self._parser: Any = HttpResponseParser(self)
 
-    def expect(self, *, head_only: bool) -> None:
-        """Get ready for a reply; ``head_only``: one without a body, as to HEAD."""
+    def expect(
+        self, *, head_only: bool, deliver: Callable[[], Delivery] | None = None, may_switch: bool = False
+    ) -> None:
+        """Get ready for a reply; ``head_only``: one without a body, as to HEAD.
+
+        ``deliver`` is called when there is a ``head``, and returns what takes the body. ``may_switch``: a
+        reply 101 is an answer.
+        """
         self._head_only = head_only
+        self._deliver = deliver
+        self._may_switch = may_switch
+        self.switched: bytes | None = None
         self._complete = self.in_step = self.ends_with_connection = False
         self._fields: list[tuple[str, str]] = []
         self._fields_size = self._overhead = 0
         self._reason = ""
-        self._body: ReplyBody | None = None
+        self._body: ReplyBody | Delivery | None = None
 
     def feed(self, data: bytes) -> bool:
         """Take bytes and return whether the reply is complete; raise ``BadReplyError`` for what is none."""
         self._overhead += len(data)
         try:
             self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade) as error:
+        except HttpParserUpgrade as error:
+            self.switched = data[error.args[0] :]
+            return True
+        except HttpParserError as error:
             if not self._complete:
                 raise _bad_reply(error) from error
             self.in_step = False
@@ -78,15 +94,14 @@ class ReplyReader:
 
     def result(self, node: HTTPNode) -> HTTPResult:
         """Return the complete reply; raise ``BadReplyError`` where its coding says that it is not."""
-        assert self._body is not None
         body, self._body = self._body, None
+        assert isinstance(body, ReplyBody)
+        return self.head(node, body.finish())
+
+    def head(self, node: HTTPNode, data: bytes = b"") -> HTTPResult:
+        """Return the reply with ``data`` as its body."""
         return HTTPResult(
-            body.finish(),
-            version=self._version,
-            headers=self._fields,
-            code=self._status,
-            msg=self._reason,
-            node=node,
+            data, version=self._version, headers=self._fields, code=self._status, msg=self._reason, node=node
         )
 
     def close(self) -> None:
@@ -115,13 +130,15 @@ class ReplyReader:
     def on_headers_complete(self) -> None:
         """Check what was promised and get ready for the body."""
         self._status = self._parser.get_status_code()
-        if self._status == 101 or not 100 <= self._status <= _STATUS_MAX:
+        if (self._status == 101 and not self._may_switch) or not 100 <= self._status <= _STATUS_MAX:
             raise BadReplyError(f"status {self._status}, which answers nothing that was asked")
-        if self._status < 200:
+        if self._status < 200 and self._status != 101:
             return
         self._version = self._parser.get_http_version()
         if self._version not in ("1.1", "1.0"):
             raise BadReplyError(f"the version is HTTP/{self._version}")
+        if self._status == 101:
+            return
         self._begin_body()
         if self._head_only:
             self._complete = True
@@ -139,8 +156,9 @@ class ReplyReader:
     def on_message_complete(self) -> None:
         """Note the end of the reply, or of an interim one, which leaves nothing (RFC 9110, section 15.2)."""
         if self._body is None:
-            self._fields.clear()
-            self._reason = ""
+            if self._status != 101:
+                self._fields.clear()
+                self._reason = ""
             return
         self._complete = True
         self._head_only = False  # The parser saw the end by itself and is in step.
@@ -154,10 +172,13 @@ class ReplyReader:
         coding = framing.get("transfer-encoding", "chunked")
         if coding.lower() != "chunked":
             raise BadReplyError(f"Transfer-Encoding {coding!r} was not asked for")
-        if not self._head_only and int(framing.get("content-length", 0)) > self._response_max:
-            raise BadReplyError(f"the body is larger than {self._response_max} bytes")
         # Where there is no body at all, as with 204, llhttp completes the message at once.
         self.ends_with_connection = "content-length" not in framing and "transfer-encoding" not in framing
+        if self._deliver is not None:
+            self._body = self._deliver()
+            return
+        if not self._head_only and int(framing.get("content-length", 0)) > self._response_max:
+            raise BadReplyError(f"the body is larger than {self._response_max} bytes")
         self._body = ReplyBody(self._response_max, framing.get("content-encoding"))
 
 

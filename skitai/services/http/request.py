@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -13,6 +13,12 @@ from skitai.http.fields import FIELD_VALUE, HOP_BY_HOP, TOKEN
 from skitai.services.http.auth import Credentials
 from skitai.services.http.contents import Content
 from skitai.services.http.streaming import StreamedBody
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol
+
+    from skitai.services.http.result import HTTPResult
+    from skitai.services.http.sink import IReplySink
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -35,6 +41,11 @@ class HTTPRequest:
     ``target`` is the origin-form, ``fields`` the header lines except Host, each with its CRLF; ``host`` takes
     the place of the node's own name. Where there is a ``stream``, it is the body instead of ``body``.
     ``credentials`` answer a challenge, and up to ``follow`` redirects are followed.
+
+    Two fields are for plugins, with ``ConnectionPool.ask``. A ``sink`` takes the first reply that comes, as
+    it comes. ``switch`` is for a request whose fields ask for another protocol: it is called with the head of
+    a reply 101, and returns the protocol that gets the connection (RFC 9110, section 7.8); the pool lets go
+    of it.
     """
 
     method: str
@@ -45,6 +56,8 @@ class HTTPRequest:
     stream: StreamedBody | None = None
     credentials: Credentials | None = None
     follow: int = 0
+    sink: IReplySink | None = None
+    switch: Callable[[HTTPResult], IProtocol] | None = None
 
     @property
     def plain(self) -> bool:

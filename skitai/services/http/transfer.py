@@ -1,0 +1,46 @@
+"""One request on its way, from the moment it is asked to its one outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import CancelledError, Deferred
+
+if TYPE_CHECKING:
+    from skitai.services.http.request import HTTPRequest
+    from skitai.services.http.result import HTTPResult
+    from skitai.services.http.sink import Delivery
+
+
+class Transfer:
+    """One request on its way: ``deferred`` fires with its outcome, ``stop`` is what cancels it now.
+
+    ``delivery`` brings its reply into a sink, once that has begun.
+    """
+
+    __slots__ = ("deferred", "delivery", "payload", "request", "stop")
+
+    def __init__(self, request: HTTPRequest, payload: bytes) -> None:
+        self.request = request
+        self.payload = payload
+        self.delivery: Delivery | None = None
+        self.stop: Callable[[], object]
+        self.deferred: Deferred[HTTPResult] = Deferred(self._cancelled)
+
+    def succeed(self, result: HTTPResult) -> None:
+        """End with ``result``."""
+        if self.delivery is not None:
+            self.delivery.end()
+        self.deferred.callback(result)
+
+    def fail(self, error: BaseException) -> None:
+        """End with ``error``."""
+        if self.delivery is not None:
+            self.delivery.end(error)
+        self.deferred.errback(error)
+
+    def _cancelled(self, _deferred: Deferred[HTTPResult]) -> None:
+        self.stop()
+        if self.delivery is not None:
+            self.delivery.end(CancelledError())
