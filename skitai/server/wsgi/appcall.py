@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-#: Bytes of a body that an app may send, and seconds that it may take, before the reactor gets its turn.
+#: How many bytes an app may send, and for how many seconds it may run, before the reactor gets its turn.
 _BYTES_PER_TURN = 256 * 1024
 _SECONDS_PER_TURN = 0.005
-#: Pieces that an app may go on to make when its body is whole; more than nothing in one of them is too much.
+#: How many more pieces an app is asked for when its body is complete: all of them should be empty.
 _PIECES_AFTER_THE_END = 100
-#: Seconds; a paused app is woken by its client's progress or end, this is only how long one wait lasts.
+#: Seconds of one wait. A paused app is woken when its client has taken something or is gone.
 _PAUSE_SECONDS = 60.0
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 class _ResponseOverError(Exception):
-    """The client is gone, or was told that the app failed: ``write`` ends the app with this."""
+    """Raised by ``write`` to end the app: the client is gone, or has been told that the app failed."""
 
 
 class AppCall:
-    """Calls an app where the executor says, and hands what the app says to the reactor.
+    """Calls an app in a thread or greenlet, and hands its response to the reactor thread.
 
     ``run`` and what it calls run in the app's thread or greenlet; ``_deliver`` and what it calls in the
     reactor thread. Between them lies a queue, so that several pieces cost one wake-up.
@@ -95,7 +95,7 @@ class AppCall:
     # -- in the app's thread or greenlet -------------------------------------------------------------------
 
     def run(self, action: Callable[[], None] | None = None) -> None:
-        """Call the app and send what it gives; with ``action``, do that for the app instead."""
+        """Call the app and send its response; with ``action``, call that instead, as code of the app."""
         call_with_was(self._resource.services, partial(self._run, action or self._serve), self._environ)
 
     def _run(self, action: Callable[[], None], was: Was) -> None:
@@ -104,13 +104,13 @@ class AppCall:
         try:
             action()
         except _ResponseOverError:
-            pass  # the app may end: nobody is left to answer
-        except BaseException as error:  # an app may raise anything: it is this request's 500
+            pass  # the app has ended, as it should: nobody waits for its response
+        except BaseException as error:  # an app may raise anything: this request is answered with 500
             self._failed(error)
             if isinstance(error, GreenletExit):
                 raise  # it ends the greenlet, not only this request
         finally:
-            # They hold each other: without this both would stay until the garbage collector comes by.
+            # The two refer to each other: without this only the garbage collector would free them.
             self._environ.pop("skitai.was", None)
             if self._body is not None and not self._handed_over:
                 self._body.close()
@@ -134,10 +134,10 @@ class AppCall:
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], None]:
-        """Note status and header fields, as PEP 3333 has it; return ``write``.
+        """Take status and header fields (PEP 3333); return ``write``.
 
-        Raises AssertionError for a second call without ``exc_info`` or for what cannot be a status or a
-        field, and ``exc_info`` when the head was sent.
+        Raises AssertionError for a second call without ``exc_info`` and for a malformed status or field, and
+        ``exc_info`` itself if the head has been sent.
         """
         if exc_info is not None:
             try:
@@ -164,7 +164,7 @@ class AppCall:
             self._take_turns(0)
 
     def _is_over(self) -> bool:
-        """Whether the client is gone, or got an error page because the head could not be sent."""
+        """Whether the client is gone, or has an error page because the head could not be sent."""
         return self._request.gone or self._request.written
 
     def _send_each(self, iterable: Iterable[bytes]) -> None:
@@ -189,12 +189,12 @@ class AppCall:
         self._end(b"")
 
     def _exhaust(self, pieces: Iterator[bytes]) -> None:
-        """Let the app come to its end; what else it gives is more than it announced."""
+        """Let the app come to its end. Whatever it still gives exceeds its Content-Length."""
         if any(islice(pieces, _PIECES_AFTER_THE_END)):
             warn_of_excess(self._request)
 
     def _end(self, body: bytes) -> None:
-        """Send the rest of the body, which is all of it where nothing was sent before."""
+        """Send the rest of the body, or all of it if nothing has been sent."""
         if self._outgoing is not None:
             if body:
                 self._send(self._outgoing, body)
@@ -209,7 +209,7 @@ class AppCall:
             self._send_pieces(headers, body)
 
     def _send_pieces(self, headers: list[tuple[str, str]], body: bytes) -> None:
-        """Send a large body piece by piece: what waits for slow clients goes to disk between other work."""
+        """Send a large body in pieces, so that other requests have their turn while it goes to disk."""
         self._turn_began = monotonic()
         self._outbox.append(lambda: self._request.start(self._status, headers, len(body)))
         for start in range(0, len(body), _BYTES_PER_TURN):
@@ -219,13 +219,13 @@ class AppCall:
         self._post(self._request.end)
 
     def _hand_over(self, file: FileWrapper) -> None:
-        """Let the reactor send the file, at the pace of the client."""
+        """Let the reactor send the file as fast as the client takes it."""
         outgoing = self._outgoing or self._begin()
         if outgoing.complete:
             self._finish(outgoing)
             return
         self._handed_over = True
-        # Closing it is app code as much as the rest, and may wait.
+        # Closing the file may run code of the app, which may wait: not in the reactor thread.
         close = partial(self._resource.executor.submit, partial(self.run, partial(self._take_back, file)))
         producer = FileProducer(self._request, outgoing.of_file(file), close)
         self._post(lambda: self._send_file(producer))
@@ -235,7 +235,7 @@ class AppCall:
         file.close()
 
     def _begin(self) -> OutgoingBody:
-        """Queue the head: it leaves with the first piece, which may be all of the body."""
+        """Queue the head: it leaves together with the first piece."""
         self._check_started()
         self._turn_began = monotonic()
         self._outgoing = outgoing = OutgoingBody(self._request, self._status, self._headers, self._announced)
@@ -252,12 +252,12 @@ class AppCall:
         self._send_piece(outgoing.piece(data))
 
     def _send_piece(self, piece: bytes) -> None:
-        # At once: PEP 3333 lets no piece wait for the next one, which the app may take its time for.
+        # At once: no piece may wait for the next one (PEP 3333), which may take the app a while.
         self._post(partial(self._request.send_now, piece))
         self._take_turns(len(piece))
 
     def _take_turns(self, sent: int) -> None:
-        """Let the reactor have its turn where the app has sent much since the last one, or taken long."""
+        """Give the reactor its turn if the app has sent much, or run for long, since the last one."""
         self._this_turn += sent
         if (
             self._this_turn >= min(_BYTES_PER_TURN, self._resource.buffer_max)
@@ -274,11 +274,11 @@ class AppCall:
         self._post(self._request.end)
 
     def _catch_up(self) -> None:
-        """Let the reactor take over what was sent, and wait while too much of it waits for the client."""
+        """Wait until the reactor has taken over what was sent and the client has taken enough of it."""
         caught_up = Pending()
         self._post(lambda: self._when_caught_up(caught_up.end))
         while not self._resource.bridge.wait(caught_up, _PAUSE_SECONDS):
-            pass  # the connection's own time-out ends this: a client that takes nothing is cut off
+            pass  # a client that takes nothing is cut off by the time-out of its connection
 
     def _failed(self, error: BaseException) -> None:
         line = request_line(self._request)
@@ -302,7 +302,7 @@ class AppCall:
                 self._give_up()
 
     def _give_up(self) -> None:
-        if not self._request.written:  # else the connection may already serve another request
+        if not self._request.written:  # otherwise the connection may already serve another request
             self._request.fail(500)
 
     def _send_file(self, producer: FileProducer) -> None:

@@ -1,6 +1,6 @@
 """What an app may hand to ``start_response`` (PEP 3333, "The start_response() Callable").
 
-Broken values are refused in the app's own thread, so that the traceback shows who made them.
+Malformed values are refused in the app's thread, so that the traceback shows where they come from.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ _CONTENT_LENGTH = "content-length"
 _CONTENT_LENGTH_SIZE = len(_CONTENT_LENGTH)
 _DIGITS_MAX = 18
 
-# What was found good before. Apps use few of either; one that makes them up cannot fill the memory.
+# What has passed before. Apps use few statuses and names; one that makes them up cannot fill the memory.
 _KNOWN_MAX = 1000
 _good_statuses: set[str] = set()
 _good_names: set[str] = set()
 
 
 def check_status(status: Any) -> None:
-    """Raise AssertionError for anything but a text such as ``"404 Not Found"``."""
+    """Raise AssertionError unless ``status`` is text such as ``"404 Not Found"``."""
     if type(status) is str and status in _good_statuses:
         return
     if not isinstance(status, str) or _STATUS.fullmatch(status) is None or not _is_latin1(status):
-        raise AssertionError(f"{status!r} is not a status: write it like '200 OK'")
+        raise AssertionError(f"{status!r} is not a status: write it as in '200 OK'")
     _remember(_good_statuses, status)
 
 
 def check_headers(headers: Any) -> int | None:
     """Return the Content-Length among the header fields, None where there is none.
 
-    Raises AssertionError for anything but a list of pairs of native strings that can be header fields, and
-    for a Content-Length that is no number or differs from another one.
+    Raises AssertionError unless ``headers`` is a list of (name, value) tuples of native strings that can be
+    header fields, and for a Content-Length that is not a number or differs from another one.
     """
     announced: int | None = None
     if not isinstance(headers, list):
-        raise AssertionError(f"the headers are a list of (name, value), not {type(headers).__name__}")
+        raise AssertionError(f"the headers must be a list of tuples, not {type(headers).__name__}")
     for field in headers:
         if not isinstance(field, tuple) or len(field) != 2:
             raise AssertionError(f"{field!r} is not a (name, value) tuple")
@@ -49,9 +49,9 @@ def check_headers(headers: Any) -> int | None:
                 raise AssertionError(f"{name!r} is not the name of a header field")
             _remember(_good_names, name)
         if not isinstance(value, str):
-            raise AssertionError(f"the value of {name} is {value!r}, not a str")
+            raise AssertionError(f"the value of {name} must be a str, not {value!r}")
         if FIELD_VALUE.fullmatch(value) is None:
-            raise AssertionError(f"the value of {name} cannot be sent: {value!r}")
+            raise AssertionError(f"the value of {name} holds a character that cannot be sent: {value!r}")
         if len(name) == _CONTENT_LENGTH_SIZE and name.lower() == _CONTENT_LENGTH:
             length = _number(value)
             if announced not in (None, length):
@@ -61,19 +61,19 @@ def check_headers(headers: Any) -> int | None:
 
 
 def as_bytes(chunk: Any) -> bytes:
-    """Return a piece of a body as bytes; text is taken too, as UTF-8, since Skitai always took it."""
+    """Return a piece of a body as bytes. Text becomes UTF-8: Skitai has always taken it."""
     if isinstance(chunk, bytes):
         return chunk
     if isinstance(chunk, str):
         return chunk.encode()
     if isinstance(chunk, bytearray | memoryview):
         return bytes(chunk)
-    raise TypeError(f"a body consists of bytes, not {type(chunk).__name__}")
+    raise TypeError(f"the pieces of a body must be bytes, not {type(chunk).__name__}")
 
 
 def _number(text: str) -> int:
     digits = text.strip()
-    # More digits than any length has: int() refuses thousands of them.
+    # No length has more digits, and int() refuses thousands of them.
     if not (digits.isascii() and digits.isdigit()) or len(digits) > _DIGITS_MAX:
         raise AssertionError(f"Content-Length is {text!r}, which is not a number of bytes")
     return int(digits)

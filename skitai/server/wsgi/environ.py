@@ -14,12 +14,12 @@ from skitai.server.wsgi.filewrapper import FileWrapper
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
 
-# Header names come from a small vocabulary; a client that invents names cannot fill the memory.
+# Few names are in use. A client that makes up others cannot fill the memory.
 _KEYS_MAX = 1000
 _keys: dict[bytes, str | None] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 
-# An app must not see how the body was framed, only the body. RFC 9110, section 7.6.1. A field named Proxy
-# would become the variable HTTP_PROXY, which programs started by the app obey (CVE-2016-5385).
+# How the body was framed is not the app's affair (RFC 9110, section 7.6.1). A field named Proxy would become
+# the variable HTTP_PROXY, which programs that the app starts obey (CVE-2016-5385).
 _HIDDEN = frozenset({b"transfer-encoding", b"proxy"})
 
 
@@ -44,10 +44,10 @@ def make_environ(
 ) -> dict[str, Any]:
     """Return the environ of ``request`` for the app mounted at ``script_name``.
 
-    The mount point without a slash at its end has the PATH_INFO of the one with it: apps serve both alike.
-    ``body`` is the whole body, or None. The body of a chunked request has a CONTENT_LENGTH, because it is
-    complete. Fields that cannot be told apart in an environ (``X_User`` and ``X-User``) are dropped where
-    they have an underscore. Called in the reactor thread.
+    PATH_INFO is never empty: the mount point itself has the same one with and without a slash at its end.
+    ``body`` is the whole body, or None; so a chunked request has a CONTENT_LENGTH, too. In an environ
+    ``X_User`` and ``X-User`` would be the same, so fields with an underscore are dropped. Called in the
+    reactor thread.
     """
     connection = request.connection
     environ = base.copy()

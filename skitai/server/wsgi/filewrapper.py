@@ -1,4 +1,4 @@
-"""``wsgi.file_wrapper`` (PEP 3333): a file that the server sends by itself, holding no thread meanwhile."""
+"""``wsgi.file_wrapper`` (PEP 3333): a file that the server sends itself, without a thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = Logger()
 
 
 class FileWrapper:
-    """Wraps anything with ``read(size)``; iterating gives blocks, closing closes the file."""
+    """Wraps an object with ``read(size)``: it yields blocks, and its ``close`` closes the file."""
 
     def __init__(self, filelike: Any, block_size: int = 32 * 1024) -> None:
         self.filelike = filelike
@@ -29,13 +29,13 @@ class FileWrapper:
             yield block
 
     def close(self) -> None:
-        """Close the file, where it can be closed."""
+        """Close the file, if it has ``close``."""
         close = getattr(self.filelike, "close", None)
         if close is not None:
             close()
 
     def is_regular(self) -> bool:
-        """Whether it is a file on disk, which can be read in the reactor thread without waiting."""
+        """Whether it is a file on disk: one that the reactor thread can read without waiting."""
         try:
             return S_ISREG(os.fstat(self.filelike.fileno()).st_mode)
         except (AttributeError, TypeError, OSError, ValueError):
@@ -46,7 +46,7 @@ class FileWrapper:
 class FileProducer:
     """Sends ``pieces`` as fast as the client takes them, ends the response, and calls ``done()`` once.
 
-    A piece that cannot be made cuts the response off. All methods are called in the reactor thread.
+    If a piece cannot be read, the response is cut off. All methods are called in the reactor thread.
     """
 
     def __init__(self, request: Request, pieces: Iterator[bytes], done: Callable[[], None]) -> None:

@@ -1,7 +1,7 @@
-"""The body of a WSGI response on its way out: kept to its Content-Length, and compressed where wanted.
+"""The body of a WSGI response on its way out: kept to its Content-Length, and compressed if wanted.
 
-PEP 3333, "Handling the Content-Length Header": no more leaves than was announced. Where less comes, the
-connection is closed, because only that tells the client that the body is not whole.
+No more leaves than was announced (PEP 3333, "Handling the Content-Length Header"). If less comes, the
+connection is closed: only that tells the client that the body is not complete.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-#: The statuses of answers without a body (RFC 9110, section 6.4.1).
+#: The statuses of responses without a body (RFC 9110, section 6.4.1).
 BODYLESS = ("204", "304")
 
 
 def whole_body(
     request: Request, status: str, headers: Headers, announced: int | None, body: bytes
 ) -> tuple[Headers, bytes]:
-    """Return header fields and body as they go out where all of the body is at hand. Called in any thread.
+    """Return the header fields and the body of a response as they go out. Called in any thread.
 
-    ``announced`` is the Content-Length among the fields. The request is told of it by the fields, and closes
-    the connection after a body that is shorter.
+    ``announced`` is the Content-Length among the fields. A shorter body is left as it is: the request, which
+    sees the fields, closes the connection after it.
     """
     length = len(body)
     is_head = request.method == b"HEAD"
     if announced is not None and announced != length:
         if not length and is_head:
-            # Frameworks leave out the body, but the head must be the one that GET would get.
+            # Frameworks leave out the body, but the head must be the same as for GET.
             length = announced
         elif announced < length:
             body, length = body[:announced], announced
             if not is_head and status[:3] not in BODYLESS:
                 warn_of_excess(request)
-        else:  # as it is: compressed it would look whole
+        else:  # compressed it would look complete
             return headers, body
     if length < LENGTH_MIN:
         return headers, body
@@ -61,16 +61,16 @@ class OutgoingBody:
     def __init__(self, request: Request, status: str, headers: Headers, announced: int | None) -> None:
         self._request = request
         self._bodyless = request.method == b"HEAD" or status[:3] in BODYLESS
-        #: What is missing from the announced length; None: none was announced.
+        #: How many of the announced bytes are still to come; None if no length was announced.
         self._remaining = 0 if self._bodyless else announced
         self._compressor: Compressor | None
         self._compressor, self.headers = negotiate(request, int(status[:3]), headers, None)
-        #: Whether more was given than can be sent.
+        #: Whether the app has given more than it announced.
         self.overflown = False
 
     @property
     def complete(self) -> bool:
-        """Whether all is given that can be sent."""
+        """Whether all that was announced has come."""
         return self._remaining == 0
 
     def piece(self, data: bytes) -> bytes:
@@ -86,10 +86,9 @@ class OutgoingBody:
         return data if self._compressor is None else self._compressor.compress(data)
 
     def last(self) -> bytes:
-        """Return what goes out after the last piece; raises AssertionError where something is missing.
+        """Return what goes out after the last piece; raise AssertionError if bytes are missing.
 
-        That is for a compressed body only, which announces no length: its regular end would hide the loss.
-        Others show it themselves.
+        It does so only for a compressed body, whose regular end would hide the loss: it announces no length.
         """
         if self._compressor is None:
             return b""
@@ -98,7 +97,7 @@ class OutgoingBody:
         return self._compressor.flush()
 
     def of_file(self, file: FileWrapper) -> Iterator[bytes]:
-        """Yield what goes out for ``file``, which is not read further than is needed."""
+        """Yield what goes out for ``file``, which is read no further than its Content-Length."""
         for block in file:
             yield self.piece(as_bytes(block))
             if self.complete:
@@ -107,10 +106,10 @@ class OutgoingBody:
 
 
 def warn_of_excess(request: Request) -> None:
-    """Have the log say that an app gave more than it announced."""
+    """Log that an app gave more than it announced."""
     _log.warn("{line}: the body is longer than its Content-Length", line=request_line(request))
 
 
 def request_line(request: Request) -> str:
-    """Name the request for the log: not by the environ, which the app may have changed."""
+    """Return the name of a request for the log. The app may have changed its environ."""
     return (request.method + b" " + request.uri).decode("latin-1")
