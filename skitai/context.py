@@ -22,11 +22,15 @@ from skitai.calls.result import Results
 from skitai.calls.uncollected import OpenCalls, detach
 from skitai.errors import NoServerError
 from skitai.loop import coroutines
+from skitai.loop.bridge import Pending, wait_in_thread
 
 if TYPE_CHECKING:
     from skitai.interfaces import IExecutor, IService
 
 T = TypeVar("T")
+
+#: Seconds of one wait where there is no deadline: how often to look whether the other end is still there.
+_LOOK_SECONDS = 60.0
 
 #: The ``was`` of the request that this thread, greenlet or coroutine serves.
 current_was: ContextVar[Was] = ContextVar("skitai.was")
@@ -279,6 +283,17 @@ def registered() -> dict[str, Any]:
     """Return what apps registered for each other: the apps of one instance, or of a process without any."""
     found = current_was.get(None) or _default()
     return _registered_without_server if found is None else found._table.registered
+
+
+def wait_until_over(pending: Pending) -> None:
+    """Wait for ``pending`` as code of an app does that may run in a greenlet, or where no server runs.
+
+    Called in a thread or a greenlet; MisuseError in the reactor.
+    """
+    found = current_was.get(None) or _default()
+    wait = wait_in_thread if found is None else found._table.dispatcher.bridge.wait
+    while not wait(pending, _LOOK_SECONDS):
+        pass
 
 
 class CurrentWas:

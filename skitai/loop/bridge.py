@@ -168,7 +168,7 @@ class Bridge:
         if self.in_reactor_thread():
             self._wait_in_greenlet(pending, timeout)
         else:
-            _wait_in_thread(pending, timeout)
+            wait_in_thread(pending, timeout)
         return pending.over
 
     def _wait_in_greenlet(self, pending: Pending, timeout: float) -> None:
@@ -212,9 +212,11 @@ class _Sleeper:
             self._greenlet.switch()
 
 
-def _wait_in_thread(pending: Pending, timeout: float) -> None:
+def wait_in_thread(pending: Pending, timeout: float) -> bool:
+    """Block the thread for at most ``timeout`` seconds, until ``pending`` is over; return whether it is."""
     gate = Lock()
     gate.acquire()
     pending.on_end(gate.release)
     if timeout > 0:
         gate.acquire(timeout=min(timeout, TIMEOUT_MAX))
+    return pending.over

@@ -19,6 +19,7 @@ from skitai.saddle.errors import FAILURES
 from skitai.saddle.failures.pages import failure_page
 from skitai.saddle.incoming.forms import FormLimits
 from skitai.saddle.incoming.uploads import TemporaryFiles
+from skitai.saddle.life import Life
 from skitai.saddle.login.auth import Authenticator, Challenge
 from skitai.saddle.outgoing.bodies import Streamed
 from skitai.saddle.outgoing.templates import Templates
@@ -73,9 +74,10 @@ class Saddle(Saddlery):
         self.templates_by_part: dict[Saddlery, Templates] = {}
         self._compiled: Tables | None = None
         self._compiling = RLock()
-        # Another one: what the app's handlers start or wait for may want URLs.
-        self._living = RLock()
-        self._begun = self._beginning = False
+        self._life = Life()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.import_name!r}>"
 
     @property
     def packagename(self) -> str | None:
@@ -95,7 +97,7 @@ class Saddle(Saddlery):
 
     def __call__(self, env: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333). Called in any thread or greenlet."""
-        if not self._begun:
+        if not self._life.has_begun:
             self.begin()
         answer = handling.answer(self, env)
         try:
@@ -120,19 +122,15 @@ class Saddle(Saddlery):
     def begin(self, *, reloaded: bool = False) -> None:
         """Call the ``startup`` handlers, or ``onreload`` where the app was ``reloaded``: once.
 
-        Called by the server when the app is loaded, else by the first request; another request waits until
-        the handlers are done, unless it is one of theirs.
+        Called by the server when it has loaded the app, else by the first request; another request waits
+        until the handlers are done. They may wait for ``was``.
         """
-        with self._living:
-            if self._begun or self._beginning:
-                return
-            self._beginning = True
-            try:
-                self._tell("onreload" if reloaded else "startup")
-                self._try_settings()
-            finally:
-                self._beginning = False
-            self._begun = True
+
+        def begin() -> None:
+            self._tell("onreload" if reloaded else "startup")
+            self._try_settings()
+
+        self._life.begin(begin)
 
     def while_broken(self, error: BaseException) -> Callable[..., Any] | None:
         """Return what shows the developer why the app cannot be loaded again; None unless in debug mode."""
@@ -140,11 +138,12 @@ class Saddle(Saddlery):
 
     def end(self) -> None:
         """Call the ``shutdown`` handlers, once, and delete uploads in use. Called when the server stops."""
-        with self._living:
-            if self._begun:
-                self._begun = False
-                self._tell("shutdown")
-                self.temporary_files.delete_all()
+
+        def end() -> None:
+            self._tell("shutdown")
+            self.temporary_files.delete_all()
+
+        self._life.end(end)
 
     def _try_settings(self) -> None:
         """Have the log say at the start which settings will fail each request."""

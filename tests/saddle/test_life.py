@@ -3,12 +3,19 @@
 import json
 import os
 import re
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from processes import TwistServer
 from serving import eventually
+from skitai.calls.operation import Operation
+from skitai.calls.service import Service
+from skitai.context import get_current
+from skitai.saddle import Saddle
 from wire import Client
 
 APP = """
@@ -182,6 +189,99 @@ def test_what_an_app_raises_is_in_its_log(server, tmp_path):
     ):
         eventually(lambda line=line: re.search(line, app_log(tmp_path)), line)
     assert server.ask("/").code == 200
+
+
+class Gate(Service):
+    """``was.gate("host:1")`` is over when the test says so."""
+
+    default_port = 1
+
+    def __init__(self):
+        self.waiting = []
+
+    def operation(self, target):
+        return Operation(target, None)
+
+    def perform(self, node, operation):
+        self.waiting.append(Deferred())
+        return self.waiting[-1]
+
+
+def test_requests_wait_for_the_handlers_of_an_app_within_another(serve, reactor_thread):
+    """An app that the server cannot tell of its life begins with its first request; the next ones wait."""
+    app, events = Saddle("within"), []
+
+    @app.startup
+    def startup(wasc):
+        get_current().gate("host:1").getwait(60)
+        events.append("startup")
+
+    @app.route("/")
+    def index(was):
+        events.append("view")
+        return "hello"
+
+    gate = Gate()
+    gateway = serve(lambda env, start_response: app(env, start_response), services={"gate": gate})
+    with gateway.client() as one, gateway.client() as two:
+        for client in (one, two):
+            client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        eventually(lambda: gateway.executor.statistics()["running"] == 2)
+        (waiting,) = eventually(lambda: gate.waiting)
+        reactor_thread.reactor.callFromThread(waiting.callback, b"")
+        assert [client.response().body for client in (one, two)] == [b"hello"] * 2
+    assert events == ["startup", "view", "view"]
+
+
+def test_handlers_ask_their_own_app():
+    """What a handler asks of its own app is answered at once; after its end an app begins anew."""
+    app, events = Saddle("within"), []
+    app.route("/")(lambda was: "hello")
+
+    @app.startup
+    def startup(wasc):
+        events.append(app.test_client().get("/").text)
+
+    @app.shutdown
+    def shutdown(wasc):
+        events.append(app.test_client().get("/").text)
+
+    for _ in range(2):
+        assert app.test_client().get("/").text == "hello"
+        app.end()
+        app.end()
+    assert events == ["hello"] * 4
+
+
+def test_requests_wait_for_the_handlers_where_no_server_runs():
+    """Under another server the threads of requests wait in the same way."""
+    app, entered, events = Saddle("within"), threading.Event(), []
+
+    @app.startup
+    def startup(wasc):
+        entered.set()
+        assert other_began.wait(60)
+        events.append("startup")
+
+    @app.route("/")
+    def index(was):
+        events.append("view")
+        return "hello"
+
+    def ask():
+        return app.test_client().get("/").text
+
+    other_began = threading.Event()
+
+    def ask_meanwhile():
+        assert entered.wait(60)
+        other_began.set()
+        return ask()
+
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(ask), pool.submit(ask_meanwhile)]
+        assert [each.result(60) for each in asked] == ["hello", "hello"]
+    assert events == ["startup", "view", "view"]
 
 
 def start(tmp_path, threads, *routes, **apps):

@@ -1,0 +1,61 @@
+"""The life of an app: it begins once and ends once, however many ask for it at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+
+import greenlet
+
+from skitai.context import wait_until_over
+from skitai.loop.bridge import Pending
+
+
+class Life:
+    """Whether an app has begun, and who is changing that. All methods may wait; called in any thread.
+
+    While ``begin`` or ``end`` is under way another caller waits for it, in a thread or a greenlet. What its
+    handlers call themselves goes on at once.
+    """
+
+    def __init__(self) -> None:
+        #: Whether the app has begun and not ended.
+        self.has_begun = False
+        self._looking = Lock()
+        self._change: Pending | None = None
+        self._changer: greenlet.greenlet | None = None
+
+    def begin(self, action: Callable[[], None]) -> None:
+        """Call ``action()`` unless the app has begun; it has, unless ``action`` raises."""
+        self._change_to(True, action)
+
+    def end(self, action: Callable[[], None]) -> None:
+        """Call ``action()`` if the app has begun; it has not any more."""
+        self._change_to(False, action)
+
+    def _change_to(self, has_begun: bool, action: Callable[[], None]) -> None:
+        mine = self._may_change_to(has_begun)
+        if mine is None:
+            return
+        self.has_begun = False
+        try:
+            action()
+            self.has_begun = has_begun
+        finally:
+            self._change = self._changer = None
+            mine.end()
+
+    def _may_change_to(self, has_begun: bool) -> Pending | None:
+        """Return what is over when the change is, or None where there is nothing to change."""
+        me = greenlet.getcurrent()  # each thread has one, too
+        while True:
+            with self._looking:
+                change = self._change
+                if change is None:
+                    if self.has_begun is has_begun:
+                        return None
+                    self._change, self._changer = Pending(), me
+                    return self._change
+                if self._changer is me:
+                    return None
+            wait_until_over(change)
