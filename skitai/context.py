@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds of one wait where there is no deadline: how often to look whether the other end is still there.
+#: Seconds of one wait of many, where there is no deadline.
 _LOOK_SECONDS = 60.0
 
 #: The ``was`` of the request that this thread, greenlet or coroutine serves.

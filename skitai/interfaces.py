@@ -195,7 +195,7 @@ class IResultCache(Interface):
     def get(key: Hashable) -> Any:
         """Return the ``Result`` or ``Results`` that ``put`` was given last for ``key``, or None.
 
-        Only a value that is not over; it is shared by all who get it.
+        Only a value that is not over; it is shared by all that get it.
         """
 
     def put(key: Hashable, value: Any, seconds: float) -> None:

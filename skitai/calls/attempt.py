@@ -121,7 +121,7 @@ class BalancedAttempt(Attempt):
                 self._again = False
                 self._ask_member()
         except Exception:  # noqa: BLE001 - whatever it is, the app must not be left waiting
-            _log.failure("{call} could not be begun", call=self.call)
+            _log.failure("{call} could not be started", call=self.call)
             self._settle(Failure(), self.call.node)  # type: ignore[no-untyped-call]
         finally:
             self._asking = False

@@ -1,4 +1,4 @@
-"""Results that are kept for the next who asks: where they lie, and what an app does with one."""
+"""Results that are kept for the next request: where they are, and what an app can do with one."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from skitai.calls.operation import Operation
     from skitai.interfaces import INode
 
-# Whoever settles a call first wins: the reactor with an answer, or a thread whose deadline passed.
+# Held to settle a call: the reactor, with an answer, and a thread whose deadline passed may both try.
 _settling = Lock()
 
 
@@ -79,7 +79,7 @@ class Call(Pending):
         call.over = True
         return call
 
-    # -- for who performs the operation ----------------------------------------------------------------------
+    # -- for the code that performs the operation ------------------------------------------------------------
 
     def on_cancel(self, cancel: Callable[[], object]) -> None:
         """Have ``cancel`` called if the call ends before its answer came. Called in the reactor thread."""
@@ -90,7 +90,7 @@ class Call(Pending):
     def settle(self, result: Result) -> bool:
         """Give the call its result, unless it has one; return whether it was taken.
 
-        Called in the reactor thread, by who performs the operation.
+        Called in the reactor thread, by the code that performs the operation.
         """
         if self.place is not None:
             result.cache_place = self.place
@@ -122,7 +122,7 @@ class Call(Pending):
         if cancel is not None:
             cancel()
 
-    # -- for who wants the result ----------------------------------------------------------------------------
+    # -- for the code that wants the result ------------------------------------------------------------------
 
     def getwait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Result:
         """Wait until ``timeout`` seconds after the call's creation and return its result.
@@ -194,7 +194,7 @@ class Call(Pending):
             if timer is not None and timer.active():
                 timer.cancel()
             if self._filtering is not None and not self._filtering.over:
-                self._filtering.on_end(lambda: self.bridge.submit(fire))  # a thread is at it
+                self._filtering.on_end(lambda: self.bridge.submit(fire))  # a thread runs the filter
             elif not deferred.called:
                 self._fire(deferred)
 
@@ -204,13 +204,13 @@ class Call(Pending):
     def _fire(self, deferred: Deferred[Result]) -> None:
         try:
             result = self._shown()
-        except BaseException:  # noqa: BLE001 - what the filter raises is for who waits, sys.exit() too
+        except BaseException:  # noqa: BLE001 - the waiting code gets what the filter raises, SystemExit too
             deferred.errback()
         else:
             deferred.callback(result)
 
     def _abandoned(self, deferred: Deferred[Result]) -> None:
-        # Failed first: a coroutine that is cancelled must stop, not go on with the result of its call.
+        # Failed first: a cancelled coroutine must stop, not go on with the result of its call.
         deferred.errback(CancelledError())
         self.cancel()
 
@@ -233,7 +233,7 @@ class Call(Pending):
         return self._result
 
     def _filter(self) -> None:
-        """Put what the filter makes of the result in its place, once, whoever waits."""
+        """Put what the filter makes of the result in its place, once, however many wait."""
         assert self._result is not None
         with _settling:
             filtering = self._filtering

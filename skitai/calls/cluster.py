@@ -25,7 +25,7 @@ class Member:
 
     ``failures`` and ``timeouts`` are those in a row; ``requests`` and ``all_failures`` count since the start.
     ``probed`` says whether a request is under way that finds out if the member is back. ``share`` grows with
-    each request, the slower the greater the weight: who has the smallest is the next of those equally busy.
+    each request, more slowly with a greater weight: of members equally busy the smallest is next.
     ``latency`` is a moving average in seconds, None before the first answer.
     """
 

@@ -23,7 +23,7 @@ class Flights:
         self.joined = 0
 
     def join(self, key: Hashable, call: Call, attempt: Attempt) -> None:
-        """Have ``call`` share the request of ``key``, which is that of ``attempt`` if none is under way."""
+        """Have ``call`` share the request for ``key``; where none is under way, ``attempt`` makes it."""
         if call.over:
             return
         flight = self._flights.get(key)
@@ -55,15 +55,15 @@ class _Flight:
         self._passengers.pop(call, None)
         if self._passengers:
             return
-        if call.status == TIMEOUT:  # which says something of the machine, as it does for a request of its own
+        if call.status == TIMEOUT:  # counts against the machine, as for a request that is not shared
             self._upstream.give_up(OperationTimeout("nobody waits any longer"))
         else:
             self._upstream.cancel()
 
     def _land(self) -> None:
-        # Before anybody hears of it: who asks again wants a newer answer.
+        # Before the passengers hear of it: one that asks again wants a newer answer.
         self._remove()
         result, passengers = self._upstream.original, list(self._passengers)
         self._passengers.clear()
         for call in passengers:
-            call.settle(copy.copy(result))  # each may do with it as he likes
+            call.settle(copy.copy(result))  # each may change its own

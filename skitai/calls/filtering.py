@@ -1,4 +1,4 @@
-"""An app's filter between a result and those who wait for it."""
+"""An app's filter between a result and the code that waits for it."""
 
 from __future__ import annotations
 

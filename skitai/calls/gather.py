@@ -82,12 +82,12 @@ class Completions:
         return _ArrivingLater(self._bridge, dict(self._calls), self._timeout)
 
 
-# Iterators, not generators: those are at their end after the first exception, and an asynchronous one that is
-# left early goes on waiting.
+# Iterators, not generators: a generator ends with the first exception, and an asynchronous one that is left
+# early goes on waiting.
 
 
 class _Arriving(Iterator[Result]):
-    """The results of the calls ``left``, for who may wait."""
+    """The results of the calls ``left``, where code may wait."""
 
     def __init__(self, bridge: Bridge, left: dict[Call, None], timeout: float) -> None:
         self._left = left
@@ -148,8 +148,8 @@ class _Arrivals:
         self._bell.end()
 
     def next(self, timeout: float) -> Call | None:
-        """Wait at most ``timeout`` seconds for the next one; None if there was none."""
-        # The bell first: what comes from here on either is seen below or rings it.
+        """Return the next one, or None if none came within ``timeout`` seconds."""
+        # The bell first: what comes from here on is either seen below or rings it.
         self._bell = Pending()
         if not self._over:
             self._bridge.wait(self._bell, timeout)

@@ -38,7 +38,7 @@ class Operation:
 
     @property
     def may_be_shared(self) -> bool:
-        """Whether one answer will do for all who ask the same at the same time."""
+        """Whether one answer will do for all that ask the same at the same time."""
         return self.idempotent and self.use_cache and self.cache_key is not None
 
     @property

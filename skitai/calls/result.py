@@ -17,7 +17,7 @@ class Result(Cacheable):
     status (700-719 where no answer came); ``msg`` the words for it; ``data`` what came back; ``node`` the
     node that was asked last (None if there was none); ``error`` the exception behind a failure, or None.
     Services may subclass it to add what their answers carry. One that the cache gave has ``is_cached`` and
-    is shared by all who got it, in any thread: read it only.
+    is shared by all that got it, in any thread: read it only.
     """
 
     #: What ``data`` is when nothing came back.

@@ -25,12 +25,12 @@ class CallLimits:
 
 
 class Starter(Protocol):
-    """Who performs a call once it is its turn."""
+    """What performs a call when there is room for it."""
 
     call: Call
 
     def begin(self) -> None:
-        """Perform the call, and say ``Traffic.leave`` when that is over."""
+        """Perform the call, and call ``Traffic.leave`` when that is over."""
 
 
 class Traffic:
@@ -64,7 +64,7 @@ class Traffic:
             self._start(starter)
 
     def leave(self, call: Call) -> None:
-        """Count a call that is over, the second time in vain; the next in the queue takes its turn."""
+        """Count a call that is over, once; the next in the queue takes its place."""
         self._under_way.discard(call)
         if self._waiting and not self._admitting:
             self._admit()
@@ -98,7 +98,7 @@ class Traffic:
         self._under_way.add(starter.call)
         try:
             starter.begin()
-        except Exception as error:  # noqa: BLE001 - those that wait have nothing to do with it
+        except Exception as error:  # noqa: BLE001 - those that wait must still start
             _log.failure("{call} cannot be started", call=starter.call)
             self._under_way.discard(starter.call)
             starter.call.give_up(OperationError(f"{type(error).__name__}: {error}"))

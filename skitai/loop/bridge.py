@@ -27,7 +27,7 @@ _log = Logger()
 
 
 class Pending:
-    """Something that is over once, and that may be waited for with ``Bridge.wait``."""
+    """Something that will be over, and that ``Bridge.wait`` can wait for."""
 
     __slots__ = ("_wakers", "over")
 
@@ -36,7 +36,7 @@ class Pending:
         self._wakers: list[Callable[[], object]] = []
 
     def end(self) -> None:
-        """Mark it over and wake who waits. Called in any thread; the second time it does nothing."""
+        """Mark it as over and wake all that wait. A second time does nothing. Called in any thread."""
         self.over = True
         self._wake()
 
@@ -46,7 +46,7 @@ class Pending:
         What it raises is logged. Called in any thread.
         """
         self._wakers.append(waker)
-        # Looked at after the append: either ``end`` finds the waker, or this finds that it is over.
+        # Checked after the append: either ``end`` finds the waker, or this finds that it is over.
         if self.over:
             self._wake()
 
@@ -59,7 +59,7 @@ class Pending:
                 return
             try:
                 waker()
-            except Exception:  # noqa: BLE001 - the others that wait have nothing to do with it
+            except Exception:  # noqa: BLE001 - the other wakers must still be called
                 _log.failure("a waker failed")
 
 
@@ -118,7 +118,7 @@ class Bridge:
         def run() -> None:
             try:
                 outcome.set_result(function())
-            except BaseException as error:  # noqa: BLE001 - it is for who asks
+            except BaseException as error:  # noqa: BLE001 - raised where it was asked for
                 outcome.set_exception(error)
 
         self.submit(run)
@@ -132,20 +132,20 @@ class Bridge:
         self.submit(lambda: self._turn_end.call(Stage.START, function))
 
     def _empty_inbox(self) -> None:
-        # Lowered first: what is appended from here on either is seen by this loop or wakes the reactor again.
+        # Lowered first: what is appended from here on is either seen by this loop or wakes the reactor again.
         self._woken = False
         inbox = self._inbox
         while inbox:
             try:
                 inbox.popleft()()
-            except BaseException:  # noqa: BLE001 - the others in the inbox have nothing to do with it
+            except BaseException:  # noqa: BLE001 - the rest of the inbox must still be run
                 _log.failure("a function that a thread handed to the reactor failed")
 
     def _rouse(self, go_on: Callable[[], None]) -> None:
         """Have a greenlet go on when the reactor's turn ends. Called in any thread.
 
-        Not at once: it may wait for more of what this turn brings, and another greenlet that switched to it
-        would be left behind, for greenlets return to the hub.
+        Not at once: the turn may bring more of what it waits for. And where this is called in a greenlet, a
+        switch would abandon that one, because greenlets return to the hub and not to each other.
         """
         self.submit(lambda: self._turn_end.call(Stage.RESUME, go_on))
 
@@ -178,7 +178,7 @@ class Bridge:
                 "waiting here would block the reactor thread: wait in a view, or `await` in a coroutine"
             )
         sleeper = _Sleeper(self._rouse)
-        # Even where no time is left the reactor gets a turn: an answer may have come while the app computed.
+        # The reactor gets a turn even where no time is left: an answer may have come while the app computed.
         timer = self.call_later(max(timeout, 0), sleeper.wake)
         pending.on_end(sleeper.wake)
         try:

@@ -11,15 +11,15 @@ from twisted.python.failure import Failure
 
 from skitai.loop.bridge import Bridge, Pending
 
-#: Seconds of one wait: the coroutine's own waits have deadlines, this is only how often it is looked at.
+#: Seconds of one wait of many: the deadlines are those of the coroutine's own waits.
 _LOOK_SECONDS = 60.0
 
 
 def run_coroutine(bridge: Bridge, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run ``coroutine`` in the reactor, where it may ``await was.get(...)``, and return what it returns.
 
-    Raises what it raises. If the waiting itself is ended, such as by the end of its greenlet, the coroutine
-    is cancelled. Called in a thread or a greenlet; MisuseError in the reactor.
+    Raises what it raises. If an exception ends the wait, as in a greenlet that is killed, the coroutine is
+    cancelled. Called in a thread or a greenlet; MisuseError in the reactor.
     """
     ended = Pending()
     outcome: list[Any] = []

@@ -28,9 +28,9 @@ def executor_for(threads: int, call_soon: CallSoon) -> ThreadExecutor | Greenlet
 class ThreadExecutor:
     """Runs tasks in ``count`` threads, in the order in which they came.
 
-    A plain queue, not Twisted's thread pool: handing a task over costs a third as much. What comes in one
-    turn of the reactor is handed out at its end: until then woken threads would only fight with the reactor
-    over the interpreter's lock, at half the requests a second. The threads are daemons, so that an app that
+    The queue is a plain one, not Twisted's thread pool: handing over a task costs a third as much. Tasks are
+    handed out when the reactor's turn ends. Threads that woke before would only contend with the reactor for
+    the interpreter's lock, which halves the requests a second. The threads are daemons, so that an app that
     blocks for ever cannot keep the process from ending. ``call_soon(function)`` has the reactor call
     ``function`` when its turn ends.
     """
@@ -41,7 +41,7 @@ class ThreadExecutor:
         self._call_soon = call_soon
         self._held: list[Task] = []
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
-        #: Of each thread, whether it runs a task.
+        #: Whether each thread runs a task.
         self._busy = [False] * count
         self._threads: list[Thread] = []
 
@@ -86,10 +86,10 @@ class ThreadExecutor:
             try:
                 task()
             except greenlet.GreenletExit:
-                pass  # ends what it was raised in, and that was the task
+                pass  # raised to end the task, and that it did
             except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
                 _log.failure("a task failed")
-            del task  # which would live on while the thread waits for the next one
+            del task  # or it would live on while the thread waits for the next one
             busy[number] = False
 
 
@@ -127,11 +127,11 @@ class GreenletExecutor:
         """Run ``task`` until it first waits: when the turn ends, or the task that submits it."""
         self._ready.append(task)
         if len(self._ready) == 1:
-            # Never at once: a greenlet that starts another would be left behind, for both return to the hub.
+            # Never at once: both return to the hub, so a greenlet that started another would be abandoned.
             self._call_soon(self._run_ready)
 
     def statistics(self) -> dict[str, int]:
-        """How many tasks have begun and not ended, how many have not begun, and how many greenlets rest."""
+        """How many tasks run or wait, how many have not begun, and how many greenlets are idle."""
         return {"running": self._running, "queued": len(self._ready), "idle": len(self._idle)}
 
     def _run_ready(self) -> None:
@@ -140,7 +140,7 @@ class GreenletExecutor:
                 worker = self._idle.pop() if self._idle else greenlet.greenlet(self._work, self._hub)
                 worker.switch()
         finally:
-            if self._ready:  # what gets out of a greenlet must not strand the others
+            if self._ready:  # an exception got out of a greenlet: the other tasks must still run
                 self._call_soon(self._run_ready)
 
     def _work(self) -> None:

@@ -1,7 +1,7 @@
 """What is put off to the end of the reactor's turn, where work of one kind is done together.
 
-A turn that reads one request, runs its app, sends its answer and then reads the next one has the processor
-fetch the code of each part anew each time; all reads, then all apps, then all sends take a quarter less.
+Reading one request, running its app, sending its answer and then reading the next one has the processor fetch
+the code of each part anew each time. All reads, then all apps, then all sends take a quarter less time.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _log = Logger()
 class Stage(IntEnum):
     """The order in which the end of a turn goes."""
 
-    #: Who waited for something goes on.
+    #: Greenlets that waited for something go on.
     RESUME = 0
     #: Apps begin with new requests.
     START = 1
-    #: What all of these have to say leaves.
+    #: What they wrote is sent.
     SEND = 2
     #: What was done is written to the log.
     LOG = 3
@@ -32,7 +32,7 @@ class Stage(IntEnum):
 class TurnEnd:
     """Calls functions when the turn of ``reactor`` ends. All methods are called in the reactor thread.
 
-    What a stage puts off to a later one is done at the same end, the rest at that of the next turn.
+    What a function puts off to a later stage is done at the same end of a turn, the rest at the next one.
     """
 
     __slots__ = ("__weakref__", "_functions", "_is_due", "_reactor")
@@ -43,14 +43,14 @@ class TurnEnd:
         self._is_due = False
 
     def call(self, stage: Stage, function: Callable[[], object]) -> None:
-        """Call ``function`` once, when it is its stage's turn; what it raises is logged."""
+        """Call ``function`` once, in its stage; what it raises is logged."""
         self._functions[stage].append(function)
         if not self._is_due:
             self._come_back()
 
     def _come_back(self) -> None:
         self._is_due = True
-        # Runs when the reactor has dealt with all that it found ready, and before it looks again.
+        # Runs when the reactor has handled all that was ready, before it polls again.
         self._reactor.callLater(0, self._run)
 
     def _run(self) -> None:
@@ -60,14 +60,14 @@ class TurnEnd:
             for function in due:
                 try:
                     function()
-                except BaseException:  # noqa: BLE001 - the others have nothing to do with it
+                except BaseException:  # noqa: BLE001 - the other functions must still be called
                     _log.failure("what was put off to the end of the reactor's turn failed")
         self._is_due = False
         if any(self._functions):
             self._come_back()
 
 
-# By the identity of the reactor, which no other object has as long as its TurnEnd is there.
+# By ``id(reactor)``: no other object has it as long as the TurnEnd, which holds the reactor, is there.
 _turn_ends: WeakValueDictionary[int, TurnEnd] = WeakValueDictionary()
 
 

@@ -161,7 +161,7 @@ class Saddle(Saddlery):
                 continue
             try:
                 handler(wasc)
-            except FAILURES:  # the others have nothing to do with it, and the app serves
+            except FAILURES:  # the other handlers must still be called, and the app serves
                 _report(f"{event} of {part.import_name}")
 
     # -- routes --------------------------------------------------------------------------------------------

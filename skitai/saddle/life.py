@@ -1,4 +1,4 @@
-"""The life of an app: it begins once and ends once, however many ask for it at the same time."""
+"""The life of an app: it begins once and ends once, however many requests come at the same time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from skitai.loop.bridge import Pending
 
 
 class Life:
-    """Whether an app has begun, and who is changing that. All methods may wait; called in any thread.
+    """Whether an app has begun. All methods may wait; they are called in a thread or a greenlet.
 
-    While ``begin`` or ``end`` is under way another caller waits for it, in a thread or a greenlet. What its
-    handlers call themselves goes on at once.
+    While ``begin`` or ``end`` is under way, another caller waits for its end. A call from within its own
+    ``action`` returns at once.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Life:
 
     def _may_change_to(self, has_begun: bool) -> Pending | None:
         """Return what is over when the change is, or None where there is nothing to change."""
-        me = greenlet.getcurrent()  # each thread has one, too
+        me = greenlet.getcurrent()  # a thread without greenlets has one of its own, too
         while True:
             with self._looking:
                 change = self._change

@@ -22,7 +22,7 @@ class LivingApps:
 
     def __init__(self) -> None:
         self._apps: list[Any] = []
-        # What came in the place of an app: where it is mounted twice, one mount replaces it before the other.
+        # What replaced each app: an app that is mounted twice is replaced at one mount before the other.
         self._heirs: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self._changing = Lock()
 
@@ -59,7 +59,7 @@ def _living_apps(instance: IInstance) -> LivingApps:
 
 @hookimpl
 def skitai_app_loaded(instance: IInstance, app: Any, previous: Any) -> None:
-    """Have an app begin; the one whose place it takes does not end, it goes on as this one."""
+    """Have an app begin. The one that it replaces does not end: it goes on as this one."""
     if _living_apps(instance).add(app, previous):
         app.begin(reloaded=previous is not None)
 
@@ -72,7 +72,7 @@ def skitai_app_broken(app: Any, error: BaseException) -> Callable[..., Any] | No
 
 @hookimpl
 def skitai_stopping(instance: IInstance) -> Deferred[Any]:
-    """Have each app end that is still the one to serve, where apps run; none waits for another."""
+    """Have each app end that still serves, where apps run; none waits for another."""
     return DeferredList([_ended(instance, app) for app in _living_apps(instance).take_all()])
 
 

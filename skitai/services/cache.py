@@ -87,11 +87,11 @@ class MemoryCache:
 
     def _drop(self, key: Hashable, entry: tuple[float, Any]) -> None:
         with self._changing:
-            if self._entries.get(key) is entry:  # nobody put a new one meanwhile
+            if self._entries.get(key) is entry:  # no new one was put meanwhile
                 del self._entries[key]
 
     def _make_room(self) -> None:
-        # In bulk: finding the oldest takes a look at all, which pays for the next fifth of the entries.
+        # In bulk: finding the oldest takes a look at all entries, so one look makes room for a fifth of them.
         count = max(1, int(self._maximum * _EVICTED_SHARE))
         ends = ((entry[0], number, key) for number, (key, entry) in enumerate(self._entries.items()))
         for _, _, key in heapq.nsmallest(count, ends, key=itemgetter(0, 1)):

@@ -133,7 +133,7 @@ def skitai_attributes(instance: IInstance) -> Mapping[str, Callable[[Any], Any]]
 
 @hookimpl
 def skitai_app_failed(instance: IInstance, error: BaseException, doing: str) -> None:
-    """Write what an app left to the server; without a file, standard error has it with the server's log."""
+    """Write what an app did not catch; without a file, standard error has it from the server's log."""
     log = _log_of(instance)
     if log.file is not None:
         log.app_log.exception(error, doing)
@@ -141,7 +141,7 @@ def skitai_app_failed(instance: IInstance, error: BaseException, doing: str) -> 
 
 @hookimpl(trylast=True)
 def skitai_shutdown(instance: IInstance) -> None:
-    """Close the instance's file, when the other plugins had their last word."""
+    """Close the instance's file, after all other plugins have shut down."""
     log = _log_of(instance)
     if log.file is not None:
         log.file.close()

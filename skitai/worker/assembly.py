@@ -91,7 +91,7 @@ def _result_cache(config: Config, caches: Mapping[str, IResultCache]) -> IResult
     name = config.server.result_cache
     if config.server.num_result_cache_max == 0:
         return None
-    if name not in caches and name != "memory":  # who disables the plugin of the default wants no cache
+    if name not in caches and name != "memory":  # its plugin may be disabled: no cache
         message = f"{name} is not a result cache: {nearest(name, caches)}"
         raise config.error("result_cache", message)
     return caches.get(name)
@@ -121,7 +121,7 @@ def make_secure(config: Config, reactor: Any) -> Callable[[Factory], Any] | None
     server = config.server
     if not server.any_tls:
         return None
-    from skitai.net.server_tls import server_options, with_tls  # OpenSSL is imported by those who need it
+    from skitai.net.server_tls import server_options, with_tls  # OpenSSL is imported only where it is needed
 
     assert server.certfile is not None
     try:

@@ -194,7 +194,7 @@ class Instance(Service):
     def _apps_loaded(self, _: Any) -> None:
         """Go on when each app was loaded, or found to be broken."""
         if self.running and self._builder.directories():
-            # Each request has the files looked at, too; this is for the eyes of who saves one.
+            # Each request has the files looked at, too; this tells a developer who has saved one.
             look_again = partial(self.bridge.submit, self._builder.look_again)
             self._file_watcher = FileWatcher(self._builder.directories, look_again)
             self._file_watcher.start()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Stamps = dict[str, tuple[int, int] | None]
 
-# Frames of these stand between us and the app's own in a traceback, and say nothing about the app.
+# The modules whose frames stand above the app's own in a traceback and say nothing about the app.
 _MACHINERY = {
     __name__,
     finder.__name__,
@@ -154,7 +154,7 @@ class LoadedApp:
     def _load(self) -> None:
         directory, name = _locate(self.source)
         directory.from_source = directory.from_source or self._reload or self._error is not None
-        # From before the attempt, lest a change during it be missed.
+        # Stamps from before the attempt, so that no change during it is missed.
         watch = _Watch({str(directory.path), str(directory.path.joinpath(*name.split(".")[:-1]))})
         imports = ImportsOfThread()
         error: AppLoadError | None = None

@@ -18,7 +18,7 @@ WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class AppWatcher:
-    """Who wants to know of the life of apps; this one does not. Called where apps run."""
+    """Is told of the life of apps; this one ignores it. Called where apps run."""
 
     def loaded(self, app: WSGIApp, previous: WSGIApp | None) -> None:
         """Learn that ``app`` was loaded, in the place of ``previous`` if there was one, and will serve."""
@@ -85,7 +85,7 @@ class AppSlot:
         self._is_stopped = True
 
     def _begin(self) -> None:
-        # Who comes later waits for another look: a file may change while this one is under way.
+        # What comes later waits for another look: a file may change while this one is under way.
         waiting, self._waiting = self._waiting, []
         self._is_loading = True
         self._in_turn(self._look).addErrback(self._give_up).addCallback(self._end, waiting)

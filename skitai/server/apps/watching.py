@@ -1,4 +1,4 @@
-"""Tells when files change: a developer reads of a mistake when it is saved, not at the next request."""
+"""Tells when files change: a developer reads of a mistake on saving it, not at the next request."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from twisted.logger import Logger
 
 _log = Logger()
 
-#: Milliseconds after which to look without a notification: none comes for what changed before the watch
-#: began, nor for another machine's disk; and an app may import from another directory any time.
+#: Milliseconds after which to look without a notification. None comes for what changed before the watch
+#: began, nor for a disk of another machine; and an app may import from another directory at any time.
 _LOOK_AGAIN = 1000
 
 
@@ -49,7 +49,7 @@ class FileWatcher:
 
     def _watch(self, directories: set[str]) -> None:
         """Return when there are other directories to watch, or none any more."""
-        from watchfiles import watch  # only who develops needs it
+        from watchfiles import watch  # needed for development only
 
         for _changes in watch(
             *directories,

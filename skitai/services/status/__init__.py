@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def skitai_attributes(instance: IInstance) -> Mapping[str, Callable[[Any], Any]]:
-    """Give what an app may know of the worker that it runs in, and what it may do to it."""
+    """Give what an app can know of its worker, and what ends the worker."""
     return {
         "status": lambda _was: partial(status, instance),
         "restart": lambda _was: partial(restart, instance),
@@ -29,7 +29,7 @@ def status(instance: IInstance, flt: str | None = None, fancy: bool = True) -> A
     """Return the state of this worker as an HTML page or, without ``fancy``, as a dict of its sections.
 
     ``flt`` keeps the sections whose title contains it, in any case. The page tells addresses and versions:
-    show it to those who may know them. Called in any thread; raises as ``IInstance.status`` does.
+    show it only to people who may know them. Called in any thread; raises as ``IInstance.status`` does.
     """
     sections = {
         title: section
