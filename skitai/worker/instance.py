@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from threading import RLock
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, fail, inlineCallbacks, maybeDeferred
+from twisted.internet.error import ReactorNotRunning
 from zope.interface import implementer
 
 from skitai.config import Config, Mount
@@ -213,7 +215,8 @@ class Instance(Service):
         self.bridge.submit(partial(self.bridge.call_later, 0, begin))
 
     def _end_process(self, restart: bool) -> None:  # noqa: ARG002 - only a program can start itself anew
-        self.reactor.stop()
+        with suppress(ReactorNotRunning):  # it was asked to stop before
+            self.reactor.stop()
 
     @inlineCallbacks
     def stopService(self) -> Any:

@@ -32,7 +32,8 @@ def app(environ, start_response):
     elif environ["PATH_INFO"] == "/upstream":
         body = str(was.get("http://127.0.0.1:" + query).getwait(30).code)
     elif environ["PATH_INFO"] in ("/restart", "/shutdown"):
-        getattr(was, environ["PATH_INFO"][1:])(fast=query == "fast")
+        for _ in range(2 if query == "twice" else 1):
+            getattr(was, environ["PATH_INFO"][1:])(fast=query == "fast")
     start_response("200 OK", [("Content-Type", "text/html")])
     return [body.encode()]
 
@@ -97,9 +98,10 @@ def test_restart(server, how):
     assert server.ask("/").body == before  # a process that becomes another keeps its number
 
 
-def test_shutdown(server):
-    """The request that asks is answered; then the process ends in good order, with status 0."""
-    assert server.ask("/shutdown").body == str(server.process.pid).encode()
+@pytest.mark.parametrize("how", ["", "?twice"])
+def test_shutdown(server, how):
+    """The request that asks, even twice, is answered; then the process ends in good order, with status 0."""
+    assert server.ask(f"/shutdown{how}").body == str(server.process.pid).encode()
     assert server.process.wait(30) == 0
     assert "Traceback" not in server.log_text()
 
