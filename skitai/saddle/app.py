@@ -1,4 +1,4 @@
-"""Saddle: an app of plain functions that sees the request and the server's services as ``was``."""
+"""Saddle: a WSGI app whose views are plain functions that take ``was``."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _FORM_LIMITS = FormLimits()
 
 @implementer(ILivingApp)
 class Saddle(Saddlery):
-    """A WSGI app. Its attributes are its settings; they may be changed until the first request.
+    """A WSGI app. Its attributes are its settings, which may be changed until the first request.
 
-    ``debug`` shows tracebacks to the client, ``use_reloader`` loads the app again when its files change,
-    ``autoescape`` escapes what templates show, ``csrf`` refuses unsafe requests without a token.
-    ``securekey`` (a str, or several, the first of which seals) makes sessions possible, which last
-    ``session_timeout`` seconds. ``authorization`` (``"basic"`` or ``"digest"``), ``realm``, and ``user`` and
-    ``password`` or ``users`` ask who the client is.
+    ``debug`` shows tracebacks to the client. ``use_reloader`` loads the app again when its files change.
+    ``autoescape`` escapes values in templates. ``csrf`` refuses unsafe requests without a token. Sessions
+    need ``securekey``, a text or several, the first of which seals; they last ``session_timeout`` seconds.
+    With ``authorization`` (``"basic"`` or ``"digest"``) users log in: ``realm`` names the place, and
+    ``users``, or ``user`` and ``password``, tell who may.
     """
 
     def __init__(self, import_name: str) -> None:
@@ -66,11 +66,11 @@ class Saddle(Saddlery):
         self.upload_file_max_size = _FORM_LIMITS.file_max
         self.upload_max_size = _FORM_LIMITS.total_max
         self.form_max_size = _FORM_LIMITS.field_memory_max
-        #: Uploads that requests are at.
+        #: The uploads of the requests under way.
         self.temporary_files = TemporaryFiles()
         #: For the app's own settings: ``app.config.my_setting = 1``.
         self.config = SimpleNamespace()
-        #: Here and not in the parts: one may be mounted in several apps, each with settings of its own.
+        #: Not in the parts: one part may be mounted in several apps, each with its own settings.
         self.templates_by_part: dict[Saddlery, Templates] = {}
         self._compiled: Tables | None = None
         self._compiling = RLock()
@@ -86,11 +86,11 @@ class Saddle(Saddlery):
 
     @property
     def part_modules(self) -> set[str]:
-        """The names of the modules that the app and its parts come from: what the reloader watches."""
+        """The names of the modules of the app and its parts: the reloader watches them."""
         return set().union(*(place.part.modules for place in self.mounted()))
 
     def set_devel(self, debug: bool = True, use_reloader: bool = True) -> None:
-        """Switch the aids of development."""
+        """Set ``debug`` and ``use_reloader``."""
         self.debug, self.use_reloader = debug, use_reloader
 
     # -- requests ------------------------------------------------------------------------------------------
@@ -102,14 +102,14 @@ class Saddle(Saddlery):
         answer = handling.answer(self, env)
         try:
             start_response(answer.status, answer.headers)
-        except BaseException:  # a server that refuses the head will not close the body
+        except BaseException:  # a server that refuses the head does not close the body
             if isinstance(answer.body, Streamed):
                 answer.body.close()
             raise
         return answer.body
 
     def test_client(self) -> Client:
-        """Return a client that asks the app without a server; it keeps cookies.
+        """Return a client that sends requests to the app without a server. It keeps cookies.
 
         ``client.get("/path", follow_redirects=True)``; see werkzeug.test.Client.
         """
@@ -146,7 +146,7 @@ class Saddle(Saddlery):
         self._life.end(end)
 
     def _try_settings(self) -> None:
-        """Have the log say at the start which settings will fail each request."""
+        """Log settings that would make every request fail."""
         try:
             _ = self.stores
             if self.authorization is not None:
@@ -176,13 +176,13 @@ class Saddle(Saddlery):
 
     @property
     def router(self) -> Router:
-        """Finds the function for a path."""
+        """Finds the view for a path."""
         return self._tables.router
 
     def build_url(self, function: Any, /, *arguments: Any, **named: Any) -> str:
-        """Return the URL of a function, or of a static file that begins with ``/``.
+        """Return the URL of a view, or of a static file, whose path begins with ``/``.
 
-        It begins with the mount point of the request at hand. Raises BuildError for an unknown function and
+        The mount point of the current request comes first. Raises BuildError for an unknown view and
         AssertionError for arguments that do not fit it.
         """
         was = current.get(None)
@@ -191,17 +191,17 @@ class Saddle(Saddlery):
     buld_url = build_url
 
     def url_at(self, mount: str, function: Any, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> str:
-        """Return what ``build_url`` does, where the app is mounted at ``mount``."""
+        """Return the same as ``build_url`` for an app that is mounted at ``mount``."""
         if isinstance(function, str) and function.startswith("/"):
             return mount + function
         return mount + self._tables.urls.build(function, arguments, named)
 
     def remote_endpoint(self, method: str) -> Endpoint | None:
-        """Return the function of the remote method ``a.b``, which is that of the path ``/a/b``."""
+        """Return the endpoint of the remote method ``a.b``, which is that of the path ``/a/b``."""
         return self._tables.remote.get(method)
 
     def remote_methods(self) -> Mapping[str, Callable[..., Any]]:
-        """Return the functions by the names that remote callers use."""
+        """Return the views by the names that remote callers use."""
         return {name: endpoint.route.view for name, endpoint in self._tables.remote.items()}
 
     # -- templates -----------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ class Saddle(Saddlery):
     # -- who asks ------------------------------------------------------------------------------------------
 
     def authenticate(self, was: SaddleWas) -> Challenge | None:
-        """Note who the client is; return what to ask it, if that is not known yet."""
+        """Set ``was.request.user``; return the challenge for a client that is not logged in."""
         if self.authorization is None:
             return None
         request = was.request
@@ -241,7 +241,7 @@ class Saddle(Saddlery):
             return Authenticator("basic", self.realm, users, process_key())
         if self.authorization == "digest":
             return Authenticator("digest", self.realm, users, process_key())
-        raise ValueError(f"app.authorization is 'basic' or 'digest', not {self.authorization!r}")
+        raise ValueError(f"app.authorization must be one of 'basic', 'digest', not {self.authorization!r}")
 
     @cached_property
     def stores(self) -> VisitorStores:
@@ -250,7 +250,7 @@ class Saddle(Saddlery):
 
     @property
     def form_limits(self) -> FormLimits:
-        """What a form may hold."""
+        """The limits of a form."""
         return FormLimits(
             file_max=self.upload_file_max_size,
             total_max=self.upload_max_size,
@@ -267,12 +267,12 @@ def _warn(line: str) -> None:
 
 
 def _report(identifier: str) -> None:
-    """Write the exception being handled to the log of the apps, outside of any request."""
+    """Write the current exception to the log of the apps, outside any request."""
     try:
         write = get_current().traceback
     except AttributeError:  # no server, or one without that log
         write = partial(_log.exception, "expt:%s")
-    write(identifier)  # not in there, where the exception at hand would be another
+    write(identifier)  # not in the handler above, where the current exception would be another one
 
 
 def _show(error: BaseException, env: dict[str, Any], start_response: StartResponse) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""What Saddle raises, and what an app may raise, to answer with an error."""
+"""The exceptions that end a request with an error response."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from skitai.errors import SkitaiError
 
-#: What the code of an app may end with, and is no affair of the server's.
+#: What the code of an app may raise: it ends the request, never the server, and so does ``sys.exit()``.
 FAILURES = (Exception, SystemExit)
 
 
@@ -16,7 +16,7 @@ class HTTPError(SkitaiError):
 
     def __init__(self, code: int, message: str = "", headers: Iterable[tuple[str, str]] = ()) -> None:
         if not 300 <= code <= 599:
-            raise ValueError(f"{code!r} is no status that ends a request: 300 to 599")
+            raise ValueError(f"{code!r} cannot end a request: the status must be from 300 to 599")
         self.code = code
         self.message = message
         self.headers = list(headers)
@@ -24,7 +24,7 @@ class HTTPError(SkitaiError):
 
 
 def status_line(code: int) -> str:
-    """Return the number and its words."""
+    """Return a status with its phrase, such as ``404 Not Found``."""
     try:
         return f"{code} {HTTPStatus(code).phrase}"
     except ValueError:

@@ -1,4 +1,4 @@
-"""The order of a request's events: the app's around its part's around the view."""
+"""The order of a request's events: those of the app around those of its part around the view."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from skitai.saddle.part import Saddlery
 
 
 def run(scopes: Sequence[Saddlery], was: Any, view: Callable[[], Any]) -> Any:
-    """Return what ``view()`` gives, or what a handler of ``scopes`` (outermost first) gives in its place.
+    """Return what ``view()`` returns, or what a handler of ``scopes`` (outermost first) returns instead.
 
-    A true value that ``before_request`` returns is the answer: neither the view nor ``finish_request`` is
-    called. A failure that ``failed_request`` answers is a success further out; but of wrong arguments, which
-    are the client's mistake, it only hears. ``teardown_request`` is always called.
+    If ``before_request`` returns a true value, neither the view nor ``finish_request`` is called. If
+    ``failed_request`` returns anything but None, the scopes further out see a success; only wrong arguments,
+    the client's mistake, stay a failure. ``teardown_request`` is always called.
     """
     for index, scope in enumerate(scopes):
         if scope.handlers:
@@ -49,6 +49,6 @@ def _called(handler: Callable[..., Any] | None, was: Any, *arguments: Any) -> An
 
 
 def result_of(was: Any, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
-    """Return what ``function(was, ...)`` gives, if it is a coroutine, too."""
+    """Return what ``function(was, ...)`` returns; wait for it if it is a coroutine."""
     value = function(was, *arguments, **named)
     return was.wait_for(value) if iscoroutine(value) else value

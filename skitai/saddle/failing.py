@@ -1,4 +1,4 @@
-"""What is answered when a request fails: by the app's own handlers, else with a page."""
+"""The response to a request that failed: by a handler of the app, or else an error page."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def answer_to(was: SaddleWas, error: BaseException) -> WSGIResponse:
-    """Return the app's own answer to ``error``, or the page for it.
+    """Return the response of the app's handler for ``error``, or the error page.
 
-    Nothing stays of what the request had said or kept before, so a handler begins with the visitor's session,
-    cookies and messages as they came, and what it changes is kept.
+    A handler starts anew: header fields are gone, and session, cookies and messages are as they came with the
+    request. What it changes is kept.
     """
     was.start_response_again()
     was.forget_changes()
@@ -34,7 +34,7 @@ def answer_to(was: SaddleWas, error: BaseException) -> WSGIResponse:
         if found is not None:
             handler, argument = found
             return make_response(was, result_of(was, handler, argument), keep=True)
-    except FAILURES as another:  # a handler may fail, too
+    except FAILURES as another:  # the handler failed, too
         was.start_response_again()
         was.response.set_status(status_line(500))
         was.traceback(was.request.line)
@@ -43,10 +43,10 @@ def answer_to(was: SaddleWas, error: BaseException) -> WSGIResponse:
 
 
 def _handler(was: SaddleWas, error: BaseException, code: int) -> tuple[Handler, Any] | None:
-    """Return the handler for ``error`` and its argument: the innermost part's first, the app's own last.
+    """Return the handler for ``error`` and its argument. The innermost part is asked first, the app last.
 
-    In each of these, an HTTPError is for the handler of its status before those of classes; any other
-    exception is for the nearest class, and for status 500 after that.
+    In each of them, an HTTPError goes to the handler of its status before those of classes. Any other
+    exception goes to the handler of the nearest class, and then to that of status 500.
     """
     for scope in reversed(was.scopes):
         handlers = scope.error_handlers
@@ -74,7 +74,7 @@ def _page(was: SaddleWas, error: BaseException) -> Any:
 
 
 def _debug_page(was: SaddleWas, error: BaseException) -> tuple[str, bytes] | None:
-    """Return the page for the developer, or None where what it shows defies being shown."""
+    """Return the page for the developer, or None if it cannot be made."""
     try:
         return pages.failure_page(error, was.request.line, was.request.get_header("accept"))
     except FAILURES:

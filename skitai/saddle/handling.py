@@ -1,4 +1,4 @@
-"""From an environ to an answer: authentication, routing, arguments, events and the view."""
+"""From an environ to a response: authentication, routing, arguments, events and the view."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
 def answer(app: Saddle, env: dict[str, Any]) -> WSGIResponse:
-    """Return the answer to one request, whatever the app's code raises. Called in the app's thread."""
+    """Return the response to one request, whatever the app raises. Called in the app's thread."""
     was = SaddleWas(app, env)
     token = current.set(was)
     kept: Streamed | None = None
     try:
         try:
             made = make_response(was, _served(app, was), keep=True)
-        except FAILURES as error:  # an app may raise anything: it is this request's answer
+        except FAILURES as error:  # an app may raise anything: this request gets the error
             made = answer_to(was, error)
         if isinstance(made.body, Streamed):
             kept = made.body
-            # What makes the pieces is still at this request, and may read an uploaded file.
+            # The request goes on while the pieces are made: they may come from an uploaded file.
             kept.outlive(copy_context(), was.request.form)
         return made
     finally:
@@ -61,7 +61,7 @@ def _close_unsent(was: SaddleWas, sent: Streamed | None) -> None:
 def _close(was: SaddleWas, thing: Streamed | Form) -> None:
     try:
         thing.close()
-    except FAILURES:  # the request has its answer, and what else is closed has nothing to do with it
+    except FAILURES:  # the response is made, and the rest must be closed, too
         was.traceback(f"{was.request.line} closing")
 
 
@@ -96,7 +96,7 @@ def _routed(app: Saddle, was: SaddleWas) -> Any:
         raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, headers=[allow]) from None
     except SlashRedirect as error:
         return _moved(was, error.path)  # percent-encoded already
-    if match.endpoint is None:  # OPTIONS of what has no function for it
+    if match.endpoint is None:  # OPTIONS, and no view takes it
         return was.response("200 OK", "", [("Allow", ", ".join(match.allowed))])
     endpoint: Endpoint = match.endpoint
     was.scopes = endpoint.scopes
@@ -107,13 +107,13 @@ def _routed(app: Saddle, was: SaddleWas) -> Any:
 def _moved(was: SaddleWas, path: str) -> Any:
     query = query_as_uri(was.env.get("QUERY_STRING", ""))
     url = f"{was.mount_point}{path}{f'?{query}' if query else ''}"
-    # 308 for what has a body: it must come again as it was (RFC 9110, section 15.4.9).
+    # 308 keeps the method and the body (RFC 9110, section 15.4.9).
     code = HTTPStatus.MOVED_PERMANENTLY if was.request.method in _SAFE else HTTPStatus.PERMANENT_REDIRECT
     return was.redirect(url, status_line(code))
 
 
 def _take_arguments(was: SaddleWas, endpoint: Endpoint, path_arguments: dict[str, Any]) -> None:
-    """Read the form and gather the arguments, so that the events before the view see them, too."""
+    """Read the form and collect the arguments: the events before the view can see them."""
     request = was.request
     try:
         if request.get_content_type() in _FORMS:
@@ -123,7 +123,7 @@ def _take_arguments(was: SaddleWas, endpoint: Endpoint, path_arguments: dict[str
     except ArgumentError as error:
         raise _bad_arguments(was, endpoint, error) from error
     except FormError as error:
-        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # not the client's fault: somebody must be told
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # not the client's mistake
             was.traceback(request.line)
         raise HTTPError(error.status, str(error)) from error
     if was.app.csrf and request.method not in _SAFE:
@@ -140,29 +140,29 @@ def _viewed(was: SaddleWas, endpoint: Endpoint) -> Any:
 
 
 def _bad_arguments(was: SaddleWas, endpoint: Endpoint, error: ArgumentError) -> HTTPError:
-    # For the developer it is what calling the view would have raised, and where that view is.
+    # The log has the TypeError that the call would have raised, and where the view is.
     was.log(f"{TypeError} {error} {place_of(endpoint.route.view)}", f"expt:{was.request.line}")
     return HTTPError(HTTPStatus.BAD_REQUEST, str(error))
 
 
 def _json_object(was: SaddleWas) -> dict[str, Any] | None:
-    """Return the object that the body is, whose members are arguments; None for any other body."""
+    """Return the JSON object in the body, whose members are arguments; None if there is no object."""
     try:
         value = json.loads(was.request.get_body() or b"null")
     except (ValueError, RecursionError):
-        return None  # the view may want to see it
+        return None  # the view can still read the body
     return value if isinstance(value, dict) else None
 
 
 def _remote_call(
     app: Saddle, was: SaddleWas, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], encode: rpc.Encode
 ) -> tuple[Any, bytes]:
-    """Return what the function of a remote method gives, called among the events of its part, and encoded."""
+    """Call the view of a remote method, with the events of its part; return its value, plain and encoded."""
     endpoint: Endpoint | None = app.remote_endpoint(name)
     if endpoint is None:
         raise rpc.UnknownMethod(name)
     view = endpoint.route.view
-    was.start_response_again()  # of several calls in one request, each has an answer of its own
+    was.start_response_again()  # each of several calls in one request has a response of its own
     was.scopes = endpoint.scopes
     before = was.changes()
 
@@ -180,4 +180,4 @@ def _remote_call(
         was.forget_changes(before)
         raise
     was.forget_changes(before)
-    raise HTTPError(was.response.code)  # what a browser would get as a page
+    raise HTTPError(was.response.code)  # a browser would get the page for it

@@ -1,4 +1,4 @@
-"""A Saddlery: routes, events and error handlers that belong together and can be mounted in an app."""
+"""A Saddlery: routes, events and error handlers that can be mounted in an app together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from skitai.saddle.outgoing.rendering import rendered
 from skitai.saddle.outgoing.templates import Templates
 from skitai.saddle.routes.rules import Rule
 
-#: The request that this thread, greenlet or coroutine serves: a ``SaddleWas``.
+#: The ``SaddleWas`` of the request that this thread, greenlet or coroutine serves.
 current: ContextVar[Any] = ContextVar("skitai.saddle.was")
 
 #: The folder of the templates, beside the module.
@@ -34,7 +34,7 @@ Handler = Callable[..., Any]
 
 @attrs.frozen(eq=False)
 class Route:
-    """One function of a part and the rule that leads to it."""
+    """A view of a part and the rule that leads to it."""
 
     rule: Rule
     view: Handler
@@ -42,7 +42,7 @@ class Route:
 
     @property
     def name(self) -> str:
-        """The name by which URLs to it are built: of the function that a partial one calls, or of a class."""
+        """The name by which URLs are built: that of the function, also inside a partial, or of the class."""
         view = self.view
         while isinstance(view, partial):
             view = view.func
@@ -51,7 +51,7 @@ class Route:
 
 @attrs.frozen(eq=False)
 class Mounted:
-    """A part at a path of its app; ``scopes`` are the app and the parts it is within, itself last."""
+    """A part at a path of an app. ``scopes`` are the app, the parts around it, and itself last."""
 
     part: Saddlery
     prefix: str
@@ -68,27 +68,26 @@ class Endpoint:
 
 
 class Saddlery:
-    """Routes, events and error handlers; ``import_name`` (``__name__``) says where its templates are.
+    """Routes, events and error handlers. ``import_name`` (``__name__``) tells where its templates are.
 
-    Decorators return the function, so that it stays an ordinary one. Of two functions for one event the last
-    wins.
+    The decorators return the function as it is. If an event is given two functions, the last one counts.
     """
 
     def __init__(self, import_name: str | None = None) -> None:
         self.import_name = import_name
-        #: The folder of the module that ``import_name`` names, else the working directory.
+        #: The folder of the module ``import_name``, or the working directory.
         self.folder = _folder(import_name)
-        #: The names of the modules that it and the parts mounted in it come from.
+        #: The names of its modules and of those of the parts mounted in it.
         self.modules: set[str] = {import_name} if import_name else set()
         self.routes: list[Route] = []
         self.handlers: dict[str, Handler] = {}
         self.error_handlers: dict[int | type[BaseException], Handler] = {}
         self._mounts: list[tuple[Saddlery, str]] = []
-        #: Counts changes: an app that sees another number builds its routes again.
+        #: The number of changes so far. When it has changed, an app builds its routes again.
         self.changes = 0
 
     def own_templates(self, app: Any) -> Templates:
-        """Return the templates in this part's own folder, with the settings of ``app``."""
+        """Return the templates in the folder of this part, with the settings of ``app``."""
         made: dict[Saddlery, Templates] = app.templates_by_part
         templates = made.get(self)
         if templates is None:
@@ -103,7 +102,7 @@ class Saddlery:
         return templates
 
     def render2(self, *arguments: Any, **named: Any) -> str:
-        """Return the text of a template of this part's own, within a request.
+        """Return the text of a template in the folder of this part. Called within a request.
 
         ``render2("show.htm", ...)`` or ``render2(was, "show.htm", ...)``.
         """
@@ -116,15 +115,15 @@ class Saddlery:
     def route(
         self, rule: str, methods: Collection[str] | None = None, **_ignored: Any
     ) -> Callable[[Function], Function]:
-        """Lead requests whose path fits ``rule`` to the function: ``view(was, **arguments)``.
+        """Have the function answer requests whose path matches ``rule``: ``view(was, **arguments)``.
 
-        ``methods``: those that it takes (None: all). Raises ValueError for a rule that is none.
+        ``methods`` are the methods that it takes, None for all. Raises ValueError for a malformed rule.
         """
         parsed = Rule(rule, methods)
 
         def register(view: Function) -> Function:
             if not callable(view):
-                raise TypeError(f"route {rule!r}: {view!r} is no function")
+                raise TypeError(f"route {rule!r}: {view!r} is not a function")
             self.routes.append(Route(parsed, view, self))
             self.changes += 1
             return view
@@ -134,8 +133,8 @@ class Saddlery:
     def mount(self, *arguments: Any) -> None:
         """Mount a part: ``mount(module, "part", "/admin")`` or ``mount("/admin", module, "part")``.
 
-        The module may be the Saddlery itself, without a name. The path counts from the app's mount point.
-        Raises TypeError or ValueError for what is no part or no path.
+        The Saddlery itself may stand for the module; the name is then left out. The path is below the app's
+        mount point. Raises TypeError or ValueError if the part or the path is malformed.
         """
         part, path = _part_and_path(arguments)
         if part is self:
@@ -155,27 +154,27 @@ class Saddlery:
     # -- events --------------------------------------------------------------------------------------------
 
     def before_request(self, function: Function) -> Function:
-        """Call ``function(was)`` before the view; what it returns is the answer, if it is anything."""
+        """Call ``function(was)`` before the view. A true value that it returns is the response."""
         return self._handle("before_request", function)
 
     def finish_request(self, function: Function) -> Function:
-        """Call ``function(was)`` when the view went well."""
+        """Call ``function(was)`` when the view has succeeded."""
         return self._handle("finish_request", function)
 
     def failed_request(self, function: Function) -> Function:
-        """Call ``function(was, exc_info)`` when the view failed; what it returns is the answer."""
+        """Call ``function(was, exc_info)`` when the view has failed. What it returns is the response."""
         return self._handle("failed_request", function)
 
     def teardown_request(self, function: Function) -> Function:
-        """Call ``function(was)`` in the end, whatever happened."""
+        """Call ``function(was)`` at the end of each request, whatever happened."""
         return self._handle("teardown_request", function)
 
     def startup(self, function: Function) -> Function:
-        """Call ``function(wasc)`` once, when the app was loaded."""
+        """Call ``function(wasc)`` once, when the app has been loaded."""
         return self._handle("startup", function)
 
     def onreload(self, function: Function) -> Function:
-        """Call ``function(wasc)`` when the app was loaded again."""
+        """Call ``function(wasc)`` when the app has been loaded again."""
         return self._handle("onreload", function)
 
     def shutdown(self, function: Function) -> Function:
@@ -187,16 +186,16 @@ class Saddlery:
         return self._handle("got_template", function)
 
     def template_rendered(self, function: Function) -> Function:
-        """Call ``function(was, template, variables, text)`` when a template was rendered."""
+        """Call ``function(was, template, variables, text)`` when a template has been rendered."""
         return self._handle("template_rendered", function)
 
     def error(self, what: int | type[BaseException]) -> Callable[[Function], Function]:
-        """Have the function answer a status, ``function(was, code)``, or exception, ``function(was, error)``.
+        """Have the function handle a status, ``function(was, code)``, or exception, ``function(was, error)``.
 
-        A class also stands for its subclasses: the nearest wins. A part's handlers come before its app's.
+        A class includes its subclasses, and the nearest class counts. A part comes before its app.
         """
         if not (isinstance(what, int) or (isinstance(what, type) and issubclass(what, BaseException))):
-            raise TypeError(f"error() takes a status code or an exception class, not {what!r}")
+            raise TypeError(f"error() takes a status or a class of exceptions, not {what!r}")
 
         def register(function: Function) -> Function:
             self.error_handlers[what] = function
@@ -206,7 +205,7 @@ class Saddlery:
 
     def _handle(self, event: str, function: Function) -> Function:
         if not callable(function):
-            raise TypeError(f"{event}: {function!r} is no function")
+            raise TypeError(f"{event}: {function!r} is not a function")
         if event not in _REQUEST_EVENTS and iscoroutinefunction(function):
             raise TypeError(f"{event}: {function!r} is a coroutine, and no request waits for it")
         self.handlers[event] = function
@@ -214,7 +213,7 @@ class Saddlery:
 
 
 def _folder(import_name: str | None) -> Path:
-    # Asked for at once: while the app is loaded again, its module is not there.
+    # Looked up at once: while the app is loaded again, its module is missing in sys.modules.
     file = getattr(sys.modules.get(import_name or ""), "__file__", None)
     return Path(file).parent if file else Path.cwd()
 
@@ -232,7 +231,7 @@ def _part_and_path(arguments: tuple[Any, ...]) -> tuple[Saddlery, str]:
         where = owner.__name__ if isinstance(owner, ModuleType) else repr(owner)
         raise TypeError(f"{where} has no Saddlery named {name!r}")
     if path and not path.startswith("/"):
-        raise ValueError(f"{path!r} is no path, which begins with a slash: {_MOUNT_TAKES}")
+        raise ValueError(f"{path!r} must begin with a slash: {_MOUNT_TAKES}")
     if "<" in path or "//" in path:
         raise ValueError(f"a part cannot be mounted at {path!r}: it takes plain text between single slashes")
     return part, path

@@ -1,4 +1,4 @@
-"""The ``was`` that a Saddle view gets: the services of the server, and the request at hand."""
+"""The ``was`` of a Saddle view: the request, the response, and the services of the server."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ _KEPT = ("cookie", "session", "mbox")
 
 
 class Globals:
-    """``was.g``: whatever the functions of one request want to tell each other."""
+    """``was.g``: what the functions of one request share."""
 
 
 class SaddleWas:
-    """One request. What is not here is looked up among the server's services and registered objects."""
+    """One request. Other names are looked up among the server's services and the registered objects."""
 
     def __init__(self, app: Saddle, env: dict[str, Any]) -> None:
         self.app = app
-        #: The app, and the parts around the function that serves the request, the innermost last.
+        #: The app and the parts around the view, the innermost last.
         self.scopes: tuple[Saddlery, ...] = (app,)
-        #: What views gave that comes in pieces: all but the one that is sent are closed in the end.
+        #: The streams that views have given. In the end all are closed but the one that is sent.
         self.streams: tuple[Streamed, ...] = ()
         self.env = env
         self.request = Request(env)
@@ -61,7 +61,7 @@ class SaddleWas:
             raise AttributeError("was.session needs app.securekey: set it to a random text")
         if name.startswith("_"):
             raise AttributeError(name)
-        if self._services is not None:  # which know of registered objects, too, and come before them
+        if self._services is not None:  # they know the registered objects, too
             return getattr(self._services, name)
         if name in registered():
             return registered()[name]
@@ -71,26 +71,26 @@ class SaddleWas:
 
     @property
     def subapp(self) -> Saddlery:
-        """The part whose function serves the request, or the app itself."""
+        """The part whose view serves the request, or the app."""
         return self.scopes[-1]
 
     @cached_property
     def mount_point(self) -> str:
-        """Where the app is mounted, as it stands in a URL: empty for the root."""
+        """The path at which the app is mounted, as in a URL; empty for the root."""
         return path_as_uri(self.env.get("SCRIPT_NAME", ""))
 
     def ab(self, function: Any, /, *arguments: Any, **named: Any) -> str:
-        """Return the URL of a function, or of a static file that begins with ``/``, at this mount point."""
+        """Return the URL of a view, or of a static file, whose path begins with ``/``."""
         return self.app.url_at(self.mount_point, function, arguments, named)
 
     build_url = buld_url = ab
 
     def render(self, template: str, /, *values: dict[str, Any], **named: Any) -> str:
-        """Return the text of a template of the app, with ``values`` or ``named`` in it."""
+        """Return the text of a template of the app, with the variables in ``values`` or ``named``."""
         return rendered(self, self.app.templates, template, values, named)
 
     def render2(self, template: str, /, *values: dict[str, Any], **named: Any) -> str:
-        """Return the text of a template in the own folder of the part that serves the request."""
+        """Return the text of a template of the part that serves the request."""
         return rendered(self, self.subapp.own_templates(self.app), template, values, named)
 
     def redirect(
@@ -100,7 +100,7 @@ class SaddleWas:
         body: Any = None,
         headers: list[tuple[str, str]] | None = None,
     ) -> ResponseBody:
-        """Return an answer that sends the client to ``url``, in which what is not ASCII is encoded."""
+        """Return a response that redirects to ``url``, in which non-ASCII characters are encoded."""
         self.response.set_header("Cache-Control", "max-age=0")
         self.response.set_header("Expires", format_date_time(time.time()))  # for caches of HTTP/1.0
         page = "<html><head><title>Redirecting</title></head><body>Go on.</body></html>"
@@ -111,7 +111,7 @@ class SaddleWas:
 
     @cached_property
     def cookie(self) -> Cookies:
-        """The cookies of the request, and those that the answer sets."""
+        """The cookies of the request, and those that the response sets."""
         return Cookies(
             self.env.get("HTTP_COOKIE", ""),
             secure=self.request.get_scheme() == "https",
@@ -120,7 +120,7 @@ class SaddleWas:
 
     @cached_property
     def session(self) -> session.Session:
-        """What the app remembers of the visitor. Raises AttributeError without ``app.securekey``."""
+        """The visitor's session. Raises AttributeError without ``app.securekey``."""
         sessions = self.app.stores.sessions
         if sessions is None:
             raise AttributeError("session")  # __getattr__ says the rest
@@ -144,15 +144,15 @@ class SaddleWas:
         return self._csrf.token()
 
     def require_csrf_token(self) -> None:
-        """Raise HTTPError 403 for a request that carries no token of this visitor's."""
+        """Raise HTTPError 403 unless the request carries a token of this visitor."""
         form = self.request.form
-        fields = dict(form.fields) if form is not None else {}  # not the query: an address is told to others
+        fields = dict(form.fields) if form is not None else {}  # not the query: others get to see URLs
         if not self._csrf.check(csrf.submitted_token(self.env, fields)):
             raise HTTPError(403, "This form has expired or was not made by this site: load it again.")
         self.request.args.pop(csrf.FIELD, None)
 
     def kept_by_browser(self) -> list[tuple[str, str]]:
-        """Return the header fields that store cookies, session and messages where they changed."""
+        """Return the header fields that store changed cookies, sessions and messages."""
         used, stores = self.__dict__, self.app.stores
         if "session" in used and stores.sessions is not None:
             stores.sessions.store(self.session, self.cookie)
@@ -161,12 +161,12 @@ class SaddleWas:
         return self.cookie.headers() if "cookie" in used else []
 
     def changes(self) -> dict[str, Any]:
-        """Return a copy of cookies, session and messages as they are by now, for ``forget_changes``."""
+        """Return a copy of cookies, session and messages as they are now, for ``forget_changes``."""
         used = self.__dict__
         return copy.deepcopy({name: used[name] for name in _KEPT if name in used})
 
     def forget_changes(self, before: Mapping[str, Any] | None = None) -> None:
-        """Have cookies, session and messages be as they were ``before``, or came with the request."""
+        """Reset cookies, session and messages to ``before``, or to what came with the request."""
         for name in (*_KEPT, "_csrf"):
             self.__dict__.pop(name, None)
         self.__dict__.update(before or {})
@@ -174,7 +174,7 @@ class SaddleWas:
     # -- what is said of it --------------------------------------------------------------------------------
 
     def log(self, msg: object, category: str = "info") -> None:
-        """Write a line to the log of the apps; where the server brings none, to Python's."""
+        """Write a line to the log of the apps, or to Python's log under another server."""
         write = getattr(self._services, "log", None)
         if write is None:
             _log.log(_LEVELS.get(category.partition(":")[0], logging.INFO), "[%s] %s", category, msg)
@@ -182,7 +182,7 @@ class SaddleWas:
             write(msg, category)
 
     def traceback(self, identifier: str = "") -> None:
-        """Write the exception being handled to the log; ``identifier`` is for finding it there."""
+        """Write the current exception to the log, under ``identifier``."""
         write = getattr(self._services, "traceback", None)
         if write is None:
             _log.exception("expt:%s", identifier)
@@ -190,13 +190,13 @@ class SaddleWas:
             write(identifier)
 
     def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Return what a coroutine returns: run in the reactor under Skitai, else in a loop of its own."""
+        """Run a coroutine and return its result: in the reactor, or in a loop of its own without Skitai."""
         if self._services is None:
             return _run(coroutine)
         return run_coroutine(self._services, coroutine)
 
     def start_response_again(self) -> None:
-        """Forget the head of an answer that will not be given."""
+        """Start a new response in place of one that will not be sent."""
         self.response = Response(self._error_body)
 
     def _error_body(self, code: int, exc_info: ExcInfo | None) -> tuple[str, bytes]:
@@ -214,6 +214,6 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
-    # A test that is a coroutine itself, say: its loop waits for us, and no thread can have two.
+    # A thread has one loop only, and this one's loop waits for us: in a test that is a coroutine, say.
     with ThreadPoolExecutor(1, thread_name_prefix="skitai-saddle") as thread:
         return thread.submit(copy_context().run, asyncio.run, coroutine).result()

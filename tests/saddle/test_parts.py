@@ -216,7 +216,7 @@ def test_views_without_a_name(browse):
     browser = browse(app)
     assert browser.get("/urls").text == "/greet/you /add/1"
     assert [browser.get(path).text for path in ("/greet/you", "/add/1")] == ["Hello, you", "3"]
-    with pytest.raises(TypeError, match="route '/none': None is no function"):
+    with pytest.raises(TypeError, match="route '/none': None is not a function"):
         app.route("/none")(None)
 
 
