@@ -1,4 +1,4 @@
-"""Undoing content codings (RFC 9110, section 8.4.1), never more at once than is asked for.
+"""Undoing content codings (RFC 9110, section 8.4.1), a few milliseconds' work at a time.
 
 gzip and deflate always; br and zstd where the packages ``brotli`` and ``zstandard`` are installed.
 """
@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import importlib
 import zlib
+from collections import deque
 from typing import Any, Protocol
+
+#: Bytes that one step unpacks to, give or take what comes of one more piece of the coded data.
+STEP_BYTES = 256 * 1024
+#: Members (of gzip) or frames (of zstd) that one step begins: each costs much more than its bytes.
+_STEP_MEMBERS = 64
+#: Coded bytes in a row that may stand for nothing. The longest that an honest sender needs are the block of
+#: zstd, 128 KB (RFC 8878, section 3.1.1.2.3), and the fields of a gzip header.
+_BARREN_MAX = 256 * 1024
 
 _GZIP_FIRST_BYTE = 0x1F
 #: The least that zstd makes 128 KiB of is four bytes (RFC 8878, section 3.1.1.2.2).
@@ -22,127 +31,189 @@ class CodingError(Exception):
 
 
 class Decoder(Protocol):
-    """Undoes one coding."""
+    """Undoes one member.
+
+    After each ``decompress``, ``rest`` is what it did not use of the coded data, and ``is_full`` says that
+    more will come out without any.
+    """
+
+    rest: bytes
+    is_full: bool
 
     @property
     def eof(self) -> bool:
-        """Whether the coded data came to its end."""
+        """Whether the member came to its end."""
 
-    @property
-    def unused_data(self) -> bytes:
-        """What came after that end."""
-
-    def decompress(self, data: bytes, room: int) -> bytes:
-        """Return what ``data`` stands for; what is longer than ``room`` is too long and need not be whole.
-
-        Raises ``CodingError``.
-        """
+    def decompress(self, data: bytes, most: int) -> bytes:
+        """Return what comes of ``data``, about ``most`` bytes at most; raise ``CodingError``."""
 
 
 class ZlibDecoder:
     """gzip, and deflate with or without its wrapper."""
+
+    rest = b""
+    is_full = False
 
     def __init__(self, window: int) -> None:
         self._decoder = zlib.decompressobj(window)
 
     @property
     def eof(self) -> bool:
-        """Whether the coded data came to its end."""
+        """Whether the member came to its end."""
         return self._decoder.eof
 
-    @property
-    def unused_data(self) -> bytes:
-        """What came after that end."""
-        return self._decoder.unused_data
-
-    def decompress(self, data: bytes, room: int) -> bytes:
-        """Return what ``data`` stands for, one byte more than ``room`` at most."""
+    def decompress(self, data: bytes, most: int) -> bytes:
+        """Return what comes of ``data``, ``most`` bytes at most; raise ``CodingError``."""
         try:
-            return self._decoder.decompress(data, room + 1)
+            result = self._decoder.decompress(data, most)
         except zlib.error as error:
             raise CodingError(str(error)) from error
+        self.rest = self._decoder.unused_data if self.eof else self._decoder.unconsumed_tail
+        self.is_full = len(result) == most and not self.eof
+        return result
 
 
 class BrotliDecoder:
     """br (RFC 7932)."""
 
-    unused_data = b""
+    rest = b""
+    is_full = False
 
-    def __init__(self, brotli: Any) -> None:
-        self._decoder = brotli.Decompressor()
-        self._error = brotli.error
+    def __init__(self) -> None:
+        self._decoder = _brotli.Decompressor()
 
     @property
     def eof(self) -> bool:
-        """Whether the coded data came to its end."""
+        """Whether the data came to its end."""
         finished: bool = self._decoder.is_finished()
         return finished
 
-    def decompress(self, data: bytes, room: int) -> bytes:
-        """Return what ``data`` stands for, little more than ``room`` at most."""
+    def decompress(self, data: bytes, most: int) -> bytes:
+        """Return what comes of ``data``, little more than ``most`` bytes at most; raise ``CodingError``."""
+        # As long as it is full, the library takes nothing more.
+        taken, self.rest = (b"", data) if self.is_full else (data, b"")
         try:
-            # A limit below 1 means none.
-            result: bytes = self._decoder.process(data, output_buffer_limit=room + 1)
-        except self._error as error:
+            result: bytes = self._decoder.process(taken, output_buffer_limit=most)
+        except _brotli.error as error:
             raise CodingError(str(error)) from error
+        self.is_full = not self.eof and (len(result) >= most or not self._decoder.can_accept_more_data())
         return result
 
 
 class ZstdDecoder:
-    """zstd (RFC 8878), one frame of it."""
+    """zstd (RFC 8878), one frame of it; ``context`` serves all frames of a body, one after the other."""
 
-    def __init__(self, zstandard: Any) -> None:
-        self._decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_MAX).decompressobj()
-        self._error = zstandard.ZstdError
-        self._rest = b""
+    rest = b""
+    is_full = False
+
+    def __init__(self, context: Any) -> None:
+        self._decoder = context.decompressobj()
 
     @property
     def eof(self) -> bool:
-        """Whether the coded data came to its end."""
+        """Whether the frame came to its end."""
         eof: bool = self._decoder.eof
         return eof
 
-    @property
-    def unused_data(self) -> bytes:
-        """What came after that end."""
-        unused: bytes = self._decoder.unused_data
-        return unused + self._rest
-
-    def decompress(self, data: bytes, room: int) -> bytes:
-        """Return what ``data`` stands for, little more than ``room`` at most.
+    def decompress(self, data: bytes, most: int) -> bytes:
+        """Return what comes of ``data``, in the worst case 2 MB more than ``most``; raise ``CodingError``.
 
         The library cannot be told a limit, so it gets no more at a time than could fill the room.
         """
         pieces: list[bytes] = []
         start = size = 0
         try:
-            while start < len(data) and size <= room and not self.eof:
-                step = max((room - size) // _ZSTD_MOST_PER_BYTE, _ZSTD_LEAST_STEP)
+            while start < len(data) and size < most and not self.eof:
+                step = max((most - size) // _ZSTD_MOST_PER_BYTE, _ZSTD_LEAST_STEP)
                 pieces.append(self._decoder.decompress(data[start : start + step]))
                 start += step
                 size += len(pieces[-1])
-        except self._error as error:
+        except _zstandard.ZstdError as error:
             raise CodingError(str(error)) from error
-        self._rest = data[start:]
+        self.rest = self._decoder.unused_data + data[start:]
         return b"".join(pieces)
 
 
-def decoder_for(coding: str, data: bytes) -> Decoder:
-    """Return what undoes ``coding``, one of ``DECODABLE``, for coded data that begins with ``data``."""
-    if coding == "br":
-        return BrotliDecoder(_brotli)
-    if coding == "zstd":
-        return ZstdDecoder(_zstandard)
-    # RFC 9110, section 8.4.1.2: "deflate" is the zlib format, but some servers send it without the wrapper,
-    # whose first byte always has 8 in its low half.
-    if coding == "deflate":
-        return ZlibDecoder(zlib.MAX_WBITS if data[0] & 0x0F == 8 else -zlib.MAX_WBITS)
-    return ZlibDecoder(16 + zlib.MAX_WBITS)
+class Unpacker:
+    """Undoes ``coding``, one of ``DECODABLE``: coded bytes are added at any pace, and undone step by step.
 
+    However little a bomb weighs, and however many bytes stand for nothing, a step takes a few milliseconds.
+    """
 
-def goes_on(coding: str, data: bytes) -> bool:
-    """Return whether ``data`` after the end begins another member (RFC 1952) or frame (RFC 8878)."""
-    return coding == "zstd" or (coding in ("gzip", "x-gzip") and data[0] == _GZIP_FIRST_BYTE)
+    def __init__(self, coding: str) -> None:
+        self._coding = coding
+        self._coded: deque[bytes] = deque()
+        self._decoder: Decoder | None = None
+        self._is_closed = False
+        self._barren = 0
+        self._zstd: Any = None
+        #: Coded bytes that wait for their step.
+        self.waiting = 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something to do for a step."""
+        return bool(self._coded) or (self._decoder is not None and self._decoder.is_full)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether what came so far may be all: nothing, or members that came to their end."""
+        return self._decoder is None or self._decoder.eof
+
+    def add(self, data: bytes) -> None:
+        """Take coded bytes."""
+        if data and not self._is_closed:
+            self._coded.append(data)
+            self.waiting += len(data)
+
+    def step(self) -> bytes:
+        """Return what comes of the next coded bytes; raise ``CodingError``."""
+        pieces: list[bytes] = []
+        room, members = STEP_BYTES, _STEP_MEMBERS
+        while room > 0 and members > 0 and self.is_behind:
+            data = self._coded.popleft() if self._coded else b""
+            if self._decoder is None or self._decoder.eof:
+                if self._decoder is not None and not self._goes_on(data):
+                    self._pass_over_padding()
+                    break
+                self._decoder = self._next_decoder(data)
+                members -= 1
+            piece = self._decoder.decompress(data, room)
+            if rest := self._decoder.rest:
+                self._coded.appendleft(rest)
+            self._count(len(data) - len(rest), piece)
+            pieces.append(piece)
+            room -= len(piece)
+        return b"".join(pieces)
+
+    def _count(self, used: int, piece: bytes) -> None:
+        self.waiting -= used
+        self._barren = 0 if piece else self._barren + used
+        if self._barren > _BARREN_MAX:
+            raise CodingError(f"more than {_BARREN_MAX} bytes stand for nothing")
+
+    def _goes_on(self, data: bytes) -> bool:
+        """Return whether ``data`` begins another member (RFC 1952) or frame (RFC 8878)."""
+        return self._coding == "zstd" or (self._coding in ("gzip", "x-gzip") and data[0] == _GZIP_FIRST_BYTE)
+
+    def _pass_over_padding(self) -> None:
+        """Take nothing more: after the last member, browsers and curl pass over what comes, too."""
+        self._is_closed = True
+        self._coded.clear()
+        self.waiting = 0
+
+    def _next_decoder(self, data: bytes) -> Decoder:
+        if self._coding == "br":
+            return BrotliDecoder()
+        if self._coding == "zstd":
+            if self._zstd is None:
+                self._zstd = _zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_MAX)
+            return ZstdDecoder(self._zstd)
+        # RFC 9110, section 8.4.1.2: "deflate" is the zlib format, but some servers send it without the
+        # wrapper, whose first byte always has 8 in its low half.
+        if self._coding == "deflate":
+            return ZlibDecoder(zlib.MAX_WBITS if data[0] & 0x0F == 8 else -zlib.MAX_WBITS)
+        return ZlibDecoder(16 + zlib.MAX_WBITS)
 
 
 def _optional(module: str) -> Any:

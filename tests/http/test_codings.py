@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from skitai.http.codings import ACCEPTED
+from skitai.http.codings import ACCEPTED, STEP_BYTES, Unpacker
 from skitai.services.http.decoding import BadReplyError, ReplyBody
 
 TEXT = bytes(range(256)) * 1000
@@ -30,6 +30,8 @@ def decoded(coding, data, *, limit=1_000_000, step=1000):
     body = ReplyBody(limit, coding)
     for start in range(0, len(data), step):
         body.add(data[start : start + step])
+        while body.is_behind:
+            body.step()
     return body.finish()
 
 
@@ -74,6 +76,55 @@ def test_several_members(coding):
     compress = compressor(coding)
     assert decoded(coding, compress(b"first ") + compress(b"last"), step=7) == b"first last"
     assert decoded(coding, compress(b"first ") + compress(b"last")) == b"first last"
+
+
+def steps(coding, data):
+    """Return what each step of undoing ``data`` gave."""
+    unpacker = Unpacker(coding)
+    for start in range(0, len(data), 64 << 10):
+        unpacker.add(data[start : start + (64 << 10)])
+    pieces = []
+    while unpacker.is_behind:
+        pieces.append(unpacker.step())
+    assert unpacker.is_whole
+    return pieces
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_steps_are_bounded(coding):
+    """However much a few bytes unpack to, a step gives no more than it should."""
+    pieces = steps(coding, compressor(coding)(BOMB))
+    assert max(map(len, pieces)) < STEP_BYTES + (3 << 20 if coding == "zstd" else 1 << 20)
+    assert len(pieces) >= len(BOMB) // (STEP_BYTES + (3 << 20))
+    assert b"".join(pieces) == BOMB
+    assert b"".join(steps(coding, compressor(coding)(TEXT * 10))) == TEXT * 10
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_steps_through_many_members(coding):
+    """A step begins a bounded number of members, however little is in them."""
+    member = compressor(coding)(b"x")
+    pieces = steps(coding, member * 6400)
+    assert pieces == [b"x" * 64] * 100
+
+
+#: What stands for nothing, as (beginning, again and again, end): empty members, blocks and metadata.
+NOTHING = {
+    "gzip": (b"", gzip.compress(b"", mtime=0), b""),
+    "deflate": (b"\x78\x9c", b"\x00\x00\x00\xff\xff", b"\x03\x00\x00\x00\x00\x01"),
+    "br": (b"\x0c", b"\x06", b"\x03"),
+    "zstd": (b"", b"\x28\xb5\x2f\xfd\x00\x58\x01\x00\x00", b""),
+}
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_bytes_that_stand_for_nothing(coding):
+    """What stands for nothing is taken up to a limit, and then refused."""
+    compressor(coding)
+    first, nothing, last = NOTHING[coding]
+    assert decoded(coding, first + nothing * 100 + last) == b""
+    with pytest.raises(BadReplyError, match="stand for nothing"):
+        decoded(coding, first + nothing * (300_000 // len(nothing)) + last, step=60_000)
 
 
 def test_large_zstd_windows():

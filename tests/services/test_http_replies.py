@@ -4,12 +4,15 @@ import gzip
 import itertools
 import zlib
 
+import brotli
 import pytest
+import zstandard
 from http_servers import OK, HTTPTestCase, Server, sending
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.task import deferLater
 from zope.interface import implementer
@@ -28,11 +31,16 @@ def gzipped(body):
     return gzip.compress(body, mtime=0)
 
 
+def brotlied(body):
+    """Return a body in brotli, soon enough for a test."""
+    return brotli.compress(body, quality=1)
+
+
 def read(data, *, head_only=False, response_max=1000, reader=None):
     """Return the result of a reply that is complete, or None, and the reader."""
     reader = reader or ReplyReader(response_max)
     reader.expect(head_only=head_only)
-    return (reader.result(NODE) if reader.feed(data) else None), reader
+    return (reader.result(NODE)[0] if reader.feed(data) else None), reader
 
 
 def encoded(coding, body):
@@ -169,7 +177,7 @@ def test_a_long_body_in_tiny_chunks_is_no_overhead():
     for start in range(0, len(body), 60_000):
         assert not reader.feed(body[start : start + 60_000])
     assert reader.feed(b"0\r\n\r\n")
-    assert reader.result(NODE).data == b"x" * 30_000
+    assert reader.result(NODE)[0].data == b"x" * 30_000
 
 
 @pytest.mark.parametrize(
@@ -234,7 +242,7 @@ def test_content_coding(coding, body, plain, step):
     data = encoded(coding, body)
     complete = [reader.feed(data[start : start + step]) for start in range(0, len(data), step)]
     assert complete[-1]
-    assert reader.result(NODE).data == plain
+    assert reader.result(NODE)[0].data == plain
 
 
 @pytest.mark.parametrize(
@@ -256,7 +264,7 @@ def test_any_split_gives_the_same(cuts):
     reader = ReplyReader(1000)
     reader.expect(head_only=False)
     done = [reader.feed(data[a:b]) for a, b in itertools.pairwise(edges)]
-    result = reader.result(NODE)
+    result, _ = reader.result(NODE)
     assert (done.count(True), result.msg, result.data, len(result.headers)) == (1, "OK", b"body", 2)
 
 
@@ -299,6 +307,54 @@ class RepliesTests(HTTPTestCase):
         code, text = await self.fetch_error(lambda peer: peer.close())
         assert code == 700
         assert "before the reply" in text
+
+    async def turns_until(self, deferred):
+        """Return what fires, and how many turns the reactor had meanwhile."""
+        turns = 0
+        while not deferred.called:
+            await deferLater(reactor, 0)
+            turns += 1
+        return await deferred, turns
+
+    async def test_large_bodies_are_unpacked_in_steps(self):
+        """However much a few bytes unpack to, others have their turn between the steps."""
+        plain = bytes(32 << 20)
+        for coding, pack in (("gzip", gzipped), ("br", brotlied), ("zstd", zstandard.compress)):
+            server = self.serve(sending(encoded(coding.encode(), pack(plain))))
+            result, turns = await self.turns_until(self.ask(self.pool(), server.url))
+            assert result.data == plain
+            assert turns > 12
+
+    async def test_the_connection_is_free_while_a_body_is_unpacked(self):
+        """A later request uses the connection, and is answered first."""
+        bomb = encoded(b"br", brotlied(bytes(32 << 20)))
+        server = self.serve(lambda peer: peer.write(bomb if peer.requests == 1 else OK))
+        pool = self.pool()
+        slow = self.ask(pool, server.url)
+        while not pool.statistics()["idle"]:
+            await deferLater(reactor, 0)
+        assert (await self.ask(pool, server.url)).data == b"ok"
+        assert not slow.called
+        assert len(server.peers) == 1
+        assert len((await slow).data) == 32 << 20
+
+    async def test_ending_what_is_being_unpacked(self):
+        """Cancelling or closing the pool ends the unpacking, and so does a mistake in what is left."""
+        packed = brotlied(bytes(32 << 20))
+        for body, end, kind, code in (
+            (packed, lambda pool, asked: asked.cancel(), CancelledError, None),
+            (packed, lambda pool, asked: pool.close(), UnsentError, 705),
+            (packed[:-3], lambda pool, asked: None, OperationError, 708),
+        ):
+            server = self.serve(sending(encoded(b"br", body)))
+            pool = self.pool()
+            asked = self.ask(pool, server.url)
+            while not pool.statistics()["idle"]:
+                await deferLater(reactor, 0)
+            assert not asked.called
+            end(pool, asked)
+            error = await self.error_of(asked, kind)
+            assert getattr(error, "code", None) == code
 
     async def test_truncated_coding_at_the_end_of_the_connection(self):
         """A compressed body that the end of the connection cuts is a failure."""

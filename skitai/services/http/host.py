@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from skitai.net.addresses import HTTPNode
     from skitai.net.tunnel import Proxy
+    from skitai.services.http.decoding import ReplyBody
     from skitai.services.http.pool import ConnectionPool
     from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult
@@ -129,7 +130,9 @@ class Host(Factory):
 
     # What connections report (protocol.Owner)
 
-    def replied(self, connection: HTTPConnection, result: HTTPResult, *, reusable: bool) -> None:
+    def replied(
+        self, connection: HTTPConnection, result: HTTPResult, body: ReplyBody | None, *, reusable: bool
+    ) -> None:
         """Hand over the reply and put the connection to further use."""
         transfer, connection.transfer = connection.transfer, None
         if not reusable:
@@ -141,7 +144,10 @@ class Host(Factory):
         else:
             connection.abort()
         # Last, because whoever gets it may begin the next request.
-        transfer.succeed(result)
+        if body is None:
+            transfer.succeed(result)
+        else:
+            self._pool.unpack(transfer, result, body)
 
     def switched(self, connection: HTTPConnection, result: HTTPResult) -> None:
         """Hand over the reply 101 and forget the connection, which others have now."""
@@ -226,8 +232,7 @@ class Host(Factory):
         connection.abort()
 
     def _fail(self, transfer: Transfer, error: BaseException) -> None:
-        self._pool.errors += 1
-        transfer.fail(error)
+        self._pool.fail(transfer, error)
 
     def _may_open(self) -> bool:
         if len(self._connections) + len(self._opening) >= self._limits.connections:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 
 from skitai.config.http import CLIENT_KEYS
 from skitai.errors import CODE_SHUTDOWN, UnsentError
 from skitai.loop.sending import SendQueue
 from skitai.net.connector import Connector
+from skitai.services.http.decoding import BadReplyError, finish_in_steps
 from skitai.services.http.host import Host
 from skitai.services.http.transfer import Transfer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
+    from twisted.python.failure import Failure
 
     from skitai.interfaces import IConnector
     from skitai.net.addresses import HTTPNode
+    from skitai.services.http.decoding import ReplyBody
     from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult
 
@@ -67,6 +70,7 @@ class ConnectionPool:
         self._hosts: dict[HTTPNode, Host] = {}
         #: Hosts that met the limit of all connections, in order; meanwhile nobody keeps idle ones.
         self.starved: dict[Host, None] = {}
+        self._unpacking: set[Transfer] = set()
         self._sweeper: IDelayedCall | None = None
         self._closed = False
         self._closing: list[Deferred[None]] = []
@@ -97,6 +101,9 @@ class ConnectionPool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
+        for transfer in list(self._unpacking):
+            transfer.stop()
+            self.fail(transfer, _shutdown_error())
         for host in list(self._hosts.values()):
             host.close(_shutdown_error())
         self._fire_when_closed()
@@ -115,6 +122,31 @@ class ConnectionPool:
         }
 
     # What hosts ask and tell
+
+    def unpack(self, transfer: Transfer, result: HTTPResult, body: ReplyBody) -> None:
+        """Unpack what is left of a body, while others have their turn, and end the transfer."""
+
+        def unpacked(data: bytes) -> None:
+            self._unpacking.remove(transfer)
+            result.data = data
+            transfer.succeed(result)
+
+        def failed(failure: Failure) -> None:
+            self._unpacking.remove(transfer)
+            error = failure.value
+            assert error is not None
+            if not isinstance(error, CancelledError):  # else somebody knows already
+                self.fail(transfer, error.about(result.node) if isinstance(error, BadReplyError) else error)
+
+        self._unpacking.add(transfer)
+        unpacking = Deferred.fromCoroutine(finish_in_steps(body, self.reactor))
+        transfer.stop = unpacking.cancel
+        unpacking.addCallbacks(unpacked, failed)
+
+    def fail(self, transfer: Transfer, error: BaseException) -> None:
+        """Count a request that came to nothing, and end it."""
+        self.errors += 1
+        transfer.fail(error)
 
     def admits(self, host: Host) -> bool:
         """Return whether ``host`` may open a connection; if not, it is told to ``move_up`` in its turn."""

@@ -14,10 +14,10 @@ from twisted.internet.interfaces import IProtocol
 from twisted.internet.tcp import Connection as TCPConnection
 from zope.interface import implementer
 
-from skitai.errors import CODE_BAD_REPLY, CODE_CLOSED, CODE_SOCKET_ERROR, OperationError, UnsentError
+from skitai.errors import CODE_CLOSED, CODE_SOCKET_ERROR, OperationError, UnsentError
 from skitai.net.failures import tls_text
 from skitai.net.handover import hand_over
-from skitai.services.http.decoding import BadReplyError
+from skitai.services.http.decoding import BadReplyError, ReplyBody
 from skitai.services.http.filesource import PIECE
 from skitai.services.http.reply import ReplyReader
 from skitai.services.http.sink import Delivery
@@ -50,8 +50,13 @@ UNSENT = (Phase.QUEUED, Phase.REFUSED)
 class Owner(typing.Protocol):
     """Who a connection reports to. All of it is called in the reactor thread."""
 
-    def replied(self, connection: HTTPConnection, result: HTTPResult, *, reusable: bool) -> None:
-        """Take the reply. Where the connection is not reusable, it is for the owner to ``abort`` it."""
+    def replied(
+        self, connection: HTTPConnection, result: HTTPResult, body: ReplyBody | None, *, reusable: bool
+    ) -> None:
+        """Take the reply, and a ``body`` that is still to be unpacked into it.
+
+        Where the connection is not reusable, it is for the owner to ``abort`` it.
+        """
 
     def switched(self, connection: HTTPConnection, result: HTTPResult) -> None:
         """Take the reply 101: another protocol has the connection now."""
@@ -247,14 +252,14 @@ class HTTPConnection:
                 sent = self._upload is None or self._upload.done
                 self._finish(reusable=sent and self._reader.in_step)
         except BadReplyError as error:
-            self._owner.failed(self, self._bad_reply(error))
+            self._owner.failed(self, error.about(self._node))
 
     def _unasked(self) -> None:
         """Close the connection because of bytes that nobody asked for: who knows what they would answer."""
         if self.phase is Phase.QUEUED and self.reused:
             self._refuse()
         elif self.phase in (Phase.QUEUED, Phase.IDLE):
-            self._owner.failed(self, self._bad_reply(BadReplyError("bytes that nobody asked for")))
+            self._owner.failed(self, BadReplyError("bytes that nobody asked for").about(self._node))
 
     def connectionLost(self, reason: Failure) -> None:
         """Finish a body that ends with the connection, and tell the owner."""
@@ -264,7 +269,7 @@ class HTTPConnection:
                 if isinstance(reason.value, ConnectionDone):
                     self._finish(reusable=False)
             except BadReplyError as bad:
-                error = self._bad_reply(bad)
+                error = bad.about(self._node)
         self._forget_transport()
         self._owner.lost(self, error)
         self.phase = Phase.CLOSED
@@ -274,9 +279,9 @@ class HTTPConnection:
         return "skitai-http"
 
     def _finish(self, *, reusable: bool) -> None:
-        delivery = self.transfer.delivery
+        delivery, body = self.transfer.delivery, None
         if delivery is None:
-            result = self._reader.result(self._node)
+            result, body = self._reader.result(self._node)
             result.asked = self.transfer.request.target
         else:
             result = delivery.reply
@@ -284,7 +289,7 @@ class HTTPConnection:
         self.phase = Phase.IDLE
         self._upload = None
         self.reused = True
-        self._owner.replied(self, result, reusable=reusable)
+        self._owner.replied(self, result, body, reusable=reusable)
 
     def _forget_transport(self) -> None:
         self._transport = self._socket = self._look = None
@@ -300,13 +305,6 @@ class HTTPConnection:
         self.phase = Phase.CLOSED
         hand_over(transport, protocol, received)
         self._owner.switched(self, result)
-
-    def _bad_reply(self, cause: BadReplyError) -> OperationError:
-        error = OperationError(
-            f"bad reply from {self._node.label}: {cause}", code=CODE_BAD_REPLY, node=self._node
-        )
-        error.__cause__ = cause
-        return error
 
     def _lost_error(self, reason: Failure) -> OperationError:
         where = "in the middle of the reply" if self.phase is Phase.ANSWERED else "before the reply"

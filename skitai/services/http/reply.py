@@ -70,6 +70,12 @@ class ReplyReader:
 
     def feed(self, data: bytes) -> bool:
         """Take bytes and return whether the reply is complete; raise ``BadReplyError`` for what is none."""
+        is_complete = self._parse(data)
+        if self._body is not None and self._body.is_behind:
+            self._body.step()
+        return is_complete
+
+    def _parse(self, data: bytes) -> bool:
         self._overhead += len(data)
         try:
             self._parser.feed_data(data)
@@ -92,16 +98,23 @@ class ReplyReader:
             raise BadReplyError(f"more than {HEAD_MAX} bytes that are no body")
         return False
 
-    def result(self, node: HTTPNode) -> HTTPResult:
-        """Return the complete reply; raise ``BadReplyError`` where its coding says that it is not."""
-        body, self._body = self._body, None
-        assert isinstance(body, ReplyBody)
-        return self.head(node, body.finish())
+    def result(self, node: HTTPNode) -> tuple[HTTPResult, ReplyBody | None]:
+        """Return the complete reply, and None; or a body that is behind, whose bytes it is to have yet.
 
-    def head(self, node: HTTPNode, data: bytes = b"") -> HTTPResult:
-        """Return the reply with ``data`` as its body."""
+        Raises ``BadReplyError`` where the coding says that the body is not complete.
+        """
+        body, self._body = self._body, None
+        result = self.head(node)
+        assert isinstance(body, ReplyBody)
+        if body.is_behind:
+            return result, body
+        result.data = body.finish()
+        return result, None
+
+    def head(self, node: HTTPNode) -> HTTPResult:
+        """Return the reply without its body."""
         return HTTPResult(
-            data, version=self._version, headers=self._fields, code=self._status, msg=self._reason, node=node
+            version=self._version, headers=self._fields, code=self._status, msg=self._reason, node=node
         )
 
     def close(self) -> None:
