@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import IConsumer
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IAddress, IProtocolFactory
+    from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 
     from skitai.calls.result import Result
     from skitai.server.request.request import Request
@@ -253,3 +254,61 @@ class IConnection(Interface):
 
     def abort() -> None:
         """Cut the connection, so that the client sees that the answer is incomplete."""
+
+    holds_body: bool = Attribute("Whether it is still open what becomes of the body of the request at hand.")
+
+    def stream_body() -> None:
+        """Let the body of the request at hand come to its ``stream``; a client may wait for 100."""
+
+    def body_wanted(wanted: bool) -> None:
+        """Let the body that is streamed come, or hold it back."""
+
+    def take_over(
+        request: Request, protocol: IProtocol, status: str, headers: Sequence[tuple[str, str]]
+    ) -> None:
+        """Answer ``request`` with ``status`` (101 or 2xx) and let ``protocol`` have what carries it.
+
+        Raises MisuseError where that is not open any more, ValueError for what would break the framing.
+        """
+
+
+class IHeadResource(Interface):
+    """A resource that wants to see a request before its body is read.
+
+    The server asks what is mounted, not its children, and only about requests that have a body, an Upgrade
+    field, or the method CONNECT; so a plain GET costs nothing.
+    """
+
+    def at_head(request: Request) -> bool:
+        """Return whether it takes care of ``request``; if not, the whole body is read and ``render`` called.
+
+        It may, now or later: answer (``respond``, ``fail``, or ``write`` and ``finish``; the body is dropped
+        and the connection ends with the answer), have the body come piece by piece (``stream_body``), or take
+        the connection over (``take_over``, where the request has ``upgrade`` or the method CONNECT). Until
+        then the client is not read. Called in the reactor thread; what it raises is answered 500.
+        """
+
+
+class IBodySink(IConsumer):
+    """Where a request's body goes as it comes, at the pace of the sink. Called in the reactor thread.
+
+    The calls are ``registerProducer``, any number of ``write``, ``unregisterProducer`` and ``end``. The
+    producer is a push producer: while it is paused, the client is not read, nor blamed for its silence.
+    Stopped, it drops the rest of the body, and nothing more is called.
+    """
+
+    def end(error: BaseException | None) -> None:
+        """Learn that the body is whole, or with what ``error`` it broke off.
+
+        That is a HeadError where it broke the rules or a limit, or why the connection or the answer ended.
+        """
+
+
+class ILastingProtocol(Interface):
+    """A protocol that took a connection over and says goodbye when the server stops."""
+
+    def stop() -> None:
+        """Close the connection in good order, soon: it is cut when the server's patience is over.
+
+        The connections of protocols that do not provide this are closed at once.
+        """

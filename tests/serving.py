@@ -89,9 +89,9 @@ class Gateway:
             (point.encode(), self.resource(app, point, limits.response_buffer_max))
             for point, app in mounts.items()
         ]
-        handle = (site or Site(Mounts([], resources))).handle
+        site = site or Site(Mounts([], resources))
         access_log = AccessLog(self.access_log, partial(turn_end_of(reactor).call, Stage.LOG))
-        self.factory = HTTPFactory(reactor, handle, limits, observers=[access_log])
+        self.factory = HTTPFactory(reactor, site.handle, limits, judge=site.judge, observers=[access_log])
         if unix_socket is None:
             self._listening = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
             self.address = self._listening.getHost().port

@@ -52,18 +52,23 @@ def test_contracts():
         if isinstance(interface, type(interfaces.IService)) and interface.__module__ == interfaces.__name__
     }
     assert names == {
+        "IBodySink": ["end"],
         "IConnection": [
             "abort",
             "addresses",
             "blocked",
+            "body_wanted",
             "client",
             "end",
             "flush",
+            "holds_body",
             "reactor",
             "secure",
             "send",
             "server",
             "start",
+            "stream_body",
+            "take_over",
             "transport",
             "waiting",
         ],
@@ -83,6 +88,8 @@ def test_contracts():
             "state",
             "status",
         ],
+        "IHeadResource": ["at_head"],
+        "ILastingProtocol": ["stop"],
         "ILivingApp": ["begin", "end", "while_broken"],
         "INode": ["label"],
         "IResultCache": ["clear", "expire", "get", "put", "statistics"],

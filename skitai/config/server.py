@@ -134,6 +134,12 @@ class ServerConfig:
     response_buffer_max: int = field(
         default=_GB, metadata=_key(positive(size), "how much of a response waits for a client", show_size)
     )
+    buffers_max: int = field(
+        default=8 * _GB,
+        metadata=_key(
+            positive(size), "how much of all bodies and responses waits, in memory and on disk", show_size
+        ),
+    )
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

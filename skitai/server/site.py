@@ -15,6 +15,7 @@ from twisted.web.resource import getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 
 from skitai.http.fields import ALLOW_ALL
+from skitai.interfaces import IHeadResource
 from skitai.server.static.directory import StaticDirectory
 from skitai.server.wsgi.resource import WSGIResource
 
@@ -49,7 +50,8 @@ class Site:
     """Hands each request to what is mounted where it points.
 
     ``exact`` are virtual hosts by name, ``suffixes`` by domain (``example.org`` matches itself and
-    everything under it), ``default`` is for all others. All methods are called in the reactor thread.
+    everything under it), ``default`` is for all others. ``connect`` is asked about requests with the method
+    CONNECT, which are answered 405 without it. All methods are called in the reactor thread.
     """
 
     def __init__(
@@ -57,8 +59,11 @@ class Site:
         default: Mounts | None,
         exact: Mapping[bytes, Mounts] | None = None,
         suffixes: Mapping[bytes, Mounts] | None = None,
+        *,
+        connect: IHeadResource | None = None,
     ) -> None:
         self._default = default
+        self._connect = connect
         self._exact = dict(exact or {})
         self._suffixes = dict(suffixes or {})
         self._has_hosts = bool(self._exact or self._suffixes)
@@ -66,35 +71,50 @@ class Site:
     def handle(self, request: Request) -> None:
         """Answer ``request``, or start something that will."""
         try:
-            self._dispatch(request)
+            self._dispatch(request, _render)
         except Exception:  # noqa: BLE001 - a resource's defect is this request's 500
             request.processingFailed(Failure())  # type: ignore[no-untyped-call]
 
-    def _dispatch(self, request: Request) -> None:
+    def judge(self, request: Request) -> bool:
+        """Return whether ``request``, of which only the head is there, is taken care of.
+
+        What no resource answers is answered at once. A resource that provides ``IHeadResource`` is asked;
+        all others get the request when it is whole.
+        """
+        try:
+            if request.method == b"CONNECT":
+                return self._connect is not None and self._connect.at_head(request)
+            return self._dispatch(request, _ask_at_head)
+        except Exception:  # noqa: BLE001 - see handle()
+            request.processingFailed(Failure())  # type: ignore[no-untyped-call]
+            return True
+
+    def _dispatch(self, request: Request, use: Callable[[Request, bytes, Any], bool]) -> bool:
+        """Answer ``request`` or ``use`` what it points at; return whether it is taken care of."""
         path = request.path
         if path == b"/ping" and request.method in _READING:  # before any host: a health check knows no names
             request.respond("200 OK", [_TEXT], b"pong")
-            return
+            return True
         if path == b"*":
             request.respond("204 No Content", [("Allow", ALLOW_ALL)], b"")
-            return
+            return True
         mounts = self._mounts_for(request.authority) if self._has_hosts else self._default
         if mounts is None:
             request.fail(503)
-            return
+            return True
         if b"%" in path:
             path = _ESCAPES.sub(lambda escapes: unquote_to_bytes(escapes.group()), path)
         reading = request.method in _READING
         if reading and mounts.directories and _serve_file(request, path, mounts.directories):
-            return
+            return True
         for point, resource in mounts.resources:
             if _below(point, path):
-                _render(request, point, resource)
-                return
+                return use(request, point, resource)
         if not reading and any(_found_files(request, path, mounts.directories)):
             request.fail(405, ("Allow", "GET, HEAD"))
         else:
             request.fail(404)
+        return True
 
     def _mounts_for(self, authority: bytes) -> Mounts | None:
         """Exact name, then the longest domain it lies in, then the default."""
@@ -135,22 +155,35 @@ def _serve_file(request: Request, path: bytes, directories: Directories) -> bool
     return False
 
 
-def _render(request: Request, point: bytes, resource: Any) -> None:
-    if type(resource) is WSGIResource:  # the common case, spared the splitting of the path
-        resource.render(request)
-        return
+def _ask_at_head(request: Request, point: bytes, resource: Any) -> bool:
+    if not IHeadResource.providedBy(resource):
+        return False
+    _split_path(request, point)
+    return bool(resource.at_head(request))
+
+
+def _split_path(request: Request, point: bytes) -> None:
+    """Set what Twisted resources find their children by."""
     segments = [unquote_to_bytes(segment) for segment in request.path.split(b"/")[1:]]
     depth = point.count(b"/")
     request.prepath, request.postpath = segments[:depth], segments[depth:]
+
+
+def _render(request: Request, point: bytes, resource: Any) -> bool:
+    if type(resource) is WSGIResource:  # the common case, spared the splitting of the path
+        resource.render(request)
+        return True
+    _split_path(request, point)
     leaf = getChildForRequest(resource, request)  # type: ignore[no-untyped-call]
     try:
         body = leaf.render(request)
     except UnsupportedMethod as error:
         allowed = b", ".join(error.allowedMethods).decode("latin-1")
         request.fail(405, ("Allow", allowed))
-        return
+        return True
     if body is not NOT_DONE_YET:
         if body or request.method != b"HEAD":
             request.responseHeaders.setRawHeaders(b"content-length", [b"%d" % len(body)])
         request.write(body)
         request.finish()
+    return True

@@ -7,19 +7,26 @@ from typing import Any
 
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
 
 from skitai.config import Mount
 from skitai.config.clusters import PREFIX, unknown_cluster
-from skitai.interfaces import IInstance
+from skitai.interfaces import IHeadResource, IInstance
 from skitai.plugins import Answerer, hookimpl
 
 _PROXIED_TYPE = "http"
 
 
+@implementer(IHeadResource)
 class Unavailable(Resource):
-    """Stands at a mount point that cannot be served: every request gets 503."""
+    """Stands at a mount point that cannot be served: every request gets 503, before its body is read."""
 
     isLeaf = True
+
+    def at_head(self, request: Any) -> bool:
+        """Answer 503. Called in the reactor thread."""
+        request.fail(503)
+        return True
 
     def render(self, request: Any) -> int:
         """Answer 503. Called in the reactor thread."""

@@ -161,7 +161,11 @@ class Instance(Service):
         add_default(self._was)
         site = self._builder.site(self.plugins.mounts(self))
         self._factory = HTTPFactory(
-            self.reactor, site.handle, make_limits(server), observers=self._make_observers()
+            self.reactor,
+            site.handle,
+            make_limits(server),
+            judge=site.judge,
+            observers=self._make_observers(),
         )
         secure = None if self._secure is None else self._secure(self._factory)
         try:

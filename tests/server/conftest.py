@@ -1,26 +1,35 @@
 """What the tests of the HTTP channel share: a server in memory, and one on a real socket."""
 
+import datetime
+import socket
+import ssl
+
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from http_channel import MemoryServer
 from twisted.logger import formatEvent, globalLogPublisher
 
 from serving import eventually
+from skitai.net.server_tls import server_options, with_tls
 from skitai.server.http1.factory import HTTPFactory
 from skitai.server.http1.limits import ServerLimits
 from skitai.server.site import Mounts, Site
-from wire import Client
+from wire import PATIENCE, Client
 
 
 @pytest.fixture
 def memory_server():
-    """Return ``memory_server(app=None, **limits)``: see MemoryServer.
+    """Return ``memory_server(app=None, judge=None, **limits)``: see MemoryServer.
 
     At the end no connection, time-out or producer may be left over.
     """
     servers = []
 
-    def start(app=None, **limits):
-        servers.append(MemoryServer(app, **limits))
+    def start(app=None, judge=None, **limits):
+        servers.append(MemoryServer(app, judge, **limits))
         return servers[-1]
 
     yield start
@@ -39,9 +48,9 @@ class LoopbackServer:
     ``wrap(factory)`` may return another factory around it, such as TLS.
     """
 
-    def __init__(self, loop, handle, wrap, limits):
+    def __init__(self, loop, handle, judge, wrap, limits):
         self.loop = loop
-        self.factory = HTTPFactory(loop.reactor, handle, ServerLimits(**limits))
+        self.factory = HTTPFactory(loop.reactor, handle, ServerLimits(**limits), judge=judge)
         self._port = loop.call(loop.reactor.listenTCP, 0, wrap(self.factory), interface="127.0.0.1")
         self.port = self._port.getHost().port
 
@@ -76,11 +85,11 @@ class LoopbackServer:
 
 @pytest.fixture
 def loopback_server(reactor_thread):
-    """Return ``loopback_server(handle, wrap=..., **limits)``: see LoopbackServer."""
+    """Return ``loopback_server(handle, judge=None, wrap=..., **limits)``: see LoopbackServer."""
     servers = []
 
-    def start(handle, wrap=lambda factory: factory, **limits):
-        servers.append(LoopbackServer(reactor_thread, handle, wrap, limits))
+    def start(handle, judge=None, wrap=lambda factory: factory, **limits):
+        servers.append(LoopbackServer(reactor_thread, handle, judge, wrap, limits))
         return servers[-1]
 
     yield start
@@ -108,6 +117,42 @@ def mounted(memory_server):
     """Return ``mounted(resource, point=b"")``: a server with the resource at that mount point."""
 
     def mount(resource, point=b""):
-        return memory_server(Site(Mounts([], [(point, resource)])).handle)
+        site = Site(Mounts([], [(point, resource)]))
+        return memory_server(site.handle, site.judge)
 
     return mount
+
+
+@pytest.fixture(scope="session")
+def wrap_in_tls(tmp_path_factory):
+    """Return a function that puts TLS around a factory."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path_factory.mktemp("tls") / "server.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    return lambda factory: with_tls(factory, server_options(pem, None, None), factory.reactor)
+
+
+@pytest.fixture
+def tls_client():
+    """Return ``tls_client(server)``: a TLS socket that is connected to it."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    clients = []
+
+    def connect(server):
+        plain = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+        clients.append(context.wrap_socket(plain))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()

@@ -233,9 +233,10 @@ class MemoryServer:
     """A factory on a fake clock. ``requests`` are those that reached the app, ``observed`` those that ended.
 
     ``app(request)`` answers them; without one they are answered with their method, target and body.
+    ``judge(request)`` is asked first where only the head is there.
     """
 
-    def __init__(self, app=None, **limits):
+    def __init__(self, app=None, judge=None, **limits):
         self.clock = Clock()
         self.requests = []
         self.observed = []
@@ -243,6 +244,7 @@ class MemoryServer:
             self.clock,
             self._handle,
             ServerLimits(**limits),
+            judge=judge,
             observers=[self.observed.append],
             wall_clock=lambda: 784111777,
         )

@@ -1,51 +1,75 @@
-"""HTTP/1.1 connections (RFC 9112): bytes in, requests out, answers back in order.
+"""HTTP/1.1 connections (RFC 9112): requests in, answers back in order.
 
-llhttp does the parsing, strictly. What it leaves to its user is done here: limits, time-outs, pipelining,
-``Expect: 100-continue``, refusals and the way a connection is closed.
+Here are the order of requests, what becomes of their bodies, time-outs, and the way a connection is closed.
+``RequestReader`` parses what comes, ``AnsweringConnection`` sends what goes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from httptools import (
-    HttpParserError,
-    HttpParserInvalidMethodError,
-    HttpParserUpgrade,
-    HttpRequestParser,
-)
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
-from twisted.logger import Logger
 from zope.interface import implementer
 
+from skitai.errors import MisuseError
 from skitai.interfaces import IConnection
-from skitai.server.http1.framing import render_head
-from skitai.server.http1.head import HeadError, examine, framing_head
-from skitai.server.http1.output import Output, output_for
-from skitai.server.request.body import BodySpool
-from skitai.server.request.connection import Connection
-from skitai.server.request.request import Request
+from skitai.server.http1.answering import AnsweringConnection
+from skitai.server.http1.framing import render_switch
+from skitai.server.http1.head import HeadError
+from skitai.server.http1.output import output_for
+from skitai.server.http1.reader import RequestReader
+from skitai.server.http1.taking import Taker
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from skitai.server.http1.factory import HTTPFactory
-
-_log = Logger()
+    from skitai.server.request.request import Request
 
 #: Never reached: no time-out runs.
 FOREVER = float("inf")
 #: Seconds that a client may take to say goodbye: while it sends nothing, and in all.
 LINGER_SECONDS, LINGER_SECONDS_MAX = 5.0, 30.0
-_UNDERSCORE = ord("_")
-#: Framing allowed per chunk of a chunked body: size, line ends, a little extension.
-CHUNK_OVERHEAD = 64
+
+
+class State(Enum):
+    """What a connection is there for."""
+
+    #: Requests are answered.
+    SERVING = auto()
+    #: All is answered; what the client still sends is read for a while and forgotten.
+    LINGERING = auto()
+    #: It is closed, or will be as soon as the last byte has left.
+    CLOSED = auto()
+    #: Another protocol has it.
+    TAKEN_OVER = auto()
+
+
+class BodyUse(Enum):
+    """What becomes of the body of the request that is being answered."""
+
+    #: There is none, or no more of it will come.
+    NONE = auto()
+    #: A resource has seen the head and has not said yet what it wants; nothing is read.
+    HELD = auto()
+    #: It is collected; the request is handled when it is whole.
+    COLLECTED = auto()
+    #: A sink takes it as it comes.
+    STREAMED = auto()
+    #: The answer has begun without it; it is read and forgotten.
+    DROPPED = auto()
+
+
+# Looked at for each request: in Python 3.11 a member of an Enum costs a call.
+_SERVING, _NONE = State.SERVING, BodyUse.NONE
+_EXPECTED = (BodyUse.COLLECTED, BodyUse.STREAMED)
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IConnection)
-class HTTPChannel(Connection):
+class HTTPChannel(AnsweringConnection):
     """One client connection. All methods are called in the reactor thread.
 
     Requests are answered one at a time, so pipelined ones cannot overtake each other; while one waits its
@@ -54,54 +78,25 @@ class HTTPChannel(Connection):
 
     # Slots: ten thousand of these may be idle.
     __slots__ = (
-        "_body",
-        "_chunked",
-        "_chunks",
-        "_continue_owed",
+        "_body_use",
         "_dispatching",
-        "_fed",
-        "_headers",
-        "_incoming",
         "_linger_end",
-        "_lingering",
-        "_parser",
         "_paused",
         "_read_closed",
-        "_uncounted",
-        "_unsent_head",
-        "_url",
-        "_waiting",
-        "closing",
-        "current",
+        "_reader",
+        "_taker",
         "deadline",
-        "factory",
-        "output",
+        "state",
     )
 
-    output: Output
-
     def __init__(self, factory: HTTPFactory) -> None:
-        self.factory = factory
+        super().__init__(factory)
+        self.state = _SERVING
         self.deadline = FOREVER
-        #: The request being answered, if any.
-        self.current: Request | None = None
-        #: Whether nothing more will be answered: the connection closes once what was written is sent.
-        self.closing = False
-        self._waiting: list[Request] = []
-        # Of the answer that has begun: its head as long as it waits for the first piece of the body.
-        self._unsent_head = b""
-        self._chunked = False
-        self._parser: HttpRequestParser | None = HttpRequestParser(self)
-        self._dispatching = self._paused = self._read_closed = self._lingering = self._uncounted = False
-        self._new_message()
-
-    def _new_message(self) -> None:
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._incoming: Request | None = None
-        self._body: BodySpool | None = None
-        self._fed = self._chunks = 0
-        self._continue_owed = False
+        self._body_use = _NONE
+        self._reader = RequestReader(self, factory.limits, factory.storage)
+        self._taker: Taker | None = None
+        self._dispatching = self._paused = self._read_closed = False
 
     # -- the connection ------------------------------------------------------------------------------------
 
@@ -111,7 +106,8 @@ class HTTPChannel(Connection):
         if isinstance(self.server, (IPv4Address, IPv6Address)):
             # Each write is whole in itself: it must not wait until the client has acknowledged the last one.
             transport.setTcpNoDelay(True)
-        self.output = output_for(transport, self._progress, self._drained, self.factory.sending)
+        factory = self.factory
+        self.output = output_for(transport, self._progress, self._drained, factory.sending, factory.storage)
         self.connectionMade()
 
     def connectionMade(self) -> None:
@@ -123,75 +119,56 @@ class HTTPChannel(Connection):
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes from the client."""
-        parser = self._parser
-        if parser is None:
-            self._ignore()
+        if self.state is not _SERVING:
+            self._not_serving(data)
             return
-        self._uncounted = False
-        while data:
-            try:
-                parser.feed_data(data)
-            except HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-                parser = self._decline_upgrade()
-                if parser is not None:
-                    continue
-            except HttpParserError as error:
-                self._parsing_failed(error)
-            else:
-                if self._url:
-                    self._message_goes_on(len(data))
-            break
-        if self._waiting:
+        begins = self._reader.feed(data)
+        request = self.current
+        if request is not None:
+            self._body_came(request)
+            self._update_reading()
+        elif self._reader.requests:
             self._next()
+        elif begins:  # the whole head must be here in time
+            self._set_deadline(self.factory.limits.header_timeout)
 
-    def _message_goes_on(self, size: int) -> None:
-        """Watch over a message that did not end with the bytes just read."""
-        limits = self.factory.limits
-        begins = self._fed == 0
-        # A read that also held the end of another message, or of the head, is not counted against this one.
-        self._fed += 1 if self._uncounted else size
-        busy = self.current is not None or bool(self._waiting)
-        if self._incoming is None:
-            if self._fed > limits.header_max:
-                self._refuse(431)
-            elif begins and not busy:  # the whole head must be here in time
-                self._set_deadline(limits.header_timeout)
-            return
-        # llhttp passes over chunk extensions and trailers of any length without a word.
-        received = 0 if self._body is None else self._body.received
-        if self._fed - received - self._chunks * CHUNK_OVERHEAD > limits.header_max:
-            self._refuse(400)
-        elif not busy:
-            self._set_deadline(limits.response_timeout)
-
-    def _ignore(self) -> None:
-        if self._lingering:  # a client that is still sending has not read its answer yet
+    def _not_serving(self, data: bytes) -> None:
+        if self._taker is not None:
+            self._taker.data_received(data)
+        elif self.state is State.LINGERING:  # a client that is still sending has not read its answer yet
             self.deadline = min(self.factory.now + LINGER_SECONDS, self._linger_end)
 
     def readConnectionLost(self) -> None:
         """Note that the client will send no more; what it asked is still answered."""
         self._read_closed = True
-        if self._lingering:
+        request = self.current
+        if self._taker is not None:
+            self._taker.read_lost()
+        elif self.state is State.LINGERING:
             self.transport.loseConnection()
-        elif self.current is None and not self._waiting:
+        elif request is None:
             self._close()
+        elif self._body_use not in (_NONE, BodyUse.DROPPED):
+            self._refuse(request, 400)  # the rest of its body will never come
 
     def writeConnectionLost(self) -> None:
         """Note that our half of the connection is closed."""
+        if self._taker is not None:
+            self._taker.write_lost()
 
     def connectionLost(self, reason: Failure) -> None:
         """End: the connection is gone."""
+        taker, self._taker = self._taker, None
+        lost = self._reader.requests if self.current is None else [self.current, *self._reader.requests]
+        self.state = State.CLOSED
         self.deadline = FOREVER
-        self.closing = True
-        self._parser = None
-        self.output.discard()
-        lost = self._waiting if self.current is None else [self.current, *self._waiting]
-        self._waiting = []
         self.current = None
-        if self._body is not None:
-            self._body.close()
+        self._reader.requests = []
+        self._reader.close()
+        self.output.discard()
         try:
+            if taker is not None:
+                taker.lost(reason)
             for request in lost:
                 request.connectionLost(reason)
                 self.factory.ended(request)
@@ -201,205 +178,23 @@ class HTTPChannel(Connection):
     def timed_out(self) -> None:
         """The deadline passed: refuse what is half sent, close what is idle, cut off what stalls."""
         self.deadline = FOREVER
-        if self._lingering:
-            self._lingering = False
+        request = self.current
+        if self.state is State.LINGERING:
+            self.state = State.CLOSED
             self.output.hang_up()
             self._set_deadline(2 * self.factory.limits.response_timeout)
-        elif self.current is not None or self.output.blocked or self.closing:
+        elif self.state is State.CLOSED or self.output.blocked:
             self.transport.abortConnection()
-        elif self._parser is not None and self._url:
-            self._refuse(408)
+        elif request is not None:
+            if self._body_use not in _EXPECTED or request.status_code:
+                self.transport.abortConnection()
+            else:
+                self._refuse(request, 408)
+        elif self._reader.begun:
+            self._reader.refuse(408)
             self._next()
         else:
             self._close()
-
-    # -- llhttp's callbacks --------------------------------------------------------------------------------
-
-    def on_url(self, url: bytes) -> None:
-        """Take a piece of the request target."""
-        self._url += url
-        if len(self._url) > self.factory.limits.uri_max:
-            raise HeadError(414)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header field.
-
-        Dropped are those that follow a chunked body (trailers), and names with an underscore: an app could
-        not tell ``X_User`` from the ``X-User`` that a proxy in front of us has checked.
-        """
-        if self._incoming is None and _UNDERSCORE not in name:
-            self._headers.append((name.lower(), value.rstrip()))
-
-    def on_headers_complete(self) -> None:
-        """Judge the head: a request that will be refused is refused before its body is read."""
-        if self._incoming is not None:
-            return  # the parser was told of its head again: see _decline_upgrade()
-        parser = self._parser
-        assert parser is not None
-        request = Request(self, parser.get_method(), self._url, parser.get_http_version(), self._headers)
-        self._incoming = request
-        examine(request, self.factory.limits)
-        if request.body_max:
-            self._body = BodySpool(request.body_max)
-            self._fed, self._uncounted = 0, True
-            self._continue_owed = request.expects_continue
-            if self.current is None and not self._waiting:
-                self._send_continue()
-
-    def _send_continue(self) -> None:
-        if self._continue_owed:
-            self._continue_owed = False
-            self.output.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_chunk_header(self) -> None:
-        """Count the chunks: each is allowed some framing."""
-        self._chunks += 1
-
-    def on_body(self, data: bytes) -> None:
-        """Take a piece of the body."""
-        assert self._body is not None
-        self._continue_owed = False
-        if not self._body.append(data):
-            raise HeadError(413)
-
-    def on_message_complete(self) -> None:
-        """Queue the request that is now complete."""
-        request, parser = self._incoming, self._parser
-        assert request is not None
-        assert parser is not None
-        if self._body is not None and parser.should_upgrade():
-            return  # its body is still to come: see _decline_upgrade()
-        if self._body is not None:
-            self._body.finish()
-        request.received(self._body, parser.should_keep_alive())
-        self._waiting.append(request)
-        self._new_message()
-        self._uncounted = True
-        if not request.keep_alive:
-            self._parser = None
-
-    # -- what is refused -----------------------------------------------------------------------------------
-
-    def _parsing_failed(self, error: HttpParserError) -> None:
-        if self._parser is None:
-            return  # bytes after a request that said "Connection: close"
-        cause = error.__context__
-        if isinstance(cause, HeadError):
-            self._refuse(cause.code)
-        elif isinstance(cause, OSError):
-            _log.error("cannot buffer the body of a request: {error}", error=cause)
-            self._refuse(503)
-        elif cause is not None:
-            raise cause
-        else:
-            self._refuse(501 if isinstance(error, HttpParserInvalidMethodError) else 400)
-
-    def _refuse(self, code: int) -> None:
-        """Queue a refusal behind the requests before it, and read no more requests."""
-        request = self._incoming or Request(self, b"", self._url, "1.1", [])
-        if self._body is not None:
-            self._body.close()
-        self._parser = None
-        self._new_message()
-        request.refuse(code)
-        self._waiting.append(request)
-
-    def _decline_upgrade(self) -> HttpRequestParser | None:
-        """Go on in HTTP/1.1 after a request that asked for another protocol (RFC 9110, section 7.8).
-
-        Returns the parser for what follows; None if nothing may follow. llhttp takes it that such a request
-        has no body. Where it has one, which must not be taken for the next request, the new parser begins
-        with a head that frames it and asks for nothing.
-        """
-        if self._parser is None:
-            return None
-        self._parser = parser = HttpRequestParser(self)
-        if self._incoming is not None:
-            self._url = b""
-            parser.feed_data(framing_head(self._incoming))
-        return parser
-
-    # -- IConnection ---------------------------------------------------------------------------------------
-
-    @property
-    def reactor(self) -> Any:
-        """The reactor that serves the connection."""
-        return self.factory.reactor
-
-    @property
-    def waiting(self) -> int:
-        """How many bytes wait for the client. Called in any thread."""
-        return self.output.waiting
-
-    @property
-    def blocked(self) -> bool:
-        """Whether anything waits for the client."""
-        return self.output.blocked
-
-    def start(
-        self, request: Request, status: str, headers: Sequence[tuple[str, str]], length: int | None
-    ) -> int | None:
-        """Prepare the head of the answer; it leaves with the first piece of the body. See ``IConnection``."""
-        factory = self.factory
-        head = render_head(
-            status,
-            headers,
-            length,
-            version=request.version,
-            bodyless=request.bodyless,
-            keep_alive=request.keep_alive,
-            stamp=factory.stamp,
-        )
-        self._unsent_head = head.data
-        self._chunked = head.chunked
-        if head.close:
-            request.keep_alive = False
-        if factory.timed:
-            request.answered = factory.seconds()
-        return head.length
-
-    def send(self, data: bytes) -> None:
-        """Send a piece of the body of the answer."""
-        if self._chunked and data:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._write(data)
-
-    def _write(self, data: bytes) -> None:
-        if self._unsent_head:
-            data = self._unsent_head + data
-            self._unsent_head = b""
-        request = self.current
-        if not data or request is None:
-            return
-        request.bytes_sent += len(data)
-        try:
-            self.output.write(data)
-        except OSError as error:  # no room for what the client has not yet read
-            _log.error("{uri}: cannot buffer the response: {error}", uri=request.uri, error=error)
-            self.abort()
-
-    def flush(self) -> None:
-        """Send at once what waits for the end of the turn."""
-        self.output.flush()
-
-    def end(self) -> None:
-        """Complete the answer: its last byte was written (which does not mean sent)."""
-        request = self.current
-        self._write(b"0\r\n\r\n" if self._chunked else b"")
-        if request is None:
-            return
-        request.written = True
-        if self.current is not request:
-            return
-        if not request.keep_alive:
-            self.output.flush()  # the connection closes, but not before all of it has left
-        if not self.output.blocked:
-            self._completed(request)
-
-    def abort(self) -> None:
-        """Cut the connection."""
-        self.output.flush()
-        self.transport.abortConnection()
 
     # -- one request after the other -----------------------------------------------------------------------
 
@@ -407,15 +202,113 @@ class HTTPChannel(Connection):
         """Answer what waits, one request at a time: a loop, because an answer may be ready at once."""
         if self._dispatching:
             return
+        reader = self._reader
         self._dispatching = True
-        while self._waiting and self.current is None:
-            self.current = request = self._waiting.pop(0)
-            self.deadline = FOREVER
+        try:
+            while self.current is None and self.state is _SERVING:
+                if reader.requests:
+                    self._begin(reader.requests.pop(0))
+                elif reader.stopped:  # who could have gone on in another protocol has answered instead
+                    reader.go_on()
+                    self._expect_more()
+                else:
+                    break
+        finally:
+            self._dispatching = False
+        self._update_reading()
+
+    def _begin(self, request: Request) -> None:
+        self.current = request
+        self.deadline = FOREVER
+        self.factory.requests += 1
+        if request.spool is None and (not self._reader.stopped or self._reader.requests):
             self.factory.handle(request)
-        self._dispatching = False
-        if self._paused != bool(self._waiting) and not self.closing:
-            self._paused = not self._paused
-            (self.transport.pauseProducing if self._paused else self.transport.resumeProducing)()
+        else:
+            self._judge(request)
+
+    def _judge(self, request: Request) -> None:
+        """Find out at the head what becomes of a request with a body, or for another protocol."""
+        if request.refusal:
+            self.factory.handle(request)
+            return
+        self._body_use = BodyUse.HELD
+        is_held = self.factory.judge(request)
+        if self.current is not request or self._body_use is not BodyUse.HELD or is_held:
+            return
+        if request.method == b"CONNECT":
+            self._refuse(request, 405)
+            return
+        self._body_use = BodyUse.COLLECTED
+        length, spool = request.body_length, request.spool
+        too_long = length is not None and length > request.body_max
+        if spool is not None and (too_long or not spool.limit(request.body_max)):
+            self._refuse(request, 413)
+        else:
+            self._let_body_come(request)
+
+    def _let_body_come(self, request: Request) -> None:
+        """Read what there is of the body, and the rest as it comes."""
+        if self._reader.stopped and not self._reader.requests:  # nobody wants to go on in another protocol
+            self._reader.go_on()
+        self._send_continue(request)
+        self._body_came(request)
+
+    def _send_continue(self, request: Request) -> None:
+        """Tell a client that waits with the body that it is wanted, unless it has begun to send it."""
+        if request.expects_continue and request.body is not None and not request.body.received:
+            self.output.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.expects_continue = False
+
+    def _body_came(self, request: Request) -> None:
+        """Deal with what has come of the body of the request that is being answered."""
+        use = self._body_use
+        if use is _NONE:
+            return
+        if request.refusal and use is not BodyUse.DROPPED:
+            self._refuse(request, request.refusal)
+            return
+        if request.complete:
+            self._body_use = _NONE
+            self.deadline = FOREVER
+        if use is BodyUse.STREAMED:
+            assert request.stream is not None
+            request.stream.deliver()
+        elif use is BodyUse.COLLECTED and request.complete:
+            self.factory.handle(request)
+        self._watch_body(request)
+
+    def _watch_body(self, request: Request) -> None:
+        """Give the client its time for the next piece of the body, if it is the client who is waited for."""
+        use = self._body_use
+        if use not in _EXPECTED or request.status_code:
+            return
+        self.deadline = FOREVER
+        if not self._sink_is_paused():
+            self._set_deadline(self.factory.limits.response_timeout)
+
+    def _refuse(self, request: Request, code: int) -> None:
+        """Refuse the request that is being answered, unless its answer has begun."""
+        request.refuse(code)
+        self._reader.close()
+        self._body_use = BodyUse.DROPPED
+        if request.stream is not None:  # whose sink may have an answer of its own
+            request.stream.fail(HeadError(code))
+        if self.current is request and not request.status_code:
+            self.factory.handle(request)
+
+    def _update_reading(self) -> None:
+        """Stop reading while it is not the client's turn, and go on when it is."""
+        reader = self._reader
+        wants_pause = bool(reader.requests) or reader.stopped
+        if self._body_use is not _NONE and not wants_pause:
+            wants_pause = self._body_use is BodyUse.HELD or self._sink_is_paused()
+        if wants_pause != self._paused and self.state is _SERVING:
+            self._paused = wants_pause
+            (self.transport.pauseProducing if wants_pause else self.transport.resumeProducing)()
+
+    def _sink_is_paused(self) -> bool:
+        request = self.current
+        return request is not None and request.stream is not None and request.stream.paused
 
     def _progress(self) -> None:
         self._set_deadline(2 * self.factory.limits.response_timeout)
@@ -425,34 +318,38 @@ class HTTPChannel(Connection):
     def _drained(self) -> None:
         request = self.current
         if request is None:
-            if not self.closing:
+            if self.state is _SERVING:
                 self._expect_more()
             return
         self.deadline = FOREVER
+        self._watch_body(request)
         request.drained()
         if request.written and self.current is request and not self.output.blocked:
-            self._completed(request)
+            self._answered(request)
 
-    def _completed(self, request: Request) -> None:
+    def _answered(self, request: Request) -> None:
+        reader = self._reader
         self.current = None
+        self._body_use = _NONE
         request.completed()
         self.factory.ended(request)
-        if not request.keep_alive or (self._read_closed and not self._waiting):
+        is_last = not request.keep_alive or not request.complete
+        if is_last or (self._read_closed and not reader.requests):
             # A client that did not know that this is the last answer may still be sending.
-            self._close(read_on=request.refusal != 0 or self._parser is not None)
-        elif self._waiting:
+            self._close(read_on=request.refusal != 0 or not reader.ended)
+        elif reader.requests or reader.stopped:
             self._next()
         else:
             self._expect_more()
-            self._send_continue()
+            if self._paused:
+                self._update_reading()
 
     def _expect_more(self) -> None:
-        """Give the client its time for the next request, or for the rest of the one that has begun."""
+        """Give the client its time for the next request, or for the rest of the head that has begun."""
         limits = self.factory.limits
-        if not self._url:
-            self._set_deadline(limits.keep_alive)
-        else:
-            self._set_deadline(limits.header_timeout if self._incoming is None else limits.response_timeout)
+        self._set_deadline(limits.header_timeout if self._reader.begun else limits.keep_alive)
+
+    # -- the end -------------------------------------------------------------------------------------------
 
     def _close(self, read_on: bool = False) -> None:
         """Answer nothing more, and close once everything is sent.
@@ -460,21 +357,88 @@ class HTTPChannel(Connection):
         With ``read_on`` what the client still sends is read for a while and forgotten: a close with unread
         input resets the connection, before the client has read its answer (RFC 9112, section 9.6).
         """
-        self.closing = True
-        self._parser = None
-        for request in self._waiting:
+        self.state = State.LINGERING
+        for request in self._reader.requests:
             request.release()
-        self._waiting.clear()
+        self._reader.requests = []
+        self._reader.close()
         if self._paused:
             self.transport.resumeProducing()
         self.output.close(read_on and not self._read_closed)
-        self._lingering = True
         self._linger_end = self.factory.now + LINGER_SECONDS_MAX
         self._set_deadline(LINGER_SECONDS)
 
     def close_when_idle(self) -> None:
         """Close if nothing is under way, not even a message that has begun. Called when the server stops."""
-        if self.current is not None:
+        if self._taker is not None:
+            self._taker.stop()
+        elif self.current is not None:
             self.current.keep_alive = False
-        elif not self._url and not self.closing:
+        elif self.state is _SERVING and not self._reader.begun:
             self._close()
+
+    # -- what becomes of the body: a part of IConnection ---------------------------------------------------
+
+    def _answers_early(self, request: Request) -> None:
+        if self._body_use is BodyUse.STREAMED:
+            return
+        # What still comes of the body must not be taken for the next request.
+        request.keep_alive = False
+        self._body_use = BodyUse.DROPPED
+        if request.spool is not None:
+            request.spool.drop()
+        self._update_reading()
+
+    @property
+    def holds_body(self) -> bool:
+        """Whether it is still open what becomes of the body."""
+        return self._body_use is BodyUse.HELD
+
+    def stream_body(self) -> None:
+        """Let the body come to the stream of the request."""
+        request = self.current
+        assert request is not None
+        assert request.stream is not None
+        self._body_use = BodyUse.STREAMED
+        request.stream.begin()
+        if request.stream.too_long:
+            self._refuse(request, 413)
+        elif not request.stream.paused:
+            self._let_body_come(request)
+        self._update_reading()
+
+    def body_wanted(self, wanted: bool) -> None:
+        """Let the body come, or hold it back."""
+        request = self.current
+        if request is None or self._body_use is not BodyUse.STREAMED:
+            return
+        if wanted:
+            self._let_body_come(request)
+        else:
+            self._watch_body(request)
+        self._update_reading()
+
+    def take_over(
+        self, request: Request, protocol: IProtocol, status: str, headers: Sequence[tuple[str, str]]
+    ) -> None:
+        """Answer with ``status`` and let ``protocol`` have the connection. See ``IConnection``."""
+        if self.current is not request or self._body_use is not BodyUse.HELD:
+            raise MisuseError("the connection can be taken over only by who was asked at the head, and once")
+        head = render_switch(status, headers, self.factory.stamp)
+        request.status_code = int(status[:3])
+        request.bytes_sent = len(head)
+        if self.factory.timed:
+            request.answered = self.factory.seconds()
+        self.output.write(head)
+        self.output.detach()
+        unread = self._reader.unread
+        self._reader.close()
+        self.state = State.TAKEN_OVER
+        self.current = None
+        self._taker = Taker(protocol, self.transport)
+        request.written = True
+        request.completed()
+        self.factory.ended(request)
+        if self._paused:
+            self.transport.resumeProducing()
+        self._taker.begin(unread)

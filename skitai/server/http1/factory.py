@@ -18,6 +18,7 @@ from skitai.loop.sending import SendQueue
 from skitai.server.http1.channel import HTTPChannel
 from skitai.server.http1.limits import ServerLimits
 from skitai.server.request.request import Request
+from skitai.server.request.storage import Storage
 
 _log = Logger()
 
@@ -26,6 +27,8 @@ SERVER_SOFTWARE = "Skitai"
 _SERVER_FIELD = f"Server: {SERVER_SOFTWARE}\r\n".encode()
 # A time-out may be late by this much: one sweep over all connections costs less than a timer for each.
 _SWEEP_SECONDS = 1.0
+# Connections above connections_max that are still told so, with 503; those above them are closed at once.
+_SURPLUS_MAX = 32
 #: What a refusal must or should say besides its status (RFC 9110, sections 10.2.3 and 15.5.6).
 _REFUSAL_FIELDS = {
     405: ("Allow", ALLOW_ALL),
@@ -36,9 +39,11 @@ _REFUSAL_FIELDS = {
 class HTTPFactory(Factory):
     """Makes an ``HTTPChannel`` for each connection.
 
-    ``handle(request)`` answers a complete request. Each of ``observers`` is called with a request whose
-    answer left or broke off. ``wall_clock`` gives the seconds since the epoch for the Date field. One factory
-    may serve several sockets, with and without TLS. All methods are called in the reactor thread.
+    ``handle(request)`` answers a complete request. ``judge(request)`` is asked when only the head is there of
+    a request with a body, or for another protocol; it returns whether the request is taken care of, so that
+    ``handle`` is not called with it. Each of ``observers`` is called with a request whose answer left or
+    broke off. ``wall_clock`` gives the seconds since the epoch for the Date field. One factory may serve
+    several sockets, with and without TLS. All methods are called in the reactor thread.
     """
 
     noisy = False
@@ -49,6 +54,7 @@ class HTTPFactory(Factory):
         handle: Callable[[Request], None],
         limits: ServerLimits | None = None,
         *,
+        judge: Callable[[Request], bool] | None = None,
         observers: Sequence[Callable[[Request], None]] = (),
         wall_clock: Callable[[], float] = time,
     ) -> None:
@@ -62,8 +68,13 @@ class HTTPFactory(Factory):
         #: How many requests have come since the start.
         self.requests = 0
         # Those above the limit are told that there is no room; the others go on being served.
-        self._surplus: set[HTTPChannel] = set()
+        self._surplus: set[Any] = set()
+        #: What bodies that arrive and answers that wait may take, all together.
+        self.storage = Storage(self.limits.buffers_max)
         self._handle = handle
+        self._judge = judge
+        self._stopping = False
+        self._refused = 0
         self._wall_clock = wall_clock
         self._sweep = LoopingCall(self._tick)
         self._sweep.clock = reactor
@@ -80,18 +91,33 @@ class HTTPFactory(Factory):
         if not self.channels:
             self._sweep.stop()
 
-    def buildProtocol(self, addr: IAddress) -> HTTPChannel:  # type: ignore[override]  # noqa: ARG002
-        """Return the channel for a new connection."""
+    def buildProtocol(self, addr: IAddress) -> HTTPChannel | None:  # type: ignore[override]  # noqa: ARG002
+        """Return the channel for a new connection; None, which closes it, where there are far too many."""
+        too_many = len(self.channels) - self.limits.connections_max
+        if too_many >= _SURPLUS_MAX:
+            self._note_refusal()
+            return None
         channel = HTTPChannel(self)
-        if len(self.channels) >= self.limits.connections_max:
+        if too_many >= 0:
             self._surplus.add(channel)
         self.channels.add(channel)
         return channel
+
+    def _note_refusal(self) -> None:
+        if not self._refused:
+            _log.warn(
+                "connections_max = {most} is reached: new connections are closed at once",
+                most=self.limits.connections_max,
+            )
+        self._refused += 1
 
     def forget(self, channel: HTTPChannel) -> None:
         """Drop a channel whose connection is gone."""
         self.channels.discard(channel)
         self._surplus.discard(channel)
+        if self._refused and len(self.channels) < self.limits.connections_max:
+            _log.warn("there is room for connections again; {count} were closed", count=self._refused)
+            self._refused = 0
         if not self.channels:
             if self._idle is not None:
                 idle, self._idle = self._idle, None
@@ -99,12 +125,24 @@ class HTTPFactory(Factory):
             if not self.numPorts and self._sweep.running:
                 self._sweep.stop()
 
-    def handle(self, request: Request) -> None:
-        """Answer ``request``: with the error page if it was refused."""
-        self.requests += 1
+    def judge(self, request: Request) -> bool:
+        """Return whether ``request``, of which only the head is there, is taken care of already."""
+        if self._surplus and request.connection in self._surplus:
+            self.handle(request)
+            return True
+        if self._stopping:
+            request.keep_alive = False
         if self.timed:
             request.arrived = self.seconds()
-        if self._surplus and request.channel in self._surplus and not request.refusal:
+        return self._judge is not None and self._judge(request)
+
+    def handle(self, request: Request) -> None:
+        """Answer ``request``: with the error page if it was refused."""
+        if self._stopping:
+            request.keep_alive = False
+        if self.timed:
+            request.arrived = self.seconds()
+        if self._surplus and request.connection in self._surplus and not request.refusal:
             request.refuse(503)
         if request.refusal:
             fields = _REFUSAL_FIELDS.get(request.refusal)
@@ -128,13 +166,7 @@ class HTTPFactory(Factory):
 
         A request that has begun to arrive is under way: it is the last of its connection, and is told so.
         """
-        handle = self._handle
-
-        def handle_last(request: Request) -> None:
-            request.keep_alive = False
-            handle(request)
-
-        self._handle = handle_last
+        self._stopping = True
         for channel in list(self.channels):
             channel.close_when_idle()
         done: Deferred[None] = Deferred()

@@ -75,10 +75,31 @@ def render_head(
         lines.append("Connection: close\r\n")
     elif version == "1.0":
         lines.append("Connection: keep-alive\r\n")
+    data = _joined(lines) + stamp(dated, served)
+    return Head(data, None if bodyless else length, chunked, close)
+
+
+def render_switch(
+    status: str, headers: Sequence[tuple[str, str]], stamp: Callable[[bool, bool], bytes]
+) -> bytes:
+    """Return the head after which the connection speaks another protocol (RFC 9110, 9.3.6 and 15.2.2).
+
+    ``status`` is that of an upgrade (101) or of CONNECT (2xx). Raises ValueError for any other, and for
+    control characters.
+    """
+    if status[:3] != "101" and status[:1] != "2":
+        raise ValueError(f"{status!r} does not hand the connection over: it must be 101 or 2xx")
+    lines = [f"HTTP/1.1 {status}\r\n", *(f"{name}: {value}\r\n" for name, value in headers)]
+    if status[:3] == "101":
+        lines.append("Connection: upgrade\r\n")
+    return _joined(lines) + stamp(False, False)
+
+
+def _joined(lines: Sequence[str]) -> bytes:
     text = "".join(lines)
     if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
         raise ValueError("control character in the status or a header field")
-    return Head(text.encode("latin-1") + stamp(dated, served), None if bodyless else length, chunked, close)
+    return text.encode("latin-1")
 
 
 def _content_length(value: str, announced: int | None) -> int:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 _HOST = re.compile(
     rb"(?:(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?)?"
 )
+_AUTHORITY = re.compile(rb"[^/?#@]+:[0-9]{1,5}")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+# A longer Content-Length is above any limit, and int() would not be cheap.
+_DIGITS_MAX = 18
 _BYTES_PER_FIELD = len(b": \r\n")
 _KNOWN_VERSIONS = frozenset({"1.0", "1.1"})
 _LOOKED_AT = frozenset({b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding"})
@@ -35,8 +38,9 @@ class HeadError(SkitaiError):
 def examine(request: Request, limits: ServerLimits) -> None:
     """Check the head of ``request`` and note what the channel needs to know of it.
 
-    Sets the request's ``authority``, ``path``, ``query``, ``body_max`` (0: it has no body) and
-    ``expects_continue``. Raises HeadError. Called in the reactor thread.
+    Sets the request's ``authority``, ``path``, ``query``, ``body_length``, ``body_max`` and
+    ``expects_continue``. A body longer than ``body_max`` is not refused here: who answers may take it piece
+    by piece. Raises HeadError. Called in the reactor thread.
     """
     if request.version not in _KNOWN_VERSIONS:
         raise HeadError(505)
@@ -49,15 +53,13 @@ def examine(request: Request, limits: ServerLimits) -> None:
             fields[name] = b", " + value if name in fields else value
     if size > limits.header_max:
         raise HeadError(431)
-    if request.method == b"CONNECT":
-        raise HeadError(405)
     _set_target(request, fields.get(b"host"))
     if b"content-length" in fields or b"transfer-encoding" in fields:
         _set_body(request, fields, limits)
     if b"expect" in fields and request.version == "1.1":
         if fields[b"expect"].lower() != b"100-continue":
             raise HeadError(417)
-        request.expects_continue = request.body_max > 0
+        request.expects_continue = request.body_length != 0
 
 
 def framing_head(request: Request) -> bytes:
@@ -80,6 +82,11 @@ def _set_target(request: Request, host: bytes | None) -> None:
     if not _is_host(host):
         raise HeadError(400)
     uri = request.uri
+    if request.method == b"CONNECT":  # section 3.2.3: the port must be there
+        if not _AUTHORITY.fullmatch(uri) or not _is_host(uri):
+            raise HeadError(400)
+        request.authority = uri
+        return
     if not uri.startswith(b"/"):
         absolute = _ABSOLUTE.fullmatch(uri)
         if absolute is not None:
@@ -98,6 +105,8 @@ def _set_target(request: Request, host: bytes | None) -> None:
 
 def _set_body(request: Request, fields: dict[bytes, bytes], limits: ServerLimits) -> None:
     """RFC 9112, section 6.3; llhttp has refused both fields together and anything that is not a number."""
+    if request.method == b"CONNECT":  # what follows its head is not a body (RFC 9110, section 9.3.6)
+        raise HeadError(400)
     length = fields.get(b"content-length", b"")
     coding = fields.get(b"transfer-encoding", b"")
     if coding and request.version == "1.0":
@@ -106,9 +115,7 @@ def _set_body(request: Request, fields: dict[bytes, bytes], limits: ServerLimits
         last = coding.lower().rpartition(b",")[2].strip()
         raise HeadError(501 if last == b"chunked" else 400)
     multipart = fields.get(b"content-type", b"")[:19].lower() == b"multipart/form-data"
-    body_max = limits.multipart_max if multipart else limits.body_max
-    # Longer than any limit, and too long for int() to be cheap.
-    if len(length) > 18 or (length and int(length) > body_max):
+    request.body_max = limits.multipart_max if multipart else limits.body_max
+    if len(length) > _DIGITS_MAX:
         raise HeadError(413)
-    if coding or int(length):
-        request.body_max = body_max
+    request.body_length = None if coding else int(length)

@@ -15,7 +15,8 @@ class ServerLimits:
     requests. ``response_timeout``: without progress while a body arrives or (doubled) a response leaves.
     ``uri_max``, ``header_max``: length of the target and of the whole head. ``body_max``, ``multipart_max``:
     length of a body, and of a multipart/form-data one. ``response_buffer_max``: how much of a response may
-    wait for a slow client before the app is paused. ``connections_max``: open connections.
+    wait for a slow client before the app is paused. ``buffers_max``: how much of all bodies and responses may
+    wait, in memory and on disk. ``connections_max``: open connections.
     """
 
     header_timeout: float = SERVER_KEYS["header_timeout"].default
@@ -26,4 +27,5 @@ class ServerLimits:
     body_max: int = SERVER_KEYS["body_max"].default
     multipart_max: int = SERVER_KEYS["multipart_max"].default
     response_buffer_max: int = SERVER_KEYS["response_buffer_max"].default
+    buffers_max: int = SERVER_KEYS["buffers_max"].default
     connections_max: int = SERVER_KEYS["connections_max"].default

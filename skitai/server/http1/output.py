@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
 from skitai.loop.sending import SendQueue
+from skitai.server.request.storage import Storage
 
 #: Bytes of one connection that may wait in memory; the rest goes to a temporary file.
 MEMORY_MAX = 1 << 20
@@ -26,11 +27,15 @@ _HELD_MAX = 64 * 1024
 
 
 class Backlog:
-    """A queue of bytes: the first ``memory_max`` in memory, what comes after them in a temporary file."""
+    """A queue of bytes: the first ``memory_max`` in memory, what comes after them in a temporary file.
 
-    __slots__ = ("_chunks", "_file", "_file_read", "_file_written", "_in_memory", "_memory_max")
+    ``storage`` counts what the backlogs of all connections take.
+    """
 
-    def __init__(self, memory_max: int = MEMORY_MAX) -> None:
+    __slots__ = ("_chunks", "_file", "_file_read", "_file_written", "_in_memory", "_memory_max", "_storage")
+
+    def __init__(self, storage: Storage, memory_max: int = MEMORY_MAX) -> None:
+        self._storage = storage
         self._chunks: deque[memoryview] = deque()
         self._in_memory = 0
         self._memory_max = memory_max
@@ -41,14 +46,24 @@ class Backlog:
         return self._in_memory + self._file_written - self._file_read
 
     def append(self, data: bytes | memoryview) -> None:
-        """Add ``data`` at the end. Raises OSError when the disk is full."""
+        """Add ``data`` at the end. Raises OSError when there is no room for it."""
         if not data:
             return
+        self._storage.reserve(len(data))
         in_file = self._file_written > self._file_read
-        if not in_file and self._in_memory + len(data) <= self._memory_max:
+        fits = self._in_memory + len(data) <= self._memory_max and not self._storage.memory_is_full
+        if fits and not in_file:
             self._chunks.append(memoryview(data))
             self._in_memory += len(data)
             return
+        try:
+            self._append_to_file(data)
+        except OSError:
+            self._storage.release(len(data), 0)
+            raise
+        self._storage.move_to_disk(len(data))
+
+    def _append_to_file(self, data: bytes | memoryview) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="skitai-")  # noqa: SIM115 - closed in close()
         self._file.seek(self._file_written)
@@ -64,12 +79,14 @@ class Backlog:
                 self._chunks.appendleft(chunk[size:])
                 chunk = chunk[:size]
             self._in_memory -= len(chunk)
+            self._storage.release(len(chunk), 0)
             return bytes(chunk)
         if self._file is None or self._file_read == self._file_written:
             return b""
         self._file.seek(self._file_read)
         data = self._file.read(min(size, self._file_written - self._file_read))
         self._file_read += len(data)
+        self._storage.release(0, len(data))
         if self._file_read == self._file_written:  # drained: the space is used again
             self._file_read = self._file_written = 0
             self._file.truncate(0)
@@ -77,6 +94,7 @@ class Backlog:
 
     def close(self) -> None:
         """Drop everything and delete the temporary file."""
+        self._storage.release(self._in_memory, self._file_written - self._file_read)
         self._chunks.clear()
         self._in_memory = self._file_read = self._file_written = 0
         if self._file is not None:
@@ -92,11 +110,16 @@ class Output:
     ``on_drained()`` when all of it has.
     """
 
-    __slots__ = ("_backlog", "_on_drained", "_on_progress", "_transport")
+    __slots__ = ("_backlog", "_on_drained", "_on_progress", "_storage", "_transport")
 
     def __init__(
-        self, transport: Any, on_progress: Callable[[], None], on_drained: Callable[[], None]
+        self,
+        transport: Any,
+        on_progress: Callable[[], None],
+        on_drained: Callable[[], None],
+        storage: Storage,
     ) -> None:
+        self._storage = storage
         self._transport = transport
         self._on_progress = on_progress
         self._on_drained = on_drained
@@ -137,6 +160,14 @@ class Output:
             self._backlog.close()
             self._backlog = None
 
+    def _hand_over_backlog(self) -> None:
+        """Leave what waits to the transport."""
+        assert self._backlog is not None
+        while piece := self._backlog.take(PIECE):
+            self._transport.write(piece)
+        self._backlog.close()
+        self._backlog = None
+
     def _next_piece(self) -> bytes:
         assert self._backlog is not None
         piece = self._backlog.take(PIECE)
@@ -164,8 +195,9 @@ class SocketOutput(Output):
         on_progress: Callable[[], None],
         on_drained: Callable[[], None],
         queue: SendQueue,
+        storage: Storage,
     ) -> None:
-        super().__init__(transport, on_progress, on_drained)
+        super().__init__(transport, on_progress, on_drained, storage)
         self._send = transport.getHandle().send
         self._queue = queue
         self._held = b""
@@ -197,7 +229,7 @@ class SocketOutput(Output):
             # The socket is full; or broken, which the transport will find out and report in its way.
             sent = 0
         if sent < len(data):
-            self._backlog = Backlog()
+            self._backlog = Backlog(self._storage)
             self._backlog.append(memoryview(data)[sent:])
             self._transport.registerProducer(self, False)
 
@@ -239,6 +271,9 @@ class SocketOutput(Output):
     def detach(self) -> None:
         """Let go of the transport, before it is handed to another protocol."""
         self.flush()
+        if self._backlog is not None:
+            self._transport.unregisterProducer()
+            self._hand_over_backlog()
 
 
 @implementer(IPushProducer)
@@ -251,9 +286,13 @@ class TransportOutput(Output):
     __slots__ = ("_paused",)
 
     def __init__(
-        self, transport: Any, on_progress: Callable[[], None], on_drained: Callable[[], None]
+        self,
+        transport: Any,
+        on_progress: Callable[[], None],
+        on_drained: Callable[[], None],
+        storage: Storage,
     ) -> None:
-        super().__init__(transport, on_progress, on_drained)
+        super().__init__(transport, on_progress, on_drained, storage)
         self._paused = False
         transport.registerProducer(self, True)
 
@@ -275,7 +314,7 @@ class TransportOutput(Output):
             self._transport.write(bytes(rest[:PIECE]))
             rest = rest[PIECE:]
         if rest:
-            self._backlog = Backlog()
+            self._backlog = Backlog(self._storage)
             self._backlog.append(rest)
 
     def pauseProducing(self) -> None:
@@ -311,12 +350,18 @@ class TransportOutput(Output):
     def detach(self) -> None:
         """Let go of the transport, before it is closed or handed to another protocol."""
         self._transport.unregisterProducer()
+        if self._backlog is not None:
+            self._hand_over_backlog()
 
 
 def output_for(
-    transport: Any, on_progress: Callable[[], None], on_drained: Callable[[], None], queue: SendQueue
+    transport: Any,
+    on_progress: Callable[[], None],
+    on_drained: Callable[[], None],
+    queue: SendQueue,
+    storage: Storage,
 ) -> Output:
     """Return the right output for ``transport``: straight to the socket where it is a plain one."""
     if hasattr(transport, "getHandle") and not hasattr(transport, "getPeerCertificate"):
-        return SocketOutput(transport, on_progress, on_drained, queue)
-    return TransportOutput(transport, on_progress, on_drained)
+        return SocketOutput(transport, on_progress, on_drained, queue, storage)
+    return TransportOutput(transport, on_progress, on_drained, storage)

@@ -7,28 +7,50 @@ import tempfile
 from contextlib import suppress
 from typing import IO
 
+from skitai.server.request.storage import Storage
+
 #: Bytes of one body that stay in memory.
 MEMORY_MAX = 512 * 1024
 
 
 class BodySpool:
-    """Collects a body of at most ``size_max`` bytes. All methods are called in the reactor thread."""
+    """Collects a body. All methods are called in the reactor thread.
 
-    __slots__ = ("_file", "_in_memory", "_size_max", "received")
+    ``storage`` counts what all bodies take; that ends with ``close``, even if the file is still open.
+    """
 
-    def __init__(self, size_max: int) -> None:
+    __slots__ = ("_dropped", "_file", "_in_memory", "_kept", "_size_max", "_storage", "received", "taken")
+
+    def __init__(self, storage: Storage) -> None:
+        #: How many bytes have come.
         self.received = 0
-        self._size_max = size_max
+        self._storage = storage
+        self._kept = 0
+        self._size_max: int | None = None
         # Not a list of the pieces: a client that sends a byte at a time would make a megabyte of each 20 KB.
         self._file: IO[bytes] = io.BytesIO()
         self._in_memory = True
+        self._dropped = False
+        #: Whether somebody has opened it.
+        self.taken = False
+
+    def limit(self, size_max: int) -> bool:
+        """Take no more than ``size_max`` bytes in all; return False when there are more already."""
+        self._size_max = size_max
+        return self.received <= size_max
 
     def append(self, data: bytes) -> bool:
-        """Add ``data``; return False when the body is now too long. Raises OSError when the disk is full."""
+        """Add ``data``; return False when the body is now too long. Raises OSError when there is no room."""
         self.received += len(data)
-        if self.received > self._size_max:
+        if self._dropped:
+            return True
+        if self._size_max is not None and self.received > self._size_max:
             return False
-        if self._in_memory and self.received > MEMORY_MAX:
+        self._storage.reserve(len(data))
+        self._kept += len(data)
+        if not self._in_memory:
+            self._storage.move_to_disk(len(data))
+        elif self.received > MEMORY_MAX or self._storage.memory_is_full:
             self._move_to_disk()
         self._file.write(data)
         return True
@@ -37,19 +59,30 @@ class BodySpool:
         memory = self._file
         self._file = tempfile.TemporaryFile(prefix="skitai-")  # noqa: SIM115 - closed in close() or by the reader
         self._in_memory = False
+        self._storage.move_to_disk(self._kept)
         memory.seek(0)
         self._file.write(memory.read())
 
     def finish(self) -> None:
         """Note that all was received. Raises OSError when the disk is full."""
-        self._file.flush()
+        if not self._dropped:
+            self._file.flush()
 
     def open(self) -> IO[bytes]:
         """Return the whole body as a file at its start; who asked for it closes it."""
+        self.taken = True
         self._file.seek(0)
         return self._file
 
+    def drop(self) -> None:
+        """Forget what was received, and keep nothing of what still comes."""
+        self._dropped = True
+        self.close()
+
     def close(self) -> None:
-        """Drop what was received."""
-        with suppress(OSError):  # a full disk has no room for what nobody wants
-            self._file.close()
+        """Drop what was received, unless somebody has opened it."""
+        kept, self._kept = self._kept, 0
+        self._storage.release(*((kept, 0) if self._in_memory else (0, kept)))
+        if not self.taken:
+            with suppress(OSError):  # a full disk has no room for what nobody wants
+                self._file.close()

@@ -7,18 +7,22 @@ from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 from twisted.web.http import datetimeToString
 
+from skitai.errors import MisuseError
 from skitai.server.request.compress import Compressor, negotiate
 from skitai.server.request.lazy import LazyRequest
 from skitai.server.request.pages import error_page
 from skitai.server.request.producing import Production
+from skitai.server.request.stream import BodyStream
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol
     from twisted.python.failure import Failure
 
-    from skitai.interfaces import IConnection
+    from skitai.interfaces import IBodySink, IConnection
     from skitai.server.request.body import BodySpool
 
 _log = Logger()
@@ -28,7 +32,7 @@ _BODYLESS = frozenset({"204", "304"})
 
 
 class Request(LazyRequest):
-    """A request that is complete, or refused. All methods are called in the reactor thread.
+    """A request whose head is there, and its answer. All methods are called in the reactor thread.
 
     It is a ``twisted.web.iweb.IRequest``, so that any Twisted resource can answer it with ``write`` and
     ``finish``; what only they need is made when they ask for it. The WSGI gateway answers with ``respond``,
@@ -37,8 +41,14 @@ class Request(LazyRequest):
 
     #: Whether the client expects ``100 Continue`` before it sends the body.
     expects_continue = False
-    #: The longest body that is taken; 0 says that the request has none.
+    #: The length of the body: 0 where there is none, None where nobody knows it before its end.
+    body_length: int | None = 0
+    #: The longest body that the server collects for who answers.
     body_max = 0
+    #: The protocols that the client would like to go on with (the Upgrade field), where it can be done.
+    upgrade = b""
+    #: Whether all of it was received.
+    complete = False
     path = b""
     #: The status code with which the server itself refuses the request; 0 if it does not.
     refusal = 0
@@ -48,8 +58,8 @@ class Request(LazyRequest):
     gone = False
     #: Whether the whole answer was handed to the connection.
     written = False
-    #: When the request was complete, when its answer began and when it was sent, in seconds of a monotonic
-    #: clock; 0 unless somebody observes requests.
+    #: When it was there for who answers, when its answer began and when that was sent, in seconds of a
+    #: monotonic clock; 0 unless somebody observes requests.
     arrived = answered = ended = 0.0
     #: The status code of the answer; 0 before there is one.
     status_code = 0
@@ -58,7 +68,9 @@ class Request(LazyRequest):
     #: Whether the answer has no body, as to HEAD: what is sent of one is dropped.
     bodyless = False
 
-    _body: BodySpool | None = None
+    #: What has come of the body: collected, or on its way to a sink.
+    spool: BodySpool | None = None
+    stream: BodyStream | None = None
     #: Bytes of the body that are still to be sent; None where nobody knows its length.
     _missing: int | None = None
     _compressor: Compressor | None = None
@@ -85,20 +97,59 @@ class Request(LazyRequest):
 
     # -- receiving -----------------------------------------------------------------------------------------
 
-    def received(self, body: BodySpool | None, keep_alive: bool) -> None:
+    @property
+    def body(self) -> BodySpool | BodyStream | None:
+        """What takes the pieces of the body that come."""
+        return self.stream or self.spool
+
+    def received(self) -> None:
         """Note that the request is complete."""
-        self._body = body
-        self.keep_alive = keep_alive
+        self.complete = True
+        if self.stream is not None:
+            self.stream.complete()
 
     def refuse(self, code: int) -> None:
         """Note that the request will be answered with an error page and the connection closed."""
         self.refusal = code
         self.keep_alive = False
+        if self.spool is not None:
+            self.spool.drop()
 
     def take_body(self) -> IO[bytes] | None:
         """Return the body as a file that the caller closes; None where there is none."""
-        body, self._body = self._body, None
-        return None if body is None else body.open()
+        return None if self.spool is None or self.spool.taken else self.spool.open()
+
+    def stream_body(self, sink: IBodySink, size_max: int | None = None) -> None:
+        """Have the body go to ``sink`` as it comes, at most ``size_max`` bytes of it: more is answered 413.
+
+        For a resource that was asked at the head (see ``IHeadResource``). Raises MisuseError where the body
+        was dealt with otherwise. The sink may answer at any time; if it does so before the end of the body,
+        the connection ends with the answer.
+        """
+        if self.status_code or self.stream is not None or not self.connection.holds_body:
+            raise MisuseError("a body can be streamed only by who was asked at the head, and once")
+        self.stream = BodyStream(self, sink, size_max)
+        if self.spool is not None:
+            with self.spool.open() as begun:
+                self.stream.append(begun.read())
+            self.spool.close()
+            self.spool = None
+        if self.complete:
+            self.stream.complete()
+        self.connection.stream_body()
+
+    def take_over(self, protocol: IProtocol, status: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Answer with ``status`` and go on as ``protocol``, with the bytes that came behind the head.
+
+        For a resource that was asked at the head (see ``IHeadResource``) about a request with ``upgrade``
+        (answered ``"101 Switching Protocols"`` with an Upgrade field) or the method CONNECT (answered with a
+        2xx status). ``protocol`` gets the transport, without the time-outs of HTTP; the connection still
+        counts. Raises MisuseError where there is nothing to take over, and ValueError for a field that would
+        break the framing.
+        """
+        if self.status_code or not (self.upgrade or self.method == b"CONNECT"):
+            raise MisuseError("only an upgrade or CONNECT that was not answered can be taken over")
+        self.connection.take_over(self, protocol, status, headers)
 
     # -- answering: the gateway's way ----------------------------------------------------------------------
 
@@ -114,6 +165,8 @@ class Request(LazyRequest):
         ``length`` is the length of the body where all of it is at hand. Raises ValueError for a field that
         would break the framing.
         """
+        if self.written:  # the server has answered it meanwhile, for a mistake of the client
+            return
         self.bodyless = self.method == b"HEAD" or status[:3] in _BODYLESS
         self._missing = self.connection.start(self, status, headers, length)
         self.status_code = int(status[:3])
@@ -197,6 +250,8 @@ class Request(LazyRequest):
     def connectionLost(self, reason: Failure) -> None:
         """The client is gone."""
         self.gone = self._disconnected = True
+        if self.stream is not None:
+            self.stream.fail(reason.value or ConnectionLost())
         production, self.production = self.production, None
         if production is not None:
             production.stop()
@@ -210,9 +265,11 @@ class Request(LazyRequest):
 
     def release(self) -> None:
         """Let go of the body."""
-        if self._body is not None:
-            self._body.close()
-            self._body = None
+        if self.spool is not None:
+            self.spool.close()
+            self.spool = None
+        if self.stream is not None:
+            self.stream.close()
         if self._content is not None:
             self._content.close()
             self._content = None

@@ -20,6 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from skitai.interfaces import IHeadResource
 from skitai.server.static.ranges import Answer, ByteRange, Representation, answer, refusal
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Redirect:
     """The path names a directory that has an index: the same path with a slash at its end would serve it."""
 
 
+@implementer(IHeadResource)
 class StaticDirectory(Resource):
     """The files below ``root`` as a leaf resource; clients may keep them ``max_age`` seconds.
 
@@ -148,6 +150,11 @@ class StaticDirectory(Resource):
             return
         representation = Representation.of_file(status, found.content_type, self._cache_control, time.time())
         _send(request, answer(request.method, request.requestHeaders, representation), file)
+
+    def at_head(self, request: Any) -> bool:
+        """Answer ``request`` without its body: no file wants one."""
+        self.render(request)
+        return True
 
     def render(self, request: Any) -> int:
         """Find the file that ``request``, an ``IRequest`` under a Twisted site, names and serve it."""

@@ -81,8 +81,16 @@ REQUEST_LINES = [
     refused(501, "lower-case method", get(b"A: b", b"get / HTTP/1.1") + HIDDEN),
     refused(501, "TLS on a plain port", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
     refused(501, "a tab after the method", b"GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    refused(400, "CONNECT without a port", b"CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n" + HIDDEN),
+    refused(400, "CONNECT to nobody", b"CONNECT :443 HTTP/1.1\r\nHost: a\r\n\r\n" + HIDDEN),
+    refused(400, "CONNECT with userinfo", b"CONNECT u@a:443 HTTP/1.1\r\nHost: a\r\n\r\n" + HIDDEN),
+    refused(
+        400,
+        "CONNECT with a body",
+        b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + HIDDEN,
+    ),
     refused(405, "CONNECT", b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n" + HIDDEN),
-    refused(405, "CONNECT with a path", b"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n" + HIDDEN),
+    refused(400, "CONNECT with a path", b"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n" + HIDDEN),
 ]
 
 TARGETS = [
@@ -257,13 +265,13 @@ EXPECTATIONS_AND_UPGRADES = [
     Case(
         "expectation",
         post(b"Expect: 100-continue\r\nContent-Length: 5", b"hello"),
-        (100, 200),
+        (200,),
         ("POST / hello",),
     ),
     Case(
         "expectation with a blank",
         post(b"Expect: 100-Continue \r\nContent-Length: 5", b"hello"),
-        (100, 200),
+        (200,),
         ("POST / hello",),
     ),
     served("expectation without a body", get(b"Expect: 100-continue"), "GET /"),

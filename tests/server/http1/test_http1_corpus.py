@@ -21,7 +21,8 @@ def test_corpus(memory_server, log, case, in_pieces):
     server = memory_server(seen)
     client = server.connect()
     client.send(case.sent, piece=1 + len(case.sent) // 10_000 if in_pieces else None)
-    assert tuple(client.codes) == case.codes
+    # Whether a client has to be told to send its body depends on what has come of it.
+    assert tuple(code for code in client.codes if code != 100) == case.codes
     assert tuple(request.seen for request in server.requests) == case.reached
     assert client.closed == case.closes
     assert not [event for event in log if "log_failure" in event]

@@ -1,21 +1,14 @@
 """The HTTP/1.1 channel where the wire matters: real sockets, and TLS."""
 
 import contextlib
-import datetime
 import socket
-import ssl
 import struct
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from http_channel import TEXT, echo
 
 from serving import eventually
-from skitai.net.server_tls import server_options, with_tls
-from wire import PATIENCE
+from skitai.server.http1.channel import State
 
 GET = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n"
@@ -148,41 +141,6 @@ def test_stop(loopback_server):
 # -- TLS -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def wrap_in_tls(tmp_path_factory):
-    """Return a function that puts TLS around a factory."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path_factory.mktemp("tls") / "server.pem"
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    pem.write_bytes(private + certificate.public_bytes(Encoding.PEM))
-    return lambda factory: with_tls(factory, server_options(pem, None, None), factory.reactor)
-
-
-@pytest.fixture
-def tls_client():
-    """Return ``tls_client(server)``: a TLS socket that is connected to it."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    clients = []
-
-    def connect(server):
-        plain = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
-        clients.append(context.wrap_socket(plain))
-        return clients[-1]
-
-    yield connect
-    for client in clients:
-        client.close()
-
-
 def read_all(client):
     """Return what the client gets until the connection ends, one way or the other."""
     data = bytearray()
@@ -194,10 +152,10 @@ def read_all(client):
 
 def test_tls_reader_that_is_late(loopback_server, wrap_in_tls, tls_client):
     """Who reads an answer late, and says goodbye late, gets all of it: nothing sent is dropped."""
-    server = loopback_server(answer(200_000, [("Connection", "close")]), wrap_in_tls)
+    server = loopback_server(answer(200_000, [("Connection", "close")]), wrap=wrap_in_tls)
     client = tls_client(server)
     client.sendall(GET % b"/")
-    eventually(lambda: server.channel().closing)
+    eventually(lambda: server.channel().state is not State.SERVING)
     server.time_out()
     server.wait_until_idle()
     assert read_all(client).endswith(b"\r\n\r\n" + b"x" * 200_000)
@@ -205,7 +163,7 @@ def test_tls_reader_that_is_late(loopback_server, wrap_in_tls, tls_client):
 
 def test_tls_stalled_reader(loopback_server, wrap_in_tls, tls_client):
     """Who takes nothing of an answer over TLS is cut off."""
-    server = loopback_server(answer(8_000_000), wrap_in_tls)
+    server = loopback_server(answer(8_000_000), wrap=wrap_in_tls)
     client = tls_client(server)
     client.sendall(GET % b"/")
     eventually(lambda: server.channel().output.blocked)
@@ -216,7 +174,7 @@ def test_tls_stalled_reader(loopback_server, wrap_in_tls, tls_client):
 
 def test_tls_large_answer(loopback_server, wrap_in_tls, tls_client):
     """A large answer goes through TLS whole, and the connection is kept."""
-    server = loopback_server(answer(5_000_000), wrap_in_tls)
+    server = loopback_server(answer(5_000_000), wrap=wrap_in_tls)
     client = tls_client(server)
     for _ in range(2):
         client.sendall(GET % b"/")
@@ -228,7 +186,7 @@ def test_tls_large_answer(loopback_server, wrap_in_tls, tls_client):
 
 def test_tls_refusal_is_readable(loopback_server, wrap_in_tls, tls_client):
     """A client that sends all of a body that is too large can read the refusal over TLS, too."""
-    server = loopback_server(echo, wrap_in_tls, body_max=1000)
+    server = loopback_server(echo, wrap=wrap_in_tls, body_max=1000)
     client = tls_client(server)
     client.sendall(POST % b"Content-Length: 4000000")
     for _ in range(62):

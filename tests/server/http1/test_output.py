@@ -14,6 +14,7 @@ from zope.interface.verify import verifyObject
 
 from skitai.loop.sending import SendQueue
 from skitai.server.http1.output import PIECE, Backlog, SocketOutput, TransportOutput, output_for
+from skitai.server.request.storage import Storage
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 NOISE = random.Random(1).randbytes(1 << 20)
@@ -37,7 +38,7 @@ def drain(backlog, size=PIECE):
 )
 def test_backlog_is_a_queue(memory_max, steps):
     """Whatever is added and taken in turn, in memory or in the file, comes out once and in order."""
-    backlog, added, taken = Backlog(memory_max), b"", b""
+    backlog, added, taken = Backlog(Storage(1 << 30), memory_max), b"", b""
     for step in steps:
         if isinstance(step, bytes):
             backlog.append(step)
@@ -52,7 +53,7 @@ def test_backlog_is_a_queue(memory_max, steps):
 
 def test_backlog_uses_a_file_beyond_memory_max():
     """What is above the memory's share lies in a temporary file, which shrinks when it was read."""
-    backlog = Backlog(1000)
+    backlog = Backlog(Storage(1 << 30), 1000)
     backlog.append(b"a" * 1000)
     assert backlog._file is None
     backlog.append(b"b")
@@ -74,7 +75,7 @@ def test_backlog_on_a_full_disk(monkeypatch):
 
     monkeypatch.setattr("skitai.server.http1.output.tempfile.TemporaryFile", full)
     with pytest.raises(OSError, match="No space"):
-        Backlog(10).append(b"x" * 11)
+        Backlog(Storage(1 << 30), 10).append(b"x" * 11)
 
 
 def test_a_full_disk_is_found_when_it_is_written_to(monkeypatch, tmp_path):
@@ -86,11 +87,13 @@ def test_a_full_disk_is_found_when_it_is_written_to(monkeypatch, tmp_path):
 
     disk = io.BufferedRandom(FullDisk(tmp_path / "backlog", "w+b"))
     monkeypatch.setattr("skitai.server.http1.output.tempfile.TemporaryFile", lambda **_: disk)
-    backlog = Backlog(10)
+    storage = Storage(1 << 30)
+    backlog = Backlog(storage, 10)
     with pytest.raises(OSError, match="No space"):
         backlog.append(b"x" * 11)
     backlog.close()
     assert disk.closed
+    assert (storage.in_memory, storage.on_disk) == (0, 0)
 
 
 # -- to a transport that does the sending -------------------------------------------------------------------
@@ -104,7 +107,10 @@ class Watched:
         self.transport = MemoryTransport(Clock(), None)
         self.transport.stalled = True
         self.output = TransportOutput(
-            self.transport, lambda: self.told.append("progress"), lambda: self.told.append("drained")
+            self.transport,
+            lambda: self.told.append("progress"),
+            lambda: self.told.append("drained"),
+            Storage(1 << 30),
         )
 
 
@@ -203,7 +209,7 @@ def test_socket_output_tries_itself(sockets):
     """What the socket takes leaves when the turn ends, in one piece; the transport is spared."""
     transport = SocketTransport(sockets[0])
     clock = Clock()
-    output = output_for(transport, list, list, SendQueue(clock))
+    output = output_for(transport, list, list, SendQueue(clock), Storage(1 << 30))
     assert type(output) is SocketOutput
     output.write(b"hel")
     output.write(b"lo")
@@ -217,7 +223,11 @@ def test_socket_output_keeps_the_rest(sockets):
     transport = SocketTransport(sockets[0])
     told = []
     output = output_for(
-        transport, lambda: told.append("progress"), lambda: told.append("drained"), SendQueue(Clock())
+        transport,
+        lambda: told.append("progress"),
+        lambda: told.append("drained"),
+        SendQueue(Clock()),
+        Storage(1 << 30),
     )
     output.write(NOISE)
     output.write(b"the end")
@@ -239,7 +249,7 @@ def test_socket_output_keeps_the_rest(sockets):
 def test_socket_output_leaves_errors_to_the_transport(sockets):
     """A broken connection is met by the transport, which reports it; until then nothing counts as sent."""
     transport = SocketTransport(sockets[0])
-    output = output_for(transport, list, list, SendQueue(Clock()))
+    output = output_for(transport, list, list, SendQueue(Clock()), Storage(1 << 30))
     sockets[1].close()
     output.write(b"hello")
     output.flush()
@@ -252,7 +262,7 @@ def test_socket_output_leaves_errors_to_the_transport(sockets):
 def test_socket_output_discard(sockets):
     """What waits for a client that is gone is dropped, and the transport asked for nothing more."""
     transport = SocketTransport(sockets[0])
-    output = output_for(transport, list, list, SendQueue(Clock()))
+    output = output_for(transport, list, list, SendQueue(Clock()), Storage(1 << 30))
     output.write(NOISE * 3)
     output.stopProducing()
     assert (output.waiting, output.blocked, transport.producer) == (0, False, None)
@@ -270,7 +280,7 @@ def test_socket_output_discard(sockets):
 def test_socket_output_sends_before(sockets, leave):
     """What waits for the end of the turn leaves before the connection is closed or handed on, or is much."""
     transport = SocketTransport(sockets[0])
-    output = output_for(transport, list, list, SendQueue(Clock()))
+    output = output_for(transport, list, list, SendQueue(Clock()), Storage(1 << 30))
     output.write(b"hello")
     leave(output)
     assert sockets[1].recv(5) == b"hello"
@@ -279,7 +289,7 @@ def test_socket_output_sends_before(sockets, leave):
 def test_socket_output_discards_what_is_held(sockets):
     """A client that went away before the turn ended gets nothing."""
     clock = Clock()
-    output = output_for(SocketTransport(sockets[0]), list, list, SendQueue(clock))
+    output = output_for(SocketTransport(sockets[0]), list, list, SendQueue(clock), Storage(1 << 30))
     output.write(b"hello")
     output.discard()
     clock.advance(0)
@@ -291,7 +301,7 @@ def test_tls_is_left_to_its_transport():
     """The socket below TLS must not be written to."""
     transport = MemoryTransport(Clock(), None)
     transport.getHandle = transport.getPeerCertificate = lambda: None
-    assert type(output_for(transport, list, list, SendQueue(Clock()))) is TransportOutput
+    assert type(output_for(transport, list, list, SendQueue(Clock()), Storage(1 << 30))) is TransportOutput
 
 
 # -- slow readers hold nothing ------------------------------------------------------------------------------

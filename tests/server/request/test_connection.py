@@ -65,6 +65,17 @@ class Frames(Connection):
     def abort(self):
         self.frames.append(("RESET",))
 
+    holds_body = True
+
+    def stream_body(self):
+        """Not used: see the tests of the channel."""
+
+    def body_wanted(self, wanted):
+        """Not used either."""
+
+    def take_over(self, request, protocol, status, headers):
+        """Not used either."""
+
 
 @pytest.fixture
 def connection():
@@ -80,7 +91,7 @@ def request_for(connection):
         request = Request(connection, method, uri, "2", [(b"accept", b"*/*")])
         request.authority = b"a.example"
         request.path, _, request.query = uri.partition(b"?")
-        request.received(None, True)
+        request.received()
         return request
 
     return make

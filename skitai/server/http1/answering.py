@@ -1,0 +1,130 @@
+"""The answering half of an HTTP/1.1 connection: status, fields and pieces of a body in, bytes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from skitai.server.http1.framing import render_head
+from skitai.server.http1.output import Output
+from skitai.server.request.connection import Connection
+
+if TYPE_CHECKING:
+    from skitai.server.http1.factory import HTTPFactory
+    from skitai.server.request.request import Request
+
+_log = Logger()
+
+
+class AnsweringConnection(Connection):
+    """Sends the answer to the ``current`` request. All methods are called in the reactor thread.
+
+    This is a part of ``IConnection``; what is left to the channel is what an answer means for the rest of it.
+    """
+
+    __slots__ = ("_chunked", "_unsent_head", "current", "factory", "output")
+
+    output: Output
+
+    def __init__(self, factory: HTTPFactory) -> None:
+        self.factory = factory
+        #: The request being answered, if any.
+        self.current: Request | None = None
+        # Of the answer that has begun: its head as long as it waits for the first piece of the body.
+        self._unsent_head = b""
+        self._chunked = False
+
+    def _answers_early(self, request: Request) -> None:
+        """Called when the answer to ``request`` begins before its body is there."""
+        raise NotImplementedError
+
+    def _answered(self, request: Request) -> None:
+        """Called when the last byte of the answer has left."""
+        raise NotImplementedError
+
+    @property
+    def reactor(self) -> Any:
+        """The reactor that serves the connection."""
+        return self.factory.reactor
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait for the client. Called in any thread."""
+        return self.output.waiting
+
+    @property
+    def blocked(self) -> bool:
+        """Whether anything waits for the client."""
+        return self.output.blocked
+
+    def start(
+        self, request: Request, status: str, headers: Sequence[tuple[str, str]], length: int | None
+    ) -> int | None:
+        """Prepare the head of the answer; it leaves with the first piece of the body. See ``IConnection``."""
+        if not request.complete:
+            self._answers_early(request)
+        factory = self.factory
+        head = render_head(
+            status,
+            headers,
+            length,
+            version=request.version,
+            bodyless=request.bodyless,
+            keep_alive=request.keep_alive,
+            stamp=factory.stamp,
+        )
+        self._unsent_head = head.data
+        self._chunked = head.chunked
+        if head.close:
+            request.keep_alive = False
+        if factory.timed:
+            request.answered = factory.seconds()
+        return head.length
+
+    def send(self, data: bytes) -> None:
+        """Send a piece of the body of the answer."""
+        if self._chunked and data:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._unsent_head:
+            data = self._unsent_head + data
+            self._unsent_head = b""
+        request = self.current
+        if not data or request is None:
+            return
+        request.bytes_sent += len(data)
+        try:
+            self.output.write(data)
+        except OSError as error:  # no room for what the client has not yet read
+            _log.error("{uri}: cannot buffer the response: {error}", uri=request.uri, error=error)
+            self.abort()
+
+    def flush(self) -> None:
+        """Send at once what waits for the end of the turn."""
+        self.output.flush()
+
+    def end(self) -> None:
+        """Complete the answer: its last byte was written (which does not mean sent)."""
+        request = self.current
+        if request is None:
+            return
+        if self._chunked:
+            self._write(b"0\r\n\r\n")
+        elif self._unsent_head:
+            self._write(b"")
+        request.written = True
+        if self.current is not request:
+            return
+        if not request.keep_alive:
+            self.output.flush()  # the connection closes, but not before all of it has left
+        if not self.output.blocked:
+            self._answered(request)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.output.flush()
+        self.transport.abortConnection()
