@@ -129,7 +129,7 @@ class ServerConfig:
     )
     reloader: bool = field(default=False, metadata=_key(yes_no, "reload apps when their files change"))
     connections_max: int = field(
-        default=20000, metadata=_key(integer(1), "connections above it are refused with 503")
+        default=20000, metadata=_key(integer(1), "open connections; those above it are refused")
     )
     response_buffer_max: int = field(
         default=_GB, metadata=_key(positive(size), "how much of a response waits for a client", show_size)

@@ -13,10 +13,13 @@ from contextlib import suppress
 from typing import IO, Any
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from skitai.loop.sending import SendQueue
 from skitai.server.request.storage import Storage
+
+_log = Logger()
 
 #: Bytes of one connection that may wait in memory; the rest goes to a temporary file.
 MEMORY_MAX = 1 << 20
@@ -229,9 +232,19 @@ class SocketOutput(Output):
             # The socket is full; or broken, which the transport will find out and report in its way.
             sent = 0
         if sent < len(data):
-            self._backlog = Backlog(self._storage)
-            self._backlog.append(memoryview(data)[sent:])
-            self._transport.registerProducer(self, False)
+            self._keep(memoryview(data)[sent:])
+
+    def _keep(self, data: memoryview) -> None:
+        backlog = Backlog(self._storage)
+        try:
+            backlog.append(data)
+        except OSError as error:
+            # At the end of the turn nobody hears of it; the client must see that something is missing.
+            _log.error("cannot buffer a response, its connection is cut: {error}", error=error)
+            self._transport.abortConnection()
+            return
+        self._backlog = backlog
+        self._transport.registerProducer(self, False)
 
     def close(self, read_on: bool) -> None:
         """Close once all is sent; with ``read_on`` only our half of the connection."""

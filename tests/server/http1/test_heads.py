@@ -1,5 +1,7 @@
 """Requests that are judged when only their head is there: refused early, or their body streamed."""
 
+import socket
+
 import pytest
 from head_resources import AtHead, Sink, Streaming, site_of
 from http_channel import TEXT, Later
@@ -9,6 +11,7 @@ from skitai.errors import MisuseError
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
 from skitai.services.proxy import Unavailable
+from skitai.worker.overview import resident_bytes
 
 GET = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /p HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n"
@@ -479,6 +482,56 @@ def test_misuse(serve_site):
     client.send(POST % b"Content-Length: 5" + b"hello")
     assert client.codes == [200]
     assert len(failures) == 1
+
+
+class Scale(Sink):
+    """Weighs the process while a large body comes, and pauses again and again."""
+
+    def __init__(self, request, reactor):
+        super().__init__(request)
+        self.received = self.heaviest = 0
+        self._reactor = reactor
+
+    def write(self, data):
+        self.received += len(data)
+        self.heaviest = max(self.heaviest, resident_bytes())
+        if self.received % 64 == 0:
+            self.producer.pauseProducing()
+            self._reactor.callLater(0.0001, self.producer.resumeProducing)
+
+    def answer(self):
+        self.request.respond("200 OK", TEXT, b"%d" % self.received)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_large_body_in_bounded_memory(loopback_server, wrap_in_tls, tls_client, tls, chunked):
+    """A body of 64 MB goes through a sink that pauses, and neither memory nor disk grows with it."""
+    scales = []
+
+    def stream(request):
+        scales.append(Scale(request, server.loop.reactor))
+        request.stream_body(scales[0])
+        return True
+
+    site = site_of(AtHead(stream))
+    server = loopback_server(site.handle, site.judge, **({"wrap": wrap_in_tls} if tls else {}))
+    piece = bytes(1 << 20)
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (64 << 20)
+    before = resident_bytes()
+    with tls_client(server) if tls else socket.create_connection(("127.0.0.1", server.port), 60) as client:
+        client.sendall(POST % framing)
+        for _ in range(64):
+            client.sendall(b"100000\r\n%b\r\n" % piece if chunked else piece)
+        client.sendall(b"0\r\n\r\n" if chunked else b"")
+        data = b""
+        while not data.endswith(b"%d" % (64 << 20)):
+            more = client.recv(1000)
+            assert more, data
+            data += more
+    assert scales[0].heaviest - before < 24 << 20
+    server.wait_until_idle()
+    assert kept_by(server) == 0
 
 
 # -- guards -------------------------------------------------------------------------------------------------
