@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 
 from skitai.calls.cluster import Cluster, Member
@@ -171,9 +171,9 @@ class SiteBuilder:
                     exact[name.encode()] = mounts
         return Site(default, exact, suffixes)
 
-    def load(self) -> Deferred[Any]:
-        """Have all apps loaded; return a Deferred that fires when that is over. Reactor thread."""
-        return DeferredList([app.preload() for app in self._apps])
+    def load(self) -> list[Deferred[None]]:
+        """Have all apps loaded; return a Deferred for each that fires when that is over. Reactor thread."""
+        return [app.preload() for app in self._apps]
 
     def look_again(self) -> None:
         """Have those apps loaded again that reload and have changed. Reactor thread."""

@@ -195,11 +195,15 @@ class Instance(Service):
     def _begin(self) -> None:
         if self.running:
             self.plugins.notify("skitai_startup", instance=self)
-            self._builder.load().addCallback(self._apps_loaded)
+            loads = [loaded.addCallback(self._watch_files) for loaded in self._builder.load()]
+            DeferredList(loads).addCallback(self._apps_loaded)
 
     def _apps_loaded(self, _: Any) -> None:
         """Go on when each app was loaded, or found to be broken."""
-        if self.running and self._builder.directories():
+
+    def _watch_files(self, _: Any) -> None:
+        """Begin to watch, once there is an app that reloads."""
+        if self.running and self._file_watcher is None and self._builder.directories():
             # Each request has the files looked at, too; this tells a developer who has saved one.
             look_again = partial(self.bridge.submit, self._builder.look_again)
             self._file_watcher = FileWatcher(self._builder.directories, look_again)

@@ -116,6 +116,21 @@ class TestLoading:
             assert client.at_end()
         setting.gate.blocking.released.set()
 
+    def test_files_are_watched_meanwhile(self, setting):
+        """The files of the apps that are loaded are watched, though a module in another folder blocks."""
+        folder = setting.folder / "other"
+        folder.mkdir()
+        (folder / "blocks.py").write_text(BLOCKS)
+        server = setting.start(
+            "reloader = yes", "response_timeout = 0.2 s", "threads = 2", tail="/blocks = ./other/blocks:app"
+        )
+        assert setting.gate.blocking.entered.wait(PATIENCE)
+        assert server.ask("/").body == b"hello"
+        with capturedLogs() as logged:
+            (setting.folder / "served.py").write_text("1 / 0")
+            eventually(lambda: any("log_failure" in event for event in list(logged)), "the mistake")
+        setting.gate.blocking.released.set()
+
     def test_a_client_that_does_not_wait(self, begin, setting):
         """A request whose client went away while the app was loaded is dropped."""
         server = begin(WAITS + ANSWERS)

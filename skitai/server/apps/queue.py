@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -74,7 +74,7 @@ class LoadQueue:
             self._make_way(entry)
             return outcome
 
-        self._run(entry.load).addBoth(end).chainDeferred(entry.loaded)
+        maybeDeferred(self._run, entry.load).addBoth(end).chainDeferred(entry.loaded)
 
     def _make_way(self, entry: _Entry) -> None:
         if self._alone is entry:

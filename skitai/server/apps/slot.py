@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -36,9 +36,9 @@ class AppSlot:
 
     ``load()`` returns the app, or raises what keeps it from being served. It is called where apps run:
     ``in_turn(function)`` calls ``function(was)`` there and returns a Deferred. It is called until it has
-    returned an app, and after that before each request as long as ``reloads()`` says so; a request that comes
+    returned an app, and after that before each request as long as ``reloads()`` says so. A request that comes
     while it is under way waits for the next one. ``watcher`` learns of the app's life, in the same place.
-    All methods are called in the reactor thread.
+    All public methods are called in the reactor thread.
     """
 
     def __init__(
@@ -88,7 +88,8 @@ class AppSlot:
         # What comes later waits for another look: a file may change while this one is under way.
         waiting, self._waiting = self._waiting, []
         self._is_loading = True
-        self._in_turn(self._look).addErrback(self._give_up).addCallback(self._end, waiting)
+        looked = maybeDeferred(self._in_turn, self._look)
+        looked.addErrback(self._give_up).addCallback(self._end, waiting)
 
     def _end(self, _outcome: None, waiting: list[Callable[[], None]]) -> None:
         self._is_loading = False
