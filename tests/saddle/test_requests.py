@@ -267,7 +267,7 @@ def test_response_methods(app, browse):
         response.set_headers([("X-A", "1"), ("x-a", "2"), ("X-B", "3")])
         response["X-C"] = "4"
         response.del_header("X-B")
-        with pytest.raises(AssertionError, match="a status is a number and words"):
+        with pytest.raises(AssertionError, match="a status must be a number and its phrase"):
             response.set_status("OK")
         with pytest.raises(ValueError, match="line break"):
             response.set_header("X-D", "a\r\nSet-Cookie: b")

@@ -1,4 +1,4 @@
-"""The arguments of a view: gathered from path, query, form and body, and fitted to its parameters."""
+"""The arguments of a view: collected from path, query, form and body, and matched to its parameters."""
 
 from __future__ import annotations
 
@@ -31,14 +31,13 @@ def merge(
 ) -> dict[str, Any]:
     """Return all arguments of a request by name.
 
-    ``path`` are the route's parameters, ``query`` is the environ's QUERY_STRING, ``body`` the members of a
-    JSON object. A name that comes more than once, in one source or in several, has a list of its values, in
-    the order query, form fields, files, body. A path parameter stands alone: what the other sources say
-    under its name is dropped, so that nobody can turn ``/users/<int:id>`` into another user's.
+    ``path`` holds the parameters of the route, ``query`` is QUERY_STRING, and ``body`` holds the members of a
+    JSON object. A name that comes more than once gets a list of its values, in the order query, form fields,
+    files, body. Only a path parameter is never joined by others: nobody can turn ``/users/<int:id>`` into
+    another user's.
 
-    Names in query and form may carry a type, as in ``int:z=3``: ``int``, ``float``, ``bit`` (a bool),
-    ``json`` and ``list`` (comma separated; always a list, which several of the name extend). Raises
-    ArgumentError.
+    A name in the query or the form may carry a type, as in ``int:z=3``. The types are ``int``, ``float``,
+    ``bit`` (a bool), ``json`` and ``list`` (separated by commas; several are joined). Raises ArgumentError.
     """
     merged: dict[str, Any] = dict(path)
     several: set[str] = set()
@@ -134,9 +133,10 @@ _CASTS: dict[str, Callable[[str], Any]] = {
 
 @attrs.frozen
 class _Parameters:
-    """What a view takes besides ``was``.
+    """The parameters of a view besides ``was``.
 
-    ``reserved`` are names of first parameters, which ``was`` fills; ``star`` is the name in ``*name``.
+    ``reserved`` are the names of the first parameters, which are given ``was``; ``star`` is the name in
+    ``*name``.
     """
 
     required: tuple[str, ...]
@@ -152,10 +152,10 @@ _parameters_of: WeakKeyDictionary[Callable[..., Any], _Parameters] = WeakKeyDict
 def bind(view: Callable[..., Any], arguments: Mapping[str, Any], route: str) -> dict[str, Any]:
     """Return the keyword arguments for ``view(was, **keywords)``.
 
-    Raises ArgumentError, which names ``route`` and the argument, when one is missing or not expected. A view
-    with ``**form`` takes every name; one with ``*form`` only works without arguments. A decorator that passes
-    ``**keywords`` on is asked together with the view it wraps, but it may fill in what the view requires, so
-    only what it requires itself can be missing. Called in any thread.
+    Raises ArgumentError, which names ``route`` and the argument, if one is missing or unknown. A view with
+    ``**form`` takes every name. A decorator that passes ``**keywords`` on takes the names of the view that it
+    wraps, too. It may fill in what that view requires, so only its own parameters can be missing. Called in
+    any thread.
     """
     takes = _parameters(view)
     missing = [name for name in takes.required if name not in arguments]
@@ -176,7 +176,7 @@ def bind(view: Callable[..., Any], arguments: Mapping[str, Any], route: str) -> 
 
 
 def place_of(view: Callable[..., Any]) -> str:
-    """Return where a view is written, as the log shows frames: ``[file|function|line]``; empty for none."""
+    """Return the place of a view as the log shows it, ``[file|function|line]``, or nothing if unknown."""
     function = inspect.unwrap(view)
     code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
     return "" if code is None else f"[{code.co_filename}|{code.co_name}|{code.co_firstlineno}]"

@@ -1,4 +1,4 @@
-"""HTML forms: urlencoded ones, and multipart ones (RFC 7578) whose files go to disk while they are read."""
+"""HTML forms: urlencoded, or multipart (RFC 7578), whose files are written to disk while they are read."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ _CHARSETS = frozenset({"utf-8", "us-ascii", "ascii", "iso-8859-1"})
 
 
 class FormError(SkitaiError):
-    """A form that is not taken.
+    """A form that is refused with ``status``.
 
-    ``status`` is the answer's: 400 for a malformed form, 413 for a large one, 507 or 503 where the disk does
-    not take its files.
+    That is 400 if the form is malformed, 413 if it is too large, and 507 or 503 if it cannot be stored.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -42,11 +41,11 @@ class FormError(SkitaiError):
 
 @attrs.frozen
 class FormLimits:
-    """What one form may bring; more is a FormError with status 413.
+    """The limits of one form: a larger one is a FormError with status 413.
 
-    ``file_max``: bytes of each file; ``total_max``: bytes of the whole body; ``fields_max``: fields and
-    files, counted together; ``field_memory_max``: bytes of all fields together, which are held in memory, and
-    so of an urlencoded form.
+    ``file_max``: bytes of each file. ``total_max``: bytes of the whole body. ``fields_max``: the number of
+    fields and files. ``field_memory_max``: bytes of all fields, which are kept in memory, and so of an
+    urlencoded form.
     """
 
     file_max: int = 20 * _MB
@@ -57,9 +56,9 @@ class FormLimits:
 
 @attrs.frozen
 class Form:
-    """What a form brought, in its order. Who parsed it calls ``close()`` when the request is over.
+    """The fields and files of a form, in their order. ``close()`` must be called when the request is over.
 
-    ``raw`` is the body of an urlencoded form; that of a multipart one is not kept.
+    ``raw`` is the body of an urlencoded form. That of a multipart form is not kept.
     """
 
     fields: list[tuple[str, str]] = attrs.field(factory=list)
@@ -77,10 +76,10 @@ class Form:
 
 
 def parse_form(environ: dict[str, Any], limits: FormLimits, temporary: TemporaryFiles) -> Form:
-    """Read the form in the body of ``environ``'s request; its files are among the ``temporary`` ones.
+    """Read the form in the body of a request; its files are made by ``temporary``.
 
-    The form of another content type is empty, and its body is not touched. Raises FormError. After an error
-    no temporary file is left.
+    For any other content type the form is empty, and the body is not read. Raises FormError; no file is left
+    then.
     """
     mimetype, options = parse_options_header(environ.get("CONTENT_TYPE"))
     if mimetype.lower() == URLENCODED:
@@ -91,11 +90,11 @@ def parse_form(environ: dict[str, Any], limits: FormLimits, temporary: Temporary
 
 
 def _body(environ: dict[str, Any], size_max: int) -> IO[bytes]:
-    """Return the body as a stream of ``size_max`` bytes, or one more where no Content-Length tells."""
+    """Return the body as a stream of ``size_max`` bytes at most, or one more if it has no Content-Length."""
     length = get_content_length(environ)
     if length is not None and length > size_max:
         raise _too_large(size_max)
-    # One more, since werkzeug's stream also complains about a body that is just as long as the limit.
+    # One more, because werkzeug's stream also refuses a body that is just as long as the limit.
     return get_input_stream(environ, max_content_length=size_max + 1)
 
 
@@ -155,7 +154,7 @@ def _parse_multipart(environ: dict[str, Any], boundary: bytes, builder: _FormBui
 
 @contextmanager
 def _storing() -> Iterator[None]:
-    """Raise FormError where the disk does not take what is written meanwhile."""
+    """Raise FormError for an OSError of what is written meanwhile."""
     try:
         yield
     except OSError as problem:
@@ -175,7 +174,7 @@ class _FormBuilder:
         self._field_bytes = 0
 
     def take(self, event: Event) -> None:
-        """Add what ``event`` brings. Raises FormError, and ValueError for a malformed part."""
+        """Add what ``event`` holds. Raises FormError, and ValueError for a malformed part."""
         if isinstance(event, Field | File):
             self._begin(event)
         elif isinstance(event, Data):
@@ -187,7 +186,7 @@ class _FormBuilder:
         self._parts += 1
         if self._parts > self.limits.fields_max:
             raise _too_many(self.limits)
-        # werkzeug hands on what the header lacks, as None.
+        # In werkzeug's events a missing name is None.
         if not isinstance(event.name, str):
             raise ValueError("a part has no name")
         self._part = _FilePart(event, self._temporary) if isinstance(event, File) else _FieldPart(event)
@@ -213,14 +212,14 @@ class _FormBuilder:
             return
         upload = part.finish()
         if part.is_blank:
-            # What a browser sends for a file input that was left empty: named in the form, and false.
+            # A browser sends this for a file input that was left empty. The argument is there, and false.
             upload.close()
             self.form.fields.append((part.name, ""))
         else:
             self.form.files.append((part.name, upload))
 
     def discard(self) -> None:
-        """Delete all that came so far."""
+        """Delete all files so far."""
         with ExitStack() as closing:
             closing.callback(self.form.close)
             if isinstance(self._part, _FilePart):

@@ -1,4 +1,4 @@
-"""A multipart body (RFC 2046, 5.1; RFC 7578) as werkzeug's decoder reads it, in pieces that it can take."""
+"""Reads a multipart body (RFC 2046, 5.1; RFC 7578) with werkzeug's decoder, in pieces that suit it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Epilogue, Event, MultipartDecoder, NeedData
 
 _CHUNK = 64 << 10
-#: What the decoder may hold that is not yet a field or a file: the header of one part, and a chunk.
+#: Bytes that the decoder may keep before it makes an event of them: the header of a part, and a chunk.
 _UNDECODED_MAX = 4 * _CHUNK
 #: What may follow the boundary on its line: hyphens after the last part, and padding (RFC 2046, 5.1.1).
 _AFTER_BOUNDARY = re.compile(rb"-?|(?:--)?[ \t\v\f]*")
 
 
 def events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
-    """Yield what the decoder finds in ``stream``; ValueError when it is malformed or ends too early."""
+    """Yield the decoder's events; raise ValueError if ``stream`` is malformed or ends too early."""
     decoder = MultipartDecoder(boundary, max_form_memory_size=_UNDECODED_MAX)
     chunks = iter(lambda: stream.read(_CHUNK), b"")
     for piece in _whole_delimiters(chunks, b"--" + boundary):
@@ -35,9 +35,9 @@ def _decoded(decoder: MultipartDecoder, piece: bytes | None) -> Iterator[Event]:
 
 
 def _whole_delimiters(chunks: Iterable[bytes], delimiter: bytes) -> Iterator[bytes]:
-    """Yield ``chunks`` cut in such a way that no piece ends within a delimiter or the line break before it.
+    """Yield ``chunks`` in pieces that never end within a delimiter or in the line break before it.
 
-    Where the decoder (werkzeug 3.1) sees a delimiter without the end of its line, it may take the line break
+    If the decoder (werkzeug 3.1) sees a delimiter without the end of its line, it may take the line break
     before it, or the delimiter itself, for data.
     """
     held = b""

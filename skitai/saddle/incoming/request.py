@@ -13,12 +13,12 @@ _UNPREFIXED = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length
 
 
 class Request:
-    """One request; ``args`` are its arguments (URL, form and body merged), ``user`` who logged in."""
+    """One request: ``args`` are its arguments from URL, form and body, ``user`` is who has logged in."""
 
     def __init__(self, env: dict[str, Any]) -> None:
         self.env = env
         self.args: dict[str, Any] = {}
-        #: The name of the user that gave the password, None where none was asked for.
+        #: The name of the user who has logged in, None without ``app.authorization``.
         self.user: str | None = None
         self.form: Form | None = None
         self._body: bytes | None = None
@@ -40,7 +40,7 @@ class Request:
 
     @property
     def uri(self) -> str:
-        """The request target as it came, with its query; made anew where the server does not tell."""
+        """The request target with its query, as it came, or made from the environ under other servers."""
         raw = self.env.get("REQUEST_URI")
         if raw is not None:
             return str(raw)
@@ -50,7 +50,7 @@ class Request:
 
     @property
     def line(self) -> str:
-        """The request as one names it: ``"GET /path?query"``."""
+        """Method and target: ``"GET /path?query"``."""
         return f"{self.method} {self.uri}"
 
     @property
@@ -93,14 +93,14 @@ class Request:
         return [f"{name.title()}: {value}" for name, value in self.headers.items()]
 
     def get_body(self) -> bytes:
-        """Return the whole body; that of a multipart form went into ``args``, and is empty here."""
+        """Return the whole body. It is empty for a multipart form, which is in ``args``."""
         if self._body is None:
             form = self.form
             self._body = self.env["wsgi.input"].read(self._length()) if form is None else form.raw
         return self._body
 
     def _length(self) -> int:
-        # Servers that do not end wsgi.input with the body would wait for more (PEP 3333).
+        # Under other servers, reading beyond the body may wait for ever (PEP 3333).
         if self.env.get("wsgi.input_terminated"):
             return -1
         digits = str(self.env.get("CONTENT_LENGTH") or "0")
@@ -115,7 +115,7 @@ class Request:
         return str(self.env.get("REMOTE_ADDR", ""))
 
     def get_user_agent(self) -> str | None:
-        """Return what the client calls itself, or None."""
+        """Return the User-Agent field, or None."""
         return self.get_header("user-agent")
 
     def get_content_type(self) -> str | None:

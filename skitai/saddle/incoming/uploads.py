@@ -1,4 +1,4 @@
-"""Files that came with a form: kept in a temporary file until the app saves them."""
+"""Uploaded files: each is in a temporary file until the app saves it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _RESERVED = re.compile(r'[<>:"|?*]')
 
 
 def safe_name(name: str) -> str:
-    """Return the last part of ``name`` as one that can only be a plain, visible file in its folder.
+    """Return ``name`` as the name of a plain, visible file.
 
-    Folders, control and formatting characters, characters that Windows reserves, and dots and spaces at
-    both ends go; a longer name is cut before its extension. What has nothing left is ``unnamed``.
+    Folders, control and formatting characters, characters that Windows reserves, and dots and spaces at both
+    ends are removed. A long name is cut before its extension. If nothing is left, the name is ``unnamed``.
     """
     last = _SEPARATORS.split(unicodedata.normalize("NFC", name))[-1]
-    # Every category C: control characters, but also those that turn the writing direction to hide ".exe".
+    # All categories C: besides control characters, those that reverse the text to hide ".exe".
     visible = "".join(char for char in last if not unicodedata.category(char).startswith("C"))
     return _shortened(_RESERVED.sub("", visible).strip(". \t\u00a0")) or _FALLBACK_NAME
 
@@ -44,10 +44,10 @@ def _shortened(name: str) -> str:
 
 
 class TemporaryFiles:
-    """The temporary files of one app that are in use. What is left when the process ends, or this does, goes.
+    """The temporary files of one app that are in use.
 
-    Each request deletes its own; but a server that stops does not wait for ever for those under way. Used in
-    any thread.
+    Each request deletes its own. The rest is deleted with this object or at the end of the process, because a
+    server that stops does not wait for every request. Used in any thread.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class TemporaryFiles:
         return os.fdopen(handle, "wb"), path
 
     def forget(self, path: str) -> None:
-        """Leave a file alone that was deleted, or moved to where it shall stay."""
+        """Forget a file that was deleted, or moved to stay."""
         self._paths.pop(path, None)
 
     def delete_all(self) -> None:
@@ -80,9 +80,9 @@ def _delete_all(paths: dict[str, int]) -> None:
 class UploadedFile:
     """One uploaded file.
 
-    ``file`` is the path of the temporary file (of the saved one after ``save``), ``name`` the posted name
-    made safe, ``size`` in bytes, ``mimetype`` what the client claims; ``temporary`` is told when the file is
-    none of the temporary ones any more. Used by one request at a time.
+    ``file`` is the path of the temporary file, or of the saved one after ``save``. ``name`` is the posted
+    name made safe, ``size`` is in bytes, and ``mimetype`` is what the client claims. ``temporary`` forgets
+    the file when it is saved or deleted. Used by one request at a time.
     """
 
     def __init__(self, file: str, name: str, size: int, mimetype: str, temporary: TemporaryFiles) -> None:
@@ -98,7 +98,7 @@ class UploadedFile:
         return f"<UploadedFile {self.name!r} {self.size} bytes {self.mimetype}>"
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next ``size`` bytes, all that is left when negative. Raises OSError when removed."""
+        """Return the next ``size`` bytes, or all the rest if it is negative. Raises OSError once removed."""
         if self._reader is None:
             self._reader = open(self.file, "rb")  # noqa: SIM115 - closed in remove()
         return self._reader.read(size)
@@ -112,10 +112,10 @@ class UploadedFile:
     ) -> str:
         """Move the file into the folder ``into`` and return its new path.
 
-        ``name`` (default: the posted one) is made safe too. ``mkdir`` makes missing folders. When the name is
-        taken, ``dup="u"`` saves as ``name.1.ext`` and so on, ``"o"`` overwrites in one step. Raises
-        ValueError for another ``dup`` and for a file that was saved before, OSError when the folder cannot
-        take it; the temporary file then stays.
+        ``name`` is the posted one by default, and is made safe. ``mkdir`` makes missing folders. If the name
+        is taken, ``dup="u"`` saves as ``name.1.ext`` and so on, and ``"o"`` overwrites in one step. Raises
+        ValueError for another ``dup`` and for a file that is already saved. Raises OSError if the file cannot
+        be saved there; the temporary file then stays.
         """
         if dup not in ("u", "o"):
             raise ValueError(f"dup is {dup!r}; use 'u' to make the name unique or 'o' to overwrite")
@@ -136,7 +136,7 @@ class UploadedFile:
         return self.file
 
     def remove(self) -> None:
-        """Let go of the upload: the temporary file is deleted, a saved one stays. May be called again."""
+        """Delete the temporary file; a saved file stays. May be called again."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -144,7 +144,7 @@ class UploadedFile:
             Path(self.file).unlink(missing_ok=True)
             self._temporary.forget(self.file)
 
-    #: What a request does at its end with every upload.
+    #: Called for every upload at the end of the request.
     close = remove
 
 
@@ -159,12 +159,12 @@ def _folder(into: str | os.PathLike[str], mkdir: bool) -> Path:
 
 
 def _new_file(path: Path) -> None:
-    """Make an empty file with the permissions that the umask gives; FileExistsError for a taken name."""
+    """Make an empty file, with the permissions of the umask; raise FileExistsError if the name is taken."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
 
 
 def _reserve(wanted: Path) -> Path:
-    """Take the first free name of ``name.ext``, ``name.1.ext``...: an empty file there keeps others off."""
+    """Reserve the first free name of ``name.ext``, ``name.1.ext`` and so on with an empty file."""
     target = wanted
     number = 0
     while True:
@@ -178,9 +178,9 @@ def _reserve(wanted: Path) -> Path:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Put ``source`` in the place of ``target`` in one step, with the permissions of a new file there.
+    """Replace ``target`` by ``source`` in one step, with the permissions of a new file.
 
-    Should that fail, ``source`` is still there.
+    If that fails, ``source`` is still there.
     """
     staged = target.with_name(f".{secrets.token_hex(8)}.part")
     _new_file(staged)
@@ -191,7 +191,7 @@ def _move(source: Path, target: Path) -> None:
         except OSError as problem:
             if problem.errno != errno.EXDEV:
                 raise
-            # Another file system: the copy may take its time, so it gets its name when it is whole.
+            # Another file system: copying takes time, so the copy gets its name when it is complete.
             shutil.copyfile(source, staged)
             os.replace(staged, target)
             source.unlink()

@@ -17,38 +17,37 @@ from skitai.http.fields import quoted
 from skitai.saddle.login.nonces import Nonces
 from skitai.saddle.login.users import Users, WaitFor, same
 
-#: Characters of an Authorization header; a longer one is not read.
+#: Characters of an Authorization field. A longer one is not read.
 HEADER_MAX = 8192
 
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _COUNT = re.compile("[0-9a-fA-F]{8}")
-#: What Digest credentials must hold besides names. An empty value says nothing, either.
+#: The parameters that Digest credentials must have besides names, with a value that is not empty.
 _NEEDED = ("nonce", "uri", "response", "qop", "nc", "cnonce")
 _AUTHORITY = re.compile("https?://[^/?#]*", re.IGNORECASE)
 
-# The best first: clients take the first that they know (RFC 7616, section 3.7).
+# The best first: a client takes the first that it knows (RFC 7616, section 3.7).
 _ALGORITHMS = ("SHA-256", "MD5")
 
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """The client is not known: answer 401 with these ``headers``."""
+    """The client has not logged in: the response is 401 with these ``headers``."""
 
     headers: list[tuple[str, str]]
 
 
 class Authenticator:
-    """Tells from the Authorization header who asks.
+    """Tells from the Authorization field who sent a request.
 
     ``users`` maps names to passwords, and may change at any time. Or it is a function, also ``async def``,
-    called for each request in the thread of ``check``; what it raises goes through. For ``"basic"`` it takes
-    name and password and returns True where they are right, False or None where not. For ``"digest"`` it
-    takes a name and returns the password, which alone can prove a digest, or None for nobody of that name.
-    Nobody gets in by any other value: it is a TypeError.
+    which is called for each request in the thread of ``check`` and may raise anything. For ``"basic"`` it
+    takes name and password, and returns True if they are right, else False or None. For ``"digest"`` it takes
+    a name, and returns the password, or None for an unknown name. Any other value is a TypeError.
 
-    ``realm`` is what the client shows its user. ``secret`` signs the nonces of Digest; processes that share
-    one accept each other's. ``seconds`` is the clock. Raises ValueError for a scheme, realm, users or secret
-    that cannot be used.
+    The client shows ``realm`` to its user. ``secret`` signs the nonces of Digest; processes that share it
+    accept each other's nonces. ``seconds`` is the clock. Raises ValueError for a malformed scheme, realm,
+    users or secret.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class Authenticator:
         seconds: Callable[[], float] = time.time,
     ) -> None:
         if scheme not in ("basic", "digest"):
-            raise ValueError(f"the scheme is 'basic' or 'digest', not {scheme!r}")
+            raise ValueError(f"the scheme must be one of 'basic', 'digest', not {scheme!r}")
         if not isinstance(realm, str) or _CONTROL.search(realm):
             raise ValueError(f"realm {realm!r} must be text on one line")
         if not secret:
@@ -71,17 +70,17 @@ class Authenticator:
         self._realm = realm
         self._users = Users(users)
         self._nonces = Nonces(secret, seconds)
-        # Only sent: the nonce holds all that is to come back. There are clients that expect it.
+        # Sent because some clients expect it. It is not looked at: the nonce holds all that is needed.
         self._opaque = secrets.token_hex(16)
         self._check = self._check_basic if scheme == "basic" else self._check_digest
         self._challenge = self._challenge_basic if scheme == "basic" else self._challenge_digest
 
     def check(self, method: str, uri: str, authorization: str | None, wait_for: WaitFor) -> str | Challenge:
-        """Return the name of the user who asks, or else the challenge to answer with.
+        """Return the name of the user who has logged in, or the challenge to send.
 
-        ``uri`` is the target of the request with its query, ``authorization`` the header as WSGI gives it
-        (bytes as latin-1), None where there is none. Whatever it holds, it raises nothing. ``wait_for``
-        returns what a coroutine returns. Called in any thread.
+        ``uri`` is the request target with its query. ``authorization`` is the field as WSGI gives it (bytes
+        as latin-1), or None; no value of it raises an exception. ``wait_for`` runs a coroutine and returns
+        its result. Called in any thread.
         """
         if not authorization or len(authorization) > HEADER_MAX:
             return self._challenge()
@@ -149,16 +148,16 @@ class Authenticator:
         if not same(fields["response"].lower(), expected) or not is_known:
             return self._challenge_digest()
         if not self._nonces.accept(nonce, int(count, 16)):
-            # The client knows the password: it need not ask its user again (RFC 7616, section 3.3).
+            # The client knows the password and need not ask for it again (RFC 7616, section 3.3).
             return self._challenge_digest(stale=True)
         return name
 
 
 def _digest_fields(credentials: str) -> dict[str, str] | None:
-    """Return the parameters of Digest credentials; None unless all that are needed are there and sound."""
+    """Return the parameters of Digest credentials; None if one is missing or malformed."""
     try:
         credentials.encode("latin-1")
-    except UnicodeEncodeError:  # no header that WSGI gives
+    except UnicodeEncodeError:  # not a field as WSGI gives it
         return None
     fields = parse_parameters(credentials)
     if fields is None or not all(fields.get(name) for name in _NEEDED):
@@ -171,7 +170,7 @@ def _digest_fields(credentials: str) -> dict[str, str] | None:
 
 
 def _user_name(fields: Mapping[str, str]) -> str | None:
-    """Return the name, which may come as ``username*`` (RFC 7616, section 3.4; RFC 8187)."""
+    """Return the user's name, from ``username`` or ``username*`` (RFC 7616, section 3.4; RFC 8187)."""
     plain, extended = fields.get("username"), fields.get("username*")
     if (plain is None) == (extended is None):
         return None
@@ -192,7 +191,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _utf8(native: str | None) -> str | None:
-    """Return the text of a header's bytes, which WSGI gives as latin-1; None where it is no UTF-8."""
+    """Return the text of a field whose bytes are UTF-8, and which WSGI gives as latin-1; else None."""
     try:
         return None if native is None else native.encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -200,7 +199,7 @@ def _utf8(native: str | None) -> str | None:
 
 
 def _same_target(theirs: str, ours: str) -> bool:
-    """Whether the client means this request. Its escapes are compared by what they say: WSGI undid ours."""
+    """Whether the credentials are for this request. Escapes are decoded first: WSGI has decoded ours."""
     path, _, query = _AUTHORITY.sub("", theirs, count=1).partition("?")
     our_path, _, our_query = ours.partition("?")
     return unquote_to_bytes(path or "/") == unquote_to_bytes(our_path or "/") and query == our_query

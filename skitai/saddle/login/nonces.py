@@ -1,4 +1,4 @@
-"""Nonces of Digest authentication (RFC 7616, 3.3 and 5.4): signed, so that none is kept before its use."""
+"""Nonces of Digest authentication (RFC 7616, 3.3 and 5.4). They are signed: none is stored before its use."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from collections.abc import Callable
 #: Seconds for which a nonce is good.
 LIFETIME = 300.0
 
-#: Nonces in use that are remembered. Each takes some 300 bytes; with more, the oldest are taken back.
+#: How many used nonces are remembered. Each takes some 300 bytes. The oldest are revoked for new ones.
 REMEMBERED_MAX = 4096
 
-# A browser's parallel connections may bring its counts in another order, but not by more than this.
+# The parallel connections of a browser may change the order of its counts, but not by more than this.
 _WINDOW = 128
 
 _ISSUED = struct.Struct(">d8s")
@@ -28,8 +28,8 @@ _SIGNATURE = 16
 class Nonces:
     """Issues nonces and accepts each count of each of them once.
 
-    ``secret`` signs them, ``seconds`` is the clock. Used in any thread. What was used is known to this
-    process only: others that share the secret would take the same request again while the nonce is good.
+    ``secret`` signs them, ``seconds`` is the clock. Used in any thread. Only this process knows the counts
+    that were used: another one with the same secret would accept the same request again.
     """
 
     def __init__(self, secret: bytes, seconds: Callable[[], float]) -> None:
@@ -37,7 +37,7 @@ class Nonces:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._used: OrderedDict[str, _Counts] = OrderedDict()
-        self._forgotten = 0.0  # nonces issued until then are taken back, unless they are among the used
+        self._forgotten = 0.0  # older nonces are revoked, except those in use
 
     def issue(self) -> str:
         """Return a new nonce."""
@@ -45,9 +45,9 @@ class Nonces:
         return base64.urlsafe_b64encode(stamp + self._sign(stamp)).decode("ascii")
 
     def accept(self, nonce: str, count: int) -> bool:
-        """Note that a nonce was used with that count; return False where it may not be, or not any more.
+        """Note that a nonce was used with this count; return False if it may not be used, or no longer.
 
-        To be called for requests that are otherwise right, lest a stranger fill the memory.
+        Call it only for requests that are otherwise right, so that strangers cannot fill the memory.
         """
         issued = self._issued(nonce)
         now = self._seconds()
@@ -71,7 +71,7 @@ class Nonces:
             self._forgotten = max(self._forgotten, oldest.issued)
 
     def _issued(self, nonce: str) -> float | None:
-        """Return when a nonce was issued; None where it was not issued here."""
+        """Return when a nonce was issued; None if it does not have our signature."""
         try:
             signed = base64.b64decode(nonce, altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
@@ -87,7 +87,7 @@ class Nonces:
 
 
 class _Counts:
-    """The counts that came with one nonce: the highest, and which of those shortly below it."""
+    """The counts that came with one nonce: the highest one, and those shortly below it."""
 
     __slots__ = ("_highest", "_seen", "issued")
 

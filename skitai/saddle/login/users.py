@@ -1,4 +1,4 @@
-"""Who may come in: the app's own list of passwords, or a function of the app's that knows."""
+"""The users of an app: a dict of passwords, or a function that knows them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ WaitFor: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 class Users:
-    """What ``app.users`` says, a dict of passwords by name or a function, which may be ``async def``.
+    """``app.users``: a dict of passwords by name, or a function, which may be ``async def``.
 
-    Nobody comes in by what a function should not return: that is a TypeError, and what the function raises
-    goes through. Each method takes ``wait_for(coroutine)``, which returns what the coroutine returns. Used in
-    any thread. Raises ValueError for what can be neither.
+    A value that the function should not return is a TypeError. What the function raises is not caught. Each
+    method takes ``wait_for(coroutine)``, which returns the coroutine's result. Used in any thread. Raises
+    ValueError for anything else than a dict or a function.
     """
 
     def __init__(self, known: Mapping[str, str] | Callable[..., Any]) -> None:
@@ -28,27 +28,27 @@ class Users:
         elif not callable(known):
             raise ValueError(f"users must be a dict of passwords or a function, not {known!r}")
         self._known = known
-        # Compared with in place of a user's password who is not there, so that it takes as long.
+        # Stands for the password of an unknown user, so that the comparison takes as long.
         self._nobodys = secrets.token_hex(16)
 
     def has(self, name: str, password: str, wait_for: WaitFor) -> bool:
-        """Return whether that is the user's password; a function is asked with both."""
+        """Return whether this is the user's password; a function is called with both."""
         if isinstance(self._known, Mapping):
             expected, is_known = self.password(name, wait_for)
             return same(password, expected) and is_known
         right = _called(self._known, (name, password), wait_for)
-        # Not by its truth: a coroutine, a row or a match that was meant for something else is true, too.
+        # Not just any true value: a row, a match or a coroutine that was returned by mistake is true, too.
         if right is None or isinstance(right, bool):
             return bool(right)
         raise TypeError(f"app.users must return True or False for Basic, not {type(right).__name__}")
 
     def password(self, name: str, wait_for: WaitFor) -> tuple[str, bool]:
-        """Return a user's password and whether there is that user; a function is asked with the name."""
+        """Return the user's password and whether the user exists; a function is called with the name."""
         known = self._known
         password = known.get(name) if isinstance(known, Mapping) else _called(known, (name,), wait_for)
         if password is None:
             return self._nobodys, False
-        # Not by its text: anybody can guess that of True.
+        # Not the text of any value: anybody can guess that of True.
         if not isinstance(password, str):
             raise TypeError(
                 f"the password of a user must be text, or None for nobody, not {type(password).__name__}"
@@ -57,7 +57,7 @@ class Users:
 
 
 def same(given: str, expected: str) -> bool:
-    """Whether two texts are equal, in a time that does not tell where they differ."""
+    """Whether two texts are equal, in a time that does not depend on where they differ."""
     return hmac.compare_digest(
         hashlib.sha256(given.encode("utf-8", "surrogatepass")).digest(),
         hashlib.sha256(expected.encode("utf-8", "surrogatepass")).digest(),

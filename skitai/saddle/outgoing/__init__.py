@@ -1,1 +1,1 @@
-"""What goes back: response, bodies, redirects, templates."""
+"""What a client gets: the response, its body, redirects, templates."""

@@ -1,4 +1,4 @@
-"""What a view may return, and the bytes that it stands for."""
+"""The values that a view may return, and the bytes that they stand for."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _TEXTS = (str, bytes, bytearray, memoryview)
 
 
 class Streamed:
-    """Pieces that are made as they are sent; ``close`` is called in the end, sent or not (PEP 3333).
+    """A body that is made piece by piece. ``close`` is always called in the end (PEP 3333).
 
-    ``kind`` is their type if the view does not say.
+    ``kind`` is its content type if the view sets none.
     """
 
     def __init__(self, pieces: Iterator[bytes], sources: Iterable[Any], kind: str = _TEXT) -> None:
@@ -37,7 +37,7 @@ class Streamed:
         return self._pieces
 
     def begin(self) -> None:
-        """Make the first piece: what fails before it can still be answered as any other failure."""
+        """Make the first piece. If that fails, the client can still be told."""
         if self._begun:
             return
         self._begun = True
@@ -50,16 +50,16 @@ class Streamed:
             self._pieces = chain((first,), self._pieces)
 
     def outlive(self, context: Context, source: Any) -> None:
-        """Have the pieces made in ``context``, and ``source`` closed in the end, too."""
+        """Make the pieces in ``context``, and also close ``source`` in the end."""
         self._pieces = _in_context(context, self._pieces)
         self._sources.append(source)
 
     def shares_with(self, other: Streamed) -> bool:
-        """Whether anything that the pieces come from is the other's, too."""
+        """Whether the pieces of both come from the same object."""
         return any(source is theirs for source in self._sources for theirs in other._sources)
 
     def close(self) -> None:
-        """Close all that the pieces come from; the first that fails is raised when all were tried."""
+        """Close everything that the pieces come from, and then raise the first exception, if any."""
         failed: Exception | None = None
         sources, self._sources = self._sources, []
         for source in sources:
@@ -74,11 +74,12 @@ class Streamed:
 
 
 def body_of(value: Any) -> tuple[bytes | Streamed, str]:
-    """Return the body that a view's return value stands for, and its type if the view does not say.
+    """Return the body that a view's return value stands for, and its content type if the view sets none.
 
-    str (UTF-8), bytes, numbers, None (empty); files (``read(size)``), iterators and objects with ``more()``
-    as they come; a list or tuple of these one after the other; other lists, an empty one too, and dicts as
-    JSON. Raises TypeError for anything else, ValueError for numbers that JSON lacks.
+    A whole body is a str (UTF-8), bytes, a number or None (empty). Files (``read(size)``), iterators and
+    objects with ``more()`` are sent piece by piece. A list or tuple of all these is sent one after the other.
+    Other lists, also an empty one, and dicts become JSON. Raises TypeError for anything else, and ValueError
+    for numbers that are not JSON.
     """
     whole = _whole(value)
     if whole is not None:
@@ -90,11 +91,11 @@ def body_of(value: Any) -> tuple[bytes | Streamed, str]:
         if not value or not all(isinstance(item, _TEXTS) for item in value):
             return as_json(value), _JSON
         return b"".join(_piece(item) for item in value), _TEXT
-    raise TypeError(f"a view returned {type(value).__name__}, which no body can be made of")
+    raise TypeError(f"a view returned {type(value).__name__}, of which no body can be made")
 
 
 def stream_of(value: Any) -> Streamed | None:
-    """Return what makes the pieces of ``value``, if it comes in pieces."""
+    """Return the stream that ``value`` stands for; None if it is a whole body."""
     if isinstance(value, Streamed):
         return value
     if isinstance(value, list | tuple):

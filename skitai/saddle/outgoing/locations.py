@@ -1,11 +1,11 @@
-"""Addresses as they stand in a header field: ASCII, whatever text they were made of (RFC 3986, RFC 3987)."""
+"""URLs as they stand in a header field: in ASCII, whatever text they are made of (RFC 3986, RFC 3987)."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import quote, quote_from_bytes
 
-#: What a URL may consist of, and what is in it for a reason of its own: all of ASCII that can be seen.
+#: The visible characters of ASCII: they stay as they are in a URL that somebody has written.
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 #: What stands in a path as it is (RFC 3986, section 3.3), and ``/``.
 _IN_PATH = "/:@!$&'()*+,;="
@@ -13,10 +13,9 @@ _AUTHORITY = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//(?:[^/?#@]*@)?)([^/?#:
 
 
 def as_uri(url: str) -> str:
-    """Return ``url`` with all that is not ASCII, spaces and controls percent-encoded, and all else as it is.
+    """Return ``url`` with spaces, control and non-ASCII characters percent-encoded.
 
-    The name of a host becomes what DNS knows (IDNA), where it can. Raises ValueError for text that UTF-8
-    cannot hold.
+    An international host name becomes IDNA, if it can. Raises ValueError for text that UTF-8 cannot hold.
     """
     if url.isascii() and url.isprintable() and " " not in url:
         return url
@@ -28,7 +27,7 @@ def as_uri(url: str) -> str:
 
 
 def query_as_uri(query: str) -> str:
-    """Return QUERY_STRING as it came: PEP 3333 has bytes in its characters."""
+    """Return QUERY_STRING, whose characters carry bytes (PEP 3333), as the query of a URL."""
     return query if query.isascii() else quote(query, safe=_VISIBLE, encoding="latin-1")
 
 

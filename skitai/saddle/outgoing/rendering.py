@@ -1,4 +1,4 @@
-"""Templates with a request in them, and the events around that."""
+"""Rendering a template within a request, and the events around that."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def rendered(
     dicts: Sequence[Mapping[str, Any]],
     named: Mapping[str, Any],
 ) -> str:
-    """Return the text of a template that sees ``was`` and the variables, in one dict or by name.
+    """Return the text of a template that sees ``was`` and the variables, given as one dict or by name.
 
-    ``got_template`` and ``template_rendered`` of the app and of the parts around the view are told. Raises
+    Calls ``got_template`` and ``template_rendered`` of the app and of the parts around the view. Raises
     AssertionError for both a dict and names, and what jinja2 raises.
     """
     if len(dicts) > 1 or (dicts and named):

@@ -1,4 +1,4 @@
-"""``was.response``: the status and the header fields of the answer under way."""
+"""``was.response``: the status and the header fields of the response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ExcInfo = tuple[Any, Any, Any]
 
 
 class ResponseBody:
-    """What ``was.response(...)`` returns: a body that counts as an answer even where it is empty."""
+    """What ``was.response(...)`` returns: the body. It is true even if the body is empty."""
 
     __slots__ = ("body",)
 
@@ -24,7 +24,7 @@ class ResponseBody:
 
 
 class Response:
-    """The head of the answer: calling it sets all at once and gives the body to return.
+    """The head of the response. Calling it sets all of it and returns the body for the view to return.
 
     ``error_body(code, exc_info)`` makes the page for a status without a body.
     """
@@ -41,10 +41,10 @@ class Response:
         headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         exc_info: ExcInfo | None = None,
     ) -> ResponseBody:
-        """Set status and header fields, a dict or pairs, and return the body for the view to return.
+        """Set status and header fields (a dict or pairs), and return the body for the view to return.
 
-        Without a body, a status of 400 and more gets the page for it, with the traceback of ``exc_info``.
-        Raises AssertionError for a status that is not ``"NNN text"``.
+        Without a body, a status from 400 on gets its error page, with the traceback of ``exc_info``. Raises
+        AssertionError for a status that is not like ``"404 Not Found"``.
         """
         self.set_status(status)
         for name, value in headers.items() if isinstance(headers, Mapping) else headers or ():
@@ -60,9 +60,11 @@ class Response:
         return int(self._status[:3])
 
     def set_status(self, status: str) -> None:
-        """Set the status line, such as ``"404 Not Found"``; AssertionError for any other form."""
+        """Set the status line, such as ``"404 Not Found"``; raise AssertionError for any other form."""
         if not isinstance(status, str) or not _STATUS.fullmatch(status):
-            raise AssertionError(f"a status is a number and words, such as '404 Not Found', not {status!r}")
+            raise AssertionError(
+                f"a status must be a number and its phrase, such as '404 Not Found', not {status!r}"
+            )
         self._status = status
 
     def get_status(self) -> str:
@@ -79,13 +81,13 @@ class Response:
         return list(self._headers)
 
     def set_header(self, name: str, value: str) -> None:
-        """Set a header field in place of those of the same name; ``Set-Cookie`` is added."""
+        """Set a header field and drop those of the same name; ``Set-Cookie`` is only added."""
         if name.lower() != "set-cookie":
             self.del_header(name)
         self.add_headers([(name, value)])
 
     def add_headers(self, headers: Iterable[tuple[str, str]]) -> None:
-        """Add header fields beside those of the same name; ValueError for what cannot be one."""
+        """Add header fields to those of the same name; raise ValueError for a malformed one."""
         for name, value in headers:
             self._add(name, str(value))
 
@@ -97,12 +99,12 @@ class Response:
         self._headers.append((name, value))
 
     def get_header(self, name: str) -> str | None:
-        """Return the value of the first field of that name, in any case, or None."""
+        """Return the value of the first field with this name, in any case, or None."""
         wanted = name.lower()
         return next((value for key, value in self._headers if key.lower() == wanted), None)
 
     def del_header(self, name: str) -> None:
-        """Drop the fields of that name."""
+        """Drop the fields with this name."""
         wanted = name.lower()
         self._headers = [(key, value) for key, value in self._headers if key.lower() != wanted]
 

@@ -1,4 +1,4 @@
-"""Jinja2 templates out of one folder."""
+"""The Jinja2 templates of one folder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from jinja2 import Environment, FileSystemLoader, TemplateNotFound
 class Templates:
     """The templates in ``folder``, which need not exist before the first one is rendered.
 
-    ``autoescape`` tells whether ``{{ value }}`` escapes HTML (README: it does not, unless the app says so);
-    with ``debug`` a changed template file is seen at once, otherwise each file is read one time only.
-    ``parent()`` gives an environment whose filters, tests and globals these templates know, too. All methods
-    may be called in any thread.
+    ``autoescape`` tells whether ``{{ value }}`` escapes HTML, which README makes the app's choice. With
+    ``debug`` a changed file is read again at once, otherwise each file is read once. ``parent()`` returns an
+    environment whose filters, tests and globals these templates can use. All methods may be called in any
+    thread.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Templates:
 
     @property
     def environment(self) -> Environment:
-        """The jinja2 environment, which the app may change: made when it is first asked for."""
+        """The jinja2 environment, which the app may change. It is made when it is first used."""
         if self._environment is None:
             with self._lock:
                 if self._environment is None:
@@ -44,7 +44,7 @@ class Templates:
         return self._environment
 
     def configure(self, *, autoescape: bool, debug: bool) -> None:
-        """Follow an app that changed its settings after it had asked for the environment."""
+        """Follow an app that has changed its settings after it used the environment."""
         if (autoescape, debug) == (self._autoescape, self._debug):
             return
         with self._lock:
@@ -59,7 +59,7 @@ class Templates:
         return make(loader=_FolderLoader(self.folder), autoescape=self._autoescape, auto_reload=self._debug)
 
     def render(self, name: str, variables: Mapping[str, Any]) -> str:
-        """Return the text of the template ``name`` (a path below the folder; a leading "/" means nothing).
+        """Return the text of the template ``name``, a path in the folder; a leading slash is ignored.
 
         Raises jinja2's TemplateNotFound, which names the folder, and TemplateSyntaxError.
         """
@@ -67,9 +67,9 @@ class Templates:
 
 
 class _FolderLoader(FileSystemLoader):
-    """Says which folder was searched, for templates that others extend or include too.
+    """Names the folder in the error for a missing template, also for one that another includes or extends.
 
-    jinja2 refuses names that lead out of the folder itself.
+    jinja2 itself refuses names that lead out of the folder.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""An app's functions as remote methods: XML-RPC and JSON-RPC."""
+"""An app's views as remote methods: XML-RPC and JSON-RPC."""

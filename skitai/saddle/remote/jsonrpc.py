@@ -15,7 +15,7 @@ _RESULT = b'{"jsonrpc":"' + VERSION.encode() + b'","result":%b,"id":%b}'
 
 
 def has_mark(body: bytes) -> bool:
-    """Whether the version of JSON-RPC is anywhere in a body, which may be no JSON at all."""
+    """Whether a body mentions the version of JSON-RPC; it may still be something else."""
     return _MARK.search(body) is not None
 
 
@@ -26,7 +26,7 @@ def any_is_marked(request: Any) -> bool:
 
 
 def answer_request(request: Any, methods: Methods) -> bytes:
-    """Return the response, or those of a batch; empty where only notifications came."""
+    """Return the response, or the responses to a batch; nothing for notifications only."""
     if not isinstance(request, list):
         return _answer_one(request, methods)
     if not request:  # section 6
@@ -38,7 +38,7 @@ def answer_request(request: Any, methods: Methods) -> bytes:
 
 
 def dump_error(code: int, message: str, request_id: Any = None, data: str | None = None) -> bytes:
-    """Return the response with an error; the id is None where the request's cannot be read."""
+    """Return the response with an error. The id is None if that of the request cannot be read."""
     error: dict[str, Any] = {"code": code, "message": message}
     if data is not None:
         error["data"] = data
@@ -67,7 +67,7 @@ def _dump_fault(fault: Fault, request_id: Any) -> bytes:
 
 
 def _is_request(request: Any) -> bool:
-    """Whether it is a request object (section 4)."""
+    """Whether this is a request object (section 4)."""
     return (
         is_marked(request)
         and isinstance(request.get("method"), str)

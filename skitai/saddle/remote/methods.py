@@ -1,4 +1,4 @@
-"""Remote methods, whatever protocol calls them: the app's functions, and the ``system`` ones about them."""
+"""Remote methods of any protocol: the app's views, and the ``system`` methods that tell of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skitai.formats.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, UNKNOWN_METH
 from skitai.saddle.errors import FAILURES, HTTPError
 from skitai.saddle.routes.router import RoutingError
 
-#: The code of what an app's function raised, and all that is said of it to strangers.
+#: The code of an exception that a view raised, and all that strangers read of it.
 EXCEPTION = 1
 HIDDEN = "Internal error"
 
@@ -25,16 +25,16 @@ Functions = Callable[[], Mapping[str, Callable[..., Any]]]
 
 
 class UnknownMethod(SkitaiError):  # noqa: N818 - what it says about the request
-    """No function stands for the method of that name."""
+    """No view has the name of the method."""
 
 
 class Methods:
-    """Calls methods and turns what goes wrong into ``Fault``.
+    """Calls methods, and turns every exception into a ``Fault``.
 
-    ``call(name, args, kwargs, encode)`` runs the app's function and returns its value, plain and encoded;
-    ``functions()`` are these by name (their first parameter is ``was``). ``encode(value)`` returns a value as
-    it is sent, and raises TypeError or ValueError for one that cannot be. With ``debug`` the caller reads
-    what an exception says; otherwise only where the app says it to him (a Fault or HTTPError), or where his
+    ``call(name, args, kwargs, encode)`` calls the view and returns its value, plain and encoded.
+    ``functions()`` returns the views by name; their first parameter is ``was``. ``encode(value)`` returns a
+    value as it is sent, and raises TypeError or ValueError if it cannot be sent. With ``debug`` the caller
+    reads the text of every exception. Otherwise it only reads that of a Fault or an HTTPError, and that its
     arguments do not fit.
     """
 
@@ -51,7 +51,7 @@ class Methods:
         }
 
     def run(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """Return what a method returns, encoded; raise Fault for all that goes wrong."""
+        """Return the encoded value of a method; raise Fault if anything goes wrong."""
         return self._run(name, args, kwargs)[1]
 
     def _run(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, bytes]:
@@ -70,7 +70,7 @@ class Methods:
         except FAILURES as error:
             function = self._functions().get(name)
             if isinstance(error, TypeError) and function is not None:
-                # The words of the check, not of the error: that may be another one, of what came before.
+                # The text of our own check: the TypeError may have come from anywhere in the view.
                 misfit = _misfit(function, (None, *args), kwargs)
                 if misfit:
                     raise Fault(INVALID_PARAMS, f"{name}: {misfit}") from error
@@ -87,12 +87,12 @@ class Methods:
         return inspect.getdoc(self._known(method)) or ""
 
     def _signature(self, method: str) -> str:
-        """Return "undef": Python's functions do not tell the types of XML-RPC."""
+        """Return "undef": Python's functions have no types of XML-RPC."""
         self._known(method)
         return "undef"
 
     def _multicall(self, calls: list[Any]) -> list[Any]:
-        """Call several methods; return for each a list of its value, or a struct of its fault."""
+        """Call several methods; return a list with the value of each, or a struct with its fault."""
         if not isinstance(calls, list) or len(calls) > CALLS_MAX:
             raise Fault(INVALID_PARAMS, f"system.multicall takes an array of at most {CALLS_MAX} calls")
         return [self._one_of_many(each) for each in calls]
@@ -125,7 +125,7 @@ def _unknown(name: Any) -> Fault:
 
 
 def _misfit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Return why a function does not take these arguments, empty where it does."""
+    """Return why a function does not take these arguments; nothing if it does."""
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:

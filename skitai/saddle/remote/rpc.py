@@ -1,4 +1,4 @@
-"""An app's functions as remote methods: XML-RPC and JSON-RPC 2.0 by the same path, told apart by the body."""
+"""An app's views as remote methods: XML-RPC and JSON-RPC 2.0 at one path, told apart by the body."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def answer(
     *,
     debug: bool = False,
 ) -> RPCAnswer | None:
-    """Return the answer to the body of a POST, or None where it is no remote call and so the app's own.
+    """Return the response to the body of a POST, or None if it is not a remote call.
 
-    ``call(name, args, kwargs, encode)`` returns what the method gives, plain and encoded, and raises
-    UnknownMethod, TypeError for arguments that do not fit, a Fault for what the caller shall see as it is, or
-    anything else, of which the caller sees type and words with ``debug``: it is not logged here.
-    ``methods()`` are the functions by name.
+    ``call(name, args, kwargs, encode)`` calls a method and returns its value, plain and encoded. It raises
+    UnknownMethod, TypeError for arguments that do not fit, a Fault that the caller reads as it is, or any
+    other exception, of which the caller reads type and text with ``debug``. Nothing is logged here.
+    ``methods()`` returns the views by name.
 
-    Called in the app's thread, where the calls run, one after the other.
+    Called in the app's thread. The calls run there, one after the other.
     """
     kind = media_type(content_type)
     if kind in _XML_TYPES and xmlrpc.looks_like_call(body):
@@ -67,7 +67,7 @@ def _answer_xml(body: bytes, methods: Methods) -> bytes:
 
 
 def _answer_json(body: bytes, methods: Methods, *, certain: bool) -> RPCAnswer | None:
-    """Return the answer; None unless ``certain`` for what the app's own JSON may be."""
+    """Return the response. Unless ``certain``, it is None for JSON that may be meant for the app."""
     try:
         request = read_json(body)
     except ValueError as error:

@@ -19,7 +19,7 @@ def looks_like_call(body: bytes) -> bool:
 
 
 def load_call(body: bytes) -> tuple[str, tuple[Any, ...]]:
-    """Return the method and the params of a ``<methodCall>``; raise ValueError for what is none."""
+    """Return the method and the params of a ``<methodCall>``; raise ValueError for anything else."""
     try:
         params, method = load_document(body)
     except Fault as error:
@@ -30,12 +30,12 @@ def load_call(body: bytes) -> tuple[str, tuple[Any, ...]]:
 
 
 def dump_value(value: Any) -> bytes:
-    """Return the response that holds a value; raises what ``dump_params`` raises."""
+    """Return the response with a value; raise what ``dump_params`` raises."""
     return _response(dump_params((value,)))
 
 
 def dump_fault(fault: Fault) -> bytes:
-    """Return the response that holds a fault."""
+    """Return the response with a fault."""
     text = NO_XML.sub("\ufffd", str(fault.faultString))
     return _response(Marshaller().dumps(Fault(fault.faultCode, text)).replace("\r", "&#13;"))
 

@@ -1,7 +1,7 @@
-"""Which function answers a path: exact rules first, then by how much literal text comes before a parameter.
+"""Finds the view for a path: exact rules first, then those with the most literal text before a parameter.
 
-Rules without parameters stand in a dict, the others in a tree of segments, so a search takes as long among a
-thousand routes as among ten.
+Rules without parameters are in a dict, the others in a tree of segments. So a search among a thousand routes
+takes as long as among ten.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ __all__ = [
     "quote_path",
 ]
 
-# What a route that takes every method tells who asks; it is not asked to list them all.
+# The Allow field for a route that takes every method. It need not list them all.
 _USUAL_METHODS = tuple(method for method in METHODS if method != "OPTIONS")
 _ORDER = {method: place for place, method in enumerate(METHODS)}
 
 
 class RoutingError(SkitaiError):
-    """No route answers the request as it is."""
+    """No route takes the request as it is."""
 
 
 class NotFound(RoutingError):  # noqa: N818 - the name that people look for
-    """No rule fits the path."""
+    """No rule matches the path."""
 
 
 class MethodNotAllowed(RoutingError):  # noqa: N818 - the name that people look for
-    """Rules fit the path, but take other methods: ``allowed``, for the Allow header."""
+    """The rules that match the path take other methods: ``allowed``, for the Allow field."""
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
         self.allowed = allowed
@@ -48,9 +48,9 @@ class MethodNotAllowed(RoutingError):  # noqa: N818 - the name that people look 
 
 
 class SlashRedirect(RoutingError):  # noqa: N818 - a request to ask elsewhere, no error of the app
-    """A rule fits only with, or only without, a slash at the end: ``path`` is that one, percent-encoded.
+    """A rule matches only with, or only without, a slash at the end: ``path``, percent-encoded.
 
-    An exact rule that fits with one is also meant where a pattern would take the path without.
+    This is also raised if an exact rule matches with the slash, and a pattern without it.
     """
 
     def __init__(self, path: str) -> None:
@@ -59,9 +59,9 @@ class SlashRedirect(RoutingError):  # noqa: N818 - a request to ask elsewhere, n
 
 
 class Match(NamedTuple):
-    """The route of a path: its endpoint, its rule and what the parameters of the path are.
+    """The route of a path: its endpoint, its rule and the path's parameters.
 
-    For an OPTIONS request that no rule lists, endpoint and rule are None; ``allowed`` is for Allow.
+    For an OPTIONS request that no rule takes, endpoint and rule are None, and ``allowed`` is for Allow.
     """
 
     endpoint: Any
@@ -71,7 +71,7 @@ class Match(NamedTuple):
 
 
 class Router:
-    """All routes of an app. Fill it before it is used; then any thread may ask it."""
+    """All routes of an app. When all are added, it may be used in any thread."""
 
     def __init__(self) -> None:
         self._exact: dict[str, list[_Route]] = {}
@@ -79,9 +79,9 @@ class Router:
         self._added = 0
 
     def add(self, rule: Rule, endpoint: Any, prefix: str = "") -> None:
-        """Lead what fits ``rule`` below ``prefix`` (literal text, such as "/admin") to ``endpoint``.
+        """Add a route: paths that match ``rule`` below ``prefix``, such as "/admin", have ``endpoint``.
 
-        Of rules that fit equally well, one that lists its methods comes first, then the one added first.
+        Of rules that match equally well, one that lists its methods comes first, then the one added first.
         Raises ValueError for a prefix that does not start with a slash.
         """
         prefix = prefix.rstrip("/")
@@ -119,7 +119,7 @@ class Router:
         return any(_takes(route.rule.methods, method) for route in self._exact.get(path, ()))
 
     def _match(self, path: str, method: str) -> Match | set[str]:
-        """Return the match, or else the methods that the path does take."""
+        """Return the match, or else the methods that the path takes."""
         allowed: set[str] = set()
         for route, arguments in self._candidates(path):
             methods = route.rule.methods
@@ -187,7 +187,7 @@ class _Node:
         return self.leads[literal]
 
     def search(self, segments: list[str], place: int) -> Iterator[_Route]:
-        """Yield the routes that may fit, the best first: those with the longest literal text."""
+        """Yield the routes that may match, those with the longest literal text first."""
         if place == len(segments):
             yield from self.ends
             return

@@ -1,4 +1,4 @@
-"""The text of a route, such as ``/hello/<int:num>``: what it matches, and the path it makes of values."""
+"""The rule of a route, such as ``/hello/<int:num>``: it matches paths, and makes paths of values."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Rule:
         all that is left, slashes and underscores as they are; only at the end of a rule.
 
     ``methods`` are the HTTP methods taken, in either case; None takes all. A rule that takes GET takes HEAD.
-    Raises ValueError that names a text or a method that makes no rule. Rules never change.
+    Raises ValueError for a malformed text or method. Rules never change.
     """
 
     __slots__ = ("_parameters", "_pattern", "_pieces", "methods", "names", "segments", "specificity", "text")
@@ -65,7 +65,7 @@ class Rule:
         self.specificity = (-sum(map(len, self._pieces)), [p.kind.rank for p in self._parameters])
 
     def match(self, path: str) -> dict[str, Any] | None:
-        """Return the arguments that a path (decoded text) gives, or None where the rule does not fit."""
+        """Return the arguments in a path (decoded text), or None if the rule does not match."""
         if self._pattern is None:
             self._pattern = re.compile(self._regex(), re.DOTALL)
         found = self._pattern.fullmatch(path)
@@ -92,7 +92,7 @@ class Rule:
         try:
             return quote_path(path)
         except UnicodeEncodeError as error:
-            raise ValueError(f"rule {self.text!r}: the values are no Unicode text: {error}") from error
+            raise ValueError(f"rule {self.text!r}: UTF-8 cannot hold the values: {error}") from error
 
     def __repr__(self) -> str:
         methods = "" if self.methods is None else f" {'|'.join(sorted(self.methods))}"
@@ -160,7 +160,7 @@ def _write_int(value: Any, about: str) -> str:
     if isinstance(value, str) and re.fullmatch(_INT, value):
         return value
     if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise ValueError(f"{about} {value!r} is no whole number")
+        raise ValueError(f"{about} {value!r} is not a whole number")
     return str(operator.index(value))
 
 
@@ -168,7 +168,7 @@ def _write_float(value: Any, about: str) -> str:
     if isinstance(value, str) and re.fullmatch(_FLOAT, value):
         number = float(value)
     elif isinstance(value, bool | str) or not hasattr(type(value), "__float__"):
-        raise ValueError(f"{about} {value!r} is no number")
+        raise ValueError(f"{about} {value!r} is not a number")
     else:
         number = float(value)
     if not math.isfinite(number):
@@ -178,7 +178,7 @@ def _write_float(value: Any, about: str) -> str:
 
 def _write_text(value: Any, about: str) -> str:
     if value is None or isinstance(value, bytes):
-        raise ValueError(f"{about} {value!r} is no text")
+        raise ValueError(f"{about} {value!r} is not text")
     text = str(value)
     if not text:
         raise ValueError(f"{about} an empty value leaves nothing to match")
@@ -214,7 +214,7 @@ def _parameter(text: str, inside: str) -> _Parameter:
         if inside in ("int", "float"):
             raise ValueError(f"rule {text!r}: <{inside}> needs a name, as <{inside}:number>")
     if kind not in _KINDS:
-        raise ValueError(f"rule {text!r}: <{inside}> has type {kind!r}, which is none of {', '.join(_KINDS)}")
+        raise ValueError(f"rule {text!r}: the type of <{inside}> must be one of {', '.join(_KINDS)}")
     if not name.isidentifier():
         raise ValueError(f"rule {text!r}: <{inside}> needs a name that a Python argument can have")
     return _Parameter(name, _KINDS[kind])
@@ -235,5 +235,5 @@ def _checked_methods(text: str, methods: Collection[str] | None) -> frozenset[st
         raise ValueError(f"rule {text!r}: methods={methods!r} must be a list of at least one, as ['GET']")
     for method in methods:
         if not isinstance(method, str) or not TOKEN.fullmatch(method):
-            raise ValueError(f"rule {text!r}: {method!r} is no HTTP method")
+            raise ValueError(f"rule {text!r}: {method!r} is not an HTTP method")
     return frozenset(method.upper() for method in methods)

@@ -1,4 +1,4 @@
-"""What is made of all routes of an app and its parts, once for many requests."""
+"""The routes of an app and its parts, arranged once for many requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from skitai.saddle.routes.urls import URLBuilder
 
 
 class Tables:
-    """The routes by path, by name and by remote method; made anew when there are others."""
+    """The routes by path, by name and by remote method. They are arranged anew when some were added."""
 
     def __init__(self, mounted: list[Mounted]) -> None:
         self._parts = list(dict.fromkeys(place.part for place in mounted))

@@ -15,11 +15,11 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 class BuildError(LookupError):
-    """No function has that name, or none of its rules takes these arguments."""
+    """No view has this name."""
 
 
 class URLBuilder:
-    """Builds paths below the mount point for the functions of ``mounted`` parts, the app's own first."""
+    """Builds paths below the mount point for the views of the ``mounted`` parts, the app's own first."""
 
     def __init__(self, mounted: Iterable[Mounted]) -> None:
         # By name, and by identity: two parts may have an ``index`` each. A route keeps its function alive.
@@ -30,11 +30,11 @@ class URLBuilder:
                     self._routes.setdefault(key, []).append((route, place.prefix))
 
     def build(self, function: str | Handler, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> str:
-        """Return the path, and the query for what the rule has no place for.
+        """Return the path, with a query for the arguments that are not in the rule.
 
-        ``arguments`` are in the order of the function's parameters after ``was``. Of several rules the first
-        that takes them is meant. Raises BuildError for an unknown function, AssertionError for too many
-        arguments, one given twice or one missing, and ValueError for one that the path cannot carry.
+        ``arguments`` are in the order of the view's parameters after ``was``. Of several rules, the first
+        that takes them is used. Raises BuildError for an unknown view, AssertionError for too many arguments,
+        and for one that is missing or given twice, and ValueError for one that a path cannot hold.
         """
         refused: ValueError | None = None
         missing: list[str] = []
@@ -53,7 +53,7 @@ class URLBuilder:
         raise AssertionError(f"{_name_of(function)}: the path needs {', '.join(missing)}")
 
     def _routes_of(self, function: str | Handler) -> list[tuple[Route, str]]:
-        """Return the routes of a function, or of a name; what wraps a function goes by its name."""
+        """Return the routes of a view, or of its name; a wrapped view is found by its name."""
         key = function if isinstance(function, str) else id(function)
         routes = self._routes.get(key) or self._routes.get(_name_of(function))
         if not routes:
@@ -66,7 +66,7 @@ def _name_of(function: str | Handler) -> str:
 
 
 def _values(route: Route, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments by name; for the path's parameters the function's defaults count, too."""
+    """Return the arguments by name; parameters of the path may come from the view's defaults."""
     names, defaults = _parameters(route)
     if len(arguments) > len(names):
         raise AssertionError(f"{route.name} takes {len(names)} arguments, not {len(arguments)}")
@@ -77,7 +77,7 @@ def _values(route: Route, arguments: tuple[Any, ...], named: Mapping[str, Any]) 
 
 
 class _Defaulted(dict[str, Any]):
-    """Arguments, with defaults that are only looked up."""
+    """Arguments, with defaults that are found but not listed."""
 
     def __init__(self, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         super().__init__(given)

@@ -1,4 +1,4 @@
-"""``was.cookie``: the cookies of a request, and those its answer sets (RFC 6265)."""
+"""``was.cookie``: the cookies of a request, and those that its response sets (RFC 6265)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CookieTooLargeError(MisuseError, ValueError):
 
 @attrs.frozen
 class _Change:
-    """One Set-Cookie field to be: ``lasting`` is in seconds, None until the browser ends, 0 removes."""
+    """A cookie to set. ``lasting`` is in seconds; None lasts until the browser ends, and 0 removes it."""
 
     name: str
     value: str
@@ -50,7 +50,7 @@ class _Change:
         if self.domain:
             parts.append(f"domain={self.domain}")
         if self.lasting is not None:
-            # Both, for Max-Age does not depend on the browser's clock, and old clients know expires only.
+            # Both: Max-Age does not depend on the browser's clock, but old clients only know expires.
             date = formatdate(now + self.lasting if self.lasting else 0, usegmt=True)
             parts += [f"expires={date}", f"max-age={int(self.lasting)}"]
         parts += ["Secure"] * self.secure + ["HttpOnly"] * self.http_only
@@ -60,12 +60,12 @@ class _Change:
 
 
 class Cookies(DictMethods):
-    """The cookies of one request as a dictionary of text; what is set or removed is seen at once.
+    """The cookies of one request as a dictionary of text, which also shows what has been set or removed.
 
-    ``header`` is the Cookie field as WSGI gives it (HTTP_COOKIE, "" for none). ``path`` and ``secure`` are
-    the defaults of ``set``. ``hidden`` are names, or patterns such as ``SESSION_*``, that an app neither sees
-    nor sets: Saddle reads and writes them with ``read_hidden`` and ``write_hidden``. Of several cookies with
-    one name the first counts: browsers send the one with the longest path first. For one thread at a time.
+    ``header`` is HTTP_COOKIE, or empty. ``path`` and ``secure`` are the defaults of ``set``. ``hidden`` are
+    names, or patterns such as ``SESSION_*``, that the app cannot see or set: they are for ``read_hidden`` and
+    ``write_hidden``. If several cookies have one name, the first counts: browsers send the one with the
+    longest path first. For one thread at a time.
     """
 
     def __init__(
@@ -100,9 +100,9 @@ class Cookies(DictMethods):
     ) -> None:
         """Set a cookie if the request succeeds.
 
-        ``value`` is text or a number; it travels as ``quote_plus`` writes it. ``expires`` is in seconds from
-        now, "never" (100 years; browsers may shorten it), "now" (which removes), or None: until the browser
-        ends. ``secure`` None means where this request came by https.
+        ``value`` is text or a number, and is written by ``quote_plus``. ``expires`` is in seconds from now,
+        "never" (100 years, which browsers may shorten), "now" (which removes the cookie), or None (until the
+        browser ends). If ``secure`` is None, the cookie is secure if the request came over https.
 
         Raises TypeError for other values, ValueError for a name or an attribute that could break the header
         or that browsers refuse, CookieTooLargeError for more than 4096 bytes.
@@ -117,10 +117,10 @@ class Cookies(DictMethods):
             self._values[name] = change.value
 
     def remove(self, key: str, path: str | None = None, domain: str | None = None) -> None:
-        """Remove a cookie, which must be named with the ``path`` and ``domain`` it was set with.
+        """Remove a cookie, with the ``path`` and ``domain`` that it was set with.
 
-        Without either, the one at the default path and those this request has set go. Nothing happens where
-        there is none.
+        Without both, this removes the one at the default path and those that this request has set. A missing
+        cookie is no error.
         """
         if key not in self._values:
             return
@@ -133,12 +133,12 @@ class Cookies(DictMethods):
             self.set(key, "", "now", each_path, each_domain)
 
     def headers(self) -> list[tuple[str, str]]:
-        """Return the Set-Cookie fields of what changed, for the head of the answer."""
+        """Return the Set-Cookie fields for all changes."""
         now = self._seconds()
         return [("Set-Cookie", change.field(now)) for change in self._changes.values()]
 
     def read_hidden(self, name: str) -> str | None:
-        """Return the value of a hidden cookie as the request brought it, or as it was written since."""
+        """Return the value of a hidden cookie, as it came with the request or was written since."""
         return self._unseen.get(name)
 
     def write_hidden(self, name: str, value: str, expires: Expires = None, path: str | None = None) -> None:
@@ -201,10 +201,10 @@ class Cookies(DictMethods):
 
 
 def parse_cookies(header: str) -> dict[str, str]:
-    """Return the cookies of a Cookie field; what is not ``name=value`` (RFC 6265, 4.1.1) is left out.
+    """Return the cookies of a Cookie field, without anything that is not ``name=value`` (RFC 6265, 4.1.1).
 
-    Values are taken out of double quotes and read as ``quote_plus`` writes them; bytes that are not UTF-8
-    become U+FFFD.
+    Double quotes around a value are removed, and the value is read as ``quote_plus`` writes it. Bytes that
+    are not UTF-8 become U+FFFD.
     """
     cookies: dict[str, str] = {}
     for pair in header.split(";"):

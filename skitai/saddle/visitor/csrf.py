@@ -1,4 +1,4 @@
-"""Tokens that tell a form of this site from one that another site sends in a visitor's name (CSRF)."""
+"""Tokens against forms that another site sends in a visitor's name (CSRF)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _PURPOSE: Final = "the CSRF secret"
 
 
 class Csrf:
-    """The token of one visitor: made from a secret that his session or a cookie of his holds.
+    """The token of one visitor, made from a secret in the session or in a cookie.
 
-    Each token is the secret under a mask of its own, so that no two pages have the same text and compression
-    cannot give it away (BREACH). ``read`` returns the secret in hexadecimal digits, or None; it is asked each
-    time, for a view may clear the session. ``keep`` stores a new one. For one thread at a time.
+    Each token is the secret under a new mask, so that compression cannot give it away (BREACH). ``read``
+    returns the secret in hexadecimal digits, or None. It is called each time, because a view may clear the
+    session. ``keep`` stores a new secret. For one thread at a time.
     """
 
     def __init__(self, read: Callable[[], str | None], keep: Callable[[str], None]) -> None:
@@ -37,7 +37,7 @@ class Csrf:
 
     @classmethod
     def in_session(cls, session: Session) -> Csrf:
-        """Return the token bound to a session: it ends with it, and with ``session.clear()``."""
+        """Return the token that is bound to a session: it ends with the session."""
 
         def read() -> str | None:
             return session.saddle_private.get(_PRIVATE)
@@ -49,7 +49,7 @@ class Csrf:
 
     @classmethod
     def in_cookie(cls, cookies: Cookies, box: SecureBox, now: float) -> Csrf:
-        """Return the token bound to a sealed cookie that lasts until the browser ends, for apps without key.
+        """Return the token that is bound to a cookie until the browser ends, for apps without a key.
 
         ``now`` is in seconds since 1970.
         """
@@ -63,7 +63,7 @@ class Csrf:
         return cls(read, keep)
 
     def token(self) -> str:
-        """Return a token for a form or a header of the next request; the first one makes the secret."""
+        """Return a token for the form or the header of the next request."""
         secret = self._read()
         if secret is None:
             secret = secrets.token_hex(_SECRET_BYTES)
@@ -72,7 +72,7 @@ class Csrf:
         return base64.urlsafe_b64encode(mask + _xor(mask, bytes.fromhex(secret))).decode("ascii")
 
     def check(self, token: str | None) -> bool:
-        """Return whether ``token`` was made for this visitor. Takes the same time for all wrong ones."""
+        """Return whether ``token`` was made for this visitor. All wrong tokens take the same time."""
         secret = self._read()
         if secret is None or not token:
             return False
@@ -86,7 +86,7 @@ class Csrf:
 
 
 def submitted_token(environ: Mapping[str, Any], form: Mapping[str, Any]) -> str | None:
-    """Return the token a request carries: its header ``X-CSRF-Token``, else its form field ``csrf_token``."""
+    """Return the token of a request, from ``X-CSRF-Token`` or else from the form field ``csrf_token``."""
     token = environ.get(HEADER) or form.get(FIELD)
     return token if isinstance(token, str) else None
 

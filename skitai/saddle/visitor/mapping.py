@@ -1,4 +1,4 @@
-"""What ``was.cookie`` and ``was.session`` share: the methods of a dictionary, and README's names for them."""
+"""The dictionary methods of ``was.cookie`` and ``was.session``, with README's names for them."""
 
 from __future__ import annotations
 
@@ -8,40 +8,39 @@ from typing import Any
 
 
 class DictMethods(MutableMapping[str, Any]):
-    """A dictionary whose owner says what it holds, and how a value is set and removed.
+    """A dictionary whose subclass stores the values.
 
-    Templates may write ``{{ was.cookie.username }}``: an attribute is looked up as a key where no method and
-    no attribute has that name.
+    Templates may write ``{{ was.cookie.username }}``: an unknown attribute is looked up as a key.
     """
 
     @abstractmethod
     def _held(self) -> Mapping[str, Any]:
-        """Return what is held now. Called for each look at it."""
+        """Return the present values. Called for each access."""
 
     @abstractmethod
     def _put(self, key: str, value: Any) -> None:
-        """Keep ``value``; raise TypeError or ValueError for what cannot be kept."""
+        """Store ``value``; raise TypeError or ValueError if it cannot be stored."""
 
     @abstractmethod
     def _drop(self, key: str) -> None:
-        """Forget ``key``, which is held."""
+        """Remove ``key``, which is there."""
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of ``key``, or ``default``."""
         return self._held().get(key, default)
 
     def remove(self, key: str) -> None:
-        """Forget ``key``; nothing happens where it is not there."""
+        """Remove ``key``, if it is there."""
         if key in self._held():
             self._drop(key)
 
     def clear(self) -> None:
-        """Forget all keys."""
+        """Remove all keys."""
         for key in list(self._held()):
             self._drop(key)
 
     def pop(self, key: str, *default: Any) -> Any:
-        """Forget ``key`` and return its value; without it return the default, or raise KeyError."""
+        """Remove ``key`` and return its value; if it is missing, return the default or raise KeyError."""
         held = self._held()
         if key not in held:
             if default:
@@ -52,7 +51,7 @@ class DictMethods(MutableMapping[str, Any]):
         return value
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Return the value of ``key``, which is set to ``default`` where it is missing."""
+        """Return the value of ``key``; if it is missing, set it to ``default`` first."""
         if key not in self._held():
             self._put(key, default)
         return self._held()[key]
@@ -100,7 +99,7 @@ class DictMethods(MutableMapping[str, Any]):
         self._drop(key)
 
     def __getattr__(self, name: str) -> Any:
-        # Called for names that are nowhere else. Python's own look-ups (copying, pickling) start with "_".
+        # Called for unknown names only. Those that Python looks up itself (copy, pickle) begin with "_".
         if not name.startswith("_"):
             held = self._held()
             if name in held:

@@ -1,4 +1,4 @@
-"""``was.mbox``: messages to a visitor, shown by this page or by the next ones."""
+"""``was.mbox``: messages to a visitor, for this page or the next ones."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Message(NamedTuple):
 
 
 class MessageBox:
-    """The messages for one visitor, oldest first. Made by ``MessageBoxes.load``; for one thread at a time.
+    """The messages for one visitor, oldest first. Made by ``MessageBoxes.load``, for one thread at a time.
 
-    ``received`` tells whether a cookie of this app's brought them, or held what is worth nothing any more.
+    ``received`` tells whether the request had a cookie of this app, valid or no longer.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class MessageBox:
     def send(self, msg: Any, category: str = "info", valid: float = 0, **extra: Any) -> int:
         """Leave a message and return its id.
 
-        ``valid`` is how many seconds it is shown; with 0 it is shown once, whenever that is. ``msg`` and
-        ``extra`` are JSON values. Raises TypeError for others, ValueError for a negative ``valid``.
+        It is shown for ``valid`` seconds, or once if that is 0. ``msg`` and ``extra`` are JSON values. Raises
+        TypeError for others, and ValueError for a negative ``valid``.
         """
         if not isinstance(category, str):
-            raise TypeError(f"a message's category is text, not {type(category).__name__}")
+            raise TypeError(f"a message's category must be text, not {type(category).__name__}")
         if isinstance(valid, bool) or not isinstance(valid, int | float) or not valid >= 0:
             raise ValueError(f"valid is {valid!r}: give the seconds that the message is shown, or 0 for once")
         require_json("valid", valid)
@@ -64,7 +64,7 @@ class MessageBox:
         return self._last_id
 
     def get(self, *categories: str) -> list[Message]:
-        """Return the messages of these categories (of all without any), and forget those to be shown once."""
+        """Return the messages of these categories, or all; those to be shown once are then removed."""
         self._forget_expired()
         found = [each for each in self._messages.values() if not categories or each.category in categories]
         for message in found:
@@ -73,12 +73,12 @@ class MessageBox:
         return found
 
     def remove(self, message_id: int) -> None:
-        """Forget a message; nothing happens where it is not there."""
+        """Remove a message, if it is there."""
         if self._messages.pop(message_id, None) is not None:
             self.changed = True
 
     def kept(self) -> list[Message]:
-        """Return what is left for the next request, without forgetting anything."""
+        """Return the messages that are left for the next request."""
         self._forget_expired()
         return list(self._messages.values())
 
@@ -95,9 +95,9 @@ class MessageBox:
 class MessageBoxes:
     """Reads message boxes from cookies and writes them back: one for an app, in any thread.
 
-    A cookie bounds what can wait for the next request, so the newest messages that fit are kept, and
-    ``warn`` takes one line when others are lost: an answer is not spoiled for a message too many. It also
-    takes one line for each cookie that is refused; such a box starts empty.
+    A cookie is small. If there are too many messages, the newest ones that fit are kept, and ``warn`` takes a
+    line about the others: the response does not fail for them. ``warn`` also takes a line for each cookie
+    that is refused; the box is then empty.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class MessageBoxes:
         if not cookie_value:
             return MessageBox((), self._seconds)
         opened = self._box.look(_PURPOSE, cookie_value, self._seconds())
-        # Removed later only if it is this app's: another one may keep its messages under the same name.
+        # Another app may have a cookie of this name: only our own is ever removed.
         messages = MessageBox(
             (Message(*each) for each in opened.value or ()), self._seconds, received=opened.genuine
         )
@@ -126,7 +126,7 @@ class MessageBoxes:
         return messages
 
     def save(self, messages: MessageBox) -> str | None:
-        """Return the cookie to set, "" where it is to be removed, None to leave it alone."""
+        """Return the cookie to set, "" to remove it, or None to leave it alone."""
         kept = messages.kept()
         if not messages.changed:
             return None
@@ -138,7 +138,7 @@ class MessageBoxes:
         return self._box.seal(_PURPOSE, fitting, expires=None, now=self._seconds())
 
     def store(self, messages: MessageBox, cookies: Cookies) -> None:
-        """Set or remove the cookie where the messages changed."""
+        """Set or remove the cookie if the messages have changed."""
         value = self.save(messages)
         if value is not None:
             cookies.write_hidden(COOKIE, value, "never")

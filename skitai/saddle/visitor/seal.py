@@ -1,4 +1,4 @@
-"""Values that travel through a browser and come back unread and unchanged: sealed text, no pickle."""
+"""Seals values that a browser stores: it can neither read nor change them. No pickle is involved."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _PACK_FROM: Final = 512
 
 
 class SealedTooLargeError(MisuseError, ValueError):
-    """A value is too large to travel in a cookie once it is sealed."""
+    """A sealed value is too large for a cookie."""
 
 
 @attrs.frozen
 class Opened:
-    """What a sealed text held: ``value``, its expiry in seconds since 1970 (None: never).
+    """What a sealed text holds: ``value``, and its expiry in seconds since 1970, or None.
 
-    ``reason`` says in a few words why the text was refused; it is None where it was accepted. ``genuine``
-    tells whether the text was sealed with one of the keys, refused or not.
+    ``reason`` says why the text was refused; it is None if it was accepted. ``genuine`` tells whether the
+    text was sealed with one of the keys, also if it was refused.
     """
 
     value: Any = None
@@ -57,13 +57,13 @@ class Opened:
 class SecureBox:
     """Seals JSON values into URL-safe text that only the holder of a key can read or make.
 
-    ``keys`` seal with the first and open with any, so that a key can be replaced without throwing everybody
-    out; one text or bytes stands for itself. They are stretched with HKDF-SHA256 (RFC 5869), which makes no
+    The first of ``keys`` seals, and any of them opens, so a key can be replaced without ending any session. A
+    single text or bytes is one key. Keys are stretched with HKDF-SHA256 (RFC 5869), which does not make a
     weak key strong: use 32 random characters. Each text is encrypted with AES-256-GCM under a key of its own,
-    derived from random salt, so that random nonces never run out (NIST SP 800-38D allows 2**32 for one key).
+    derived from random salt: one key allows only 2**32 random nonces (NIST SP 800-38D).
 
-    ``compress`` packs values from 512 bytes with zlib. It is off because the length of packed text tells an
-    eavesdropper something about secrets that lie beside text he can choose (CRIME).
+    ``compress`` packs values from 512 bytes on with zlib. It is off because the length of packed text can
+    give away secrets beside text that an attacker chooses (CRIME).
 
     Raises ValueError for no key or an empty one. May be used in any thread.
     """
@@ -77,14 +77,14 @@ class SecureBox:
 
     @staticmethod
     def capacity() -> int:
-        """Return how many bytes of JSON fit into a sealed text that is not compressed."""
+        """Return how many bytes of JSON fit into a sealed text without compression."""
         return SEALED_LIMIT * 3 // 4 - _CLEAR_BYTES - _HEAD.size - _TAG_BYTES
 
     def seal(self, purpose: str, value: Any, *, expires: float | None, now: float) -> str:
-        """Return ``value`` (JSON) as text that opens for the same ``purpose`` only, until ``expires``.
+        """Return ``value`` (JSON) as sealed text that opens only for the same ``purpose``, until ``expires``.
 
-        ``expires`` and ``now`` are seconds since 1970; None never expires. Raises TypeError or ValueError for
-        a value that JSON cannot hold or an expiry that has passed, SealedTooLargeError for a large value.
+        ``expires`` and ``now`` are in seconds since 1970; None never expires. Raises TypeError or ValueError
+        for anything but a JSON value and for an expiry in the past, SealedTooLargeError for a large value.
         """
         if expires is not None and not now < expires < math.inf:
             raise ValueError(f"expires is {expires!r}, not a time after now ({now!r})")
@@ -103,11 +103,11 @@ class SecureBox:
         return text
 
     def open(self, purpose: str, text: str, now: float) -> Any | None:
-        """Return the value sealed for ``purpose``, or None for a text that is not to be trusted."""
+        """Return the value that was sealed for ``purpose``, or None for a text that is refused."""
         return self.look(purpose, text, now).value
 
     def look(self, purpose: str, text: str, now: float) -> Opened:
-        """Return what ``text`` holds, or why it is refused; no text raises an exception."""
+        """Return what ``text`` holds, or why it is refused. No text raises an exception."""
         if len(text) > SEALED_LIMIT:
             return Opened(reason=f"too long ({len(text)} characters)", genuine=False)
         raw = _from_text(text)
@@ -137,9 +137,9 @@ class SecureBox:
 
 
 def require_json(name: str, value: Any) -> None:
-    """Raise TypeError, naming ``name`` and the type, unless ``value`` comes back from JSON as it was.
+    """Raise TypeError, with ``name`` and the type, unless JSON gives back ``value`` as it was.
 
-    So tuples, sets, bytes, dates, NaN and dicts with keys that are not text are refused.
+    It does not for tuples, sets, bytes, dates, NaN, and dicts with keys that are not text.
     """
     try:
         same = json.loads(json.dumps(value, allow_nan=False)) == value
@@ -169,7 +169,7 @@ def _to_text(raw: bytes) -> str:
 
 
 def _from_text(text: str) -> bytes | None:
-    """Return the bytes of ``text``, or None where it is not exactly what ``_to_text`` makes of them."""
+    """Return the bytes of ``text``, or None unless ``_to_text`` makes exactly this text of them."""
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:

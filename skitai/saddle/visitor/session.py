@@ -1,4 +1,4 @@
-"""``was.session``: what an app remembers of a visitor, encrypted in his cookie."""
+"""``was.session``: what an app remembers of a visitor, encrypted in a cookie."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,40}")
 
 @attrs.define
 class SessionState:
-    """One session as the request brought it and as the view left it.
+    """One session, as it came with the request and as the view has left it.
 
-    ``private`` is what Saddle itself keeps there; apps do not see it. ``source`` is the address of the last
-    access (None in a new session), ``visitor`` that of this one, ``received`` whether a cookie of this app's
-    came, ``used`` whether anybody looked. ``path`` is the cookie's (None: the whole site), which a browser
-    does not tell: it is kept with the rest, lest the session be written a second time at another one.
+    ``private`` is for Saddle itself; apps do not see it. ``source`` is the address of the last access, None
+    in a new session, and ``visitor`` that of this one. ``received`` tells whether the request had a cookie of
+    this app, ``used`` whether the session was accessed. ``path`` is that of the cookie, None for the whole
+    site. Browsers do not send the path, so it is stored in the session.
     """
 
     cookie: str
@@ -44,10 +44,10 @@ class SessionState:
 
 
 class Session(DictMethods):
-    """The session of one request: a dictionary of JSON values by text; a missing key is None.
+    """The session of one request: a dictionary of JSON values by text. A missing key is None.
 
-    Each look at it makes it last ``session_timeout`` seconds more. Made by ``Sessions.load``. For one thread
-    at a time.
+    From each access it lasts ``session_timeout`` seconds. Made by ``Sessions.load``, for one thread at a
+    time.
     """
 
     def __init__(self, load: Callable[[str], SessionState], cookie: str) -> None:
@@ -57,14 +57,14 @@ class Session(DictMethods):
         self._state = self._loaded(cookie)
 
     def set(self, key: str, val: Any) -> None:
-        """Remember ``val``; raise TypeError, naming key and type, for what JSON cannot keep."""
+        """Store ``val``; raise TypeError, with key and type, if it is not a JSON value."""
         if not isinstance(key, str):
-            raise TypeError(f"a session's keys are text, not {type(key).__name__} ({key!r})")
+            raise TypeError(f"a session's keys must be text, not {type(key).__name__} ({key!r})")
         require_json(f"session[{key!r}]", val)
         self._used().values[key] = val
 
     def getv(self, key: str, default: Any = None) -> Any:
-        """Return the value of ``key`` where ``source_verified()``, else ``default``."""
+        """Return the value of ``key`` if ``source_verified()``, else ``default``."""
         return self.get(key, default) if self.source_verified() else default
 
     def source_verified(self) -> bool:
@@ -72,17 +72,17 @@ class Session(DictMethods):
         return self._state.source in (None, self._state.visitor)
 
     def clear(self) -> None:
-        """Forget everything, so that the cookie is removed; a CSRF token of before is worth nothing then."""
+        """Remove everything, also the cookie. CSRF tokens made so far are worth nothing then."""
         state = self._used()
         state.values.clear()
         state.private.clear()
 
     def mount(self, name: str | None = None, *, path: str | None = None) -> Session:
-        """Stand for the session ``name`` from now on, in a cookie of its own; None is the first again.
+        """Switch to the session ``name``, which has a cookie of its own; None switches to the first one.
 
-        ``path`` limits the cookie of a new session to a part of the site; a session that exists stays where
-        it is. Returns the session itself. Raises ValueError for a name that is not 1 to 40 letters, digits,
-        ``-`` and ``_``.
+        ``path`` limits the cookie of a new session to a part of the site; an existing session keeps its path.
+        Returns the session itself. Raises ValueError for a name that is not 1 to 40 letters, digits, ``-``
+        and ``_``.
         """
         self._state = self._loaded(self._cookie_of(name))
         if path is not None and self._state.source is None:
@@ -95,13 +95,13 @@ class Session(DictMethods):
 
     @property
     def saddle_private(self) -> dict[str, Any]:
-        """What Saddle itself keeps in the first session, by name: JSON that apps do not see."""
+        """The values that Saddle itself stores in the first session, by name."""
         state = self._states[self._main]
         state.used = True
         return state.private
 
     def states(self) -> Iterator[SessionState]:
-        """Yield the sessions that this request has read, for ``Sessions``."""
+        """Yield the sessions that this request has accessed, for ``Sessions``."""
         yield from self._states.values()
 
     def __getitem__(self, key: str) -> Any:
@@ -127,7 +127,7 @@ class Session(DictMethods):
         if name is None:
             return self._main
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ValueError(f"a session's name is 1 to 40 letters, digits, - and _, not {name!r}")
+            raise ValueError(f"a session's name must be 1 to 40 letters, digits, - and _, not {name!r}")
         return f"{self._main}_{name}"
 
     def _loaded(self, cookie: str) -> SessionState:
@@ -139,8 +139,8 @@ class Session(DictMethods):
 class Sessions:
     """Reads sessions from cookies and writes them back: one for an app, in any thread.
 
-    ``timeout`` is the app's session_timeout in seconds. ``warn`` takes one line for each cookie that is
-    refused; such a session starts empty. Raises ValueError for a timeout that is not positive.
+    ``timeout`` is the app's session_timeout in seconds. ``warn`` takes a line for each cookie that is
+    refused; the session is then empty. Raises ValueError for a timeout that is not positive.
     """
 
     def __init__(
@@ -176,10 +176,10 @@ class Sessions:
         return Session(load_state, name)
 
     def save(self, session: Session) -> str | None:
-        """Return the first session's cookie to set, "" where it is to be removed, None to leave it alone.
+        """Return the cookie of the first session: text to set, "" to remove it, or None to leave it alone.
 
-        Raises TypeError or ValueError where the view has put into a list or dict what JSON cannot keep,
-        SealedTooLargeError where it is too much.
+        Raises TypeError or ValueError if the view has put anything but JSON values into a list or dict, and
+        SealedTooLargeError for too many of them.
         """
         return self._saved(next(session.states()))
 
@@ -198,12 +198,12 @@ class Sessions:
         reason = opened.reason or self._too_far_ahead(opened, now)
         if reason:
             self._warn(f"the cookie {cookie} from {remote_addr} is no session: {reason}; it starts empty")
-            # Removed later only if it is this app's: another one may keep its session under the same name.
+            # Another app may have a cookie of this name: only our own is ever removed.
             return SessionState(cookie, remote_addr, received=opened.genuine)
         return SessionState(cookie, remote_addr, received=True, **opened.value)
 
     def _too_far_ahead(self, opened: Opened, now: float) -> str | None:
-        """Refuse what was sealed while session_timeout was longer, or by a clock that went wrong."""
+        """Refuse a session that was sealed with a longer session_timeout, or by a wrong clock."""
         latest = now + self._timeout + _CLOCK_SKEW
         return "it expires later than session_timeout allows" if (opened.expires or 0) > latest else None
 

@@ -186,7 +186,7 @@ def test_a_bad_valid_is_refused(visitor, valid):
     [
         ({"msg": object()}, "the message is a object"),
         ({"msg": "a", "when": {1, 2}}, "what goes with the message is a dict"),
-        ({"msg": "a", "category": 5}, "a message's category is text, not int"),
+        ({"msg": "a", "category": 5}, "a message's category must be text, not int"),
         ({"msg": "a", "valid": float("inf")}, "valid is a float"),
     ],
     ids=["message", "more", "category", "valid"],

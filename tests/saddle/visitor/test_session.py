@@ -152,7 +152,7 @@ def test_a_list_spoiled_in_place_is_named(visitor):
 
 def test_keys_are_text(visitor):
     """A key that is not a str is a TypeError that shows it."""
-    with pytest.raises(TypeError, match=r"keys are text, not int \(5\)"):
+    with pytest.raises(TypeError, match=r"keys must be text, not int \(5\)"):
         visitor.load(None)[5] = 1
 
 
@@ -312,7 +312,7 @@ def test_asking_whether_it_exists_does_not_make_it_last(visitor):
 @pytest.mark.parametrize("name", ["", "a b", "a;b", "ä", "x" * 41, 5])
 def test_bad_session_names_are_refused(visitor, name):
     """A name that could not be part of a cookie's is a ValueError."""
-    with pytest.raises(ValueError, match="a session's name is 1 to 40"):
+    with pytest.raises(ValueError, match="a session's name must be 1 to 40"):
         visitor.load(None).mount(name)
 
 
