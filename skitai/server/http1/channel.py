@@ -7,7 +7,6 @@ Here are the order of requests, what becomes of their bodies, time-outs, and the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -21,6 +20,7 @@ from skitai.server.http1.framing import render_switch
 from skitai.server.http1.head import HeadError
 from skitai.server.http1.output import output_for
 from skitai.server.http1.reader import RequestReader
+from skitai.server.http1.states import BodyUse, State
 from skitai.server.http1.taking import Taker
 
 if TYPE_CHECKING:
@@ -33,34 +33,6 @@ if TYPE_CHECKING:
 FOREVER = float("inf")
 #: Seconds that a client may take to say goodbye: while it sends nothing, and in all.
 LINGER_SECONDS, LINGER_SECONDS_MAX = 5.0, 30.0
-
-
-class State(Enum):
-    """What a connection is there for."""
-
-    #: Requests are answered.
-    SERVING = auto()
-    #: All is answered; what the client still sends is read for a while and forgotten.
-    LINGERING = auto()
-    #: It is closed, or will be as soon as the last byte has left.
-    CLOSED = auto()
-    #: Another protocol has it.
-    TAKEN_OVER = auto()
-
-
-class BodyUse(Enum):
-    """What becomes of the body of the request that is being answered."""
-
-    #: There is none, or no more of it will come.
-    NONE = auto()
-    #: A resource has seen the head and has not said yet what it wants; nothing is read.
-    HELD = auto()
-    #: It is collected; the request is handled when it is whole.
-    COLLECTED = auto()
-    #: A sink takes it as it comes.
-    STREAMED = auto()
-    #: The answer has begun without it; it is read and forgotten.
-    DROPPED = auto()
 
 
 # Looked at for each request: in Python 3.11 a member of an Enum costs a call.
@@ -332,7 +304,8 @@ class HTTPChannel(AnsweringConnection):
         self.current = None
         self._body_use = _NONE
         request.completed()
-        self.factory.ended(request)
+        if self.factory.timed:
+            self.factory.ended(request)
         is_last = not request.keep_alive or not request.complete
         if is_last or (self._read_closed and not reader.requests):
             # A client that did not know that this is the last answer may still be sending.

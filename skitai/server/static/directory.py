@@ -21,7 +21,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from skitai.interfaces import IHeadResource
-from skitai.server.static.ranges import Answer, ByteRange, Representation, answer, refusal
+from skitai.server.static.ranges import ByteRange, FileAnswer, Representation, answer, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -201,7 +201,7 @@ class StaticDirectory(Resource):
 class _Sender:
     """Sends the body of ``answer`` from ``file`` chunk by chunk and closes the file, whatever happens."""
 
-    def __init__(self, request: Any, answer: Answer, file: io.FileIO) -> None:
+    def __init__(self, request: Any, answer: FileAnswer, file: io.FileIO) -> None:
         self._request = request
         self._file = file
         self._chunks = _chunks(answer.pieces, file)
@@ -231,7 +231,7 @@ class _Sender:
         self._file.close()
 
 
-def _send(request: Any, answer: Answer, file: io.FileIO | None) -> None:
+def _send(request: Any, answer: FileAnswer, file: io.FileIO | None) -> None:
     """Send ``answer``, whose ranges come from ``file``, and close the file when that is done."""
     if file and request.method == b"GET" and answer.length > CHUNK:
         _send_head(request, answer)
@@ -253,7 +253,7 @@ def _send(request: Any, answer: Answer, file: io.FileIO | None) -> None:
     request.finish()
 
 
-def _send_head(request: Any, answer: Answer) -> None:
+def _send_head(request: Any, answer: FileAnswer) -> None:
     request.setResponseCode(answer.code)
     for name, value in answer.headers.items():
         request.setHeader(name, value)

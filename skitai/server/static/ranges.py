@@ -1,6 +1,6 @@
 """What an HTTP server answers for a file it can read: conditional and range requests (RFC 9110, 13 and 14).
 
-Nothing here touches a file: a ``Representation`` and the request's headers go in, an ``Answer`` comes out.
+Nothing here touches a file: a ``Representation`` and the request's headers go in, a ``FileAnswer`` comes out.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Representation:
 
 
 @frozen
-class Answer:
+class FileAnswer:
     """A status code, header fields, and the body as literal bytes and ranges of the file, in order."""
 
     code: int
@@ -87,30 +87,30 @@ class Answer:
         return sum(len(p) if isinstance(p, bytes) else p.stop - p.start for p in self.pieces)
 
 
-def answer(method: bytes, headers: Headers, file: Representation) -> Answer:
+def answer(method: bytes, headers: Headers, file: Representation) -> FileAnswer:
     """Return the answer to a GET or HEAD request with ``headers`` for ``file``.
 
     Preconditions come before ranges (RFC 9110, 13.2.2), and only GET has ranges (14.2).
     """
     failed = _failed_precondition(headers, file)
     if failed == HTTPStatus.NOT_MODIFIED:
-        return Answer(failed, file.fields())
+        return FileAnswer(failed, file.fields())
     if failed:
         return refusal(failed, {})
     ranges = _wanted_ranges(headers, file) if method == b"GET" else None
     if ranges is None:
         whole = [ByteRange(0, file.size)]
-        return Answer(HTTPStatus.OK, {**file.fields(), b"Content-Type": file.content_type}, whole)
+        return FileAnswer(HTTPStatus.OK, {**file.fields(), b"Content-Type": file.content_type}, whole)
     if not ranges:
         unsatisfied = {b"Content-Range": b"bytes */%d" % file.size, b"Accept-Ranges": b"bytes"}
         return refusal(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, unsatisfied)
     return _multipart(ranges, file) if len(ranges) > 1 else _single_part(ranges[0], file)
 
 
-def refusal(code: int, headers: dict[bytes, bytes]) -> Answer:
+def refusal(code: int, headers: dict[bytes, bytes]) -> FileAnswer:
     """Return an answer whose body just names its status."""
     phrase = b"%d %s\n" % (code, HTTPStatus(code).phrase.encode("ascii"))
-    return Answer(code, {**headers, b"Content-Type": b"text/plain; charset=utf-8"}, [phrase])
+    return FileAnswer(code, {**headers, b"Content-Type": b"text/plain; charset=utf-8"}, [phrase])
 
 
 def _failed_precondition(headers: Headers, file: Representation) -> int | None:
@@ -189,13 +189,13 @@ def _coalesced(ranges: list[ByteRange]) -> list[ByteRange]:
     return joined
 
 
-def _single_part(wanted: ByteRange, file: Representation) -> Answer:
+def _single_part(wanted: ByteRange, file: Representation) -> FileAnswer:
     """Return the 206 answer for one range (RFC 9110, 15.3.7.1)."""
     part = {b"Content-Type": file.content_type, b"Content-Range": _content_range(wanted, file)}
-    return Answer(HTTPStatus.PARTIAL_CONTENT, {**file.fields(), **part}, [wanted])
+    return FileAnswer(HTTPStatus.PARTIAL_CONTENT, {**file.fields(), **part}, [wanted])
 
 
-def _multipart(ranges: list[ByteRange], file: Representation) -> Answer:
+def _multipart(ranges: list[ByteRange], file: Representation) -> FileAnswer:
     """Return the 206 answer for several ranges (RFC 9110, 15.3.7.2)."""
     boundary = secrets.token_hex(16).encode("ascii")
     pieces: list[bytes | ByteRange] = []
@@ -205,7 +205,7 @@ def _multipart(ranges: list[ByteRange], file: Representation) -> Answer:
         pieces.append(wanted)
     pieces.append(b"\r\n--%s--\r\n" % boundary)
     content_type = b"multipart/byteranges; boundary=" + boundary
-    return Answer(HTTPStatus.PARTIAL_CONTENT, {**file.fields(), b"Content-Type": content_type}, pieces)
+    return FileAnswer(HTTPStatus.PARTIAL_CONTENT, {**file.fields(), b"Content-Type": content_type}, pieces)
 
 
 def _content_range(wanted: ByteRange, file: Representation) -> bytes:

@@ -158,19 +158,3 @@ def test_answers_of_all_connections(memory_server, log_text):
         first.transport.producer.resumeProducing()
     assert len(first.answers()[0].body) == 800_000
     assert kept_by(server) == 0
-
-
-def test_no_room_at_the_end_of_the_turn(loopback_server, log_text):
-    """An answer that finds no room when the reactor's turn ends is cut off, and holds up nobody."""
-    server = loopback_server(
-        lambda request: request.respond("200 OK", TEXT, b"x" * 50_000), buffers_max=1_000
-    )
-    with server.connect(receive_buffer=4096) as client:
-        client.send(GET % b"/" * 400)
-        eventually(lambda: server.factory.requests, "the first request")
-        server.wait_until_idle()
-    assert "buffers_max" in log_text()
-    with server.connect() as client:
-        assert len(client.ask().body) == 50_000
-    server.wait_until_idle()
-    assert kept_by(server) == 0

@@ -8,7 +8,7 @@ import pytest
 from http_channel import TEXT, echo
 
 from serving import eventually
-from skitai.server.http1.channel import State
+from skitai.server.http1.states import State
 
 GET = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n"

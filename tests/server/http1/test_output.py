@@ -1,5 +1,6 @@
 """Sending without holding anybody up: the backlog, and the two ways out."""
 
+import contextlib
 import io
 import random
 import socket
@@ -203,6 +204,21 @@ def sockets():
     ours.setblocking(False)
     with ours, theirs:
         yield ours, theirs
+
+
+def test_socket_output_without_room(sockets, log_text):
+    """What finds no room when the turn ends cuts the connection, instead of leaving it to wait for ever."""
+    transport = SocketTransport(sockets[0])
+    clock = Clock()
+    output = output_for(transport, list, list, SendQueue(clock), Storage(10))
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sockets[0].send(NOISE)
+    output.write(b"x" * 1000)
+    clock.advance(0)
+    assert transport.aborted
+    assert not output.blocked
+    assert "buffers_max" in log_text()
 
 
 def test_socket_output_tries_itself(sockets):
