@@ -40,7 +40,7 @@ def read(data, *, head_only=False, response_max=1000, reader=None):
     """Return the result of a reply that is complete, or None, and the reader."""
     reader = reader or ReplyReader(response_max)
     reader.expect(head_only=head_only)
-    return (reader.result(NODE)[0] if reader.feed(data) else None), reader
+    return (reader.result(NODE) if reader.feed(data) else None), reader
 
 
 def encoded(coding, body):
@@ -177,7 +177,7 @@ def test_a_long_body_in_tiny_chunks_is_no_overhead():
     for start in range(0, len(body), 60_000):
         assert not reader.feed(body[start : start + 60_000])
     assert reader.feed(b"0\r\n\r\n")
-    assert reader.result(NODE)[0].data == b"x" * 30_000
+    assert reader.result(NODE).data == b"x" * 30_000
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_content_coding(coding, body, plain, step):
     data = encoded(coding, body)
     complete = [reader.feed(data[start : start + step]) for start in range(0, len(data), step)]
     assert complete[-1]
-    assert reader.result(NODE)[0].data == plain
+    assert reader.result(NODE).data == plain
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_any_split_gives_the_same(cuts):
     reader = ReplyReader(1000)
     reader.expect(head_only=False)
     done = [reader.feed(data[a:b]) for a, b in itertools.pairwise(edges)]
-    result, _ = reader.result(NODE)
+    result = reader.result(NODE)
     assert (done.count(True), result.msg, result.data, len(result.headers)) == (1, "OK", b"body", 2)
 
 

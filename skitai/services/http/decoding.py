@@ -43,6 +43,11 @@ class ReplyBody:
         self._unpacker = Unpacker(self._coding) if self._coding in DECODABLE else None
 
     @property
+    def is_coded(self) -> bool:
+        """Whether it is unpacked here."""
+        return self._unpacker is not None
+
+    @property
     def is_behind(self) -> bool:
         """Whether coded bytes wait for a step."""
         return self._unpacker is not None and self._unpacker.is_behind

@@ -10,7 +10,7 @@ from twisted.internet.protocol import Factory
 
 from skitai.errors import CODE_EXCEPTION, OperationError, OperationTimeout, UnsentError
 from skitai.net.failures import of_proxy
-from skitai.services.http.protocol import UNSENT, HTTPConnection, Phase
+from skitai.services.http.protocol import ANSWERED, UNSENT, HTTPConnection
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
@@ -187,7 +187,7 @@ class Host(Factory):
         RFC 9112, section 9.3.1: a client may then repeat by itself what is idempotent; anything is safe to
         repeat where none of it left.
         """
-        if not connection.reused or connection.phase is Phase.ANSWERED:
+        if not connection.reused or connection.phase is ANSWERED:
             return False
         return transfer.request.idempotent or connection.phase in UNSENT
 

@@ -37,13 +37,14 @@ class ReplyReader:
 
     Once a reply is complete, ``in_step`` says that the connection may be used again: the next byte on it
     will begin the next reply. ``ends_with_connection`` says that only its close completes the present reply.
+    ``unfinished`` is its body where that is still to be unpacked.
     ``switched`` are the bytes of another protocol that came behind a 101; None where the protocol is HTTP.
     """
 
     __slots__ = (
         "_body", "_complete", "_deliver", "_fields", "_fields_size", "_head_only", "_may_switch", "_overhead",
         "_parser", "_reason", "_response_max", "_status", "_version", "ends_with_connection", "in_step",
-        "switched",
+        "switched", "unfinished",
     )  # fmt: skip
 
     def __init__(self, response_max: int) -> None:
@@ -67,15 +68,10 @@ class ReplyReader:
         self._fields_size = self._overhead = 0
         self._reason = ""
         self._body: ReplyBody | Delivery | None = None
+        self.unfinished: ReplyBody | None = None
 
     def feed(self, data: bytes) -> bool:
         """Take bytes and return whether the reply is complete; raise ``BadReplyError`` for what is none."""
-        is_complete = self._parse(data)
-        if self._body is not None and self._body.is_behind:
-            self._body.step()
-        return is_complete
-
-    def _parse(self, data: bytes) -> bool:
         self._overhead += len(data)
         try:
             self._parser.feed_data(data)
@@ -86,36 +82,42 @@ class ReplyReader:
             if not self._complete:
                 raise _bad_reply(error) from error
             self.in_step = False
-            return True
-        if self._complete:
-            if self._head_only:
+        else:
+            if self._complete and self._head_only:
                 # llhttp cannot be told that there is no body and waits for one: where the data ends with
                 # the header, a new parser waits for the next reply instead.
                 self.in_step = self.in_step and data.endswith(b"\r\n\r\n")
                 self._parser = HttpResponseParser(self)
+        if self.unfinished is not None:
+            self._unpack(self.unfinished)
+        if self._complete:
             return True
         if self._overhead > HEAD_MAX:
             raise BadReplyError(f"more than {HEAD_MAX} bytes that are no body")
         return False
 
-    def result(self, node: HTTPNode) -> tuple[HTTPResult, ReplyBody | None]:
-        """Return the complete reply, and None; or a body that is behind, whose bytes it is to have yet.
+    def result(self, node: HTTPNode) -> HTTPResult:
+        """Return the complete reply, without ``data`` where its body is ``unfinished``.
 
         Raises ``BadReplyError`` where the coding says that the body is not complete.
         """
-        body, self._body = self._body, None
         result = self.head(node)
-        assert isinstance(body, ReplyBody)
-        if body.is_behind:
-            return result, body
-        result.data = body.finish()
-        return result, None
+        body, self._body = self._body, None
+        if self.unfinished is None:
+            assert isinstance(body, ReplyBody)
+            result.data = body.finish()
+        return result
 
     def head(self, node: HTTPNode) -> HTTPResult:
         """Return the reply without its body."""
         return HTTPResult(
             version=self._version, headers=self._fields, code=self._status, msg=self._reason, node=node
         )
+
+    def _unpack(self, body: ReplyBody) -> None:
+        body.step()
+        if self._complete and not body.is_behind:
+            self.unfinished = None
 
     def close(self) -> None:
         """Let go of the parser, which holds this object's methods and so makes a cycle."""
@@ -142,16 +144,16 @@ class ReplyReader:
 
     def on_headers_complete(self) -> None:
         """Check what was promised and get ready for the body."""
-        self._status = self._parser.get_status_code()
-        if (self._status == 101 and not self._may_switch) or not 100 <= self._status <= _STATUS_MAX:
-            raise BadReplyError(f"status {self._status}, which answers nothing that was asked")
-        if self._status < 200 and self._status != 101:
+        status = self._status = self._parser.get_status_code()
+        if not 200 <= status <= _STATUS_MAX:
+            # Interim replies leave nothing behind; 101 ends HTTP on this connection.
+            if not 100 <= status < 200 or (status == 101 and not self._may_switch):
+                raise BadReplyError(f"status {status}, which answers nothing that was asked")
+            self._version = self._parser.get_http_version()
             return
         self._version = self._parser.get_http_version()
         if self._version not in ("1.1", "1.0"):
             raise BadReplyError(f"the version is HTTP/{self._version}")
-        if self._status == 101:
-            return
         self._begin_body()
         if self._head_only:
             self._complete = True
@@ -192,7 +194,10 @@ class ReplyReader:
             return
         if not self._head_only and int(framing.get("content-length", 0)) > self._response_max:
             raise BadReplyError(f"the body is larger than {self._response_max} bytes")
-        self._body = ReplyBody(self._response_max, framing.get("content-encoding"))
+        coding = framing.get("content-encoding")
+        self._body = body = ReplyBody(self._response_max, coding)
+        if coding is not None and body.is_coded:
+            self.unfinished = body
 
 
 def _bad_reply(error: Exception) -> BadReplyError:

@@ -41,9 +41,6 @@ class IReplySink(IConsumer):
 class Delivery:
     """Brings the reply that comes over ``connection`` into ``sink``."""
 
-    #: Nothing is unpacked on the way.
-    is_behind = False
-
     def __init__(self, connection: HTTPConnection, sink: IReplySink, reply: HTTPResult) -> None:
         self.reply = reply
         self._connection = connection
@@ -59,9 +56,6 @@ class Delivery:
         """Take a piece of the body."""
         if not self._is_over:
             self._sink.write(data)
-
-    def step(self) -> None:
-        """Do nothing, as there is nothing to do."""
 
     def end(self, error: BaseException | None = None) -> None:
         """Tell the sink how it ended, unless it stopped the reply itself."""
