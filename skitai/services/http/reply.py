@@ -184,9 +184,9 @@ class ReplyReader:
         for name, value in self._fields:
             if (key := name.lower()) in _FRAMING:
                 framing[key] = f"{framing[key]}, {value}" if key in framing else value
-        coding = framing.get("transfer-encoding", "chunked")
-        if coding.lower() != "chunked":
-            raise BadReplyError(f"Transfer-Encoding {coding!r} was not asked for")
+        transfer_coding = framing.get("transfer-encoding", "chunked")
+        if transfer_coding.lower() != "chunked":
+            raise BadReplyError(f"Transfer-Encoding {transfer_coding!r} was not asked for")
         # Where there is no body at all, as with 204, llhttp completes the message at once.
         self.ends_with_connection = "content-length" not in framing and "transfer-encoding" not in framing
         if self._deliver is not None:
