@@ -210,7 +210,7 @@ PARSERS = {
     "heads": head,
     "environs": environ,
     "repeated fields": many_fields,
-    "Accept-Encoding": lambda text: accepts_gzip(text.encode("latin-1")),
+    "Accept-Encoding": lambda text: accepts_gzip.__wrapped__(text.encode("latin-1")),
     "conditions and ranges": conditions,
     "what Twisted's resources ask for": lazy,
     "Accept": wants_json,

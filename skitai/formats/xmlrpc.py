@@ -36,11 +36,11 @@ _Write = Callable[[str], Any]
 
 
 def dump_params(params: tuple[Any, ...]) -> str:
-    """Return the ``<params>`` document of a tuple; ints beyond 32 bits become ``<i8>``, bytes base64.
+    """Return a tuple as ``<params>``. Ints beyond 32 bits become ``<i8>``, bytes become base64.
 
-    Microseconds of datetimes are left out. Raises TypeError for what XML-RPC has no form for, and ValueError
-    for an int beyond 64 bits, a float that is no number, a datetime with a time zone, a character that XML
-    has no way to say, and nesting that is too deep.
+    Microseconds of datetimes are left out. Raises TypeError for a type that XML-RPC does not have. Raises
+    ValueError for an int beyond 64 bits, NaN and infinity, a datetime with a time zone, a character that XML
+    does not allow, and deep nesting.
     """
     return _checked(_marshalled(params))
 
@@ -52,9 +52,9 @@ def dump_call(method: str, params: tuple[Any, ...]) -> str:
 
 
 def load_document(text: str | bytes) -> tuple[tuple[Any, ...], str | None]:
-    """Return the params of a document and its method's name (None where it is no call).
+    """Return the params of a document and its method's name, which is None in a response.
 
-    Raises ValueError for what is no such document or a hostile one, and the ``Fault`` that it holds.
+    Raises ValueError for a malformed or hostile document, and the ``Fault`` that it holds.
     """
     reader = DocumentReader()
     for start in range(0, len(text), TOKEN_MAX):
@@ -133,7 +133,7 @@ class _ShallowUnmarshaller(Unmarshaller):
 
     def end_plain_int(self, data: str) -> None:
         if not _INT.fullmatch(data):
-            raise ValueError(f"{data!r:.80} is no int")
+            raise ValueError(f"{data!r:.80} is not an int")
         self.append(int(data))
         self._value = False
 

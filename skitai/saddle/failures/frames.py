@@ -1,4 +1,4 @@
-"""What the debug page shows of an exception, as plain data: its causes, their frames, lines and variables."""
+"""An exception as the debug page shows it: its causes, their frames, source lines and variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import attrs
 
 #: Source lines shown before and after the failing one.
 _AROUND = 4
-#: Frames shown of one exception; a recursion without end has a thousand.
+#: Frames shown of one exception. An endless recursion has a thousand.
 _FIRST_FRAMES = 15
 _LAST_FRAMES = 25
 _EXCEPTIONS_MAX = 20
@@ -40,7 +40,7 @@ class SourceLine:
 
 @attrs.frozen
 class Frame:
-    """One step of a traceback. ``library`` tells whether the code is not the app's."""
+    """One step of a traceback. ``library`` tells that the code does not belong to the app."""
 
     file: str
     line: int
@@ -52,9 +52,9 @@ class Frame:
 
 @attrs.frozen
 class Failure:
-    """One exception: ``relation`` says how it led to the one shown before ("" for the first).
+    """One exception. ``relation`` says how it led to the one before it; empty for the first.
 
-    ``frames`` has the outermost first; ``left_out`` of them are missing after the first 15.
+    ``frames`` begin with the outermost; ``left_out`` of them are missing after the first 15.
     """
 
     relation: str
@@ -93,7 +93,7 @@ def _failure(relation: str, exc: BaseException) -> Failure:
         steps = steps[:_FIRST_FRAMES] + steps[-_LAST_FRAMES:]
     frames = [_frame(frame, line) for frame, line in steps]
     if isinstance(exc, SyntaxError) and exc.filename and exc.lineno:
-        # The broken file itself never ran, so no frame shows it.
+        # The broken file never ran, so it has no frame.
         frames.append(Frame(exc.filename, exc.lineno, "", _source(exc.filename, exc.lineno), [], False))
     text = "".join(traceback.TracebackException.from_exception(exc, limit=0).format_exception_only())
     return Failure(relation, type(exc).__qualname__, text.strip(), frames, left_out)
@@ -123,7 +123,7 @@ def _source(file: str, line: int, names: dict[str, Any] | None = None) -> list[S
 
 
 def _variables(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    # What a module imports says nothing about why it failed. Not isinstance(), which asks the value itself.
+    # Imported modules do not explain a failure. Not isinstance(): it runs code of the value.
     names = [
         name for name in values if not (name.startswith("__") or issubclass(type(values[name]), ModuleType))
     ]
@@ -136,7 +136,7 @@ def _variables(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 class _ShortRepr(reprlib.Repr):
-    """Bounded in length and depth; the values of dictionary keys that look secret are masked."""
+    """Limits length and depth, and masks the values of dictionary keys that look secret."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ _REPR_MAX = 1500
 
 
 def short_repr(value: object) -> str:
-    """Return a repr of ``value`` that is never long; one that fails is told about instead."""
+    """Return a short repr of ``value``, or a note if its repr fails."""
     try:
         text = _SHORT.repr(value)
     except BaseException as problem:  # noqa: BLE001 - any object's own code runs here, sys.exit() included

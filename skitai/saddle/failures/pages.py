@@ -1,4 +1,4 @@
-"""The pages that Saddle itself answers with: errors, and an exception's traceback for the developer."""
+"""Saddle's own pages: for errors, and for the developer, with the traceback of an exception."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _UNWANTED = (0.0, 0)
 
 
 def wants_json(accept: str | None) -> bool:
-    """Tell whether a client with this Accept header (RFC 9110, 12.5.1) likes JSON better than HTML.
+    """Return whether a client with this Accept field prefers JSON to HTML (RFC 9110, section 12.5.1).
 
-    Of two that it likes equally the one that it names is meant: ``application/json, */*`` is JSON. ``*/*``
-    alone, both by name, a malformed header and none at all mean HTML.
+    Of two types with the same weight, the one that is named counts: ``application/json, */*`` is JSON. HTML
+    it is for ``*/*`` alone, for both by name, and for a malformed or missing field.
     """
     qualities: dict[str, float] = {}
     for kind, quality in weighted_list(accept or ""):
@@ -35,7 +35,7 @@ def wants_json(accept: str | None) -> bool:
 
 
 def _liking(qualities: dict[str, float], kind: str) -> tuple[float, int]:
-    """Return how well a type is liked, and how plainly it is named: less so by each ``*``."""
+    """Return the weight of a type, and how closely it is named: each ``*`` makes it less close."""
     for stars, name in enumerate((kind, f"{kind.partition('/')[0]}/*", "*/*")):
         if name in qualities:
             return (qualities[name], -stars) if qualities[name] else _UNWANTED
@@ -52,11 +52,11 @@ def error_page(
     phrase: str = "",
     at: float | None = None,
 ) -> tuple[str, bytes]:
-    """Return the content type and the body that tell of the HTTP status ``code``.
+    """Return the content type and the body of the page for the status ``code``.
 
-    ``message`` is a sentence for people, "" for the usual one; ``phrase`` replaces the status's own; ``at``
-    is the time in seconds since the epoch (default: now). All of them are plain text. JSON looks like
-    ``{"error": {"code": 404, "phrase": "Not Found", "message": "..."}}``, and has ``"traceback"`` if given.
+    ``message`` is a sentence for people, or empty for the usual one. ``phrase`` replaces that of the status.
+    ``at`` is the time in seconds since the epoch (default: now). All are plain text. As JSON the page is
+    ``{"error": {"code": 404, "phrase": "Not Found", "message": "..."}}``, with ``"traceback"`` if given.
     """
     phrase = phrase or _phrase(code)
     message = message or _usual_message(code)
@@ -78,7 +78,7 @@ def error_page(
 
 
 def failure_page(exc: BaseException, request_line: str, accept: str | None) -> tuple[str, bytes]:
-    """Return the content type and the body that show a developer ``exc``: JSON where ``accept`` likes that.
+    """Return the content type and the body that show ``exc`` to a developer: JSON if ``accept`` prefers it.
 
     ``request_line`` is plain text, such as ``GET /add?num1=1``.
     """
@@ -91,8 +91,8 @@ def failure_page(exc: BaseException, request_line: str, accept: str | None) -> t
 def debug_page(exc: BaseException, request_line: str) -> bytes:
     """Return an HTML page (UTF-8) with the tracebacks of ``exc`` and of its causes.
 
-    It shows source lines and local variables, so it is for the developer's eyes only. ``request_line`` is
-    plain text, such as ``GET /add?num1=1``.
+    It shows source lines and local variables: only developers may see it. ``request_line`` is plain text,
+    such as ``GET /add?num1=1``.
     """
     failures = describe(exc)
     plain = "".join(tracebacks.format_exception(exc))
@@ -117,7 +117,7 @@ def _usual_message(code: int) -> str:
 
 
 def _encoded(text: str) -> bytes:
-    # Messages and source lines may hold halves of surrogate pairs, which have no UTF-8.
+    # Messages and source lines may hold lone surrogates, which UTF-8 cannot say.
     return text.encode(errors="backslashreplace")
 
 

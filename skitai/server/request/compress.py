@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from skitai.http.fields import media_type, weighted_list
 
 if TYPE_CHECKING:
     from skitai.server.request.lazy import LazyRequest
@@ -82,24 +85,13 @@ def _compressed(pairs: Headers) -> Headers:
 
 
 def _is_text(content_type: str) -> bool:
-    media_type = content_type.partition(";")[0].strip().lower()
+    kind = media_type(content_type)
     # An event stream is read as it comes, by clients that seldom expect it compressed.
-    return media_type != "text/event-stream" and (
-        media_type.startswith(_TEXT) or media_type.endswith(_TEXT_SUFFIXES)
-    )
+    return kind != "text/event-stream" and (kind.startswith(_TEXT) or kind.endswith(_TEXT_SUFFIXES))
 
 
+@lru_cache(64)  # few different ones are in use
 def accepts_gzip(value: bytes) -> bool:
     """Whether an Accept-Encoding field asks for gzip: by name, or by ``*``, with a weight above zero."""
-    weights: dict[bytes, float] = {}
-    for part in value.lower().split(b","):
-        coding, _, parameter = part.partition(b";")
-        weight = 1.0
-        name, equals, text = parameter.partition(b"=")
-        if equals and name.strip() == b"q":
-            try:
-                weight = float(text)
-            except ValueError:
-                weight = 0.0
-        weights[coding.strip()] = weight
-    return weights.get(b"gzip", weights.get(b"x-gzip", weights.get(b"*", 0.0))) > 0
+    weights = dict(weighted_list(value.decode("latin-1")))
+    return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0

@@ -50,7 +50,8 @@ def check_headers(headers: Any) -> int | None:
             _remember(_good_names, name)
         if not isinstance(value, str):
             raise AssertionError(f"the value of {name} must be a str, not {value!r}")
-        if FIELD_VALUE.fullmatch(value) is None:
+        # Nearly all values are visible ASCII, which is seen at half the cost of an expression.
+        if not (value.isascii() and value.isprintable()) and FIELD_VALUE.fullmatch(value) is None:
             raise AssertionError(f"the value of {name} holds a character that cannot be sent: {value!r}")
         if len(name) == _CONTENT_LENGTH_SIZE and name.lower() == _CONTENT_LENGTH:
             length = _number(value)
