@@ -319,8 +319,9 @@ class HTTPChannel(AnsweringConnection):
 
     def _expect_more(self) -> None:
         """Give the client its time for the next request, or for the rest of the head that has begun."""
-        limits = self.factory.limits
-        self._set_deadline(limits.header_timeout if self._reader.begun else limits.keep_alive)
+        factory = self.factory
+        limits = factory.limits
+        self.deadline = factory.now + (limits.header_timeout if self._reader.begun else limits.keep_alive)
 
     # -- the end -------------------------------------------------------------------------------------------
 
