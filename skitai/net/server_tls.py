@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -25,6 +26,14 @@ def server_options(certificate: Path, key: Path | None, passphrase: str | None) 
         raise ListenError(error.key, str(error)) from error
 
 
+class _TLSFactory(TLSMemoryBIOFactory):
+    """Its connections are TLS; none where the factory inside has no room for one."""
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        inside = self.wrappedFactory.buildProtocol(addr)
+        return None if inside is None else self.protocol(self, inside)
+
+
 def with_tls(factory: Factory, options: CertificateOptions, reactor: Any) -> TLSMemoryBIOFactory:
     """Return a factory whose connections are TLS and hand what is inside to those of ``factory``."""
-    return TLSMemoryBIOFactory(options, False, factory, clock=reactor)
+    return _TLSFactory(options, False, factory, clock=reactor)

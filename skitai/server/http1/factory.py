@@ -115,7 +115,8 @@ class HTTPFactory(Factory):
         """Drop a channel whose connection is gone."""
         self.channels.discard(channel)
         self._surplus.discard(channel)
-        if self._refused and len(self.channels) < self.limits.connections_max:
+        # Not at the first that leaves: in a crowd another one comes at once.
+        if self._refused and len(self.channels) <= self.limits.connections_max * 9 // 10:
             _log.warn("there is room for connections again; {count} were closed", count=self._refused)
             self._refused = 0
         if not self.channels:

@@ -32,7 +32,7 @@ def test_idle_connections(memory_server, log_text):
         assert server.factory.buildProtocol(None) is None
     assert len(server.factory.channels) == 200 + SURPLUS
     assert log_text() == "connections_max = 200 is reached: new connections are closed at once"
-    for client in clients[: SURPLUS + 1]:
+    for client in clients[: SURPLUS + 20]:
         client.disconnect()
     assert log_text().splitlines()[1:] == ["there is room for connections again; 168 were closed"]
     server.connect().send(GET % b"/")
@@ -158,3 +158,29 @@ def test_answers_of_all_connections(memory_server, log_text):
         first.transport.producer.resumeProducing()
     assert len(first.answers()[0].body) == 800_000
     assert kept_by(server) == 0
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_far_too_many_sockets(loopback_server, wrap_in_tls, tls_client, log, tls):
+    """Far too many sockets are closed when they are accepted, with and without TLS; the others are served."""
+    server = loopback_server(
+        lambda request: request.respond("200 OK", TEXT, b"here"),
+        connections_max=1,
+        **({"wrap": wrap_in_tls} if tls else {}),
+    )
+    first = tls_client(server) if tls else socket.create_connection(("127.0.0.1", server.port), 60)
+    crowd = [socket.create_connection(("127.0.0.1", server.port), 60) for _ in range(SURPLUS + 20)]
+    eventually(lambda: len(server.factory.channels) == 1 + SURPLUS, "as many as are kept")
+    for each in crowd[SURPLUS:]:
+        with contextlib.suppress(ConnectionResetError):
+            assert each.recv(1) == b""
+    first.sendall(GET % b"/")
+    data = b""
+    while not data.endswith(b"here"):
+        more = first.recv(1000)
+        assert more
+        data += more
+    for each in (first, *crowd):
+        each.close()
+    server.wait_until_idle()
+    assert not [event for event in log if "log_failure" in event]
