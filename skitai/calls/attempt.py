@@ -1,4 +1,4 @@
-"""What brings one call to its result: one node, or the members of a cluster until one answers."""
+"""Bringing one call to its result: by one node, or by the members of a cluster until one answers."""
 
 from __future__ import annotations
 

@@ -61,8 +61,8 @@ class TLSProfile:
 class TLSContexts:
     """The OpenSSL contexts of the profiles in use, ``default`` for nodes without one of their own.
 
-    ``folder`` is where the relative paths of a config are. What the platform trusts takes milliseconds to
-    load: each profile does so once, when it is first needed.
+    ``folder`` is what the relative paths of a config start from. Loading the authorities that the platform
+    trusts takes milliseconds, so each profile does it once, when it is first needed.
     Called in the reactor thread.
     """
 

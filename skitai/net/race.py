@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Seconds that an address may keep silent before the next one is tried as well (RFC 8305, section 5).
 ATTEMPT_DELAY = 0.25
 
-# What says most of a name, if no address of it can be reached: somebody is there, or lets callers wait.
+# The most telling failures, if no address of a name can be reached: a host is there, or is slow to answer.
 _TELLING = (error.ConnectionRefusedError, error.TimeoutError)
 
 
@@ -27,9 +27,9 @@ _TELLING = (error.ConnectionRefusedError, error.TimeoutError)
 class Race:
     """Looks up ``host``, tries its addresses, and hands the first that is reached to ``factory``.
 
-    The next address is tried when the one before it has failed, or has kept silent for ``ATTEMPT_DELAY``; the
-    first connection ends all other attempts. ``failed`` is called once, with what says most, where there is
-    none, and after ``cancel``. All of it is called in the reactor thread.
+    The next address is tried when the one before has failed, or has kept silent for ``ATTEMPT_DELAY``. The
+    first connection ends all other attempts. Where none is made, and after ``cancel``, ``failed`` is called
+    once with the most telling failure. All of it is called in the reactor thread.
     """
 
     def __init__(

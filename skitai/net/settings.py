@@ -52,4 +52,4 @@ def unverified(values: Mapping[str, Any], clusters: Iterable[Any]) -> list[str]:
     if not sections:
         return []
     where = " and ".join(sections)
-    return [f"verify = no in {where}: whoever sits on the way there can read and change what is sent"]
+    return [f"verify = no in {where}: anybody on the way there can read and change what is sent"]

@@ -26,7 +26,7 @@ _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d\b")
 
 @attrs.frozen
 class Proxy:
-    """A proxy at ``node``; ``fields`` are the header lines that it wants, each with its CRLF."""
+    """A proxy at ``node``. ``fields`` are the header lines for it, each with its CRLF."""
 
     node: HTTPNode
     fields: bytes = attrs.field(default=b"", repr=False)
@@ -68,8 +68,7 @@ def parse_proxy(url: str) -> Proxy:
 class DirectHosts:
     """The hosts that no proxy is asked for: names, ``.domain`` for all names in it, addresses and networks.
 
-    ``*.domain`` is the same as ``.domain``, and ``*`` is every host. Raises ValueError for an item that is
-    none of these.
+    ``*.domain`` is the same as ``.domain``, and ``*`` is every host. Raises ValueError for any other item.
     """
 
     def __init__(self, items: Iterable[str]) -> None:
@@ -110,7 +109,7 @@ class DirectHosts:
 
 
 def _direct_name(text: str) -> str:
-    """Return a name as nodes have it; raise ValueError for what can be none."""
+    """Return a name in the form that nodes have; raise ValueError for text that cannot be a name."""
     name = host_name(text).rstrip(".")
     if name.rpartition(".")[2].isdigit():  # an address with a slip (RFC 1123, section 2.1)
         raise ValueError(f"{text!r} is not an address")

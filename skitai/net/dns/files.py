@@ -45,7 +45,7 @@ class ResolvConf:
 
 
 def parse_resolv_conf(text: str) -> ResolvConf:
-    """Return what a resolv.conf says; what makes no sense in it is passed over, as every resolver does."""
+    """Return what a resolv.conf says. Lines that make no sense are ignored, as every resolver does."""
     servers: list[str] = []
     search: tuple[str, ...] = ()
     options: dict[str, int] = {}
@@ -78,7 +78,7 @@ def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
 
 
 class Watched(Generic[T]):
-    """What a file says, as ``parse`` understands its text; one that is not there is as good as empty."""
+    """What a file says: what ``parse`` makes of its text. A file that is missing counts as empty."""
 
     def __init__(self, path: Path, parse: Callable[[str], T]) -> None:
         self._path = path

@@ -58,7 +58,7 @@ class Resolver:
         self._closed = False
 
     def lookup(self, name: str) -> Deferred[tuple[str, ...]]:
-        """Fire with the addresses of a host name, the likeliest to work first; with none if there are none.
+        """Fire with the addresses of a host name, the likeliest to work first; empty if there are none.
 
         Cancelling stops the waiting, not the search.
         """
@@ -75,7 +75,7 @@ class Resolver:
         return waiter
 
     def close(self) -> None:
-        """End every search: who waits gets no address."""
+        """End every search; those that wait get no address."""
         self._closed = True
         for search in list(self._searches.values()):
             search.cancel()
@@ -143,18 +143,18 @@ class Resolver:
 
 @implementer(IHostResolution)
 class _Resolution:
-    """A search that nobody can stop alone: others may have joined it."""
+    """A search that cannot be cancelled: others may have joined it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def cancel(self) -> None:
-        """Do nothing: what comes is dropped by who no longer wants it."""
+        """Do nothing: the caller ignores what comes."""
 
 
 @implementer(IResolutionReceiver)
 class _Collector:
-    """Gathers what another resolver finds: ``addresses`` fires with it."""
+    """Gathers the addresses that another resolver finds; ``addresses`` fires with them."""
 
     def __init__(self) -> None:
         self.addresses: Deferred[tuple[str, ...]] = Deferred()

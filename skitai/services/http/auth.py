@@ -23,7 +23,7 @@ _LOGINS_KEPT = 1024
 #: How strong an algorithm is; Basic has 0.
 _STRENGTH = {name: strength for strength, name in enumerate(HASHES, 1)}
 
-# So that nobody can find out a password by trying it against a key that was logged or kept.
+# Without it, a password could be found by trying words against a cache key that was logged.
 _FINGERPRINT_KEY = secrets.token_bytes(32)
 
 
@@ -72,7 +72,7 @@ def parse_auth(auth: Any) -> Credentials:
 
 
 class Login(Protocol):
-    """What answers one challenge, time and again."""
+    """The answer to one challenge, for any number of requests."""
 
     stale: bool
 
@@ -150,7 +150,7 @@ class DigestLogin:
 
 
 class Logins:
-    """The logins that worked, by node and credentials, so that later requests need no challenge.
+    """The logins that worked, by node and credentials: later requests need no challenge.
 
     The least recently used are forgotten. Used in the reactor thread.
     """

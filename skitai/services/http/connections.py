@@ -1,4 +1,4 @@
-"""What the services of one instance that speak HTTP share: their connections and their logins."""
+"""The connections and logins that all HTTP services of one instance share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Connections:
-    """The ``pool`` and the ``logins`` of an instance, and what reads the ``members`` of its HTTP clusters."""
+    """The ``pool`` and the ``logins`` of an instance, and the service that reads cluster ``members``."""
 
     pool: ConnectionPool
     logins: Logins
@@ -27,7 +27,7 @@ class Connections:
 
 
 def connections_of(instance: IInstance) -> Connections:
-    """Return what the instance has, made the first time. Called in the reactor thread."""
+    """Return those of the instance, which are made the first time. Called in the reactor thread."""
     connections: Connections = instance.state(Connections, partial(_make, instance))
     return connections
 

@@ -16,9 +16,9 @@ _SCALARS = (str, bytes, int, float)
 
 @attrs.frozen
 class Content:
-    """A body and the content type that it has of itself.
+    """A body and its own content type.
 
-    ``present`` says whether there is a body at all, be it empty; ``type_is_fixed`` that the app must not give
+    ``present`` says whether there is a body, which may be empty; ``type_is_fixed`` that the app must not give
     it another type.
     """
 

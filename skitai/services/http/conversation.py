@@ -1,4 +1,4 @@
-"""What may take several requests: logging in, and following redirects."""
+"""Operations that may take several requests: logging in, and following redirects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def converse(ask: _Ask, logins: Logins, node: HTTPNode, request: HTTPReque
         return _failed(error, node, request)
     if not request.follow:
         return result
-    # From here on something was done, and no error may say that nothing left or that the node is unwell.
+    # From here on a request was answered: no error may say that nothing left, or blame the first node.
     seen = {(request.method, node, request.target)}
     while True:
         try:
@@ -71,7 +71,7 @@ async def _logged_in(ask: _Ask, logins: Logins, node: HTTPNode, request: HTTPReq
         if not request.repeatable:
             result.msg += " (no login was sent: the body, which has no length, cannot be sent a second time)"
             return result
-        # Once refused, credentials are wrong; unless it was but the nonce, then once more.
+        # Credentials that were refused are wrong. A stale nonce is not their fault: then once more.
         if answered and not (renewed.stale and answered == 1):
             return result
         login = renewed

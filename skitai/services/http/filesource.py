@@ -1,4 +1,4 @@
-"""Files as (parts of) bodies: each call reads all of its file, whoever else reads it at the same time."""
+"""Files as bodies or parts of them. Each call reads the whole file, even while other calls read it."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Host(Factory):
         self.node = node
         self._authority = node.authority
         self._proxy: Proxy | None = pool.connector.proxy_for(node)
-        #: The proxy that passes our requests on; one that gives a tunnel sees none of them.
+        #: The proxy that requests are sent to. With TLS there is none: its tunnel leads to the node itself.
         self._forwarder = None if node.tls else self._proxy
         self._is_moving_up = False
         self._idle: list[HTTPConnection] = []
@@ -143,7 +143,7 @@ class Host(Factory):
             self._idle.append(connection)
         else:
             connection.abort()
-        # Last, because whoever gets it may begin the next request.
+        # Last, because the callback may begin the next request.
         if body is None:
             transfer.succeed(result)
         else:
@@ -165,13 +165,13 @@ class Host(Factory):
             self._fail(transfer, error)
 
     def lost(self, connection: HTTPConnection, error: OperationError) -> None:
-        """Repeat what a stale connection swallowed, fail what a fresh one did, and move the queue up."""
+        """Queue the request again where the connection was stale, else fail it; move the queue up."""
         self._connections.discard(connection)
         transfer, connection.transfer = connection.transfer, None
         if connection in self._idle:
             self._idle.remove(connection)
         if transfer is None:
-            pass  # nobody waits for it
+            pass  # it was idle, or its request was given up
         elif self._was_stale(connection, transfer):
             # Under the limits like any other, but before those that came later.
             transfer.stop = lambda: self._leave_queue(transfer)
@@ -213,7 +213,7 @@ class Host(Factory):
         self._opening.remove(transfer)
         error = failure.value
         assert error is not None
-        if not isinstance(error, CancelledError):  # else somebody knows already
+        if not isinstance(error, CancelledError):  # else the transfer has ended already
             if self._forwarder is not None and isinstance(error, UnsentError):
                 error = of_proxy(error, self.node)
             self._fail(transfer, error)

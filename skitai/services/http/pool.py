@@ -34,7 +34,7 @@ def _default(key: str) -> Any:
 
 @attrs.frozen
 class PoolLimits:
-    """What a pool holds back: counts, seconds, and the bytes of a decoded body.
+    """What a pool may use: counts, seconds, and the bytes of a decoded body.
 
     For each node ``idle`` connections are kept, of ``connections`` in all, and ``waiting`` requests wait for
     one. There are ``total`` connections to all nodes together. A connection is closed after ``idle_seconds``
@@ -135,7 +135,7 @@ class ConnectionPool:
             self._unpacking.remove(transfer)
             error = failure.value
             assert error is not None
-            if not isinstance(error, CancelledError):  # else somebody knows already
+            if not isinstance(error, CancelledError):  # else the transfer has ended already
                 self.fail(transfer, error.about(result.node) if isinstance(error, BadReplyError) else error)
 
         self._unpacking.add(transfer)

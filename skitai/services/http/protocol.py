@@ -265,6 +265,7 @@ class HTTPConnection:
 
     def connectionLost(self, reason: Failure) -> None:
         """Finish a body that ends with the connection, and tell the owner."""
+        self._transport = None  # there is nothing left to abort
         error = self._lost_error(reason)
         if self.phase is ANSWERED and self._reader.ends_with_connection:
             try:
@@ -291,7 +292,7 @@ class HTTPConnection:
         self.phase = IDLE
         self._upload = None
         self.reused = True
-        self._owner.replied(self, result, self._reader.unfinished, reusable=reusable)
+        self._owner.replied(self, result, self._reader.take_unfinished(), reusable=reusable)
 
     def _forget_transport(self) -> None:
         self._transport = self._socket = self._look = None

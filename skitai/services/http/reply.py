@@ -37,8 +37,8 @@ class ReplyReader:
 
     Once a reply is complete, ``in_step`` says that the connection may be used again: the next byte on it
     will begin the next reply. ``ends_with_connection`` says that only its close completes the present reply.
-    ``unfinished`` is its body where that is still to be unpacked.
-    ``switched`` are the bytes of another protocol that came behind a 101; None where the protocol is HTTP.
+    ``unfinished`` is its body where that is still to be unpacked. ``switched`` are the bytes of another
+    protocol that came behind a 101; None where the protocol is HTTP.
     """
 
     __slots__ = (
@@ -114,14 +114,19 @@ class ReplyReader:
             version=self._version, headers=self._fields, code=self._status, msg=self._reason, node=node
         )
 
-    def _unpack(self, body: ReplyBody) -> None:
-        body.step()
-        if self._complete and not body.is_behind:
-            self.unfinished = None
+    def take_unfinished(self) -> ReplyBody | None:
+        """Return the body that is unfinished, if one is, and let go of it."""
+        body, self.unfinished = self.unfinished, None
+        return body
 
     def close(self) -> None:
         """Let go of the parser, which holds this object's methods and so makes a cycle."""
         self._parser = None
+
+    def _unpack(self, body: ReplyBody) -> None:
+        body.step()
+        if self._complete and not body.is_behind:
+            self.unfinished = None
 
     # The parser's callbacks
 

@@ -1,4 +1,4 @@
-"""What is sent: an app's headers and body, checked and turned into one request (RFC 9112)."""
+"""One request: an app's headers and body, checked and put into the form of RFC 9112."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class HTTPRequest:
 
     @property
     def plain(self) -> bool:
-        """Whether all there is to it is one question and its answer."""
+        """Whether it takes one request and one reply, and no more."""
         return self.credentials is None and self.stream is None and not self.follow
 
     @property

@@ -13,7 +13,7 @@ from skitai.http.fields import split_parameters
 
 
 class ReplyResult(Result):
-    """What came over HTTP, whatever was made of its body.
+    """A result that came as an HTTP reply; subclasses say what ``data`` is.
 
     ``version`` is ``"1.1"`` or ``"1.0"``, ``headers`` the (name, value) pairs in the order they came.
     """
@@ -35,7 +35,7 @@ class ReplyResult(Result):
 
     @property
     def url(self) -> str:
-        """The URL that gave this, the last one where redirects were followed; else what the app wrote."""
+        """The URL that the reply came from, after any redirects; without a reply, what the app wrote."""
         if self.node is None or not self.asked:
             return self.target or ""
         return f"{'https' if self.node.tls else 'http'}://{self.node.authority}{self.asked}"
@@ -80,7 +80,7 @@ class HTTPResult(ReplyResult):
         """
         data = bytes(self.data)
         for charset, errors in ((self._charset(), "replace"), ("utf-8-sig", "strict")):
-            # Python may not know the charset, or know it as something that is none of text.
+            # Python may not know the charset, or know it as a codec that does not give text.
             with suppress(LookupError, ValueError):
                 return data.decode(charset, errors)
         return data.decode("latin-1")

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from skitai.errors import OperationError
 from skitai.services.http.filesource import PIECE, BodyError, FileSource
 
-#: Bodies without a length that are read from at the same time.
+#: How many bodies without a length are read at the same time.
 THREADS_MAX = 64
 #: How often, in seconds, a thread that waits for a pipe looks whether anybody still wants what comes.
 _LOOK_SECONDS = 0.1
@@ -22,8 +22,8 @@ _LOOK_SECONDS = 0.1
 class StreamedBody:
     """A body made of ``parts``.
 
-    ``length`` is that of all in bytes, or None where it is unknown; ``repeatable`` says whether it can be
-    sent a second time.
+    ``length`` is the length of all parts in bytes, or None where it is unknown. ``repeatable`` says whether
+    the body can be sent a second time.
     """
 
     def __init__(self, parts: Iterable[bytes | FileSource]) -> None:
@@ -50,9 +50,9 @@ class BodyReader:
         self._offset = 0
 
     def read(self, wait_for: Callable[[FileSource], object] | None = None) -> bytes:
-        """Return the next piece, none at the end; raise ``BodyError`` where there should be one.
+        """Return the next piece, empty at the end; raise ``BodyError`` where a piece is missing.
 
-        ``wait_for(file)`` is called before each that is read.
+        ``wait_for(file)`` is called before a file is read.
         """
         while self._parts:
             part = self._parts[0]
@@ -74,8 +74,8 @@ class BodyReader:
 class BodySender:
     """Hands a body to a transport, chunked where its length is unknown (RFC 9112, section 7.1).
 
-    ``done`` says that all of it was. ``progressed`` is called after each piece, ``failed`` with the
-    ``BodyError`` that ends it early. All public methods are called in the reactor thread.
+    ``done`` says that the transport has all of it. ``progressed`` is called after each piece, ``failed``
+    with the ``BodyError`` that ends it early. All public methods are called in the reactor thread.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What tells one RPC protocol from another: how a call is written and a response read."""
+"""How one RPC protocol differs from another: how a call is written and a response is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the other side may answer instead of a value, in either protocol."""
+"""The errors that the other side may answer instead of a value, in either protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class JSONRPCError(SkitaiError):
         return f"{self.message} (code: {self.code})"
 
 
-#: What a remote procedure raised: the far side is well, it only said no.
+#: The exceptions for what a remote procedure raised: the other side works, it only refused.
 FAULTS = (Fault, JSONRPCError)
 
 

@@ -1,4 +1,4 @@
-"""What ``was.rpc(url)`` returns: the other side, of which one method is called, and the answer to that."""
+"""What ``was.rpc(url)`` returns: a proxy of the other side, for one method call and its answer."""
 
 from __future__ import annotations
 

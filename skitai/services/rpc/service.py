@@ -37,8 +37,8 @@ _OK = 200
 class RPCService(HTTPService):
     """Calls of one protocol, over the connections of an HTTP pool.
 
-    Whatever a node answers in proper HTTP is its answer: a fault, another HTTP status or a document that is
-    none makes a failed result, but neither is another node asked nor does this one rest.
+    Any reply in proper HTTP is an answer. A fault, another HTTP status or a broken document makes a failed
+    result, but no other node is asked, and this one does not rest.
     """
 
     result_type = RPCResult
