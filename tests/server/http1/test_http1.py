@@ -4,6 +4,10 @@ import io
 
 import pytest
 from http_channel import TEXT, Later, echo
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
+from zope.interface.verify import verifyObject
+
+from skitai.interfaces import IConnection
 
 GET = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /p HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n"
@@ -368,6 +372,13 @@ def test_failing_observer(memory_server, log):
     assert client.codes == [200, 200]
     assert server.observed == server.requests
     assert [event["log_failure"].type for event in log] == [OSError, OSError]
+
+
+def test_interfaces(memory_server):
+    """A channel has all that its transport and a request ask of it."""
+    channel = memory_server().connect().channel
+    for interface in (IProtocol, IHalfCloseableProtocol, IConnection):
+        assert verifyObject(interface, channel)
 
 
 def test_channels_are_small(memory_server):
