@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult
 
+#: Connections to all nodes together, where as many files may be open.
+CONNECTIONS_MAX = 8192
 _SWEEP_SECONDS = 1
 
 
@@ -45,7 +47,7 @@ class PoolLimits:
     idle: int = _default("idle_per_host")
     connections: int = _default("connections_per_host")
     waiting: int = _default("waiting_per_host")
-    total: int = 8192
+    total: int = CONNECTIONS_MAX
     idle_seconds: float = _default("idle_timeout")
     silence_seconds: float = _default("silence_timeout")
     response_max: int = _default("response_max")

@@ -13,9 +13,8 @@ from skitai.config.http import TLS_KEYS
 from skitai.config.keys import cast_value
 from skitai.net.client_tls import TLSContexts, TLSProfile
 from skitai.net.pem import TLSConfigError
-from skitai.services.http.pool import PoolLimits
+from skitai.services.http.pool import CONNECTIONS_MAX, PoolLimits
 
-_CONNECTIONS_MAX = 8192
 _CERTIFICATE_KEYS = ("certfile", "keyfile", "passphrase")
 
 
@@ -60,4 +59,4 @@ def _affordable_connections() -> int:
     """Return how many connections leave enough files for clients, logs and what apps open."""
     # The hard limit, because a server that starts raises the other one to it.
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _CONNECTIONS_MAX if limit == resource.RLIM_INFINITY else min(limit // 2, _CONNECTIONS_MAX)
+    return CONNECTIONS_MAX if limit == resource.RLIM_INFINITY else min(limit // 2, CONNECTIONS_MAX)
