@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 import skitai
-from skitai.config import Config, describe, describe_section, load
+from skitai.config import SHARED_SECTIONS, Config, describe, describe_section, load
 from skitai.daemon.logs import keep_standard_streams, plain_unless_asked
 from skitai.errors import ConfigError, PluginError
 from skitai.net.listening import take_inherited
@@ -42,16 +42,16 @@ class Options(usage.Options):
     """The command line of ``twist skitai``."""
 
     synopsis = "[--config FILE] [options]"
-    longdesc = "Serves the apps and directories of a configuration; without one, the sample app."
+    longdesc = "Serves the apps and folders that a configuration names; without one, the sample app."
     optParameters = [  # noqa: RUF012 - Twisted's way
         ["config", "c", None, "The configuration (an INI file). Default: the sample app."],
         ["ip", "i", None, "Listen on this address instead of the configured ones."],
         ["port", "p", None, "Listen on this port instead of the configured ones."],
-        ["threads", "t", None, "Run apps in this many threads; 0: a greenlet for each request."],
+        ["threads", "t", None, "Run apps in this many threads; with 0, each request runs in a greenlet."],
     ]
     optFlags = [  # noqa: RUF012 - Twisted's way
-        ["check", None, "Check the configuration, print it as it is understood, and exit."],
-        ["plugins", None, "List the plugins with what they bring, and exit."],
+        ["check", None, "Check the configuration, print it as Skitai understands it, and exit."],
+        ["plugins", None, "List the plugins and what they give, and exit."],
     ]
 
     def opt_version(self) -> NoReturn:
@@ -99,7 +99,7 @@ def _plugins(config: Config) -> PluginManager:
 def _report(instance: Instance, *, with_config: bool) -> NoReturn:
     if with_config:
         print(describe(instance.config, instance.describe_mount))
-        for name, keys in instance.plugins.config_sections().items():
+        for name, keys in {**SHARED_SECTIONS, **instance.plugins.config_sections()}.items():
             print(describe_section(name, keys, instance.section(name)))
     print(describe_plugins(instance.plugins.plugins()), end="")
     raise SystemExit(0)

@@ -130,6 +130,7 @@ def test_check(command, config, tmp_path):
         "[server]\nport = 81\napp_log = app.log\naccess_log = access.log\nunix_socket = socket\n"
         "[routes:line]\n/ = served:app\n/files = .\n"
         "[@search]\nmembers = s1.example.com, s2.example.com 3\n"
+        "[http]\nconnect_timeout = 2\n"
     )
     before = sorted(tmp_path.iterdir())
     status, output, errors = command("--config", path, "--check", "--port", "82", "--threads", "0")
@@ -143,6 +144,8 @@ def test_check(command, config, tmp_path):
         "[@search]",
         "type = http",
         "members = s1.example.com 1, s2.example.com 3",
+        "[http]",
+        "connect_timeout = 2",
     ):
         assert expected in lines
     assert re.search(rf"^http +skitai {re.escape(skitai.__version__)} +loaded$", output, re.MULTILINE)

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
-from certificates import Identity
 from http_servers import OK
 from http_upstream import ClientTestCase, Upstream, reply
 from test_http_auth import DigestGuard, basic
@@ -18,6 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, ensureDeferred, gatherResults
 from twisted.internet.task import deferLater
 
+from certificates import Identity
 from skitai.errors import OperationError
 from skitai.net.client_tls import TLSProfile
 from skitai.services.http import HTTPService

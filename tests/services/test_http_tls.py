@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from certificates import Identity
 from http_servers import OK, HTTPTestCase, Peer, sending
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 
+from certificates import Identity
 from skitai.errors import OperationError, UnsentError
 from skitai.net.client_tls import TLSContexts, TLSProfile
 from skitai.net.pem import TLSConfigError

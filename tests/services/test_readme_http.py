@@ -10,8 +10,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from certificates import Identity
 
+from certificates import Identity
 from serving import FIXTURE_APPS, Gateway, eventually
 
 UPSTREAM_SECONDS = 0.2

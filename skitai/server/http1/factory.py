@@ -187,7 +187,7 @@ class HTTPFactory(Factory):
         return {
             "open": len(self.channels),
             "busy": sum(channel.current is not None for channel in self.channels),
-            "most": self.limits.connections_max,
+            "limit": self.limits.connections_max,
             "requests": self.requests,
         }
 
