@@ -67,15 +67,9 @@ class AnsweringConnection(Connection):
             self._answers_early(request)
         factory = self.factory
         head = render_head(
-            status,
-            headers,
-            length,
-            version=request.version,
-            bodyless=request.bodyless,
-            keep_alive=request.keep_alive,
-            stamp=factory.stamp,
+            status, tuple(headers), length, request.version, request.bodyless, request.keep_alive
         )
-        self._unsent_head = head.data
+        self._unsent_head = head.data + factory.stamp(head.dated, head.served)
         self._chunked = head.chunked
         if head.close:
             request.keep_alive = False

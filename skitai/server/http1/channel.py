@@ -187,7 +187,8 @@ class HTTPChannel(AnsweringConnection):
                     break
         finally:
             self._dispatching = False
-        self._update_reading()
+        if self._paused or self._body_use is not _NONE or reader.requests or reader.stopped:
+            self._update_reading()
 
     def _begin(self, request: Request) -> None:
         self.current = request

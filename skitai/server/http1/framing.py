@@ -3,42 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from skitai.http.fields import HOP_BY_HOP
+
+#: Heads that are remembered: an app gives the same few again and again.
+_REMEMBERED = 512
 
 _LOOKED_AT = HOP_BY_HOP | {"content-length", "date", "server"}
 
 
 class Head(NamedTuple):
-    """The head of an answer as it goes out, and how what follows it is framed.
+    """The head of an answer, without its end (``stamp``), and how what follows it is framed.
 
     ``length`` is that of the body; None where it is unknown, or where there is no body. ``chunked`` says that
-    the body goes in chunks, ``close`` that the connection must end with it.
+    the body goes in chunks, ``close`` that the connection must end with it. ``dated`` and ``served`` say that
+    there is a Date or a Server field.
     """
 
     data: bytes
     length: int | None
     chunked: bool
     close: bool
+    dated: bool
+    served: bool
 
 
+@lru_cache(_REMEMBERED)
 def render_head(
     status: str,
-    headers: Sequence[tuple[str, str]],
+    headers: tuple[tuple[str, str], ...],
     length: int | None,
-    *,
     version: str,
     bodyless: bool,
     keep_alive: bool,
-    stamp: Callable[[bool, bool], bytes],
 ) -> Head:
     """Return the head of an answer to a request of HTTP ``version``.
 
     ``status`` is such as ``"200 OK"``; ``length`` the length of the body where all of it is at hand. A
     Content-Length among the fields comes before it: the body is kept to that. ``bodyless`` says that there
-    must be none, ``keep_alive`` that the connection may go on. ``stamp(dated, served)`` returns the end of
-    the head, with the Date and Server fields that are missing. Raises ValueError for control characters in
+    must be none, ``keep_alive`` that the connection may go on. Raises ValueError for control characters in
     the status or a field, for an interim status, and for a Content-Length that is not a number or differs
     from another one.
     """
@@ -75,8 +80,7 @@ def render_head(
         lines.append("Connection: close\r\n")
     elif version == "1.0":
         lines.append("Connection: keep-alive\r\n")
-    data = _joined(lines) + stamp(dated, served)
-    return Head(data, None if bodyless else length, chunked, close)
+    return Head(_joined(lines), None if bodyless else length, chunked, close, dated, served)
 
 
 def render_switch(

@@ -6,20 +6,21 @@ Malformed values are refused in the app's thread, so that the traceback shows wh
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from skitai.http.fields import FIELD_VALUE, TOKEN
 
 _STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
 
-_CONTENT_LENGTH = "content-length"
-_CONTENT_LENGTH_SIZE = len(_CONTENT_LENGTH)
 _DIGITS_MAX = 18
 
-# What has passed before. Apps use few statuses and names; one that makes them up cannot fill the memory.
-_KNOWN_MAX = 1000
+# What has passed before: apps use few statuses, names and sets of fields. One that makes them up cannot fill
+# the memory.
+_KNOWN_MAX = 512
 _good_statuses: set[str] = set()
-_good_names: set[str] = set()
+#: Of each name, whether it is Content-Length.
+_good_names: dict[str, bool] = {}
 
 
 def check_status(status: Any) -> None:
@@ -28,7 +29,8 @@ def check_status(status: Any) -> None:
         return
     if not isinstance(status, str) or _STATUS.fullmatch(status) is None or not _is_latin1(status):
         raise AssertionError(f"{status!r} is not a status: write it as in '200 OK'")
-    _remember(_good_statuses, status)
+    if len(_good_statuses) < _KNOWN_MAX:
+        _good_statuses.add(status)
 
 
 def check_headers(headers: Any) -> int | None:
@@ -37,23 +39,31 @@ def check_headers(headers: Any) -> int | None:
     Raises AssertionError unless ``headers`` is a list of (name, value) tuples of native strings that can be
     header fields, and for a Content-Length that is not a number or differs from another one.
     """
-    announced: int | None = None
     if not isinstance(headers, list):
         raise AssertionError(f"the headers must be a list of tuples, not {type(headers).__name__}")
-    for field in headers:
+    fields = tuple(headers)
+    try:
+        return _check_fields(fields)
+    except TypeError:  # a list or a dict among them, which cannot be remembered
+        return _check_fields.__wrapped__(fields)
+
+
+@lru_cache(_KNOWN_MAX)
+def _check_fields(fields: tuple[Any, ...]) -> int | None:
+    announced: int | None = None
+    for field in fields:
         if not isinstance(field, tuple) or len(field) != 2:
             raise AssertionError(f"{field!r} is not a (name, value) tuple")
         name, value = field
-        if type(name) is not str or name not in _good_names:
-            if not isinstance(name, str) or TOKEN.fullmatch(name) is None:
-                raise AssertionError(f"{name!r} is not the name of a header field")
-            _remember(_good_names, name)
+        is_length = _good_names.get(name) if type(name) is str else None
+        if is_length is None:
+            is_length = _check_name(name)
         if not isinstance(value, str):
             raise AssertionError(f"the value of {name} must be a str, not {value!r}")
         # Nearly all values are visible ASCII, which is seen at half the cost of an expression.
         if not (value.isascii() and value.isprintable()) and FIELD_VALUE.fullmatch(value) is None:
             raise AssertionError(f"the value of {name} holds a character that cannot be sent: {value!r}")
-        if len(name) == _CONTENT_LENGTH_SIZE and name.lower() == _CONTENT_LENGTH:
+        if is_length:
             length = _number(value)
             if announced not in (None, length):
                 raise AssertionError(f"Content-Length is both {announced} and {length}")
@@ -72,6 +82,16 @@ def as_bytes(chunk: Any) -> bytes:
     raise TypeError(f"the pieces of a body must be bytes, not {type(chunk).__name__}")
 
 
+def _check_name(name: Any) -> bool:
+    """Return whether ``name`` is Content-Length."""
+    if not isinstance(name, str) or TOKEN.fullmatch(name) is None:
+        raise AssertionError(f"{name!r} is not the name of a header field")
+    is_length = name.lower() == "content-length"
+    if len(_good_names) < _KNOWN_MAX:
+        _good_names[name] = is_length
+    return is_length
+
+
 def _number(text: str) -> int:
     digits = text.strip()
     # No length has more digits, and int() refuses thousands of them.
@@ -82,8 +102,3 @@ def _number(text: str) -> int:
 
 def _is_latin1(text: str) -> bool:
     return text.isascii() or max(text) <= "\xff"
-
-
-def _remember(known: set[str], text: str) -> None:
-    if len(known) < _KNOWN_MAX:
-        known.add(text)
