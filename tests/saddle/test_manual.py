@@ -34,6 +34,7 @@ def test_example(title, tmp_path, monkeypatch):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text.partition("\n")[2] if kind == "html" else text)
         if kind == "python":
+            monkeypatch.delitem(sys.modules, path.stem, raising=False)  # an app of this name that a test left
             names = vars(importlib.import_module(path.stem))
             monkeypatch.setitem(sys.modules, path.stem, sys.modules.pop(path.stem))  # for this test only
     test = doctest.DocTestParser().get_doctest("\n".join(dialogue), names, title, str(PAGE), 0)
