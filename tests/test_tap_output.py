@@ -54,7 +54,7 @@ def test_traceback(server):
     """An app that fails leaves one record with the traceback that Python prints, before its access line."""
     text, code, _ = written(server, "/fails")
     assert code == 500
-    assert re.match(rf"{STAMP} \[critical\] GET /fails failed\nTraceback \(most recent call last\):\n", text)
+    assert re.match(rf"{STAMP} \[error\] GET /fails failed\nTraceback \(most recent call last\):\n", text)
     assert text.endswith('    raise ValueError("on purpose")\nValueError: on purpose\n')
 
 
@@ -64,6 +64,7 @@ def test_syntax_error(running_server, tmp_path):
     server = running_server({"/": f"{tmp_path}/broken:app"})
     assert server.ask("/").code == 503
     log = server.log_text()
+    assert re.search(rf"^{STAMP} \[error\] cannot load {tmp_path}/broken:app: SyntaxError", log, re.MULTILINE)
     assert log.count(f'  File "{tmp_path}/broken.py", line 1\n    x = (\n        ^\nSyntaxError: ') == 1
     assert log.count("x = (") == 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from skitai.calls.result import Result
@@ -52,7 +52,12 @@ class Attempt:
         try:
             result = self._result(outcome, node)
         except Exception as error:  # noqa: BLE001 - a service's mistake, which must not leave the app waiting
-            _log.failure("{service} has no result for {call}", service=self._service, call=self.call)
+            _log.failure(
+                "{service} has no result for {call}",
+                service=self._service,
+                call=self.call,
+                level=LogLevel.error,
+            )
             result = Result.failed(error, node, self.call.operation.target)
         self.call.settle(result)
 
@@ -76,7 +81,12 @@ class Attempt:
         try:
             deferred.cancel()
         except Exception:  # noqa: BLE001 - a service's mistake; other calls are being cancelled, too
-            _log.failure("{service} failed to cancel {call}", service=self._service, call=self.call)
+            _log.failure(
+                "{service} failed to cancel {call}",
+                service=self._service,
+                call=self.call,
+                level=LogLevel.error,
+            )
             if not deferred.called:
                 deferred.errback()
         self._traffic.leave(self.call)
@@ -121,7 +131,7 @@ class BalancedAttempt(Attempt):
                 self._again = False
                 self._ask_member()
         except Exception:  # noqa: BLE001 - whatever it is, the app must not be left waiting
-            _log.failure("{call} could not be started", call=self.call)
+            _log.failure("{call} could not be started", call=self.call, level=LogLevel.error)
             self._settle(Failure(), self.call.node)  # type: ignore[no-untyped-call]
         finally:
             self._asking = False

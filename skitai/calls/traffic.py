@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from skitai.errors import CODE_BUSY, CODE_SHUTDOWN, OperationError, UnsentError
 
@@ -99,7 +99,7 @@ class Traffic:
         try:
             starter.begin()
         except Exception as error:  # noqa: BLE001 - those that wait must still start
-            _log.failure("{call} cannot be started", call=starter.call)
+            _log.failure("{call} cannot be started", call=starter.call, level=LogLevel.error)
             self._under_way.discard(starter.call)
             starter.call.give_up(OperationError(f"{type(error).__name__}: {error}"))
 

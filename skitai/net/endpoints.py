@@ -58,7 +58,7 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def _unix_endpoint(text: str, path: str, tls: bool) -> UnixEndpoint:
-    if not path.strip():
+    if not (path := path.strip()):
         raise ValueError(f"{text!r} has no path: write {_UNIX}/run/NAME.sock")
     return UnixEndpoint(Path(path), tls)
 

@@ -156,7 +156,9 @@ class PluginManager:
             try:
                 given = call(**arguments)
             except Exception:  # noqa: BLE001 - the other plugins must still hear of it
-                _log.failure("Plugin {plugin} raised in {hook}", plugin=info.label, hook=hook)
+                _log.failure(
+                    "Plugin {plugin} raised in {hook}", plugin=info.label, hook=hook, level=LogLevel.error
+                )
                 continue
             # A hook of which the first result counts gives that alone, or None.
             yield from given if isinstance(given, list) else [given] if given is not None else []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
@@ -141,6 +141,7 @@ def _failure(plugin: PluginInfo, error: Exception) -> str:
         "Plugin {plugin} raised in skitai_mount",
         Failure(error),  # type: ignore[no-untyped-call]
         plugin=plugin.label,
+        level=LogLevel.error,
     )
     return f"plugin {plugin.label} failed: {_one_line(f'{type(error).__name__}: {error}')}"
 

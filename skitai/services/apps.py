@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from skitai.interfaces import IInstance, ILivingApp
@@ -85,4 +85,4 @@ def _log_end(failure: Failure, app: Any) -> None:
     if failure.check(CancelledError):  # type: ignore[no-untyped-call]
         _log.error("{app} took too long to end", app=app)
     else:
-        _log.failure("{app} failed to end", failure, app=app)
+        _log.failure("{app} failed to end", failure, app=app, level=LogLevel.error)

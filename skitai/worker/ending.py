@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
@@ -66,4 +66,4 @@ def _log_farewell(failure: Failure) -> None:
     if failure.check(defer.TimeoutError):  # type: ignore[no-untyped-call]
         _log.error("a plugin took too long to shut down")
     else:
-        _log.failure("a plugin failed to shut down", failure)
+        _log.failure("a plugin failed to shut down", failure, level=LogLevel.error)

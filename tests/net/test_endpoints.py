@@ -26,9 +26,12 @@ def test_forms(text, expected):
     assert str(expected) == text
 
 
-def test_one_spelling():
-    """IPv6 addresses have one spelling."""
-    assert str(parse_endpoint("[0:0::0001]:80   ssl")) == "[::1]:80 ssl"
+@pytest.mark.parametrize(
+    ("text", "shown"), [("[0:0::0001]:80   ssl", "[::1]:80 ssl"), ("unix: x.sock", "unix:x.sock")]
+)
+def test_one_spelling(text, shown):
+    """An address has one spelling: an IPv6 address is short, and no space stands before a path."""
+    assert str(parse_endpoint(text)) == shown
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
 from skitai.net.dns.files import Watched, parse_hosts, parse_resolv_conf
@@ -174,5 +174,5 @@ class _Collector:
 
 def _no_answer(failure: Failure) -> LookupResult:
     if not isinstance(failure.value, CancelledError):
-        _log.failure("looking up a name failed", failure=failure)
+        _log.failure("looking up a name failed", failure=failure, level=LogLevel.error)
     return LookupResult()

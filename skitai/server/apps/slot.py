@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class AppSlot:
     def _give_up(self, failure: Failure) -> None:
         """Serve nothing: the load was ended in the middle, or there is nowhere to run it."""
         self._failure, self.serving = failure.value, None
-        _log.failure("{point} cannot be loaded", failure, point=self._point)
+        _log.failure("{point} cannot be loaded", failure, point=self._point, level=LogLevel.error)
 
     # -- where apps run ------------------------------------------------------------------------------------
 
@@ -129,6 +129,11 @@ class AppSlot:
     def _report(self, error: Exception, cause: BaseException) -> None:
         reason = Failure(cause)  # type: ignore[no-untyped-call]
         _log.failure(
-            "{error}; {point} answers {code}", reason, error=error, point=self._point, code=self.code
+            "{error}; {point} answers {code}",
+            reason,
+            error=error,
+            point=self._point,
+            code=self.code,
+            level=LogLevel.error,
         )
         self._watcher.failed(cause, f"load {self._point}")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Set
 from threading import Event, Thread
 
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 _log = Logger()
 
@@ -42,7 +42,9 @@ class FileWatcher:
             while not self._stopped.is_set():
                 self._watch(self._existing())
         except Exception:  # noqa: BLE001 - such as the system's limit on watched directories
-            _log.failure("files are not watched: their changes are seen at the next request only")
+            _log.failure(
+                "files are not watched: their changes are seen at the next request only", level=LogLevel.error
+            )
 
     def _existing(self) -> set[str]:
         return {path for path in self._directories() if os.path.isdir(path)}

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from skitai.http.fields import ALLOW_ALL
 from skitai.loop.sending import SendQueue
@@ -160,7 +160,7 @@ class HTTPFactory(Factory):
             try:
                 observe(request)
             except Exception:  # noqa: BLE001 - a full disk under the log must not end connections
-                _log.failure("{uri}: an observer failed", uri=request.uri)
+                _log.failure("{uri}: an observer failed", uri=request.uri, level=LogLevel.error)
 
     def finish(self) -> Deferred[None]:
         """Let the requests under way end; return a Deferred that fires when the last connection is gone.

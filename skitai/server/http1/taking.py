@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from skitai.interfaces import ILastingProtocol
@@ -34,7 +34,9 @@ class Taker:
             if data:
                 self._protocol.dataReceived(data)
         except Exception:  # noqa: BLE001 - its answer is out: only an end of the connection tells the client
-            _log.failure("{protocol} failed to take over a connection", protocol=self._protocol)
+            _log.failure(
+                "{protocol} failed to take over a connection", protocol=self._protocol, level=LogLevel.error
+            )
             self._transport.abortConnection()
 
     def data_received(self, data: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.web.http import datetimeToString
 
 from skitai.errors import MisuseError
@@ -351,7 +351,7 @@ class Request(LazyRequest):
 
     def processingFailed(self, reason: Failure) -> None:
         """Log what a resource raised and answer 500."""
-        _log.failure("{uri}: the resource failed", failure=reason, uri=self.uri)
+        _log.failure("{uri}: the resource failed", failure=reason, uri=self.uri, level=LogLevel.error)
         self.fail(500)
 
     def notifyFinish(self) -> Deferred[None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -99,7 +99,9 @@ class BodyStream:
         try:
             self._end(error)
         except Exception:  # noqa: BLE001 - the others who wait for the end of the connection must hear of it, too
-            _log.failure("{request}: the sink of the body failed", request=self._request)
+            _log.failure(
+                "{request}: the sink of the body failed", request=self._request, level=LogLevel.error
+            )
 
     def _end(self, error: BaseException | None) -> None:
         sink, self._sink = self._sink, None

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from attrs import frozen
 from twisted.internet.interfaces import IPullProducer
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
@@ -217,7 +217,7 @@ class _Sender:
         try:
             chunk = next(self._chunks, None)
         except OSError:
-            _log.failure("reading a static file failed, its answer breaks off")
+            _log.failure("reading a static file failed, its answer breaks off", level=LogLevel.error)
             chunk = None
         if chunk is not None:
             self._request.write(chunk)
@@ -242,7 +242,7 @@ def _send(request: Any, answer: FileAnswer, file: io.FileIO | None) -> None:
         try:
             body = b"".join(_chunks(answer.pieces, file))
         except OSError:
-            _log.failure("reading a static file failed")
+            _log.failure("reading a static file failed", level=LogLevel.error)
             answer = refusal(HTTPStatus.INTERNAL_SERVER_ERROR, {})
             body = b"".join(_chunks(answer.pieces, None))
     if file:

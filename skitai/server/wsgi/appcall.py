@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
 from greenlet import GreenletExit
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from skitai.context import call_with_was
 from skitai.loop.bridge import Pending
@@ -282,7 +282,7 @@ class AppCall:
 
     def _failed(self, error: BaseException) -> None:
         line = request_line(self._request)
-        _log.failure("{request} failed", request=line)
+        _log.failure("{request} failed", request=line, level=LogLevel.error)
         self._resource.watcher.failed(error, line)
         self._post(self._give_up)
 
@@ -298,7 +298,11 @@ class AppCall:
             try:
                 outbox.popleft()()
             except Exception:  # noqa: BLE001 - such as a Content-Length that is no number
-                _log.failure("the answer to {request} cannot be sent", request=request_line(self._request))
+                _log.failure(
+                    "the answer to {request} cannot be sent",
+                    request=request_line(self._request),
+                    level=LogLevel.error,
+                )
                 self._give_up()
 
     def _give_up(self) -> None:

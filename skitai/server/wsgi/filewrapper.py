@@ -8,7 +8,7 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IPullProducer
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class FileProducer:
         try:
             piece = next(self._pieces, None)
         except Exception:  # noqa: BLE001 - an app's file-like object may raise anything
-            _log.failure("cannot read the file of a response")
+            _log.failure("cannot read the file of a response", level=LogLevel.error)
             self._end(self._request.abort)
             return
         if piece is None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
@@ -102,7 +102,7 @@ class WSGIResource:
         try:
             self._start(request)
         except Exception:  # noqa: BLE001 - other requests wait for the same app
-            _log.failure("{point} cannot be called", point=self._script_name or "/")
+            _log.failure("{point} cannot be called", point=self._script_name or "/", level=LogLevel.error)
             request.fail(500)
 
     def _start(self, request: Request) -> None:
