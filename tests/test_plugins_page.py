@@ -80,7 +80,7 @@ def test_page_is_checked(make):
 @pytest.mark.parametrize(
     ("route", "problem"),
     [
-        ("visits:all", "nothing follows visits: but options, not 'all'"),
+        ("visits:all", "visits: takes options only, not 'all'"),
         ("visits: tops=3", "unknown option tops: did you mean top?"),
     ],
 )

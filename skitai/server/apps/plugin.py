@@ -83,6 +83,8 @@ class _PluginsWatch(AppWatcher):
 def _source(mount: Mount) -> AppSource:
     """Return where the app is that the target names; raises ValueError where there is none."""
     parent, _, last = mount.target.rpartition("/")
+    if not last:
+        raise ValueError(f"there is no folder {mount.folder / mount.target}: correct the path or create it")
     module, colon, attribute = last.partition(":")
     attribute = attribute or _DEFAULT_CALLABLE
     if "" in module.split("."):

@@ -60,7 +60,7 @@ def test_folder_and_app_at_one_point(reactor_thread, folder):
         ("wsgi:1", "'1' cannot name a callable: write path/module:callable"),
         (".wsgi:app", "'.wsgi:app' names no module: write path/module:callable"),
         (":app", "':app' names no module: write path/module:callable"),
-        ("no/", "'no/' names no module: write path/module:callable"),
+        ("no/", "there is no folder no: correct the path or create it"),
         ("a" * 300, f"there is neither the folder {'a' * 300} nor the app {'a' * 300}.py: correct the path"),
         ("static max_age=x", "option max_age: must be a number of seconds"),
         ("wsgi max_age=1", "unknown option max_age: this target takes none"),
