@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 GROUP = "skitai"
 
+#: What a plugin may raise without an end to the others, and to the server: ``sys.exit()`` is not for plugins.
+RAISED_BY_PLUGINS = (Exception, SystemExit)
+
 _HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("skitai_"))
 _AT_START = (SERVICES, ATTRIBUTES, CLUSTER_TYPES, MOUNTS, RESULT_CACHES)
 _log = Logger()
@@ -65,7 +68,7 @@ class PluginManager:
         self._infos[name] = PluginInfo.of(entry_point)
         try:
             hooks = self._register(name, entry_point.load())
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stranger's module does
+        except RAISED_BY_PLUGINS as error:
             self._fail(name, error)
         else:
             self._infos[name] = attrs.evolve(self._infos[name], hooks=hooks)
@@ -155,7 +158,7 @@ class PluginManager:
         for info, call in self.callers(hook):
             try:
                 given = call(**arguments)
-            except Exception:  # noqa: BLE001 - the other plugins must still hear of it
+            except RAISED_BY_PLUGINS:  # the other plugins must still hear of it
                 _log.failure(
                     "Plugin {plugin} raised in {hook}", plugin=info.label, hook=hook, level=LogLevel.error
                 )
@@ -224,7 +227,7 @@ class PluginManager:
                     given[kind].update(checked(kind, plugin, mapping))
         except ConfigError:
             raise  # the user's mistake, not the plugin's
-        except Exception as error:  # noqa: BLE001 - the other plugins go on
+        except RAISED_BY_PLUGINS as error:  # the other plugins go on
             self._fail(plugin, error)
             return {}
         finally:

@@ -16,6 +16,7 @@ from skitai.config.keys import Key
 from skitai.config.mounts import Mount, written_target
 from skitai.errors import ConfigError
 from skitai.plugins.listing import PluginInfo
+from skitai.plugins.manager import RAISED_BY_PLUGINS
 
 if TYPE_CHECKING:
     from skitai.interfaces import IInstance
@@ -89,7 +90,7 @@ def _answerer(plugins: PluginManager, instance: IInstance, mount: Mount) -> tupl
             raise
         except ValueError as error:
             reasons.append(_one_line(str(error)))
-        except Exception as error:  # noqa: BLE001 - another plugin may take the target
+        except RAISED_BY_PLUGINS as error:  # another plugin may take the target
             reasons.append(_failure(plugin, error))
     if len(taken) > 1:
         labels = " and ".join(plugin.label for plugin, _ in taken)
@@ -119,7 +120,7 @@ def _resource(plugin: PluginInfo, answerer: Answerer, mount: Mount, options: Map
         raise
     except ValueError as error:
         raise mount.error(_one_line(str(error))) from error
-    except Exception as error:
+    except RAISED_BY_PLUGINS as error:
         raise mount.error(_failure(plugin, error)) from error
 
 
@@ -135,7 +136,7 @@ def _checked_resource(made: object) -> object:
     return made
 
 
-def _failure(plugin: PluginInfo, error: Exception) -> str:
+def _failure(plugin: PluginInfo, error: BaseException) -> str:
     """Log what a plugin raised; return the line for the user."""
     _log.failure(
         "Plugin {plugin} raised in skitai_mount",

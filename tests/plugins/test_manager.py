@@ -3,7 +3,7 @@
 import attrs
 import pytest
 from twisted.internet.defer import succeed
-from twisted.logger import capturedLogs
+from twisted.logger import LogLevel, capturedLogs
 from twisted.web.resource import Resource
 
 from skitai.calls.service import Service
@@ -57,7 +57,7 @@ class Gives:
 
     def give(self, hook):
         value = self.returned[hook]
-        if isinstance(value, Exception):
+        if isinstance(value, BaseException):
             raise value
         return dict(value) if value == () else value
 
@@ -278,6 +278,12 @@ class TestGiving:
         broken = infos(manager)["broken"]
         assert (broken.state, broken.reason) == ("failed", "RuntimeError: no licence")
 
+    def test_exit_at_start(self):
+        """A plugin that calls sys.exit() in a hook at start does not end the server."""
+        manager = manager_of(rash=Gives(SystemExit(3)), sound=Gives({"echo": Service()}))
+        assert list(manager.services(INSTANCE)) == ["echo"]
+        assert infos(manager)["rash"].reason == "SystemExit: 3"
+
     def test_failed_plugin_hears_nothing_more(self):
         """A plugin that failed at start gets no notification."""
 
@@ -394,24 +400,29 @@ class Listener:
 class Raiser:
     """A plugin that raises at every request."""
 
+    def __init__(self, error):
+        self.error = error
+
     @hookimpl
     def skitai_request_finished(self, request):
-        raise KeyError(request)
+        raise self.error(request)
 
 
 class TestNotification:
     """What the plugins hear while the server runs."""
 
-    def test_a_raising_plugin_stops_nobody(self):
+    @pytest.mark.parametrize("error", [KeyError, SystemExit])
+    def test_a_raising_plugin_stops_nobody(self, error):
         """A plugin that raises is logged by name, and all others are called, each time."""
         first, last = Listener(), Listener()
-        manager = manager_of(a=first, b=Raiser(), c=last)
+        manager = manager_of(a=first, b=Raiser(error), c=last)
         with capturedLogs() as logged:
             manager.notify("skitai_request_finished", instance=INSTANCE, request="one")
             manager.notify("skitai_request_finished", instance=INSTANCE, request="two")
         assert first.heard == last.heard == ["one", "two"]
         assert [event["plugin"] for event in logged] == ["'b' (skitai-b 1.0)"] * 2
-        assert [event["log_failure"].type for event in logged] == [KeyError] * 2
+        assert [event["log_failure"].type for event in logged] == [error] * 2
+        assert [event["log_level"] for event in logged] == [LogLevel.error] * 2
 
     def test_what_they_return(self):
         """The return values of all plugins come back, as the Deferreds of a shutdown."""

@@ -175,10 +175,16 @@ def broken(options):
     raise KeyError("make")
 
 
+def rash(*_):
+    raise SystemExit("enough")
+
+
 @pytest.mark.parametrize(
     ("plugin", "problem"),
     [
         (EchoPlugin(make=broken), "plugin 'echo' (tested.plugin) failed: KeyError: 'make'"),
+        (EchoPlugin(make=rash), "plugin 'echo' (tested.plugin) failed: SystemExit: enough"),
+        (Hooks(skitai_mount=lambda mount: rash()), "failed: SystemExit: enough"),
         (EchoPlugin(make=dict), "does not provide twisted.web.resource.IResource"),
         (Hooks(skitai_mount=lambda mount: [][0]), "failed: IndexError: list index out of range"),
         (Hooks(skitai_mount=lambda mount: Resource()), "TypeError: skitai_mount returned Resource, not an"),

@@ -283,8 +283,10 @@ class AppCall:
     def _failed(self, error: BaseException) -> None:
         line = request_line(self._request)
         _log.failure("{request} failed", request=line, level=LogLevel.error)
-        self._resource.watcher.failed(error, line)
-        self._post(self._give_up)
+        try:
+            self._resource.watcher.failed(error, line)
+        finally:  # whatever a watcher does, the client is answered
+            self._post(self._give_up)
 
     def _post(self, action: Callable[[], None]) -> None:
         self._outbox.append(action)

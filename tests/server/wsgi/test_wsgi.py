@@ -8,6 +8,7 @@ import pytest
 from fixtureapps import bodies, echo, protocol, raising
 from serving import eventually
 from skitai.loop.bridge import Pending
+from skitai.server.apps.slot import AppWatcher
 from skitai.server.site import Mounts, Site
 from skitai.server.wsgi.resource import WSGIResource
 
@@ -233,6 +234,22 @@ def test_an_exception_before_the_first_byte_is_the_requests_500(serve, name, whe
         assert client.ask().body == b"still here"
     assert len(gateway.failures) == 6
     assert all("on purpose" in failure for failure in gateway.failures)
+
+
+@pytest.mark.parametrize("name", ["ValueError", "KeyboardInterrupt"])
+def test_a_watcher_that_raises_keeps_no_client_waiting(serve, name):
+    """Whatever those raise who learn of an app's exception, the client gets the error page."""
+
+    class Rash(AppWatcher):
+        def failed(self, error, doing):
+            raise type(error)("by a watcher")
+
+    maker = serve({})
+    watched = WSGIResource(lambda: raising.app, "", maker.executor, maker.table, buffer_max=1, watcher=Rash())
+    gateway = serve({}, site=Site(Mounts([], [(b"", watched)])))
+    with gateway.client() as client:
+        assert client.ask(f"/{name}?called").code == 500
+        assert client.ask().body == b"still here"
 
 
 @pytest.mark.parametrize("name", ERRORS)
