@@ -1,1 +1,1 @@
-"""The vocabulary of HTTP, written once for server, client and Saddle: fields, digest, codings."""
+"""The vocabulary of HTTP for server, client and Saddle: fields, statuses, digest, codings."""

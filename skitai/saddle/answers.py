@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from skitai.http.statuses import BODYLESS
 from skitai.saddle.outgoing.bodies import Streamed, body_of, stream_of
 from skitai.saddle.outgoing.response import Response, ResponseBody
 
 if TYPE_CHECKING:
     from skitai.saddle.was import SaddleWas
-
-#: The statuses of responses without a body (RFC 9110, section 6.4.1).
-_BODYLESS = (204, 304)
 
 
 @attrs.frozen
@@ -29,8 +27,8 @@ class WSGIResponse:
 def make_response(was: SaddleWas, value: Any, *, keep: bool) -> WSGIResponse:
     """Return the response whose body ``value`` stands for.
 
-    With ``keep`` it also sets the cookies of session, messages and all. A response without a body has none
-    here, whether or not the server would cut it off.
+    With ``keep`` it also sets the cookies of the session, the messages and the app. A response that must have
+    no body has none here: not every server would cut it off.
     """
     body, kind = body_of(content_of(value))
     is_head = was.env["REQUEST_METHOD"] == "HEAD"
@@ -41,7 +39,7 @@ def make_response(was: SaddleWas, value: Any, *, keep: bool) -> WSGIResponse:
     # Only now: the code that makes the first piece may still set header fields.
     response: Response = was.response
     headers = response.get_headers()
-    bodyless = response.code in _BODYLESS
+    bodyless = response.code in BODYLESS
     if bodyless:
         headers = [field for field in headers if field[0].lower() != "content-length"]
     else:

@@ -1,1 +1,1 @@
-"""What accepts connections and serves what is mounted."""
+"""The server: it accepts connections and answers requests from what is mounted."""

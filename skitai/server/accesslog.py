@@ -1,7 +1,7 @@
-"""One line for each answer: ``2026.11.22 16:09:21 [info] 10.0.0.7:40122 GET /p HTTP/1.1 200 122 1ms 0ms``.
+"""One line for each response: ``2026.11.22 16:09:21 [info] 10.0.0.7:40122 GET /p HTTP/1.1 200 122 1ms 0ms``.
 
-The numbers are the status, the bytes sent with the head, the milliseconds until the answer began and those
-until it was sent. A client that went away before has ``- 0`` for what it did not get.
+The numbers are the status, the bytes sent (head included), the milliseconds until the response began, and
+those from there until it was sent. If the client left before that, status and bytes are ``- 0``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-#: Seconds that lines of an access log in a file may wait.
+#: Seconds that lines may wait until they are written to a file.
 _FLUSH_SECONDS = 1.0
 
 _PLAIN = re.compile(rb"[!-\[\]-~]*")
@@ -33,8 +33,8 @@ _PLAIN = re.compile(rb"[!-\[\]-~]*")
 class AccessLog:
     """Writes the access log to ``stream``: an observer for ``HTTPFactory``. Called in the reactor thread.
 
-    The first line that waits calls ``soon(flush)``, which has ``flush`` called when lines are to be written.
-    ``clock`` gives the seconds since the epoch. ``open_access_log`` makes one of a config.
+    Lines wait until they are written together. ``soon(flush)`` is called for the first of them, and calls
+    ``flush`` later. ``clock`` gives the seconds since the epoch.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class AccessLog:
         self._date = ""
 
     def __call__(self, request: Request) -> None:
-        """Write the line for ``request``, whose answer left or broke off."""
+        """Add the line for ``request``, whose response was sent or broke off."""
         second = int(self._clock())
         if second != self._second:
             self._second, self._date = second, stamp(second)
@@ -68,29 +68,29 @@ class AccessLog:
         )
 
     def flush(self) -> None:
-        """Write the lines that wait. Those that the stream refuses are lost; the server's log says so."""
+        """Write the waiting lines. If the stream refuses them they are lost, and the server's log says so."""
         if not self._lines:
             return
         lines, self._lines = self._lines, []
         try:
             self._stream.write("".join(lines))
             self._stream.flush()
-        except (OSError, ValueError) as error:  # the disk is full, the stream is closed
+        except (OSError, ValueError) as error:  # the disk is full, or the stream is closed
             _log.error("cannot write the access log ({error}); lines lost: {n}", n=len(lines), error=error)
 
     def close(self) -> None:
-        """Write the lines that wait, and close the stream unless others use it, too."""
+        """Write the waiting lines, and close the stream unless it is standard output."""
         self.flush()
         if self._stream is not sys.stdout:
             self._stream.close()
 
 
 def open_access_log(path: Path | str, reactor: Any) -> AccessLog:
-    """Return the access log in the file at ``path``, or on standard output for ``-``.
+    """Return an access log that goes to the file ``path``, or to standard output for ``-``.
 
-    Raises OSError for a file that cannot be opened. Called in the reactor thread.
+    Raises OSError if the file cannot be opened. Called in the reactor thread.
     """
-    if path == "-":  # others write there, too: in order
+    if path == "-":  # in order with what others print there
         return AccessLog(sys.stdout, partial(turn_end_of(reactor).call, Stage.LOG))
     return AccessLog(open(path, "a", encoding="utf-8"), partial(reactor.callLater, _FLUSH_SECONDS))
 
@@ -103,7 +103,7 @@ def _client(addresses: Mapping[str, str]) -> str:
 
 
 def _printable(text: bytes) -> str:
-    """``text`` with whatever could forge or hide a part of the line escaped."""
+    """Escape what could forge or hide a part of the line."""
     if _PLAIN.fullmatch(text) is not None:
         return text.decode("ascii")
     return "".join(c if "!" <= c <= "~" and c != "\\" else f"\\x{ord(c):02x}" for c in text.decode("latin-1"))

@@ -1,4 +1,4 @@
-"""The old place of ``HTTPFactory``, which lives in ``skitai.server.http1.factory``."""
+"""The public name ``skitai.server.factory.HTTPFactory``; the code is in ``skitai.server.http1.factory``."""
 
 from skitai.server.http1.factory import HTTPFactory
 

@@ -1,4 +1,4 @@
-"""Which app, directory or resource answers a request: virtual hosts, then mounts."""
+"""Finds what answers a request: first the virtual host, then the mount."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Directories = Sequence[tuple[bytes, StaticDirectory]]
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 _READING = (b"GET", b"HEAD")
 _PORT = re.compile(rb":[0-9]*\Z")
-# An escaped slash is a part of its segment (RFC 3986, section 2.2), so it separates nothing here.
+# All escapes but that of a slash, which is data in its segment and no separator (RFC 3986, section 2.2).
 _ESCAPES = re.compile(rb"(?:%(?!2[Ff])[0-9A-Fa-f]{2})+")
 
 
@@ -37,9 +37,10 @@ def _longest_first(pairs: Sequence[tuple[bytes, Any]]) -> tuple[tuple[bytes, Any
 
 @attrs.frozen
 class Mounts:
-    """What one virtual host serves: directories first, where they have the file, then resources.
+    """What one virtual host serves. A file in one of the ``directories`` comes before all ``resources``.
 
-    Both are pairs of mount point (``b""`` for the root, else such as ``b"/app"``) and what is mounted there.
+    Both are pairs of a mount point and what is mounted there. The mount point of the root is ``b""``; others
+    look like ``b"/app"``.
     """
 
     directories: Directories = attrs.field(converter=_longest_first)
@@ -47,11 +48,11 @@ class Mounts:
 
 
 class Site:
-    """Hands each request to what is mounted where it points.
+    """Passes each request to what is mounted at its path.
 
-    ``exact`` are virtual hosts by name, ``suffixes`` by domain (``example.org`` matches itself and
-    everything under it), ``default`` is for all others. ``connect`` is asked about requests with the method
-    CONNECT, which are answered 405 without it. All methods are called in the reactor thread.
+    ``exact`` holds virtual hosts by name. ``suffixes`` holds them by domain: ``example.org`` matches itself
+    and everything below it. ``default`` is for all other names. ``connect`` gets requests with the method
+    CONNECT, which are otherwise answered with 405. All methods are called in the reactor thread.
     """
 
     def __init__(
@@ -69,17 +70,17 @@ class Site:
         self._has_hosts = bool(self._exact or self._suffixes)
 
     def handle(self, request: Request) -> None:
-        """Answer ``request``, or start something that will."""
+        """Answer ``request``, now or later."""
         try:
             self._dispatch(request, _render)
-        except Exception:  # noqa: BLE001 - a resource's defect is this request's 500
+        except Exception:  # noqa: BLE001 - an error in a resource is a 500 for this request
             request.processingFailed(Failure())  # type: ignore[no-untyped-call]
 
     def judge(self, request: Request) -> bool:
-        """Return whether ``request``, of which only the head is there, is taken care of.
+        """Return whether ``request`` is taken care of, though only its head has arrived.
 
-        What no resource answers is answered at once. A resource that provides ``IHeadResource`` is asked;
-        all others get the request when it is whole.
+        A request that no resource answers gets its response at once. A resource that provides
+        ``IHeadResource`` decides for itself. All others get the request when its body is complete.
         """
         try:
             if request.method == b"CONNECT":
@@ -90,9 +91,9 @@ class Site:
             return True
 
     def _dispatch(self, request: Request, use: Callable[[Request, bytes, Any], bool]) -> bool:
-        """Answer ``request`` or ``use`` what it points at; return whether it is taken care of."""
+        """Answer ``request``, or call ``use`` for its resource. Return whether it is taken care of."""
         path = request.path
-        if path == b"/ping" and request.method in _READING:  # before any host: a health check knows no names
+        if path == b"/ping" and request.method in _READING:  # for any host: a health check knows none
             request.respond("200 OK", [_TEXT], b"pong")
             return True
         if path == b"*":
@@ -117,7 +118,7 @@ class Site:
         return True
 
     def _mounts_for(self, authority: bytes) -> Mounts | None:
-        """Exact name, then the longest domain it lies in, then the default."""
+        """Look for the exact name, then for the longest matching domain, then take the default."""
         host = _PORT.sub(b"", authority.lower()).rstrip(b".")
         mounts = self._exact.get(host)
         domain = host
@@ -128,19 +129,19 @@ class Site:
 
 
 def _below(point: bytes, path: bytes) -> bool:
-    """Whether ``path``, without escapes, is ``point`` or something under it: never half a segment."""
+    """Whether ``path``, without escapes, is ``point`` or below it. Segments match as a whole."""
     return path.startswith(point) and path[len(point) : len(point) + 1] in (b"", b"/")
 
 
 def _below_point(point: bytes, path: bytes) -> bytes:
-    """Return what follows the mount point in ``path``, as it was sent; it has the same segments."""
+    """Return what follows the mount point in ``path`` as it was sent, that is with escapes."""
     if path.startswith(point):
         return path[len(point) :]
     return b"".join(b"/" + segment for segment in path.split(b"/")[point.count(b"/") + 1 :])
 
 
 def _found_files(request: Request, path: bytes, directories: Directories) -> Iterator[Callable[[], None]]:
-    """Yield, for each directory that has what the request names, what to call to serve it."""
+    """Yield a function that serves the file, for each directory that has it."""
     for point, directory in directories:
         if _below(point, path):
             found = directory.find(_below_point(point, request.path))
@@ -163,14 +164,14 @@ def _ask_at_head(request: Request, point: bytes, resource: Any) -> bool:
 
 
 def _split_path(request: Request, point: bytes) -> None:
-    """Set what Twisted resources find their children by."""
+    """Set ``prepath`` and ``postpath``, by which Twisted resources find their children."""
     segments = [unquote_to_bytes(segment) for segment in request.path.split(b"/")[1:]]
     depth = point.count(b"/")
     request.prepath, request.postpath = segments[:depth], segments[depth:]
 
 
 def _render(request: Request, point: bytes, resource: Any) -> bool:
-    if type(resource) is WSGIResource:  # the common case, spared the splitting of the path
+    if type(resource) is WSGIResource:  # the common case, which does not need the path in segments
         resource.render(request)
         return True
     _split_path(request, point)

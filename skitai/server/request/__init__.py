@@ -1,1 +1,1 @@
-"""One request, whatever protocol carried it."""
+"""A request and its response, whatever protocol carries them."""

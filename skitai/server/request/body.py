@@ -1,4 +1,4 @@
-"""A request's body while it arrives: in memory while small, in a temporary file when not."""
+"""A request's body while it arrives: a small one in memory, a large one in a temporary file."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ MEMORY_MAX = 512 * 1024
 class BodySpool:
     """Collects a body. All methods are called in the reactor thread.
 
-    ``storage`` counts what all bodies take; that ends with ``close``, even if the file is still open.
+    ``storage`` counts the bytes of all bodies. After ``close`` it no longer counts this one, even if the app
+    still has the file open.
     """
 
     __slots__ = ("_dropped", "_file", "_in_memory", "_kept", "_size_max", "_storage", "received", "taken")
 
     def __init__(self, storage: Storage) -> None:
-        #: How many bytes have come.
+        #: Bytes received so far.
         self.received = 0
         self._storage = storage
         self._kept = 0
         self._size_max: int | None = None
-        # Not a list of the pieces: a client that sends a byte at a time would make a megabyte of each 20 KB.
+        # Not a list of pieces: if a client sends single bytes, 20 KB would take a megabyte of memory.
         self._file: IO[bytes] = io.BytesIO()
         self._in_memory = True
         self._dropped = False
-        #: Whether somebody has opened it.
+        #: Whether ``open`` was called.
         self.taken = False
 
     def limit(self, size_max: int) -> bool:
-        """Take no more than ``size_max`` bytes in all; return False when there are more already."""
+        """Accept at most ``size_max`` bytes in all. Return False if more have already arrived."""
         self._size_max = size_max
         return self.received <= size_max
 
     def append(self, data: bytes) -> bool:
-        """Add ``data``; return False when the body is now too long. Raises OSError when there is no room."""
+        """Add ``data``. Return False if the body is now too long. Raises OSError if there is no room."""
         self.received += len(data)
         if self._dropped:
             return True
@@ -64,25 +65,25 @@ class BodySpool:
         self._file.write(memory.read())
 
     def finish(self) -> None:
-        """Note that all was received. Raises OSError when the disk is full."""
+        """Write out what is buffered: the body is complete. Raises OSError if the disk is full."""
         if not self._dropped:
             self._file.flush()
 
     def open(self) -> IO[bytes]:
-        """Return the whole body as a file at its start; who asked for it closes it."""
+        """Return the body as a file, at its start. The caller closes it."""
         self.taken = True
         self._file.seek(0)
         return self._file
 
     def drop(self) -> None:
-        """Forget what was received, and keep nothing of what still comes."""
+        """Discard what was received, and whatever still arrives."""
         self._dropped = True
         self.close()
 
     def close(self) -> None:
-        """Drop what was received, unless somebody has opened it."""
+        """Discard what was received, unless it was opened."""
         kept, self._kept = self._kept, 0
         self._storage.release(*((kept, 0) if self._in_memory else (0, kept)))
         if not self.taken:
-            with suppress(OSError):  # a full disk has no room for what nobody wants
+            with suppress(OSError):  # closing writes out the buffer, and the disk may be full
                 self._file.close()

@@ -1,4 +1,4 @@
-"""What a Twisted resource reads of a request, made when it looks."""
+"""The attributes of a request that only Twisted resources read, made on first use."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _FORM_FIELDS_MAX = 10_000
 
 
 class LazyRequest(server.Request):
-    """The attributes of ``twisted.web.iweb.IRequest`` that cost something, as properties.
+    """Makes the costly attributes of ``twisted.web.iweb.IRequest`` when they are read.
 
-    The base class makes a dozen objects for each request, which a WSGI app never looks at. All methods are
+    The base class makes a dozen objects for each request, and a WSGI app reads none of them. All methods are
     called in the reactor thread.
     """
 
@@ -32,19 +32,19 @@ class LazyRequest(server.Request):
     #: ``host[:port]`` from the target or the Host field, as it was sent.
     authority = b""
     query = b""
-    # What the end of every request looks at: not in cached properties, as to look for one costs more than all
-    # the rest of the end does.
+    # The end of every request checks these two. They are class attributes, because checking whether a cached
+    # property is set costs more than the rest of that work.
     _content: IO[bytes] | None = None
     _notifications: list[Deferred[None]] | None = None
     #: The header fields as pairs, names in lower case, in the order received.
     headers: Sequence[tuple[bytes, bytes]]
 
     def take_body(self) -> IO[bytes] | None:
-        """Return the body as a file that the caller closes; None where there is none."""
+        """Return the body as a file that the caller closes, or None if there is no body."""
         raise NotImplementedError
 
     def field(self, name: bytes) -> bytes | None:
-        """Return the value of the header field ``name`` (in lower case), several joined by a comma."""
+        """Return the header field ``name`` (in lower case), or None. Repeated fields are joined by commas."""
         values = [value for key, value in self.headers if key == name]
         return b", ".join(values) if values else None
 
@@ -54,18 +54,18 @@ class LazyRequest(server.Request):
         fields = Headers()
         for name, value in self.headers:
             fields.addRawHeader(name, value)
-        if self.authority:  # that of an absolute target counts, not the Host field (RFC 9112, section 3.2.2)
+        if self.authority:  # an absolute target overrides the Host field (RFC 9112, section 3.2.2)
             fields.setRawHeaders(b"host", [self.authority])
         return fields
 
     @cached_property
     def responseHeaders(self) -> Headers:  # type: ignore[override]
-        """The header fields to be sent."""
+        """The header fields of the response."""
         return Headers()
 
     @cached_property
     def args(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]
-        """The arguments of the query and of a posted form; multipart/form-data is left to the resource."""
+        """The arguments in the query and an urlencoded form. A resource parses multipart forms itself."""
         args = _arguments(self.query)
         media_type = (self.field(b"content-type") or b"").partition(b";")[0].strip().lower()
         if self.method == b"POST" and media_type == b"application/x-www-form-urlencoded":
@@ -90,12 +90,12 @@ class LazyRequest(server.Request):
 
     @cached_property
     def cookies(self) -> list[bytes]:  # type: ignore[override]
-        """The cookies to be set."""
+        """The cookies that the response sets."""
         return []
 
     @property
     def notifications(self) -> list[Deferred[None]]:  # type: ignore[override]
-        """Who waits for the end of the answer."""
+        """The Deferreds that ``notifyFinish`` has returned."""
         if self._notifications is None:
             self._notifications = []
         return self._notifications
@@ -111,12 +111,12 @@ class LazyRequest(server.Request):
 
     @property
     def channel(self) -> IConnection:  # type: ignore[override]
-        """The connection, by the name that Twisted gives it."""
+        """The connection, by Twisted's name for it."""
         return self.connection
 
     @cached_property
     def transport(self) -> Any:  # type: ignore[override]
-        """The connection."""
+        """The transport of the connection."""
         return self.connection.transport
 
     @cached_property
@@ -131,9 +131,9 @@ class LazyRequest(server.Request):
 
 
 def _arguments(text: bytes, fields_max: int | None = None) -> dict[bytes, list[bytes]]:
-    """Return the fields of a query or a form by name, as the bytes that were sent, in whatever encoding.
+    """Return the fields of a query or a form by name, as bytes in the encoding of the client.
 
-    Raises ValueError for more than ``fields_max``.
+    Raises ValueError for more than ``fields_max`` fields.
     """
     found = parse_qs(
         text.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=fields_max

@@ -1,4 +1,4 @@
-"""The pages that the server itself answers with."""
+"""The error pages of the server."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _PAGE = """<!DOCTYPE html>
 """
 
 _DETAILS = {
-    400: "The server could not make sense of this request.",
+    400: "The server cannot understand this request.",
     404: "Nothing is served at this address.",
     408: "The request took too long to arrive.",
-    413: "The body of this request is larger than the server takes.",
-    414: "The address of this request is longer than the server takes.",
-    431: "The header of this request is larger than the server takes.",
-    500: "The application failed while it answered this request. Its log tells more.",
-    503: "The application behind this address cannot be reached at the moment.",
+    413: "The body of this request is too large for this server.",
+    414: "The address of this request is too long for this server.",
+    431: "The header of this request is too large for this server.",
+    500: "The application failed to answer this request. The server's log says why.",
+    503: "The application at this address is not available at the moment.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Bodies that a Twisted producer makes, as fast as the client takes them."""
+"""Bodies from a Twisted producer, sent as fast as the client reads them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from twisted.python.failure import Failure
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
 
-#: Times that a pull producer is asked in one go before other connections get their turn.
+#: How many pieces a pull producer may make before other connections get their turn.
 _PULLS_PER_TURN = 16
 
 
 class Production:
-    """The work of one producer for the body of ``request``. All methods are called in the reactor thread.
+    """Runs the ``producer`` of a response's body. All methods are called in the reactor thread.
 
-    ``streaming`` says that it is an ``IPushProducer``, which is told to pause while the client takes nothing;
-    an ``IPullProducer`` is asked for a piece whenever nothing waits for the client.
+    With ``streaming`` it is an ``IPushProducer``, which is paused while the client does not keep up. Without,
+    it is an ``IPullProducer``, which is asked for a piece whenever nothing waits to be sent.
     """
 
     __slots__ = ("_busy", "_held_back", "_producer", "_request", "_streaming")
@@ -35,7 +35,7 @@ class Production:
             self._producer.pauseProducing()
 
     def resume(self) -> None:
-        """Go on: everything produced so far was sent."""
+        """Continue: everything produced so far was sent."""
         if not self._streaming:
             self._pull()
         elif self._held_back:
@@ -43,7 +43,7 @@ class Production:
             self._producer.resumeProducing()
 
     def stop(self) -> None:
-        """End: nobody will read it."""
+        """Stop the producer: the client is gone, or the response has failed."""
         self._producer.stopProducing()
 
     def _pull(self) -> None:
@@ -56,7 +56,7 @@ class Production:
                 if request.production is not self or request.connection.blocked:
                     return
                 self._producer.resumeProducing()
-        except Exception:  # noqa: BLE001 - raised here it would be lost, and the client left waiting
+        except Exception:  # noqa: BLE001 - nobody else would handle it, and the client would wait
             request.unregisterProducer()
             self.stop()
             request.processingFailed(Failure())  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""One request and its answer, as the server, a WSGI app's gateway and Twisted resources see it."""
+"""One request and its response, for the server, the WSGI gateway and Twisted resources."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.web.http import datetimeToString
 
 from skitai.errors import MisuseError
+from skitai.http.statuses import BODYLESS
 from skitai.server.request.compress import Compressor, negotiate
 from skitai.server.request.lazy import LazyRequest
 from skitai.server.request.pages import error_page
@@ -27,55 +28,51 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-#: Statuses whose answers have no body (RFC 9110, sections 15.3.5 and 15.4.5), as they begin a status line.
-_BODYLESS = frozenset({"204", "304"})
-
 
 class Request(LazyRequest):
-    """A request whose head is there, and its answer. All methods are called in the reactor thread.
+    """A request, from the end of its head on, and its response. All methods are called in the reactor thread.
 
-    It is a ``twisted.web.iweb.IRequest``, so that any Twisted resource can answer it with ``write`` and
-    ``finish``; what only they need is made when they ask for it. The WSGI gateway answers with ``respond``,
-    or ``start``, ``send`` and ``end``.
+    Any Twisted resource can answer it with ``write`` and ``finish``: it is a ``twisted.web.iweb.IRequest``.
+    The WSGI gateway answers with ``respond``, or with ``start``, ``send`` and ``end``.
     """
 
     #: Whether the client expects ``100 Continue`` before it sends the body.
     expects_continue = False
-    #: The length of the body: 0 where there is none, None where nobody knows it before its end.
+    #: The length of the body: 0 for no body, None for a length that is known only at its end.
     body_length: int | None = 0
-    #: The longest body that the server collects for who answers.
+    #: The longest body that the server collects. A resource that streams it sets its own limit.
     body_max = 0
-    #: The protocols that the client would like to go on with (the Upgrade field), where it can be done.
+    #: The Upgrade field, if the connection can change to another protocol; else empty.
     upgrade = b""
-    #: Whether all of it was received.
+    #: Whether the whole request was received.
     complete = False
     path = b""
-    #: The status code with which the server itself refuses the request; 0 if it does not.
+    #: The status code of the error page if the server itself refuses the request, else 0.
     refusal = 0
     #: Whether the connection may carry another request after this one.
     keep_alive = False
     #: Whether the client is gone.
     gone = False
-    #: Whether the whole answer was handed to the connection.
+    #: Whether the whole response was handed to the connection.
     written = False
-    #: When it was there for who answers, when its answer began and when that was sent, in seconds of a
-    #: monotonic clock; 0 unless somebody observes requests.
+    #: When the request could be answered, when its response began and when that was sent, in seconds of a
+    #: monotonic clock; 0 if the factory has no observers.
     arrived = answered = ended = 0.0
-    #: The status code of the answer; 0 before there is one.
+    #: The status code of the response, or 0 before the response has begun.
     status_code = 0
-    #: Bytes of the answer, head included.
+    #: Bytes of the response, including its head.
     bytes_sent = 0
-    #: Whether the answer has no body, as to HEAD: what is sent of one is dropped.
+    #: Whether the response must have no body, as for HEAD: what is sent of one is dropped.
     bodyless = False
 
-    #: What has come of the body: collected, or on its way to a sink.
+    #: What collects the body, or passes it to a sink; at most one of them.
     spool: BodySpool | None = None
     stream: BodyStream | None = None
-    #: Bytes of the body that are still to be sent; None where nobody knows its length.
-    _missing: int | None = None
+    #: Bytes of the response's body that are still to be sent; None if its length is unknown.
+    _remaining: int | None = None
     _compressor: Compressor | None = None
     _low_water: tuple[int, Callable[[], None]] | None = None
-    #: The producer at work, if any.
+    #: The producer of the response's body, if any.
     production: Production | None = None
 
     def __init__(
@@ -86,8 +83,7 @@ class Request(LazyRequest):
         version: str,
         headers: list[tuple[bytes, bytes]],
     ) -> None:
-        # Not calling the base class's __init__ is the point: it makes a dozen objects that a WSGI app never
-        # looks at. The properties below make them on demand.
+        # The base class's __init__ is not called: see LazyRequest.
         self.connection = connection
         self.method = method
         self.uri = uri
@@ -99,7 +95,7 @@ class Request(LazyRequest):
 
     @property
     def body(self) -> BodySpool | BodyStream | None:
-        """What takes the pieces of the body that come."""
+        """The object that takes the pieces of the body."""
         return self.stream or self.spool
 
     def received(self) -> None:
@@ -109,29 +105,29 @@ class Request(LazyRequest):
             self.stream.complete()
 
     def refuse(self, code: int) -> None:
-        """Note that the request will be answered with an error page and the connection closed."""
+        """Have the server answer with the error page for ``code`` and close the connection."""
         self.refusal = code
         self.keep_alive = False
         if self.spool is not None:
             self.spool.drop()
 
     def take_body(self) -> IO[bytes] | None:
-        """Return the body as a file that the caller closes; None where there is none."""
+        """Return the body as a file that the caller closes, or None if there is no body."""
         return None if self.spool is None or self.spool.taken else self.spool.open()
 
     def stream_body(self, sink: IBodySink, size_max: int | None = None) -> None:
-        """Have the body go to ``sink`` as it comes, at most ``size_max`` bytes of it: more is answered 413.
+        """Pass the body to ``sink`` as it arrives. A body longer than ``size_max`` is answered with 413.
 
-        For a resource that was asked at the head (see ``IHeadResource``). Raises MisuseError where the body
-        was dealt with otherwise. The sink may answer at any time; if it does so before the end of the body,
-        the connection ends with the answer.
+        Called by a resource in ``at_head`` (see ``IHeadResource``), or later if that returned true. Raises
+        MisuseError if it is already decided what happens with the body. The request may be answered at any
+        time. If that is before the end of the body, the connection closes after the response.
         """
         if self.status_code or self.stream is not None or not self.connection.holds_body:
-            raise MisuseError("a body can be streamed only by who was asked at the head, and once")
+            raise MisuseError("a body can be streamed once, by a resource that was asked at the head")
         self.stream = BodyStream(self, sink, size_max)
         if self.spool is not None:
-            with self.spool.open() as begun:
-                self.stream.append(begun.read())
+            with self.spool.open() as received:
+                self.stream.append(received.read())
             self.spool.close()
             self.spool = None
         if self.complete:
@@ -139,16 +135,16 @@ class Request(LazyRequest):
         self.connection.stream_body()
 
     def take_over(self, protocol: IProtocol, status: str, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Answer with ``status`` and go on as ``protocol``, with the bytes that came behind the head.
+        """Answer with ``status``, and give the connection to ``protocol``.
 
-        For a resource that was asked at the head (see ``IHeadResource``) about a request with ``upgrade``
-        (answered ``"101 Switching Protocols"`` with an Upgrade field) or the method CONNECT (answered with a
-        2xx status). ``protocol`` gets the transport, without the time-outs of HTTP; the connection still
-        counts. Raises MisuseError where there is nothing to take over, and ValueError for a field that would
-        break the framing.
+        Called by a resource in ``at_head`` (see ``IHeadResource``), or later if that returned true. A request
+        with ``upgrade`` is answered with ``"101 Switching Protocols"`` and an Upgrade field, and the method
+        CONNECT with a 2xx status. ``protocol`` gets the transport and the bytes that followed the head. The
+        time-outs of HTTP end, but the connection still counts as one of the server's. Raises MisuseError if
+        the connection cannot be taken over, and ValueError for a field that would break the framing.
         """
         if self.status_code or not (self.upgrade or self.method == b"CONNECT"):
-            raise MisuseError("only an upgrade or CONNECT that was not answered can be taken over")
+            raise MisuseError("only an unanswered request with upgrade or CONNECT can be taken over")
         self.connection.take_over(self, protocol, status, headers)
 
     # -- answering: the gateway's way ----------------------------------------------------------------------
@@ -160,54 +156,55 @@ class Request(LazyRequest):
         self.end()
 
     def start(self, status: str, headers: Sequence[tuple[str, str]], length: int | None = None) -> None:
-        """Prepare the head; it leaves together with the first bytes of the body.
+        """Prepare the head, which is sent together with the first bytes of the body.
 
-        ``length`` is the length of the body where all of it is at hand. Raises ValueError for a field that
+        ``length`` is the length of the body, if all of it is at hand. Raises ValueError for a field that
         would break the framing.
         """
-        if self.written:  # the server has answered it meanwhile, for a mistake of the client
+        if self.written:  # the server has already refused it: the client broke off its body, for example
             return
-        self.bodyless = self.method == b"HEAD" or status[:3] in _BODYLESS
-        self._missing = self.connection.start(self, status, headers, length)
-        self.status_code = int(status[:3])
+        code = int(status[:3])
+        self.bodyless = self.method == b"HEAD" or code in BODYLESS
+        self._remaining = self.connection.start(self, status, headers, length)
+        self.status_code = code
 
     def send(self, data: bytes) -> None:
-        """Send a part of the body; more than the Content-Length that was announced is cut off."""
+        """Send a piece of the body. What exceeds the Content-Length is cut off."""
         if self.gone or self.written:
             return
         if self.bodyless:
             data = b""
-        elif self._missing is not None:
-            if len(data) > self._missing:
+        elif self._remaining is not None:
+            if len(data) > self._remaining:
                 _log.warn("{uri}: the body is longer than its Content-Length", uri=self.uri)
-                data = data[: self._missing]
+                data = data[: self._remaining]
                 self.bodyless = True  # from here on
-            self._missing -= len(data)
+            self._remaining -= len(data)
         self.connection.send(data)
 
     def send_now(self, data: bytes) -> None:
-        """Send a part of the body without waiting for the end of the turn, unless it completes the body."""
+        """Send a piece of the body without waiting for the end of the turn, unless it completes the body."""
         self.send(data)
-        if self._missing != 0:
+        if self._remaining != 0:
             self.connection.flush()
 
     def end(self) -> None:
         """Complete the response."""
         if self.gone or self.written:
             return
-        if self._missing and not self.bodyless:
-            # Only a closed connection tells the client that the rest will not come.
+        if self._remaining and not self.bodyless:
+            # Only a closed connection tells the client that the rest is missing.
             _log.warn("{uri}: the body is shorter than its Content-Length", uri=self.uri)
             self.keep_alive = False
         self.connection.end()
 
     def abort(self) -> None:
-        """Cut the connection, so that the client sees that the response is incomplete."""
+        """Abort the connection, so that the client sees that the response is incomplete."""
         if not self.gone:
             self.connection.abort()
 
     def fail(self, code: int, *headers: tuple[str, str]) -> None:
-        """Answer with an error page, or cut the connection if another answer has begun but not ended."""
+        """Answer with an error page. Abort the connection if another response has begun but not ended."""
         if self.written:
             return
         if self.status_code:
@@ -219,36 +216,37 @@ class Request(LazyRequest):
 
     @property
     def waiting(self) -> int:
-        """How many bytes of the answer wait for the client."""
+        """How many bytes of the response wait for the client."""
         return self.connection.waiting
 
     def when_below(self, level: int, call: Callable[[], None]) -> None:
-        """Have ``call()`` called once when less than ``level`` bytes wait, or when the client is gone."""
+        """Call ``call()`` once, as soon as fewer than ``level`` bytes wait or the client is gone."""
         if self.gone or self.waiting < level:
             call()
         else:
             self._low_water = (level, call)
 
-    # -- what the channel tells ----------------------------------------------------------------------------
+    # -- called by the connection --------------------------------------------------------------------------
 
     def progressed(self) -> None:
-        """A piece of what waited was sent."""
+        """Note that some of the waiting bytes were sent."""
         if self._low_water is not None:
             (level, call), self._low_water = self._low_water, None
             self.when_below(level, call)
 
     def drained(self) -> None:
-        """Everything written so far was sent."""
+        """Note that everything written so far was sent."""
         if self.production is not None:
             self.production.resume()
 
     def completed(self) -> None:
-        """The whole answer was sent; the connection goes on without this request."""
-        for deferred in self._over():
+        """Note that the whole response was sent."""
+        self.release()
+        for deferred in self._notifications or ():
             deferred.callback(None)
 
     def connectionLost(self, reason: Failure) -> None:
-        """The client is gone."""
+        """Note that the client is gone."""
         self.gone = self._disconnected = True
         if self.stream is not None:
             self.stream.fail(reason.value or ConnectionLost())
@@ -256,15 +254,12 @@ class Request(LazyRequest):
         if production is not None:
             production.stop()
         self.progressed()
-        for deferred in self._over():
+        self.release()
+        for deferred in self._notifications or ():
             deferred.errback(reason)
 
-    def _over(self) -> Sequence[Deferred[None]]:
-        self.release()
-        return self._notifications or ()
-
     def release(self) -> None:
-        """Let go of the body."""
+        """Free the body."""
         if self.spool is not None:
             self.spool.close()
             self.spool = None
@@ -277,7 +272,7 @@ class Request(LazyRequest):
     # -- twisted.web.iweb.IRequest -------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Send a part of the body; the first one fixes status and header fields."""
+        """Send a piece of the body. The first one also sends status and header fields."""
         if self.finished:
             raise RuntimeError("Request.write called on a request after Request.finish was called.")
         if self.gone:
@@ -315,7 +310,7 @@ class Request(LazyRequest):
             fields.setRawHeaders(b"etag", [self.etag])
         for cookie in self.cookies:
             fields.addRawHeader(b"set-cookie", cookie)
-        wants_type = self.code not in (204, 304) and fields.getRawHeaders(b"content-length") != [b"0"]
+        wants_type = self.code not in BODYLESS and fields.getRawHeaders(b"content-length") != [b"0"]
         if wants_type and self.defaultContentType is not None and not fields.hasHeader(b"content-type"):
             fields.setRawHeaders(b"content-type", [self.defaultContentType])
         pairs = [
@@ -328,12 +323,12 @@ class Request(LazyRequest):
         try:
             self.start(f"{self.code} {self.code_message.decode('latin-1')}", pairs)
         except ValueError as error:
-            # Raised here it would be lost in a resource's Deferred, and the client left waiting.
+            # Raised, it would be lost in a resource's Deferred, and the client would wait.
             _log.error("{uri}: {error}", uri=self.uri, error=error)
             self.fail(500)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Have ``producer`` make the body, as fast as the client takes it."""
+        """Let ``producer`` make the body, as fast as the client reads it."""
         if self.production is not None:
             raise ValueError("there is a producer already")
         if self.gone:
@@ -346,22 +341,22 @@ class Request(LazyRequest):
             self.production.resume()
 
     def unregisterProducer(self) -> None:
-        """Let go of the producer: it is done."""
+        """Forget the producer, which is done."""
         self.production = None
 
     def processingFailed(self, reason: Failure) -> None:
-        """Log what a resource raised and answer 500."""
+        """Log what a resource raised, and answer with 500."""
         _log.failure("{uri}: the resource failed", failure=reason, uri=self.uri, level=LogLevel.error)
         self.fail(500)
 
     def notifyFinish(self) -> Deferred[None]:
-        """Return a Deferred that fires when the answer was sent and fails when the client went away."""
+        """Return a Deferred that fires when the response was sent, and fails if the client is gone first."""
         deferred: Deferred[None] = Deferred()
         self.notifications.append(deferred)
         return deferred
 
     def loseConnection(self) -> None:
-        """Cut the connection."""
+        """Abort the connection."""
         self.abort()
 
     def isSecure(self) -> bool:

@@ -1,4 +1,4 @@
-"""A request's body that goes to a sink as it comes, at the pace of the sink."""
+"""A request's body that goes to a sink as it arrives, at the pace of the sink."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _log = Logger()
 
 @implementer(IPushProducer)
 class BodyStream:
-    """Hands the body of ``request`` to ``sink``; holds back the client while the sink is paused.
+    """Passes the body of ``request`` to ``sink``, and stops reading from the client while the sink is paused.
 
-    Never more waits here than the connection reads at once. All methods are called in the reactor thread.
+    At most one read of the connection waits here. All methods are called in the reactor thread.
     """
 
     __slots__ = (
@@ -37,7 +37,7 @@ class BodyStream:
     )
 
     def __init__(self, request: Request, sink: IBodySink, size_max: int | None) -> None:
-        #: How many bytes have come.
+        #: Bytes received so far.
         self.received = 0
         self._request = request
         self._sink: IBodySink | None = sink
@@ -47,33 +47,33 @@ class BodyStream:
 
     @property
     def paused(self) -> bool:
-        """Whether the sink wants nothing at the moment."""
+        """Whether the sink has paused the body."""
         return self._paused
 
     @property
     def too_long(self) -> bool:
-        """Whether the body is longer than is allowed, as far as it came or was announced."""
+        """Whether the body is too long, by its Content-Length or by what has arrived."""
         length = self._request.body_length or 0
         return self._size_max is not None and max(self.received, length) > self._size_max
 
     def begin(self) -> None:
-        """Let the sink know who gives it the body."""
+        """Register as the producer of the sink."""
         if self._sink is not None:
             self._sink.registerProducer(self, True)
 
     def append(self, data: bytes) -> bool:
-        """Take a piece from the connection; return False when the body is now too long."""
+        """Take a piece from the connection. Return False if the body is now too long."""
         self.received += len(data)
         if self._sink is not None and data:
             self._pieces.append(data)
         return self._size_max is None or self.received <= self._size_max
 
     def complete(self) -> None:
-        """Note that the last piece has come."""
+        """Note that the last piece has arrived."""
         self._complete = True
 
     def deliver(self) -> None:
-        """Hand over what has come, as far as the sink takes it."""
+        """Pass on what has arrived, until the sink pauses."""
         if self._delivering:
             return
         self._delivering = True
@@ -82,7 +82,7 @@ class BodyStream:
                 self._sink.write(self._pieces.popleft())
             if self._complete and not self._pieces and self._sink is not None:
                 self._end(None)
-        except Exception as error:  # noqa: BLE001 - raised here it would end the connection without an answer
+        except Exception as error:  # noqa: BLE001 - raised, it would end the connection without a response
             reason = Failure()  # type: ignore[no-untyped-call]
             self.fail(error)
             self._request.processingFailed(reason)
@@ -90,15 +90,15 @@ class BodyStream:
             self._delivering = False
 
     def close(self) -> None:
-        """Tell the sink that the answer has ended before the body."""
-        self.fail(ConnectionDone("the answer ended before the body"))
+        """Tell the sink that the response ended before the body."""
+        self.fail(ConnectionDone("the response ended before the body"))
 
     def fail(self, error: BaseException) -> None:
-        """Tell the sink that the rest of the body will not come, and why."""
+        """Tell the sink that the rest of the body will not arrive, and why."""
         self._pieces.clear()
         try:
             self._end(error)
-        except Exception:  # noqa: BLE001 - the others who wait for the end of the connection must hear of it, too
+        except Exception:  # noqa: BLE001 - the caller has others to tell about the end of the connection
             _log.failure(
                 "{request}: the sink of the body failed", request=self._request, level=LogLevel.error
             )
@@ -112,19 +112,19 @@ class BodyStream:
     # -- IPushProducer, for the sink -----------------------------------------------------------------------
 
     def pauseProducing(self) -> None:
-        """Hold the body back."""
+        """Stop the body."""
         self._paused = True
         self._request.connection.body_wanted(False)
 
     def resumeProducing(self) -> None:
-        """Let the body come."""
+        """Continue with the body."""
         self._paused = False
         self.deliver()
         if not self._paused:
             self._request.connection.body_wanted(True)
 
     def stopProducing(self) -> None:
-        """Drop the rest of the body: the sink wants no more of it."""
+        """Discard the rest of the body, which the sink does not want."""
         self._sink = None
         self._pieces.clear()
         self.resumeProducing()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
+from skitai.http.statuses import BODYLESS
 from skitai.server.request.compress import LENGTH_MIN, Compressor, Headers, negotiate
 from skitai.server.wsgi.checks import as_bytes
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from skitai.server.wsgi.filewrapper import FileWrapper
 
 _log = Logger()
-
-#: The statuses of responses without a body (RFC 9110, section 6.4.1).
-BODYLESS = ("204", "304")
 
 
 def whole_body(
@@ -40,7 +38,7 @@ def whole_body(
             length = announced
         elif announced < length:
             body, length = body[:announced], announced
-            if not is_head and status[:3] not in BODYLESS:
+            if not is_head and int(status[:3]) not in BODYLESS:
                 warn_of_excess(request)
         else:  # compressed it would look complete
             return headers, body
@@ -59,12 +57,13 @@ class OutgoingBody:
     __slots__ = ("_bodyless", "_compressor", "_remaining", "_request", "headers", "overflown")
 
     def __init__(self, request: Request, status: str, headers: Headers, announced: int | None) -> None:
+        code = int(status[:3])
         self._request = request
-        self._bodyless = request.method == b"HEAD" or status[:3] in BODYLESS
+        self._bodyless = request.method == b"HEAD" or code in BODYLESS
         #: How many of the announced bytes are still to come; None if no length was announced.
         self._remaining = 0 if self._bodyless else announced
         self._compressor: Compressor | None
-        self._compressor, self.headers = negotiate(request, int(status[:3]), headers, None)
+        self._compressor, self.headers = negotiate(request, code, headers, None)
         #: Whether the app has given more than it announced.
         self.overflown = False
 
