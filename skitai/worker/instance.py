@@ -54,6 +54,16 @@ class Instance(Service):
         self.reactor = reactor
         self.bridge = Bridge(reactor)
         self.executor = executor_for(config.server.threads, partial(turn_end_of(reactor).call, Stage.START))
+        self._inherited = inherited
+        self._began = self.bridge.seconds()
+        #: Seconds that requests under way get when the worker stops.
+        self._patience = config.server.response_timeout
+        #: Whether the executor takes tasks: after ``running``, until the stop is over.
+        self._apps_run = False
+        self._factory: HTTPFactory | None = None
+        self._listening: list[Listening] = []
+        self._access_log: AccessLog | None = None
+        self._file_watcher: FileWatcher | None = None
         self._states: dict[Hashable, Any] = {}
         self._making_state = RLock()
         try:
@@ -72,16 +82,6 @@ class Instance(Service):
         self._was = Was(self.services)
         self._builder = SiteBuilder(self)
         self.warnings = (*config.warnings, *warnings, *self._builder.warnings)
-        self._inherited = inherited
-        self._began = self.bridge.seconds()
-        #: Seconds that requests under way get when the worker stops.
-        self._patience = config.server.response_timeout
-        #: Whether the executor takes tasks: after ``running``, until the stop is over.
-        self._apps_run = False
-        self._factory: HTTPFactory | None = None
-        self._listening: list[Listening] = []
-        self._access_log: AccessLog | None = None
-        self._file_watcher: FileWatcher | None = None
 
     # -- what plugins find in it ---------------------------------------------------------------------------
 

@@ -233,6 +233,17 @@ class TestWhatPluginsReach:
         with pytest.raises(MisuseError):
             setting.loop.call(instance.run, lambda was: None)
 
+    def test_run_while_the_instance_is_made(self, setting):
+        """A plugin that is asked what it gives is told that apps do not run yet."""
+        told = []
+
+        def give(instance):
+            instance.run(lambda was: None).addErrback(lambda failure: told.append(failure.type))
+            return {}
+
+        setting.make(early=Hooks(skitai_services=give))
+        assert told == [MisuseError]
+
     def test_state(self, setting):
         """What a plugin keeps is made once for each instance."""
         one, other = setting.make(), setting.make()
