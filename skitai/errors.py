@@ -1,14 +1,14 @@
-"""Every exception Skitai raises on purpose, so that an app can catch one base class."""
+"""The exceptions that Skitai raises on purpose, with one base class, and the codes of results."""
 
 from __future__ import annotations
 
 #: The values of ``Result.status``: the README's numbers.
 WAITING, TIMEOUT, FAILED, NORMAL = range(4)
 
-#: The values of ``Result.code`` where no reply came (item 12 of the README's behaviours): the connection was
-#: closed, anything else that an exception tells, too late, no address for the name, the worker stops.
+#: The values of ``Result.code`` if no reply came (item 12 of the README's behaviours): the connection was
+#: closed; an exception that has no code of its own; a time-out; the name has no address; the worker stops.
 CODE_CLOSED, CODE_EXCEPTION, CODE_TIMEOUT, CODE_DNS, CODE_SHUTDOWN = 700, 701, 702, 704, 705
-#: And ours: the socket broke, the worker has as much under way as its config allows, the reply is malformed.
+#: Three more: the socket failed; as many calls are under way as the config allows; the reply is malformed.
 CODE_SOCKET_ERROR, CODE_BUSY, CODE_BAD_REPLY = 706, 707, 708
 
 
@@ -23,7 +23,7 @@ class MisuseError(SkitaiError):
 class NoServerError(MisuseError, AttributeError):
     """``was`` was used where no Skitai server runs.
 
-    Also an AttributeError, so that ``hasattr`` and tools that look at objects get on with ``was``.
+    Also an AttributeError, so that ``hasattr`` and tools that inspect objects work on ``was``.
     """
 
 
@@ -58,7 +58,7 @@ class ConfigError(SkitaiError):
 
 
 class PluginError(SkitaiError):
-    """A plugin that cannot be used: it is named ``plugin`` and ``reason`` says why."""
+    """A plugin that cannot be used: ``plugin`` is its name, ``reason`` says why."""
 
     def __init__(self, plugin: str, reason: str) -> None:
         self.plugin = plugin
@@ -73,8 +73,8 @@ class OperationError(SkitaiError):
     """A request to another machine failed.
 
     ``code`` is the failure code (700-719, or the service's own), ``status`` 1 (timeout) or 2 (exception),
-    ``node`` the address that was asked (or None), ``url`` the target as the app wrote it (None before a
-    result has the error).
+    ``node`` the node that was asked (or None), ``url`` the target as the app wrote it (None until a result
+    has the error).
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class OperationError(SkitaiError):
 
 
 class OperationTimeout(OperationError):  # noqa: N818 - the name that apps know
-    """The deadline passed before the answer was there."""
+    """The deadline passed before the reply came."""
 
     def __init__(
         self, message: str = "Timeout", *, code: int = 702, node: object = None, url: str | None = None
@@ -101,11 +101,11 @@ class OperationTimeout(OperationError):  # noqa: N818 - the name that apps know
 
 
 class UnsentError(OperationError):
-    """The request failed before any of its bytes left, so asking another node cannot do it twice."""
+    """The request failed before any of its bytes left, so another node can be asked without harm."""
 
 
 def words_of(error: BaseException) -> str:
-    """Return ``str(error)``, or that there is none: the ``__str__`` of an app's exception may fail, too."""
+    """Return ``str(error)``, or a note if that fails: an app may define the ``__str__``."""
     try:
         return str(error)
     except Exception as another:  # noqa: BLE001 - whatever it is

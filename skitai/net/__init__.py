@@ -1,1 +1,1 @@
-"""Sockets for everybody: names, connections, TLS, proxies, listening."""
+"""Sockets: addresses, connections, TLS, proxies and listening, for the server and every client."""

@@ -1,4 +1,4 @@
-"""Hosts and ports: the nodes that services ask, and the reading of their addresses."""
+"""The nodes that services ask, such as a host and a port, and how their addresses are read."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from skitai.interfaces import INode
 if TYPE_CHECKING:
     from skitai.net.client_tls import TLSProfile
 
-#: The port that goes without saying, by scheme.
+#: The port of a URL that names none, by scheme.
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _HOST_PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]\s]+)\]|(?P<host>[^\[\]\s:/]+))(?P<rest>(?::.*)?)")
-# Underscores are no part of a host name in DNS, but of many a container's.
+# DNS allows no underscore in a host name, but the names of many containers have one.
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _HOST_NAME_MAX = 253
@@ -28,7 +28,10 @@ _HOST_NAME_MAX = 253
 @implementer(INode)
 @attrs.frozen
 class HostNode:
-    """A node that is a host and a port, with TLS or without; ``profile`` None: TLS as ``[http]`` says."""
+    """A host and a port, with TLS or without.
+
+    ``profile`` says how to speak TLS; None: as ``[http]`` says.
+    """
 
     host: str
     port: int
@@ -44,7 +47,7 @@ class HostNode:
 @implementer(INode)
 @attrs.frozen
 class UnixNode:
-    """A node that listens on a Unix socket of this machine."""
+    """A Unix socket of this machine."""
 
     path: str
 
@@ -60,7 +63,7 @@ class HTTPNode(HostNode):
 
     @property
     def authority(self) -> str:
-        """What the Host header says: the port only where it is not the scheme's own."""
+        """The value of the Host header: it has the port unless that is the default of the scheme."""
         if self.port != DEFAULT_PORTS["https" if self.tls else "http"]:
             return self.label
         return f"[{self.host}]" if ":" in self.host else self.host
@@ -69,9 +72,9 @@ class HTTPNode(HostNode):
 def parse_host_port(text: str, default_port: int | None = None) -> tuple[str, int]:
     """Split ``host[:port]`` or ``[ipv6][:port]``.
 
-    Raises ValueError when the host is missing or the port is missing, not a number or out of range.
+    Raises ValueError if the host is missing, or if the port is missing, not a number or out of range.
     """
-    if "@" in text:  # not repeated: it may be a password
+    if "@" in text:  # the message does not repeat the text: it may hold a password
         raise ValueError("an address is host[:port], without a user or a password")
     match = _HOST_PORT.fullmatch(text.strip())
     if match is None or "//" in text:
@@ -97,7 +100,7 @@ def member_node(address: str, *, tls: bool, profile: TLSProfile | None = None) -
 
 
 def host_name(text: str) -> str:
-    """Return a host name or IP address in its one normal form; raise ValueError for what is neither."""
+    """Return a host name or IP address in its normal form; raise ValueError for any other text."""
     if ":" in text:
         try:
             if "%" not in text:

@@ -1,4 +1,4 @@
-"""TLS towards upstream servers: whom to trust, what to show them, and why a certificate was refused."""
+"""TLS with upstream servers: which certificates to trust, and which one to show."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zope.interface import implementer
 
 from skitai.net.pem import TLSConfigError, load_certificates, load_identity
 
-#: How the text goes on after "the certificate of HOST ".
+#: What stands after "the certificate of HOST " in a message.
 _REASONS = {
     X509VerificationCodes.ERR_CERT_HAS_EXPIRED: "has expired",
     X509VerificationCodes.ERR_CERT_NOT_YET_VALID: "is not valid yet",
@@ -39,16 +39,16 @@ _REASONS = {
 
 
 class PeerCertificateError(Exception):
-    """The peer's certificate is not accepted: the text goes on after "the certificate of HOST "."""
+    """The peer's certificate was refused: the text is what stands after "the certificate of HOST "."""
 
 
 @attrs.frozen(cache_hash=True)
 class TLSProfile:
     """How to speak TLS with a group of servers.
 
-    ``verify``: refuse certificates that are not trusted or not for the host. ``ca``: a PEM file with the
-    authorities to trust (None: those that the platform trusts). ``certfile`` and ``keyfile`` (None: the same
-    file): a client certificate with its chain, and its key, which ``passphrase`` opens.
+    ``verify``: refuse a certificate that is not trusted or not for the host. ``ca``: a PEM file with the
+    authorities to trust (None: those that the platform trusts). ``certfile``: a client certificate with its
+    chain. ``keyfile``: its key (None: it is in ``certfile``), which ``passphrase`` decrypts.
     """
 
     verify: bool = True
@@ -59,11 +59,11 @@ class TLSProfile:
 
 
 class TLSContexts:
-    """The OpenSSL contexts of the profiles in use, ``default`` for nodes without one of their own.
+    """The OpenSSL contexts of the profiles in use.
 
-    ``folder`` is what the relative paths of a config start from. Loading the authorities that the platform
-    trusts takes milliseconds, so each profile does it once, when it is first needed.
-    Called in the reactor thread.
+    ``default`` is the profile of nodes that have none of their own. The relative paths of a config start from
+    ``folder``. Loading the authorities that the platform trusts takes milliseconds, so the context of each
+    profile is made once, when it is first needed. Called in the reactor thread.
     """
 
     def __init__(self, default: TLSProfile, folder: Path = Path()) -> None:
@@ -72,7 +72,7 @@ class TLSContexts:
         self._contexts: dict[TLSProfile, Context] = {}
 
     def load(self, profile: TLSProfile) -> Context:
-        """Return the context of a profile; raise TLSConfigError where its files cannot be used."""
+        """Return the context of a profile; raise TLSConfigError if its files cannot be used."""
         context = self._contexts.get(profile)
         if context is None:
             context = self._contexts[profile] = _make_context(profile)
@@ -86,7 +86,7 @@ class TLSContexts:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientTLS:
-    """Makes the TLS side of connections to ``host``, which it names (SNI) and whose certificate it checks."""
+    """Makes TLS connections to ``host``: sends its name (SNI) and checks its certificate."""
 
     def __init__(self, context: Context, host: str, *, verify: bool) -> None:
         self._context = context
@@ -95,7 +95,7 @@ class ClientTLS:
         self._named = not _is_address(host)
 
     def clientConnectionForTLS(self, protocol: Any) -> Connection:
-        """Return a connection for Twisted's TLS ``protocol``, which learns why a certificate is refused."""
+        """Return a connection for Twisted's TLS ``protocol``, which is told why a certificate is refused."""
         connection = Connection(self._context, None)
         if self._named:  # RFC 6066, section 3: never an address
             connection.set_tlsext_host_name(self._host.encode("ascii"))
@@ -104,10 +104,10 @@ class ClientTLS:
         return connection
 
     def _checker(self, protocol: Any) -> Callable[..., bool]:
-        """Return OpenSSL's callback for each certificate, the server's own (depth 0) last."""
+        """Return the callback that OpenSSL calls for each certificate, the server's own (depth 0) last."""
 
         def check(_connection: Connection, certificate: Any, code: int, depth: int, ok: int) -> bool:
-            # OpenSSL would lose an exception, and with it the refusal.
+            # An exception would get lost in OpenSSL, and the certificate would be accepted.
             try:
                 reason = self._objection(certificate, depth) if ok else _REASONS.get(code, _code_text(code))
             except Exception as error:  # noqa: BLE001
@@ -144,7 +144,7 @@ def _is_address(host: str) -> bool:
 def _make_context(profile: TLSProfile) -> Context:
     context = _options(profile).getContext()
     if profile.ca is not None:
-        load_certificates("ca", profile.ca)  # says in words what is wrong with the file
+        load_certificates("ca", profile.ca)  # its error says what is wrong with the file; OpenSSL's does not
         context.load_verify_locations(str(profile.ca))
     elif profile.verify:
         context.set_default_verify_paths()
@@ -152,7 +152,7 @@ def _make_context(profile: TLSProfile) -> Context:
 
 
 def _options(profile: TLSProfile) -> CertificateOptions:
-    """Return options with the versions and ciphers that Twisted holds fit, and the client certificate."""
+    """Return options with Twisted's choice of versions and ciphers, and with the client certificate."""
     if profile.certfile is not None:
         return load_identity(profile.certfile, profile.keyfile, profile.passphrase).options()
     if profile.keyfile is not None:

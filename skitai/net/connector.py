@@ -1,4 +1,4 @@
-"""One way to a connection, for everybody: names, racing addresses, TLS, proxies, Unix sockets, a time-out."""
+"""The one way to a connection: it resolves names, races addresses, and does TLS, proxies and Unix sockets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from skitai.net.dns.resolver import Resolver
     from skitai.net.tunnel import Proxy
 
-#: Seconds for a connection. Below the 5 seconds of ``getwait()``, so that there is time left to ask another
+#: Seconds for a connection. Less than the 5 seconds of ``getwait()``, so that time is left to ask another
 #: member of a cluster.
 CONNECT_SECONDS = 3.0
 
@@ -42,9 +42,9 @@ def _no_proxy(_node: HostNode) -> None:
 class Connector:
     """Connects protocols to nodes. All of it is called in the reactor thread.
 
-    ``tls`` is how to speak TLS with nodes that have no profile of their own. ``resolver`` finds addresses
-    (None: the reactor's does) and is closed with the connector. ``route`` tells the proxy for a node, if
-    there is one. A connection must be made within ``timeout`` seconds, with DNS, proxy and TLS handshake.
+    ``tls`` has the TLS contexts of nodes. ``resolver`` finds addresses (None: the reactor's own does) and is
+    closed with the connector. ``route`` returns the proxy for a node, or None. A connection must be made
+    within ``timeout`` seconds; DNS, the proxy and the TLS handshake are included.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Connector:
 
     @property
     def resolver(self) -> Any:
-        """What finds the addresses of names: an ``IHostnameResolver``."""
+        """The ``IHostnameResolver`` that finds the addresses of names."""
         return self._own_resolver or self.reactor.nameResolver
 
     def connect(self, node: Any, factory: IProtocolFactory, *, proxy: Proxy | None = None) -> Deferred[Any]:
@@ -90,9 +90,9 @@ class Connector:
         return self._route(node)
 
     def close(self) -> Deferred[None]:
-        """Give up every attempt, with code 705; fire when its sockets are closed.
+        """Fail every attempt with code 705; fire when their sockets are closed.
 
-        Connections that were handed over are not touched.
+        Connections that were handed over stay open.
         """
         self._is_closed = True
         done: Deferred[None] = Deferred()
@@ -105,7 +105,7 @@ class Connector:
         return done
 
     def forget(self, attempt: _Attempt) -> None:
-        """Drop an attempt that has no socket any more, or has handed it over."""
+        """Drop an attempt whose socket is closed or was handed over."""
         self._attempts.discard(attempt)
         self._fire_when_closed()
 
@@ -119,9 +119,9 @@ class Connector:
 class _Attempt:
     """The making of one connection: ``connected`` fires with the protocol, or fails with UnsentError.
 
-    A socket, a tunnel where a proxy is asked for one, and TLS where the node has it come one after the other.
-    Each is a protocol of its own that hands the transport to the next, so that in the end nothing stands
-    between the transport and the protocol that was asked for.
+    It goes through up to three stages: the socket, a tunnel through the proxy, the TLS handshake. Each stage
+    is a protocol of its own that hands the transport to the next, so that in the end the transport has the
+    protocol that was asked for, and no wrapper around it.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class _Attempt:
 
     def start(self) -> None:
         """Begin with the socket."""
-        # Twisted's own time-outs are for each address; ours is for all of it.
+        # The time-out is None: Twisted's would be for each address, ours is for the whole attempt.
         factory = _SocketFactory(self)
         peer = self.node if self._proxy is None else self._proxy.node
         if isinstance(peer, UnixNode):
@@ -166,10 +166,10 @@ class _Attempt:
             self._stop()
             self.connected.errback(error)
 
-    # What the stages tell
+    # Called by the stages
 
     def reached(self, transport: Any) -> None:
-        """Go on over a socket that is connected."""
+        """Go on: the socket is connected."""
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
         self._set_end_of_stage(transport.abortConnection)
@@ -196,21 +196,21 @@ class _Attempt:
             protocol = self._factory.buildProtocol(transport.getPeer())
             assert protocol is not None, "the factory made no protocol"
             hand_over(transport, protocol)
-        except Exception:  # noqa: BLE001 - a mistake of the protocol's: it is told to who asked for it
+        except Exception:  # noqa: BLE001 - the caller's protocol failed, so the caller is told
             transport.abortConnection()
             self.connected.errback()
         else:
             self.connected.callback(protocol)
 
     def lost(self, reason: Failure) -> None:
-        """Fail, because there is no socket, or not any more."""
+        """Fail, because there is no socket or it was closed."""
         if not self._is_over:
             self._over()
             self.connected.errback(connect_error(self.node, reason))
         self._connector.forget(self)
 
     def _at_the_node(self, transport: Any) -> None:
-        """Go on with bytes that reach the node itself."""
+        """Go on with a transport that leads to the node itself."""
         if self._is_over:
             return
         if self._tls is None:
@@ -242,7 +242,7 @@ class _Attempt:
 
 
 class _SocketFactory(ClientFactory):
-    """Tells an attempt of its socket."""
+    """Tells an attempt whether its socket was connected."""
 
     noisy = False
 
@@ -257,7 +257,7 @@ class _SocketFactory(ClientFactory):
 
 
 class _Stage(Protocol):
-    """A protocol for the time until the connection is made."""
+    """The protocol of a transport until the next stage takes it over."""
 
     def __init__(self, attempt: _Attempt) -> None:
         self._attempt = attempt
@@ -267,7 +267,7 @@ class _Stage(Protocol):
 
 
 class _Socket(_Stage):
-    """The first protocol of a socket, until the next takes it over."""
+    """The first stage: the socket is connected."""
 
     def connectionMade(self) -> None:
         self._attempt.reached(self.transport)
@@ -275,7 +275,7 @@ class _Socket(_Stage):
 
 @implementer(IHandshakeListener)
 class _Handshake(_Stage):
-    """What is inside TLS until the peer's certificate is verified."""
+    """The last stage: the protocol inside TLS until the handshake is over and the certificate verified."""
 
     def handshakeCompleted(self) -> None:
         self._attempt.finish(self.transport)

@@ -18,7 +18,7 @@ _FORMS = "write PORT, IP:PORT, [IPV6]:PORT or unix:PATH"
 
 @attrs.frozen
 class PortEndpoint:
-    """``port`` (0: any free one) of ``ip`` (empty: of all interfaces), with TLS or without."""
+    """``port`` (0: any free one) on ``ip`` (empty: all interfaces), with TLS or without."""
 
     ip: str
     port: int
@@ -46,7 +46,7 @@ Endpoint: TypeAlias = PortEndpoint | UnixEndpoint
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """Return what ``text`` says, the word ``ssl`` behind an address for TLS. Raises ValueError."""
+    """Return the endpoint of an address; the word ``ssl`` behind it stands for TLS. Raises ValueError."""
     _, *words = text.rsplit(maxsplit=1) or [""]
     tls = words == [_TLS_WORD]
     address = text.removesuffix(_TLS_WORD).rstrip() if tls else text

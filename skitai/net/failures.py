@@ -1,4 +1,4 @@
-"""What a connection that never came about means for who asked for it: an UnsentError, in words."""
+"""Why a connection could not be made, as an UnsentError with a message for people."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def connect_error(node: HostNode | UnixNode, reason: Failure) -> UnsentError:
-    """Return what Twisted's ``reason`` for no connection to ``node`` means."""
+    """Return the error for Twisted's ``reason`` why there is no connection to ``node``."""
     cause = reason.value
     if isinstance(cause, UnsentError):
         return cause
@@ -41,14 +41,14 @@ def connect_error(node: HostNode | UnixNode, reason: Failure) -> UnsentError:
 
 
 def connect_timeout(node: HostNode | UnixNode, proxy: Proxy | None = None) -> UnsentError:
-    """Return the error for a node, or the proxy for it, that lets callers wait."""
+    """Return the error for a connection to ``node``, maybe through ``proxy``, that was not made in time."""
     through = f" through {proxy.label}" if proxy is not None else ""
     text = f"no connection to {node.label}{through} in time"
     return UnsentError(text, code=CODE_TIMEOUT, status=TIMEOUT, node=node)
 
 
 def of_proxy(cause: UnsentError, node: HostNode | UnixNode) -> UnsentError:
-    """Return what it means for ``node`` that the proxy for it could not be reached."""
+    """Return the error for ``node`` whose proxy could not be reached because of ``cause``."""
     error = UnsentError(
         f"{cause.message} (the proxy for {node.label})", code=cause.code, status=cause.status, node=node
     )
@@ -57,6 +57,6 @@ def of_proxy(cause: UnsentError, node: HostNode | UnixNode) -> UnsentError:
 
 
 def tls_text(failure: TLSError) -> str:
-    """Return OpenSSL's words, which mostly come as a list of (library, function, reason)."""
+    """Return OpenSSL's reasons, which mostly come as a list of (library, function, reason)."""
     entries = failure.args[0] if failure.args else None
     return "; ".join(entry[-1] for entry in entries) if isinstance(entries, list) else str(failure)

@@ -1,4 +1,4 @@
-"""Giving a transport another protocol, so that the one before it stands no longer in the way."""
+"""Giving the transport of one protocol to another, without a wrapper around either."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def hand_over(transport: Any, protocol: IProtocol, received: bytes = b"") -> None:
-    """Let ``protocol`` take the place of the present protocol of a connected ``transport``.
+    """Make ``protocol`` the protocol of a connected ``transport`` in place of the present one.
 
-    ``received`` are bytes that were read already and are for it. Called in the reactor thread.
+    ``received`` are bytes for ``protocol`` that were read already. Called in the reactor thread.
     """
-    # A wrapper such as that of TLS is a protocol itself, and the transport of the one within.
+    # With TLS the transport is itself a protocol: a wrapper, which keeps the inner one by another name.
     if isinstance(transport, ProtocolWrapper):
         transport.wrappedProtocol = protocol
     else:

@@ -19,7 +19,7 @@ from skitai.errors import SkitaiError
 from skitai.net.endpoints import Endpoint, PortEndpoint, UnixEndpoint
 from skitai.net.unix_socket import UnixPort, bind_unix
 
-#: Connections that the kernel may hold until they are accepted.
+#: How many connections the kernel queues until they are accepted.
 BACKLOG = 1024
 #: The first descriptor that systemd passes (sd_listen_fds(3)).
 _FIRST_INHERITED = 3
@@ -47,7 +47,7 @@ class Listening:
 
     @property
     def url(self) -> str:
-        """How a person reaches it."""
+        """The URL that people open."""
         return url_of(self.port.getHost(), self.tls)
 
 
@@ -58,13 +58,16 @@ def listen(
     secure: Factory | None = None,
     inherited: Sequence[int] = (),
 ) -> list[Listening]:
-    """Listen on all of ``endpoints``, or on none: return what listens now, in their order.
+    """Listen on all of ``endpoints``, and return what listens now, in their order.
 
-    ``secure`` makes the protocols of those with TLS, ``plain`` those of the others. ``inherited`` are
-    descriptors of sockets that listen already: they take the place of all ports, and of Unix sockets at the
-    same paths. Such a socket is TLS if the endpoint of its port or path is; one that no endpoint names, if
-    all endpoints are. ``::`` takes IPv4 connections, too, where the system has it so and no other endpoint
-    has the port. Raises ListenError, with nothing left listening. Called in the reactor thread.
+    ``secure`` makes the protocols of endpoints with TLS, ``plain`` those of the others.
+
+    ``inherited`` are descriptors of sockets that listen already. They replace all ports, and the Unix sockets
+    with the same paths. An inherited socket has TLS if the endpoint with its port or path has; a socket that
+    matches no endpoint has TLS if all endpoints have.
+
+    ``::`` takes IPv4 connections, too, if the system does so and no other endpoint has the port. Raises
+    ListenError, and then nothing listens. Called in the reactor thread.
     """
     factories: dict[bool, Any] = {False: plain, True: secure}
     found: list[Listening] = []
@@ -87,9 +90,9 @@ def listen(
 
 
 def take_inherited(reactor: Any, environ: MutableMapping[str, str]) -> Sequence[int]:
-    """Return the descriptors of the sockets that systemd passed to this process, if it did.
+    """Return the descriptors of the sockets that systemd passed to this process.
 
-    What tells of them is removed from ``environ``, so that child processes do not take them for theirs.
+    Their variables are removed from ``environ``, so that child processes do not take the sockets for theirs.
     """
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return _taken_by_twisted(reactor)
@@ -98,7 +101,7 @@ def take_inherited(reactor: Any, environ: MutableMapping[str, str]) -> Sequence[
 
 
 def _taken_by_twisted(reactor: Any) -> list[int]:
-    """Return the same as far as Twisted knows: who imports its endpoints makes it take the variables away."""
+    """Return the descriptors that Twisted took: its endpoints remove the variables when they are imported."""
     if "twisted.internet.endpoints" not in sys.modules:
         return []
     from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
@@ -115,7 +118,7 @@ def _taken_by_twisted(reactor: Any) -> list[int]:
 
 
 def _duplicate(descriptor: int) -> socket.socket:
-    """Return a duplicate of an inherited socket; the original stays open, unseen by children."""
+    """Return a duplicate of an inherited socket; the original stays open, but children do not inherit it."""
     try:
         os.set_inheritable(descriptor, False)
         passed = socket.socket(fileno=os.dup(descriptor))
@@ -128,7 +131,7 @@ def _duplicate(descriptor: int) -> socket.socket:
 
 
 def _is_replaced(endpoint: Endpoint, inherited: Collection[Any]) -> bool:
-    """Whether the inherited sockets, of these names, take the place of ``endpoint``."""
+    """Whether one of the inherited sockets, which have these names, replaces ``endpoint``."""
     return bool(inherited) if isinstance(endpoint, PortEndpoint) else str(endpoint.path) in inherited
 
 
@@ -170,14 +173,14 @@ def _listen(
 
 def _listen_tcp(reactor: Any, endpoint: PortEndpoint, factory: Factory, *, ipv6_only: bool) -> IListeningPort:
     try:
-        if ipv6_only:  # which listenTCP cannot say
+        if ipv6_only:  # listenTCP has no option for it
             with socket.create_server(("::", endpoint.port), family=socket.AF_INET6, backlog=BACKLOG) as made:
                 made.setblocking(False)
                 return reactor.adoptStreamPort(made.fileno(), made.family, factory)  # type: ignore[no-any-return]
         port: IListeningPort = reactor.listenTCP(
             endpoint.port, factory, backlog=BACKLOG, interface=endpoint.ip
         )
-    except (CannotListenError, OSError) as error:  # listen() itself may fail, too
+    except (CannotListenError, OSError) as error:  # Twisted lets an OSError of listen() through
         cause = getattr(error, "socketError", error)
         name = errno.errorcode.get(getattr(cause, "errno", None) or 0, "")
         key, problem = _TCP_PROBLEMS.get(name, ("port", f"cannot be listened on: {cause}"))
@@ -201,7 +204,7 @@ def _started(port: UnixPort) -> UnixPort:
 
 
 def url_of(address: IAddress, secure: bool) -> str:
-    """Return how a person reaches ``address``."""
+    """Return the URL that people open to reach ``address``; for a Unix socket, its path."""
     name = getattr(address, "name", None)
     if name is not None:
         path = name.decode(errors="replace") if isinstance(name, bytes) else str(name)

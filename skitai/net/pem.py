@@ -1,4 +1,4 @@
-"""Certificates and private keys from PEM files, for servers and clients alike."""
+"""Certificates and private keys from PEM files, for servers and clients."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class TLSConfigError(ValueError):
 
 @attrs.frozen
 class Identity:
-    """What one side shows to the other: a certificate, the chain after it, and the private key.
+    """What one side proves itself with: a certificate, the chain after it, and the private key.
 
-    ``key_name`` is the config key, and ``key_file`` the file, that the private key came from.
+    The private key came from ``key_file``, which the config key ``key_name`` names.
     """
 
     certificate: x509.Certificate
@@ -35,9 +35,9 @@ class Identity:
     key_file: Path
 
     def options(self, **options: Any) -> CertificateOptions:
-        """Return Twisted's options with it; raise TLSConfigError where it is too weak or too odd for TLS."""
+        """Return Twisted's options with it; raise TLSConfigError if OpenSSL refuses it as too weak."""
         result = CertificateOptions(
-            # Annotated as pyOpenSSL's own, which pyOpenSSL has deprecated.
+            # Twisted annotates these with pyOpenSSL's certificates, which pyOpenSSL has deprecated.
             privateKey=self.private_key,
             certificate=self.certificate,  # type: ignore[arg-type]
             extraCertChain=self.chain,  # type: ignore[arg-type]
@@ -52,9 +52,9 @@ class Identity:
 
 
 def load_identity(certfile: Path, keyfile: Path | None, passphrase: str | None) -> Identity:
-    """Return what two files hold, or one that has it all: certificate, chain, private key.
+    """Return the certificate, chain and private key that two files hold; one, if ``keyfile`` is None.
 
-    ``passphrase`` opens an encrypted key. Raises TLSConfigError for files that cannot be used.
+    ``passphrase`` decrypts the key. Raises TLSConfigError for files that cannot be used.
     """
     leaf, *chain = load_certificates("certfile", certfile)
     name, file = ("keyfile", keyfile) if keyfile else ("certfile", certfile)
@@ -78,7 +78,7 @@ def load_certificates(name: str, file: Path) -> list[x509.Certificate]:
 def _private_key(name: str, file: Path, passphrase: str | None) -> Any:
     pem = _read(name, file)
     try:
-        # Raises TypeError for a passphrase where none is needed, too: that is no reason to serve nobody.
+        # A passphrase for a key that is not encrypted raises TypeError. It does no harm, so it is left out.
         return load_pem_private_key(pem, passphrase.encode() if passphrase and b"ENCRYPTED" in pem else None)
     except TypeError as error:
         raise TLSConfigError("passphrase", f"is missing: the key in {file} is encrypted") from error

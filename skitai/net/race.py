@@ -1,4 +1,4 @@
-"""Connecting to a name: its addresses race for the one connection (RFC 8305, "Happy Eyeballs")."""
+"""Connecting to a host name: its addresses race for one connection (RFC 8305, "Happy Eyeballs")."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from zope.interface import implementer
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IConnector
 
-#: Seconds that an address may keep silent before the next one is tried as well (RFC 8305, section 5).
+#: Seconds until the next address is tried as well, if one does not answer (RFC 8305, section 5).
 ATTEMPT_DELAY = 0.25
 
-# The most telling failures, if no address of a name can be reached: a host is there, or is slow to answer.
+# Which failure to report if no address can be reached: these say most about the host.
 _TELLING = (error.ConnectionRefusedError, error.TimeoutError)
 
 
 @implementer(IResolutionReceiver)
 class Race:
-    """Looks up ``host``, tries its addresses, and hands the first that is reached to ``factory``.
+    """Looks up a host, tries its addresses, and makes the first connection one of ``factory``.
 
-    The next address is tried when the one before has failed, or has kept silent for ``ATTEMPT_DELAY``. The
-    first connection ends all other attempts. Where none is made, and after ``cancel``, ``failed`` is called
-    once with the most telling failure. All of it is called in the reactor thread.
+    The next address is tried when the one before has failed, or has not answered for ``ATTEMPT_DELAY``
+    seconds. The first connection ends all other attempts. If none is made, and after ``cancel``, ``failed``
+    is called once with the most telling failure. All of it is called in the reactor thread.
     """
 
     def __init__(
@@ -47,17 +47,17 @@ class Race:
         self._over = False
 
     def start(self, resolver: Any, host: str) -> None:
-        """Ask ``resolver``, an ``IHostnameResolver``, for the addresses, and go."""
+        """Ask ``resolver``, an ``IHostnameResolver``, for the addresses of ``host``, and try them."""
         resolver.resolveHostName(self, host, portNumber=self._port)
 
     def cancel(self) -> None:
         """Give up."""
         self._lose(Failure(error.UserError()))  # type: ignore[no-untyped-call]
 
-    # What the resolver tells
+    # Called by the resolver (IResolutionReceiver)
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:  # noqa: N803
-        """Do nothing: others may have joined the search, so it is not stopped."""
+        """Do nothing: the search is never cancelled, because others may wait for it, too."""
 
     def addressResolved(self, address: IAddress) -> None:
         """Take one address."""
@@ -67,11 +67,11 @@ class Race:
         """Try the first address."""
         if not self._over:
             self._untried.extend(_interleaved(self._found))
-            # It stands where no attempt has another, because there is none.
+            # The one failure if there are no addresses; that of any attempt comes after it and counts more.
             self._failures.append(Failure(error.DNSLookupError()))  # type: ignore[no-untyped-call]
             self._next()
 
-    # What the attempts tell
+    # Called by the attempts
 
     def won(self, attempt: _Attempt, address: Any) -> IProtocol | None:
         """Return the protocol for the first connection."""
@@ -87,7 +87,7 @@ class Race:
             self._next()
 
     def _next(self) -> None:
-        """Try one address more, or give up where all have failed."""
+        """Try one more address; fail if all have failed."""
         self._stop_waiting()
         if self._untried:
             attempt = _Attempt(self)
@@ -115,7 +115,7 @@ class Race:
 
 
 class _Attempt(ClientFactory):
-    """One address on its way."""
+    """The attempt at one address."""
 
     noisy = False
 
@@ -130,7 +130,7 @@ class _Attempt(ClientFactory):
 
 
 def _interleaved(addresses: Iterable[str]) -> Iterator[str]:
-    """Return the addresses of the two families in turn, the first one's first (RFC 8305, section 4)."""
+    """Return the addresses so that the two families alternate (RFC 8305, section 4)."""
     families: dict[bool, list[str]] = {}
     for address in addresses:
         families.setdefault(":" in address, []).append(address)

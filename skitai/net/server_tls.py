@@ -1,4 +1,4 @@
-"""TLS for what listens: a certificate, its chain and its key from PEM files."""
+"""TLS for ports that listen."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from skitai.net.pem import TLSConfigError, load_identity
 
 
 def server_options(certificate: Path, key: Path | None, passphrase: str | None) -> CertificateOptions:
-    """Return what connections are secured with: TLS 1.2 or later, with HTTP/1.1 inside.
+    """Return the options of connections: TLS 1.2 or later, with HTTP/1.1 inside.
 
     ``certificate`` is a file with the certificate, the chain after it and, unless ``key`` is another file,
-    the private key; ``passphrase`` opens an encrypted key. Raises ListenError for files that cannot be used.
+    the private key. ``passphrase`` decrypts the key. Raises ListenError for files that cannot be used.
     """
     try:
         return load_identity(certificate, key, passphrase).options(acceptableProtocols=[b"http/1.1"])
@@ -27,7 +27,7 @@ def server_options(certificate: Path, key: Path | None, passphrase: str | None) 
 
 
 class _TLSFactory(TLSMemoryBIOFactory):
-    """Its connections are TLS; none where the factory inside has no room for one."""
+    """Makes no connection if the wrapped factory returns no protocol, which Twisted's does not expect."""
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         inside = self.wrappedFactory.buildProtocol(addr)
@@ -35,5 +35,5 @@ class _TLSFactory(TLSMemoryBIOFactory):
 
 
 def with_tls(factory: Factory, options: CertificateOptions, reactor: Any) -> TLSMemoryBIOFactory:
-    """Return a factory whose connections are TLS and hand what is inside to those of ``factory``."""
+    """Return a factory whose connections are TLS, with the protocols of ``factory`` inside."""
     return _TLSFactory(options, False, factory, clock=reactor)

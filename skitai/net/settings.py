@@ -1,4 +1,4 @@
-"""From the values of the ``[http]`` section to the connector that they describe."""
+"""Makes the connector that the ``[http]`` section describes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skitai.net.dns import Resolver
 from skitai.net.pem import TLSConfigError
 from skitai.net.tunnel import DirectHosts, make_route, parse_proxy
 
-#: The section of the config that says how connections are made.
+#: The config section that says how connections are made.
 SECTION = "http"
 
 _TLS_NAMES = tuple(field.name for field in attrs.fields(TLSProfile))
@@ -28,7 +28,8 @@ def make_connector(reactor: Any, values: Mapping[str, Any], folder: Path) -> Con
     """
     profile = TLSProfile(**{name: values[name] for name in _TLS_NAMES})
     contexts = TLSContexts(profile, folder)
-    # What the system trusts takes milliseconds to load, which an instance without TLS can do without.
+    # Checked now, so that a mistake stops the start. Without files there is nothing to check, and loading
+    # what the system trusts takes milliseconds that an instance without TLS need not spend.
     if profile.ca or profile.certfile or profile.keyfile:
         try:
             contexts.load(profile)
@@ -45,7 +46,7 @@ def make_connector(reactor: Any, values: Mapping[str, Any], folder: Path) -> Con
 
 
 def unverified(values: Mapping[str, Any], clusters: Iterable[Any]) -> list[str]:
-    """Return a warning that names the sections which say ``verify = no``, or nothing."""
+    """Return a warning that names the sections with ``verify = no``; empty if there are none."""
     careless = [cluster for cluster in clusters if cluster.options.get("verify", "").lower() == "no"]
     sections = [] if values["verify"] else [f"[{SECTION}]"]
     sections += [f"[@{cluster.name}]" for cluster in careless]

@@ -1,4 +1,4 @@
-"""Upstream proxies: which hosts are asked through one, and how a request says so (RFC 9110, RFC 9112)."""
+"""Upstream proxies: which hosts are asked through one, and what is sent to it (RFC 9110, RFC 9112)."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from twisted.python.failure import Failure
 from skitai.errors import CODE_EXCEPTION, UnsentError
 from skitai.net.addresses import HostNode, HTTPNode, host_name, member_node
 
-#: Bytes of a proxy's answer to CONNECT.
-_ANSWER_MAX = 16 * 1024
+#: Bytes of a proxy's reply to CONNECT.
+_REPLY_MAX = 16 * 1024
 _BEGINNING = b"HTTP/1."
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d\b")
 
 
 @attrs.frozen
 class Proxy:
-    """A proxy at ``node``. ``fields`` are the header lines for it, each with its CRLF."""
+    """A proxy at ``node``. ``fields`` are the header lines for the proxy itself, each with its CRLF."""
 
     node: HTTPNode
     fields: bytes = attrs.field(default=b"", repr=False)
 
     @property
     def label(self) -> str:
-        """How people name it."""
+        """The name that messages use."""
         return f"proxy {self.node.label}"
 
     def forwarded(self, node: HTTPNode, payload: bytes) -> bytes:
-        """Return a plain request to ``node`` as the proxy wants it: in absolute-form (RFC 9112, 3.2.2)."""
+        """Return a request to ``node`` for the proxy: in absolute-form (RFC 9112, section 3.2.2)."""
         line, _, rest = payload.partition(b"\r\n")
         line = line.replace(b" ", f" http://{node.authority}".encode("ascii"), 1)
         return b"%b\r\n%b%b" % (line, self.fields, rest)
 
     def connect_request(self, node: HostNode) -> bytes:
-        """Return what asks for a tunnel to ``node`` (RFC 9110, section 9.3.6)."""
+        """Return the CONNECT request for a tunnel to ``node`` (RFC 9110, section 9.3.6)."""
         authority = node.label.encode("ascii")
         return b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (authority, authority, self.fields)
 
@@ -66,7 +66,7 @@ def parse_proxy(url: str) -> Proxy:
 
 
 class DirectHosts:
-    """The hosts that no proxy is asked for: names, ``.domain`` for all names in it, addresses and networks.
+    """The hosts that are asked without a proxy: names, addresses, networks, and ``.domain`` for all in it.
 
     ``*.domain`` is the same as ``.domain``, and ``*`` is every host. Raises ValueError for any other item.
     """
@@ -109,7 +109,7 @@ class DirectHosts:
 
 
 def _direct_name(text: str) -> str:
-    """Return a name in the form that nodes have; raise ValueError for text that cannot be a name."""
+    """Return a name in the form that nodes have; raise ValueError for any other text."""
     name = host_name(text).rstrip(".")
     if name.rpartition(".")[2].isdigit():  # an address with a slip (RFC 1123, section 2.1)
         raise ValueError(f"{text!r} is not an address")
@@ -117,7 +117,7 @@ def _direct_name(text: str) -> str:
 
 
 def make_route(proxy: Proxy | None, direct: DirectHosts) -> Callable[[HostNode], Proxy | None]:
-    """Return the function that tells which proxy a node is asked through, None for none."""
+    """Return a function that returns the proxy of a node, or None if the node is asked directly."""
     if proxy is None:
         return lambda _node: None
     return lru_cache(1024)(lambda node: None if node.host in direct else proxy)
@@ -126,8 +126,8 @@ def make_route(proxy: Proxy | None, direct: DirectHosts) -> Callable[[HostNode],
 class Tunnel(Protocol):
     """Asks ``proxy`` for a tunnel to ``node``.
 
-    ``granted`` gets the transport, which leads to the node from then on; ``failed`` is called when the
-    connection to the proxy is gone without that.
+    ``granted`` is called with the transport, which leads to the node from then on. If the connection to the
+    proxy is lost before that, ``failed`` is called.
     """
 
     transport: Any
@@ -147,38 +147,36 @@ class Tunnel(Protocol):
         self._refusal: UnsentError | None = None
 
     def connectionMade(self) -> None:
-        """Ask."""
+        """Send the CONNECT request."""
         self.transport.write(self._proxy.connect_request(self._node))
 
     def dataReceived(self, data: bytes) -> None:
-        """Read the proxy's answer."""
+        """Read the proxy's reply."""
         self._received += data
         head, end, rest = self._received.partition(b"\r\n\r\n")
-        while end and _INTERIM.match(head):  # RFC 9110, section 15.2: the answer is yet to come
+        while end and _INTERIM.match(head):  # RFC 9110, section 15.2: the final reply is yet to come
             self._received = rest
             head, end, rest = rest.partition(b"\r\n\r\n")
         if end:
-            self._answered(head, rest)
-        elif len(self._received) > _ANSWER_MAX or not _BEGINNING.startswith(
-            self._received[: len(_BEGINNING)]
-        ):
-            self._refuse("its answer is not HTTP")
+            self._replied(head, rest)
+        elif len(self._received) > _REPLY_MAX or not _BEGINNING.startswith(self._received[: len(_BEGINNING)]):
+            self._refuse("its reply is not HTTP")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell that there will be no tunnel."""
+        """Report that there will be no tunnel."""
         closed = self._failure(f"it closed the connection: {reason.getErrorMessage()}")
         self._failed(Failure(self._refusal or closed))  # type: ignore[no-untyped-call]
 
-    def _answered(self, head: bytes, rest: bytes) -> None:
+    def _replied(self, head: bytes, rest: bytes) -> None:
         version, _, status = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
         if version not in ("HTTP/1.0", "HTTP/1.1") or not status[:3].isdigit():
-            self._refuse("its answer is not HTTP")
+            self._refuse("its reply is not HTTP")
         elif not status.startswith("2"):
             hint = ": user and password are wrong or missing" if status.startswith("407") else ""
             self._refuse(f"it answered {status[:80]!r}{hint}")
         elif rest:
-            # Nobody may speak before the client does in TLS, nor in HTTP.
-            self._refuse("it sent more than its answer")
+            # In TLS as in HTTP the client speaks first: these bytes are not from the node.
+            self._refuse("it sent more than its reply")
         else:
             self._granted(self.transport)
 

@@ -1,8 +1,8 @@
-"""Unix sockets to listen on: one of our own, and one that was made by the program that started us.
+"""Unix sockets to listen on: one that is made here, or one that is inherited.
 
-``reactor.listenUNIX`` does not serve here. It changes the rights of an inherited socket and deletes its file
-at the end. Its lock file counts as held when another process has the number of the one that crashed, and in a
-container the only process always has.
+``reactor.listenUNIX`` cannot be used. It changes the rights of an inherited socket and deletes its file at
+the end. Its lock file holds a process number: after a crash it counts as held if another process has that
+number now, and in a container the only process always has the same one.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from twisted.internet import tcp, unix
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-#: Every local user may connect, as to a port; the rights of the folder can say otherwise.
+#: Every local user may connect, as to a port; the rights of the folder can forbid it.
 MODE = 0o666
 
 
 def bind_unix(path: Path, backlog: int) -> socket.socket:
-    """Return a socket that listens at ``path``, where a socket that a crash left behind is replaced.
+    """Return a socket that listens at ``path``; a socket that a crash left behind there is replaced.
 
-    Raises OSError: EADDRINUSE for one that somebody listens on, EEXIST for any other kind of file.
+    Raises OSError: EADDRINUSE if somebody listens there, EEXIST if another kind of file is there.
     """
     _clear(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -55,9 +55,9 @@ def _clear(path: Path) -> None:
 
 
 class UnixPort(unix.Port):
-    """Accepts connections on ``listening``, a socket that is listening already and now belongs to the port.
+    """Accepts connections on ``listening``, a socket that listens already; the port closes it.
 
-    With ``delete`` the file of the socket goes when the port closes, if it is still this socket's.
+    With ``delete`` the file of the socket is deleted when the port closes, unless it is another socket's now.
     All methods are called in the reactor thread.
     """
 
@@ -66,12 +66,12 @@ class UnixPort(unix.Port):
         listening.setblocking(False)
         self._listening = listening
         self._file = self._identity() if delete else None
-        # A shutdown would end the listening of every process that holds an inherited socket.
+        # A shutdown() of an inherited socket would end it for every other process that holds it.
         self._shouldShutdown = delete
 
     def startListening(self) -> None:
         """Begin to accept."""
-        # The way out when descriptors run short, as for Twisted's own ports.
+        # As Twisted's own ports do: the descriptor to give up when there are no others left.
         tcp._reservedFD.reserve()  # type: ignore[no-untyped-call]
         self.factory.doStart()  # type: ignore[union-attr]
         self.connected = True

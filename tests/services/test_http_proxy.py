@@ -149,8 +149,8 @@ class ProxyTests(HTTPTestCase):
             b"HTTP/1.1 100 Continue\r\n\r\nwhat",
             b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 9999,
         ):
-            assert await self.refused_tunnel(sending(garbage)) == "its answer is not HTTP"
-        assert await self.refused_tunnel(sending(ANSWER + b"x")) == "it sent more than its answer"
+            assert await self.refused_tunnel(sending(garbage)) == "its reply is not HTTP"
+        assert await self.refused_tunnel(sending(ANSWER + b"x")) == "it sent more than its reply"
         assert (await self.refused_tunnel(Peer.close)).startswith("it closed the connection")
 
     async def test_proxy_that_is_not_there(self):

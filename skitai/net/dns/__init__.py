@@ -1,4 +1,4 @@
-"""Names to addresses, without a thread for each: hosts file, DNS, and the system's resolver after them."""
+"""Resolves names without a thread for each: the hosts file, then DNS, then the system's own resolver."""
 
 from skitai.net.dns.resolver import Resolver
 

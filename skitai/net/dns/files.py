@@ -1,4 +1,4 @@
-"""What the system's files say about names: resolv.conf(5) and hosts(5), read again when they change."""
+"""The system's files about names, resolv.conf(5) and hosts(5), which are read again when they change."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import attrs
 
 T = TypeVar("T")
 
-# The limits of glibc, where resolv.conf(5) has its meaning from.
+# The limits of glibc, which defines what resolv.conf(5) means.
 _SERVERS_MAX = 3
 _NDOTS_MAX, _TIMEOUT_MAX, _ATTEMPTS_MAX = 15, 30, 5
 
 
 @attrs.frozen
 class ResolvConf:
-    """Which servers to ask, in order, and for what.
+    """Which servers to ask, in order, and for which names.
 
-    ``search`` are the domains that short names are looked up in, those with fewer than ``ndots`` dots first
-    there. Each server has ``timeout`` seconds, and they are gone through ``attempts`` times.
+    ``search`` are the domains that names are looked up in; a name with fewer than ``ndots`` dots is looked up
+    there first. Each server has ``timeout`` seconds, and the list of servers is tried ``attempts`` times.
     """
 
     servers: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class ResolvConf:
     attempts: int = 2
 
     def candidates(self, name: str) -> Iterator[str]:
-        """Return the full names that ``name`` may stand for, the likeliest first."""
+        """Return the full names that ``name`` may stand for, the most likely first."""
         if name.endswith("."):
             yield name.rstrip(".")
             return
@@ -67,7 +67,7 @@ def parse_resolv_conf(text: str) -> ResolvConf:
 
 
 def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
-    """Return the addresses of each name in a hosts file, in the order in which they stand there."""
+    """Return the addresses of each name in a hosts file, in the order of the file."""
     found: dict[str, tuple[str, ...]] = {}
     for line in text.splitlines():
         address, *names = line.partition("#")[0].split() or [""]
@@ -78,7 +78,7 @@ def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
 
 
 class Watched(Generic[T]):
-    """What a file says: what ``parse`` makes of its text. A file that is missing counts as empty."""
+    """A file, parsed by ``parse`` when it has changed. A missing file counts as empty."""
 
     def __init__(self, path: Path, parse: Callable[[str], T]) -> None:
         self._path = path
@@ -87,7 +87,7 @@ class Watched(Generic[T]):
         self._value = parse("")
 
     def read(self) -> T:
-        """Return what the file says now."""
+        """Return the parsed content of the file as it is now."""
         try:
             stat = self._path.stat()
             stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)

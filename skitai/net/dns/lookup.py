@@ -1,4 +1,4 @@
-"""What a question for a name comes to."""
+"""The outcome of looking up a name."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import attrs
 
 
 class NoAnswerError(Exception):
-    """Nobody said whether the name exists."""
+    """No server said whether the name exists."""
 
 
 @attrs.frozen
 class LookupResult:
-    """The addresses of a name, none where it has none, and for how many seconds they hold."""
+    """The addresses of a name, which may be none, and for how many seconds they are valid."""
 
     addresses: tuple[str, ...] = ()
     ttl: float = 0

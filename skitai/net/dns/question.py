@@ -18,9 +18,8 @@ _random = SystemRandom()
 class Question(DatagramProtocol):
     """Asks ``server`` for the records of a type, on a socket of its own.
 
-    ``answer`` fires with a ``LookupResult``, or fails with NoAnswerError. The port and the number of the
-    question are both random, and the kernel passes on only what comes from the server, so that a forger has
-    little chance (RFC 5452).
+    ``answer`` fires with a ``LookupResult``, or fails with NoAnswerError. A forged answer has little chance:
+    the port and the ID are random, and the kernel passes on only datagrams of the server (RFC 5452).
     """
 
     noisy = False
@@ -52,7 +51,7 @@ class Question(DatagramProtocol):
         return self.answer
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:  # noqa: ARG002
-        """Take the answer; what is none to this question is passed over."""
+        """Take the answer; ignore any datagram that does not answer this question."""
         message = dns.Message()
         try:
             message.fromStr(datagram)
@@ -61,20 +60,20 @@ class Question(DatagramProtocol):
         if message.id != self._id or not message.answer or message.queries != [self._query]:
             return
         if message.trunc or message.rCode not in (dns.OK, dns.ENAME):
-            self._fail(f"answered with code {message.rCode}" if message.rCode else "has too long an answer")
+            self._fail(f"answered with code {message.rCode}" if message.rCode else "sent a truncated answer")
             return
         self._close()
         self.answer.callback(_read_answer(message, self._query.type))
 
     def connectionRefused(self) -> None:
-        """Learn that nobody listens there."""
+        """Fail: nobody listens there."""
         self._fail("refused the question")
 
     def stopProtocol(self) -> None:
-        """Learn that the socket is closed.
+        """Note that the socket is closed.
 
-        If it was not we who closed it, nobody listens there: epoll tells of the refusal as it does of a lost
-        connection, and Twisted's reactor then closes the socket instead of reading the error from it.
+        If this class did not close it, nobody listens there. A refusal looks like a lost connection to epoll, so
+        Twisted's reactor closes the socket instead of reading the error from it.
         """
         if self._port is not None:
             self._port = None
@@ -94,7 +93,7 @@ class Question(DatagramProtocol):
 
 
 def _read_answer(message: dns.Message, kind: int) -> LookupResult:
-    """Return the addresses, which may stand behind aliases; the shortest time to live counts for all."""
+    """Return the addresses, also those behind aliases; the shortest time to live counts for all."""
     addresses = [_address(record.payload) for record in message.answers if record.type == kind]
     ttls = [record.ttl for record in message.answers]
     return LookupResult(tuple(addresses), min(ttls, default=0))

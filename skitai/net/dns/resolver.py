@@ -1,4 +1,4 @@
-"""From names to addresses, for every connection that the client makes."""
+"""Resolves host names for the connector, and remembers the answers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-#: Names that are remembered.
+#: How many names are remembered.
 _KEPT_MAX = 1024
-#: Seconds for which an answer holds: that of the system, which tells none, and that there is none.
+#: Seconds for which an answer is valid that comes without a time: the system's, and that a name has none.
 _SYSTEM_SECONDS, _NEGATIVE_SECONDS = 10, 5
-#: Limits of what a DNS server may say. Below the first, every connection would ask again.
+#: Limits of a DNS server's time to live. Without the first, every connection might ask again.
 _TTL_MIN, _TTL_MAX = 1, 3600
 
 
@@ -33,9 +33,9 @@ _TTL_MIN, _TTL_MAX = 1, 3600
 class Resolver:
     """Asks the hosts file, then DNS, then the system's own resolver, which may know mDNS, LDAP and more.
 
-    Answers are remembered for as long as they hold, and those who ask for one name at the same time share
-    one search. With ``dns=False`` only the system is asked, in the reactor's thread pool. The paths and the
-    ``port`` of the DNS servers are those of every Unix. All of it is called in the reactor thread.
+    Answers are remembered for as long as they are valid, and several look-ups of one name at the same time
+    share one search. With ``dns=False`` only the system is asked, in the reactor's thread pool. The paths and
+    ``port``, that of the DNS servers, are for tests. All of it is called in the reactor thread.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Resolver:
         self._closed = False
 
     def lookup(self, name: str) -> Deferred[tuple[str, ...]]:
-        """Fire with the addresses of a host name, the likeliest to work first; empty if there are none.
+        """Fire with the addresses of a host name, the one most likely to work first; empty if there are none.
 
-        Cancelling stops the waiting, not the search.
+        Cancelling ends the wait, not the search.
         """
         expires, addresses = self._kept.get(name, (0.0, ()))
         if self._closed or self._reactor.seconds() < expires:
@@ -75,7 +75,7 @@ class Resolver:
         return waiter
 
     def close(self) -> None:
-        """End every search; those that wait get no address."""
+        """End every search: whoever waits gets no address."""
         self._closed = True
         for search in list(self._searches.values()):
             search.cancel()
@@ -88,7 +88,7 @@ class Resolver:
         addressTypes: Sequence[type] | None = None,  # noqa: ARG002, N803
         transportSemantics: str = "TCP",  # noqa: ARG002, N803
     ) -> IHostResolution:
-        """Do for Twisted's ``HostnameEndpoint`` what ``lookup`` does."""
+        """Do what ``lookup`` does, for code that takes an ``IHostnameResolver``."""
         resolution = _Resolution(hostName)
         resolutionReceiver.resolutionBegan(resolution)
 
@@ -106,7 +106,7 @@ class Resolver:
             plain = name.lower().rstrip(".")
             if addresses := self._hosts.read().get(plain):
                 return LookupResult(addresses, _TTL_MIN)
-            # RFC 6761, section 6.3: no server needs to know it. IPv4 first, where most servers listen.
+            # RFC 6761, section 6.3: no server is asked for it. IPv4 first: most local servers listen there.
             if plain == "localhost" or plain.endswith(".localhost"):
                 return LookupResult(("127.0.0.1", "::1"), _TTL_MAX)
             answer = await self._ask_dns(name.lower())
@@ -115,7 +115,7 @@ class Resolver:
         return await self._ask_system(name)
 
     async def _ask_dns(self, name: str) -> LookupResult:
-        # Imported by those who resolve something: it takes longer than the rest of the client.
+        # Imported when it is first needed: twisted.names takes longer than the rest of the client.
         from skitai.net.dns.stub import ask_dns
 
         try:
@@ -143,18 +143,18 @@ class Resolver:
 
 @implementer(IHostResolution)
 class _Resolution:
-    """A search that cannot be cancelled: others may have joined it."""
+    """A search that cannot be cancelled, because others may wait for it, too."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def cancel(self) -> None:
-        """Do nothing: the caller ignores what comes."""
+        """Do nothing: a caller that cancelled ignores what comes."""
 
 
 @implementer(IResolutionReceiver)
 class _Collector:
-    """Gathers the addresses that another resolver finds; ``addresses`` fires with them."""
+    """Collects the addresses that another resolver finds; ``addresses`` fires with them."""
 
     def __init__(self) -> None:
         self.addresses: Deferred[tuple[str, ...]] = Deferred()
@@ -164,11 +164,11 @@ class _Collector:
         """Do nothing."""
 
     def addressResolved(self, address: Any) -> None:
-        """Keep an address; the system tells some several times."""
+        """Keep an address once: the system names some several times."""
         self._found[address.host] = None
 
     def resolutionComplete(self) -> None:
-        """Hand them over."""
+        """Fire with the addresses."""
         self.addresses.callback(tuple(self._found))
 
 

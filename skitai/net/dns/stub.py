@@ -1,4 +1,4 @@
-"""What resolvers call a stub: it asks the servers of resolv.conf and leaves the searching to them."""
+"""A stub resolver: it asks the servers of resolv.conf, which do the searching (RFC 1034, section 5.3.1)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from skitai.net.dns.files import ResolvConf
 from skitai.net.dns.lookup import LookupResult, NoAnswerError
 from skitai.net.dns.question import Question
 
-#: Seconds that addresses of one kind wait for those of the other (RFC 8305, section 3).
+#: Seconds that the addresses of one family wait for those of the other (RFC 8305, section 3).
 _PATIENCE = 0.05
 
 
 async def ask_dns(reactor: Any, conf: ResolvConf, port: int, name: str) -> LookupResult:
-    """Return what DNS knows of ``name``, after the search list where it applies: no address if nothing.
+    """Return the addresses that DNS has for ``name`` or, with the search list, for a name that it stands for.
 
-    ``port`` is where the servers listen. Raises NoAnswerError where they keep silent. Called in the reactor
+    ``port`` is where the servers listen. Raises NoAnswerError if none of them answers. Called in the reactor
     thread.
     """
     answer = LookupResult()
@@ -31,7 +31,7 @@ async def ask_dns(reactor: Any, conf: ResolvConf, port: int, name: str) -> Looku
 
 
 async def _ask_both(reactor: Any, conf: ResolvConf, port: int, name: str) -> LookupResult:
-    """Return the IPv6 and the IPv4 addresses of a full name, those first that are likelier to work."""
+    """Return the IPv6 and IPv4 addresses of a full name, the family that is more likely to work first."""
     kinds = [
         Deferred.fromCoroutine(_ask_servers(reactor, conf, port, name, kind)) for kind in (dns.AAAA, dns.A)
     ]
@@ -49,7 +49,7 @@ async def _ask_both(reactor: Any, conf: ResolvConf, port: int, name: str) -> Loo
 
 
 def _hurry(answer: LookupResult, other: Deferred[LookupResult], reactor: Any) -> LookupResult:
-    """Let ``other`` keep nobody waiting for long who has an address."""
+    """Limit the wait for ``other`` if ``answer`` has an address."""
     if answer.addresses and not other.called:
         other.addTimeout(_PATIENCE, reactor)
     return answer
@@ -66,7 +66,7 @@ async def _ask_servers(reactor: Any, conf: ResolvConf, port: int, name: str, kin
 
 
 def _has_route(address: str) -> bool:
-    """Return whether an IPv6 address can be sent to: no packet leaves for it (RFC 6724, rule 1)."""
+    """Return whether there is a route to an IPv6 address (RFC 6724, rule 1). No packet is sent."""
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
             probe.connect((address, 9))
