@@ -82,7 +82,10 @@ class Connector:
                 return fail(UnsentError(f"no TLS with {node.label}: {error}", node=node))
         attempt = _Attempt(self, node, factory, tls, proxy)
         self._attempts.add(attempt)
-        attempt.start()
+        try:
+            attempt.start()
+        except Exception:  # noqa: BLE001 - such as a node of no kind that is known
+            attempt.fail()
         return attempt.connected
 
     def proxy_for(self, node: Any) -> Proxy | None:
@@ -201,6 +204,12 @@ class _Attempt:
             self.connected.errback()
         else:
             self.connected.callback(protocol)
+
+    def fail(self) -> None:
+        """Fail with the exception that is being handled: there is no socket yet."""
+        self._over()
+        self._connector.forget(self)
+        self.connected.errback()
 
     def lost(self, reason: Failure) -> None:
         """Fail, because there is no socket or it was closed."""

@@ -274,6 +274,14 @@ class ConnectorTests(TestCase):
         connected.transport.loseConnection()
         await connected.lost
 
+    async def test_an_attempt_that_cannot_begin(self):
+        """What is no node fails its attempt, which leaves neither a timer nor a close that never fires."""
+        on = OnClock()
+        connector = self.connector(on)
+        await self.error_of(connector.connect(None, CLIENTS), AttributeError)
+        assert on.clock.getDelayedCalls() == []
+        self.successResultOf(connector.close())
+
     async def test_a_protocol_that_fails(self):
         """What a protocol raises when it is connected is told to who asked for it; the socket is closed."""
 
