@@ -72,8 +72,8 @@ class Question(DatagramProtocol):
     def stopProtocol(self) -> None:
         """Note that the socket is closed.
 
-        If this class did not close it, nobody listens there. A refusal looks like a lost connection to epoll, so
-        Twisted's reactor closes the socket instead of reading the error from it.
+        If this class did not close it, nobody listens there. To epoll a refusal looks like a lost connection,
+        so Twisted's reactor closes the socket instead of reading the error from it.
         """
         if self._port is not None:
             self._port = None
