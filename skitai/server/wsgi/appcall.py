@@ -1,4 +1,4 @@
-"""One call of a WSGI app: what PEP 3333 asks of the server while the app runs."""
+"""One call of a WSGI app (PEP 3333)."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-#: How many bytes an app may send, and for how many seconds it may run, before the reactor gets its turn.
+#: Bytes that an app may send, and seconds that it may run, before the reactor gets its turn.
 _BYTES_PER_TURN = 256 * 1024
 _SECONDS_PER_TURN = 0.005
-#: How many more pieces an app is asked for when its body is complete: all of them should be empty.
+#: Pieces that are still taken from an app when its body is complete. All of them should be empty.
 _PIECES_AFTER_THE_END = 100
-#: Seconds of one wait. A paused app is woken when its client has taken something or is gone.
+#: Seconds of one wait. A paused app is woken when its client has read something or is gone.
 _PAUSE_SECONDS = 60.0
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 class _ResponseOverError(Exception):
-    """Raised by ``write`` to end the app: the client is gone, or has been told that the app failed."""
+    """Raised by ``write`` to end the app: the client is gone, or has already got an error page."""
 
 
 class AppCall:
-    """Calls an app in a thread or greenlet, and hands its response to the reactor thread.
+    """Calls an app in a thread or greenlet, and passes its response to the reactor thread.
 
-    ``run`` and what it calls run in the app's thread or greenlet; ``_deliver`` and what it calls in the
-    reactor thread. Between them lies a queue, so that several pieces cost one wake-up.
+    ``run`` and what it calls run in the app's thread or greenlet. ``_deliver`` and what it calls run in the
+    reactor thread. A queue connects them, so that several pieces cost one wake-up.
     """
 
     __slots__ = (
@@ -82,14 +82,15 @@ class AppCall:
         self._body = body
         self._status = ""
         self._headers: list[tuple[str, str]] = []
-        #: The Content-Length that the app gave.
+        #: The Content-Length that the app has set.
         self._announced: int | None = None
         self._outgoing: OutgoingBody | None = None
         self._this_turn = 0
         self._turn_began = 0.0
+        #: Whether the reactor sends a file. It is closed in a second run, which may overtake the first.
         self._handed_over = False
         self._outbox: deque[Callable[[], None]] = deque()
-        #: Whether the head is on its way, so that it can no longer be changed.
+        #: Whether the head is on its way and can no longer be changed.
         self.headers_sent = False
 
     # -- in the app's thread or greenlet -------------------------------------------------------------------
@@ -104,13 +105,13 @@ class AppCall:
         try:
             action()
         except _ResponseOverError:
-            pass  # the app has ended, as it should: nobody waits for its response
-        except BaseException as error:  # an app may raise anything: this request is answered with 500
+            pass  # it has ended the app, as intended
+        except BaseException as error:  # an app may raise anything, and the response is then a 500
             self._failed(error)
             if isinstance(error, GreenletExit):
-                raise  # it ends the greenlet, not only this request
+                raise  # it ends the greenlet, not only this call
         finally:
-            # The two refer to each other: without this only the garbage collector would free them.
+            # environ and was refer to each other: without this, only the garbage collector would free them.
             self._environ.pop("skitai.was", None)
             if self._body is not None and not self._handed_over:
                 self._body.close()
@@ -126,7 +127,7 @@ class AppCall:
             else:
                 self._send_each(iterable)
         finally:
-            if not self._handed_over:
+            if not self._handed_over:  # else see _close_handed_over()
                 close = getattr(iterable, "close", None)
                 if close is not None:
                     close()
@@ -134,10 +135,10 @@ class AppCall:
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], None]:
-        """Take status and header fields (PEP 3333); return ``write``.
+        """Take the status and the header fields, and return ``write`` (PEP 3333).
 
-        Raises AssertionError for a second call without ``exc_info`` and for a malformed status or field, and
-        ``exc_info`` itself if the head has been sent.
+        Raises AssertionError for a second call without ``exc_info``, and for a malformed status or field. If
+        the head has been sent, raises ``exc_info``.
         """
         if exc_info is not None:
             try:
@@ -164,7 +165,7 @@ class AppCall:
             self._take_turns(0)
 
     def _is_over(self) -> bool:
-        """Whether the client is gone, or has an error page because the head could not be sent."""
+        """Whether the client is gone, or has got an error page because the head could not be sent."""
         return self._request.gone or self._request.written
 
     def _send_each(self, iterable: Iterable[bytes]) -> None:
@@ -178,7 +179,7 @@ class AppCall:
                 continue
             data = as_bytes(chunk)
             if self._outgoing is None and self._announced == len(data):
-                # Most frameworks give the whole body as the one piece of an iterator.
+                # Most frameworks return an iterator whose only piece is the whole body.
                 self._end(data)
                 self._exhaust(pieces)
                 return
@@ -189,12 +190,12 @@ class AppCall:
         self._end(b"")
 
     def _exhaust(self, pieces: Iterator[bytes]) -> None:
-        """Let the app come to its end. Whatever it still gives exceeds its Content-Length."""
+        """Let the app run to its end. Its further pieces exceed its Content-Length."""
         if any(islice(pieces, _PIECES_AFTER_THE_END)):
             warn_of_excess(self._request)
 
     def _end(self, body: bytes) -> None:
-        """Send the rest of the body, or all of it if nothing has been sent."""
+        """Send the rest of the body: all of it, if nothing has been sent."""
         if self._outgoing is not None:
             if body:
                 self._send(self._outgoing, body)
@@ -209,7 +210,7 @@ class AppCall:
             self._send_pieces(headers, body)
 
     def _send_pieces(self, headers: list[tuple[str, str]], body: bytes) -> None:
-        """Send a large body in pieces, so that other requests have their turn while it goes to disk."""
+        """Send a large body in pieces, so that other requests get their turn while it is written to disk."""
         self._turn_began = monotonic()
         self._outbox.append(lambda: self._request.start(self._status, headers, len(body)))
         for start in range(0, len(body), _BYTES_PER_TURN):
@@ -219,23 +220,29 @@ class AppCall:
         self._post(self._request.end)
 
     def _hand_over(self, file: FileWrapper) -> None:
-        """Let the reactor send the file as fast as the client takes it."""
+        """Let the reactor send the file as fast as the client reads it."""
         outgoing = self._outgoing or self._begin()
         if outgoing.complete:
             self._finish(outgoing)
             return
         self._handed_over = True
-        # Closing the file may run code of the app, which may wait: not in the reactor thread.
-        close = partial(self._resource.executor.submit, partial(self.run, partial(self._take_back, file)))
+        # Closing the file may run code of the app, and that must not run in the reactor thread.
+        close = partial(
+            self._resource.executor.submit, partial(self.run, partial(self._close_handed_over, file))
+        )
         producer = FileProducer(self._request, outgoing.of_file(file), close)
         self._post(lambda: self._send_file(producer))
 
-    def _take_back(self, file: FileWrapper) -> None:
-        self._handed_over = False
-        file.close()
+    def _close_handed_over(self, file: FileWrapper) -> None:
+        """Close a file that was sent by the reactor, and the request's body, from which it may read."""
+        try:
+            file.close()
+        finally:
+            if self._body is not None:
+                self._body.close()
 
     def _begin(self) -> OutgoingBody:
-        """Queue the head: it leaves together with the first piece."""
+        """Queue the head, which is sent together with the first piece."""
         self._check_started()
         self._turn_began = monotonic()
         self._outgoing = outgoing = OutgoingBody(self._request, self._status, self._headers, self._announced)
@@ -252,12 +259,12 @@ class AppCall:
         self._send_piece(outgoing.piece(data))
 
     def _send_piece(self, piece: bytes) -> None:
-        # At once: no piece may wait for the next one (PEP 3333), which may take the app a while.
+        # Sent at once: no piece may wait for the next one (PEP 3333).
         self._post(partial(self._request.send_now, piece))
         self._take_turns(len(piece))
 
     def _take_turns(self, sent: int) -> None:
-        """Give the reactor its turn if the app has sent much, or run for long, since the last one."""
+        """Give the reactor its turn if the app has sent much or run long since the last one."""
         self._this_turn += sent
         if (
             self._this_turn >= min(_BYTES_PER_TURN, self._resource.buffer_max)
@@ -274,11 +281,11 @@ class AppCall:
         self._post(self._request.end)
 
     def _catch_up(self) -> None:
-        """Wait until the reactor has taken over what was sent and the client has taken enough of it."""
+        """Wait until the reactor has what was sent and the client has read enough of it."""
         caught_up = Pending()
         self._post(lambda: self._when_caught_up(caught_up.end))
         while not self._resource.bridge.wait(caught_up, _PAUSE_SECONDS):
-            pass  # a client that takes nothing is cut off by the time-out of its connection
+            pass  # if the client reads nothing, the time-out of its connection ends this
 
     def _failed(self, error: BaseException) -> None:
         line = request_line(self._request)
@@ -299,16 +306,16 @@ class AppCall:
         while outbox:
             try:
                 outbox.popleft()()
-            except Exception:  # noqa: BLE001 - such as a Content-Length that is no number
+            except Exception:  # noqa: BLE001 - a field that breaks the framing, for example
                 _log.failure(
-                    "the answer to {request} cannot be sent",
+                    "the response to {request} cannot be sent",
                     request=request_line(self._request),
                     level=LogLevel.error,
                 )
                 self._give_up()
 
     def _give_up(self) -> None:
-        if not self._request.written:  # otherwise the connection may already serve another request
+        if not self._request.written:  # else the connection may already serve another request
             self._request.fail(500)
 
     def _send_file(self, producer: FileProducer) -> None:

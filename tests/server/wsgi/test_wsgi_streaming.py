@@ -9,9 +9,12 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from http_channel import MemoryServer
 
 from serving import eventually
 from skitai.loop.bridge import Pending
+from skitai.server.wsgi import WSGIResource
+from skitai.testing import FakeWas, InlineExecutor
 
 MB = 1 << 20
 
@@ -534,6 +537,29 @@ def test_a_file_opened_as_text_is_sent_as_utf_8(serve, tmp_path):
     path.write_text("caf\u00e9" * 10_000, encoding="utf-8")
     response = serve(wrapping(lambda: open(path, encoding="utf-8"))).ask()
     assert (response.body, response.complete) == (path.read_bytes(), True)
+
+
+def test_a_file_that_is_sent_before_its_app_returns_is_closed_once(tmp_path):
+    """The reactor may have sent the file and had it closed while the app's call is still on its way out."""
+    small, closed = tmp_path / "small", []
+    small.write_bytes(b"ok")
+
+    class File(io.FileIO):
+        def close(self):
+            closed.append(self)
+            super().close()
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](File(small))
+
+    with FakeWas() as fake:
+        resource = WSGIResource(lambda: app, "", InlineExecutor(), fake.services, buffer_max=MB)
+        server = MemoryServer(resource.render)
+        connection = server.connect()
+        connection.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert [answer.body for answer in connection.answers()] == [b"ok"]
+    assert len(closed) == 1
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "in close"])
