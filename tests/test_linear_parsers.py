@@ -34,7 +34,7 @@ from skitai.server.request.request import Request
 from skitai.server.static import ranges
 from skitai.server.wsgi.environ import base_environ, make_environ
 from skitai.services.http import HTTPNode, HTTPResult
-from skitai.services.http.auth import Credentials, answer
+from skitai.services.http.auth import Credentials, login_for
 from skitai.services.http.decoding import BadReplyError
 from skitai.services.http.redirect import RedirectError, next_hop
 from skitai.services.http.reply import ReplyReader
@@ -227,7 +227,7 @@ PARSERS = {
     "file names": safe_name,
     "replies": reply,
     "the charset of replies": reply_text,
-    "WWW-Authenticate": lambda text: answer(Credentials("a", "b"), [("WWW-Authenticate", text)]),
+    "WWW-Authenticate": lambda text: login_for(Credentials("a", "b"), [("WWW-Authenticate", text)]),
     "Location": location,
 }
 

@@ -9,7 +9,7 @@ import pytest
 from http_upstream import ClientTestCase, Upstream, reply
 
 from skitai.services.http import HTTPService
-from skitai.services.http.auth import Credentials, DigestLogin, answer, parse_challenges
+from skitai.services.http.auth import Credentials, DigestLogin, login_for, parse_challenges
 
 HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
@@ -224,11 +224,11 @@ def test_the_strongest_challenge_wins():
         ("WWW-Authenticate", 'Basic realm="x", Digest realm="x", nonce="1", algorithm=MD5'),
         ("www-authenticate", 'Digest realm="x", nonce="2", algorithm=SHA-256, Digest realm="x", nonce="3"'),
     ]
-    login = answer(Credentials("hans", "secret"), headers)
+    login = login_for(Credentials("hans", "secret"), headers)
     assert 'nonce="2"' in login.header("GET", "/")
 
 
 def test_a_long_and_crooked_challenge_takes_no_time():
     """What does not end costs no more than reading it."""
     for value in ('Digest realm="' + "\\a" * 30_000, "a" * 60_000 + "=", ", " * 30_000, "a=" * 30_000):
-        assert answer(Credentials("hans", "secret"), [("WWW-Authenticate", value)]) is None
+        assert login_for(Credentials("hans", "secret"), [("WWW-Authenticate", value)]) is None

@@ -1,4 +1,4 @@
-"""Logging in at an upstream: Basic (RFC 7617) and Digest (RFC 7616), after a challenge and then at once."""
+"""Logging in at an upstream, after its first challenge: Basic (RFC 7617) and Digest (RFC 7616)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOGINS_KEPT = 1024
 #: How strong an algorithm is; Basic has 0.
 _STRENGTH = {name: strength for strength, name in enumerate(HASHES, 1)}
 
-# Without it, a password could be found by trying words against a cache key that was logged.
+# Without this key, a password could be guessed from a cache key that got into a log.
 _FINGERPRINT_KEY = secrets.token_bytes(32)
 
 
@@ -36,19 +36,19 @@ class Credentials:
 
     @property
     def fingerprint(self) -> str:
-        """What tells them from others without giving them away."""
+        """A text that differs from that of other credentials and reveals neither."""
         return fingerprint(f"{self.user}:{self.password}")
 
 
 def fingerprint(secret: str) -> str:
-    """Return what tells ``secret`` from others without giving it away, in this process."""
+    """Return a text that is the same for the same secret within this process, and does not reveal it."""
     return hashlib.blake2b(secret.encode("utf-8", "surrogatepass"), key=_FINGERPRINT_KEY).hexdigest()
 
 
 def parse_auth(auth: Any) -> Credentials:
     """Return the credentials of ``(user, password)`` or ``"user:password"``.
 
-    Raises TypeError or ValueError, without repeating them. Called in the app's thread.
+    Raises TypeError or ValueError; the message does not repeat the password. Called in the app's thread.
     """
     if isinstance(auth, str):
         user, separator, password = auth.partition(":")
@@ -67,12 +67,12 @@ def parse_auth(auth: Any) -> Credentials:
     try:
         f"{user}{password}".encode()
     except UnicodeEncodeError:
-        raise ValueError("auth holds a lone surrogate, which UTF-8 cannot say") from None
+        raise ValueError("auth holds a lone surrogate, which UTF-8 cannot encode") from None
     return Credentials(user, password)
 
 
 class Login(Protocol):
-    """The answer to one challenge, for any number of requests."""
+    """How to answer one challenge, for any number of requests."""
 
     stale: bool
 
@@ -81,7 +81,7 @@ class Login(Protocol):
 
 
 class BasicLogin:
-    """The credentials themselves."""
+    """Sends the credentials themselves."""
 
     stale = False
 
@@ -95,10 +95,10 @@ class BasicLogin:
 
 
 class DigestLogin:
-    """Proof of the credentials, another for each request: the nonce count rises.
+    """Sends a proof of the credentials, which is different in each request: the nonce count rises.
 
-    ``challenge`` holds the parameters of one that ``_strength`` approves of. ``stale`` says that the server
-    refused nothing but the nonce of the last one.
+    ``challenge`` holds the parameters of a challenge with a known ``_strength``. ``stale`` says that the
+    server refused only the nonce of the last request.
     """
 
     def __init__(self, credentials: Credentials, challenge: Mapping[str, str]) -> None:
@@ -118,7 +118,7 @@ class DigestLogin:
         if "qop" in self._challenge:
             proof = partial(proof_of, count=count, cnonce=self._cnonce)
             quality = f", qop=auth, nc={count}, cnonce={quoted(self._cnonce)}"
-        else:  # as RFC 2069 had it
+        else:  # as in RFC 2069
             proof, quality = partial(proof_of), ""
         response = proof(self._hash, self._secret, method, target, nonce)
         algorithm = f", algorithm={_algorithm(self._challenge)}" if "algorithm" in self._challenge else ""
@@ -130,7 +130,7 @@ class DigestLogin:
 
     def _session_secret(self) -> str:
         """Return H(A1) (section 3.4.2)."""
-        # Header text is latin-1 here, and what the server hashes are its bytes.
+        # Header text is decoded as latin-1 here; the server hashes its bytes.
         realm = self._challenge["realm"].encode("latin-1")
         user, password = self._credentials.user.encode(), self._credentials.password.encode()
         secret = secret_of(self._hash, user, realm, password)
@@ -150,9 +150,9 @@ class DigestLogin:
 
 
 class Logins:
-    """The logins that worked, by node and credentials: later requests need no challenge.
+    """The logins that worked, by node and credentials: later requests need no challenge first.
 
-    The least recently used are forgotten. Used in the reactor thread.
+    The least recently used are dropped. Used in the reactor thread.
     """
 
     def __init__(self) -> None:
@@ -172,12 +172,12 @@ class Logins:
             self._kept.popitem(last=False)
 
     def forget(self, node: Hashable, credentials: Credentials) -> None:
-        """Ask for a challenge the next time."""
+        """Drop the login: the next request waits for a challenge."""
         self._kept.pop((node, credentials), None)
 
 
-def answer(credentials: Credentials, headers: Iterable[tuple[str, str]]) -> Login | None:
-    """Return the login for the strongest challenge among a 401's headers, or None for unknown ones only."""
+def login_for(credentials: Credentials, headers: Iterable[tuple[str, str]]) -> Login | None:
+    """Return the login for the strongest challenge in the headers of a 401; None if all are unknown."""
     challenges = [
         challenge
         for name, value in headers
@@ -191,7 +191,7 @@ def answer(credentials: Credentials, headers: Iterable[tuple[str, str]]) -> Logi
 
 
 def _strength(scheme: str, parameters: Mapping[str, str]) -> int:
-    """Return how strong a challenge is, less than 0 for one that cannot be answered."""
+    """Return how strong a challenge is: less than 0 if it cannot be answered."""
     if scheme == "basic":
         return 0
     if scheme != "digest" or not {"realm", "nonce"} <= parameters.keys():

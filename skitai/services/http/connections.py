@@ -27,7 +27,7 @@ class Connections:
 
 
 def connections_of(instance: IInstance) -> Connections:
-    """Return those of the instance, which are made the first time. Called in the reactor thread."""
+    """Return the connections of ``instance``, made at the first call. Called in the reactor thread."""
     connections: Connections = instance.state(Connections, partial(_make, instance))
     return connections
 

@@ -1,4 +1,4 @@
-"""From the ``data`` that an app gives to the body that is sent and its content type."""
+"""Turns the ``data`` that an app gives into a body and its content type."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _SCALARS = (str, bytes, int, float)
 class Content:
     """A body and its own content type.
 
-    ``present`` says whether there is a body, which may be empty; ``type_is_fixed`` that the app must not give
-    it another type.
+    ``present`` says whether there is a body, which may be empty. ``type_is_fixed`` says that the app must not
+    set another type.
     """
 
     body: bytes | StreamedBody = b""
@@ -61,7 +61,7 @@ def form(data: Mapping[Any, Any]) -> str:
     try:
         return urlencode(data, doseq=True)
     except UnicodeEncodeError as error:
-        raise ValueError("data holds a lone surrogate, which UTF-8 cannot say") from error
+        raise ValueError("data holds a lone surrogate, which UTF-8 cannot encode") from error
 
 
 def utf8(text: str) -> bytes:
@@ -69,4 +69,4 @@ def utf8(text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise ValueError("data holds a lone surrogate, which UTF-8 cannot say") from error
+        raise ValueError("data holds a lone surrogate, which UTF-8 cannot encode") from error

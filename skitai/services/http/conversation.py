@@ -1,4 +1,4 @@
-"""Operations that may take several requests: logging in, and following redirects."""
+"""Operations that take several requests, because of a login or of redirects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from skitai.errors import OperationError
-from skitai.services.http.auth import Logins, answer
+from skitai.services.http.auth import Logins, login_for
 from skitai.services.http.filesource import BodyError
 from skitai.services.http.redirect import RedirectError, next_hop
 from skitai.services.http.result import HTTPResult
@@ -19,10 +19,10 @@ _Ask = Callable[["HTTPNode", "HTTPRequest"], Awaitable[HTTPResult]]
 
 
 async def converse(ask: _Ask, logins: Logins, node: HTTPNode, request: HTTPRequest) -> HTTPResult:
-    """Return the last reply, or the failed result for which ``node`` is not to blame.
+    """Return the last reply, or a failed result if something went wrong that is not the fault of ``node``.
 
-    ``ask`` sends one request; its ``OperationError`` for the first node is passed on. ``logins`` are those
-    known already. Called in the reactor thread.
+    ``ask`` sends one request; the ``OperationError`` that it raises for the first node is passed on.
+    ``logins`` holds the logins that are known. Called in the reactor thread.
     """
     try:
         result = await _logged_in(ask, logins, node, request)
@@ -30,7 +30,8 @@ async def converse(ask: _Ask, logins: Logins, node: HTTPNode, request: HTTPReque
         return _failed(error, node, request)
     if not request.follow:
         return result
-    # From here on a request was answered: no error may say that nothing left, or blame the first node.
+    # Node and request have done their part: a later error must not count against the first node, nor say that
+    # nothing was sent. So it becomes a failed result.
     seen = {(request.method, node, request.target)}
     while True:
         try:
@@ -49,7 +50,7 @@ async def converse(ask: _Ask, logins: Logins, node: HTTPNode, request: HTTPReque
 
 
 async def _logged_in(ask: _Ask, logins: Logins, node: HTTPNode, request: HTTPRequest) -> HTTPResult:
-    """Return the reply to the request, sent again where a challenge can be answered."""
+    """Return the reply; if it is a challenge that can be answered, send the request again with the login."""
     credentials = request.credentials
     if credentials is None:
         return await ask(node, request)
@@ -64,14 +65,14 @@ async def _logged_in(ask: _Ask, logins: Logins, node: HTTPNode, request: HTTPReq
                 logins.keep(node, credentials, login)
             return result
         logins.forget(node, credentials)
-        renewed = answer(credentials, result.headers)
+        renewed = login_for(credentials, result.headers)
         if renewed is None:
             result.msg += " (no login was sent: none of the challenges is Basic, or Digest with qop=auth)"
             return result
         if not request.repeatable:
             result.msg += " (no login was sent: the body, which has no length, cannot be sent a second time)"
             return result
-        # Credentials that were refused are wrong. A stale nonce is not their fault: then once more.
+        # Refused credentials are wrong, and another try would not help; unless only the nonce was stale.
         if answered and not (renewed.stale and answered == 1):
             return result
         login = renewed

@@ -1,4 +1,4 @@
-"""A reply's body as it comes in: undone from its Content-Encoding, and never larger than allowed."""
+"""The body of a reply as it comes in: decoded (Content-Encoding), and never larger than the limit."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class BadReplyError(Exception):
-    """The peer's reply breaks a rule or a limit: the text says which."""
+    """The reply breaks a rule or a limit: the text says which."""
 
     def about(self, node: HTTPNode) -> OperationError:
-        """Return what it means for the request that ``node`` answered so."""
+        """Return the error that a request to ``node`` fails with because of this reply."""
         error = OperationError(f"bad reply from {node.label}: {self}", code=CODE_BAD_REPLY, node=node)
         error.__cause__ = self
         return error
@@ -26,8 +26,8 @@ class BadReplyError(Exception):
 class ReplyBody:
     """Collects a body of at most ``limit`` bytes, counted after decoding.
 
-    Coded bytes are undone a step at a time: while it ``is_behind``, there are more steps to take. Codings
-    that cannot be undone here stay as they came: only an app that asked for one gets one.
+    Coded bytes are decoded a step at a time: while the body ``is_behind``, more steps are needed. A coding
+    that is unknown here is left as it came: a server sends one only to an app that asked for it.
     """
 
     __slots__ = ("_chunks", "_coding", "_limit", "_size", "_unpacker")
@@ -38,13 +38,13 @@ class ReplyBody:
         self._chunks: list[bytes] = []
         self._coding = coding.strip().lower() if coding else ""
         if "," in self._coding and DECODABLE.intersection(map(str.strip, self._coding.split(","))):
-            # Handed over as they came, such bodies would look like what they are not.
+            # Left as it came, such a body would look as if it was decoded.
             raise BadReplyError(f"the body has several codings ({self._coding}), which nobody asked for")
         self._unpacker = Unpacker(self._coding) if self._coding in DECODABLE else None
 
     @property
     def is_coded(self) -> bool:
-        """Whether it is unpacked here."""
+        """Whether the body is decoded here."""
         return self._unpacker is not None
 
     @property
@@ -53,7 +53,7 @@ class ReplyBody:
         return self._unpacker is not None and self._unpacker.is_behind
 
     def add(self, data: bytes) -> None:
-        """Take the next bytes from the wire; raise ``BadReplyError`` for too many."""
+        """Take the next bytes from the wire; raise ``BadReplyError`` if there are too many."""
         if self._unpacker is None:
             self._keep(data)
             return
@@ -62,7 +62,7 @@ class ReplyBody:
             raise self._too_large()
 
     def step(self) -> None:
-        """Undo some of the coded bytes; raise ``BadReplyError`` for undecodable or too many ones."""
+        """Decode some of the bytes; raise ``BadReplyError`` if that fails or gives too many."""
         assert self._unpacker is not None
         try:
             self._keep(self._unpacker.step())
@@ -70,7 +70,7 @@ class ReplyBody:
             raise BadReplyError(f"the body is not the {self._coding} that it claims: {error}") from error
 
     def finish(self) -> bytes:
-        """Return the whole body; raise ``BadReplyError`` where its coding ends too early."""
+        """Return the whole body; raise ``BadReplyError`` if the coded data is incomplete."""
         if self._unpacker is not None and not self._unpacker.is_whole:
             raise BadReplyError(f"the {self._coding} data of the body ends in the middle")
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)

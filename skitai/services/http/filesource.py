@@ -1,4 +1,4 @@
-"""Files as bodies or parts of them. Each call reads the whole file, even while other calls read it."""
+"""Files as bodies or parts of bodies. Several calls may read one file at the same time, each all of it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ import attrs
 
 from skitai.errors import OperationError
 
-#: Bytes that are read and handed to the transport at once.
+#: Bytes that are read and handed to the transport in one piece.
 PIECE = 64 * 1024
 
 
 class BodyError(OperationError):
-    """What the app gave as the body cannot be read: its node is not to blame."""
+    """The file that the app gave as the body cannot be read: the node is not to blame."""
 
 
 @attrs.frozen(eq=False)
 class FileSource:
     """The rest of a file, from where it stands when the app hands it over.
 
-    ``read_at(position, size)`` reads it. ``length`` is None where the file cannot say it: such a file is read
-    once, from front to back. ``wait(seconds)`` waits until reading would not, and returns whether it came to
-    that; None where nobody can say.
+    ``read_at(position, size)`` reads it. ``length`` is None if it is unknown: such a file is read once, from
+    front to back. ``wait(seconds)`` waits until a read would not block, and returns whether it came to that;
+    it is None if that cannot be known.
     """
 
     read_at: Callable[[int, int], Any]
@@ -51,20 +51,20 @@ class FileSource:
             if file.seekable():
                 return _in_memory(file) or _on_disk(file) or _shared(file)
         except (AttributeError, TypeError, OSError):
-            pass  # It looks like a file in nothing but read().
+            pass  # it has no more of a file than read()
         except ValueError as error:
             raise ValueError(f"{argument} cannot be read: {error}") from error
         return _pipe(file) or cls(lambda _position, size: file.read(size))
 
     def is_ready(self, seconds: float) -> bool:
-        """Wait for so many seconds at most; return whether ``read`` may be called."""
+        """Wait for ``seconds`` at most; return whether ``read`` can be called without blocking."""
         try:
             return self.wait is None or self.wait(seconds)
         except (OSError, ValueError) as error:  # closed meanwhile
             raise BodyError(f"the file to send cannot be read: {error}") from error
 
     def read(self, offset: int) -> bytes:
-        """Return the bytes at ``offset``, none at the end; raise ``BodyError`` for what is no such file."""
+        """Return the bytes at ``offset``, empty at the end; raise ``BodyError`` if that fails."""
         size = PIECE if self.length is None else min(PIECE, self.length - offset)
         try:
             piece = self.read_at(self.start + offset, size)
@@ -78,7 +78,7 @@ class FileSource:
 
 
 def _in_memory(file: Any) -> FileSource | None:
-    """Return the source of a BytesIO, whose position is left alone; None for anything else."""
+    """Return the source of a BytesIO, without moving its position; None for anything else."""
     if type(file) is not io.BytesIO:  # a subclass may have a read() of its own
         return None
     start = file.tell()
@@ -90,9 +90,10 @@ def _slice(file: io.BytesIO, position: int, size: int) -> bytes:
 
 
 def _on_disk(file: Any) -> FileSource | None:
-    """Return the source of a regular file, whose position is left alone; None for anything else.
+    """Return the source of a regular file, without moving its position; None for anything else.
 
-    Only of those that ``open`` returns: others may have a descriptor, too, and unpack what is read from it.
+    The file must be of a type that ``open`` returns: others may have a descriptor, too, but decompress what
+    they read from it.
     """
     if _raw(file) is None:
         return None
@@ -106,21 +107,21 @@ def _on_disk(file: Any) -> FileSource | None:
 
 
 def _raw(file: Any) -> io.FileIO | None:
-    """Return what ``file`` reads from where ``open`` returned it for reading; None for anything else."""
+    """Return the raw file below one that ``open`` returned for reading; None for anything else."""
     raw = file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file
     return raw if type(raw) is io.FileIO else None
 
 
 def _pread(file: Any, position: int, size: int) -> bytes:
-    # Asked each time: once it is closed, its number may be another file's.
+    # fileno() each time: after a close, the number may be another file's.
     return os.pread(file.fileno(), size, position)
 
 
 def _pipe(file: Any) -> FileSource | None:
     """Return the source of a pipe or a terminal; None for anything else.
 
-    It is read when there is something to read: whoever waits within ``read`` has the lock of the file, and
-    then nobody can close it.
+    It is read only when there is something to read: a read that blocks would hold the lock of the file, and
+    nobody could close it.
     """
     raw = _raw(file)
     if raw is None or not raw.readable():
@@ -128,7 +129,7 @@ def _pipe(file: Any) -> FileSource | None:
     try:
         mode = os.fstat(file.fileno()).st_mode
     except OSError:
-        return None  # reading it will say so
+        return None  # reading it will fail with the reason
     if not stat.S_ISFIFO(mode) and not stat.S_ISCHR(mode):
         return None
     read = raw.read if raw is file else file.read1
@@ -142,10 +143,10 @@ def _readable(file: Any, seconds: float) -> bool:
 
 
 class _Place:
-    """Where an app left a file that has nothing but a position, which its readers move.
+    """Lets several calls read one file that has a single position.
 
-    Its readers take turns, and seek the place where each of them is. What the app sees of it meanwhile is not
-    where it left the file, so that is remembered for the next call.
+    The readers take turns, and each seeks to where it was. Meanwhile the position of the file is not where
+    the app left it, so that is remembered here for the next call.
     """
 
     def __init__(self) -> None:
@@ -165,7 +166,7 @@ class _Place:
         return FileSource(partial(self._read_at, file), self._given, max(length, 0))
 
     def _read_at(self, file: Any, position: int, size: int) -> Any:
-        """Return bytes from there; the end, where none are wanted, leaves the file as the app gave it."""
+        """Return bytes from ``position``; a ``size`` of 0, at the end, puts the file back to where it was."""
         with self._lock:
             if not size:
                 self._put_back(file)
@@ -180,22 +181,22 @@ class _Place:
         self._moved_to = None
 
 
-# By the number of the file, because not all files can be hashed: whoever has the place has the file, too.
+# By ``id(file)``, because not all files can be hashed. A place holds its file, so the number stays valid.
 _places: WeakValueDictionary[int, _Place] = WeakValueDictionary()
 _registering = Lock()
 
 
 def _shared(file: Any) -> FileSource:
-    """Return the source of a file that other calls may read, too."""
+    """Return the source of a file that other calls may read at the same time."""
     with _registering:
         place = _places.get(id(file))
         if place is None:
             place = _places[id(file)] = _Place()
-            # As long as the file is there: a call that ended early leaves it where its reader was.
+            # The place must live as long as the file: a call that ended early did not put the file back.
             with suppress(TypeError):  # cannot be weakly referenced
                 finalize(file, _let_go, place).atexit = False
     return place.source(file)
 
 
 def _let_go(_place: _Place) -> None:
-    """Do nothing: that this waits for the end of the file keeps its place until then."""
+    """Do nothing: as an argument of the finalizer, the place lives as long as the file."""

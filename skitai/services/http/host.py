@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 class Host(Factory):
-    """The connections to ``node``. Requests beyond the limits wait in the order they came.
+    """The connections to ``node``. Requests beyond the limits wait in the order in which they came.
 
-    It makes its connections, and is their ``Owner``. All of it is called in the reactor thread.
+    It is the factory and the ``Owner`` of its connections. All of it is called in the reactor thread.
     """
 
     noisy = False
@@ -39,24 +39,24 @@ class Host(Factory):
         self.node = node
         self._authority = node.authority
         self._proxy: Proxy | None = pool.connector.proxy_for(node)
-        #: The proxy that requests are sent to. With TLS there is none: its tunnel leads to the node itself.
+        #: The proxy that requests are sent to. None with TLS: there the tunnel leads to the node itself.
         self._forwarder = None if node.tls else self._proxy
         self._is_moving_up = False
         self._idle: list[HTTPConnection] = []
         self._connections: set[HTTPConnection] = set()
-        #: The requests that connections are being made for.
+        #: The transfers whose connections are being made.
         self._opening: set[Transfer] = set()
         self._waiting: deque[Transfer] = deque()
 
     def encode(self, request: HTTPRequest) -> bytes:
-        """Return the bytes of the request as the node, or the proxy for it, wants them."""
+        """Return the bytes of the request in the form for the node or for its proxy."""
         payload = request.encode(self._authority)
         return payload if self._forwarder is None else self._forwarder.forwarded(self.node, payload)
 
     def start(self, transfer: Transfer) -> None:
-        """Send the request now if a connection is free, else over a new one, else in its turn."""
+        """Send the request over an idle connection, or else a new one, or else when its turn comes."""
         if self._idle:
-            # The latest to become idle is the least likely to be stale.
+            # The one that became idle last is the least likely to be stale.
             self._give(self._idle.pop(), transfer)
         elif self._may_open():
             self._open(transfer)
@@ -69,7 +69,7 @@ class Host(Factory):
             self._forget_if_empty()
 
     def sweep(self, now: float) -> None:
-        """Close what has been idle for too long, and fail what has been silent for too long."""
+        """Close connections that were idle for too long, and fail requests that got nothing for too long."""
         for connection in list(self._connections):
             age = now - connection.active
             if connection.transfer is None:
@@ -91,16 +91,16 @@ class Host(Factory):
         self._forget_if_empty()
 
     def idle_since(self) -> float | None:
-        """Return when the connection that is idle for longest was used last, None if none is idle."""
+        """Return when the longest idle connection was last used; None if none is idle."""
         return self._idle[0].active if self._idle else None
 
     def close_oldest_idle(self) -> None:
-        """Give up one idle connection, so that another host can have one."""
+        """Close one idle connection, so that another host can open one."""
         self._idle.pop(0).abort()
 
     def move_up(self) -> None:
-        """Open connections for those that wait, as far as the limits allow."""
-        # An attempt may fail at once and lead back here: then the loop below goes on.
+        """Open connections for requests that wait, as far as the limits allow."""
+        # An attempt may fail at once and call this again: then the loop below, which still runs, goes on.
         if self._is_moving_up:
             return
         self._is_moving_up = True
@@ -128,12 +128,12 @@ class Host(Factory):
         pool = self._pool
         return HTTPConnection(self, self.node, pool.sending, pool.seconds, self._limits.response_max)
 
-    # What connections report (protocol.Owner)
+    # Called by connections (protocol.Owner)
 
     def replied(
         self, connection: HTTPConnection, result: HTTPResult, body: ReplyBody | None, *, reusable: bool
     ) -> None:
-        """Hand over the reply and put the connection to further use."""
+        """Give the connection to the next request, or keep or close it; then hand over the reply."""
         transfer, connection.transfer = connection.transfer, None
         if not reusable:
             connection.abort()
@@ -143,14 +143,14 @@ class Host(Factory):
             self._idle.append(connection)
         else:
             connection.abort()
-        # Last, because the callback may begin the next request.
+        # At the end, because the callback may begin the next request.
         if body is None:
             transfer.succeed(result)
         else:
             self._pool.unpack(transfer, result, body)
 
     def switched(self, connection: HTTPConnection, result: HTTPResult) -> None:
-        """Hand over the reply 101 and forget the connection, which others have now."""
+        """Hand over the reply 101 and forget the connection: another protocol has it now."""
         transfer, connection.transfer = connection.transfer, None
         self._connections.discard(connection)
         transfer.succeed(result)
@@ -165,7 +165,7 @@ class Host(Factory):
             self._fail(transfer, error)
 
     def lost(self, connection: HTTPConnection, error: OperationError) -> None:
-        """Queue the request again where the connection was stale, else fail it; move the queue up."""
+        """Queue the request again if the connection was stale, or else fail it; move the queue up."""
         self._connections.discard(connection)
         transfer, connection.transfer = connection.transfer, None
         if connection in self._idle:
@@ -173,7 +173,7 @@ class Host(Factory):
         if transfer is None:
             pass  # it was idle, or its request was given up
         elif self._was_stale(connection, transfer):
-            # Under the limits like any other, but before those that came later.
+            # It waits like any other if the limits are met, but before those that came later.
             transfer.stop = lambda: self._leave_queue(transfer)
             self._waiting.appendleft(transfer)
         else:
@@ -182,10 +182,10 @@ class Host(Factory):
         self.move_up()
 
     def _was_stale(self, connection: HTTPConnection, transfer: Transfer) -> bool:
-        """Return whether the server may have closed the connection before it saw the request.
+        """Return whether the request may be sent again because the server closed an idle connection.
 
-        RFC 9112, section 9.3.1: a client may then repeat by itself what is idempotent; anything is safe to
-        repeat where none of it left.
+        RFC 9112, section 9.3.1: a client may repeat by itself what is idempotent. A request of which nothing
+        was sent may always be repeated.
         """
         if not connection.reused or connection.phase is ANSWERED:
             return False

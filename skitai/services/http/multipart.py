@@ -20,9 +20,9 @@ _UNKNOWN_TYPE = "application/octet-stream"
 def multipart_content(data: Any) -> Content:
     """Return the content of a form: a dict of names to values, or to a list of values.
 
-    A value is a str, bytes or number, a binary file, or a tuple ``(filename, file[, type])`` whose file may
-    be str or bytes, too. Files are read when they are sent.
-    Raises TypeError or ValueError naming the field that makes no sense. Called in the app's thread.
+    A value is a str, bytes or number, a binary file, or a tuple ``(filename, file[, type])``, whose file may
+    also be str or bytes. Files are read when they are sent.
+    Raises TypeError or ValueError that names the wrong field. Called in the app's thread.
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"data must be a dict of fields and files, not {type(data).__name__}")
@@ -40,7 +40,7 @@ def multipart_content(data: Any) -> Content:
 
 
 def _part(name: str, value: Any) -> tuple[bytes, bytes | FileSource]:
-    """Return the header of one part and what it holds."""
+    """Return the header and the content of one part."""
     argument = f"data[{name!r}]"
     if isinstance(value, str | bytes | int | float):
         return _head(name), _bytes(value)
@@ -71,7 +71,7 @@ def _unpacked(value: tuple[Any, ...], argument: str) -> tuple[str, Any, str | No
 
 
 def _filename(file: Any) -> str:
-    """Return the base name of a file; one that was itself uploaded to the app has it in ``filename``."""
+    """Return the base name of a file; an upload that the app received has it in ``filename``."""
     for name in (getattr(file, "filename", None), getattr(file, "name", None)):
         if isinstance(name, str):
             return PurePath(name).name

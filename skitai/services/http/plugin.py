@@ -1,4 +1,4 @@
-"""How the HTTP client enters an instance: through the same hooks as anybody's plugin."""
+"""The hooks through which the HTTP client becomes part of an instance."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def skitai_services(instance: IInstance) -> Mapping[str, HTTPService]:
-    """Give ``was.get`` and its likes, which share their connections and log in once."""
+    """Give ``was.get``, ``was.post`` and the others, which share connections and logins."""
     shared = connections_of(instance)
     services = {method.lower(): HTTPService(method, shared.pool, shared.logins) for method in METHODS}
     return {**services, "upload": UploadService(shared.pool, shared.logins)}
@@ -32,7 +32,7 @@ def skitai_cluster_types(instance: IInstance) -> Mapping[str, HTTPService]:
 
 @hookimpl
 def skitai_status(instance: IInstance) -> Mapping[str, Any]:
-    """Show the connections to other machines."""
+    """Show the connections to other machines on the status page."""
     totals = connections_of(instance).pool.statistics()
     hosts = totals.pop("hosts")
     return {"HTTP client": totals, "HTTP client, by host": hosts}
@@ -40,5 +40,5 @@ def skitai_status(instance: IInstance) -> Mapping[str, Any]:
 
 @hookimpl
 def skitai_shutdown(instance: IInstance) -> Deferred[None]:
-    """Fail what is still awaited and close every connection."""
+    """Fail the requests under way and close every connection."""
     return connections_of(instance).pool.close()

@@ -1,4 +1,4 @@
-"""The connection pool: the way in, the limits, the one sweep, and the end."""
+"""The connection pool: where requests come in, with the limits, the sweep and the shutdown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult
 
-#: Connections to all nodes together, where as many files may be open.
+#: The most connections to all nodes together, if the process may open as many files.
 CONNECTIONS_MAX = 8192
 _SWEEP_SECONDS = 1
 
@@ -38,10 +38,10 @@ def _default(key: str) -> Any:
 class PoolLimits:
     """What a pool may use: counts, seconds, and the bytes of a decoded body.
 
-    For each node ``idle`` connections are kept, of ``connections`` in all, and ``waiting`` requests wait for
-    one. There are ``total`` connections to all nodes together. A connection is closed after ``idle_seconds``
-    without use, a request fails after ``silence_seconds`` in which nothing came and nothing was taken; both
-    are looked at once a second.
+    Each node has up to ``connections`` connections, of which ``idle`` are kept without use, and ``waiting``
+    requests that wait for one. ``total`` is the limit for all nodes together. A connection is closed after
+    ``idle_seconds`` without use. A request fails after ``silence_seconds`` in which the node neither sent nor
+    took anything. Both are checked once a second.
     """
 
     idle: int = _default("idle_per_host")
@@ -67,10 +67,11 @@ class ConnectionPool:
         self.seconds = reactor.seconds
         self.sending = SendQueue(reactor)
         self.connector: IConnector = connector or Connector(reactor)
-        #: Connections that exist or are being made, and what happened to requests since the start.
+        #: ``open`` counts connections that exist or are being made, the others requests since the start.
         self.open = self.requests = self.reused = self.errors = 0
         self._hosts: dict[HTTPNode, Host] = {}
-        #: Hosts that met the limit of all connections, in order; meanwhile nobody keeps idle ones.
+        #: Hosts that wait for the limit of all connections, in order. While there are any, no idle ones are
+        #: kept.
         self.starved: dict[Host, None] = {}
         self._unpacking: set[Transfer] = set()
         self._sweeper: IDelayedCall | None = None
@@ -80,8 +81,8 @@ class ConnectionPool:
     def ask(self, node: HTTPNode, request: HTTPRequest) -> Deferred[HTTPResult]:
         """Send a request to a node: fire with the ``HTTPResult`` or fail with an ``OperationError``.
 
-        Its codes: 700 closed, 701 refused or TLS, 702 too slow, 704 host not found, 705 shutdown, 706
-        socket error, 708 not proper HTTP or too large; an ``UnsentError`` where no byte of it left.
+        Its codes: 700 closed, 701 refused or TLS failed, 702 too slow, 704 host not found, 705 shutdown, 706
+        socket error, 708 malformed or too large reply. It is an ``UnsentError`` if no byte was sent.
         Cancelling closes the connection, or leaves the queue for one, at once.
         """
         if self._closed:
@@ -123,10 +124,10 @@ class ConnectionPool:
             "hosts": hosts,
         }
 
-    # What hosts ask and tell
+    # Called by hosts
 
     def unpack(self, transfer: Transfer, result: HTTPResult, body: ReplyBody) -> None:
-        """Unpack what is left of a body, while others have their turn, and end the transfer."""
+        """Decode the rest of a body, a step in each turn of the reactor, and end the transfer."""
 
         def unpacked(data: bytes) -> None:
             self._unpacking.remove(transfer)
@@ -146,12 +147,12 @@ class ConnectionPool:
         unpacking.addCallbacks(unpacked, failed)
 
     def fail(self, transfer: Transfer, error: BaseException) -> None:
-        """Count a request that came to nothing, and end it."""
+        """Count a request that failed, and end it."""
         self.errors += 1
         transfer.fail(error)
 
     def admits(self, host: Host) -> bool:
-        """Return whether ``host`` may open a connection; if not, it is told to ``move_up`` in its turn."""
+        """Return whether ``host`` may open a connection; if not, its ``move_up`` is called in its turn."""
         if self.open < self.limits.total:
             return True
         self.starved[host] = None
@@ -161,7 +162,7 @@ class ConnectionPool:
         return False
 
     def released(self) -> None:
-        """Note that a connection is gone, and let hosts move up in the order in which they wait."""
+        """Count a connection that is gone, and let the hosts that wait move up in their order."""
         self.open -= 1
         while self.starved and self.open < self.limits.total:
             host = next(iter(self.starved))
@@ -170,7 +171,7 @@ class ConnectionPool:
 
     def forget(self, host: Host) -> None:
         """Drop a host that has no connection and no request left."""
-        # What it told last may have led to more requests, and to another one in its place.
+        # A callback may have begun another request, and so put a new host in its place.
         if self._hosts.get(host.node) is host:
             del self._hosts[host.node]
         self._fire_when_closed()

@@ -1,4 +1,4 @@
-"""One client connection: sends a request at a time, hands back the reply, and tells how it was lost."""
+"""One client connection: it sends a request at a time, and reports the reply or the loss to its owner."""
 
 from __future__ import annotations
 
@@ -36,46 +36,47 @@ class Phase(Enum):
     """How far a connection is with its request."""
 
     IDLE = "there is no request"
-    QUEUED = "the request waits for the end of the reactor's turn: none of it has left"
-    REFUSED = "none of the request will leave: it is to go over another connection"
-    SENT = "a byte of the request may have left"
+    QUEUED = "the request waits for the end of the reactor's turn: nothing of it was sent"
+    REFUSED = "nothing of the request will be sent here: it takes another connection"
+    SENT = "a byte of the request may have been sent"
     ANSWERED = "a byte of the reply has come"
-    CLOSED = "there is no connection any more, or it is being closed"
+    CLOSED = "the connection is closed or being closed"
 
 
-# As attributes of the enum each would take five times as long to look up, a dozen times for each request.
+# Globals, because an attribute of an enum takes five times as long to look up, and each request looks up a
+# dozen of them.
 IDLE, QUEUED, REFUSED, SENT, ANSWERED, CLOSED = Phase
-#: The phases in which nothing of the request has left.
+#: The phases in which nothing of the request was sent.
 UNSENT = (QUEUED, REFUSED)
 
 
 class Owner(typing.Protocol):
-    """Who a connection reports to. All of it is called in the reactor thread."""
+    """What a connection reports to. All of it is called in the reactor thread."""
 
     def replied(
         self, connection: HTTPConnection, result: HTTPResult, body: ReplyBody | None, *, reusable: bool
     ) -> None:
-        """Take the reply, and a ``body`` that is still to be unpacked into it.
+        """Take the reply, and a ``body`` that is still to be decoded into it.
 
-        Where the connection is not reusable, it is for the owner to ``abort`` it.
+        If the connection is not reusable, the owner must ``abort`` it.
         """
 
     def switched(self, connection: HTTPConnection, result: HTTPResult) -> None:
         """Take the reply 101: another protocol has the connection now."""
 
     def failed(self, connection: HTTPConnection, error: OperationError) -> None:
-        """Learn that the reply is none, or that bytes came unasked: the connection must be aborted."""
+        """Abort the connection: the reply is malformed, or bytes came that answer nothing."""
 
     def lost(self, connection: HTTPConnection, error: OperationError) -> None:
-        """Learn that the connection is gone; ``error`` is what that means for its request."""
+        """Note that the connection is gone; its request, if it has one, fails with ``error``."""
 
 
 @implementer(IProtocol)
 class HTTPConnection:
     """A connection to ``node`` that carries one request at a time: ``transfer``, None while it is idle.
 
-    ``reused`` says that it carried one before; ``active`` is when something last happened, in the reactor's
-    seconds; ``is_paused`` that the sink of the present reply holds it up.
+    ``reused`` says that it carried a request before. ``active`` is when something was last sent or received,
+    by the reactor's clock. ``is_paused`` says that the sink of the present reply takes no more for now.
     """
 
     __slots__ = (
@@ -131,22 +132,23 @@ class HTTPConnection:
             self._stream(stream)
 
     def _refuse(self) -> None:
-        """Close the connection; ``connectionLost`` has the owner take the request to another one."""
+        """Close the connection; then the owner sends the request over another one (``lost``)."""
         self.phase = REFUSED
         self._transport.abortConnection()
 
     def _is_quiet(self) -> bool:
-        """Return whether nothing has come since the last reply that the reactor has yet to read.
+        """Return whether the socket has nothing to read.
 
-        It would be the peer's close, and a POST sent after it is lost; or a reply to nothing, such as a 408,
-        which must not be taken for the reply to the next request (RFC 9112, section 9.2). To be asked last
-        of all: an app that computes in a greenlet keeps the reactor from reading for as long.
+        On an idle connection that could only be the peer's close, after which a POST would be lost, or bytes
+        that answer nothing, such as a 408, which must not be taken for the reply to the next request
+        (RFC 9112, section 9.2). Checked right before the send, because an app that computes in a greenlet
+        keeps the reactor from reading.
         """
-        # A third of the cost of recv(MSG_PEEK), which raises when all is well.
+        # poll() costs a third of recv(MSG_PEEK), which raises if all is well.
         return self._look is None or not self._look.poll(0)
 
     def abort(self) -> None:
-        """Close the socket at once; what was under way is forgotten."""
+        """Close the socket at once; its request is forgotten."""
         self.phase = CLOSED
         self.transfer = None
         transport, self._transport = self._transport, None
@@ -154,9 +156,10 @@ class HTTPConnection:
             transport.abortConnection()
 
     def _send(self, payload: bytes) -> bool:
-        """Hand the kernel what it takes at once, and the transport the rest; return whether it could.
+        """Write to the socket what it takes, and to the transport the rest; return False if it was closed.
 
-        It saves two epoll calls and a turn of the reactor, and tells for certain whether any byte left.
+        Writing to the socket saves two epoll calls and a turn of the reactor, and shows whether any byte was
+        sent.
         """
         count = 0
         if self._socket is not None:
@@ -169,7 +172,7 @@ class HTTPConnection:
                 return False
         self.phase = SENT
         if count < len(payload):
-            # From here on the transport has a buffer of its own, which later bytes must not overtake.
+            # From here on the transport buffers: later bytes written to the socket would overtake these.
             self._socket = None
             if len(payload) - count <= PIECE or self.transfer.request.stream is not None:
                 self._transport.write(payload[count:])
@@ -178,7 +181,7 @@ class HTTPConnection:
         return True
 
     def _stream(self, body: StreamedBody) -> None:
-        """Send ``body`` as fast as the peer takes it, which is no silence."""
+        """Send ``body`` as fast as the peer takes it; each piece that it takes counts as activity."""
         self._socket = None  # as above: the transport buffers
         self._upload = BodySender(
             self._transport,
@@ -191,10 +194,10 @@ class HTTPConnection:
     def _note_progress(self) -> None:
         self.active = self._seconds()
 
-    # What the sink of a reply asks for
+    # Called by the sink of a reply, through its Delivery
 
     def _deliver(self) -> Delivery:
-        """Open the sink: the head of the reply is there."""
+        """Open the sink: the head of the reply has come."""
         reply = self._reader.head(self._node)
         reply.asked = self.transfer.request.target
         self.transfer.delivery = delivery = Delivery(self, self.transfer.request.sink, reply)
@@ -202,13 +205,13 @@ class HTTPConnection:
         return delivery
 
     def pause(self) -> None:
-        """Read nothing for the time being."""
+        """Read nothing for now."""
         if not self.is_paused and self._transport is not None:
             self.is_paused = True
             self._transport.pauseProducing()
 
     def resume(self) -> None:
-        """Read on; the time in between was no silence of the peer's."""
+        """Read on; the pause does not count as silence of the peer."""
         if self.is_paused and self._transport is not None:
             self.is_paused = False
             self.active = self._seconds()
@@ -222,9 +225,9 @@ class HTTPConnection:
     # IProtocol
 
     def makeConnection(self, transport: Any) -> None:
-        """Take the transport, which is ready for use: behind it are a handshake and all that."""
+        """Take the transport, which is ready for use: a TLS handshake is over."""
         self._transport = transport
-        # Only a bare transport's: what a TLS one passes through would carry plain text.
+        # Not below TLS: bytes written to that socket would not be encrypted.
         if isinstance(transport, TCPConnection):
             self._socket = transport.socket
         wire = getattr(transport, "socket", None)
@@ -250,22 +253,22 @@ class HTTPConnection:
             elif self._reader.switched is not None:
                 self._switch()
             elif complete:
-                # A server may answer before it has the whole request, and then it may not want the rest.
+                # A server may reply before it has read the whole request, and may never read the rest.
                 sent = self._upload is None or self._upload.done
                 self._finish(reusable=sent and self._reader.in_step)
         except BadReplyError as error:
             self._owner.failed(self, error.about(self._node))
 
     def _unasked(self) -> None:
-        """Close the connection because of bytes that nobody asked for: who knows what they would answer."""
+        """Close the connection: bytes came before a request was sent."""
         if self.phase is QUEUED and self.reused:
             self._refuse()
         elif self.phase in (QUEUED, IDLE):
             self._owner.failed(self, BadReplyError("bytes that nobody asked for").about(self._node))
 
     def connectionLost(self, reason: Failure) -> None:
-        """Finish a body that ends with the connection, and tell the owner."""
-        self._transport = None  # there is nothing left to abort
+        """Finish a body that ends with the connection, and report the loss."""
+        self._transport = None  # so that nothing aborts it again
         error = self._lost_error(reason)
         if self.phase is ANSWERED and self._reader.ends_with_connection:
             try:
@@ -278,7 +281,7 @@ class HTTPConnection:
         self.phase = CLOSED
 
     def logPrefix(self) -> str:
-        """Return the name that Twisted logs under."""
+        """Return the name for Twisted's log."""
         return "skitai-http"
 
     def _finish(self, *, reusable: bool) -> None:

@@ -1,4 +1,4 @@
-"""Where a redirect leads, and as what request (RFC 9110, section 15.4)."""
+"""Where a redirect leads, and with what request it is followed (RFC 9110, section 15.4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skitai.services.http.result import HTTPResult
 
 _REDIRECTS = frozenset([301, 302, 303, 307, 308])
-#: What only the origin that it was meant for may see.
+#: Fields that only the origin may see that they were meant for.
 _SECRETS = frozenset(["authorization", "cookie", "proxy-authorization"])
 _ABOUT_THE_BODY = frozenset(
     ["content-encoding", "content-language", "content-length", "content-type", "transfer-encoding"]
@@ -30,9 +30,9 @@ class RedirectError(OperationError):
 
 
 def next_hop(node: HTTPNode, request: HTTPRequest, result: HTTPResult) -> tuple[HTTPNode, HTTPRequest] | None:
-    """Return the node and the request that ``result`` sends to, or None where it is no redirect.
+    """Return the node and the request that ``result`` redirects to, or None if it is no redirect.
 
-    Raises ``RedirectError`` for one that leads nowhere or would need a body again that is gone.
+    Raises ``RedirectError`` for a wrong Location, and if a body must be sent again that cannot be.
     """
     location = result.get_header("location")
     if result.code not in _REDIRECTS or location is None:
@@ -45,12 +45,12 @@ def next_hop(node: HTTPNode, request: HTTPRequest, result: HTTPResult) -> tuple[
     if not request.repeatable:
         raise RedirectError(f"a redirect ({result.code}) of a body that cannot be sent again", node=node)
     if (next_node.tls, next_node.host, next_node.port) == (node.tls, node.host, node.port):
-        return node, request  # with the TLS of its cluster
+        return node, request  # the same node object, with the TLS profile of its cluster
     return next_node, attrs.evolve(request.without_fields(_SECRETS), credentials=None, host=None)
 
 
 def _method_changed(request: HTTPRequest, code: int) -> HTTPRequest:
-    """Return what is asked next: 303 asks for another thing, and so do 301 and 302 in answer to a POST."""
+    """Return the request with the method that follows: GET after a 303, and after a 301 or 302 to a POST."""
     becomes_get = (code == 303 and request.method != "HEAD") or (
         code in (301, 302) and request.method == "POST"
     )
@@ -60,7 +60,7 @@ def _method_changed(request: HTTPRequest, code: int) -> HTTPRequest:
 
 
 def _cleaned(location: str) -> str:
-    """Return a Location as browsers understand it: UTF-8 where it is, spaces and all."""
+    """Return a Location as browsers read it: as UTF-8 if it is, and with its spaces encoded."""
     with suppress(UnicodeDecodeError):
         location = location.encode("latin-1").decode("utf-8")
     return location.replace(" ", "%20")
