@@ -27,6 +27,8 @@ _FIRST_COLUMN = re.compile(
     r"Traceback \(most recent call last\):|During handling of |The above exception |[^\W\d][\w.<>]*(?:: .*)?$"
 )
 _MOVED_IN = "  "
+#: What Twisted says of each port, also of the one that a DNS question opens. Skitai names its own addresses.
+_OF_PORTS = re.compile(r"\S+ starting on \S+|\((?:TCP|UDP|UNIX) Port \S+ Closed\)")
 
 
 def plain_observer(stream: IO[str]) -> FileLogObserver:
@@ -44,12 +46,12 @@ def plain_observer(stream: IO[str]) -> FileLogObserver:
 def plain_record(event: LogEvent) -> str | None:
     """Return ``2026.11.22 16:09:21 [error] words`` with the traceback that Python would print, if any.
 
-    An event that says nothing has None. What stands in an event cannot pass for a record of its own: control
-    characters are escaped, and the further lines of a message begin with two spaces.
+    An event that says nothing new has None. What stands in an event cannot pass for a record of its own:
+    control characters are escaped, and the further lines of a message begin with two spaces.
     """
     failure: Failure | None = event.get("log_failure")
     first, *others = formatEvent(event).split("\n")
-    if failure is None and not first and not others:
+    if failure is None and not others and (not first or _is_of_port(event, first)):
         return None
     level = event.get("log_level", LogLevel.info).name
     lines = [f"{stamp(event.get('log_time', 0.0))} [{level}] {one_line(first)}".rstrip()]
@@ -57,6 +59,10 @@ def plain_record(event: LogEvent) -> str | None:
     if failure is not None:
         lines += _traceback(failure)
     return "\n".join([*lines, ""])
+
+
+def _is_of_port(event: LogEvent, text: str) -> bool:
+    return event.get("log_namespace") == "log_legacy" and _OF_PORTS.fullmatch(text) is not None
 
 
 def _traceback(failure: Failure) -> Iterator[str]:

@@ -7,7 +7,11 @@ import traceback
 
 import pytest
 from twisted.application.twist._options import TwistOptions
-from twisted.logger import Logger, LogLevel, jsonFileLogObserver
+from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.udp import Port
+from twisted.logger import Logger, LogLevel, globalLogPublisher, jsonFileLogObserver
+from twisted.python import log as legacy
 from twisted.python.failure import Failure
 
 from skitai.daemon.logs import keep_standard_streams, plain_observer, plain_record, plain_unless_asked
@@ -38,6 +42,23 @@ class TestRecord:
     def test_nothing(self):
         """An event without words has no record."""
         assert record("") is None
+
+    def test_ports(self):
+        """A port that Twisted opens or closes, such as that of a DNS question, has no record."""
+        events = []
+        globalLogPublisher.addObserver(events.append)
+        protocol = DatagramProtocol()
+        protocol.noisy = False
+        try:
+            port = Port(0, protocol, interface="127.0.0.1", reactor=MemoryReactorClock())
+            port.startListening()
+            port.connectionLost()
+            legacy.msg("somebody is starting on Monday (TCP Port 80 Closed)")
+        finally:
+            globalLogPublisher.removeObserver(events.append)
+        records = [plain_record(event) for event in events]
+        assert records[:2] == [None, None]
+        assert records[2].endswith("[info] somebody is starting on Monday (TCP Port 80 Closed)\n")
 
     @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028"])
     def test_no_forged_record(self, end):
