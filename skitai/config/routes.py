@@ -36,17 +36,30 @@ def read_hosts(section: Section) -> tuple[VirtualHost, ...]:
     """
     mounts: dict[str, list[Mount]] = {}
     names: tuple[str, ...] = (DEFAULT_HOST,)
+    heading: ConfigLine | None = None
     for line in section.lines:
         if line.text.startswith(_HEADING):
-            names = _host_names(section, line)
+            _refuse_empty(section, heading)
+            heading, names = line, _host_names(section, line)
         else:
+            heading = None
             mount = read_mount(section, line)
             for name in names:
                 mounts.setdefault(name, []).append(mount)
+    _refuse_empty(section, heading)
     names_by_mounts: dict[tuple[Mount, ...], list[str]] = {}
     for name, added in mounts.items():
         names_by_mounts.setdefault(tuple(added), []).append(name)
     return tuple(VirtualHost(tuple(names), mounts) for mounts, names in names_by_mounts.items())
+
+
+def _refuse_empty(section: Section, heading: ConfigLine | None) -> None:
+    """Raise ConfigError for a heading that no route has followed."""
+    if heading is not None:
+        message = (
+            f"no route stands below {quoted(heading.text)}: write one, or put all the names in one heading"
+        )
+        raise section.error(message, line=heading.number)
 
 
 def _host_names(section: Section, line: ConfigLine) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ def _source(mount: Mount) -> AppSource:
     attribute = attribute or _DEFAULT_CALLABLE
     if "" in module.split("."):
         raise ValueError(f"{quoted(mount.target)} names no module: write path/module:callable")
-    if not attribute.isidentifier():
+    if not all(part.isidentifier() for part in attribute.split(".")):
         raise ValueError(f"{quoted(attribute)} cannot name a callable: write path/module:callable")
     directory = mount.folder / (parent or ("/" if mount.target.startswith("/") else ""))
     _require_module(directory, module, None if colon else mount.folder / mount.target)
