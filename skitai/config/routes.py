@@ -56,10 +56,8 @@ def read_hosts(section: Section) -> tuple[VirtualHost, ...]:
 def _refuse_empty(section: Section, heading: ConfigLine | None) -> None:
     """Raise ConfigError for a heading that no route has followed."""
     if heading is not None:
-        message = (
-            f"no route stands below {quoted(heading.text)}: write one, or put all the names in one heading"
-        )
-        raise section.error(message, line=heading.number)
+        hint = "write one, or put all names into one heading"
+        raise section.error(f"no route stands below {quoted(heading.text)}: {hint}", line=heading.number)
 
 
 def _host_names(section: Section, line: ConfigLine) -> tuple[str, ...]:

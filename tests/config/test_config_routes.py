@@ -131,6 +131,16 @@ def test_repeated_name_in_one_heading(site):
 
 
 @pytest.mark.parametrize(
+    ("lines", "number"), [([": a", ": b", "/ = static"], 2), ([": b", "/ = static", ": a"], 4)]
+)
+def test_heading_without_a_route(site, lines, number):
+    """A host whose heading has no route below it would not be served: that is told."""
+    hint = "write one, or put all names into one heading"
+    problem = f"site.conf:{number}: [routes:line]: no route stands below ': a': {hint}"
+    assert site.routes_error(*lines) == problem
+
+
+@pytest.mark.parametrize(
     ("line", "problem"),
     [
         ("/ static", "expected 'mount = target' or ': host'"),
