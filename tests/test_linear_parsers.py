@@ -7,10 +7,12 @@ import contextlib
 import io
 import time
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from twisted.web.http_headers import Headers
+from twisted.web.server import NOT_DONE_YET
 
 from skitai.errors import SkitaiError
 from skitai.http import digest, fields
@@ -27,11 +29,14 @@ from skitai.saddle.visitor.csrf import Csrf
 from skitai.saddle.visitor.mbox import MessageBoxes
 from skitai.saddle.visitor.seal import SecureBox
 from skitai.saddle.visitor.session import Sessions
+from skitai.server.accesslog import AccessLog
 from skitai.server.http1.head import HeadError, examine
 from skitai.server.http1.limits import ServerLimits
 from skitai.server.request.compress import accepts_gzip
 from skitai.server.request.request import Request
+from skitai.server.site import Mounts, Site
 from skitai.server.static import ranges
+from skitai.server.static.directory import StaticDirectory
 from skitai.server.wsgi.environ import base_environ, make_environ
 from skitai.services.http import HTTPNode, HTTPResult
 from skitai.services.http.auth import Credentials, login_for
@@ -53,7 +58,7 @@ UNITS = (
     *(" ", "\t", ",", ";", "=", "&", "%", "+", "'", '"', "\\", "*", "/", ":", "-", "a", "1", "\xff", "\0"),
     *(", ", "; ", '",', '";', '\\"', '="', '"a" ', "''", "..", "/../", "%41", "%ff", "%zz", "W/", "a b "),
     *("a=b;", "a=b&", "a=b, ", 'a="b', 'a="b";', 'a="\\"', "a*0=b;", "a*=utf-8''b;", "=;", "==", "a=\\"),
-    *("%d/+json,", "%d;q=0.5,", "*/*;q=0,", 'a;b="c;q=1",', "text/html;a=b;", "gzip;q=1,"),
+    *("a.", "%d/+json,", "%d;q=0.5,", "*/*;q=0,", 'a;b="c;q=1",', "text/html;a=b;", "gzip;q=1,"),
     *('"%d",', 'W/"%d", ', '"%d', "0-1,", "%d-%d,", "-1,", "-,"),
     *("Digest ", "Basic a=b, ", "Digest a=\"", "Negotiate a== ", "a=%d, ", "b%d=%d;", "c%d=%d&", "int:d=%d&"),
     *("list:e=,&", 'json:f=[[&', "float:g=1e9&", "h%d&", "int:i%d=%d&", "/a", "/%d", "_", "<", "[", "{"),
@@ -61,6 +66,23 @@ UNITS = (
 #: What may stand before some of them, so that they are reached.
 STARTS = ("x", 'a="', "a/b;", "a=", "bytes=", "Digest a=", "float:a=", "json:a=", "/", "http://")
 STARTED = ("1", "a", "[", '"', "\\", '"a" ', ";", ",", " ")
+
+
+class Answering:
+    """A resource that leaves it at that."""
+
+    isLeaf = True
+
+    def render(self, request):
+        return NOT_DONE_YET
+
+
+HERE = StaticDirectory(str(Path(__file__).parent), 0)
+SITE = Site(
+    Mounts([(b"", HERE)], [(b"", Answering())]),
+    {b"a.b": Mounts([], [])},
+    {b"example.org": Mounts([(b"", HERE)], [(b"/x/y", Answering()), (b"", Answering())])},
+)
 
 ADDRESSES = {"SERVER_NAME": "a", "SERVER_PORT": "80", "REMOTE_ADDR": "1.2.3.4", "REMOTE_PORT": "5"}
 EVERYTHING = ServerLimits(header_max=1 << 30, uri_max=1 << 30)
@@ -199,7 +221,21 @@ def location(text):
         next_hop(NODE, HTTPRequest("GET", base, ""), result)
 
 
+def site(text):
+    """Find what answers, where each host and path is looked for."""
+    for authority, path in ((text, "/"), ("a.example.org", f"/{text}")):
+        request = server_request([], "")
+        request.authority, request.path = authority.encode("latin-1"), path.encode("latin-1")
+        SITE.handle(request)
+
+
+def access_line(text):
+    AccessLog(io.StringIO(), lambda flush: flush)(server_request([], "", text))
+
+
 PARSERS = {
+    "hosts and paths": site,
+    "access log": access_line,
     "lists": fields.split_list,
     "parameters": fields.split_parameters,
     "weights": fields.weighted_list,

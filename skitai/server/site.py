@@ -68,6 +68,7 @@ class Site:
         self._exact = dict(exact or {})
         self._suffixes = dict(suffixes or {})
         self._has_hosts = bool(self._exact or self._suffixes)
+        self._host_max = max(map(len, [*self._exact, *self._suffixes]), default=0)
 
     def handle(self, request: Request) -> None:
         """Answer ``request``, now or later."""
@@ -121,7 +122,8 @@ class Site:
         """Look for the exact name, then for the longest matching domain, then take the default."""
         host = _PORT.sub(b"", authority.lower()).rstrip(b".")
         mounts = self._exact.get(host)
-        domain = host
+        # A longer name may lie in a domain that is known, but only its end counts: a dot is before that.
+        domain = host[-self._host_max - 1 :].partition(b".")[2] if len(host) > self._host_max else host
         while mounts is None and domain:
             mounts = self._suffixes.get(domain)
             domain = domain.partition(b".")[2]

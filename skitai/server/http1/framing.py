@@ -7,9 +7,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from skitai.http.fields import HOP_BY_HOP
+from skitai.server.budget import Budget
 
-#: Heads that are remembered: an app gives the same few again and again.
-_REMEMBERED = 512
+#: Heads that are remembered, and the bytes they may take: an app gives the same few again and again.
+_REMEMBERED, _REMEMBERED_BYTES = 512, 4 << 20
 
 _LOOKED_AT = HOP_BY_HOP | {"content-length", "date", "server"}
 
@@ -47,7 +48,7 @@ def render_head(
     the status or a field, for an interim status, and for a Content-Length that is not a number or differs
     from another one.
     """
-    lines = [f"HTTP/1.1 {status}\r\n"]
+    lines = ["HTTP/1.1 " + status + "\r\n"]
     announced: int | None = None
     close = not keep_alive
     dated = served = False
@@ -62,7 +63,8 @@ def render_head(
                 continue
             dated = dated or lower == "date"
             served = served or lower == "server"
-        lines.append(f"{name}: {value}\r\n")
+        # Not an f-string, which takes of a (str, Enum) its name.
+        lines.append(name + ": " + value + "\r\n")
     code = status[:3]
     if code < "200":
         raise ValueError(f"{status!r} cannot be the end of an answer")
@@ -80,7 +82,12 @@ def render_head(
         lines.append("Connection: close\r\n")
     elif version == "1.0":
         lines.append("Connection: keep-alive\r\n")
-    return Head(_joined(lines), None if bodyless else length, chunked, close, dated, served)
+    data = _joined(lines)
+    _budget.spend(2 * len(data), len(headers))
+    return Head(data, None if bodyless else length, chunked, close, dated, served)
+
+
+_budget = Budget(_REMEMBERED_BYTES, render_head.cache_clear)
 
 
 def render_switch(

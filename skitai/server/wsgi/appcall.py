@@ -148,10 +148,10 @@ class AppCall:
                 exc_info = None
         elif self._status:
             raise AssertionError("start_response was called twice without exc_info")
-        check_status(status)
-        self._announced = check_headers(headers)
+        status = check_status(status)
+        self._announced, fields = check_headers(headers)
         self._status = status
-        self._headers = list(headers)
+        self._headers = list(fields)
         return self.write
 
     def write(self, data: bytes) -> None:

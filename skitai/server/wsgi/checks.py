@@ -10,6 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 from skitai.http.fields import FIELD_VALUE, TOKEN
+from skitai.server.budget import Budget
+
+Fields = tuple[tuple[str, str], ...]
 
 _STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
 
@@ -17,27 +20,30 @@ _DIGITS_MAX = 18
 
 # What has passed before: apps use few statuses, names and sets of fields. One that makes them up cannot fill
 # the memory.
-_KNOWN_MAX = 512
+_KNOWN_MAX, _KNOWN_BYTES = 512, 4 << 20
 _good_statuses: set[str] = set()
 #: Of each name, whether it is Content-Length.
 _good_names: dict[str, bool] = {}
 
 
-def check_status(status: Any) -> None:
-    """Raise AssertionError unless ``status`` is text such as ``"404 Not Found"``."""
+def check_status(status: Any) -> str:
+    """Return ``status`` as a plain str; raise AssertionError unless it is such as ``"404 Not Found"``."""
     if type(status) is str and status in _good_statuses:
-        return
+        return status
     if not isinstance(status, str) or _STATUS.fullmatch(status) is None or not _is_latin1(status):
         raise AssertionError(f"{status!r} is not a status: write it as in '200 OK'")
+    plain = _plain(status)
     if len(_good_statuses) < _KNOWN_MAX:
-        _good_statuses.add(status)
+        _good_statuses.add(plain)
+    return plain
 
 
-def check_headers(headers: Any) -> int | None:
-    """Return the Content-Length among the header fields, None where there is none.
+def check_headers(headers: Any) -> tuple[int | None, Fields]:
+    """Return the Content-Length among the header fields, None where there is none, and the fields.
 
-    Raises AssertionError unless ``headers`` is a list of (name, value) tuples of native strings that can be
-    header fields, and for a Content-Length that is not a number or differs from another one.
+    A str of a class of its own, such as a member of a ``(str, Enum)``, becomes a plain one. Raises
+    AssertionError unless ``headers`` is a list of (name, value) tuples of native strings that can be header
+    fields, and for a Content-Length that is not a number or differs from another one.
     """
     if not isinstance(headers, list):
         raise AssertionError(f"the headers must be a list of tuples, not {type(headers).__name__}")
@@ -49,8 +55,9 @@ def check_headers(headers: Any) -> int | None:
 
 
 @lru_cache(_KNOWN_MAX)
-def _check_fields(fields: tuple[Any, ...]) -> int | None:
+def _check_fields(fields: tuple[Any, ...]) -> tuple[int | None, Fields]:
     announced: int | None = None
+    size = 0
     for field in fields:
         if not isinstance(field, tuple) or len(field) != 2:
             raise AssertionError(f"{field!r} is not a (name, value) tuple")
@@ -68,7 +75,16 @@ def _check_fields(fields: tuple[Any, ...]) -> int | None:
             if announced not in (None, length):
                 raise AssertionError(f"Content-Length is both {announced} and {length}")
             announced = length
-    return announced
+        size += len(name) + len(value)
+    _budget.spend(size, len(fields))
+    return announced, tuple((_plain(name), _plain(value)) for name, value in fields)
+
+
+_budget = Budget(_KNOWN_BYTES, _check_fields.cache_clear)
+
+
+def _plain(text: str) -> str:
+    return text if type(text) is str else str.__str__(text)
 
 
 def as_bytes(chunk: Any) -> bytes:

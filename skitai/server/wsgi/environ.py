@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skitai.server.request.request import Request
 
 # Few names are in use. A client that makes up others cannot fill the memory.
-_KEYS_MAX = 1000
+_KEYS_MAX, _KEY_LENGTH_MAX = 1000, 100
 _keys: dict[bytes, str | None] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 
 # How the body was framed is not the app's affair (RFC 9110, section 7.6.1). A field named Proxy would become
@@ -95,6 +95,6 @@ def _key_for(name: bytes) -> str | None:
         key = None
     else:
         key = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-    if len(_keys) < _KEYS_MAX:
+    if len(_keys) < _KEYS_MAX and len(name) <= _KEY_LENGTH_MAX:
         _keys[name] = key
     return key

@@ -1,6 +1,8 @@
 """What an app may do, in PEP 3333's words and against them, and what its client then sees."""
 
+import enum
 import json
+import tracemalloc
 from wsgiref.validate import validator
 
 import pytest
@@ -215,6 +217,52 @@ def test_date_and_server_of_an_app_are_kept(serve):
 def test_text_of_a_subclass_is_text(serve):
     """Subclasses of str are as good as str."""
     assert serve(protocol.text_of_a_subclass).ask()["X-Name"] == "value"
+
+
+class Text(str, enum.Enum):  # noqa: UP042 - a StrEnum is no trap
+    """Text whose name is not its value."""
+
+    STATUS = "203 Non-Authoritative"
+    NAME = "X-Kind"
+    KIND = "text/plain"
+
+
+def test_a_member_of_a_text_enum_is_its_value(serve):
+    """Status, name and value are what they equal, here and where a plain str says the same later."""
+
+    def named(environ, start_response):
+        start_response(
+            Text.STATUS, [(Text.NAME, Text.KIND), ("Vary", Text.NAME), ("Content-Type", Text.KIND)]
+        )
+        return [b"x" * 5000]
+
+    def plain(environ, start_response):
+        start_response("203 Non-Authoritative", [("X-Kind", "text/plain"), ("Vary", "X-Kind")])
+        return [b"x"]
+
+    gateway = serve({"/named": named, "": plain})
+    for path in ("/named", "/"):
+        response = gateway.ask(path)
+        assert (response.status, response["X-Kind"]) == ("203 Non-Authoritative", "text/plain")
+        assert response["Vary"].startswith("X-Kind")
+
+
+def test_heads_that_are_remembered_take_bounded_memory(serve):
+    """What apps have sent is remembered by its size: large fields do not pile up."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [("X-Large", environ["QUERY_STRING"] * 200_000)])
+        return []
+
+    with serve(app).client() as client:
+        client.ask("/?warm")
+        tracemalloc.start()
+        try:
+            for number in range(100, 200):
+                assert len(client.ask(f"/?{number}")["X-Large"]) == 600_000
+            assert tracemalloc.get_traced_memory()[0] < 20_000_000
+        finally:
+            tracemalloc.stop()
 
 
 # -- exceptions --------------------------------------------------------------------------------------------
