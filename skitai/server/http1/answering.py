@@ -1,4 +1,4 @@
-"""The answering half of an HTTP/1.1 connection: status, fields and pieces of a body in, bytes out."""
+"""The sending half of an HTTP/1.1 connection: status, fields and pieces of a body in, bytes out."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _log = Logger()
 
 
 class AnsweringConnection(Connection):
-    """Sends the answer to the ``current`` request. All methods are called in the reactor thread.
+    """Sends the response to the ``current`` request. All methods are called in the reactor thread.
 
-    This is a part of ``IConnection``; what is left to the channel is what an answer means for the rest of it.
+    It is a part of ``IConnection``. The channel adds what happens to the connection before and after.
     """
 
     __slots__ = ("_chunked", "_unsent_head", "current", "factory", "output")
@@ -32,16 +32,16 @@ class AnsweringConnection(Connection):
         self.factory = factory
         #: The request being answered, if any.
         self.current: Request | None = None
-        # Of the answer that has begun: its head as long as it waits for the first piece of the body.
+        # The head of the response, while it waits for the first piece of the body.
         self._unsent_head = b""
         self._chunked = False
 
-    def _answers_early(self, request: Request) -> None:
-        """Called when the answer to ``request`` begins before its body is there."""
+    def _response_precedes_body(self, request: Request) -> None:
+        """Called when the response begins before the body of ``request`` has arrived."""
         raise NotImplementedError
 
-    def _answered(self, request: Request) -> None:
-        """Called when the last byte of the answer has left."""
+    def _response_sent(self, request: Request) -> None:
+        """Called when the last byte of the response was sent."""
         raise NotImplementedError
 
     @property
@@ -51,7 +51,7 @@ class AnsweringConnection(Connection):
 
     @property
     def waiting(self) -> int:
-        """How many bytes wait for the client. Called in any thread."""
+        """How many bytes wait for the client. Read in any thread."""
         return self.output.waiting
 
     @property
@@ -62,9 +62,9 @@ class AnsweringConnection(Connection):
     def start(
         self, request: Request, status: str, headers: Sequence[tuple[str, str]], length: int | None
     ) -> int | None:
-        """Prepare the head of the answer; it leaves with the first piece of the body. See ``IConnection``."""
+        """Prepare the head of the response, as ``IConnection`` says."""
         if not request.complete:
-            self._answers_early(request)
+            self._response_precedes_body(request)
         factory = self.factory
         head = render_head(
             status, tuple(headers), length, request.version, request.bodyless, request.keep_alive
@@ -78,7 +78,7 @@ class AnsweringConnection(Connection):
         return head.length
 
     def send(self, data: bytes) -> None:
-        """Send a piece of the body of the answer."""
+        """Send a piece of the body."""
         if self._chunked and data:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         self._write(data)
@@ -93,7 +93,7 @@ class AnsweringConnection(Connection):
         request.bytes_sent += len(data)
         try:
             self.output.write(data)
-        except OSError as error:  # no room for what the client has not yet read
+        except OSError as error:  # no room to buffer what the client has not read
             _log.error("{uri}: cannot buffer the response: {error}", uri=request.uri, error=error)
             self.abort()
 
@@ -102,7 +102,7 @@ class AnsweringConnection(Connection):
         self.output.flush()
 
     def end(self) -> None:
-        """Complete the answer: its last byte was written (which does not mean sent)."""
+        """Complete the response: its last byte was written, but may still wait to be sent."""
         request = self.current
         if request is None:
             return
@@ -114,11 +114,11 @@ class AnsweringConnection(Connection):
         if self.current is not request:
             return
         if not request.keep_alive:
-            self.output.flush()  # the connection closes, but not before all of it has left
+            self.output.flush()  # if it all leaves at once, the connection can close now
         if not self.output.blocked:
-            self._answered(request)
+            self._response_sent(request)
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """Abort the connection, after an attempt to send what waits for the end of the turn."""
         self.output.flush()
         self.transport.abortConnection()

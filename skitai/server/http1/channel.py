@@ -1,7 +1,7 @@
-"""HTTP/1.1 connections (RFC 9112): requests in, answers back in order.
+"""HTTP/1.1 connections (RFC 9112): requests in, responses out in the same order.
 
-Here are the order of requests, what becomes of their bodies, time-outs, and the way a connection is closed.
-``RequestReader`` parses what comes, ``AnsweringConnection`` sends what goes.
+The channel keeps the order of requests, decides what happens with their bodies, watches time-outs and closes
+the connection. ``RequestReader`` parses the input, and ``AnsweringConnection`` sends the output.
 """
 
 from __future__ import annotations
@@ -29,26 +29,25 @@ if TYPE_CHECKING:
     from skitai.server.http1.factory import HTTPFactory
     from skitai.server.request.request import Request
 
-#: Never reached: no time-out runs.
+#: The deadline while no time-out runs.
 FOREVER = float("inf")
-#: Seconds that a client may take to say goodbye: while it sends nothing, and in all.
+#: Seconds that the client has to close its half of the connection: after its last bytes, and in all.
 LINGER_SECONDS, LINGER_SECONDS_MAX = 5.0, 30.0
 
-
-# Looked at for each request: in Python 3.11 a member of an Enum costs a call.
+# For the hot path: in Python 3.11, looking up a member of an Enum costs a call.
 _SERVING, _NONE = State.SERVING, BodyUse.NONE
-_EXPECTED = (BodyUse.COLLECTED, BodyUse.STREAMED)
+_READ = (BodyUse.COLLECTED, BodyUse.STREAMED)
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IConnection)
 class HTTPChannel(AnsweringConnection):
     """One client connection. All methods are called in the reactor thread.
 
-    Requests are answered one at a time, so pipelined ones cannot overtake each other; while one waits its
-    turn the connection is not read, so that at most one read's worth of requests is ever parsed ahead.
+    Requests are answered one at a time, so that pipelined ones cannot overtake each other. While requests
+    wait for their turn the connection is not read, so no more than one read is parsed ahead.
     """
 
-    # Slots: ten thousand of these may be idle.
+    # Slots, because there may be ten thousand idle connections.
     __slots__ = (
         "_body_use",
         "_dispatching",
@@ -73,17 +72,17 @@ class HTTPChannel(AnsweringConnection):
     # -- the connection ------------------------------------------------------------------------------------
 
     def makeConnection(self, transport: Any) -> None:
-        """Begin: the transport is connected."""
+        """Start on a connected transport."""
         self.connected(transport)
         if isinstance(self.server, (IPv4Address, IPv6Address)):
-            # Each write is whole in itself: it must not wait until the client has acknowledged the last one.
+            # Each write is a complete unit: it must not wait until the client has acknowledged the last one.
             transport.setTcpNoDelay(True)
         factory = self.factory
         self.output = output_for(transport, self._progress, self._drained, factory.sending, factory.storage)
         self.connectionMade()
 
     def connectionMade(self) -> None:
-        """Give the client its time to send the first request."""
+        """Start the time-out for the first request."""
         self._set_deadline(self.factory.limits.header_timeout)
 
     def _set_deadline(self, seconds: float) -> None:
@@ -92,26 +91,26 @@ class HTTPChannel(AnsweringConnection):
     def dataReceived(self, data: bytes) -> None:
         """Take bytes from the client."""
         if self.state is not _SERVING:
-            self._not_serving(data)
+            self._receive_while_not_serving(data)
             return
-        begins = self._reader.feed(data)
+        head_has_begun = self._reader.feed(data)
         request = self.current
         if request is not None:
-            self._body_came(request)
+            self._handle_body(request)
             self._update_reading()
         elif self._reader.requests:
-            self._next()
-        elif begins:  # the whole head must be here in time
+            self._serve_waiting()
+        elif head_has_begun:
             self._set_deadline(self.factory.limits.header_timeout)
 
-    def _not_serving(self, data: bytes) -> None:
+    def _receive_while_not_serving(self, data: bytes) -> None:
         if self._taker is not None:
             self._taker.data_received(data)
-        elif self.state is State.LINGERING:  # a client that is still sending has not read its answer yet
+        elif self.state is State.LINGERING:  # a client that still sends may not have read its response yet
             self.deadline = min(self.factory.now + LINGER_SECONDS, self._linger_end)
 
     def readConnectionLost(self) -> None:
-        """Note that the client will send no more; what it asked is still answered."""
+        """Note that the client will send no more. Its requests are still answered."""
         self._read_closed = True
         request = self.current
         if self._taker is not None:
@@ -121,7 +120,7 @@ class HTTPChannel(AnsweringConnection):
         elif request is None:
             self._close()
         elif self._body_use not in (_NONE, BodyUse.DROPPED):
-            self._refuse(request, 400)  # the rest of its body will never come
+            self._refuse(request, 400)  # the rest of its body will never arrive
 
     def writeConnectionLost(self) -> None:
         """Note that our half of the connection is closed."""
@@ -129,7 +128,7 @@ class HTTPChannel(AnsweringConnection):
             self._taker.write_lost()
 
     def connectionLost(self, reason: Failure) -> None:
-        """End: the connection is gone."""
+        """Clean up: the connection is gone."""
         taker, self._taker = self._taker, None
         lost = self._reader.requests if self.current is None else [self.current, *self._reader.requests]
         self.state = State.CLOSED
@@ -145,10 +144,10 @@ class HTTPChannel(AnsweringConnection):
                 request.connectionLost(reason)
                 self.factory.ended(request)
         finally:
-            self.factory.forget(self)  # last: who waits for the end of all connections closes the log
+            self.factory.forget(self)  # last, because after the last connection the access log is closed
 
     def timed_out(self) -> None:
-        """The deadline passed: refuse what is half sent, close what is idle, cut off what stalls."""
+        """Refuse a partial request, close an idle connection, or abort a stalled one, at its deadline."""
         self.deadline = FOREVER
         request = self.current
         if self.state is State.LINGERING:
@@ -158,20 +157,20 @@ class HTTPChannel(AnsweringConnection):
         elif self.state is State.CLOSED or self.output.blocked:
             self.transport.abortConnection()
         elif request is not None:
-            if self._body_use not in _EXPECTED or request.status_code:
+            if self._body_use not in _READ or request.status_code:
                 self.transport.abortConnection()
             else:
                 self._refuse(request, 408)
-        elif self._reader.begun:
+        elif self._reader.has_partial_request:
             self._reader.refuse(408)
-            self._next()
+            self._serve_waiting()
         else:
             self._close()
 
     # -- one request after the other -----------------------------------------------------------------------
 
-    def _next(self) -> None:
-        """Answer what waits, one request at a time: a loop, because an answer may be ready at once."""
+    def _serve_waiting(self) -> None:
+        """Serve waiting requests until one is not answered at once: a loop, so that nothing recurses."""
         if self._dispatching:
             return
         reader = self._reader
@@ -180,7 +179,7 @@ class HTTPChannel(AnsweringConnection):
             while self.current is None and self.state is _SERVING:
                 if reader.requests:
                     self._begin(reader.requests.pop(0))
-                elif reader.stopped:  # who could have gone on in another protocol has answered instead
+                elif reader.stopped:  # the last request was answered, and the protocol has not changed
                     reader.go_on()
                     self._expect_more()
                 else:
@@ -200,7 +199,7 @@ class HTTPChannel(AnsweringConnection):
             self._judge(request)
 
     def _judge(self, request: Request) -> None:
-        """Find out at the head what becomes of a request with a body, or for another protocol."""
+        """Decide on a request whose body may still arrive, or that may change the protocol."""
         if request.refusal:
             self.factory.handle(request)
             return
@@ -217,23 +216,23 @@ class HTTPChannel(AnsweringConnection):
         if spool is not None and (too_long or not spool.limit(request.body_max)):
             self._refuse(request, 413)
         else:
-            self._let_body_come(request)
+            self._read_body(request)
 
-    def _let_body_come(self, request: Request) -> None:
-        """Read what there is of the body, and the rest as it comes."""
-        if self._reader.stopped and not self._reader.requests:  # nobody wants to go on in another protocol
+    def _read_body(self, request: Request) -> None:
+        """Handle the part of the body that has arrived, and read the rest."""
+        if self._reader.stopped and not self._reader.requests:  # the protocol does not change
             self._reader.go_on()
         self._send_continue(request)
-        self._body_came(request)
+        self._handle_body(request)
 
     def _send_continue(self, request: Request) -> None:
-        """Tell a client that waits with the body that it is wanted, unless it has begun to send it."""
+        """Ask for the body if the client waits for that and has not begun to send it."""
         if request.expects_continue and request.body is not None and not request.body.received:
             self.output.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.expects_continue = False
 
-    def _body_came(self, request: Request) -> None:
-        """Deal with what has come of the body of the request that is being answered."""
+    def _handle_body(self, request: Request) -> None:
+        """Handle what has arrived of the body of the current request."""
         use = self._body_use
         if use is _NONE:
             return
@@ -251,26 +250,25 @@ class HTTPChannel(AnsweringConnection):
         self._watch_body(request)
 
     def _watch_body(self, request: Request) -> None:
-        """Give the client its time for the next piece of the body, if it is the client who is waited for."""
-        use = self._body_use
-        if use not in _EXPECTED or request.status_code:
+        """Start the time-out for the next piece of the body, if it is the client's turn."""
+        if self._body_use not in _READ or request.status_code:
             return
         self.deadline = FOREVER
         if not self._sink_is_paused():
             self._set_deadline(self.factory.limits.response_timeout)
 
     def _refuse(self, request: Request, code: int) -> None:
-        """Refuse the request that is being answered, unless its answer has begun."""
+        """Refuse the current request, unless its response has begun."""
         request.refuse(code)
         self._reader.close()
         self._body_use = BodyUse.DROPPED
-        if request.stream is not None:  # whose sink may have an answer of its own
+        if request.stream is not None:  # its sink may answer the request, which then needs no refusal
             request.stream.fail(HeadError(code))
         if self.current is request and not request.status_code:
             self.factory.handle(request)
 
     def _update_reading(self) -> None:
-        """Stop reading while it is not the client's turn, and go on when it is."""
+        """Stop reading while it is not the client's turn, and continue when it is."""
         reader = self._reader
         wants_pause = bool(reader.requests) or reader.stopped
         if self._body_use is not _NONE and not wants_pause:
@@ -298,9 +296,9 @@ class HTTPChannel(AnsweringConnection):
         self._watch_body(request)
         request.drained()
         if request.written and self.current is request and not self.output.blocked:
-            self._answered(request)
+            self._response_sent(request)
 
-    def _answered(self, request: Request) -> None:
+    def _response_sent(self, request: Request) -> None:
         reader = self._reader
         self.current = None
         self._body_use = _NONE
@@ -309,28 +307,29 @@ class HTTPChannel(AnsweringConnection):
             self.factory.ended(request)
         is_last = not request.keep_alive or not request.complete
         if is_last or (self._read_closed and not reader.requests):
-            # A client that did not know that this is the last answer may still be sending.
+            # The client may still be sending, if it did not know that this was the last response.
             self._close(read_on=request.refusal != 0 or not reader.ended)
         elif reader.requests or reader.stopped:
-            self._next()
+            self._serve_waiting()
         else:
             self._expect_more()
             if self._paused:
                 self._update_reading()
 
     def _expect_more(self) -> None:
-        """Give the client its time for the next request, or for the rest of the head that has begun."""
+        """Start the time-out for the next request, or for the rest of its head."""
         factory = self.factory
         limits = factory.limits
-        self.deadline = factory.now + (limits.header_timeout if self._reader.begun else limits.keep_alive)
+        partial = self._reader.has_partial_request
+        self.deadline = factory.now + (limits.header_timeout if partial else limits.keep_alive)
 
     # -- the end -------------------------------------------------------------------------------------------
 
     def _close(self, read_on: bool = False) -> None:
-        """Answer nothing more, and close once everything is sent.
+        """Answer no more requests, and close once everything is sent.
 
-        With ``read_on`` what the client still sends is read for a while and forgotten: a close with unread
-        input resets the connection, before the client has read its answer (RFC 9112, section 9.6).
+        With ``read_on``, further input is read for a while and discarded. A close with unread input would
+        reset the connection before the client has read its response (RFC 9112, section 9.6).
         """
         self.state = State.LINGERING
         for request in self._reader.requests:
@@ -344,20 +343,20 @@ class HTTPChannel(AnsweringConnection):
         self._set_deadline(LINGER_SECONDS)
 
     def close_when_idle(self) -> None:
-        """Close if nothing is under way, not even a message that has begun. Called when the server stops."""
+        """Close unless a request is under way, which will then be the last. Called when the server stops."""
         if self._taker is not None:
             self._taker.stop()
         elif self.current is not None:
             self.current.keep_alive = False
-        elif self.state is _SERVING and not self._reader.begun:
+        elif self.state is _SERVING and not self._reader.has_partial_request:
             self._close()
 
-    # -- what becomes of the body: a part of IConnection ---------------------------------------------------
+    # -- what happens with the body: a part of IConnection -------------------------------------------------
 
-    def _answers_early(self, request: Request) -> None:
+    def _response_precedes_body(self, request: Request) -> None:
         if self._body_use is BodyUse.STREAMED:
             return
-        # What still comes of the body must not be taken for the next request.
+        # The rest of the body must not be taken for the next request.
         request.keep_alive = False
         self._body_use = BodyUse.DROPPED
         if request.spool is not None:
@@ -366,11 +365,11 @@ class HTTPChannel(AnsweringConnection):
 
     @property
     def holds_body(self) -> bool:
-        """Whether it is still open what becomes of the body."""
+        """Whether it is still undecided what happens with the body."""
         return self._body_use is BodyUse.HELD
 
     def stream_body(self) -> None:
-        """Let the body come to the stream of the request."""
+        """Start to pass the body to the stream of the request."""
         request = self.current
         assert request is not None
         assert request.stream is not None
@@ -379,16 +378,16 @@ class HTTPChannel(AnsweringConnection):
         if request.stream.too_long:
             self._refuse(request, 413)
         elif not request.stream.paused:
-            self._let_body_come(request)
+            self._read_body(request)
         self._update_reading()
 
     def body_wanted(self, wanted: bool) -> None:
-        """Let the body come, or hold it back."""
+        """Continue or stop the body that is streamed."""
         request = self.current
         if request is None or self._body_use is not BodyUse.STREAMED:
             return
         if wanted:
-            self._let_body_come(request)
+            self._read_body(request)
         else:
             self._watch_body(request)
         self._update_reading()
@@ -396,9 +395,9 @@ class HTTPChannel(AnsweringConnection):
     def take_over(
         self, request: Request, protocol: IProtocol, status: str, headers: Sequence[tuple[str, str]]
     ) -> None:
-        """Answer with ``status`` and let ``protocol`` have the connection. See ``IConnection``."""
+        """Answer with ``status``, and give the connection to ``protocol``. See ``IConnection``."""
         if self.current is not request or self._body_use is not BodyUse.HELD:
-            raise MisuseError("the connection can be taken over only by who was asked at the head, and once")
+            raise MisuseError("a connection can be taken over once, by a resource that was asked at the head")
         head = render_switch(status, headers, self.factory.stamp)
         request.status_code = int(status[:3])
         request.bytes_sent = len(head)

@@ -1,4 +1,4 @@
-"""Where the connections of a server are kept: their number, their clock, their end."""
+"""The connections of a server: their number, their clock, and their end."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from skitai.server.request.storage import Storage
 
 _log = Logger()
 
-#: Sent as ``Server``: no version, which would only help who looks for old ones.
+#: The Server field. A version would only help those who look for old ones.
 SERVER_SOFTWARE = "Skitai"
 _SERVER_FIELD = f"Server: {SERVER_SOFTWARE}\r\n".encode()
-# A time-out may be late by this much: one sweep over all connections costs less than a timer for each.
+# Time-outs are checked this often: one sweep over all connections costs less than a timer for each.
 _SWEEP_SECONDS = 1.0
-# Connections above connections_max that are still told so, with 503; those above them are closed at once.
+# This many connections above connections_max are answered with 503. Further ones are closed at once.
 _SURPLUS_MAX = 32
-#: What a refusal must or should say besides its status (RFC 9110, sections 10.2.3 and 15.5.6).
+#: Fields that belong to the status of a refusal (RFC 9110, sections 10.2.3 and 15.5.6).
 _REFUSAL_FIELDS = {
     405: ("Allow", ALLOW_ALL),
     503: ("Retry-After", "1"),
@@ -39,11 +39,11 @@ _REFUSAL_FIELDS = {
 class HTTPFactory(Factory):
     """Makes an ``HTTPChannel`` for each connection.
 
-    ``handle(request)`` answers a complete request. ``judge(request)`` is asked when only the head is there of
-    a request with a body, or for another protocol; it returns whether the request is taken care of, so that
-    ``handle`` is not called with it. Each of ``observers`` is called with a request whose answer left or
-    broke off. ``wall_clock`` gives the seconds since the epoch for the Date field. One factory may serve
-    several sockets, with and without TLS. All methods are called in the reactor thread.
+    ``handle(request)`` answers a complete request. ``judge(request)`` is called before that, at the end of
+    the head, if the request has a body or asks for another protocol. It returns whether the request is taken
+    care of; ``handle`` is then not called. Each of ``observers`` is called with a request whose response was
+    sent or broke off. ``wall_clock`` gives the seconds since the epoch for the Date field. One factory may
+    serve several sockets, with and without TLS. All methods are called in the reactor thread.
     """
 
     noisy = False
@@ -62,14 +62,14 @@ class HTTPFactory(Factory):
         self.limits = limits or ServerLimits()
         self.sending = SendQueue(reactor)
         self.observers = tuple(observers)
-        #: Whether requests note when they arrived and were answered.
+        #: Whether the times of requests are recorded.
         self.timed = bool(self.observers)
         self.channels: set[HTTPChannel] = set()
-        #: How many requests have come since the start.
+        #: Requests since the start.
         self.requests = 0
-        # Those above the limit are told that there is no room; the others go on being served.
+        # The connections above connections_max.
         self._surplus: set[Any] = set()
-        #: What bodies that arrive and answers that wait may take, all together.
+        #: Counts what all request bodies and unsent responses take.
         self.storage = Storage(self.limits.buffers_max)
         self._handle = handle
         self._judge = judge
@@ -82,17 +82,17 @@ class HTTPFactory(Factory):
         self._update_clock()
 
     def startFactory(self) -> None:
-        """Begin to watch over time-outs."""
+        """Start to check time-outs."""
         self._update_clock()
         self._sweep.start(_SWEEP_SECONDS, now=False)
 
     def stopFactory(self) -> None:
-        """The socket is closed; the time-outs go on until the last connection is gone."""
+        """The socket is closed. Time-outs are checked until the last connection is gone."""
         if not self.channels:
             self._sweep.stop()
 
     def buildProtocol(self, addr: IAddress) -> HTTPChannel | None:  # type: ignore[override]  # noqa: ARG002
-        """Return the channel for a new connection; None, which closes it, where there are far too many."""
+        """Return the channel for a new connection, or None to close it if there are far too many."""
         too_many = len(self.channels) - self.limits.connections_max
         if too_many >= _SURPLUS_MAX:
             self._note_refusal()
@@ -112,10 +112,10 @@ class HTTPFactory(Factory):
         self._refused += 1
 
     def forget(self, channel: HTTPChannel) -> None:
-        """Drop a channel whose connection is gone."""
+        """Remove a channel whose connection is gone."""
         self.channels.discard(channel)
         self._surplus.discard(channel)
-        # Not at the first that leaves: in a crowd another one comes at once.
+        # Not at the first that leaves: under load, another one takes its place at once.
         if self._refused and len(self.channels) <= self.limits.connections_max * 9 // 10:
             _log.warn("there is room for connections again; {count} were closed", count=self._refused)
             self._refused = 0
@@ -127,7 +127,7 @@ class HTTPFactory(Factory):
                 self._sweep.stop()
 
     def judge(self, request: Request) -> bool:
-        """Return whether ``request``, of which only the head is there, is taken care of already."""
+        """Return whether ``request`` is taken care of, though only its head has arrived."""
         if self._surplus and request.connection in self._surplus:
             self.handle(request)
             return True
@@ -138,7 +138,7 @@ class HTTPFactory(Factory):
         return self._judge is not None and self._judge(request)
 
     def handle(self, request: Request) -> None:
-        """Answer ``request``: with the error page if it was refused."""
+        """Answer ``request``, with the error page if it was refused."""
         if self._stopping:
             request.keep_alive = False
         if self.timed:
@@ -152,7 +152,7 @@ class HTTPFactory(Factory):
             self._handle(request)
 
     def ended(self, request: Request) -> None:
-        """Tell the observers of a request whose answer left or broke off."""
+        """Tell the observers about a request whose response was sent or broke off."""
         if not self.timed:
             return
         request.ended = self.seconds()
@@ -163,9 +163,9 @@ class HTTPFactory(Factory):
                 _log.failure("{uri}: an observer failed", uri=request.uri, level=LogLevel.error)
 
     def finish(self) -> Deferred[None]:
-        """Let the requests under way end; return a Deferred that fires when the last connection is gone.
+        """Let the requests under way end. Return a Deferred that fires when the last connection is gone.
 
-        A request that has begun to arrive is under way: it is the last of its connection, and is told so.
+        A request that has begun to arrive is under way. Its response says that the connection closes.
         """
         self._stopping = True
         for channel in list(self.channels):
@@ -178,7 +178,7 @@ class HTTPFactory(Factory):
         return done
 
     def abort(self) -> None:
-        """Cut all connections."""
+        """Abort all connections."""
         for channel in list(self.channels):
             channel.transport.abortConnection()
 
@@ -192,7 +192,7 @@ class HTTPFactory(Factory):
         }
 
     def seconds(self) -> float:
-        """A clock for measuring, in seconds."""
+        """Return the seconds of a clock for measuring."""
         return monotonic()
 
     def stamp(self, dated: bool, served: bool) -> bytes:
@@ -208,18 +208,18 @@ class HTTPFactory(Factory):
         now = self.now
         stalled = now - before - _SWEEP_SECONDS
         if stalled > _SWEEP_SECONDS:
-            # The reactor itself was held up: what clients sent meanwhile has not been read yet.
+            # The reactor itself was blocked, and has not yet read what clients have sent meanwhile.
             for channel in self.channels:
                 channel.deadline += stalled
         for channel in [channel for channel in self.channels if channel.deadline < now]:
             try:
                 channel.timed_out()
-            except Exception:  # noqa: BLE001 - one connection must not end the time-outs of all others
-                _log.failure("cannot end a connection in good order")
+            except Exception:  # noqa: BLE001 - the time-outs of all other connections must go on
+                _log.failure("a connection that timed out cannot be closed properly")
                 channel.transport.abortConnection()
 
     def _update_clock(self) -> None:
-        #: The reactor's time at the last tick: exact enough for deadlines, and free.
+        #: The reactor's time at the last tick, which is exact enough for deadlines and costs nothing.
         self.now: float = self.reactor.seconds()
         self._date = f"Date: {format_date_time(self._wall_clock())}\r\n".encode()
         self._stamp = self._date + _SERVER_FIELD + b"\r\n"

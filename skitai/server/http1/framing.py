@@ -9,18 +9,19 @@ from typing import NamedTuple
 from skitai.http.fields import HOP_BY_HOP
 from skitai.server.budget import Budget
 
-#: Heads that are remembered, and the bytes they may take: an app gives the same few again and again.
+#: Heads in the cache, and the bytes they may take: an app sends the same few again and again.
 _REMEMBERED, _REMEMBERED_BYTES = 512, 4 << 20
 
-_LOOKED_AT = HOP_BY_HOP | {"content-length", "date", "server"}
+# The fields that the server itself must look at.
+_SPECIAL = HOP_BY_HOP | {"content-length", "date", "server"}
 
 
 class Head(NamedTuple):
-    """The head of an answer, without its end (``stamp``), and how what follows it is framed.
+    """The head of a response, without its last lines (``HTTPFactory.stamp``), and the framing of its body.
 
-    ``length`` is that of the body; None where it is unknown, or where there is no body. ``chunked`` says that
-    the body goes in chunks, ``close`` that the connection must end with it. ``dated`` and ``served`` say that
-    there is a Date or a Server field.
+    ``length`` is the length of the body; None if it is unknown, or if there is no body. ``chunked`` says that
+    the body is sent in chunks, and ``close`` that the connection ends with it. ``dated`` and ``served`` say
+    that the head has a Date or a Server field.
     """
 
     data: bytes
@@ -40,13 +41,12 @@ def render_head(
     bodyless: bool,
     keep_alive: bool,
 ) -> Head:
-    """Return the head of an answer to a request of HTTP ``version``.
+    """Return the head of a response to a request of HTTP ``version``.
 
-    ``status`` is such as ``"200 OK"``; ``length`` the length of the body where all of it is at hand. A
-    Content-Length among the fields comes before it: the body is kept to that. ``bodyless`` says that there
-    must be none, ``keep_alive`` that the connection may go on. Raises ValueError for control characters in
-    the status or a field, for an interim status, and for a Content-Length that is not a number or differs
-    from another one.
+    ``status`` looks like ``"200 OK"``. ``length`` is the length of the body, if all of it is at hand; a
+    Content-Length among the fields overrides it. ``bodyless`` says that the response must have no body, and
+    ``keep_alive`` that the connection may stay open. Raises ValueError for control characters in the status
+    or a field, for an interim status, and for a Content-Length that is not a number or differs from another.
     """
     lines = ["HTTP/1.1 " + status + "\r\n"]
     announced: int | None = None
@@ -54,23 +54,23 @@ def render_head(
     dated = served = False
     for name, value in headers:
         lower = name.lower()
-        if lower in _LOOKED_AT:
+        if lower in _SPECIAL:
             if lower == "content-length":
                 announced = _content_length(value, announced)
                 continue
-            if lower in HOP_BY_HOP:  # the server's affair: an app's are dropped
+            if lower in HOP_BY_HOP:  # only the server can set these: those of an app are dropped
                 close = close or (lower == "connection" and "close" in value.lower())
                 continue
             dated = dated or lower == "date"
             served = served or lower == "server"
-        # Not an f-string, which takes of a (str, Enum) its name.
+        # Not an f-string, which would write the name of a (str, Enum) instead of its value.
         lines.append(name + ": " + value + "\r\n")
     code = status[:3]
     if code < "200":
-        raise ValueError(f"{status!r} cannot be the end of an answer")
-    if announced is not None or (bodyless and length == 0):  # none is at hand: who made it knows its length
+        raise ValueError(f"{status!r} is not a final status")
+    if announced is not None or (bodyless and length == 0):  # a body left out is not one of length 0
         length = announced
-    # A 304's is that of another answer (RFC 9110, section 8.6), of which nobody knows what announces none.
+    # The length of a 304 is that of the 200 it stands for (RFC 9110, section 8.6): only the app knows it.
     if length is not None and code != "204" and not (code == "304" and not announced):
         lines.append(f"Content-Length: {length}\r\n")
     chunked = length is None and not bodyless and version == "1.1"
@@ -95,7 +95,7 @@ def render_switch(
 ) -> bytes:
     """Return the head after which the connection speaks another protocol (RFC 9110, 9.3.6 and 15.2.2).
 
-    ``status`` is that of an upgrade (101) or of CONNECT (2xx). Raises ValueError for any other, and for
+    ``status`` is 101 for an upgrade, or 2xx for CONNECT. Raises ValueError for any other status, and for
     control characters.
     """
     if status[:3] != "101" and status[:1] != "2":

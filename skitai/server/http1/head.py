@@ -1,4 +1,4 @@
-"""What a request's head must be (RFC 9110, RFC 9112), beyond what llhttp has checked."""
+"""Checks of a request's head (RFC 9110, RFC 9112) that llhttp leaves to its user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from skitai.server.http1.limits import ServerLimits
     from skitai.server.request.request import Request
 
-# RFC 9110, section 7.2: uri-host [":" port]; an empty one is allowed where the target has no authority.
+# RFC 9110, section 7.2: uri-host [":" port]. It is empty if the target has no authority.
 _HOST = re.compile(
     rb"(?:(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?)?"
 )
@@ -23,12 +23,12 @@ _DIGITS_MAX = 18
 _BYTES_PER_FIELD = len(b": \r\n")
 _KNOWN_VERSIONS = frozenset({"1.0", "1.1"})
 _LOOKED_AT = frozenset({b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding"})
-# What tells how a body is framed, and whether another request may follow.
+# The fields that say how the body is framed, and whether another request may follow.
 _FRAMING_FIELDS = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 
 
 class HeadError(SkitaiError):
-    """A request that is refused for its head (or the length of its body) with the status ``code``."""
+    """A request that is refused with the status ``code``, for its head or the length of its body."""
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -36,11 +36,11 @@ class HeadError(SkitaiError):
 
 
 def examine(request: Request, limits: ServerLimits) -> None:
-    """Check the head of ``request`` and note what the channel needs to know of it.
+    """Check the head of ``request``, and set the attributes that follow from it.
 
-    Sets the request's ``authority``, ``path``, ``query``, ``body_length``, ``body_max`` and
-    ``expects_continue``. A body longer than ``body_max`` is not refused here: who answers may take it piece
-    by piece. Raises HeadError. Called in the reactor thread.
+    These are ``authority``, ``path``, ``query``, ``body_length``, ``body_max`` and ``expects_continue``. A
+    body longer than ``body_max`` is not refused here, because a resource may stream it. Raises HeadError.
+    Called in the reactor thread.
     """
     if request.version not in _KNOWN_VERSIONS:
         raise HeadError(505)
@@ -49,7 +49,7 @@ def examine(request: Request, limits: ServerLimits) -> None:
     for name, value in request.headers:
         size += len(name) + len(value) + _BYTES_PER_FIELD
         if name in _LOOKED_AT:
-            # What stands twice is not what it should be: a comma makes a wrong host, coding or expectation.
+            # A repeated field is joined by a comma, which then makes a wrong host, coding or expectation.
             fields[name] = b", " + value if name in fields else value
     if size > limits.header_max:
         raise HeadError(431)
@@ -63,18 +63,18 @@ def examine(request: Request, limits: ServerLimits) -> None:
 
 
 def framing_head(request: Request) -> bytes:
-    """Return a head that frames a body as that of ``request`` does, and asks for nothing else."""
+    """Return a head that frames its body like that of ``request``, and asks for no other protocol."""
     fields = [b"%b: %b\r\n" % field for field in request.headers if field[0] in _FRAMING_FIELDS]
     return b"POST / HTTP/%b\r\n%b\r\n" % (request.version.encode(), b"".join(fields))
 
 
-@lru_cache(64)  # a server hears few names, and hears them often
+@lru_cache(64)  # a server has few names, and gets them with every request
 def _is_host(host: bytes) -> bool:
     return _HOST.fullmatch(host) is not None
 
 
 def _set_target(request: Request, host: bytes | None) -> None:
-    """RFC 9112, section 3.2."""
+    """Set ``authority``, ``path`` and ``query`` (RFC 9112, section 3.2)."""
     if host is None:
         if request.version == "1.1":
             raise HeadError(400)
@@ -104,8 +104,11 @@ def _set_target(request: Request, host: bytes | None) -> None:
 
 
 def _set_body(request: Request, fields: dict[bytes, bytes], limits: ServerLimits) -> None:
-    """RFC 9112, section 6.3; llhttp has refused both fields together and anything that is not a number."""
-    if request.method == b"CONNECT":  # what follows its head is not a body (RFC 9110, section 9.3.6)
+    """Set ``body_length`` and ``body_max`` (RFC 9112, section 6.3).
+
+    llhttp has already refused both fields together, and a length that is not a number.
+    """
+    if request.method == b"CONNECT":  # it has no body (RFC 9110, section 9.3.6)
         raise HeadError(400)
     length = fields.get(b"content-length", b"")
     coding = fields.get(b"transfer-encoding", b"")

@@ -1,4 +1,4 @@
-"""The bounds within which one client may use the server."""
+"""The limits of what clients may take from the server."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from skitai.config import SERVER_KEYS
 
 @attrs.frozen
 class ServerLimits:
-    """Seconds and bytes; the config's [server] section sets them, and says what they are where it is silent.
+    """Limits in seconds and bytes, with the defaults of the config's section [server].
 
-    ``header_timeout``: from the first byte of a request's head to its last. ``keep_alive``: idle between
-    requests. ``response_timeout``: without progress while a body arrives or (doubled) a response leaves.
-    ``uri_max``, ``header_max``: length of the target and of the whole head. ``body_max``, ``multipart_max``:
-    length of a body, and of a multipart/form-data one. ``response_buffer_max``: how much of a response may
-    wait for a slow client before the app is paused. ``buffers_max``: how much of all bodies and responses may
-    wait, in memory and on disk. ``connections_max``: open connections.
+    ``header_timeout``: seconds from the first byte of a request's head to its last. ``keep_alive``: idle
+    seconds between requests. ``response_timeout``: seconds without progress while a body arrives, or (twice
+    as many) while a response is sent. ``uri_max``, ``header_max``: bytes of the target, and of the whole
+    head. ``body_max``, ``multipart_max``: bytes of a body, and of a multipart/form-data one.
+    ``response_buffer_max``: bytes of a response that may wait for a slow client before the app is paused.
+    ``buffers_max``: bytes of all bodies and responses that may wait, in memory and on disk.
+    ``connections_max``: open connections.
     """
 
     header_timeout: float = SERVER_KEYS["header_timeout"].default

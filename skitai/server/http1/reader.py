@@ -1,6 +1,6 @@
 """The receiving half of an HTTP/1.1 connection: bytes in, requests out.
 
-llhttp does the parsing, strictly. What it leaves to its user is done here: limits, and what cannot be served.
+llhttp does the parsing, in its strict mode. The limits, and further checks, are applied here.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 _log = Logger()
 
 _UNDERSCORE = ord("_")
-#: Framing allowed for each chunk of a chunked body: size, line ends, a little extension.
+#: Bytes of framing that each chunk of a body may have: its size, line ends and a short extension.
 CHUNK_OVERHEAD = 64
 
 
 class RequestReader:
-    """Parses what one client sends. All methods are called in the reactor thread.
+    """Parses the input of one connection. All methods are called in the reactor thread.
 
-    Nothing that is called while llhttp parses runs foreign code: requests wait in ``requests``, and pieces
-    of a body with the request, until ``feed`` is done.
+    No app or resource is called while llhttp parses. Requests wait in ``requests``, and pieces of a body wait
+    with their request, until ``feed`` has returned.
     """
 
-    # Slots: ten thousand of these may be idle.
+    # Slots, because there may be ten thousand idle connections.
     __slots__ = (
         "_chunks",
         "_connection",
@@ -56,10 +56,11 @@ class RequestReader:
     )
 
     def __init__(self, connection: IConnection, limits: ServerLimits, storage: Storage) -> None:
-        #: Requests whose head is there and that wait for their turn, the oldest first.
+        #: The requests that wait for their turn, from the end of their head on, the oldest first.
         self.requests: list[Request] = []
-        #: Whether reading stopped behind a request that asks for another protocol, and what came after it.
+        #: Whether reading has stopped after a request that asks for another protocol.
         self.stopped = False
+        #: What has arrived after that request.
         self.unread = b""
         self._connection = connection
         self._limits = limits
@@ -71,22 +72,22 @@ class RequestReader:
     def _new_message(self) -> None:
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        #: The request whose head is there, but not the end of its body.
+        #: The request whose head has arrived, but not the end of its body.
         self.incoming: Request | None = None
         self._fed = self._chunks = 0
 
     @property
     def ended(self) -> bool:
-        """Whether no more requests are read."""
+        """Whether no further requests are read."""
         return self._parser is None
 
     @property
-    def begun(self) -> bool:
-        """Whether a request has begun that is not there as a whole."""
+    def has_partial_request(self) -> bool:
+        """Whether a part of a request has arrived, but not all of it."""
         return self._url != b""
 
     def feed(self, data: bytes) -> bool:
-        """Parse ``data``; return whether a request began with it of which not even the head is there."""
+        """Parse ``data``. Return whether it began a head that is not complete."""
         if self.stopped:
             self.unread += data
             return False
@@ -99,23 +100,26 @@ class RequestReader:
         except HttpParserUpgrade as upgrade:
             self._stop(data[upgrade.args[0] :])
         except HttpParserError as error:
-            self._failed(error)
+            self._handle_error(error)
         else:
             if self._url:
-                return self._goes_on(len(data))
+                return self._check_partial(len(data))
         return False
 
-    def _goes_on(self, size: int) -> bool:
-        """Watch over a message that did not end with the bytes just read."""
-        begins = self._fed == 0
-        # A read that also held the end of another message, or of the head, is not counted against this one.
+    def _check_partial(self, size: int) -> bool:
+        """Check the size of a request that is not complete after another ``size`` bytes.
+
+        Return whether its head has begun with them, and is not complete.
+        """
+        is_first = self._fed == 0
+        # A read that also held the end of another request, or of this one's head, is not counted.
         self._fed += 1 if self._counts_from_next_read else size
         if self.incoming is None:
             if self._fed <= self._limits.header_max:
-                return begins
+                return is_first
             self.refuse(431)
             return False
-        # llhttp passes over chunk extensions and trailers of any length without a word.
+        # llhttp skips chunk extensions and trailers of any length without telling.
         body = self.incoming.body
         received = 0 if body is None else body.received
         if self._fed - received - self._chunks * CHUNK_OVERHEAD > self._limits.header_max:
@@ -123,7 +127,7 @@ class RequestReader:
         return False
 
     def refuse(self, code: int) -> None:
-        """Read no more, and have the request that has begun refused with ``code``, in its turn."""
+        """Read no more. Refuse the partial request with ``code`` when its turn comes."""
         request = self.incoming
         queued = request is not None and request.body is not None
         if request is None:
@@ -143,21 +147,21 @@ class RequestReader:
     # -- requests for another protocol ---------------------------------------------------------------------
 
     def _stop(self, unread: bytes) -> None:
-        """Wait until it is known what becomes of the last request, and of what comes behind it."""
+        """Stop reading until it is known whether the last request changes the protocol."""
         self.stopped = True
         self.unread = unread
         request = self.requests[-1]
-        if request.method == b"CONNECT":  # what was meant for a tunnel must not be taken for requests
+        if request.method == b"CONNECT":  # data for a tunnel must not be taken for requests
             request.keep_alive = False
-        # A client of HTTP/1.0 cannot ask for that (RFC 9110, section 7.8), and a body must be read first.
+        # HTTP/1.0 has no upgrades (RFC 9110, section 7.8), and a body would have to be read first.
         if request.version == "1.1" and request.complete:
             request.upgrade = request.field(b"upgrade") or b""
 
     def go_on(self) -> None:
-        """Go on in HTTP/1.1 after a request that asked for another protocol (RFC 9110, section 7.8).
+        """Continue in HTTP/1.1 after a request that asked for another protocol (RFC 9110, section 7.8).
 
-        llhttp takes it that such a request has no body. Where it has one, which must not be taken for the
-        next request, a new parser begins with a head that frames it and asks for nothing.
+        llhttp assumes that such a request has no body. If it has one, a new parser first gets a head that
+        frames the body and asks for no other protocol; otherwise it would take the body for a request.
         """
         data, self.unread, self.stopped = self.unread, b"", False
         if self._parser is None:
@@ -180,16 +184,16 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header field.
 
-        Dropped are those that follow a chunked body (trailers), and names with an underscore: an app could
-        not tell ``X_User`` from the ``X-User`` that a proxy in front of us has checked.
+        Trailers, which follow a chunked body, are dropped. So are names with an underscore: in an environ,
+        ``X_User`` would pass for the ``X-User`` that a proxy in front of the server has checked.
         """
         if self.incoming is None and _UNDERSCORE not in name:
             self._headers.append((name.lower(), value.rstrip()))
 
     def on_headers_complete(self) -> None:
-        """Queue a request with a body now: it is judged before its body is read."""
+        """Queue a request with a body: it is judged before its body is read."""
         if self.incoming is not None:
-            return  # the parser was told of its head again: see go_on()
+            return  # a repeated head: see go_on()
         parser = self._parser
         assert parser is not None
         request = Request(
@@ -204,7 +208,7 @@ class RequestReader:
             self._fed, self._counts_from_next_read = 0, True
 
     def on_chunk_header(self) -> None:
-        """Count the chunks: each is allowed some framing."""
+        """Count the chunks, each of which may have some framing."""
         self._chunks += 1
 
     def on_body(self, data: bytes) -> None:
@@ -216,7 +220,7 @@ class RequestReader:
             raise HeadError(413)
 
     def on_message_complete(self) -> None:
-        """Note that the request is complete; queue it unless it has a body."""
+        """Note that the request is complete, and queue it unless it has a body and is queued already."""
         request, parser = self.incoming, self._parser
         assert request is not None
         assert parser is not None
@@ -225,7 +229,7 @@ class RequestReader:
             request.keep_alive = parser.should_keep_alive()
             self.requests.append(request)
         elif parser.should_upgrade():
-            return  # its body is still to come: see go_on()
+            return  # its body is still to be read: see go_on()
         else:
             if request.spool is not None:
                 request.spool.finish()
@@ -235,11 +239,11 @@ class RequestReader:
         if not request.keep_alive:
             self._parser = None
 
-    # -- what is refused -----------------------------------------------------------------------------------
+    # -- errors --------------------------------------------------------------------------------------------
 
-    def _failed(self, error: HttpParserError) -> None:
+    def _handle_error(self, error: HttpParserError) -> None:
         if self._parser is None:
-            return  # bytes after a request that said "Connection: close"
+            return  # input after a request with "Connection: close"
         cause = error.__context__
         if isinstance(cause, HeadError):
             self.refuse(cause.code)

@@ -1,4 +1,4 @@
-"""What an HTTP/1.1 connection is at, and what it does with the body of a request."""
+"""The states of an HTTP/1.1 connection, and of the body of its current request."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from enum import Enum, auto
 
 
 class State(Enum):
-    """What a connection is there for."""
+    """The state of a connection."""
 
     #: Requests are answered.
     SERVING = auto()
-    #: All is answered; what the client still sends is read for a while and forgotten.
+    #: The last response was written. Further input is read for a while and discarded.
     LINGERING = auto()
-    #: It is closed, or will be as soon as the last byte has left.
+    #: The connection is closed, or will be as soon as the last byte was sent.
     CLOSED = auto()
-    #: Another protocol has it.
+    #: The connection belongs to another protocol.
     TAKEN_OVER = auto()
 
 
 class BodyUse(Enum):
-    """What becomes of the body of the request that is being answered."""
+    """What happens with the body of the current request."""
 
-    #: There is none, or no more of it will come.
+    #: There is no body, or all of it has arrived.
     NONE = auto()
-    #: A resource has seen the head and has not said yet what it wants; nothing is read.
+    #: A resource has been asked at the head and has not decided. Nothing is read.
     HELD = auto()
-    #: It is collected; the request is handled when it is whole.
+    #: The body is collected. The request is handled when it is complete.
     COLLECTED = auto()
-    #: A sink takes it as it comes.
+    #: The body goes to a sink as it arrives.
     STREAMED = auto()
-    #: The answer has begun without it; it is read and forgotten.
+    #: The response has begun without the body, which is read and discarded.
     DROPPED = auto()

@@ -1,4 +1,4 @@
-"""Another protocol on a connection that HTTP has left: after an upgrade, or in the tunnel of CONNECT."""
+"""Connections that another protocol has taken over, after an upgrade or CONNECT."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _log = Logger()
 
 
 class Taker:
-    """Passes on to ``protocol`` what the channel, which stays on the transport, learns of the connection.
+    """Passes the events of a connection on to ``protocol``.
 
-    So the connection goes on being counted, and a stop of the server reaches it. All methods are called in
-    the reactor thread.
+    The channel stays the transport's protocol and calls this object. So the connection still counts, and
+    learns when the server stops. All methods are called in the reactor thread.
     """
 
     __slots__ = ("_half_closeable", "_protocol", "_transport")
@@ -28,12 +28,12 @@ class Taker:
         self._half_closeable = IHalfCloseableProtocol.providedBy(protocol)
 
     def begin(self, data: bytes) -> None:
-        """Connect the protocol; ``data`` has come for it already."""
+        """Connect the protocol, and pass on ``data``, which has already arrived for it."""
         try:
             self._protocol.makeConnection(self._transport)
             if data:
                 self._protocol.dataReceived(data)
-        except Exception:  # noqa: BLE001 - its answer is out: only an end of the connection tells the client
+        except Exception:  # noqa: BLE001 - the response was sent, so only a closed connection tells the client
             _log.failure(
                 "{protocol} failed to take over a connection", protocol=self._protocol, level=LogLevel.error
             )
@@ -44,23 +44,23 @@ class Taker:
         self._protocol.dataReceived(data)
 
     def read_lost(self) -> None:
-        """Tell that the client will send no more; without interest in that, the connection ends."""
+        """Tell the protocol that the client will send no more, or close if it cannot handle that."""
         if self._half_closeable:
             self._protocol.readConnectionLost()
         else:
             self._transport.loseConnection()
 
     def write_lost(self) -> None:
-        """Tell that our half of the connection is closed."""
+        """Tell the protocol that the server's half of the connection is closed."""
         if self._half_closeable:
             self._protocol.writeConnectionLost()
 
     def lost(self, reason: Failure) -> None:
-        """Tell that the connection is gone."""
+        """Tell the protocol that the connection is gone."""
         self._protocol.connectionLost(reason)
 
     def stop(self) -> None:
-        """Tell that the server stops."""
+        """Tell the protocol that the server stops, or close if it cannot handle that."""
         if ILastingProtocol.providedBy(self._protocol):
             self._protocol.stop()
         else:
