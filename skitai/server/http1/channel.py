@@ -227,7 +227,8 @@ class HTTPChannel(AnsweringConnection):
 
     def _send_continue(self, request: Request) -> None:
         """Ask for the body if the client waits for that and has not begun to send it."""
-        if request.expects_continue and request.body is not None and not request.body.received:
+        is_expected = request.expects_continue and not request.bytes_sent  # else the answer has begun
+        if is_expected and request.body is not None and not request.body.received:
             self.output.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.expects_continue = False
 
@@ -375,6 +376,8 @@ class HTTPChannel(AnsweringConnection):
         assert request.stream is not None
         self._body_use = BodyUse.STREAMED
         request.stream.begin()
+        if self.current is not request:  # the sink has answered already
+            return
         if request.stream.too_long:
             self._refuse(request, 413)
         elif not request.stream.paused:
@@ -386,7 +389,7 @@ class HTTPChannel(AnsweringConnection):
         request = self.current
         if request is None or self._body_use is not BodyUse.STREAMED:
             return
-        if wanted:
+        if wanted and not self._sink_is_paused():
             self._read_body(request)
         else:
             self._watch_body(request)

@@ -305,6 +305,53 @@ def test_continue_when_the_sink_wants_it(serve_site):
     assert client.codes == [100, 200]
 
 
+@pytest.mark.parametrize("ended", [True, False], ids=["whole", "begun"])
+def test_no_continue_behind_the_answer(serve_site, ended):
+    """Once the answer is on its way, 100 would stand within it, or behind it."""
+    resource = Streaming(paused=True)
+    client = serve_site(resource).connect()
+    client.send(EXPECTING)
+    [sink] = resource.sinks
+    if ended:
+        sink.answer()
+    else:
+        sink.request.start("200 OK", TEXT)
+        sink.request.send_now(b"to be continued")
+    sent = client.received
+    sink.producer.resumeProducing()
+    assert client.received == sent
+
+
+def test_no_continue_for_a_sink_that_answers_at_once(serve_site, log):
+    """A sink may answer as soon as it learns who would give it the body."""
+
+    class Refusing(Sink):
+        def registerProducer(self, producer, streaming):
+            super().registerProducer(producer, streaming)
+            self.answer()
+
+    def stream(request):
+        request.stream_body(Refusing(request))
+        return True
+
+    client = serve_site(AtHead(stream)).connect()
+    client.send(EXPECTING)
+    assert (client.codes, client.closed) == ([200], True)
+    assert not log
+
+
+def test_no_continue_for_the_next_request(serve_site):
+    """A sink that is done cannot let the body of the next request come."""
+    resource = Streaming(paused=True)
+    client = serve_site(resource).connect()
+    client.send(POST % b"Content-Length: 1" + b"x" + EXPECTING)
+    first = resource.sinks[0].producer
+    first.resumeProducing()
+    first.resumeProducing()
+    assert len(resource.sinks) == 2
+    assert client.codes == [200]
+
+
 def test_stream_that_begins_later(serve_site):
     """A resource may take its time before it says where the body goes; nothing is read until then."""
     asked = Later()
