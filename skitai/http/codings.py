@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import zlib
 from collections import deque
+from collections.abc import MutableSequence
 from typing import Any, Protocol
 
 #: Bytes that one step unpacks to, give or take what comes of one more piece of the coded data.
@@ -17,6 +18,9 @@ _STEP_MEMBERS = 64
 #: Coded bytes in a row that may stand for nothing. The longest that an honest sender needs are the block of
 #: zstd, 128 KB (RFC 8878, section 3.1.1.2.3), and the fields of a gzip header.
 _BARREN_MAX = 256 * 1024
+
+#: Bytes. A piece below is made one with the next: an object for each costs fifty, and a call for each a step.
+_PIECE_LEAST = 4096
 
 _GZIP_FIRST_BYTE = 0x1F
 #: The least that zstd makes 128 KiB of is four bytes (RFC 8878, section 3.1.1.2.2).
@@ -30,6 +34,16 @@ class CodingError(Exception):
     """The data is not what its coding says; the text says why."""
 
 
+def add_piece(pieces: MutableSequence[bytes | bytearray], data: bytes) -> None:
+    """Append ``data`` to the ``pieces`` of a body, few of which are tiny, however it came."""
+    if pieces and len(pieces[-1]) < _PIECE_LEAST:
+        if not isinstance(pieces[-1], bytearray):
+            pieces[-1] = bytearray(pieces[-1])
+        pieces[-1] += data
+    else:
+        pieces.append(data)
+
+
 class Decoder(Protocol):
     """Undoes one member.
 
@@ -37,21 +51,21 @@ class Decoder(Protocol):
     more will come out without any.
     """
 
-    rest: bytes
+    rest: bytes | bytearray
     is_full: bool
 
     @property
     def eof(self) -> bool:
         """Whether the member came to its end."""
 
-    def decompress(self, data: bytes, most: int) -> bytes:
+    def decompress(self, data: bytes | bytearray, most: int) -> bytes:
         """Return what comes of ``data``, about ``most`` bytes at most; raise ``CodingError``."""
 
 
 class ZlibDecoder:
     """gzip, and deflate with or without its wrapper."""
 
-    rest = b""
+    rest: bytes | bytearray = b""
     is_full = False
 
     def __init__(self, window: int) -> None:
@@ -62,7 +76,7 @@ class ZlibDecoder:
         """Whether the member came to its end."""
         return self._decoder.eof
 
-    def decompress(self, data: bytes, most: int) -> bytes:
+    def decompress(self, data: bytes | bytearray, most: int) -> bytes:
         """Return what comes of ``data``, ``most`` bytes at most; raise ``CodingError``."""
         try:
             result = self._decoder.decompress(data, most)
@@ -76,7 +90,7 @@ class ZlibDecoder:
 class BrotliDecoder:
     """br (RFC 7932)."""
 
-    rest = b""
+    rest: bytes | bytearray = b""
     is_full = False
 
     def __init__(self) -> None:
@@ -88,7 +102,7 @@ class BrotliDecoder:
         finished: bool = self._decoder.is_finished()
         return finished
 
-    def decompress(self, data: bytes, most: int) -> bytes:
+    def decompress(self, data: bytes | bytearray, most: int) -> bytes:
         """Return what comes of ``data``, little more than ``most`` bytes at most; raise ``CodingError``."""
         # As long as it is full, the library takes nothing more.
         taken, self.rest = (b"", data) if self.is_full else (data, b"")
@@ -103,7 +117,7 @@ class BrotliDecoder:
 class ZstdDecoder:
     """zstd (RFC 8878), one frame of it; ``context`` serves all frames of a body, one after the other."""
 
-    rest = b""
+    rest: bytes | bytearray = b""
     is_full = False
 
     def __init__(self, context: Any) -> None:
@@ -115,7 +129,7 @@ class ZstdDecoder:
         eof: bool = self._decoder.eof
         return eof
 
-    def decompress(self, data: bytes, most: int) -> bytes:
+    def decompress(self, data: bytes | bytearray, most: int) -> bytes:
         """Return what comes of ``data``, in the worst case 2 MB more than ``most``; raise ``CodingError``.
 
         The library cannot be told a limit, so it gets no more at a time than could fill the room.
@@ -142,7 +156,7 @@ class Unpacker:
 
     def __init__(self, coding: str) -> None:
         self._coding = coding
-        self._coded: deque[bytes] = deque()
+        self._coded: deque[bytes | bytearray] = deque()
         self._decoder: Decoder | None = None
         self._is_closed = False
         self._barren = 0
@@ -163,7 +177,7 @@ class Unpacker:
     def add(self, data: bytes) -> None:
         """Take coded bytes."""
         if data and not self._is_closed:
-            self._coded.append(data)
+            add_piece(self._coded, data)
             self.waiting += len(data)
 
     def step(self) -> bytes:
@@ -192,7 +206,7 @@ class Unpacker:
         if self._barren > _BARREN_MAX:
             raise CodingError(f"more than {_BARREN_MAX} bytes stand for nothing")
 
-    def _goes_on(self, data: bytes) -> bool:
+    def _goes_on(self, data: bytes | bytearray) -> bool:
         """Return whether ``data`` begins another member (RFC 1952) or frame (RFC 8878)."""
         return self._coding == "zstd" or (self._coding in ("gzip", "x-gzip") and data[0] == _GZIP_FIRST_BYTE)
 
@@ -202,7 +216,7 @@ class Unpacker:
         self._coded.clear()
         self.waiting = 0
 
-    def _next_decoder(self, data: bytes) -> Decoder:
+    def _next_decoder(self, data: bytes | bytearray) -> Decoder:
         if self._coding == "br":
             return BrotliDecoder()
         if self._coding == "zstd":

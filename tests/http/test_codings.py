@@ -1,6 +1,8 @@
 """Content codings, and what would unpack to more than is allowed."""
 
 import gzip
+import random
+import tracemalloc
 import zlib
 
 import pytest
@@ -115,6 +117,24 @@ NOTHING = {
     "br": (b"\x0c", b"\x06", b"\x03"),
     "zstd": (b"", b"\x28\xb5\x2f\xfd\x00\x58\x01\x00\x00", b""),
 }
+
+
+@pytest.mark.parametrize("coding", ["gzip", None])
+def test_tiny_pieces_take_no_more_memory(coding):
+    """A body that comes in chunks of two bytes takes about as much memory as it has bytes."""
+    size = 1 << 20
+    data = gzip.compress(random.Random(1).randbytes(size), 0) if coding else bytes(size)
+    tracemalloc.start()
+    try:
+        body = ReplyBody(2 * size, coding)
+        for start in range(0, len(data), 2):
+            body.add(data[start : start + 2])
+        assert tracemalloc.get_traced_memory()[1] < 3 * size
+    finally:
+        tracemalloc.stop()
+    while body.is_behind:
+        body.step()
+    assert len(body.finish()) == size
 
 
 @pytest.mark.parametrize("coding", CODINGS)

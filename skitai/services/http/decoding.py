@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.task import deferLater
 
 from skitai.errors import CODE_BAD_REPLY, OperationError
-from skitai.http.codings import DECODABLE, CodingError, Unpacker
+from skitai.http.codings import DECODABLE, CodingError, Unpacker, add_piece
 
 if TYPE_CHECKING:
     from skitai.net.addresses import HTTPNode
@@ -35,7 +35,7 @@ class ReplyBody:
     def __init__(self, limit: int, coding: str | None = None) -> None:
         self._limit = limit
         self._size = 0
-        self._chunks: list[bytes] = []
+        self._chunks: list[bytes | bytearray] = []
         self._coding = coding.strip().lower() if coding else ""
         if "," in self._coding and DECODABLE.intersection(map(str.strip, self._coding.split(","))):
             # Left as it came, such a body would look as if it was decoded.
@@ -73,13 +73,13 @@ class ReplyBody:
         """Return the whole body; raise ``BadReplyError`` if the coded data is incomplete."""
         if self._unpacker is not None and not self._unpacker.is_whole:
             raise BadReplyError(f"the {self._coding} data of the body ends in the middle")
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        return b"".join(self._chunks)
 
     def _keep(self, data: bytes) -> None:
         self._size += len(data)
         if self._size > self._limit:
             raise self._too_large()
-        self._chunks.append(data)
+        add_piece(self._chunks, data)
 
     def _too_large(self) -> BadReplyError:
         return BadReplyError(f"the body is larger than {self._limit} bytes")
