@@ -219,15 +219,43 @@ class SinkTests(HTTPTestCase):
 
     async def test_a_sink_that_fails(self):
         """What a sink raises is logged, and fails its own request only."""
-        for name in ("begin", "write"):
+        for name in ("begin", "registerProducer", "write", "unregisterProducer", "end"):
+            for close in (False, True):
+                sink = Sink()
+                setattr(sink, name, lambda *args: 1 / 0)
+                head = b"HTTP/1.1 200 OK\r\n\r\n" if close else HEAD % 4
+                server = self.serve(sending(head + b"data", close=close))
+                pool = self.pool(total=1)
+                error = await self.error_of(self.ask_into(pool, server.url, sink), OperationError)
+                assert (error.code, error.node.port) == (701, server.port)
+                assert error.message.startswith("the sink of the reply failed: ZeroDivisionError")
+                assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
+                assert (await self.ask(pool, server.url)).data == b"data"
+                await pool.close()
+
+    async def test_a_sink_that_fails_at_a_failure(self):
+        """Where the reply broke off, that is the error, whatever the sink raises then."""
+        sink = Sink()
+        sink.end = lambda error: 1 / 0
+        server = self.serve(sending(HEAD % 9 + b"part", close=True))
+        error = await self.error_of(self.ask_into(self.pool(), server.url, sink), OperationError)
+        assert error.code == 700
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
+
+    async def test_a_sink_that_cancels(self):
+        """A sink may cancel its own request in every call; nothing comes after the end."""
+        for name in ("begin", "registerProducer", "write", "unregisterProducer", "end"):
             sink = Sink()
-            setattr(sink, name, lambda *args: 1 / 0)
             server = self.serve(sending(HEAD % 4 + b"data"))
-            pool = self.pool()
-            await self.error_of(self.ask_into(pool, server.url, sink), OperationError)
-            assert self.flushLoggedErrors()
-            assert sink.told[-2] == "unregister"
-            assert (await self.ask(pool, server.url)).data == b"data"
+            pool = self.pool(connections=1)
+            asked = self.ask_into(pool, server.url, sink)
+            setattr(sink, name, lambda *args, asked=asked: asked.cancel())
+            waiting = self.ask(pool, server.url)
+            await self.error_of(asked, CancelledError)
+            assert (await waiting).data == b"data"
+            if name in ("begin", "registerProducer", "write"):
+                assert sink.told[-2] == "unregister"
+                assert isinstance(sink.told[-1][1], CancelledError)
 
 
 class Echoed(Protocol):
@@ -289,6 +317,35 @@ class SwitchTests(HTTPTestCase):
         path = Path(self.mktemp())
         path.write_bytes(LOOPBACK.pem)
         await self.check(server, self.pool(profile=TLSProfile(ca=path)))
+
+    async def test_a_protocol_that_fails(self):
+        """What a protocol raises when it begins is logged, and fails its own request only."""
+        failing, deaf = Protocol(), Protocol()
+        failing.connectionMade = lambda: 1 / 0
+        deaf.dataReceived = lambda data: 1 / 0
+        for switch in (lambda _: failing, lambda _: deaf, lambda _: 1 / 0, lambda _: None):
+            server, pool = self.serve(self.switching), self.pool(total=1)
+            error = await self.error_of(self.ask_into(pool, server.url, switch=switch), OperationError)
+            assert (error.code, error.node.port) == (701, server.port)
+            assert error.message.startswith("switching to another protocol failed: ")
+            assert len(self.flushLoggedErrors()) == 1
+            await server.peers[0].lost
+            other = self.serve(sending(OK))
+            assert (await self.ask(pool, other.url)).data == b"ok"
+            assert pool.open == 1
+            await pool.close()
+
+    async def test_a_protocol_that_cancels(self):
+        """A request that is cancelled while the connection changes hands closes it."""
+        for name in ("switch", "connectionMade", "dataReceived"):
+            server, pool, protocol = self.serve(self.switching), self.pool(), Protocol()
+            protocol.switch = lambda protocol=protocol: protocol
+            asked = self.ask_into(pool, server.url, switch=lambda _, protocol=protocol: protocol.switch())
+            setattr(protocol, name, lambda *_, asked=asked, protocol=protocol: asked.cancel() or protocol)
+            await self.error_of(asked, CancelledError)
+            await server.peers[0].lost
+            await pool.close()
+            assert pool.open == 0
 
     async def test_declined(self):
         """A server that declines has answered, and the connection is used again."""

@@ -12,9 +12,10 @@ from OpenSSL.SSL import Error as TLSError
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.tcp import Connection as TCPConnection
+from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
-from skitai.errors import CODE_CLOSED, CODE_SOCKET_ERROR, OperationError, UnsentError
+from skitai.errors import CODE_CLOSED, CODE_EXCEPTION, CODE_SOCKET_ERROR, OperationError, UnsentError
 from skitai.net.failures import tls_text
 from skitai.net.handover import hand_over
 from skitai.services.http.decoding import BadReplyError, ReplyBody
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from skitai.net.addresses import HTTPNode
     from skitai.services.http.result import HTTPResult
     from skitai.services.http.transfer import Transfer
+
+_log = Logger()
 
 
 class Phase(Enum):
@@ -303,14 +306,29 @@ class HTTPConnection:
 
     def _switch(self) -> None:
         """Hand the connection to the protocol that the request asked for."""
-        result = self._reader.head(self._node)
-        result.asked = self.transfer.request.target
-        protocol = self.transfer.request.switch(result)
+        transfer, result = self.transfer, self._reader.head(self._node)
+        result.asked = transfer.request.target
+        try:
+            protocol = transfer.request.switch(result)
+            assert protocol is not None, "there is no protocol to switch to"
+        except Exception as cause:  # noqa: BLE001 - it is not ours: its request fails, and nothing else
+            self.give_up(_not_switched(cause))
+            return
+        if self.transfer is not transfer:
+            return  # it was cancelled meanwhile
         transport, received = self._transport, self._reader.switched or b""
         self._forget_transport()
+        transfer.stop = transport.abortConnection
+        try:
+            hand_over(transport, protocol, received)
+        except Exception as cause:  # noqa: BLE001 - as above
+            transport.abortConnection()
+            error = _not_switched(cause)
+            error.node = self._node
+            self._owner.lost(self, error)
+        else:
+            self._owner.switched(self, result)
         self.phase = CLOSED
-        hand_over(transport, protocol, received)
-        self._owner.switched(self, result)
 
     def _lost_error(self, reason: Failure) -> OperationError:
         where = "in the middle of the reply" if self.phase is ANSWERED else "before the reply"
@@ -325,3 +343,11 @@ class HTTPConnection:
         error = kind(text, code=code, node=self._node)
         error.__cause__ = reason.value
         return error
+
+
+def _not_switched(cause: Exception) -> OperationError:
+    """Log what another protocol raised when it was to begin; return the error for the request."""
+    _log.failure("switching to another protocol failed", level=LogLevel.error)
+    error = OperationError(f"switching to another protocol failed: {cause!r}", code=CODE_EXCEPTION)
+    error.__cause__ = cause
+    return error

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
-from skitai.errors import CODE_CLOSED, OperationError
+from skitai.errors import CODE_CLOSED, CODE_EXCEPTION, OperationError
 
 if TYPE_CHECKING:
     from skitai.services.http.protocol import HTTPConnection
     from skitai.services.http.result import HTTPResult
+
+_log = Logger()
 
 
 class IReplySink(IConsumer):
@@ -20,7 +23,7 @@ class IReplySink(IConsumer):
     The calls are ``begin``, ``registerProducer``, any number of ``write``, ``unregisterProducer`` and
     ``end``. Without a reply there is none of them. The producer is a push producer: while it is paused, the
     socket is not read, and the node is not blamed for its silence. ``stopProducing`` closes the connection;
-    nothing is called after it.
+    nothing is called after it. What a sink raises is logged, and its request fails.
     """
 
     def begin(reply: HTTPResult) -> None:
@@ -49,20 +52,36 @@ class Delivery:
 
     def begin(self) -> None:
         """Open the sink."""
-        self._sink.begin(self.reply)
-        self._sink.registerProducer(self, True)
+        try:
+            self._sink.begin(self.reply)
+            if not self._is_over:
+                self._sink.registerProducer(self, True)
+        except Exception as error:  # noqa: BLE001 - it is not ours: its request fails, and nothing else
+            self._connection.give_up(_sink_failed(error))
 
     def add(self, data: bytes) -> None:
         """Take a piece of the body."""
         if not self._is_over:
-            self._sink.write(data)
+            try:
+                self._sink.write(data)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._connection.give_up(_sink_failed(error))
 
-    def end(self, error: BaseException | None = None) -> None:
-        """Tell the sink how it ended, unless it stopped the reply itself."""
+    def end(self, error: BaseException | None = None) -> BaseException | None:
+        """Tell the sink how it ended, unless it stopped the reply itself.
+
+        Returns ``error``, or the sink's own if that is the only one.
+        """
         if not self._is_over:
             self._is_over = True
-            self._sink.unregisterProducer()
-            self._sink.end(error)
+            try:
+                self._sink.unregisterProducer()
+                self._sink.end(error)
+            except Exception as failure:  # noqa: BLE001 - as above
+                own = _sink_failed(failure)
+                own.node = self.reply.node
+                return error or own
+        return error
 
     # IPushProducer
 
@@ -81,3 +100,11 @@ class Delivery:
         if not self._is_over:
             self._is_over = True
             self._connection.give_up(OperationError("nobody wants the rest of the reply", code=CODE_CLOSED))
+
+
+def _sink_failed(cause: Exception) -> OperationError:
+    """Log what a sink raised; return the error for its request."""
+    _log.failure("the sink of a reply failed", level=LogLevel.error)
+    error = OperationError(f"the sink of the reply failed: {cause!r}", code=CODE_EXCEPTION)
+    error.__cause__ = cause
+    return error

@@ -30,17 +30,34 @@ class Transfer:
 
     def succeed(self, result: HTTPResult) -> None:
         """End with ``result``."""
-        if self.delivery is not None:
-            self.delivery.end()
-        self.deferred.callback(result)
+        error = self._end_delivery(None)
+        if error is not None:
+            self._fail(error)
+        elif not self.deferred.called:
+            self.deferred.callback(result)
 
     def fail(self, error: BaseException) -> None:
         """End with ``error``."""
-        if self.delivery is not None:
-            self.delivery.end(error)
-        self.deferred.errback(error)
+        self._end_delivery(error)
+        self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.deferred.called:
+            self.deferred.errback(error)
+
+    def _end_delivery(self, error: BaseException | None) -> BaseException | None:
+        """Tell the sink, if there is one; return what the request fails with."""
+        if self.delivery is None:
+            return error
+        # The sink may cancel the request now, and the connection may be another's already.
+        self.stop = _nothing
+        return self.delivery.end(error)
 
     def _cancelled(self, _deferred: Deferred[HTTPResult]) -> None:
         self.stop()
         if self.delivery is not None:
             self.delivery.end(CancelledError())
+
+
+def _nothing() -> None:
+    """Stop nothing: it is over."""
