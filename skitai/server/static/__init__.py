@@ -1,1 +1,1 @@
-"""Files of a directory (RFC 9110, sections 13 and 14)."""
+"""Static files, with conditional and range requests (RFC 9110, sections 13 and 14)."""

@@ -1,4 +1,4 @@
-"""Static files: the mount of a directory, and nothing outside of it."""
+"""Static files: those in a mounted directory, and nothing outside it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _log = Logger()
 CHUNK = 64 * 1024
 INDEX_NAMES = (b"index.htm", b"index.html")
 
-# The standard library's own table (the machine's files would make answers differ from host to host), with
-# what browsers need and that table lacks or, in some versions of Python, has otherwise.
+# The table of the standard library, without the machine's own files, so that all hosts give the same types.
+# Below are types that browsers need and that are missing or different in some versions of Python.
 _TYPES = {
     **mimetypes.MimeTypes().types_map[True],
     **{
@@ -64,29 +64,29 @@ _TYPES = {
         ".webp": "image/webp",
         ".woff": "font/woff",
         ".woff2": "font/woff2",
-        # As text/xml its charset parameter would overrule what the document says of itself.
+        # Not text/xml: its charset parameter would override the encoding that the document declares.
         ".xml": "application/xml",
         ".xz": "application/x-xz",
         ".zst": "application/zstd",
     },
 }
 
-# Seen in a decoded path: an empty segment, one that begins with a dot (``.``, ``..``, ``.git``), a backslash
-# or a NUL. RFC 8615 gives ``.well-known`` to the public.
+# Not allowed in a decoded path: an empty segment, one that begins with a dot (``.``, ``..``, ``.git``), a
+# backslash, a NUL. The exception is ``.well-known``, which is public (RFC 8615).
 _FORBIDDEN = re.compile(rb"//|/\.(?!well-known(?:/|\Z))|[\\\0]")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-# What RFC 3986 lets stand in a path and a query, and escapes as they came.
+# Not escaped in a redirect: the characters of paths and queries (RFC 3986), and escapes as they came.
 _URL_SAFE = "/?%:@!$&'()*+,;=~"
 
-# O_PATH, where the system has it, also passes directories that may be entered but not listed.
+# O_PATH, if the system has it, also opens directories that may be entered but not listed.
 _OPEN_DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
-# Should a fifo or a terminal have taken the file's place since it was found, opening it has no effect.
+# If a fifo or a terminal has replaced the file since it was found, opening it has no effect.
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @frozen
 class FoundFile:
-    """A regular file below the root: its path there, free of symbolic links, and its Content-Type."""
+    """A regular file below the root: its path there without symbolic links, and its Content-Type."""
 
     segments: tuple[bytes, ...]
     content_type: bytes
@@ -94,16 +94,16 @@ class FoundFile:
 
 @frozen
 class Redirect:
-    """The path names a directory that has an index: the same path with a slash at its end would serve it."""
+    """The path names a directory with an index, but lacks the slash at its end."""
 
 
 @implementer(IHeadResource)
 class StaticDirectory(Resource):
-    """The files below ``root`` as a leaf resource; clients may keep them ``max_age`` seconds.
+    """The files below ``root``, as a leaf resource. Clients may cache them for ``max_age`` seconds.
 
-    The root itself may be a symbolic link and is followed on each request, so that a new release can be
-    switched to. Files are read in the reactor thread, as only the disk can delay them. All methods are called
-    in the reactor thread.
+    The root may be a symbolic link. It is followed on each request, so that it can be switched to a new
+    release. Files are read in the reactor thread, because only the disk can delay that. All methods are
+    called in the reactor thread.
     """
 
     isLeaf = True
@@ -114,12 +114,13 @@ class StaticDirectory(Resource):
         self._cache_control = b"max-age=%d" % max_age
 
     def find(self, path: bytes) -> FoundFile | Redirect | None:
-        """Return what ``path`` names: percent-encoded, without query, what follows the mount point.
+        """Return the file that ``path`` names, or None.
 
-        A path is empty or begins with a slash; the empty one and ``b"/"`` name the root's index. None for
-        anything that is no regular file or that a client may not name: outside the root (in whatever
-        encoding, or through a link), hidden by a dot, not UTF-8. A path that names nothing costs one system
-        call, or two where it ends with a slash.
+        ``path`` is the percent-encoded path after the mount point, without the query. It is empty or begins
+        with a slash; the empty one and ``b"/"`` name the index of the root. The result is None for anything
+        but a regular file, and for paths that clients may not name: those that lead out of the root, that
+        have a hidden segment, or that are not UTF-8. A path that names nothing costs one system call, or two
+        if it ends with a slash.
         """
         name = _decoded(path)
         if name is None:
@@ -134,10 +135,10 @@ class StaticDirectory(Resource):
         return None
 
     def serve(self, request: Any, found: FoundFile | Redirect) -> None:
-        """Answer a GET or HEAD ``request`` (an ``IRequest``) with what ``find`` returned.
+        """Answer a GET or HEAD ``request`` (an ``IRequest``) with what ``find`` has returned.
 
-        A file that cannot be read is 403, not left to the app: whoever put it there sees why it is missing.
-        A file gone since is 404, too many open files 503.
+        A file without permission to read is answered with 403, and not left to the app, so that its owner
+        sees the mistake. A file that is gone by now is 404, and too many open files are 503.
         """
         if isinstance(found, Redirect):
             headers = {b"Location": _with_slash(request), b"Cache-Control": self._cache_control}
@@ -152,12 +153,12 @@ class StaticDirectory(Resource):
         _send(request, answer(request.method, request.requestHeaders, representation), file)
 
     def at_head(self, request: Any) -> bool:
-        """Answer ``request`` without its body: no file wants one."""
+        """Answer ``request`` at once: files need no body."""
         self.render(request)
         return True
 
     def render(self, request: Any) -> int:
-        """Find the file that ``request``, an ``IRequest`` under a Twisted site, names and serve it."""
+        """Find the file that ``request`` (an ``IRequest``) names, and serve it."""
         if request.method not in (b"GET", b"HEAD"):
             _send(request, refusal(HTTPStatus.METHOD_NOT_ALLOWED, {b"Allow": b"GET, HEAD"}), None)
         elif found := self.find(_below_mount(request)):
@@ -167,21 +168,21 @@ class StaticDirectory(Resource):
         return NOT_DONE_YET
 
     def _index(self, directory: bytes) -> FoundFile | None:
-        """Return the index of a directory, given with a slash at its end, None if it has none."""
+        """Return the index of a directory, whose name ends with a slash, or None."""
         for name in INDEX_NAMES:
             if stat.S_ISREG(self._mode(directory + name)):
                 return self._contained(directory + name)
         return None
 
     def _mode(self, name: bytes) -> int:
-        """Return the ``st_mode`` of what ``name`` leads to, 0 if nothing that could be looked at."""
+        """Return the ``st_mode`` of the file ``name``, or 0 if it cannot be examined."""
         try:
             return os.stat(self._root + name).st_mode
         except OSError:
             return 0
 
     def _contained(self, name: bytes) -> FoundFile | None:
-        """Return the existing file ``name``, None if a symbolic link leads out of the root."""
+        """Return the existing file ``name``, or None if a symbolic link leads out of the root."""
         segments = name[1:].split(b"/")
         prefix = self._root
         for segment in segments:
@@ -193,13 +194,13 @@ class StaticDirectory(Resource):
         root, target = os.path.realpath(self._root), os.path.realpath(self._root + name)
         if os.path.commonpath([root, target]) != root:
             return None
-        # Its way may lead through names with a dot: that is how Kubernetes lays out its volumes.
+        # The target's path may have hidden segments: Kubernetes lays out its volumes like that.
         return FoundFile(tuple(os.path.relpath(target, root).split(b"/")), _content_type(name))
 
 
 @implementer(IPullProducer)
 class _Sender:
-    """Sends the body of ``answer`` from ``file`` chunk by chunk and closes the file, whatever happens."""
+    """Sends the body of ``answer`` from ``file`` chunk by chunk, and closes the file in any case."""
 
     def __init__(self, request: Any, answer: FileAnswer, file: io.FileIO) -> None:
         self._request = request
@@ -211,13 +212,13 @@ class _Sender:
         self._request.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        """Write the next chunk; after the last one, or when the file breaks off, finish."""
+        """Write the next chunk. After the last one, or if the file cannot be read, finish."""
         if self._file.closed:
             return
         try:
             chunk = next(self._chunks, None)
         except OSError:
-            _log.failure("reading a static file failed, its answer breaks off", level=LogLevel.error)
+            _log.failure("cannot read a static file: its response breaks off", level=LogLevel.error)
             chunk = None
         if chunk is not None:
             self._request.write(chunk)
@@ -232,7 +233,7 @@ class _Sender:
 
 
 def _send(request: Any, answer: FileAnswer, file: io.FileIO | None) -> None:
-    """Send ``answer``, whose ranges come from ``file``, and close the file when that is done."""
+    """Send ``answer``, with the ranges of ``file``, and close the file afterwards."""
     if file and request.method == b"GET" and answer.length > CHUNK:
         _send_head(request, answer)
         _Sender(request, answer, file).start()
@@ -242,7 +243,7 @@ def _send(request: Any, answer: FileAnswer, file: io.FileIO | None) -> None:
         try:
             body = b"".join(_chunks(answer.pieces, file))
         except OSError:
-            _log.failure("reading a static file failed", level=LogLevel.error)
+            _log.failure("cannot read a static file", level=LogLevel.error)
             answer = refusal(HTTPStatus.INTERNAL_SERVER_ERROR, {})
             body = b"".join(_chunks(answer.pieces, None))
     if file:
@@ -263,7 +264,7 @@ def _send_head(request: Any, answer: FileAnswer) -> None:
 
 
 def _chunks(pieces: Sequence[bytes | ByteRange], file: io.FileIO | None) -> Iterator[bytes]:
-    """Yield a body in chunks of at most 64 KB; it ends early if the file has become shorter."""
+    """Yield a body in chunks of at most 64 KB. It ends early if the file has become shorter."""
     for piece in pieces:
         if isinstance(piece, bytes):
             yield piece
@@ -279,9 +280,9 @@ def _chunks(pieces: Sequence[bytes | ByteRange], file: io.FileIO | None) -> Iter
 
 
 def _open_beneath(root: bytes, segments: tuple[bytes, ...]) -> tuple[io.FileIO, os.stat_result]:
-    """Open a regular file without following any link below ``root``, so that no race leads out of it.
+    """Open a regular file without following a link below ``root``, so that no race leads out of it.
 
-    Raises OSError: FileNotFoundError too if it is no regular file any more.
+    Raises OSError, which is FileNotFoundError if the file is no longer a regular one.
     """
     directory = os.open(root, _OPEN_DIRECTORY)
     try:
@@ -300,7 +301,7 @@ def _open_beneath(root: bytes, segments: tuple[bytes, ...]) -> tuple[io.FileIO, 
 
 
 def _code_of(error: OSError) -> HTTPStatus:
-    """Return the status code for a found file that could not be opened."""
+    """Return the status code for a file that was found but cannot be opened."""
     if error.errno in (ENOENT, ENOTDIR, ELOOP, ENXIO):
         return HTTPStatus.NOT_FOUND
     _log.warn("cannot serve a static file: {error}", error=error)
@@ -308,7 +309,7 @@ def _code_of(error: OSError) -> HTTPStatus:
 
 
 def _decoded(path: bytes) -> bytes | None:
-    """Return ``path`` percent-decoded, None if a client may not name it."""
+    """Return ``path`` percent-decoded, or None if clients may not name it."""
     name = path
     if b"%" in path:
         name = unquote_to_bytes(path)
@@ -324,21 +325,21 @@ def _decoded(path: bytes) -> bytes | None:
 
 
 def _content_type(name: bytes) -> bytes:
-    """Return the Content-Type for a file name by its extension; text/plain if it has none that is known."""
+    """Return the Content-Type for the extension of a file name; text/plain if that is unknown."""
     extension = os.path.splitext(name)[1].lower()
     found = _TYPES.get(extension.decode("utf-8"), "text/plain")
     return (found + "; charset=utf-8" if found.startswith("text/") else found).encode("ascii")
 
 
 def _below_mount(request: Any) -> bytes:
-    """Return the part of the path that Twisted's traversal has not used up, still percent-encoded."""
+    """Return the part of the path below the resource, still percent-encoded."""
     segments = request.path.split(b"/")[1 + len(request.prepath) :]
     return b"".join(b"/" + segment for segment in segments)
 
 
 def _with_slash(request: Any) -> bytes:
-    """Return the request's own path with a slash at its end and its query, as a reference to this host."""
-    # A second slash in front would make the next segment a host name.
+    """Return the request's path with a slash at its end, and its query, as a reference to this host."""
+    # Two slashes in front would make the next segment a host name.
     path = quote(request.path.strip(b"/"), safe=_URL_SAFE)
     _, mark, query = request.uri.partition(b"?")
     return f"/{path}/{mark.decode()}{quote(query, safe=_URL_SAFE)}".encode("ascii")

@@ -1,4 +1,4 @@
-"""Folders of files as what routes lead to: ``/ = ./static max_age=1h``."""
+"""Mounts static files: ``/ = ./static max_age=1h``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skitai.server.static.directory import StaticDirectory
 
 
 def names_folder(mount: Mount) -> bool:
-    """Whether the target is a folder that exists now, and not ``path/module:callable``."""
+    """Whether the target is an existing folder, and not ``path/module:callable``."""
     return ":" not in mount.target.rpartition("/")[2] and os.path.isdir(mount.folder / mount.target)
 
 
@@ -23,7 +23,7 @@ def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
     if not names_folder(mount):
         return None
     root = mount.folder / mount.target
-    max_age = Key(seconds, instance.config.server.static_max_age, "how long clients keep the files")
+    max_age = Key(seconds, instance.config.server.static_max_age, "how long clients may cache the files")
 
     def make(options: Mapping[str, Any]) -> StaticDirectory:
         return StaticDirectory(root, int(options["max_age"]))

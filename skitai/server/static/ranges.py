@@ -1,6 +1,6 @@
-"""What an HTTP server answers for a file it can read: conditional and range requests (RFC 9110, 13 and 14).
+"""Conditional and range requests for a file (RFC 9110, sections 13 and 14).
 
-Nothing here touches a file: a ``Representation`` and the request's headers go in, a ``FileAnswer`` comes out.
+Nothing here reads a file. A ``Representation`` and the request's headers go in, a ``FileAnswer`` comes out.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
     from twisted.web.http_headers import Headers
 
-# With this many parts the framing of a multipart answer stays below 8 KB, whatever the file.
+# With this many parts, the framing of a multipart response stays below 8 KB.
 MAX_RANGES = 32
 
 _ENTITY_TAG = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
-# More digits than any file has: not worth a meaning, and int() refuses thousands of them.
+# No file size has more digits, and int() refuses thousands of them.
 _RANGE = re.compile(rb"([0-9]{0,30})-([0-9]{0,30})")
 
 
 class ByteRange(NamedTuple):
-    """The bytes of a file from ``start`` up to, not including, ``stop``."""
+    """The bytes of a file from ``start`` up to ``stop``, which is not included."""
 
     start: int
     stop: int
@@ -37,7 +37,11 @@ class ByteRange(NamedTuple):
 
 @frozen
 class Representation:
-    """A file as HTTP sees it: ``size`` in bytes, ``last_modified`` in whole seconds since the epoch."""
+    """A file as HTTP sees it.
+
+    ``size`` is in bytes, ``last_modified`` in whole seconds since the epoch. ``date_is_strong`` says that no
+    other version of the file has the same date.
+    """
 
     size: int
     etag: bytes
@@ -51,20 +55,20 @@ class Representation:
         cls, status: os.stat_result, content_type: bytes, cache_control: bytes, now: float
     ) -> Representation:
         """Describe an open file by its ``fstat`` result; ``now`` in seconds since the epoch."""
-        # RFC 9110, 8.8.2.1: never later than the Date of the answer.
+        # RFC 9110, 8.8.2.1: never later than the Date of the response.
         last_modified = max(0, min(int(status.st_mtime), int(now)))
         return cls(
             size=status.st_size,
             etag=b'"%x-%x"' % (status.st_mtime_ns, status.st_size),
             last_modified=last_modified,
-            # RFC 9110, 8.8.2.2: within the same second the file could have changed once more.
+            # RFC 9110, 8.8.2.2: within its last second, the file can change once more.
             date_is_strong=last_modified < int(now),
             content_type=content_type,
             cache_control=cache_control,
         )
 
     def fields(self) -> dict[bytes, bytes]:
-        """Return the header fields that a 304 shares with the answer that has the content."""
+        """Return the header fields that a 304 has in common with a 200."""
         return {
             b"ETag": self.etag,
             b"Last-Modified": formatdate(self.last_modified, usegmt=True).encode("ascii"),
@@ -75,7 +79,7 @@ class Representation:
 
 @frozen
 class FileAnswer:
-    """A status code, header fields, and the body as literal bytes and ranges of the file, in order."""
+    """A response: status code, header fields, and a body of literal bytes and ranges of the file."""
 
     code: int
     headers: dict[bytes, bytes]
@@ -88,7 +92,7 @@ class FileAnswer:
 
 
 def answer(method: bytes, headers: Headers, file: Representation) -> FileAnswer:
-    """Return the answer to a GET or HEAD request with ``headers`` for ``file``.
+    """Return the response to a GET or HEAD request with ``headers`` for ``file``.
 
     Preconditions come before ranges (RFC 9110, 13.2.2), and only GET has ranges (14.2).
     """
@@ -108,16 +112,16 @@ def answer(method: bytes, headers: Headers, file: Representation) -> FileAnswer:
 
 
 def refusal(code: int, headers: dict[bytes, bytes]) -> FileAnswer:
-    """Return an answer whose body just names its status."""
+    """Return a response whose body names its status."""
     phrase = b"%d %s\n" % (code, HTTPStatus(code).phrase.encode("ascii"))
     return FileAnswer(code, {**headers, b"Content-Type": b"text/plain; charset=utf-8"}, [phrase])
 
 
 def _failed_precondition(headers: Headers, file: Representation) -> int | None:
-    """Return 412 or 304 as the preconditions of a GET or HEAD say (RFC 9110, 13.2.2), None to go on."""
+    """Return 412 or 304 if a precondition of a GET or HEAD fails (RFC 9110, 13.2.2), else None."""
     if_match = _combined(headers, b"if-match")
     if if_match is not None:
-        # The strong comparison: a weak tag equals nothing, not even itself.
+        # The strong comparison: a weak tag never matches.
         if if_match != b"*" and file.etag not in _ENTITY_TAG.findall(if_match):
             return HTTPStatus.PRECONDITION_FAILED
     else:
@@ -135,23 +139,23 @@ def _failed_precondition(headers: Headers, file: Representation) -> int | None:
 
 
 def _wanted_ranges(headers: Headers, file: Representation) -> list[ByteRange] | None:
-    """Return the ranges to send; none of them: unsatisfiable; None: Range is absent or to be ignored."""
+    """Return the ranges to send, or None without a usable Range. An empty list: it cannot be satisfied."""
     value = _single(headers, b"range")
-    # No Content-Range can describe a part of an empty file.
+    # Content-Range cannot describe a part of an empty file.
     if value is None or not file.size or not _if_range_holds(headers, file):
         return None
     unit, _, specs = value.partition(b"=")
     if unit.lower() != b"bytes":
         return None
     asked = _parse_ranges(specs, file.size)
-    # RFC 9110, 14.2: ranges that overlap so much, or so many of them, are a bug or an attack.
+    # RFC 9110, 14.2: ranges that overlap this much are a bug or an attack.
     if asked is None or sum(stop - start for start, stop in asked) > file.size:
         return None
     return _coalesced(asked)
 
 
 def _parse_ranges(specs: bytes, size: int) -> list[ByteRange] | None:
-    """Return the satisfiable ranges of a ``ranges-specifier`` (RFC 9110, 14.1.1), None if it is malformed."""
+    """Return the satisfiable ranges of a ``range-set`` (RFC 9110, 14.1.1), or None if it is malformed."""
     parts = [part.strip(b" \t") for part in specs.split(b",")]
     matches = [_RANGE.fullmatch(part) for part in parts if part]
     if not 0 < len(matches) <= MAX_RANGES:
@@ -175,7 +179,7 @@ def _parse_ranges(specs: bytes, size: int) -> list[ByteRange] | None:
 
 
 def _coalesced(ranges: list[ByteRange]) -> list[ByteRange]:
-    """Join ranges that overlap or touch; the others keep the order in which they were asked for."""
+    """Join ranges that overlap or touch. The others keep the order of the request."""
     joined: list[ByteRange] = []
     for new in ranges:
         near = [old for old in joined if old.start <= new.stop and new.start <= old.stop]
@@ -190,13 +194,13 @@ def _coalesced(ranges: list[ByteRange]) -> list[ByteRange]:
 
 
 def _single_part(wanted: ByteRange, file: Representation) -> FileAnswer:
-    """Return the 206 answer for one range (RFC 9110, 15.3.7.1)."""
+    """Return the 206 for one range (RFC 9110, 15.3.7.1)."""
     part = {b"Content-Type": file.content_type, b"Content-Range": _content_range(wanted, file)}
     return FileAnswer(HTTPStatus.PARTIAL_CONTENT, {**file.fields(), **part}, [wanted])
 
 
 def _multipart(ranges: list[ByteRange], file: Representation) -> FileAnswer:
-    """Return the 206 answer for several ranges (RFC 9110, 15.3.7.2)."""
+    """Return the 206 for several ranges (RFC 9110, 15.3.7.2)."""
     boundary = secrets.token_hex(16).encode("ascii")
     pieces: list[bytes | ByteRange] = []
     for wanted in ranges:
@@ -213,7 +217,7 @@ def _content_range(wanted: ByteRange, file: Representation) -> bytes:
 
 
 def _if_range_holds(headers: Headers, file: Representation) -> bool:
-    """Whether Range counts (RFC 9110, 13.1.5): no If-Range, or one that names exactly this file, strongly."""
+    """Whether Range counts (RFC 9110, 13.1.5): If-Range is absent, or strongly matches the file."""
     if not headers.hasHeader(b"if-range"):
         return True
     if _single(headers, b"if-range") == file.etag:
@@ -222,25 +226,25 @@ def _if_range_holds(headers: Headers, file: Representation) -> bool:
 
 
 def _combined(headers: Headers, name: bytes) -> bytes | None:
-    """Return the lines of a list-valued field as one value (RFC 9110, 5.3), None if there is none."""
+    """Return the lines of a list-valued field as one value (RFC 9110, 5.3), or None."""
     values = headers.getRawHeaders(name)
     return None if values is None else b", ".join(values).strip(b" \t")
 
 
 def _single(headers: Headers, name: bytes) -> bytes | None:
-    """Return the value of a field that may stand only once, None if it is absent or repeated."""
+    """Return the value of a field that must not be repeated, or None if it is absent or repeated."""
     values = headers.getRawHeaders(name)
     return values[0].strip(b" \t") if values and len(values) == 1 else None
 
 
 def _date(headers: Headers, name: bytes) -> int | None:
-    """Return an HTTP-date field (RFC 9110, 5.6.7) in seconds since the epoch, None if absent or malformed."""
+    """Return an HTTP-date field (RFC 9110, 5.6.7) in seconds since the epoch; None if absent or malformed."""
     value = _single(headers, name)
     if value is None:
         return None
     try:
         date = parsedate_to_datetime(value.decode("ascii"))
-        # The asctime form names no zone; it is UTC like the others.
+        # The asctime form names no zone. It is UTC, like the others.
         return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         return None

@@ -1,4 +1,4 @@
-"""WSGI apps (PEP 3333) behind Twisted resources."""
+"""WSGI apps (PEP 3333) as Twisted resources."""
 
 from skitai.server.wsgi.resource import WSGIResource
 

@@ -1,6 +1,6 @@
-"""What an app may hand to ``start_response`` (PEP 3333, "The start_response() Callable").
+"""Checks of what an app gives to ``start_response`` (PEP 3333, "The start_response() Callable").
 
-Malformed values are refused in the app's thread, so that the traceback shows where they come from.
+They run in the app's thread, so that a traceback shows where a malformed value comes from.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
 
 _DIGITS_MAX = 18
 
-# What has passed before: apps use few statuses, names and sets of fields. One that makes them up cannot fill
-# the memory.
+# What has passed before, within limits: apps use few statuses, names and sets of fields, but may also make up
+# new ones for each response.
 _KNOWN_MAX, _KNOWN_BYTES = 512, 4 << 20
 _good_statuses: set[str] = set()
 #: Of each name, whether it is Content-Length.
@@ -27,7 +27,7 @@ _good_names: dict[str, bool] = {}
 
 
 def check_status(status: Any) -> str:
-    """Return ``status`` as a plain str; raise AssertionError unless it is such as ``"404 Not Found"``."""
+    """Return ``status`` as a plain str. Raises AssertionError unless it is like ``"404 Not Found"``."""
     if type(status) is str and status in _good_statuses:
         return status
     if not isinstance(status, str) or _STATUS.fullmatch(status) is None or not _is_latin1(status):
@@ -39,18 +39,18 @@ def check_status(status: Any) -> str:
 
 
 def check_headers(headers: Any) -> tuple[int | None, Fields]:
-    """Return the Content-Length among the header fields, None where there is none, and the fields.
+    """Return the Content-Length among the header fields, or None, and the fields.
 
-    A str of a class of its own, such as a member of a ``(str, Enum)``, becomes a plain one. Raises
-    AssertionError unless ``headers`` is a list of (name, value) tuples of native strings that can be header
-    fields, and for a Content-Length that is not a number or differs from another one.
+    Members of a ``(str, Enum)`` and other subclasses of str become plain str. Raises AssertionError unless
+    ``headers`` is a list of (name, value) tuples of native strings that are valid header fields. Also raises
+    it for a Content-Length that is not a number or differs from another one.
     """
     if not isinstance(headers, list):
         raise AssertionError(f"the headers must be a list of tuples, not {type(headers).__name__}")
     fields = tuple(headers)
     try:
         return _check_fields(fields)
-    except TypeError:  # a list or a dict among them, which cannot be remembered
+    except TypeError:  # a list or a dict among them, which cannot be hashed
         return _check_fields.__wrapped__(fields)
 
 
@@ -67,9 +67,9 @@ def _check_fields(fields: tuple[Any, ...]) -> tuple[int | None, Fields]:
             is_length = _check_name(name)
         if not isinstance(value, str):
             raise AssertionError(f"the value of {name} must be a str, not {value!r}")
-        # Nearly all values are visible ASCII, which is seen at half the cost of an expression.
+        # Nearly all values are printable ASCII: checking that costs half as much as the expression.
         if not (value.isascii() and value.isprintable()) and FIELD_VALUE.fullmatch(value) is None:
-            raise AssertionError(f"the value of {name} holds a character that cannot be sent: {value!r}")
+            raise AssertionError(f"the value of {name} has a character that is not allowed: {value!r}")
         if is_length:
             length = _number(value)
             if announced not in (None, length):
@@ -88,7 +88,7 @@ def _plain(text: str) -> str:
 
 
 def as_bytes(chunk: Any) -> bytes:
-    """Return a piece of a body as bytes. Text becomes UTF-8: Skitai has always taken it."""
+    """Return a piece of a body as bytes. A str is encoded as UTF-8, as Skitai has always done."""
     if isinstance(chunk, bytes):
         return chunk
     if isinstance(chunk, str):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _KEYS_MAX, _KEY_LENGTH_MAX = 1000, 100
 _keys: dict[bytes, str | None] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 
-# How the body was framed is not the app's affair (RFC 9110, section 7.6.1). A field named Proxy would become
-# the variable HTTP_PROXY, which programs that the app starts obey (CVE-2016-5385).
+# The framing of the body concerns only the server (RFC 9110, section 7.6.1). A field named Proxy would become
+# HTTP_PROXY, which programs that the app starts would obey (CVE-2016-5385).
 _HIDDEN = frozenset({b"transfer-encoding", b"proxy"})
 
 
@@ -44,10 +44,9 @@ def make_environ(
 ) -> dict[str, Any]:
     """Return the environ of ``request`` for the app mounted at ``script_name``.
 
-    PATH_INFO is never empty: the mount point itself has the same one with and without a slash at its end.
-    ``body`` is the whole body, or None; so a chunked request has a CONTENT_LENGTH, too. In an environ
-    ``X_User`` and ``X-User`` would be the same, so fields with an underscore are dropped. Called in the
-    reactor thread.
+    PATH_INFO is never empty: it is ``/`` for the mount point itself, with and without a slash at its end.
+    ``body`` is the whole body, or None, so a chunked request has a CONTENT_LENGTH, too. Fields with an
+    underscore are dropped: in an environ, ``X_User`` would pass for ``X-User``. Called in the reactor thread.
     """
     connection = request.connection
     environ = base.copy()

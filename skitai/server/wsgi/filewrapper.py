@@ -1,4 +1,4 @@
-"""``wsgi.file_wrapper`` (PEP 3333): a file that the server sends itself, without a thread."""
+"""``wsgi.file_wrapper`` (PEP 3333): files that the server sends itself, without a thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = Logger()
 
 
 class FileWrapper:
-    """Wraps an object with ``read(size)``: it yields blocks, and its ``close`` closes the file."""
+    """Wraps an object with ``read(size)``: yields blocks of it, and closes it."""
 
     def __init__(self, filelike: Any, block_size: int = 32 * 1024) -> None:
         self.filelike = filelike
@@ -29,13 +29,13 @@ class FileWrapper:
             yield block
 
     def close(self) -> None:
-        """Close the file, if it has ``close``."""
+        """Close the object, if it has ``close``."""
         close = getattr(self.filelike, "close", None)
         if close is not None:
             close()
 
     def is_regular(self) -> bool:
-        """Whether it is a file on disk: one that the reactor thread can read without waiting."""
+        """Whether it is a file on disk, which the reactor thread can read without waiting."""
         try:
             return S_ISREG(os.fstat(self.filelike.fileno()).st_mode)
         except (AttributeError, TypeError, OSError, ValueError):
@@ -44,7 +44,7 @@ class FileWrapper:
 
 @implementer(IPullProducer)
 class FileProducer:
-    """Sends ``pieces`` as fast as the client takes them, ends the response, and calls ``done()`` once.
+    """Sends ``pieces`` as fast as the client reads them, ends the response, and calls ``done()`` once.
 
     If a piece cannot be read, the response is cut off. All methods are called in the reactor thread.
     """
@@ -68,7 +68,7 @@ class FileProducer:
             self._request.send(piece)
 
     def stopProducing(self) -> None:
-        """The client is gone."""
+        """Stop: the client is gone."""
         self._end(lambda: None)
 
     def _end(self, last: Callable[[], None]) -> None:

@@ -1,7 +1,7 @@
-"""The body of a WSGI response on its way out: kept to its Content-Length, and compressed if wanted.
+"""The body of a WSGI response: held to its Content-Length, and compressed if the client accepts that.
 
-No more leaves than was announced (PEP 3333, "Handling the Content-Length Header"). If less comes, the
-connection is closed: only that tells the client that the body is not complete.
+No more bytes are sent than were announced (PEP 3333, "Handling the Content-Length Header"). If there are
+fewer, the connection is closed: only that tells the client that the body is incomplete.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _log = Logger()
 def whole_body(
     request: Request, status: str, headers: Headers, announced: int | None, body: bytes
 ) -> tuple[Headers, bytes]:
-    """Return the header fields and the body of a response as they go out. Called in any thread.
+    """Return the header fields and the body of a response as they are sent. Called in any thread.
 
-    ``announced`` is the Content-Length among the fields. A shorter body is left as it is: the request, which
-    sees the fields, closes the connection after it.
+    ``announced`` is the Content-Length among the fields. A shorter body is left as it is: the request closes
+    the connection after it.
     """
     length = len(body)
     is_head = request.method == b"HEAD"
     if announced is not None and announced != length:
         if not length and is_head:
-            # Frameworks leave out the body, but the head must be the same as for GET.
+            # Frameworks leave out the body here, but the head must be the same as for GET.
             length = announced
         elif announced < length:
             body, length = body[:announced], announced
             if not is_head and int(status[:3]) not in BODYLESS:
                 warn_of_excess(request)
-        else:  # compressed it would look complete
+        else:  # too short: compressed, it would look complete
             return headers, body
     if length < LENGTH_MIN:
         return headers, body
@@ -49,7 +49,7 @@ def whole_body(
 
 
 class OutgoingBody:
-    """A body that is sent piece by piece; ``headers`` are the fields that go with it.
+    """A body that is sent piece by piece. ``headers`` are the fields that are sent with it.
 
     Used in the app's thread, and by a file's producer in the reactor thread.
     """
@@ -60,7 +60,7 @@ class OutgoingBody:
         code = int(status[:3])
         self._request = request
         self._bodyless = request.method == b"HEAD" or code in BODYLESS
-        #: How many of the announced bytes are still to come; None if no length was announced.
+        #: How many of the announced bytes are missing; None if no length was announced.
         self._remaining = 0 if self._bodyless else announced
         self._compressor: Compressor | None
         self._compressor, self.headers = negotiate(request, code, headers, None)
@@ -69,11 +69,11 @@ class OutgoingBody:
 
     @property
     def complete(self) -> bool:
-        """Whether all that was announced has come."""
+        """Whether all announced bytes were given."""
         return self._remaining == 0
 
     def piece(self, data: bytes) -> bytes:
-        """Return what goes out for ``data``."""
+        """Return what is sent for ``data``."""
         remaining = self._remaining
         if remaining is not None:
             if len(data) > remaining:
@@ -85,9 +85,9 @@ class OutgoingBody:
         return data if self._compressor is None else self._compressor.compress(data)
 
     def last(self) -> bytes:
-        """Return what goes out after the last piece; raise AssertionError if bytes are missing.
+        """Return what is sent after the last piece. Raises AssertionError if a compressed body is too short.
 
-        It does so only for a compressed body, whose regular end would hide the loss: it announces no length.
+        A compressed body announces no length, so its regular end would hide that bytes are missing.
         """
         if self._compressor is None:
             return b""
@@ -96,7 +96,7 @@ class OutgoingBody:
         return self._compressor.flush()
 
     def of_file(self, file: FileWrapper) -> Iterator[bytes]:
-        """Yield what goes out for ``file``, which is read no further than its Content-Length."""
+        """Yield what is sent for ``file``, which is read no further than the Content-Length."""
         for block in file:
             yield self.piece(as_bytes(block))
             if self.complete:
@@ -110,5 +110,5 @@ def warn_of_excess(request: Request) -> None:
 
 
 def request_line(request: Request) -> str:
-    """Return the name of a request for the log. The app may have changed its environ."""
+    """Return method and target for the log. They are not from the environ, which the app may have changed."""
     return (request.method + b" " + request.uri).decode("latin-1")

@@ -30,12 +30,13 @@ _log = Logger()
 class WSGIResource:
     """One app at one mount point.
 
-    ``load()`` returns the app, or raises an exception that says why it cannot be served: answered with 503,
-    and with 500 where another version was served before. It is called where apps run; before each request,
-    if ``reloads()``, and else until it has returned an app. ``in_turn(function)`` calls ``function(was)``
-    there and returns a Deferred: a ``LoadQueue`` has several apps loaded in order. ``point`` is the mount
-    point, empty for the root; ``watcher`` learns of the app's life; ``directories()``, called in any thread,
-    returns those whose files load the app again. All methods are called in the reactor thread.
+    ``load()`` returns the app, or raises an exception that says why it cannot be served. Requests are then
+    answered with 503, or with 500 if an earlier version was served. ``load`` is called where apps run: until
+    it has returned an app, and then before each request for which ``reloads()`` is true.
+    ``in_turn(function)`` calls ``function(was)`` where apps run, and returns a Deferred. With a
+    ``LoadQueue``, several apps are loaded in order. ``point`` is the mount point, empty for the root.
+    ``watcher`` is told about the app's life. ``directories()``, called in any thread, returns the directories
+    whose files load the app again. All methods are called in the reactor thread.
     """
 
     isLeaf = True
@@ -60,7 +61,7 @@ class WSGIResource:
         self.buffer_max = buffer_max
         self.watcher = watcher or AppWatcher()
         self.directories = directories
-        # Native strings of WSGI carry bytes: PEP 3333, "Unicode Issues".
+        # In WSGI, native strings carry bytes (PEP 3333, "Unicode Issues").
         self._script_name = point.encode().decode("latin-1")
         self._base = base_environ(executor.multithread, multiprocess)
         self._slot = AppSlot(
@@ -72,7 +73,7 @@ class WSGIResource:
         )
 
     def preload(self) -> Deferred[None]:
-        """Load the app before a request needs it; return a Deferred that fires when that came to its end.
+        """Load the app before a request needs it. Return a Deferred that fires after that, loaded or not.
 
         Each failure is logged once, with its traceback.
         """
@@ -81,15 +82,15 @@ class WSGIResource:
         return loaded
 
     def look_again(self) -> None:
-        """Load the app again if its files have changed, before a request needs it."""
+        """Load the app again if its files have changed, without waiting for a request."""
         self._slot.look_again()
 
     def stop_loading(self) -> None:
-        """Load the app no more: no request will come."""
+        """Do not load the app any more: there will be no requests."""
         self._slot.stop()
 
     def render(self, request: Request) -> int:
-        """Start the app for ``request``, as soon as it is loaded; the answer comes when it is ready."""
+        """Call the app for ``request`` as soon as it is loaded."""
         if self._slot.is_settled:
             self._start(request)
         else:
