@@ -71,7 +71,7 @@ CONNECTOR_KEYS: Mapping[str, Key] = {
     "no_proxy": Key(
         _direct_hosts,
         ("localhost", "127.0.0.0/8", "::1"),
-        "hosts, .domains, addresses and networks that are asked without the proxy; *: all",
+        "hosts with all names in them, .domains, addresses and networks asked without the proxy; *: all",
     ),
 }
 

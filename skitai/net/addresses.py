@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _HOST_PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]\s]+)\]|(?P<host>[^\[\]\s:/]+))(?P<rest>(?::.*)?)")
-# DNS allows no underscore in a host name, but the names of many containers have one.
-_LABEL = "[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+# The lengths are those of RFC 1035, section 2.3.4. DNS allows no underscore in a host name, but the names of
+# many containers have one.
+_LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _HOST_NAME_MAX = 253
 
@@ -115,3 +116,12 @@ def host_name(text: str) -> str:
     if len(host) > _HOST_NAME_MAX or not _HOST_NAME.fullmatch(host):
         raise ValueError(f"host {text!r} is not a host name or an IP address")
     return host
+
+
+def is_host_name(text: str) -> bool:
+    """Return whether DNS can be asked for it."""
+    try:
+        host_name(text)
+    except ValueError:
+        return False
+    return True

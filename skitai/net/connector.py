@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from skitai.errors import CODE_SHUTDOWN, UnsentError
+from skitai.errors import CODE_SHUTDOWN, CODE_SOCKET_ERROR, UnsentError
 from skitai.interfaces import IConnector
 from skitai.net.addresses import HostNode, UnixNode
 from skitai.net.client_tls import ClientTLS, TLSContexts, TLSProfile
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 #: Seconds for a connection. Less than the 5 seconds of ``getwait()``, so that time is left to ask another
 #: member of a cluster.
 CONNECT_SECONDS = 3.0
+#: Bytes of the path of a Unix socket on every system (unix(7)).
+_UNIX_PATH_MAX = 103
 
 
 def _no_proxy(_node: HostNode) -> None:
@@ -153,6 +156,8 @@ class _Attempt:
         factory = _SocketFactory(self)
         peer = self.node if self._proxy is None else self._proxy.node
         if isinstance(peer, UnixNode):
+            if len(os.fsencode(peer.path)) > _UNIX_PATH_MAX:  # Twisted's attempt would never end
+                raise UnsentError(f"{peer.label}: the path is too long", code=CODE_SOCKET_ERROR, node=peer)
             connecting = self._reactor.connectUNIX(peer.path, factory, None)
             self._set_end_of_stage(connecting.stopConnecting)
         elif isIPAddress(peer.host) or isIPv6Address(peer.host):
@@ -189,21 +194,28 @@ class _Attempt:
             reason = Failure(error)  # type: ignore[no-untyped-call]
         self.lost(reason)
 
-    def finish(self, transport: Any) -> None:
-        """Hand the connection over."""
+    def finish(self, transport: Any, received: bytes = b"") -> None:
+        """Hand the connection over, and then the bytes that were ``received`` for it."""
         if self._is_over:
             return
         self._over()
         self._connector.forget(self)
+        # The protocol that is being connected may cancel.
+        self._end_stage = transport.abortConnection
         try:
             protocol = self._factory.buildProtocol(transport.getPeer())
             assert protocol is not None, "the factory made no protocol"
             hand_over(transport, protocol)
         except Exception:  # noqa: BLE001 - the caller's protocol failed, so the caller is told
             transport.abortConnection()
-            self.connected.errback()
-        else:
-            self.connected.callback(protocol)
+            if not self.connected.called:
+                self.connected.errback()
+            return
+        if self.connected.called:
+            return
+        self.connected.callback(protocol)
+        if received and not transport.disconnecting:
+            protocol.dataReceived(received)
 
     def fail(self) -> None:
         """Fail with the exception that is being handled: there is no socket yet."""
@@ -218,12 +230,12 @@ class _Attempt:
             self.connected.errback(connect_error(self.node, reason))
         self._connector.forget(self)
 
-    def _at_the_node(self, transport: Any) -> None:
-        """Go on with a transport that leads to the node itself."""
+    def _at_the_node(self, transport: Any, received: bytes = b"") -> None:
+        """Go on with a transport that leads to the node itself; ``received`` has come from there."""
         if self._is_over:
             return
         if self._tls is None:
-            self.finish(transport)
+            self.finish(transport, received)
             return
         handshake = _Handshake(self)
         inside = Factory.forProtocol(lambda: handshake)

@@ -66,15 +66,16 @@ def parse_proxy(url: str) -> Proxy:
 
 
 class DirectHosts:
-    """The hosts that are asked without a proxy: names, addresses, networks, and ``.domain`` for all in it.
+    """The hosts that are asked without a proxy: names, addresses and networks.
 
+    A name stands for all names in it, too, as for urllib, requests and httpx; ``.domain`` for those only.
     ``*.domain`` is the same as ``.domain``, and ``*`` is every host. Raises ValueError for any other item.
     """
 
     def __init__(self, items: Iterable[str]) -> None:
         self._all = False
         self._names: set[str] = set()
-        self._domains: list[str] = []
+        self._domains: set[str] = set()
         self._networks: list[IPv4Network | IPv6Network] = []
         for item in items:
             self._add(item.lower())
@@ -86,7 +87,7 @@ class DirectHosts:
         try:
             address = ip_address(name)
         except ValueError:
-            return name in self._names or any(name.endswith(domain) for domain in self._domains)
+            return name in self._names or any(name.endswith(f".{domain}") for domain in self._domains)
         return any(address in network for network in self._networks)
 
     def _add(self, item: str) -> None:
@@ -102,9 +103,8 @@ class DirectHosts:
         except ValueError:
             message = f"{item!r} is not a host, a .domain, an address or a network such as 10.0.0.0/8"
             raise ValueError(message) from None
-        if domain.startswith("."):
-            self._domains.append(f".{name}")
-        else:
+        self._domains.add(name)
+        if not domain.startswith("."):
             self._names.add(name)
 
 
@@ -126,8 +126,8 @@ def make_route(proxy: Proxy | None, direct: DirectHosts) -> Callable[[HostNode],
 class Tunnel(Protocol):
     """Asks ``proxy`` for a tunnel to ``node``.
 
-    ``granted`` is called with the transport, which leads to the node from then on. If the connection to the
-    proxy is lost before that, ``failed`` is called.
+    ``granted`` is called with the transport, which leads to the node from then on, and with the bytes that
+    have come from there. If the connection to the proxy is lost before that, ``failed`` is called.
     """
 
     transport: Any
@@ -136,7 +136,7 @@ class Tunnel(Protocol):
         self,
         proxy: Proxy,
         node: HostNode,
-        granted: Callable[[Any], object],
+        granted: Callable[[Any, bytes], object],
         failed: Callable[[Failure], object],
     ) -> None:
         self._proxy = proxy
@@ -174,11 +174,11 @@ class Tunnel(Protocol):
         elif not status.startswith("2"):
             hint = ": user and password are wrong or missing" if status.startswith("407") else ""
             self._refuse(f"it answered {status[:80]!r}{hint}")
-        elif rest:
-            # In TLS as in HTTP the client speaks first: these bytes are not from the node.
+        elif rest and self._node.tls:
+            # In TLS the client speaks first: these bytes are not from the node.
             self._refuse("it sent more than its reply")
         else:
-            self._granted(self.transport)
+            self._granted(self.transport, rest)
 
     def _refuse(self, why: str) -> None:
         self._refusal = self._failure(why)

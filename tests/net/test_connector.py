@@ -81,6 +81,14 @@ class Client(Protocol):
         self.lost.callback(None)
 
 
+class Listener(Client):
+    """Waits to be spoken to."""
+
+    def connectionMade(self):
+        self.reply = Deferred()
+        self.lost = Deferred()
+
+
 CLIENTS = Factory.forProtocol(Client)
 
 
@@ -188,6 +196,8 @@ class ConnectorTests(TestCase):
         self.serve(listen=reactor.listenUNIX, address=path)
         connector = self.connector()
         assert (await self.talk(connector.connect(UnixNode(path), CLIENTS)))[1] == b"hello"
+        error = await self.error_of(connector.connect(UnixNode(f"/{'x' * 200}"), CLIENTS))
+        assert (error.code, error.message) == (706, f"unix:/{'x' * 200}: the path is too long")
         error = await self.error_of(connector.connect(UnixNode(f"{path}x"), CLIENTS))
         assert (error.code, error.node.label) == (706, f"unix:{path}x")
         assert error.message.startswith(f"no connection to unix:{path}x: ")
@@ -218,6 +228,24 @@ class ConnectorTests(TestCase):
         connector = self.tunnelling(proxy)
         connecting = connector.connect(node, CLIENTS, proxy=connector.proxy_for(node))
         assert (await self.talk(connecting))[1] == b"hello"
+
+    async def test_a_server_that_speaks_first(self):
+        """What it says in the same packet as the proxy's answer is not lost, where there is no TLS."""
+        greeting = b"HTTP/1.1 200 OK\r\n\r\n220 welcome"
+        proxy = self.serve_tcp(Server(lambda peer, data: peer.transport.write(greeting)))
+        connector = self.tunnelling(proxy)
+        for tls in (False, True):
+            node = HostNode("one.test", 25, tls=tls)
+            connecting = connector.connect(
+                node, Factory.forProtocol(Listener), proxy=connector.proxy_for(node)
+            )
+            if tls:
+                assert "it sent more than its reply" in (await self.error_of(connecting)).message
+            else:
+                client = await connecting
+                assert await client.reply == b"220 welcome"
+                client.transport.loseConnection()
+                await client.lost
 
     async def test_time_out(self):
         """A peer that lets callers wait, with its handshake or as a proxy, is code 702 when it is time."""
@@ -292,6 +320,21 @@ class ConnectorTests(TestCase):
         server = self.serve_tcp()
         node = HostNode("127.0.0.1", server.address.port)
         await self.error_of(self.connector().connect(node, Factory.forProtocol(Broken)), ZeroDivisionError)
+        while not server.peers:
+            await deferLater(reactor, 0.005)
+        await server.peers[0].lost
+
+    async def test_a_protocol_that_cancels(self):
+        """Cancelling closes the socket even while the protocol is connected."""
+        server = self.serve_tcp()
+
+        class Cancelling(Protocol):
+            def connectionMade(self):
+                connecting.cancel()
+
+        node = HostNode("127.0.0.1", server.address.port)
+        connecting = self.connector().connect(node, Factory.forProtocol(Cancelling))
+        await self.error_of(connecting, CancelledError)
         while not server.peers:
             await deferLater(reactor, 0.005)
         await server.peers[0].lost

@@ -247,9 +247,17 @@ class ResolverTests(HTTPTestCase):
         assert self.system.asked == []
 
     async def test_impossible_name(self):
-        """A name that DNS cannot carry goes to the system, and is found nowhere."""
+        """What cannot be a name is found nowhere, and nobody is asked."""
         resolver = self.resolver(a("one.test", "10.0.0.1"))
-        assert await resolver.lookup("x" * 64 + ".test") == ()
+        for name in ("x" * 64 + ".test", "x" * 60 + "." + "x" * 250, "a b", "a\0b", "", "a..test"):
+            assert await resolver.lookup(name) == ()
+        assert (self.zone.asked, self.system.asked) == ([], [])
+
+    async def test_impossible_search_domain(self):
+        """A search domain that DNS cannot carry is passed over: no malformed question leaves."""
+        resolver = self.resolver(a("one", "10.0.0.1"), conf=f"search {'x' * 64}.test\n")
+        assert await resolver.lookup("one") == ("10.0.0.1",)
+        assert {name for name, _ in self.zone.asked} == {"one"}
 
     async def test_forged(self):
         """Datagrams that answer another question, or none, are passed over."""

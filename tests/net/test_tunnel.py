@@ -14,7 +14,8 @@ TOKEN = b64encode(b"me:a b").decode()
     [
         ("one.test", True),
         ("one.test.", True),
-        ("x.one.test", False),
+        ("x.one.test", True),
+        ("xone.test", False),
         ("x.two.test", True),
         ("two.test", False),
         ("xtwo.test", False),
@@ -26,7 +27,7 @@ TOKEN = b64encode(b"me:a b").decode()
     ],
 )
 def test_direct_hosts(host, direct):
-    """Names count alone, .domains for all names in them, networks for addresses."""
+    """A name counts with all names in it, .domains for those only, networks for addresses."""
     assert (host in DirectHosts(["One.test", ".two.test", "10.0.0.0/8", "::1", "fd00::/8"])) is direct
 
 

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IRes
 from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
+from skitai.net.addresses import is_host_name
 from skitai.net.dns.files import Watched, parse_hosts, parse_resolv_conf
 from skitai.net.dns.lookup import LookupResult, NoAnswerError
 
@@ -102,6 +103,8 @@ class Resolver:
         return resolution
 
     async def _find(self, name: str) -> LookupResult:
+        if not is_host_name(name):  # asked for such, Twisted's resolver may never answer
+            return LookupResult()
         if self._dns:
             plain = name.lower().rstrip(".")
             if addresses := self._hosts.read().get(plain):

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.names import dns
 
+from skitai.net.addresses import is_host_name
 from skitai.net.dns.files import ResolvConf
 from skitai.net.dns.lookup import LookupResult, NoAnswerError
 from skitai.net.dns.question import Question
@@ -23,7 +24,7 @@ async def ask_dns(reactor: Any, conf: ResolvConf, port: int, name: str) -> Looku
     thread.
     """
     answer = LookupResult()
-    for candidate in conf.candidates(name):
+    for candidate in filter(is_host_name, conf.candidates(name)):
         answer = await _ask_both(reactor, conf, port, candidate)
         if answer.addresses:
             break
