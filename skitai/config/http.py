@@ -1,4 +1,4 @@
-"""The keys of ``[http]``: how connections to other machines are made, and what the HTTP client may use.
+"""The keys of ``[http]`` and of TLS in clusters: how connections are made, and what the HTTP client may use.
 
 The section is there whatever plugins are loaded: connections belong to the instance, and several plugins
 share those of the HTTP client.
@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
 
 from skitai.config.casters import (
     comma_list,
@@ -23,8 +27,10 @@ from skitai.config.casters import (
     text,
     yes_no,
 )
-from skitai.config.keys import Key
+from skitai.config.keys import Key, cast_value
+from skitai.net.client_tls import TLSContexts, TLSProfile
 from skitai.net.connector import CONNECT_SECONDS
+from skitai.net.pem import TLSConfigError
 from skitai.net.tunnel import DirectHosts, parse_proxy
 
 _MB = 1 << 20
@@ -50,6 +56,8 @@ TLS_KEYS: Mapping[str, Key] = {
     "keyfile": Key(optional(path), None, "PEM file of its private key; empty: it is in certfile"),
     "passphrase": Key(optional(text), None, "what opens an encrypted private key", show_secret),
 }
+
+_CERTIFICATE_KEYS = ("certfile", "keyfile", "passphrase")
 
 #: What all connections are made with: see ``skitai.net.settings``.
 CONNECTOR_KEYS: Mapping[str, Key] = {
@@ -95,3 +103,27 @@ CLIENT_KEYS: Mapping[str, Key] = {
 }
 
 HTTP_KEYS: Mapping[str, Key] = {**CLIENT_KEYS, **CONNECTOR_KEYS}
+
+
+def cluster_profile(options: Mapping[str, str], contexts: TLSContexts) -> TLSProfile | None:
+    """Return the profile of a cluster whose section has ``options``, None where it says nothing of TLS.
+
+    What it does not say, ``[http]`` does; a certificate, its key and its passphrase belong together.
+    Raises TLSConfigError for what makes no sense and for a file that cannot be used.
+    """
+    given = {name: _cast(name, options[name], contexts.folder) for name in TLS_KEYS if name in options}
+    if not given:
+        return None
+    inherited = attrs.asdict(contexts.default)
+    if not given.keys().isdisjoint(_CERTIFICATE_KEYS):
+        inherited = {name: value for name, value in inherited.items() if name not in _CERTIFICATE_KEYS}
+    profile = TLSProfile(**{**inherited, **given})
+    contexts.load(profile)
+    return profile
+
+
+def _cast(name: str, value: str, folder: Path) -> Any:
+    try:
+        return cast_value(TLS_KEYS[name], value, folder)
+    except ValueError as error:
+        raise TLSConfigError(name, str(error)) from error

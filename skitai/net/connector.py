@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 #: Seconds for a connection. Less than the 5 seconds of ``getwait()``, so that time is left to ask another
 #: member of a cluster.
 CONNECT_SECONDS = 3.0
-#: Bytes of the path of a Unix socket on every system (unix(7)).
-_UNIX_PATH_MAX = 103
+#: Bytes of the path of a Unix socket, without the zero at its end (unix(7)).
+_UNIX_PATH_MAX = 107
 
 
 def _no_proxy(_node: HostNode) -> None:

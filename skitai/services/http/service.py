@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from skitai.calls.operation import Operation
 from skitai.calls.service import Service
-from skitai.config.http import TLS_KEYS
+from skitai.config.http import TLS_KEYS, cluster_profile
 from skitai.net.addresses import HTTPNode, member_node
 from skitai.net.pem import TLSConfigError
 from skitai.services.http.auth import Logins, fingerprint, parse_auth
@@ -21,7 +21,6 @@ from skitai.services.http.conversation import converse
 from skitai.services.http.multipart import multipart_content
 from skitai.services.http.request import Headers, HTTPRequest, build_request, header_pairs
 from skitai.services.http.result import HTTPResult, ReplyResult
-from skitai.services.http.settings import cluster_profile
 from skitai.services.http.urls import split_cluster, split_url
 
 if TYPE_CHECKING:
