@@ -1,1 +1,1 @@
-"""Finding, loading and reloading an app's code."""
+"""WSGI apps: finding, loading and reloading their modules."""

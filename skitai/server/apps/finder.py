@@ -1,6 +1,6 @@
-"""The finder and the loaders behind ``skitai.server.apps.modules``, which says what they are for.
+"""The import finder and loaders of app directories; ``skitai.server.apps.modules`` explains their purpose.
 
-They work in whatever thread imports something.
+They are called in any thread that imports something.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
     from skitai.server.apps.modules import AppDirectory
 
-# Dots separate packages in a module's name; this stands for one in a file's name, as in ``my.app.py``.
+# Stands in a module's name for a dot in the file's name, as in ``my.app.py``: real dots separate packages.
 FILE_NAME_DOT = "\N{ONE DOT LEADER}"
 
 
 def package_spec(name: str, directory: str) -> ModuleSpec:
     """Return the spec of the synthetic package ``name``, whose modules are the files in ``directory``."""
-    # There is no such file, but ``importlib.resources`` reads the directory that it would be in.
+    # There is no such file, but ``importlib.resources`` reads its directory.
     loader = SourceFileLoader(name, os.path.join(directory, "__init__.py"))
-    # Flask takes the directory above a package's for the root of the project, where ``instance/`` is.
+    # For Flask, the root of the project with ``instance/`` is the directory above that of the package.
     spec = ModuleSpec(name, loader, origin=os.path.join(directory, name, "__init__.py"), is_package=True)
     spec.submodule_search_locations = [directory]
     return spec
@@ -62,7 +62,7 @@ class AppFinder(FileFinder):
         )
 
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return the spec of ``fullname``, an alias where the module is public by another name, or None."""
+        """Return the spec of ``fullname``, or None. For a public module in the package, it is an alias."""
         package, _, name = fullname.partition(".")
         if package == self._owner.package and self._owner.is_public(name.partition(".")[0]):
             return ModuleSpec(fullname, _AliasLoader(name))
@@ -82,7 +82,7 @@ class AppFinder(FileFinder):
 
 
 class _PublicSpec(ModuleSpec):
-    """The spec of a public module directly in the app directory: ``from . import x`` means its neighbour."""
+    """The spec of a public module directly in the app directory: its ``from . import x`` works."""
 
     def __init__(self, spec: ModuleSpec, package: str) -> None:
         super().__init__(spec.name, spec.loader, origin=spec.origin)
@@ -95,7 +95,7 @@ class _PublicSpec(ModuleSpec):
 
 
 class _AppLoader(SourceFileLoader):
-    """Loads a source file, in which plain imports of private modules are rewritten."""
+    """Loads a source file, and rewrites its plain imports of private modules."""
 
     def __init__(self, owner: AppDirectory, fullname: str, path: str) -> None:
         super().__init__(fullname, path)
@@ -118,7 +118,7 @@ class _AppLoader(SourceFileLoader):
 
 
 class _AliasLoader(importlib.abc.Loader):
-    """Gives the module of another name, which keeps the spec that it has."""
+    """Returns the module of another name, and keeps its spec."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,8 +1,8 @@
 """WSGI apps loaded by file path, and loaded again when their files change.
 
-How their modules are named and import each other is explained in ``skitai.server.apps.modules``. The app's
-module-level code runs in the thread or greenlet that loads it. Loads of one directory must not overlap: they
-share its modules.
+``skitai.server.apps.modules`` explains how modules are named, and how they import each other. The app's
+module-level code runs in the thread or greenlet that loads it. Loads in one directory must not overlap,
+because they share its modules.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Stamps = dict[str, tuple[int, int] | None]
 
-# The modules whose frames stand above the app's own in a traceback and say nothing about the app.
+# The modules whose frames come before those of the app in a traceback.
 _MACHINERY = {
     __name__,
     finder.__name__,
@@ -39,10 +39,9 @@ _MACHINERY = {
 
 @attrs.frozen
 class AppSource:
-    """Where a WSGI callable is: ``/directory/module:attribute``.
+    """The place of a WSGI callable: ``/directory/module:attribute``.
 
-    ``module`` names a file without its ``.py``, or a file in a package: ``package.module``. ``attribute`` may
-    be dotted, too.
+    ``module`` is a file name without ``.py``, or ``package.module``. ``attribute`` may be dotted, too.
     """
 
     directory: Path
@@ -54,7 +53,7 @@ class AppSource:
 
 
 class AppLoadError(SkitaiError):
-    """The app at ``source`` cannot be served; ``__cause__`` is what its code raised, if that is why."""
+    """The app at ``source`` cannot be served. ``__cause__`` is the exception of its own code, if any."""
 
     def __init__(self, source: AppSource, reason: str) -> None:
         self.source = source
@@ -63,10 +62,10 @@ class AppLoadError(SkitaiError):
 
 
 def load_app(source: AppSource) -> Callable[..., Any]:
-    """Return the callable at ``source``; a file that is already loaded is not loaded again.
+    """Return the callable at ``source``. A file that is already loaded is not loaded again.
 
-    Raises AppLoadError if the import fails, leaving no module of the attempt behind, or if the attribute is
-    missing or not callable. ``SystemExit`` counts as a failure; ``KeyboardInterrupt`` passes.
+    Raises AppLoadError if the import fails (no module of the attempt is left then), or if the attribute is
+    missing or cannot be called. ``SystemExit`` is a failure, too. ``KeyboardInterrupt`` is passed on.
     """
     module = _load_module(source, *_locate(source))
     try:
@@ -81,16 +80,15 @@ def load_app(source: AppSource) -> Callable[..., Any]:
 
 
 def _by_file_alone(_source: AppSource) -> None:
-    """Give no app: the file at the source has it."""
+    """Return None: the app is in the file."""
 
 
 class LoadedApp:
-    """The app at ``source``, loaded when it is first asked for and, with ``reload``, when its files change.
+    """The app at ``source``. It is loaded on the first ``get()`` and, with ``reload``, when its files change.
 
-    Each load asks ``given`` first, which takes the source and returns the app, or None for the one in the
-    file. Apps in one directory share its modules, so a change to one of these reloads all of them. An app
-    says by attributes ``use_reloader`` that it wants ``reload`` itself, and ``part_modules`` which modules
-    elsewhere it consists of, too.
+    Each load calls ``given(source)`` first, which returns the app, or None for the one in the file. Apps in
+    one directory share its modules, so a change to one module reloads all of them. The app's attribute
+    ``use_reloader`` turns ``reload`` on, and ``part_modules`` names modules elsewhere that belong to the app.
     """
 
     def __init__(
@@ -111,32 +109,32 @@ class LoadedApp:
 
     @property
     def reloads(self) -> bool:
-        """Whether ``get`` has to be asked again before each request. Called in any thread."""
+        """Whether ``get`` must be called before each request. Read in any thread."""
         return self._reload
 
     @property
     def directory(self) -> Path:
-        """The directory whose modules the app shares with others. Called in any thread."""
+        """The directory whose modules the app shares with others. Read in any thread."""
         return _root(self.source)[0]
 
     def get(self) -> Callable[..., Any]:
-        """Return the callable, from files as they are now.
+        """Return the callable from the current files.
 
-        Raises AppLoadError if the last attempt to load it failed: always the same exception until there is
-        another attempt, which needs a change to a file of the app, to any Python file in the same
-        directories, or to the file that failed. Without ``reload`` that mends only what was never loaded.
+        Raises AppLoadError if the last attempt to load it failed. It is the same exception until the next
+        attempt, which follows a change to a file of the app, to any Python file in the same directories, or
+        to the file that failed. Without ``reload``, there is no further attempt once the app was loaded.
         """
         directory = self._directory
         if directory is None or ((self._reload or self._error is not None) and self._is_outdated(directory)):
             self._load()
         if self._error is not None:
-            # Raising adds to an exception's traceback, and this one may be raised for every request.
+            # Each raise adds to the traceback, and this exception may be raised for every request.
             raise self._error.with_traceback(None)
         assert self._app is not None
         return self._app
 
     def directories(self) -> set[str]:
-        """Return the directories of the files whose change loads the app again. Called in any thread."""
+        """Return the directories of all files that reload the app when they change. Called in any thread."""
         if self._directory is None or not self._reload:
             return set()
         watch = self._watch
@@ -144,7 +142,7 @@ class LoadedApp:
         return found if watch is None else found | watch.directories()
 
     def _is_outdated(self, directory: AppDirectory) -> bool:
-        if not self._reload:  # so it was never loaded; the directory's other apps keep their modules
+        if not self._reload:  # it was never loaded, and the directory's other apps keep their modules
             return self._watch is not None and self._watch.has_changed()
         changed = any(file_stamp(path) != stamp for path, stamp in list(directory.compiled.values()))
         if changed or (self._watch is not None and self._watch.has_changed()):
@@ -154,12 +152,12 @@ class LoadedApp:
     def _load(self) -> None:
         directory, name = _locate(self.source)
         directory.from_source = directory.from_source or self._reload or self._error is not None
-        # Stamps from before the attempt, so that no change during it is missed.
+        # Taken before the attempt, so that no change during it is missed.
         watch = _Watch({str(directory.path), str(directory.path.joinpath(*name.split(".")[:-1]))})
         imports = ImportsOfThread()
         error: AppLoadError | None = None
         app = self._given(self.source)
-        # Which modules an app that was given consists of is not known, only what lies beside its file.
+        # The modules of an app from a plugin are unknown: watch the files beside the one it is named by.
         keep_watch = app is not None
         try:
             if app is None:
@@ -173,7 +171,7 @@ class LoadedApp:
             watch.add_files({*_failing_files(error.__cause__), *directory.elsewhere.values(), *strangers})
         self._directory, self._generation = directory, directory.generation
         self._app, self._error, self._watch = app, error, watch if keep_watch else None
-        # Saddle's way of asking for it; once asked, a broken file does not take it back.
+        # Set by Saddle apps. A later version that cannot be loaded does not turn it off.
         self._reload = self._reload or bool(getattr(app, "use_reloader", False))
         if self._reload:
             directory.reloads = True
@@ -181,7 +179,7 @@ class LoadedApp:
 
 
 class _Watch:
-    """The files whose change may mend an app: all Python files in some directories, and some others."""
+    """Files that may mend an app when they change: all Python files in some directories, and some others."""
 
     def __init__(self, directories: Set[str]) -> None:
         self._directories: Set[str] = set()
@@ -228,7 +226,7 @@ def _root(source: AppSource) -> tuple[Path, str]:
     name = source.module
     if (path / f"{name}.py").is_file():
         name = name.replace(".", FILE_NAME_DOT)
-    # A directory whose name cannot be written in an import statement is no package, whatever it contains.
+    # If its name cannot stand in an import statement, a directory is no package, whatever it contains.
     while (path / "__init__.py").is_file() and path.name.isidentifier():
         name = f"{path.name}.{name}"
         path = path.parent

@@ -1,22 +1,22 @@
-"""The modules of mounted apps: one module a file, whatever name it is imported by.
+"""The modules of mounted apps: one module for each file, under whatever name it is imported.
 
-Two apps may both consist of ``wsgi.py`` and ``helper.py``, but ``sys.modules`` has one entry a name. Hence:
+Two apps may both consist of ``wsgi.py`` and ``helper.py``, but ``sys.modules`` has one entry for each name.
+Therefore:
 
-- Each app directory is a synthetic package ``skitai_app_<hash>``, and stands at the end of ``sys.path``.
-- A module that an ordinary ``import name`` would find in the directory is *public*: it has its ordinary
-  name, as under any other server. Frameworks import by name (Django's settings and models), so it must not
-  exist twice; in the package it is an alias: ``skitai_app_<hash>.name`` is the same module.
-- A module whose name belongs to somebody else (another app's ``helper``, the standard library's ``email``)
-  is *private*: it is ``skitai_app_<hash>.name``. Where a plain import in the directory means it, the import
-  is rewritten in the syntax tree, when the importing module is compiled.
+- Each app directory is a synthetic package ``skitai_app_<hash>``, and is at the end of ``sys.path``.
+- A module that an ordinary ``import name`` would find in the directory is *public*. It has its ordinary name,
+  as under any other server. Frameworks import by name (Django's settings and models), so it must not exist
+  twice: in the package, ``skitai_app_<hash>.name`` is an alias for it.
+- If the name belongs to another module (another app's ``helper``, the standard library's ``email``), the
+  module in the directory is *private*: it is ``skitai_app_<hash>.name``. Plain imports of it in the directory
+  are rewritten in the syntax tree, when the importing module is compiled.
 
-Rewriting happens only where names clash; all else is the ordinary import system, its byte code cache
-included. The alternative, giving every module of an app a ``__builtins__`` with another ``__import__``,
-would hide from it what others add to ``builtins`` later (``gettext.install``) and put frames of ours between
-those of each import. Rewriting cannot reach names in strings: ``importlib.import_module("helper")`` gives
-the public module.
+Imports are only rewritten where names clash. Everything else is the ordinary import system with its byte code
+cache. The alternative would be a ``__builtins__`` with another ``__import__`` in every module of an app. It
+would hide what others add to ``builtins`` later (``gettext.install``), and add frames to the traceback of
+each import. Names in strings are not rewritten: ``importlib.import_module("helper")`` gives the public module.
 
-The import system is global to the process, and therefore the register of directories is, too.
+The import system is global to the process, and so is the register of directories.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _SERVER = Path(__file__).parents[2].resolve()
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _EXTENSIONS = tuple(EXTENSION_SUFFIXES)
 _directories: dict[Path, AppDirectory] = {}
-#: Held while a directory is added and made importable, and not while a module runs, which may wait.
+#: Held while a directory is made importable, but not while a module runs: that may wait.
 _installing = Lock()
 
 
 def app_directory(path: Path) -> AppDirectory:
-    """Return the one ``AppDirectory`` of ``path`` (absolute, symbolic links resolved), ready for imports.
+    """Return the ``AppDirectory`` of ``path`` (absolute, symbolic links resolved), ready for imports.
 
     Called in any thread.
     """
@@ -59,7 +59,7 @@ def app_directory(path: Path) -> AppDirectory:
 
 
 def file_stamp(path: str) -> Stamp:
-    """Return what changes when a file does, its modification time in ns and its size; None without a file."""
+    """Return modification time (ns) and size of a file, which show a change; None if it does not exist."""
     try:
         status = os.stat(path)
     except OSError:
@@ -70,11 +70,11 @@ def file_stamp(path: str) -> Stamp:
 class AppDirectory:
     """The modules below one directory.
 
-    ``compiled`` maps the name of each module read since the last ``drop_all()`` to its file and that file's
-    stamp before it was read. ``generation`` counts the calls of ``drop_all()``. While ``from_source`` is
-    true, byte code caches are not used: they miss a change of equal size within the same second.
-    ``elsewhere`` maps the names of modules that were adopted to their files. ``reloads`` says whether an app
-    of the directory is loaded again when its files change.
+    ``compiled`` has the modules that were read since the last ``drop_all()``: by name, their files and the
+    stamps of these before they were read. ``generation`` counts the calls of ``drop_all()``. While
+    ``from_source`` is true, byte code caches are not used: they miss a change of equal size within a second.
+    ``elsewhere`` has the files of adopted modules by name. ``reloads`` says whether an app of the directory
+    is loaded again when its files change.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,7 +89,7 @@ class AppDirectory:
         self._public: dict[str, bool] = {}
 
     def install(self) -> None:
-        """Make the package and the directory importable, unless they are."""
+        """Make the package and the directory importable, unless they are already."""
         if str(self.path) in sys.path and self.package in sys.modules:
             return
         if str(self.path) not in sys.path:
@@ -104,24 +104,24 @@ class AppDirectory:
         sys.modules[self.package] = importlib.util.module_from_spec(spec)
 
     def module_name(self, name: str) -> str:
-        """Return the name in ``sys.modules`` of the module called ``name`` as seen from the directory."""
+        """Return the name in ``sys.modules`` of the module that is ``name`` within the directory."""
         return name if self.is_public(_top(name)) else f"{self.package}.{name}"
 
     def is_public(self, top: str) -> bool:
-        """Return whether an ordinary import of ``top`` gives the module or package in this directory."""
+        """Return whether an ordinary import of ``top`` finds the module or package in this directory."""
         if top not in self._public:
             local = self._finder.find_spec(top)
             if local is None:
-                return False  # so far: it may be written while the app runs
+                return False  # not stored: the file may be written while the app runs
             self._public[top] = self._is_here(location(local), _ordinary_location(top))
         return self._public[top]
 
     def is_private(self, top: str) -> bool:
-        """Return whether ``import top`` in this directory means a module that an ordinary import misses."""
+        """Return whether ``import top`` here means a module that an ordinary import does not find."""
         local = self._finder.find_spec(top)
-        if local is None or top in sys.builtin_module_names:  # no file can shadow those in any Python
+        if local is None or top in sys.builtin_module_names:  # no file can shadow a built-in module
             return False
-        # A mere directory, say ``email/`` with mail templates, yields to a module, as it does on sys.path.
+        # A plain directory, such as ``email/`` with templates, comes after a module, as it does on sys.path.
         shadows = local.loader is not None or os.path.isdir(_ordinary_location(top) or "")
         return shadows and not self.is_public(top)
 
@@ -130,10 +130,10 @@ class AppDirectory:
         self.compiled[name] = (path, file_stamp(path))
 
     def adopt(self, names: Iterable[str]) -> None:
-        """Count the named modules, and those below them, among the directory's, whose apps they are part of.
+        """Treat the named modules, and those below them, as modules of this directory.
 
-        They may be anywhere but among installed libraries; those that are not loaded are passed over. Their
-        stamps are of now, so this is for right after they were loaded.
+        They belong to an app of the directory. Installed libraries and modules that are not loaded are
+        skipped. The stamps are taken now, so this must be called right after the modules were loaded.
         """
         below = tuple(f"{name}." for name in names)
         for name, module in list(sys.modules.items()):
@@ -143,11 +143,10 @@ class AppDirectory:
                 self.record(name, file)
 
     def drop_strangers(self, imported: Set[str]) -> set[str]:
-        """Remove those of the modules that are neither this directory's nor a library's; return their files.
+        """Remove the ``imported`` modules that belong neither to an app nor to a library. Return their files.
 
-        For after a load that failed: it may be owed to any module that it imported, and the next attempt must
-        not find them as they were. Those of other apps stay, and so do packages with extension modules, which
-        refuse to be loaded twice.
+        Called after a load that failed. Any module that it imported may be the reason, and the next attempt
+        must load it anew. Packages with extension modules stay, because these cannot be loaded twice.
         """
         others = {name for other in list(_directories.values()) for name in list(other.compiled)}
         files = {
@@ -171,9 +170,10 @@ class AppDirectory:
             _remove_module(f"{self.package}.{name}")
 
     def drop_all(self) -> None:
-        """Forget all modules loaded from this directory, so that the next import loads them anew.
+        """Remove all modules of this directory, so that the next import loads them anew.
 
-        So does another directory from which a module was adopted, if apps there are loaded again, too.
+        If a module was adopted from another directory whose apps are reloaded, too, its modules are removed
+        as well.
         """
         self.drop(self.loaded() | self.elsewhere.keys())
         self.compiled.clear()
@@ -184,9 +184,9 @@ class AppDirectory:
                 other.drop_all()
 
     def _is_here(self, local: str | None, other: str | None) -> bool:
-        """Return whether ``other`` is ``local``, though sys.path may spell the directory in another way.
+        """Return whether ``other`` is ``local``, even if sys.path spells the directory differently.
 
-        Only the directory is resolved: a file that two apps share by symbolic links belongs to each of them.
+        Only the directory is resolved: a file that two apps share by symbolic links belongs to both.
         """
         if local is None or other is None:
             return False
@@ -195,7 +195,7 @@ class AppDirectory:
 
 
 class ImportsOfThread:
-    """Notes within a ``with`` block the ``names`` of modules that this thread begins to import."""
+    """Within a ``with`` block, collects the ``names`` of the modules that this thread imports."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -209,7 +209,7 @@ class ImportsOfThread:
         sys.meta_path.remove(self)
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
-        """Find nothing, and note that it is looked for (``importlib.abc.MetaPathFinder``)."""
+        """Record the name, and find nothing (``importlib.abc.MetaPathFinder``)."""
         if get_ident() == self._thread:
             self.names.add(name)
 
@@ -226,14 +226,14 @@ def _path_hook(entry: str) -> AppFinder:
 
 
 def _owner(entry: str) -> AppDirectory | None:
-    """Return the app directory that modules in the directory ``entry`` belong to, if any."""
+    """Return the app directory to which modules in the directory ``entry`` belong, if any."""
     real = os.path.realpath(entry)
     if not any(
         real == root or real.startswith(os.path.join(root, "")) for root in map(str, list(_directories))
     ):
         return None
     path = Path(real)
-    # Libraries may be installed below an app (``.venv``) and one app below another: the nearest root counts.
+    # Libraries (``.venv``) and other apps may be below an app: the nearest directory on sys.path counts.
     on_path = {Path(entry).resolve() for entry in sys.path if isinstance(entry, str)}
     nearest = next((parent for parent in (path, *path.parents) if parent in on_path), None)
     if nearest in _SERVER.parents and path.is_relative_to(_SERVER):
@@ -243,12 +243,12 @@ def _owner(entry: str) -> AppDirectory | None:
 
 def _is_installed(file: str) -> bool:
     path = Path(file).resolve()
-    ours_or_python_s = not {_SERVER, _STANDARD_LIBRARY}.isdisjoint(path.parents)
-    return ours_or_python_s or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+    is_below_ours_or_pythons = not {_SERVER, _STANDARD_LIBRARY}.isdisjoint(path.parents)
+    return is_below_ours_or_pythons or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 
 def _ordinary_location(top: str) -> str | None:
-    """Return the file of the module that an ordinary ``import top`` gives, or the directory without one."""
+    """Return the file that an ordinary ``import top`` finds, or the directory of a package without one."""
     if top not in sys.modules:
         spec = importlib.util.find_spec(top)
         return None if spec is None else location(spec)

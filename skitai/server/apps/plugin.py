@@ -1,4 +1,4 @@
-"""WSGI apps as what routes lead to: ``/shop = ./shop:app``."""
+"""Mounts WSGI apps: ``/shop = ./shop:app``."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _DEFAULT_CALLABLE = "app"
 _CLUSTER = "@"
 
 
-@hookimpl(trylast=True)  # what it says of targets in no form that others know is for the end of the line
+@hookimpl(trylast=True)  # it complains about targets that nobody else has claimed
 def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
-    """Serve the app of a file."""
+    """Serve the app in a file."""
     if mount.target.startswith(_CLUSTER) or names_folder(mount):
         return None
     source = _source(mount)
@@ -54,13 +54,13 @@ def _resource(
 
 
 def _given(instance: IInstance, source: AppSource) -> WSGIApp | None:
-    """Return the app that a plugin has for the source."""
+    """Return the app that a plugin provides for the source, or None."""
     found: WSGIApp | None = instance.plugins.first("skitai_load_app", instance=instance, target=str(source))
     return found
 
 
 class _PluginsWatch(AppWatcher):
-    """Tells the plugins of an app's life."""
+    """Tells the plugins about an app's life."""
 
     def __init__(self, instance: IInstance) -> None:
         self._instance = instance
@@ -81,7 +81,7 @@ class _PluginsWatch(AppWatcher):
 
 
 def _source(mount: Mount) -> AppSource:
-    """Return where the app is that the target names; raises ValueError where there is none."""
+    """Return the place of the app that the target names. Raises ValueError if it does not exist."""
     parent, _, last = mount.target.rpartition("/")
     if not last:
         raise ValueError(f"there is no folder {mount.folder / mount.target}: correct the path or create it")

@@ -13,21 +13,20 @@ if TYPE_CHECKING:
 
     from skitai.context import Was
 
-#: What a load is: where apps run, it gets a ``was`` of its own.
+#: Loads an app. It is called where apps run, with a ``was`` of its own.
 Load = Callable[["Was"], Any]
 
-#: Seconds that a load has to itself. A module that takes longer, or blocks, holds up its own directory only.
+#: Seconds that a load runs alone. If it takes longer, or blocks, it only delays its own directory.
 _ALONE_SECONDS = 1.0
 
 
 class LoadQueue:
-    """Has apps loaded one after the other, in the order in which they were added.
+    """Loads apps one after the other, in the order in which they were added.
 
-    The import system is one for all apps: as long as they are loaded in order, it is the same each time which
-    of two modules of one name is the public one, and a module that waits for ``was`` is not seen half done.
-    A load that goes on for longer than a second lets those of other directories begin. ``run`` calls a
-    function where apps run (``IInstance.run``), ``call_later`` is the reactor's. All methods are called in
-    the reactor thread.
+    All apps share the import system. The order decides which of two modules with one name is the public one,
+    so it must be the same at each start. And no app sees a module half loaded that waits for ``was``. After a
+    second, a load lets those of other directories begin. ``run`` calls a function where apps run
+    (``IInstance.run``), and ``call_later`` is the reactor's. All methods are called in the reactor thread.
     """
 
     def __init__(
@@ -38,15 +37,15 @@ class LoadQueue:
         self._run = run
         self._call_later = call_later
         self._waiting: list[_Entry] = []
-        #: The directories of what is being loaded.
+        #: The directories of the loads under way.
         self._busy: set[Hashable] = set()
-        #: What is being loaded and has its time to itself.
+        #: The load that runs alone at the moment.
         self._alone: _Entry | None = None
 
     def add(self, directory: Hashable, load: Load) -> Deferred[Any]:
-        """Have ``load`` run in its turn; return a Deferred of what it returns.
+        """Run ``load`` in its turn. Return a Deferred that fires with its result.
 
-        Two loads of one ``directory`` are never under way together.
+        Two loads in one ``directory`` never run at the same time.
         """
         entry = _Entry(directory, load)
         self._waiting.append(entry)
@@ -84,7 +83,7 @@ class LoadQueue:
 
 @attrs.frozen(eq=False)
 class _Entry:
-    """A load that waits or is under way."""
+    """A load that is waiting or under way."""
 
     directory: Hashable
     load: Load

@@ -1,7 +1,7 @@
-"""Plain imports of an app's own modules, rewritten to name the package that these are in.
+"""Rewrites plain imports of an app's own modules, so that they name their package.
 
-``import helper`` becomes ``import PACKAGE.helper as helper``; the names that are bound and the line numbers
-stay as they are in the file.
+``import helper`` becomes ``import PACKAGE.helper as helper``. Line numbers and the names that are bound stay
+the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def possible_imports(code: CodeType) -> Iterator[str]:
-    """Yield the top-level names of all modules that ``code`` imports, and other names that it uses."""
+    """Yield the top-level names of all modules that ``code`` imports, among other names that it uses."""
     for name in code.co_names:
         yield name.partition(".")[0]
     for constant in code.co_consts:
@@ -24,7 +24,7 @@ def possible_imports(code: CodeType) -> Iterator[str]:
 
 
 def rewrite(tree: ast.Module, private: Set[str], package: str) -> None:
-    """Let absolute imports in ``tree`` whose top-level name is in ``private`` take it from ``package``."""
+    """Make the absolute imports in ``tree`` whose top-level name is in ``private`` name ``package``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             node.names = [new for alias in node.names for new in _in_package(alias, private, package)]

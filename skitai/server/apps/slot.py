@@ -18,27 +18,27 @@ WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class AppWatcher:
-    """Is told of the life of apps; this one ignores it. Called where apps run."""
+    """Is told about the life of apps. This one ignores it. Called where apps run."""
 
     def loaded(self, app: WSGIApp, previous: WSGIApp | None) -> None:
-        """Learn that ``app`` was loaded, in the place of ``previous`` if there was one, and will serve."""
+        """Take note that ``app`` was loaded, in place of ``previous`` if any, and will serve."""
 
     def broken(self, app: WSGIApp, error: BaseException) -> WSGIApp | None:  # noqa: ARG002 - see above
-        """Return what to serve while ``app`` cannot be loaded again because of ``error``; None: 500."""
+        """Return what serves while ``error`` keeps ``app`` from being loaded again, or None for a 500."""
         return None
 
     def failed(self, error: BaseException, doing: str) -> None:
-        """Learn that an app left ``error`` to the server while ``doing``, such as ``GET /``."""
+        """Take note that an app raised ``error`` in ``doing``, for example ``GET /``."""
 
 
 class AppSlot:
-    """What is served at a mount point, which is named ``point`` in the log.
+    """The app that serves a mount point, which the log calls ``point``.
 
-    ``load()`` returns the app, or raises what keeps it from being served. It is called where apps run:
-    ``in_turn(function)`` calls ``function(was)`` there and returns a Deferred. It is called until it has
-    returned an app, and after that before each request as long as ``reloads()`` says so. A request that comes
-    while it is under way waits for the next one. ``watcher`` learns of the app's life, in the same place.
-    All public methods are called in the reactor thread.
+    ``load()`` returns the app, or raises what keeps it from being served. It is called where apps run, by
+    ``in_turn(function)``, which calls ``function(was)`` there and returns a Deferred. It is called until it
+    has returned an app, and then before each request for which ``reloads()`` is true. A request that arrives
+    during a load waits for the next one. ``watcher`` is told about the app's life, where apps run. All public
+    methods are called in the reactor thread.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class AppSlot:
         reloads: Callable[[], bool],
         watcher: AppWatcher,
     ) -> None:
-        #: Whether ``serving`` stays as it is: then there is nothing to wait for.
+        #: Whether ``serving`` stays as it is, so that requests need not wait.
         self.is_settled = False
-        #: What answers requests; None: ``code`` does.
+        #: The app that answers requests; None if they are answered with ``code``.
         self.serving: WSGIApp | None = None
         self._load = load
         self._point = point
@@ -66,26 +66,26 @@ class AppSlot:
 
     @property
     def code(self) -> int:
-        """The status while nothing is served: the app was never loaded, or a change has broken it."""
+        """The status without an app: 503 if it was never loaded, 500 if a change has broken it."""
         return 503 if self._app is None else 500
 
     def when_loaded(self, call: Callable[[], None]) -> None:
-        """Have ``call()`` called, which must not raise, when ``serving`` is what this moment's files say."""
+        """Call ``call()``, which must not raise, when ``serving`` is up to date with the files."""
         self._waiting.append(call)
         if not self._is_loading:
             self._begin()
 
     def look_again(self) -> None:
-        """Load the app again if it has changed, before anybody asks for it."""
+        """Load the app again if it has changed, without waiting for a request."""
         if not (self.is_settled or self._is_loading):
             self._begin()
 
     def stop(self) -> None:
-        """Load nothing from here on, not even what is in the queue."""
+        """Load nothing any more, even if a load is in the queue."""
         self._is_stopped = True
 
     def _begin(self) -> None:
-        # What comes later waits for another look: a file may change while this one is under way.
+        # Later requests wait for another load: a file may change while this one is under way.
         waiting, self._waiting = self._waiting, []
         self._is_loading = True
         looked = maybeDeferred(self._in_turn, self._look)
@@ -102,7 +102,7 @@ class AppSlot:
             self._begin()
 
     def _give_up(self, failure: Failure) -> None:
-        """Serve nothing: the load was ended in the middle, or there is nowhere to run it."""
+        """Serve nothing: the load was interrupted, or could not be started."""
         self._failure, self.serving = failure.value, None
         _log.failure("{point} cannot be loaded", failure, point=self._point, level=LogLevel.error)
 
@@ -114,7 +114,7 @@ class AppSlot:
         try:
             app = self._load()
         except Exception as error:  # noqa: BLE001 - whatever an app's module raises
-            # What the app's own code raised is the cause: its traceback shows the line to mend.
+            # The cause comes from the app's own code: its traceback shows the line to mend.
             cause = error.__cause__ or error
             if error is not self._failure:
                 self._failure = error

@@ -1,4 +1,4 @@
-"""Tells when files change: a developer reads of a mistake on saving it, not at the next request."""
+"""Tells when files change, so that a developer sees a mistake on saving it, not at the next request."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from twisted.logger import Logger, LogLevel
 
 _log = Logger()
 
-#: Milliseconds after which to look without a notification. None comes for what changed before the watch
-#: began, nor for a disk of another machine; and an app may import from another directory at any time.
+#: Milliseconds after which to look without a notification. There is none for a change before the watch began
+#: or on another machine's disk, and an app may import from a new directory at any time.
 _LOOK_AGAIN = 1000
 
 
 class FileWatcher:
-    """Calls ``changed()`` soon after Python files in ``directories()`` change, and once a second anyway.
+    """Calls ``changed()`` soon after Python files in ``directories()`` change, and every second anyway.
 
-    ``directories`` returns paths, of which those that do not exist are passed over. Both are called in a
-    thread of the watcher's own; ``start`` and ``stop`` once each, in any other.
+    ``directories`` returns paths; those that do not exist are skipped. Both are called in the watcher's own
+    thread. ``start`` and ``stop`` are called once each, in any other thread.
     """
 
     def __init__(self, directories: Callable[[], Set[str]], changed: Callable[[], None]) -> None:
@@ -41,16 +41,16 @@ class FileWatcher:
         try:
             while not self._stopped.is_set():
                 self._watch(self._existing())
-        except Exception:  # noqa: BLE001 - such as the system's limit on watched directories
+        except Exception:  # noqa: BLE001 - the system's limit on watched directories, for example
             _log.failure(
-                "files are not watched: their changes are seen at the next request only", level=LogLevel.error
+                "files are not watched: changes are only seen at the next request", level=LogLevel.error
             )
 
     def _existing(self) -> set[str]:
         return {path for path in self._directories() if os.path.isdir(path)}
 
     def _watch(self, directories: set[str]) -> None:
-        """Return when there are other directories to watch, or none any more."""
+        """Return when there are other directories to watch, or when the watcher is stopped."""
         from watchfiles import watch  # needed for development only
 
         for _changes in watch(
