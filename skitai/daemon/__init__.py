@@ -1,1 +1,1 @@
-"""The process around the worker: what it writes, and later who starts it."""
+"""The process around the worker: its log and its standard streams."""

@@ -1,8 +1,8 @@
-"""The server's log as people read it, and the standard streams as apps expect them.
+"""The server's log in plain lines, and the standard streams as apps expect them.
 
-``twist`` writes JSON wherever its output is no terminal, and puts objects in the place of ``sys.stdout`` and
-``sys.stderr`` that turn text into log events. Such objects have no ``buffer`` and no ``fileno()``, and hold a
-prompt back until its line ends.
+``twist`` writes JSON if its output is not a terminal. It also replaces ``sys.stdout`` and ``sys.stderr`` by
+objects that turn text into log events. These have no ``buffer`` and no ``fileno()``, and keep a prompt until
+its line ends.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from twisted.python.failure import Failure
 
 from skitai.formats.loglines import one_line, stamp
 
-#: The shortest that ``twist`` takes for ``--log-format``.
+#: The shortest form of ``--log-format`` that ``twist`` accepts.
 _FORMAT_OPTION = "--log-fo"
-#: The lines that Python begins in the first column of a traceback: the headings, and ``module.Name: words``.
+#: The lines of a traceback that Python does not indent: the headings, and ``module.Name: words``.
 _FIRST_COLUMN = re.compile(
     r"Traceback \(most recent call last\):|During handling of |The above exception |[^\W\d][\w.<>]*(?:: .*)?$"
 )
@@ -32,21 +32,21 @@ _OF_PORTS = re.compile(r"\S+ starting on \S+|\((?:TCP|UDP|UNIX) Port \S+ Closed\
 
 
 def plain_observer(stream: IO[str]) -> FileLogObserver:
-    """Return an observer that writes each event to ``stream``, at once, as ``plain_record`` has it."""
+    """Return an observer that writes each event to ``stream`` at once, in the form of ``plain_record``."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
 
     def record(event: LogEvent) -> str | None:
         text = plain_record(event)
-        # What the stream cannot show must not cost the record.
+        # A character that the stream cannot encode must not lose the record.
         return text and text.encode(encoding, "backslashreplace").decode(encoding)
 
     return FileLogObserver(stream, record)
 
 
 def plain_record(event: LogEvent) -> str | None:
-    """Return ``2026.11.22 16:09:21 [error] words`` with the traceback that Python would print, if any.
+    """Return ``2026.11.22 16:09:21 [error] words``, followed by the traceback, if any.
 
-    An event that says nothing new has None. What stands in an event cannot pass for a record of its own:
+    The result is None for an event that says nothing new. No text in an event can pass for another record:
     control characters are escaped, and the further lines of a message begin with two spaces.
     """
     failure: Failure | None = event.get("log_failure")
@@ -74,10 +74,10 @@ def _traceback(failure: Failure) -> Iterator[str]:
 
 
 def plain_unless_asked(twist: Any, words: Sequence[str]) -> None:
-    """Have ``twist`` (its ``TwistOptions``) log in plain lines, unless ``words`` ask for JSON.
+    """Let ``twist`` (its ``TwistOptions``) log in plain lines, unless its command line asks for JSON.
 
-    ``words`` are its command line. Its options do not tell a user's wish for JSON from its own choice of JSON
-    for whatever is no terminal.
+    ``words`` are that command line. The options alone do not tell whether the user has asked for JSON, or
+    ``twist`` has chosen it because its output is not a terminal.
     """
     asked = any(word.startswith(_FORMAT_OPTION) for word in words)
     if not (asked and twist["logFormat"] == "json"):
@@ -85,10 +85,10 @@ def plain_unless_asked(twist: Any, words: Sequence[str]) -> None:
 
 
 def keep_standard_streams(call_when_running: Callable[..., Any]) -> None:
-    """Put ``sys.stdout`` and ``sys.stderr`` back, as they are now, once the reactor runs and the log is open.
+    """Restore ``sys.stdout`` and ``sys.stderr`` as they are now, once the reactor runs and the log is open.
 
-    Each printed line leaves at once, into a file as well, so that all output to one file is in order. In a
-    process that was started without a stream, what is printed to it is dropped.
+    Each printed line is written at once, even to a file, so that all output to one file is in order. If the
+    process was started without a stream, what is printed to it is dropped.
     """
     streams = tuple(stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in streams:

@@ -1,1 +1,1 @@
-"""What travels in bodies: XML-RPC, JSON-RPC, JSON."""
+"""Formats of data: XML-RPC, JSON-RPC, JSON, and lines of logs."""

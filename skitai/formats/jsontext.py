@@ -1,4 +1,4 @@
-"""JSON as it is read from strangers and written for them (RFC 8259)."""
+"""Strict JSON (RFC 8259)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, NoReturn
 
 
 def read_json(text: str | bytes) -> Any:
-    """Return what a JSON text says; raise ValueError for anything else.
+    """Return the value of a JSON text. Raises ValueError for anything else.
 
-    Python's own reader also takes NaN and Infinity, which are not JSON (section 6), and gives up on deep
-    nesting with RecursionError.
+    Python's own reader also accepts NaN and Infinity (which section 6 forbids), and raises RecursionError for
+    deep nesting.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant)
@@ -19,7 +19,7 @@ def read_json(text: str | bytes) -> Any:
 
 
 def as_json(value: Any) -> bytes:
-    """Return the JSON of ``value`` in as few bytes as it takes; raise TypeError or ValueError for none."""
+    """Return ``value`` as compact JSON. Raises TypeError or ValueError for values that JSON does not have."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.encode("utf-8", "surrogatepass")
 

@@ -1,11 +1,11 @@
-"""What all logs share: how a moment is written, and that no text begins a line of its own."""
+"""What all logs share: the format of times, and escapes that keep a text on its line."""
 
 from __future__ import annotations
 
 import re
 from time import localtime, strftime
 
-#: Whatever ends a line somewhere or steers a terminal; tabs stay.
+#: Characters that end a line or control a terminal, except tabs.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 

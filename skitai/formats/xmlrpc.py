@@ -1,7 +1,7 @@
-"""XML-RPC documents: the standard library's marshalling, made strict on both sides (xmlrpc.com/spec).
+"""XML-RPC documents (xmlrpc.com/spec): the standard library's marshalling, made strict.
 
-What is sent is refused rather than changed on the way; what is received is read piece by piece, without
-entities, external references or bottomless nesting.
+A value that XML-RPC would change on the way is refused. Documents are read piece by piece, without entities,
+external references or unlimited nesting.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from xmlrpc.client import Fault, Marshaller, ResponseError, Unmarshaller, escape
 from defusedxml.common import DTDForbidden
 from defusedxml.xmlrpc import DefusedExpatParser
 
-#: How deep elements may lie in one another: an array in an array is three deeper.
+#: How deep elements may be nested. An array in an array is three levels deeper.
 DEPTH_MAX = 400
 
-#: Bytes of one tag or comment. The parser begins a longer one anew with each piece that it is given.
+#: Bytes of one tag or comment. The parser reads a partial one from its start again with each piece.
 TOKEN_MAX = 32 * 1024
 
-#: XML 1.0, section 2.2: no document can hold these, however they are written.
+#: Characters that no document can have, not even escaped (XML 1.0, section 2.2).
 NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 _ISO_8601 = re.compile(
@@ -52,9 +52,9 @@ def dump_call(method: str, params: tuple[Any, ...]) -> str:
 
 
 def load_document(text: str | bytes) -> tuple[tuple[Any, ...], str | None]:
-    """Return the params of a document and its method's name, which is None in a response.
+    """Return the params of a document and the name of its method, which is None in a response.
 
-    Raises ValueError for a malformed or hostile document, and the ``Fault`` that it holds.
+    Raises ValueError for a malformed or hostile document. Raises the ``Fault`` of a response that has one.
     """
     reader = DocumentReader()
     for start in range(0, len(text), TOKEN_MAX):
@@ -63,7 +63,7 @@ def load_document(text: str | bytes) -> tuple[tuple[Any, ...], str | None]:
 
 
 class DocumentReader:
-    """Reads one document in pieces, so that a long one does not hold up the reactor."""
+    """Reads one document in pieces, so that a long one does not block the reactor."""
 
     def __init__(self) -> None:
         self._values = _ShallowUnmarshaller(use_builtin_types=True)
@@ -71,7 +71,7 @@ class DocumentReader:
         self._fed = 0
 
     def feed(self, data: str | bytes) -> None:
-        """Take the next piece; raise ValueError where it cannot belong to a document."""
+        """Take the next piece. Raises ValueError if it cannot belong to a document."""
         with _complaints():
             self._parser.feed(data)
             self._fed += len(data)
@@ -96,8 +96,10 @@ def _marshalled(params: tuple[Any, ...]) -> str:
 
 def _checked(text: str) -> str:
     if bad := NO_XML.search(text):
-        raise ValueError(f"params hold {bad[0]!r}, which XML has no way to say: send the text as bytes")
-    # A reader turns a bare CR into LF (XML 1.0, section 2.11), and only what the app gave can hold one.
+        raise ValueError(
+            f"params have the character {bad[0]!r}, which XML does not allow: send the text as bytes"
+        )
+    # A reader would turn a bare CR into LF (XML 1.0, section 2.11). Only values of the app can have one.
     return text.replace("\r", "&#13;")
 
 
@@ -108,25 +110,25 @@ def _complaints() -> Iterator[None]:
     except Fault:
         raise
     except DTDForbidden as error:
-        raise ValueError("not an XML-RPC document: it has a DTD, which may hold a bomb") from error
+        raise ValueError("not an XML-RPC document: it has a DTD, which may be a bomb") from error
     except ResponseError as error:
-        raise ValueError("not an XML-RPC document: it holds no params") from error
-    except Exception as error:  # the standard library meets nonsense with a dozen kinds of exception
+        raise ValueError("not an XML-RPC document: it has no params") from error
+    except Exception as error:  # the standard library raises a dozen kinds of exception
         raise ValueError(f"not an XML-RPC document: {error!s:.200}") from error
 
 
 class _Parser(DefusedExpatParser):
-    """One that tells how far it came."""
+    """A parser that tells its position."""
 
     @property
     def position(self) -> int:
-        """How many bytes lie before the one where the present tag began."""
+        """The number of bytes before the current tag."""
         position: int = self._parser.CurrentByteIndex  # type: ignore[attr-defined]  # stubs hide the parser
         return position
 
 
 class _ShallowUnmarshaller(Unmarshaller):
-    """The standard library's, with an end to nesting, and without values that only look like theirs."""
+    """The standard library's unmarshaller with a limit on nesting, and with strict values."""
 
     _depth = 0
     dispatch: dict[str, Callable[..., None]] = dict(Unmarshaller.dispatch)  # noqa: RUF012 - as in its base
@@ -155,32 +157,32 @@ class _ShallowUnmarshaller(Unmarshaller):
     def start(self, tag: str, attrs: dict[str, str]) -> None:
         self._depth += 1
         if self._depth > DEPTH_MAX:
-            raise ValueError(f"elements lie more than {DEPTH_MAX} deep")
+            raise ValueError(f"elements are nested more than {DEPTH_MAX} deep")
         super().start(tag, attrs)
 
     def end(self, tag: str) -> None:
         self._depth -= 1
         super().end(tag)
-        # Its text is used up; kept, a long one would be joined again at the end of each element around it.
+        # The text has been used. Kept, it would be joined again at the end of each outer element.
         self._data = []
 
 
 def _datetime(text: str) -> datetime:
-    """Return a datetime as servers write it: with hyphens or without, with a time zone or without."""
+    """Return a datetime in any form that servers write: with or without hyphens and a time zone."""
     if _ISO_8601.fullmatch(text):
         return datetime.fromisoformat(text)
     return datetime.strptime(text, "%Y%m%dT%H:%M:%S")
 
 
 class _StrictMarshaller(Marshaller):
-    """The standard library's, with ``<i8>``, and without what would arrive as something else."""
+    """The standard library's marshaller with ``<i8>``. Refuses values that would arrive changed."""
 
     dispatch: dict[Any, Callable[..., None]] = dict(Marshaller.dispatch)  # noqa: RUF012 - as in its base
 
     def dump_integer(self, value: int, write: _Write) -> None:
         bits = (value if value >= 0 else ~value).bit_length()
         if bits > 63:
-            raise ValueError(f"params hold an int of {bits + 1} bits, XML-RPC has 64: send it as str")
+            raise ValueError(f"params have an int of {bits + 1} bits, XML-RPC has 64: send it as str")
         tag = "int" if bits < 32 else "i8"
         write(f"<value><{tag}>{value}</{tag}></value>\n")
 
@@ -188,20 +190,20 @@ class _StrictMarshaller(Marshaller):
 
     def dump_number(self, value: float, write: _Write) -> None:
         if not math.isfinite(value):
-            raise ValueError(f"params hold {value}, which XML-RPC has no form for")
+            raise ValueError(f"params have {value}, which XML-RPC does not have")
         self.dump_double(value, write)
 
     dispatch[float] = dump_number
 
     def dump_naive_datetime(self, value: datetime, write: _Write) -> None:
         if value.tzinfo is not None:
-            raise ValueError(f"params hold {value}, but XML-RPC knows no time zones: remove tzinfo yourself")
+            raise ValueError(f"params have {value}, but XML-RPC has no time zones: remove tzinfo")
         self.dump_datetime(value, write)
 
     dispatch[datetime] = dump_naive_datetime
 
     def refuse(self, value: object, write: _Write) -> None:  # noqa: ARG002 - as all in dispatch
-        # The standard library would send the object's attributes, whatever they hold.
+        # The standard library would send all attributes of the object.
         raise TypeError(f"cannot marshal {type(value)} objects")
 
     dispatch["_arbitrary_instance"] = refuse

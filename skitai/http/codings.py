@@ -1,6 +1,6 @@
-"""Undoing content codings (RFC 9110, section 8.4.1), a few milliseconds' work at a time.
+"""Decoding of content codings (RFC 9110, section 8.4.1), in steps of a few milliseconds.
 
-gzip and deflate always; br and zstd where the packages ``brotli`` and ``zstandard`` are installed.
+gzip and deflate are always there; br and zstd need the packages ``brotli`` and ``zstandard``.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from collections import deque
 from collections.abc import MutableSequence
 from typing import Any, Protocol
 
-#: Bytes that one step unpacks to, give or take what comes of one more piece of the coded data.
+#: Bytes that one step unpacks to. The last piece of coded data may add some.
 STEP_BYTES = 256 * 1024
-#: Members (of gzip) or frames (of zstd) that one step begins: each costs much more than its bytes.
+#: Members of gzip, or frames of zstd, that one step begins. Starting one costs much more than its bytes.
 _STEP_MEMBERS = 64
-#: Coded bytes in a row that may stand for nothing. The longest that an honest sender needs are the block of
-#: zstd, 128 KB (RFC 8878, section 3.1.1.2.3), and the fields of a gzip header.
+#: Coded bytes in a row that may decode to nothing. The longest that honest senders need are a block of zstd,
+#: 128 KB (RFC 8878, section 3.1.1.2.3), and the fields of a gzip header.
 _BARREN_MAX = 256 * 1024
 
 #: Bytes. A piece below is made one with the next: an object for each costs fifty, and a call for each a step.
 _PIECE_LEAST = 4096
 
 _GZIP_FIRST_BYTE = 0x1F
-#: The least that zstd makes 128 KiB of is four bytes (RFC 8878, section 3.1.1.2.2).
+#: zstd can code 128 KiB in four bytes (RFC 8878, section 3.1.1.2.2).
 _ZSTD_MOST_PER_BYTE = 32 * 1024
 _ZSTD_LEAST_STEP = 64
-#: Bytes. RFC 8878, section 3.1.1.1.2, advises to refuse more; browsers do (RFC 9659).
+#: Bytes. Larger windows are refused, as RFC 8878 (section 3.1.1.1.2) advises and browsers do (RFC 9659).
 _ZSTD_WINDOW_MAX = 8 * 1024 * 1024
 
 
 class CodingError(Exception):
-    """The data is not what its coding says; the text says why."""
+    """The data does not fit its coding. The text says why."""
 
 
 def add_piece(pieces: MutableSequence[bytes | bytearray], data: bytes) -> None:
@@ -45,10 +45,10 @@ def add_piece(pieces: MutableSequence[bytes | bytearray], data: bytes) -> None:
 
 
 class Decoder(Protocol):
-    """Undoes one member.
+    """Decodes one member.
 
-    After each ``decompress``, ``rest`` is what it did not use of the coded data, and ``is_full`` says that
-    more will come out without any.
+    After each ``decompress``, ``rest`` is the coded data that was not used. ``is_full`` says that the decoder
+    has more output, even without further input.
     """
 
     rest: bytes | bytearray
@@ -56,10 +56,10 @@ class Decoder(Protocol):
 
     @property
     def eof(self) -> bool:
-        """Whether the member came to its end."""
+        """Whether the member has ended."""
 
     def decompress(self, data: bytes | bytearray, most: int) -> bytes:
-        """Return what comes of ``data``, about ``most`` bytes at most; raise ``CodingError``."""
+        """Return what ``data`` decodes to, about ``most`` bytes at most. Raises CodingError."""
 
 
 class ZlibDecoder:
@@ -73,11 +73,11 @@ class ZlibDecoder:
 
     @property
     def eof(self) -> bool:
-        """Whether the member came to its end."""
+        """Whether the member has ended."""
         return self._decoder.eof
 
     def decompress(self, data: bytes | bytearray, most: int) -> bytes:
-        """Return what comes of ``data``, ``most`` bytes at most; raise ``CodingError``."""
+        """Return what ``data`` decodes to, ``most`` bytes at most. Raises CodingError."""
         try:
             result = self._decoder.decompress(data, most)
         except zlib.error as error:
@@ -98,13 +98,13 @@ class BrotliDecoder:
 
     @property
     def eof(self) -> bool:
-        """Whether the data came to its end."""
+        """Whether the data has ended."""
         finished: bool = self._decoder.is_finished()
         return finished
 
     def decompress(self, data: bytes | bytearray, most: int) -> bytes:
-        """Return what comes of ``data``, little more than ``most`` bytes at most; raise ``CodingError``."""
-        # As long as it is full, the library takes nothing more.
+        """Return what ``data`` decodes to, little more than ``most`` bytes at most. Raises CodingError."""
+        # While it is full, the library takes no input.
         taken, self.rest = (b"", data) if self.is_full else (data, b"")
         try:
             result: bytes = self._decoder.process(taken, output_buffer_limit=most)
@@ -115,7 +115,7 @@ class BrotliDecoder:
 
 
 class ZstdDecoder:
-    """zstd (RFC 8878), one frame of it; ``context`` serves all frames of a body, one after the other."""
+    """One frame of zstd (RFC 8878). ``context`` serves all frames of a body, one after the other."""
 
     rest: bytes | bytearray = b""
     is_full = False
@@ -125,14 +125,14 @@ class ZstdDecoder:
 
     @property
     def eof(self) -> bool:
-        """Whether the frame came to its end."""
+        """Whether the frame has ended."""
         eof: bool = self._decoder.eof
         return eof
 
     def decompress(self, data: bytes | bytearray, most: int) -> bytes:
-        """Return what comes of ``data``, in the worst case 2 MB more than ``most``; raise ``CodingError``.
+        """Return what ``data`` decodes to, in the worst case 2 MB more than ``most``. Raises CodingError.
 
-        The library cannot be told a limit, so it gets no more at a time than could fill the room.
+        The library takes no limit, so it gets only as much input at a time as can fill the room.
         """
         pieces: list[bytes] = []
         start = size = 0
@@ -149,9 +149,9 @@ class ZstdDecoder:
 
 
 class Unpacker:
-    """Undoes ``coding``, one of ``DECODABLE``: coded bytes are added at any pace, and undone step by step.
+    """Decodes ``coding``, one of ``DECODABLE``. Bytes are added at any pace, and decoded step by step.
 
-    However little a bomb weighs, and however many bytes stand for nothing, a step takes a few milliseconds.
+    A step takes a few milliseconds, even for a bomb, or for bytes that decode to nothing.
     """
 
     def __init__(self, coding: str) -> None:
@@ -161,17 +161,17 @@ class Unpacker:
         self._is_closed = False
         self._barren = 0
         self._zstd: Any = None
-        #: Coded bytes that wait for their step.
+        #: Coded bytes that wait for a step.
         self.waiting = 0
 
     @property
     def is_behind(self) -> bool:
-        """Whether there is something to do for a step."""
+        """Whether a step has something to do."""
         return bool(self._coded) or (self._decoder is not None and self._decoder.is_full)
 
     @property
     def is_whole(self) -> bool:
-        """Whether what came so far may be all: nothing, or members that came to their end."""
+        """Whether the input may end here: there is none, or its last member has ended."""
         return self._decoder is None or self._decoder.eof
 
     def add(self, data: bytes) -> None:
@@ -181,14 +181,14 @@ class Unpacker:
             self.waiting += len(data)
 
     def step(self) -> bytes:
-        """Return what comes of the next coded bytes; raise ``CodingError``."""
+        """Return what the next coded bytes decode to. Raises CodingError."""
         pieces: list[bytes] = []
         room, members = STEP_BYTES, _STEP_MEMBERS
         while room > 0 and members > 0 and self.is_behind:
             data = self._coded.popleft() if self._coded else b""
             if self._decoder is None or self._decoder.eof:
-                if self._decoder is not None and not self._goes_on(data):
-                    self._pass_over_padding()
+                if self._decoder is not None and not self._begins_member(data):
+                    self._skip_padding()
                     break
                 self._decoder = self._next_decoder(data)
                 members -= 1
@@ -204,14 +204,14 @@ class Unpacker:
         self.waiting -= used
         self._barren = 0 if piece else self._barren + used
         if self._barren > _BARREN_MAX:
-            raise CodingError(f"more than {_BARREN_MAX} bytes stand for nothing")
+            raise CodingError(f"more than {_BARREN_MAX} bytes in a row decode to nothing")
 
-    def _goes_on(self, data: bytes | bytearray) -> bool:
+    def _begins_member(self, data: bytes | bytearray) -> bool:
         """Return whether ``data`` begins another member (RFC 1952) or frame (RFC 8878)."""
         return self._coding == "zstd" or (self._coding in ("gzip", "x-gzip") and data[0] == _GZIP_FIRST_BYTE)
 
-    def _pass_over_padding(self) -> None:
-        """Take nothing more: after the last member, browsers and curl pass over what comes, too."""
+    def _skip_padding(self) -> None:
+        """Take nothing more: browsers and curl also skip what follows the last member."""
         self._is_closed = True
         self._coded.clear()
         self.waiting = 0
@@ -223,8 +223,8 @@ class Unpacker:
             if self._zstd is None:
                 self._zstd = _zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_MAX)
             return ZstdDecoder(self._zstd)
-        # RFC 9110, section 8.4.1.2: "deflate" is the zlib format, but some servers send it without the
-        # wrapper, whose first byte always has 8 in its low half.
+        # "deflate" means the zlib format (RFC 9110, section 8.4.1.2), but some servers leave out its wrapper,
+        # whose first byte always has 8 in its low half.
         if self._coding == "deflate":
             return ZlibDecoder(zlib.MAX_WBITS if data[0] & 0x0F == 8 else -zlib.MAX_WBITS)
         return ZlibDecoder(16 + zlib.MAX_WBITS)
@@ -238,10 +238,10 @@ def _optional(module: str) -> Any:
 
 
 _brotli, _zstandard = _optional("brotli"), _optional("zstandard")
-# Before 1.2 brotli could not be told a limit, and a few bytes would unpack to gigabytes.
+# Before 1.2, brotli took no limit, and a few bytes would unpack to gigabytes.
 _HAS_BROTLI = hasattr(getattr(_brotli, "Decompressor", None), "can_accept_more_data")
 _CODINGS = ["gzip", "deflate", *(["br"] if _HAS_BROTLI else []), *(["zstd"] if _zstandard else [])]
 
-#: The codings that can be undone here, and the value of Accept-Encoding that says so.
+#: The codings that can be decoded, and the value of Accept-Encoding that says so.
 DECODABLE = frozenset(["x-gzip", *_CODINGS])
 ACCEPTED = ", ".join(_CODINGS)

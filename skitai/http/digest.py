@@ -1,4 +1,4 @@
-"""Digest authentication as client and server compute it (RFC 7616), and how both write it (RFC 9110, 11)."""
+"""What client and server share of Digest authentication (RFC 7616), and of its syntax (RFC 9110, 11)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skitai.http.fields import TOKEN, split_list, unquoted
 
 Hash = Callable[[bytes], Any]
 
-#: The hashes by the name of their algorithm, the weakest first.
+#: The hash functions by the name of their algorithm, the weakest first.
 HASHES: Final[dict[str, Hash]] = {
     "MD5": lambda data: hashlib.md5(data, usedforsecurity=False),  # many peers know no other
     "SHA-256": hashlib.sha256,
@@ -26,7 +26,7 @@ _SCHEME = re.compile(rf"({TOKEN.pattern})(?:[ ]+(.*))?", re.DOTALL)
 
 
 def algorithm_of(name: str) -> tuple[str, bool]:
-    """Return the key in ``HASHES`` of an algorithm, and whether its secret is that of a session."""
+    """Return the key in ``HASHES`` of an algorithm, and whether it is a session variant (``-sess``)."""
     upper = name.upper()
     return upper.removesuffix(_SESSION), upper.endswith(_SESSION)
 
@@ -38,7 +38,7 @@ def hexdigest(function: Hash, text: str) -> str:
 
 
 def secret_of(function: Hash, user: bytes, realm: bytes, password: bytes) -> str:
-    """Return H(A1), which proves a password without telling it (section 3.4.2)."""
+    """Return H(A1), the hash of user, realm and password (section 3.4.2)."""
     digest: str = function(b":".join((user, realm, password))).hexdigest()
     return digest
 
@@ -48,7 +48,7 @@ def proof_of(
 ) -> str:
     """Return the parameter ``response`` of a request (section 3.4.1).
 
-    ``count`` and ``cnonce`` go with the quality "auth"; without them the proof is that of RFC 2069.
+    ``count`` and ``cnonce`` belong to the quality "auth". Without them, the result is that of RFC 2069.
     """
     quality = f"{count}:{cnonce}:auth:" if count else ""
     return hexdigest(function, f"{secret}:{nonce}:{quality}{hexdigest(function, f'{method}:{target}')}")
@@ -68,8 +68,8 @@ def parse_parameters(text: str) -> dict[str, str] | None:
 def parse_challenges(value: str) -> list[tuple[str, dict[str, str]]]:
     """Return the challenges of one WWW-Authenticate as (scheme, parameters), names in lower case.
 
-    A comma stands between challenges as well as between their parameters. What is neither is left out, such
-    as the token of a scheme that has no parameters.
+    Commas separate both challenges and their parameters. Anything else is left out, such as the token of a
+    scheme without parameters.
     """
     challenges: list[tuple[str, dict[str, str]]] = []
     for member in split_list(value):

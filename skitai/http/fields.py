@@ -1,6 +1,6 @@
-"""The syntax that the header fields of HTTP share (RFC 9110, section 5.6), for servers, clients and apps.
+"""The common syntax of header fields (RFC 9110, section 5.6), for servers, clients and apps.
 
-The time that each function takes grows only with the length of its text, whatever a stranger has written.
+All functions take linear time, whatever a stranger has written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ALLOW_ALL: Final = ", ".join(METHODS)
 
 #: The name of a field or a parameter, or a method (section 5.6.2).
 TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-#: The value of a field: it cannot end its line, and is latin-1 (section 5.5).
+#: The value of a field: latin-1 without line ends (section 5.5).
 FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 #: The fields of one connection (section 7.6.1): they belong to the server or the client, not to an app.
@@ -23,11 +23,11 @@ HOP_BY_HOP: Final = frozenset(
     ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
 )
 
-#: How many members of one list are read. No honest peer sends as many.
+#: Members of one list that are read. No honest peer sends as many.
 MEMBERS_MAX: Final = 256
 
 _SPACE = " \t"
-# A quoted string without an end takes all the rest, so no character is read twice.
+# An unterminated quoted string takes all the rest, so no character is read twice.
 _PIECES: Final = {
     separator: re.compile(rf'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[^"{separator}]+|{separator}', re.DOTALL)
     for separator in ",;"
@@ -37,7 +37,7 @@ _QUALITY = re.compile(r"[0-9]{1,3}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}")
 
 
 def split_list(value: str) -> list[str]:
-    """Return the members of a list, without empty ones and the spaces around them (section 5.6.1).
+    """Return the members of a list, without empty ones and surrounding spaces (section 5.6.1).
 
     A comma in a quoted string separates nothing. At most ``MEMBERS_MAX`` members are returned.
     """
@@ -48,8 +48,8 @@ def split_list(value: str) -> list[str]:
 def split_parameters(value: str) -> tuple[str, dict[str, str]]:
     """Return what stands before the first ``;``, and the parameters after it (section 5.6.6).
 
-    Names are in lower case, and quoted values have lost their quotes. Anything but ``name=value`` is left
-    out. Of two parameters with one name the first counts.
+    Names are in lower case, and quoted values are unquoted. Anything but ``name=value`` is left out. If a
+    name comes twice, the first one counts.
     """
     first, *rest = _split_quoted(value, ";") if '"' in value else value.split(";", MEMBERS_MAX)
     parameters: dict[str, str] = {}
@@ -62,7 +62,7 @@ def split_parameters(value: str) -> tuple[str, dict[str, str]]:
 
 
 def media_type(value: str | None) -> str:
-    """Return the type that a Content-Type names, in lower case and without parameters; empty for none."""
+    """Return the media type of a Content-Type, in lower case and without parameters, or an empty str."""
     return (value or "").partition(";")[0].strip(_SPACE).lower()
 
 

@@ -14,7 +14,9 @@ Therefore:
 Imports are only rewritten where names clash. Everything else is the ordinary import system with its byte code
 cache. The alternative would be a ``__builtins__`` with another ``__import__`` in every module of an app. It
 would hide what others add to ``builtins`` later (``gettext.install``), and add frames to the traceback of
-each import. Names in strings are not rewritten: ``importlib.import_module("helper")`` gives the public module.
+each import.
+
+Names in strings are not rewritten: ``importlib.import_module("helper")`` gives the public module.
 
 The import system is global to the process, and so is the register of directories.
 """
