@@ -21,6 +21,7 @@ from skitai.net.addresses import HostNode, HTTPNode, host_name, member_node
 #: Bytes of a proxy's reply to CONNECT.
 _REPLY_MAX = 16 * 1024
 _BEGINNING = b"HTTP/1."
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3}(?: [^\r\n]*)?)(?:\r\n|\Z)")
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d\b")
 
 
@@ -168,8 +169,9 @@ class Tunnel(Protocol):
         self._failed(Failure(self._refusal or closed))  # type: ignore[no-untyped-call]
 
     def _replied(self, head: bytes, rest: bytes) -> None:
-        version, _, status = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
-        if version not in ("HTTP/1.0", "HTTP/1.1") or not status[:3].isdigit():
+        match = _STATUS_LINE.match(head)
+        status = match[1].decode("latin-1") if match else ""
+        if not status:
             self._refuse("its reply is not HTTP")
         elif not status.startswith("2"):
             hint = ": user and password are wrong or missing" if status.startswith("407") else ""

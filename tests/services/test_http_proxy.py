@@ -146,6 +146,8 @@ class ProxyTests(HTTPTestCase):
         for garbage in (
             b"SSH-2.0-x\r\n",
             b"HTTP/1.1 what\r\n\r\n",
+            b"HTTP/1.1 2\r\n\r\n",
+            b"HTTP/1.1 2000 OK\r\n\r\n",
             b"HTTP/1.1 100 Continue\r\n\r\nwhat",
             b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 9999,
         ):
