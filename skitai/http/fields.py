@@ -36,6 +36,11 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _QUALITY = re.compile(r"[0-9]{1,3}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}")
 
 
+def plain(text: object) -> str:
+    """Return ``text`` as a plain str: of a ``(str, Enum)`` its value, where ``str()`` gives its name."""
+    return str.__str__(text) if isinstance(text, str) else str(text)
+
+
 def split_list(value: str) -> list[str]:
     """Return the members of a list, without empty ones and surrounding spaces (section 5.6.1).
 

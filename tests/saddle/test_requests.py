@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import enum
 import functools
 import io
 import json
@@ -279,6 +280,27 @@ def test_response_methods(app, browse):
     page = browse(app).get("/")
     assert page.status == "201 Made"
     assert json.loads(page.text) == ["201 Made", "2", True, [["x-a", "2"], ["X-C", "4"]]]
+
+
+class Text(str, enum.Enum):  # noqa: UP042 - a StrEnum is no trap
+    """Text whose name is not its value."""
+
+    NAME = "X-Kind"
+    KIND = "text"
+
+
+def test_members_of_text_enums_are_their_values(app):
+    """A member of a (str, Enum) leaves as the text that it equals: in fields, cookies and URLs."""
+
+    @app.route("/<kind>")
+    def index(was, kind):
+        was.response.set_header(Text.NAME, Text.KIND)
+        was.cookie.set("kind", Text.KIND)
+        return was.redirect(Text.KIND, headers=[("X-URL", app.build_url(index, Text.KIND))])
+
+    response = app.test_client().get("/any")
+    assert [response.headers[name] for name in ("X-Kind", "Location", "X-URL")] == ["text", "text", "/text"]
+    assert response.headers["Set-Cookie"].startswith("kind=text;")
 
 
 def test_arguments(app, browse, capfd, caplog):

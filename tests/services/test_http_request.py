@@ -1,5 +1,7 @@
 """What an app's arguments become, and which are refused at once."""
 
+import enum
+
 import pytest
 from twisted.internet import reactor
 from zope.interface.verify import verifyObject
@@ -237,6 +239,18 @@ def test_headers(headers):
     assert b"accept: x/y" in lines
     assert b"Accept: */*" not in lines
     assert f"User-Agent: Skitai/{skitai.__version__}".encode() in lines
+
+
+class Text(str, enum.Enum):  # noqa: UP042 - a StrEnum is no trap
+    """Text whose name is not its value."""
+
+    NAME = "X-Kind"
+    KIND = "text/plain"
+
+
+def test_members_of_text_enums_are_their_values():
+    """A name or a value that is a member of a (str, Enum) leaves as the text that it equals."""
+    assert b"\r\nX-Kind: text/plain\r\n" in sent(GET, "http://h/", headers={Text.NAME: Text.KIND})
 
 
 def test_host_header_is_overridden_once():

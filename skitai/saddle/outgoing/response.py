@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from skitai.http.fields import FIELD_VALUE, TOKEN
+from skitai.http.fields import FIELD_VALUE, TOKEN, plain
 
 _STATUS = re.compile(r"([1-9][0-9]{2}) [\x20-\x7e\x80-\xff]+")
 
@@ -89,7 +89,7 @@ class Response:
     def add_headers(self, headers: Iterable[tuple[str, str]]) -> None:
         """Add header fields to those of the same name; raise ValueError for a malformed one."""
         for name, value in headers:
-            self._add(name, str(value))
+            self._add(plain(name), plain(value))
 
     def _add(self, name: str, value: str) -> None:
         if not TOKEN.fullmatch(name):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from skitai.http.fields import TOKEN
+from skitai.http.fields import TOKEN, plain
 
 _PARAMETER = re.compile(r"<([^<>]*)>")
 _INT = r"-?[0-9]+"
@@ -179,7 +179,7 @@ def _write_float(value: Any, about: str) -> str:
 def _write_text(value: Any, about: str) -> str:
     if value is None or isinstance(value, bytes):
         raise ValueError(f"{about} {value!r} is not text")
-    text = str(value)
+    text = plain(value)
     if not text:
         raise ValueError(f"{about} an empty value leaves nothing to match")
     return text

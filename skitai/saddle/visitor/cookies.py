@@ -13,7 +13,7 @@ from urllib.parse import quote_plus, unquote_to_bytes
 import attrs
 
 from skitai.errors import MisuseError
-from skitai.http.fields import TOKEN
+from skitai.http.fields import TOKEN, plain
 from skitai.saddle.visitor.mapping import DictMethods
 
 Expires: TypeAlias = float | Literal["now", "never"] | None
@@ -233,7 +233,7 @@ def _matching(pattern: re.Pattern[str], text: object, what: str) -> str:
 def _text(name: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError(f"the cookie {name} is a {type(value).__name__}, not text")
-    return str(value)
+    return plain(value)
 
 
 def _lasting(name: str, expires: object) -> float | None:

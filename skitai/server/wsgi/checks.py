@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from skitai.http.fields import FIELD_VALUE, TOKEN
+from skitai.http.fields import FIELD_VALUE, TOKEN, plain
 from skitai.server.budget import Budget
 
 Fields = tuple[tuple[str, str], ...]
@@ -32,10 +32,10 @@ def check_status(status: Any) -> str:
         return status
     if not isinstance(status, str) or _STATUS.fullmatch(status) is None or not _is_latin1(status):
         raise AssertionError(f"{status!r} is not a status: write it as in '200 OK'")
-    plain = _plain(status)
+    text = plain(status)
     if len(_good_statuses) < _KNOWN_MAX:
-        _good_statuses.add(plain)
-    return plain
+        _good_statuses.add(text)
+    return text
 
 
 def check_headers(headers: Any) -> tuple[int | None, Fields]:
@@ -77,14 +77,10 @@ def _check_fields(fields: tuple[Any, ...]) -> tuple[int | None, Fields]:
             announced = length
         size += len(name) + len(value)
     _budget.spend(size, len(fields))
-    return announced, tuple((_plain(name), _plain(value)) for name, value in fields)
+    return announced, tuple((plain(name), plain(value)) for name, value in fields)
 
 
 _budget = Budget(_KNOWN_BYTES, _check_fields.cache_clear)
-
-
-def _plain(text: str) -> str:
-    return text if type(text) is str else str.__str__(text)
 
 
 def as_bytes(chunk: Any) -> bytes:

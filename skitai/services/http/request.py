@@ -9,7 +9,7 @@ import attrs
 
 from skitai import __version__
 from skitai.http.codings import ACCEPTED
-from skitai.http.fields import FIELD_VALUE, HOP_BY_HOP, TOKEN
+from skitai.http.fields import FIELD_VALUE, HOP_BY_HOP, TOKEN, plain
 from skitai.services.http.auth import Credentials
 from skitai.services.http.contents import Content
 from skitai.services.http.streaming import StreamedBody
@@ -134,7 +134,7 @@ def _checked(name: Any, value: Any) -> tuple[str, str]:
     value = value.strip(" \t")
     if not FIELD_VALUE.fullmatch(value):
         raise ValueError(f"headers: the value of {name!r} holds a line break or a character beyond latin-1")
-    return name, value
+    return plain(name), value
 
 
 def _host_override(pairs: list[tuple[str, str]]) -> str | None:
