@@ -408,6 +408,7 @@ class HTTPChannel(AnsweringConnection):
             request.answered = self.factory.seconds()
         self.output.write(head)
         self.output.detach()
+        self.deadline = FOREVER  # also where the head had to wait for the client
         unread = self._reader.unread
         self._reader.close()
         self.state = State.TAKEN_OVER

@@ -185,6 +185,18 @@ def test_time_outs_do_not_apply(upgrading):
     assert after_the_head(client)[1] == b"STILL HERE"
 
 
+def test_time_outs_do_not_apply_to_a_client_that_was_slow(upgrading):
+    """No time-out is left over from a client that did not read the head of the answer at once."""
+    server = upgrading(Upgrading())
+    client = server.connect()
+    client.transport.capacity, client.transport.stalled = 10, True
+    client.send(UPGRADE)
+    client.transport.take(1000)
+    server.wait(1000)
+    assert not client.transport.closing
+    assert not client.aborted
+
+
 def test_connection_is_counted(upgrading):
     """A connection that was taken over counts until it ends; its request is over at once."""
     resource = Upgrading()
