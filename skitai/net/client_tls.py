@@ -155,6 +155,7 @@ def _options(profile: TLSProfile) -> CertificateOptions:
     """Return options with Twisted's choice of versions and ciphers, and with the client certificate."""
     if profile.certfile is not None:
         return load_identity(profile.certfile, profile.keyfile, profile.passphrase).options()
-    if profile.keyfile is not None:
-        raise TLSConfigError("keyfile", "is of no use without certfile")
+    for name in ("keyfile", "passphrase"):
+        if getattr(profile, name) is not None:
+            raise TLSConfigError(name, "is of no use without certfile")
     return CertificateOptions()

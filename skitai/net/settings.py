@@ -30,7 +30,7 @@ def make_connector(reactor: Any, values: Mapping[str, Any], folder: Path) -> Con
     contexts = TLSContexts(profile, folder)
     # Checked now, so that a mistake stops the start. Without files there is nothing to check, and loading
     # what the system trusts takes milliseconds that an instance without TLS need not spend.
-    if profile.ca or profile.certfile or profile.keyfile:
+    if profile.ca or profile.certfile or profile.keyfile or profile.passphrase:
         try:
             contexts.load(profile)
         except TLSConfigError as error:

@@ -78,6 +78,7 @@ def test_values(start):
         ("ca = ca.pem", "cannot read ca.pem: No such file or directory"),
         ("certfile = x.pem", "cannot read x.pem: No such file or directory"),
         ("keyfile = x.pem", "is of no use without certfile"),
+        ("passphrase = secret", "is of no use without certfile"),
         ("connections_per_host = 0", "must be a whole number of at least 1, not '0'"),
     ],
 )
@@ -115,6 +116,7 @@ def test_cluster(start, tmp_path):
 @pytest.mark.parametrize(
     ("line", "place", "message"),
     [
+        ("passphrase = secret", "skitai.conf:4: [@c] passphrase:", "is of no use without certfile"),
         ("ca = x.pem", "skitai.conf:4: [@c] ca:", "cannot read x.pem: No such file or directory"),
         ("verify = maybe", "skitai.conf:4: [@c] verify:", "must be yes or no, not 'maybe'"),
     ],
