@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 from skitai.http.fields import HOP_BY_HOP
-from skitai.server.budget import Budget
 
-#: Heads in the cache, and the bytes they may take: an app sends the same few again and again.
-_REMEMBERED, _REMEMBERED_BYTES = 512, 4 << 20
+#: How many heads are remembered, and the most bytes of each: an app sends the same few again and again.
+_HEADS_MAX, _HEAD_SIZE_MAX = 512, 2048
 
 # The fields that the server itself must look at.
 _SPECIAL = HOP_BY_HOP | {"content-length", "date", "server"}
@@ -32,7 +30,9 @@ class Head(NamedTuple):
     served: bool
 
 
-@lru_cache(_REMEMBERED)
+_heads: dict[tuple[object, ...], Head] = {}
+
+
 def render_head(
     status: str,
     headers: tuple[tuple[str, str], ...],
@@ -47,7 +47,27 @@ def render_head(
     Content-Length among the fields overrides it. ``bodyless`` says that the response must have no body, and
     ``keep_alive`` that the connection may stay open. Raises ValueError for control characters in the status
     or a field, for an interim status, and for a Content-Length that is not a number or differs from another.
+    Called in the reactor thread.
     """
+    key = (status, headers, length, version, bodyless, keep_alive)
+    head = _heads.get(key)
+    if head is None:
+        head = _make_head(status, headers, length, version, bodyless, keep_alive)
+        if len(head.data) <= _HEAD_SIZE_MAX:
+            if len(_heads) >= _HEADS_MAX:
+                _heads.clear()
+            _heads[key] = head
+    return head
+
+
+def _make_head(
+    status: str,
+    headers: tuple[tuple[str, str], ...],
+    length: int | None,
+    version: str,
+    bodyless: bool,
+    keep_alive: bool,
+) -> Head:
     lines = ["HTTP/1.1 " + status + "\r\n"]
     announced: int | None = None
     close = not keep_alive
@@ -82,12 +102,7 @@ def render_head(
         lines.append("Connection: close\r\n")
     elif version == "1.0":
         lines.append("Connection: keep-alive\r\n")
-    data = _joined(lines)
-    _budget.spend(2 * len(data), len(headers))
-    return Head(data, None if bodyless else length, chunked, close, dated, served)
-
-
-_budget = Budget(_REMEMBERED_BYTES, render_head.cache_clear)
+    return Head(_joined(lines), None if bodyless else length, chunked, close, dated, served)
 
 
 def render_switch(

@@ -149,9 +149,8 @@ class AppCall:
         elif self._status:
             raise AssertionError("start_response was called twice without exc_info")
         status = check_status(status)
-        self._announced, fields = check_headers(headers)
+        self._announced, self._headers = check_headers(headers)
         self._status = status
-        self._headers = list(fields)
         return self.write
 
     def write(self, data: bytes) -> None:

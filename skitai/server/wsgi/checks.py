@@ -6,21 +6,16 @@ They run in the app's thread, so that a traceback shows where a malformed value 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any
 
 from skitai.http.fields import FIELD_VALUE, TOKEN, plain
-from skitai.server.budget import Budget
-
-Fields = tuple[tuple[str, str], ...]
 
 _STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
 
 _DIGITS_MAX = 18
 
-# What has passed before, within limits: apps use few statuses, names and sets of fields, but may also make up
-# new ones for each response.
-_KNOWN_MAX, _KNOWN_BYTES = 512, 4 << 20
+# What has passed before: apps use few statuses and names. One that makes them up cannot fill the memory.
+_KNOWN_MAX = 1000
 _good_statuses: set[str] = set()
 #: Of each name, whether it is Content-Length.
 _good_names: dict[str, bool] = {}
@@ -38,27 +33,18 @@ def check_status(status: Any) -> str:
     return text
 
 
-def check_headers(headers: Any) -> tuple[int | None, Fields]:
-    """Return the Content-Length among the header fields, or None, and the fields.
+def check_headers(headers: Any) -> tuple[int | None, list[tuple[str, str]]]:
+    """Return the Content-Length among the header fields, or None, and a copy of the fields.
 
     Members of a ``(str, Enum)`` and other subclasses of str become plain str. Raises AssertionError unless
     ``headers`` is a list of (name, value) tuples of native strings that are valid header fields. Also raises
     it for a Content-Length that is not a number or differs from another one.
     """
+    announced: int | None = None
+    is_plain = True
     if not isinstance(headers, list):
         raise AssertionError(f"the headers must be a list of tuples, not {type(headers).__name__}")
-    fields = tuple(headers)
-    try:
-        return _check_fields(fields)
-    except TypeError:  # a list or a dict among them, which cannot be hashed
-        return _check_fields.__wrapped__(fields)
-
-
-@lru_cache(_KNOWN_MAX)
-def _check_fields(fields: tuple[Any, ...]) -> tuple[int | None, Fields]:
-    announced: int | None = None
-    size = 0
-    for field in fields:
+    for field in headers:
         if not isinstance(field, tuple) or len(field) != 2:
             raise AssertionError(f"{field!r} is not a (name, value) tuple")
         name, value = field
@@ -75,12 +61,9 @@ def _check_fields(fields: tuple[Any, ...]) -> tuple[int | None, Fields]:
             if announced not in (None, length):
                 raise AssertionError(f"Content-Length is both {announced} and {length}")
             announced = length
-        size += len(name) + len(value)
-    _budget.spend(size, len(fields))
-    return announced, tuple((plain(name), plain(value)) for name, value in fields)
-
-
-_budget = Budget(_KNOWN_BYTES, _check_fields.cache_clear)
+        if type(name) is not str or type(value) is not str:
+            is_plain = False
+    return announced, headers[:] if is_plain else [(plain(name), plain(value)) for name, value in headers]
 
 
 def as_bytes(chunk: Any) -> bytes:
@@ -100,7 +83,7 @@ def _check_name(name: Any) -> bool:
         raise AssertionError(f"{name!r} is not the name of a header field")
     is_length = name.lower() == "content-length"
     if len(_good_names) < _KNOWN_MAX:
-        _good_names[name] = is_length
+        _good_names[plain(name)] = is_length
     return is_length
 
 
