@@ -1,4 +1,4 @@
-"""From what a view returns to the response that is handed to the WSGI server."""
+"""Makes the response for the WSGI server from what a view returns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class WSGIResponse:
-    """What a WSGI server is given: the arguments of ``start_response``, and what the app returns."""
+    """A response in the form of WSGI: the arguments of ``start_response``, and the app's return value."""
 
     status: str
     headers: list[tuple[str, str]]
@@ -58,12 +58,12 @@ def make_response(was: SaddleWas, value: Any, *, keep: bool) -> WSGIResponse:
 
 
 def content_of(value: Any) -> Any:
-    """Return the body that a view gave, be it through ``was.response()`` or not."""
+    """Return the body that a view returned, directly or by ``was.response()``."""
     return value.body if isinstance(value, ResponseBody) else value
 
 
 def begin_body(was: SaddleWas, value: Any) -> Any:
-    """Return what a view gave, with its first piece made if it comes in pieces.
+    """Return the value of a view. If it comes in pieces, the first one has been made.
 
     A generator that fails before its first piece then fails like any view, among the events of the request.
     """
@@ -78,7 +78,7 @@ def begin_body(was: SaddleWas, value: Any) -> Any:
 
 
 def note_stream(was: SaddleWas, value: Any) -> Streamed | None:
-    """Return the stream that ``value`` stands for, which the request closes; None for a whole body."""
+    """Return the stream that ``value`` stands for, and let the request close it; None for a whole body."""
     stream = stream_of(content_of(value))
     if stream is not None:
         was.streams += (stream,)

@@ -70,7 +70,7 @@ class Saddle(Saddlery):
         self.temporary_files = TemporaryFiles()
         #: For the app's own settings: ``app.config.my_setting = 1``.
         self.config = SimpleNamespace()
-        #: Not in the parts: one part may be mounted in several apps, each with its own settings.
+        #: Here and not in the parts: a part may be mounted in several apps, each with its own settings.
         self.templates_by_part: dict[Saddlery, Templates] = {}
         self._compiled: Tables | None = None
         self._compiling = RLock()
@@ -120,10 +120,10 @@ class Saddle(Saddlery):
     # -- life ----------------------------------------------------------------------------------------------
 
     def begin(self, *, reloaded: bool = False) -> None:
-        """Call the ``startup`` handlers, or ``onreload`` where the app was ``reloaded``: once.
+        """Call the ``startup`` handlers once, or the ``onreload`` handlers if the app was ``reloaded``.
 
-        Called by the server when it has loaded the app, else by the first request; another request waits
-        until the handlers are done. They may wait for ``was``.
+        The server calls this when it has loaded the app; under other servers, the first request does. Other
+        requests wait until the handlers are done. Handlers may wait for ``was``.
         """
 
         def begin() -> None:
@@ -133,11 +133,11 @@ class Saddle(Saddlery):
         self._life.begin(begin)
 
     def while_broken(self, error: BaseException) -> Callable[..., Any] | None:
-        """Return what shows the developer why the app cannot be loaded again; None unless in debug mode."""
+        """Return an app that shows the developer ``error``, which broke the reload; None without debug."""
         return partial(_show, error) if self.debug else None
 
     def end(self) -> None:
-        """Call the ``shutdown`` handlers, once, and delete uploads in use. Called when the server stops."""
+        """Call the ``shutdown`` handlers once, and delete uploads in use. Called when the server stops."""
 
         def end() -> None:
             self._tell("shutdown")
@@ -161,7 +161,7 @@ class Saddle(Saddlery):
                 continue
             try:
                 handler(wasc)
-            except FAILURES:  # the other handlers must still be called, and the app serves
+            except FAILURES:  # the other handlers must still be called, and the app must serve
                 _report(f"{event} of {part.import_name}")
 
     # -- routes --------------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ class Saddle(Saddlery):
 
     @property
     def router(self) -> Router:
-        """Finds the view for a path."""
+        """The router, which finds the view for a path."""
         return self._tables.router
 
     def build_url(self, function: Any, /, *arguments: Any, **named: Any) -> str:
@@ -216,7 +216,7 @@ class Saddle(Saddlery):
         """The jinja2 environment of the app's templates."""
         return self.templates.environment
 
-    # -- who asks ------------------------------------------------------------------------------------------
+    # -- users and visitors --------------------------------------------------------------------------------
 
     def authenticate(self, was: SaddleWas) -> Challenge | None:
         """Set ``was.request.user``; return the challenge for a client that is not logged in."""
@@ -245,7 +245,7 @@ class Saddle(Saddlery):
 
     @cached_property
     def stores(self) -> VisitorStores:
-        """What is stored with the visitors: sessions, messages and tokens."""
+        """The stores of sessions, messages and tokens, which visitors keep as cookies."""
         return VisitorStores(self.securekey, self.session_timeout, _warn)
 
     @property
@@ -272,7 +272,7 @@ def _report(identifier: str) -> None:
         write = get_current().traceback
     except AttributeError:  # no server, or one without that log
         write = partial(_log.exception, "expt:%s")
-    write(identifier)  # not in the handler above, where the current exception would be another one
+    write(identifier)  # outside the except clause: there, the current exception would be another one
 
 
 def _show(error: BaseException, env: dict[str, Any], start_response: StartResponse) -> list[bytes]:

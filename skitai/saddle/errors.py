@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from skitai.errors import SkitaiError
 
-#: What the code of an app may raise: it ends the request, never the server, and so does ``sys.exit()``.
+#: What an app's code may raise to end a request but never the server, ``sys.exit()`` included.
 FAILURES = (Exception, SystemExit)
 
 

@@ -1,4 +1,4 @@
-"""The order of a request's events: those of the app around those of its part around the view."""
+"""The order of a request's events: the app's around those of its part, and these around the view."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def run(scopes: Sequence[Saddlery], was: Any, view: Callable[[], Any]) -> Any:
     """Return what ``view()`` returns, or what a handler of ``scopes`` (outermost first) returns instead.
 
     If ``before_request`` returns a true value, neither the view nor ``finish_request`` is called. If
-    ``failed_request`` returns anything but None, the scopes further out see a success; only wrong arguments,
-    the client's mistake, stay a failure. ``teardown_request`` is always called.
+    ``failed_request`` returns anything but None, the outer scopes see a success. Only wrong arguments, which
+    are the client's mistake, stay a failure. ``teardown_request`` is always called.
     """
     for index, scope in enumerate(scopes):
         if scope.handlers:
@@ -29,22 +29,22 @@ def _around(scope: Saddlery, inner: Sequence[Saddlery], was: Any, view: Callable
     handlers = scope.handlers
     try:
         try:
-            content = _called(handlers.get("before_request"), was)
+            content = _call(handlers.get("before_request"), was)
             if content:
                 return content
             content = run(inner, was, view)
         except FAILURES as error:
-            content = _called(handlers.get("failed_request"), was, sys.exc_info())
+            content = _call(handlers.get("failed_request"), was, sys.exc_info())
             if content is None or isinstance(error.__cause__, ArgumentError):
                 raise
         else:
-            _called(handlers.get("finish_request"), was)
+            _call(handlers.get("finish_request"), was)
     finally:
-        _called(handlers.get("teardown_request"), was)
+        _call(handlers.get("teardown_request"), was)
     return content
 
 
-def _called(handler: Callable[..., Any] | None, was: Any, *arguments: Any) -> Any:
+def _call(handler: Callable[..., Any] | None, was: Any, *arguments: Any) -> Any:
     return None if handler is None else result_of(was, handler, *arguments)
 
 

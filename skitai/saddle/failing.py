@@ -1,4 +1,4 @@
-"""The response to a request that failed: by a handler of the app, or else an error page."""
+"""The response to a request that failed: from a handler of the app, or an error page."""
 
 from __future__ import annotations
 

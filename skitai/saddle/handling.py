@@ -36,12 +36,12 @@ def answer(app: Saddle, env: dict[str, Any]) -> WSGIResponse:
     kept: Streamed | None = None
     try:
         try:
-            made = make_response(was, _served(app, was), keep=True)
-        except FAILURES as error:  # an app may raise anything: this request gets the error
+            made = make_response(was, _serve(app, was), keep=True)
+        except FAILURES as error:  # an app may raise anything, and the response is then an error
             made = answer_to(was, error)
         if isinstance(made.body, Streamed):
             kept = made.body
-            # The request goes on while the pieces are made: they may come from an uploaded file.
+            # The request lasts as long as pieces are made: they may come from an uploaded file.
             kept.outlive(copy_context(), was.request.form)
         return made
     finally:
@@ -61,14 +61,14 @@ def _close_unsent(was: SaddleWas, sent: Streamed | None) -> None:
 def _close(was: SaddleWas, thing: Streamed | Form) -> None:
     try:
         thing.close()
-    except FAILURES:  # the response is made, and the rest must be closed, too
+    except FAILURES:  # the response is ready, and the others must be closed, too
         was.traceback(f"{was.request.line} closing")
 
 
-# -- what goes well ----------------------------------------------------------------------------------------
+# -- success -----------------------------------------------------------------------------------------------
 
 
-def _served(app: Saddle, was: SaddleWas) -> Any:
+def _serve(app: Saddle, was: SaddleWas) -> Any:
     request = was.request
     challenge = app.authenticate(was)
     if challenge is not None:
@@ -83,10 +83,10 @@ def _served(app: Saddle, was: SaddleWas) -> Any:
         )
         if found is not None:
             return was.response(status_line(found.status), found.body, [("Content-Type", found.content_type)])
-    return _routed(app, was)
+    return _route(app, was)
 
 
-def _routed(app: Saddle, was: SaddleWas) -> Any:
+def _route(app: Saddle, was: SaddleWas) -> Any:
     try:
         match = app.router.match(path_info(was.env), was.request.method)
     except NotFound:
@@ -95,16 +95,16 @@ def _routed(app: Saddle, was: SaddleWas) -> Any:
         allow = ("Allow", ", ".join(error.allowed))
         raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, headers=[allow]) from None
     except SlashRedirect as error:
-        return _moved(was, error.path)  # percent-encoded already
+        return _redirect(was, error.path)  # percent-encoded already
     if match.endpoint is None:  # OPTIONS, and no view takes it
         return was.response("200 OK", "", [("Allow", ", ".join(match.allowed))])
     endpoint: Endpoint = match.endpoint
     was.scopes = endpoint.scopes
     _take_arguments(was, endpoint, match.arguments)
-    return events.run(was.scopes, was, lambda: _viewed(was, endpoint))
+    return events.run(was.scopes, was, lambda: _call_view(was, endpoint))
 
 
-def _moved(was: SaddleWas, path: str) -> Any:
+def _redirect(was: SaddleWas, path: str) -> Any:
     query = query_as_uri(was.env.get("QUERY_STRING", ""))
     url = f"{was.mount_point}{path}{f'?{query}' if query else ''}"
     # 308 keeps the method and the body (RFC 9110, section 15.4.9).
@@ -113,7 +113,7 @@ def _moved(was: SaddleWas, path: str) -> Any:
 
 
 def _take_arguments(was: SaddleWas, endpoint: Endpoint, path_arguments: dict[str, Any]) -> None:
-    """Read the form and collect the arguments: the events before the view can see them."""
+    """Read the form and collect the arguments, before the events and the view, which use them."""
     request = was.request
     try:
         if request.get_content_type() in _FORMS:
@@ -130,7 +130,7 @@ def _take_arguments(was: SaddleWas, endpoint: Endpoint, path_arguments: dict[str
         was.require_csrf_token()
 
 
-def _viewed(was: SaddleWas, endpoint: Endpoint) -> Any:
+def _call_view(was: SaddleWas, endpoint: Endpoint) -> Any:
     view = endpoint.route.view
     try:
         kwargs = bind(view, was.request.args, endpoint.prefix + endpoint.route.rule.text)
@@ -166,13 +166,13 @@ def _remote_call(
     was.scopes = endpoint.scopes
     before = was.changes()
 
-    def called() -> Any:
+    def call_view() -> Any:
         value = events.result_of(was, view, *args, **kwargs)
         note_stream(was, value)
         return value
 
     try:
-        value = content_of(events.run(was.scopes, was, called))
+        value = content_of(events.run(was.scopes, was, call_view))
         if was.response.code < 400:
             return value, encode(value)
     except FAILURES:

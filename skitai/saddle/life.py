@@ -1,4 +1,4 @@
-"""The life of an app: it begins once and ends once, however many requests come at the same time."""
+"""The life of an app: it begins once and ends once, however many requests arrive at the same time."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Life:
         self._changer: greenlet.greenlet | None = None
 
     def begin(self, action: Callable[[], None]) -> None:
-        """Call ``action()`` unless the app has begun; it has, unless ``action`` raises."""
+        """Call ``action()`` unless the app has begun. If ``action`` raises, it has still not begun."""
         self._change_to(True, action)
 
     def end(self, action: Callable[[], None]) -> None:
-        """Call ``action()`` if the app has begun; it has not any more."""
+        """Call ``action()`` if the app has begun. After that, the app can begin again."""
         self._change_to(False, action)
 
     def _change_to(self, has_begun: bool, action: Callable[[], None]) -> None:
@@ -46,7 +46,7 @@ class Life:
             mine.end()
 
     def _may_change_to(self, has_begun: bool) -> Pending | None:
-        """Return what is over when the change is, or None where there is nothing to change."""
+        """Return a ``Pending`` to end after the change, or None if there is nothing to change."""
         me = greenlet.getcurrent()  # a thread without greenlets has one of its own, too
         while True:
             with self._looking:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from skitai.saddle.outgoing.rendering import rendered
+from skitai.saddle.outgoing.rendering import render_template
 from skitai.saddle.outgoing.templates import Templates
 from skitai.saddle.routes.rules import Rule
 
@@ -108,7 +108,7 @@ class Saddlery:
         """
         was = current.get()
         name, *dicts = arguments if isinstance(arguments[0], str) else arguments[1:]
-        return rendered(was, self.own_templates(was.app), name, dicts, named)
+        return render_template(was, self.own_templates(was.app), name, dicts, named)
 
     # -- routes --------------------------------------------------------------------------------------------
 
@@ -182,11 +182,11 @@ class Saddlery:
         return self._handle("shutdown", function)
 
     def got_template(self, function: Function) -> Function:
-        """Call ``function(was, template, variables)`` before a template is rendered."""
+        """Call ``function(was, template, variables)`` before a template is render_template."""
         return self._handle("got_template", function)
 
     def template_rendered(self, function: Function) -> Function:
-        """Call ``function(was, template, variables, text)`` when a template has been rendered."""
+        """Call ``function(was, template, variables, text)`` when a template has been render_template."""
         return self._handle("template_rendered", function)
 
     def error(self, what: int | type[BaseException]) -> Callable[[Function], Function]:

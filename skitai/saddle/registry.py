@@ -19,23 +19,23 @@ RESERVED = frozenset(
 
 
 class Registry:
-    """What ``startup(wasc)`` and its likes get. Used in any thread."""
+    """The argument ``wasc`` of ``startup``, ``onreload`` and ``shutdown``. Used in any thread."""
 
     def register(self, name: str, thing: Any) -> None:
         """Make ``thing`` known as ``was.<name>`` to all apps of the server.
 
-        Raises KeyError for a name that is taken and ValueError for one that cannot be used, such as that of a
-        service: no app can put something else in its place for all others.
+        Raises KeyError for a name that is taken, and ValueError for one that cannot be used. That includes
+        the names of services: no app may replace them for the others.
         """
         if is_given(name):
-            raise ValueError(f"was.{name} is the server's")
+            raise ValueError(f"was.{name} belongs to the server")
         if not name.isidentifier() or name.startswith("_") or name in RESERVED:
             raise ValueError(f"{name!r} cannot be a name on was")
         if registered().setdefault(name, thing) is not thing:
             raise KeyError(f"{name!r} is registered already")
 
     def unregister(self, name: str) -> Any:
-        """Forget a name and return what it stood for; KeyError if nothing did."""
+        """Remove a name and return its object. Raises KeyError if there is none."""
         return registered().pop(name)
 
     def __getattr__(self, name: str) -> Any:

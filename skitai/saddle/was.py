@@ -19,7 +19,7 @@ from skitai.saddle.errors import HTTPError
 from skitai.saddle.failures import pages
 from skitai.saddle.incoming.request import Request
 from skitai.saddle.outgoing.locations import as_uri, path_as_uri
-from skitai.saddle.outgoing.rendering import rendered
+from skitai.saddle.outgoing.rendering import render_template
 from skitai.saddle.outgoing.response import ExcInfo, Response, ResponseBody
 from skitai.saddle.visitor import csrf, mbox, session
 from skitai.saddle.visitor.cookies import Cookies
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("skitai.saddle")
 _LEVELS = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40, "expt": 40}
 
-
-#: What the browser keeps of a request.
+#: What the browser stores of a request.
 _KEPT = ("cookie", "session", "mbox")
 
 
@@ -48,7 +47,7 @@ class SaddleWas:
         self.app = app
         #: The app and the parts around the view, the innermost last.
         self.scopes: tuple[Saddlery, ...] = (app,)
-        #: The streams that views have given. In the end all are closed but the one that is sent.
+        #: The streams that views have returned. At the end, all but the one that is sent are closed.
         self.streams: tuple[Streamed, ...] = ()
         self.env = env
         self.request = Request(env)
@@ -61,11 +60,11 @@ class SaddleWas:
             raise AttributeError("was.session needs app.securekey: set it to a random text")
         if name.startswith("_"):
             raise AttributeError(name)
-        if self._services is not None:  # they know the registered objects, too
+        if self._services is not None:  # they have the registered objects, too
             return getattr(self._services, name)
         if name in registered():
             return registered()[name]
-        raise AttributeError(f"was.{name} does not exist: no Skitai around this app brings services")
+        raise AttributeError(f"was.{name} does not exist: without Skitai, there are no services")
 
     # -- URLs and templates --------------------------------------------------------------------------------
 
@@ -87,11 +86,11 @@ class SaddleWas:
 
     def render(self, template: str, /, *values: dict[str, Any], **named: Any) -> str:
         """Return the text of a template of the app, with the variables in ``values`` or ``named``."""
-        return rendered(self, self.app.templates, template, values, named)
+        return render_template(self, self.app.templates, template, values, named)
 
     def render2(self, template: str, /, *values: dict[str, Any], **named: Any) -> str:
         """Return the text of a template of the part that serves the request."""
-        return rendered(self, self.subapp.own_templates(self.app), template, values, named)
+        return render_template(self, self.subapp.own_templates(self.app), template, values, named)
 
     def redirect(
         self,
@@ -107,7 +106,7 @@ class SaddleWas:
         fields = [("Location", as_uri(url)), *(headers or ())]
         return self.response(status, page if body is None else body, fields)
 
-    # -- what the browser keeps ----------------------------------------------------------------------------
+    # -- what the browser stores ---------------------------------------------------------------------------
 
     @cached_property
     def cookie(self) -> Cookies:
@@ -146,7 +145,7 @@ class SaddleWas:
     def require_csrf_token(self) -> None:
         """Raise HTTPError 403 unless the request carries a token of this visitor."""
         form = self.request.form
-        fields = dict(form.fields) if form is not None else {}  # not the query: others get to see URLs
+        fields = dict(form.fields) if form is not None else {}  # not the query: others may see URLs
         if not self._csrf.check(csrf.submitted_token(self.env, fields)):
             raise HTTPError(403, "This form has expired or was not made by this site: load it again.")
         self.request.args.pop(csrf.FIELD, None)
@@ -171,7 +170,7 @@ class SaddleWas:
             self.__dict__.pop(name, None)
         self.__dict__.update(before or {})
 
-    # -- what is said of it --------------------------------------------------------------------------------
+    # -- logs, coroutines, errors --------------------------------------------------------------------------
 
     def log(self, msg: object, category: str = "info") -> None:
         """Write a line to the log of the apps, or to Python's log under another server."""
@@ -214,6 +213,6 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
-    # A thread has one loop only, and this one's loop waits for us: in a test that is a coroutine, say.
+    # A thread can run only one loop, and this thread's loop waits here, as in a test that is a coroutine.
     with ThreadPoolExecutor(1, thread_name_prefix="skitai-saddle") as thread:
         return thread.submit(copy_context().run, asyncio.run, coroutine).result()

@@ -1,4 +1,4 @@
-"""An exception as the debug page shows it: its causes, their frames, source lines and variables."""
+"""Describes an exception for the debug page: its causes, with frames, source lines and variables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SourceLine:
 
 @attrs.frozen
 class Frame:
-    """One step of a traceback. ``library`` tells that the code does not belong to the app."""
+    """One step of a traceback. ``library`` says that the code is not the app's own."""
 
     file: str
     line: int

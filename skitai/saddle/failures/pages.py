@@ -1,4 +1,4 @@
-"""Saddle's own pages: for errors, and for the developer, with the traceback of an exception."""
+"""Saddle's own pages: error pages, and the debug page with the traceback of an exception."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _UNWANTED = (0.0, 0)
 def wants_json(accept: str | None) -> bool:
     """Return whether a client with this Accept field prefers JSON to HTML (RFC 9110, section 12.5.1).
 
-    Of two types with the same weight, the one that is named counts: ``application/json, */*`` is JSON. HTML
-    it is for ``*/*`` alone, for both by name, and for a malformed or missing field.
+    Of two types with the same weight, the one that is named counts: ``application/json, */*`` is JSON. The
+    result is HTML for ``*/*`` alone, if both are named, and for a malformed or missing field.
     """
     qualities: dict[str, float] = {}
     for kind, quality in weighted_list(accept or ""):
         qualities[kind] = max(quality, qualities.get(kind, 0.0))
     kinds = [_JSON, *(kind for kind in qualities if kind.endswith("+json"))]
-    return max(_liking(qualities, kind) for kind in kinds) > _liking(qualities, "text/html")
+    return max(_preference(qualities, kind) for kind in kinds) > _preference(qualities, "text/html")
 
 
-def _liking(qualities: dict[str, float], kind: str) -> tuple[float, int]:
-    """Return the weight of a type, and how closely it is named: each ``*`` makes it less close."""
+def _preference(qualities: dict[str, float], kind: str) -> tuple[float, int]:
+    """Return the weight of a type, and how exactly it is named: each ``*`` makes it less exact."""
     for stars, name in enumerate((kind, f"{kind.partition('/')[0]}/*", "*/*")):
         if name in qualities:
             return (qualities[name], -stars) if qualities[name] else _UNWANTED
@@ -117,7 +117,7 @@ def _usual_message(code: int) -> str:
 
 
 def _encoded(text: str) -> bytes:
-    # Messages and source lines may hold lone surrogates, which UTF-8 cannot say.
+    # Messages and source lines may have lone surrogates, which UTF-8 cannot encode.
     return text.encode(errors="backslashreplace")
 
 

@@ -154,7 +154,7 @@ def _parse_multipart(environ: dict[str, Any], boundary: bytes, builder: _FormBui
 
 @contextmanager
 def _storing() -> Iterator[None]:
-    """Raise FormError for an OSError of what is written meanwhile."""
+    """Turn an OSError into a FormError."""
     try:
         yield
     except OSError as problem:
@@ -163,7 +163,7 @@ def _storing() -> Iterator[None]:
 
 
 class _FormBuilder:
-    """Puts a form together from the decoder's events."""
+    """Builds a form from the events of the decoder."""
 
     def __init__(self, limits: FormLimits, temporary: TemporaryFiles) -> None:
         self.form = Form()
@@ -265,14 +265,14 @@ class _FilePart:
     def finish(self) -> UploadedFile:
         try:
             with _storing():
-                self._file.close()  # which writes what was held back
+                self._file.close()  # which writes out the buffer
         except FormError:
             self.discard()
             raise
         return self._upload()
 
     def discard(self) -> None:
-        with suppress(OSError):  # the disk has no room for what nobody wants
+        with suppress(OSError):  # closing writes out the buffer, and the disk may be full
             self._file.close()
         self._upload().close()
 

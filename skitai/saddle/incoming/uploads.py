@@ -51,7 +51,7 @@ class TemporaryFiles:
     """
 
     def __init__(self) -> None:
-        self._paths: dict[str, int] = {}  # with the process that made the file: a fork has a copy of this
+        self._paths: dict[str, int] = {}  # with the process that made it: a fork has a copy of this
         weakref.finalize(self, _delete_all, self._paths)
 
     def make(self) -> tuple[IO[bytes], str]:
@@ -70,7 +70,7 @@ class TemporaryFiles:
 
 
 def _delete_all(paths: dict[str, int]) -> None:
-    with ExitStack() as deleting:  # one that cannot be deleted keeps no other
+    with ExitStack() as deleting:  # so that an error does not keep the others
         for path, maker in list(paths.items()):
             if maker == os.getpid():
                 paths.pop(path, None)

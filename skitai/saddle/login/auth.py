@@ -26,7 +26,7 @@ _COUNT = re.compile("[0-9a-fA-F]{8}")
 _NEEDED = ("nonce", "uri", "response", "qop", "nc", "cnonce")
 _AUTHORITY = re.compile("https?://[^/?#]*", re.IGNORECASE)
 
-# The best first: a client takes the first that it knows (RFC 7616, section 3.7).
+# The best first, because clients take the first that they support (RFC 7616, section 3.7).
 _ALGORITHMS = ("SHA-256", "MD5")
 
 
@@ -38,7 +38,7 @@ class Challenge:
 
 
 class Authenticator:
-    """Tells from the Authorization field who sent a request.
+    """Finds the user of a request by its Authorization field.
 
     ``users`` maps names to passwords, and may change at any time. Or it is a function, also ``async def``,
     which is called for each request in the thread of ``check`` and may raise anything. For ``"basic"`` it
@@ -70,7 +70,7 @@ class Authenticator:
         self._realm = realm
         self._users = Users(users)
         self._nonces = Nonces(secret, seconds)
-        # Sent because some clients expect it. It is not looked at: the nonce holds all that is needed.
+        # Sent because some clients expect it. It is not checked: the nonce has all that is needed.
         self._opaque = secrets.token_hex(16)
         self._check = self._check_basic if scheme == "basic" else self._check_digest
         self._challenge = self._challenge_basic if scheme == "basic" else self._challenge_digest

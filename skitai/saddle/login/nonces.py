@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-#: Seconds for which a nonce is good.
+#: Seconds for which a nonce is valid.
 LIFETIME = 300.0
 
 #: How many used nonces are remembered. Each takes some 300 bytes. The oldest are revoked for new ones.
@@ -45,7 +45,7 @@ class Nonces:
         return base64.urlsafe_b64encode(stamp + self._sign(stamp)).decode("ascii")
 
     def accept(self, nonce: str, count: int) -> bool:
-        """Note that a nonce was used with this count; return False if it may not be used, or no longer.
+        """Record that a nonce was used with this count. Return False if it must not be used, or no longer.
 
         Call it only for requests that are otherwise right, so that strangers cannot fill the memory.
         """
@@ -71,7 +71,7 @@ class Nonces:
             self._forgotten = max(self._forgotten, oldest.issued)
 
     def _issued(self, nonce: str) -> float | None:
-        """Return when a nonce was issued; None if it does not have our signature."""
+        """Return when a nonce was issued, or None if its signature is wrong."""
         try:
             signed = base64.b64decode(nonce, altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):

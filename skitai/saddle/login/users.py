@@ -1,4 +1,4 @@
-"""The users of an app: a dict of passwords, or a function that knows them."""
+"""The users of an app: a dict of passwords, or a function that checks or returns them."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Users:
         if isinstance(self._known, Mapping):
             expected, is_known = self.password(name, wait_for)
             return same(password, expected) and is_known
-        right = _called(self._known, (name, password), wait_for)
-        # Not just any true value: a row, a match or a coroutine that was returned by mistake is true, too.
+        right = _call(self._known, (name, password), wait_for)
+        # Not any true value: a row, a match or a coroutine that was returned by mistake is true, too.
         if right is None or isinstance(right, bool):
             return bool(right)
         raise TypeError(f"app.users must return True or False for Basic, not {type(right).__name__}")
@@ -45,7 +45,7 @@ class Users:
     def password(self, name: str, wait_for: WaitFor) -> tuple[str, bool]:
         """Return the user's password and whether the user exists; a function is called with the name."""
         known = self._known
-        password = known.get(name) if isinstance(known, Mapping) else _called(known, (name,), wait_for)
+        password = known.get(name) if isinstance(known, Mapping) else _call(known, (name,), wait_for)
         if password is None:
             return self._nobodys, False
         # Not the text of any value: anybody can guess that of True.
@@ -64,6 +64,6 @@ def same(given: str, expected: str) -> bool:
     )
 
 
-def _called(function: Callable[..., Any], credentials: tuple[str, ...], wait_for: WaitFor) -> Any:
+def _call(function: Callable[..., Any], credentials: tuple[str, ...], wait_for: WaitFor) -> Any:
     found = function(*credentials)
     return wait_for(found) if inspect.iscoroutine(found) else found

@@ -10,14 +10,14 @@ from typing import Any
 
 from skitai.formats.jsontext import as_json
 
-#: Bytes that are read from a file at a time.
+#: Bytes to read from a file at a time.
 BLOCK = 64 * 1024
 
 _TEXT = "text/html; charset=utf-8"
 _JSON = "application/json"
 _BINARY = "application/octet-stream"
 
-#: What may stand among the pieces of a body as it is.
+#: The types of whole pieces of a body.
 _TEXTS = (str, bytes, bytearray, memoryview)
 
 
@@ -77,8 +77,8 @@ def body_of(value: Any) -> tuple[bytes | Streamed, str]:
     """Return the body that a view's return value stands for, and its content type if the view sets none.
 
     A whole body is a str (UTF-8), bytes, a number or None (empty). Files (``read(size)``), iterators and
-    objects with ``more()`` are sent piece by piece. A list or tuple of all these is sent one after the other.
-    Other lists, also an empty one, and dicts become JSON. Raises TypeError for anything else, and ValueError
+    objects with ``more()`` are sent piece by piece. A list or tuple of these is sent one after the other.
+    Other lists (an empty one, too) and dicts become JSON. Raises TypeError for anything else, and ValueError
     for numbers that are not JSON.
     """
     whole = _whole(value)
@@ -91,7 +91,7 @@ def body_of(value: Any) -> tuple[bytes | Streamed, str]:
         if not value or not all(isinstance(item, _TEXTS) for item in value):
             return as_json(value), _JSON
         return b"".join(_piece(item) for item in value), _TEXT
-    raise TypeError(f"a view returned {type(value).__name__}, of which no body can be made")
+    raise TypeError(f"a view returned {type(value).__name__}, which cannot be a body")
 
 
 def stream_of(value: Any) -> Streamed | None:
@@ -151,7 +151,7 @@ def _pieces(value: Any) -> Iterator[bytes]:
         yield from map(_piece, value)
         return
     for piece in source:
-        if not piece:  # the end of a file, and of what has more()
+        if not piece:  # the end of a file or of an object with more()
             return
         yield _piece(piece)
 

@@ -1,13 +1,13 @@
-"""URLs as they stand in a header field: in ASCII, whatever text they are made of (RFC 3986, RFC 3987)."""
+"""URLs for header fields: any text as ASCII (RFC 3986, RFC 3987)."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import quote, quote_from_bytes
 
-#: The visible characters of ASCII: they stay as they are in a URL that somebody has written.
+#: The visible characters of ASCII, which are not encoded in a whole URL.
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
-#: What stands in a path as it is (RFC 3986, section 3.3), and ``/``.
+#: The characters that are not encoded in a path (RFC 3986, section 3.3), and ``/``.
 _IN_PATH = "/:@!$&'()*+,;="
 _AUTHORITY = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//(?:[^/?#@]*@)?)([^/?#:]+)(.*)", re.DOTALL)
 
@@ -15,7 +15,7 @@ _AUTHORITY = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//(?:[^/?#@]*@)?)([^/?#:
 def as_uri(url: str) -> str:
     """Return ``url`` with spaces, control and non-ASCII characters percent-encoded.
 
-    An international host name becomes IDNA, if it can. Raises ValueError for text that UTF-8 cannot hold.
+    An international host name becomes IDNA, if it can. Raises ValueError for text that UTF-8 cannot encode.
     """
     if url.isascii() and url.isprintable() and " " not in url:
         return url

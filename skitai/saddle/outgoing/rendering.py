@@ -8,17 +8,17 @@ from typing import Any
 from skitai.saddle.outgoing.templates import Templates
 
 
-def rendered(
+def render_template(
     was: Any,
     templates: Templates,
     name: str,
     dicts: Sequence[Mapping[str, Any]],
     named: Mapping[str, Any],
 ) -> str:
-    """Return the text of a template that sees ``was`` and the variables, given as one dict or by name.
+    """Return the text of a template with ``was`` and the variables, given as one dict or by name.
 
     Calls ``got_template`` and ``template_rendered`` of the app and of the parts around the view. Raises
-    AssertionError for both a dict and names, and what jinja2 raises.
+    AssertionError for both a dict and names, and the errors of jinja2.
     """
     if len(dicts) > 1 or (dicts and named):
         raise AssertionError(f"render({name!r}) takes one dictionary or keywords, not both")

@@ -60,7 +60,7 @@ class Response:
         return int(self._status[:3])
 
     def set_status(self, status: str) -> None:
-        """Set the status line, such as ``"404 Not Found"``; raise AssertionError for any other form."""
+        """Set the status, such as ``"404 Not Found"``. Raises AssertionError for any other form."""
         if not isinstance(status, str) or not _STATUS.fullmatch(status):
             raise AssertionError(
                 f"a status must be a number and its phrase, such as '404 Not Found', not {status!r}"
@@ -68,7 +68,7 @@ class Response:
         self._status = status
 
     def get_status(self) -> str:
-        """Return the status line."""
+        """Return the status, such as ``"404 Not Found"``."""
         return self._status
 
     def set_headers(self, headers: Iterable[tuple[str, str]]) -> None:
@@ -81,13 +81,13 @@ class Response:
         return list(self._headers)
 
     def set_header(self, name: str, value: str) -> None:
-        """Set a header field and drop those of the same name; ``Set-Cookie`` is only added."""
+        """Set a header field in place of those with its name. ``Set-Cookie`` is added instead."""
         if name.lower() != "set-cookie":
             self.del_header(name)
         self.add_headers([(name, value)])
 
     def add_headers(self, headers: Iterable[tuple[str, str]]) -> None:
-        """Add header fields to those of the same name; raise ValueError for a malformed one."""
+        """Add header fields, and keep those with the same name. Raises ValueError for a malformed one."""
         for name, value in headers:
             self._add(plain(name), plain(value))
 
@@ -95,7 +95,7 @@ class Response:
         if not TOKEN.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a header field")
         if not FIELD_VALUE.fullmatch(value):
-            raise ValueError(f"the value of {name} holds a line break or a character beyond latin-1")
+            raise ValueError(f"the value of {name} has a line break or a character beyond latin-1")
         self._headers.append((name, value))
 
     def get_header(self, name: str) -> str | None:
@@ -104,7 +104,7 @@ class Response:
         return next((value for key, value in self._headers if key.lower() == wanted), None)
 
     def del_header(self, name: str) -> None:
-        """Drop the fields with this name."""
+        """Remove the fields with this name."""
         wanted = name.lower()
         self._headers = [(key, value) for key, value in self._headers if key.lower() != wanted]
 

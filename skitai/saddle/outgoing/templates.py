@@ -13,8 +13,8 @@ from jinja2 import Environment, FileSystemLoader, TemplateNotFound
 class Templates:
     """The templates in ``folder``, which need not exist before the first one is rendered.
 
-    ``autoescape`` tells whether ``{{ value }}`` escapes HTML, which README makes the app's choice. With
-    ``debug`` a changed file is read again at once, otherwise each file is read once. ``parent()`` returns an
+    ``autoescape`` says whether ``{{ value }}`` escapes HTML; README leaves that to the app. With ``debug``, a
+    changed file is read again at once. Otherwise each file is read once. ``parent()`` returns an
     environment whose filters, tests and globals these templates can use. All methods may be called in any
     thread.
     """

@@ -1,4 +1,4 @@
-"""Remote methods of any protocol: the app's views, and the ``system`` methods that tell of them."""
+"""Remote methods of any protocol: the app's views, and the ``system`` methods that list them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skitai.formats.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, UNKNOWN_METH
 from skitai.saddle.errors import FAILURES, HTTPError
 from skitai.saddle.routes.router import RoutingError
 
-#: The code of an exception that a view raised, and all that strangers read of it.
+#: The code of an exception in a view, and the only text of it that strangers see.
 EXCEPTION = 1
 HIDDEN = "Internal error"
 
@@ -33,9 +33,9 @@ class Methods:
 
     ``call(name, args, kwargs, encode)`` calls the view and returns its value, plain and encoded.
     ``functions()`` returns the views by name; their first parameter is ``was``. ``encode(value)`` returns a
-    value as it is sent, and raises TypeError or ValueError if it cannot be sent. With ``debug`` the caller
-    reads the text of every exception. Otherwise it only reads that of a Fault or an HTTPError, and that its
-    arguments do not fit.
+    value as it is sent, and raises TypeError or ValueError if it cannot be sent. With ``debug``, the caller
+    sees the text of every exception. Otherwise it only sees that of a Fault or an HTTPError, and a message if
+    its arguments do not fit.
     """
 
     def __init__(self, call: Call, functions: Functions, encode: Encode, *, debug: bool) -> None:
@@ -70,7 +70,7 @@ class Methods:
         except FAILURES as error:
             function = self._functions().get(name)
             if isinstance(error, TypeError) and function is not None:
-                # The text of our own check: the TypeError may have come from anywhere in the view.
+                # Check the arguments again: the TypeError may have come from anywhere in the view.
                 misfit = _misfit(function, (None, *args), kwargs)
                 if misfit:
                     raise Fault(INVALID_PARAMS, f"{name}: {misfit}") from error

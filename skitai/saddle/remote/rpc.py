@@ -39,19 +39,19 @@ def answer(
     """Return the response to the body of a POST, or None if it is not a remote call.
 
     ``call(name, args, kwargs, encode)`` calls a method and returns its value, plain and encoded. It raises
-    UnknownMethod, TypeError for arguments that do not fit, a Fault that the caller reads as it is, or any
-    other exception, of which the caller reads type and text with ``debug``. Nothing is logged here.
+    UnknownMethod, TypeError for arguments that do not fit, a Fault that the caller sees as it is, or any
+    other exception, whose type and text the caller sees with ``debug``. Nothing is logged here.
     ``methods()`` returns the views by name.
 
     Called in the app's thread. The calls run there, one after the other.
     """
     kind = media_type(content_type)
     if kind in _XML_TYPES and xmlrpc.looks_like_call(body):
-        called = Methods(call, methods, xmlrpc.dump_value, debug=debug)
-        return RPCAnswer(200, "text/xml; charset=utf-8", _answer_xml(body, called))
+        runner = Methods(call, methods, xmlrpc.dump_value, debug=debug)
+        return RPCAnswer(200, "text/xml; charset=utf-8", _answer_xml(body, runner))
     if kind == _JSON_RPC or (kind == _JSON and jsonrpc.has_mark(body)):
-        called = Methods(call, methods, dump, debug=debug)
-        return _answer_json(body, called, certain=kind == _JSON_RPC)
+        runner = Methods(call, methods, dump, debug=debug)
+        return _answer_json(body, runner, certain=kind == _JSON_RPC)
     return None
 
 

@@ -1,1 +1,1 @@
-"""From a path to a view, and back to the URL."""
+"""Routes: from a path to a view, and from a view to its URL."""

@@ -47,7 +47,7 @@ class MethodNotAllowed(RoutingError):  # noqa: N818 - the name that people look 
         super().__init__(f"allowed: {', '.join(allowed)}")
 
 
-class SlashRedirect(RoutingError):  # noqa: N818 - a request to ask elsewhere, no error of the app
+class SlashRedirect(RoutingError):  # noqa: N818 - the client is sent to another path, which is no error
     """A rule matches only with, or only without, a slash at the end: ``path``, percent-encoded.
 
     This is also raised if an exact rule matches with the slash, and a pattern without it.
@@ -154,9 +154,9 @@ class _Route:
 
 
 class _Node:
-    """What may follow at one place of a path.
+    """The segments that may follow at one point of a path.
 
-    ``leads`` are the segments with parameters, by the literal text that they begin with.
+    ``leads`` are the segments with parameters, by the literal text at their start.
     """
 
     __slots__ = ("ends", "leads", "lengths", "literals", "rests")
@@ -169,7 +169,7 @@ class _Node:
         self.rests: list[_Route] = []  # routes whose last parameter began here and takes all that is left
 
     def add(self, prefix: str, route: _Route) -> None:
-        """Enter a route below a mount point."""
+        """Add a route below a mount point."""
         node = self
         for literal in prefix.split("/")[1:]:
             node = node.literals.setdefault(literal, _Node())

@@ -1,4 +1,4 @@
-"""The rule of a route, such as ``/hello/<int:num>``: it matches paths, and makes paths of values."""
+"""The rule of a route, such as ``/hello/<int:num>``, which matches paths and builds them from values."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FLOAT = r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 
 
 def quote_path(text: str) -> str:
-    """Return text as it stands in the path of a URL: UTF-8, percent-encoded (RFC 3986, section 3.3).
+    """Return text for the path of a URL: UTF-8, percent-encoded (RFC 3986, section 3.3).
 
-    Slashes stay. Raises ValueError for text that UTF-8 cannot hold.
+    Slashes are kept. Raises ValueError for text that UTF-8 cannot encode.
     """
     return quote(text, safe="/:@,!$*")
 
@@ -29,15 +29,15 @@ class Rule:
     """A route's text, with parameters in angle brackets, and the methods that it takes.
 
     ``<name>``
-        text without ``/``. Each space stands in the URL as ``_``, so each ``_`` of the URL is a space.
-        Where another parameter follows in the same segment, it ends at the first character that stands
-        between the two: ``/<name>.<ext>`` takes "a.tar.gz" as "a" and "tar.gz".
+        text without ``/``. In the URL, spaces are written as ``_``, so each ``_`` is read as a space. If
+        another parameter follows in the same segment, this one ends at the first character between the two:
+        ``/<name>.<ext>`` reads "a.tar.gz" as "a" and "tar.gz".
     ``<int:name>``
         a whole number in decimal digits, which may be negative: -7, 0, 007.
     ``<float:name>``
         a number in decimal digits, with or without sign, fraction and exponent: 3, -0.5, 1e-9.
     ``<path>``, ``<path:name>``
-        all that is left, slashes and underscores as they are; only at the end of a rule.
+        the rest of the path, with slashes and underscores as they are. Only at the end of a rule.
 
     ``methods`` are the HTTP methods taken, in either case; None takes all. A rule that takes GET takes HEAD.
     Raises ValueError for a malformed text or method. Rules never change.
@@ -51,7 +51,7 @@ class Rule:
         self.methods = _checked_methods(text, methods)
         if not text.startswith("/") or "//" in text:
             raise ValueError(f"rule {text!r} must start with a slash, and have no two in a row")
-        # Split by one group: literal text at even places, what stood in brackets at odd ones.
+        # Literal text is at even places, and the content of brackets at odd ones.
         pieces = _PARAMETER.split(text)
         self._pieces = pieces[::2]
         self._parameters = [_parameter(text, inside) for inside in pieces[1::2]]
@@ -59,7 +59,7 @@ class Rule:
         self.names = tuple(parameter.name for parameter in self._parameters)
         self._check()
         self._pattern: re.Pattern[str] | None = None  # compiled when needed: many never are
-        #: For each text between slashes: what it begins with, and the type of its first parameter or None.
+        #: For each segment: its literal start, and the type of its first parameter or None.
         self.segments = tuple(_segment(segment) for segment in text[1:].split("/"))
         #: Sorts rules of the same shape: the one that fits less comes first.
         self.specificity = (-sum(map(len, self._pieces)), [p.kind.rank for p in self._parameters])
@@ -76,15 +76,15 @@ class Rule:
                 parameter.name: parameter.kind.read(text)
                 for parameter, text in zip(self._parameters, found.groups(), strict=True)
             }
-        except ValueError:  # a number with more digits than Python reads, or beyond what a float holds
+        except ValueError:  # a number with more digits than Python reads, or too large for a float
             return None
 
     def build(self, values: Mapping[str, Any]) -> str:
         """Return the path for these values, percent-encoded; further values are ignored.
 
-        Raises KeyError for a value that is missing, and ValueError for one that would not come back as it is:
-        empty, of the wrong type, with a slash in text, ``.`` or ``..`` as a segment (browsers resolve these).
-        Only ``_`` in text is let through, which comes back as a space.
+        Raises KeyError for a missing value, and ValueError for one that would be read back as another: an
+        empty one, one of the wrong type, text with a slash, ``.`` or ``..`` as a segment (browsers resolve
+        these). The exception is ``_`` in text, which is read back as a space.
         """
         written = [p.kind.write(values[p.name], self._about(p)) for p in self._parameters]
         path = "".join(literal + text for literal, text in zip(self._pieces, [*written, ""], strict=True))
@@ -92,7 +92,7 @@ class Rule:
         try:
             return quote_path(path)
         except UnicodeEncodeError as error:
-            raise ValueError(f"rule {self.text!r}: UTF-8 cannot hold the values: {error}") from error
+            raise ValueError(f"rule {self.text!r}: UTF-8 cannot encode the values: {error}") from error
 
     def __repr__(self) -> str:
         methods = "" if self.methods is None else f" {'|'.join(sorted(self.methods))}"
@@ -107,7 +107,7 @@ class Rule:
             raise ValueError(f"rule {self.text!r}: two parameters have the same name")
         kinds = [parameter.kind for parameter in self._parameters]
         if _PATH in kinds[:-1] or (_PATH in kinds and self._pieces[-1]):
-            raise ValueError(f"rule {self.text!r}: a path takes all that is left, so it must be the end")
+            raise ValueError(f"rule {self.text!r}: a path takes the rest, so it must be at the end")
 
     def _regex(self) -> str:
         regex = re.escape(self._pieces[0])
@@ -116,7 +116,7 @@ class Rule:
             pattern = parameter.kind.pattern
             inner = place + 1 < len(self._parameters) and "/" not in following
             if parameter.kind is _STRING and inner:
-                # With one way to split a segment, a hostile path of 8 kB is not tried in all of them.
+                # There must be one way to split a segment: a hostile path of 8 kB would have far too many.
                 pattern = f"[^/{re.escape(following[0])}]+"
             regex += f"({pattern}){re.escape(following)}"
         return regex
@@ -130,12 +130,12 @@ class Rule:
         values = [p.kind.read(text) for p, text in zip(self._parameters, written, strict=True)]
         dots = self._parameters and not {".", ".."}.isdisjoint(path.split("/"))
         if back != values or dots:
-            raise ValueError(f"rule {self.text!r} with {written} gives {path!r}, which says something else")
+            raise ValueError(f"rule {self.text!r} with {written} gives {path!r}, which means something else")
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A type of parameter: its expression, how it is read and written, ``rank`` (less fits less)."""
+    """A type of parameter: its expression, how to read and write it. A lower ``rank`` fits fewer paths."""
 
     rank: int
     pattern: str
@@ -152,7 +152,7 @@ class _Parameter:
 def _read_float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is beyond what a float holds")
+        raise ValueError(f"{text} is too large for a float")
     return number
 
 

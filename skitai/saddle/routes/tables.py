@@ -8,7 +8,7 @@ from skitai.saddle.routes.urls import URLBuilder
 
 
 class Tables:
-    """The routes by path, by name and by remote method. They are arranged anew when some were added."""
+    """The routes by path, by name and by remote method. Made anew when routes were added."""
 
     def __init__(self, mounted: list[Mounted]) -> None:
         self._parts = list(dict.fromkeys(place.part for place in mounted))

@@ -22,7 +22,7 @@ class URLBuilder:
     """Builds paths below the mount point for the views of the ``mounted`` parts, the app's own first."""
 
     def __init__(self, mounted: Iterable[Mounted]) -> None:
-        # By name, and by identity: two parts may have an ``index`` each. A route keeps its function alive.
+        # By name and by id(), because two parts may have an ``index`` each. A route keeps its function alive.
         self._routes: dict[str | int, list[tuple[Route, str]]] = {}
         for place in mounted:
             for route in place.part.routes:
@@ -33,8 +33,8 @@ class URLBuilder:
         """Return the path, with a query for the arguments that are not in the rule.
 
         ``arguments`` are in the order of the view's parameters after ``was``. Of several rules, the first
-        that takes them is used. Raises BuildError for an unknown view, AssertionError for too many arguments,
-        and for one that is missing or given twice, and ValueError for one that a path cannot hold.
+        that takes them is used. Raises BuildError for an unknown view. Raises AssertionError for too many
+        arguments, or one that is missing or given twice. Raises ValueError for one that cannot be in a path.
         """
         refused: ValueError | None = None
         missing: list[str] = []

@@ -1,1 +1,1 @@
-"""Who the client is from one request to the next: cookies, session, messages, CSRF tokens."""
+"""What links the requests of one visitor: cookies, session, messages, CSRF tokens."""

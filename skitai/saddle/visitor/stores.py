@@ -1,4 +1,4 @@
-"""What an app stores with its visitors: sessions, messages and tokens, in cookies that only it can read."""
+"""The stores of an app: sessions, messages and tokens, in cookies that only the app can read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class VisitorStores:
         keys = [securekey] if isinstance(securekey, str | bytes) else list(securekey or [process_key()])
         self.box = SecureBox(keys)
         self.messages = MessageBoxes(self.box, warn=warn)
-        #: None where no key outlives the process: a session must.
+        #: None without a key that outlives the process, as a session must.
         self.sessions = Sessions(self.box, session_timeout, warn=warn) if securekey else None
 
 
