@@ -106,10 +106,10 @@ HTTP_KEYS: Mapping[str, Key] = {**CLIENT_KEYS, **CONNECTOR_KEYS}
 
 
 def cluster_profile(options: Mapping[str, str], contexts: TLSContexts) -> TLSProfile | None:
-    """Return the profile of a cluster whose section has ``options``, None where it says nothing of TLS.
+    """Return the TLS profile of a cluster with these ``options``; None if none of them is about TLS.
 
-    What it does not say, ``[http]`` does; a certificate, its key and its passphrase belong together.
-    Raises TLSConfigError for what makes no sense and for a file that cannot be used.
+    Missing keys have the values of ``[http]``. Certificate, key and passphrase belong together: one of them
+    replaces all three. Raises TLSConfigError for a wrong value and for a file that cannot be used.
     """
     given = {name: _cast(name, options[name], contexts.folder) for name in TLS_KEYS if name in options}
     if not given:

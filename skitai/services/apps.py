@@ -1,4 +1,4 @@
-"""The life of apps that want to know of it: they are told when they are loaded and when the server stops."""
+"""Tells apps that provide ``ILivingApp`` when they are loaded and when the server stops."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _log = Logger()
 
 
 class LivingApps:
-    """The apps of one instance that are to end when it stops. Used in any thread."""
+    """The apps of one instance that must end when it stops. Used in any thread."""
 
     def __init__(self) -> None:
         self._apps: list[Any] = []
-        # What replaced each app: an app that is mounted twice is replaced at one mount before the other.
+        # The app that replaced each. An app that is mounted twice is replaced at one mount before the other.
         self._heirs: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self._changing = Lock()
 
     def add(self, app: Any, previous: Any) -> bool:
-        """Note an app and forget the one whose place it takes; return whether it is new."""
+        """Note an app and forget the one that it replaces; return whether it is new."""
         with self._changing:
             if ILivingApp.providedBy(previous) and ILivingApp.providedBy(app):
                 self._replace(previous, app)
@@ -42,7 +42,7 @@ class LivingApps:
             latest = self._heirs[latest]
         if latest is not app:
             self._apps = [each for each in self._apps if each is not latest]
-            self._heirs.pop(app, None)  # so that nothing is its own heir
+            self._heirs.pop(app, None)  # or the chain could become a circle
             self._heirs[latest] = app
 
     def take_all(self) -> list[Any]:
@@ -59,20 +59,20 @@ def _living_apps(instance: IInstance) -> LivingApps:
 
 @hookimpl
 def skitai_app_loaded(instance: IInstance, app: Any, previous: Any) -> None:
-    """Have an app begin. The one that it replaces does not end: it goes on as this one."""
+    """Begin an app. The app that it replaces does not end: it lives on as the new one."""
     if _living_apps(instance).add(app, previous):
         app.begin(reloaded=previous is not None)
 
 
 @hookimpl
 def skitai_app_broken(app: Any, error: BaseException) -> Callable[..., Any] | None:
-    """Let the app that was say what is served until it can be loaded again."""
+    """Ask the former app what to serve until it can be loaded again."""
     return app.while_broken(error) if ILivingApp.providedBy(app) else None
 
 
 @hookimpl
 def skitai_stopping(instance: IInstance) -> Deferred[Any]:
-    """Have each app end that still serves, where apps run; none waits for another."""
+    """End each app, all at the same time, where apps run."""
     return DeferredList([_ended(instance, app) for app in _living_apps(instance).take_all()])
 
 

@@ -16,7 +16,7 @@ from skitai.plugins import hookimpl
 if TYPE_CHECKING:
     from skitai.interfaces import IInstance
 
-#: The share of the entries that makes room when the cache is full: those that would expire first.
+#: The share of the entries that is dropped when the cache is full: those that would expire first.
 _EVICTED_SHARE = 0.2
 
 
@@ -29,7 +29,7 @@ def skitai_result_caches(instance: IInstance) -> Mapping[str, IResultCache]:
 
 @implementer(IResultCache)
 class MemoryCache:
-    """At most ``maximum`` results (at least 1), each until its time is over by the clock ``seconds``.
+    """Keeps at most ``maximum`` results (at least 1), each until it expires by the clock ``seconds``.
 
     All methods may be called in any thread; none blocks longer than an eviction takes.
     """
@@ -40,7 +40,7 @@ class MemoryCache:
         self._maximum = maximum
         self._seconds = seconds
         self._entries: dict[Hashable, tuple[float, Any]] = {}
-        self._changing = Lock()  # not for reading: one look into a dict is safe in any thread
+        self._changing = Lock()  # not needed to read: one look-up in a dict is atomic
         self._hits = self._misses = self._stores = self._evictions = 0
 
     def get(self, key: Hashable) -> Any:
@@ -71,7 +71,7 @@ class MemoryCache:
             self._entries.pop(key, None)
 
     def clear(self) -> None:
-        """Forget everything; the statistics go on."""
+        """Forget everything but the statistics."""
         with self._changing:
             self._entries.clear()
 
@@ -87,11 +87,11 @@ class MemoryCache:
 
     def _drop(self, key: Hashable, entry: tuple[float, Any]) -> None:
         with self._changing:
-            if self._entries.get(key) is entry:  # no new one was put meanwhile
+            if self._entries.get(key) is entry:  # another thread may have put a new one
                 del self._entries[key]
 
     def _make_room(self) -> None:
-        # In bulk: finding the oldest takes a look at all entries, so one look makes room for a fifth of them.
+        # Several at once, because finding the first to expire takes a look at all entries.
         count = max(1, int(self._maximum * _EVICTED_SHARE))
         ends = ((entry[0], number, key) for number, (key, entry) in enumerate(self._entries.items()))
         for _, _, key in heapq.nsmallest(count, ends, key=itemgetter(0, 1)):

@@ -10,15 +10,15 @@ from skitai.plugins import hookimpl
 
 
 def tojson(obj: Any) -> str:
-    """Return ``obj`` as compact JSON that keeps letters of every script as they are.
+    """Return ``obj`` as compact JSON; letters outside ASCII are not escaped.
 
-    Raises TypeError for an object that JSON has no form for. Called in any thread.
+    Raises TypeError for an object that JSON cannot express. Called in any thread.
     """
     return json.dumps(obj, ensure_ascii=False, separators=(",", ":"))
 
 
 def fromjson(text: str | bytes) -> Any:
-    """Return what a JSON text stands for; bytes are UTF-8, UTF-16 or UTF-32.
+    """Return the value of a JSON text; bytes are UTF-8, UTF-16 or UTF-32.
 
     Raises ValueError for a text that is not JSON. Called in any thread.
     """

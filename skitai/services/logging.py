@@ -25,8 +25,8 @@ _server_log = Logger()
 class AppLog:
     """Writes lines such as ``2016.03.03 03:37:41 [info] called index`` to ``stream``.
 
-    ``clock`` returns seconds since the epoch; lines show local time. The methods may be called in any
-    thread, and never raise for what the stream does: a line that it refuses goes to the server's log.
+    ``clock`` returns seconds since the epoch; lines show local time. The methods may be called in any thread.
+    A stream that fails does not raise: its line goes to the server's log.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class AppLog:
     def traceback(self, identifier: str = "") -> None:
         """Write the exception being handled as one line, its frames outermost first.
 
-        ``identifier`` is for finding the line again. Without an exception the line says so.
+        ``identifier`` helps to find the line again. If no exception is being handled, the line says so.
         """
         error = sys.exception()
         if error is None:
@@ -67,7 +67,7 @@ class AppLog:
 
 
 class LogFile:
-    """Appends lines to the file at ``path``, which is opened with the first one: a mere check leaves no file.
+    """Appends lines to the file at ``path``, which the first one opens, so that a mere check leaves no file.
 
     Raises OSError where the file cannot be written to, ValueError after ``close``.
     """
@@ -82,12 +82,12 @@ class LogFile:
         if self._closed:
             raise ValueError("the log is closed")
         if self._file is None:
-            # Unbuffered: workers share the file, and a line in one write() never mixes with another's.
+            # Unbuffered: workers share the file, and a line that is written at once does not mix with others.
             self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115 - closed in close()
         self._file.write(text.encode("utf-8", "backslashreplace"))
 
     def flush(self) -> None:
-        """Do nothing: nothing is held back."""
+        """Do nothing: nothing is buffered."""
 
     def close(self) -> None:
         """Close the file for good."""
@@ -97,7 +97,7 @@ class LogFile:
 
 
 class StandardError:
-    """Whatever ``sys.stderr`` is at the moment of writing: an app or a test may have put its own in place."""
+    """Writes to ``sys.stderr`` as it is at that moment: an app or a test may have replaced it."""
 
     def write(self, text: str) -> None:
         """Write ``text``, at once."""
@@ -106,7 +106,7 @@ class StandardError:
             sys.stderr.flush()
 
     def flush(self) -> None:
-        """Do nothing: nothing is held back."""
+        """Do nothing: nothing is buffered."""
 
 
 class InstanceLog:
@@ -133,7 +133,7 @@ def skitai_attributes(instance: IInstance) -> Mapping[str, Callable[[Any], Any]]
 
 @hookimpl
 def skitai_app_failed(instance: IInstance, error: BaseException, doing: str) -> None:
-    """Write what an app did not catch; without a file, standard error has it from the server's log."""
+    """Write what an app did not catch; without a file, the server's log puts it on standard error already."""
     log = _log_of(instance)
     if log.file is not None:
         log.app_log.exception(error, doing)

@@ -1,4 +1,4 @@
-"""Clusters as what routes lead to: ``/up = @upstream``. This version answers 503 there."""
+"""Routes that lead to clusters: ``/up = @upstream``. This version responds with 503 there."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _PROXIED_TYPE = "http"
 
 @implementer(IHeadResource)
 class Unavailable(Resource):
-    """Stands at a mount point that cannot be served: every request gets 503, before its body is read."""
+    """What is mounted where nothing can be served: every request gets 503, before its body is read."""
 
     isLeaf = True
 
     def at_head(self, request: Any) -> bool:
-        """Answer 503. Called in the reactor thread."""
+        """Respond with 503. Called in the reactor thread."""
         request.fail(503)
         return True
 
     def render(self, request: Any) -> int:
-        """Answer 503. Called in the reactor thread."""
+        """Respond with 503. Called in the reactor thread."""
         request.fail(503)
         return NOT_DONE_YET
 
 
 @hookimpl
 def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
-    """Say that the cluster will be served one day."""
+    """Take a cluster as a target, with the warning that it is not served yet."""
     if not mount.target.startswith(PREFIX):
         return None
     name = mount.target.removeprefix(PREFIX)

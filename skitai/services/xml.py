@@ -10,18 +10,18 @@ from skitai.plugins import hookimpl
 
 
 def toxml(obj: Any) -> str:
-    """Return a tuple as the ``<params>`` document that holds its items, anything else as one that holds it.
+    """Return a ``<params>`` document with the items of a tuple, or with any other object as its one item.
 
-    Raises TypeError or ValueError for what XML-RPC has no form for. Called in any thread.
+    Raises TypeError or ValueError for an object that XML-RPC cannot express. Called in any thread.
     """
     return dump_params(obj if isinstance(obj, tuple) else (obj,))
 
 
 def fromxml(text: str | bytes) -> tuple[tuple[Any, ...], str | None]:
-    """Return ``(args, method)`` of an XML-RPC document; ``method`` is None where it is no method call.
+    """Return ``(args, method)`` of an XML-RPC document; ``method`` is None if it is no method call.
 
-    Raises ValueError for a text that is none or a hostile one, and the ``xmlrpc.client.Fault`` that it
-    holds. Called in any thread.
+    Raises ValueError for a text that is malformed or an attack, and the ``xmlrpc.client.Fault`` of a document
+    that holds one. Called in any thread.
     """
     return load_document(text)
 

@@ -128,9 +128,7 @@ def test_wrong_cluster(refused, line, place, message):
 
 def test_cluster_without_tls(refused):
     """TLS keys of a cluster that speaks no TLS are a mistake."""
-    assert "[@c] verify: it means nothing without ssl = yes" in refused(
-        "[@c]\nmembers = search1\nverify = no\n"
-    )
+    assert "[@c] verify: has no effect without ssl = yes" in refused("[@c]\nmembers = search1\nverify = no\n")
 
 
 def test_warning(start):

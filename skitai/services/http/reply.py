@@ -1,7 +1,7 @@
-"""Reading replies: llhttp does the framing, this what llhttp leaves to its user (RFC 9112).
+"""Reading replies (RFC 9112): llhttp does the framing, and this module what llhttp leaves to its user.
 
 That is: replies to HEAD, interim replies before the final one, bodies that end with the connection, bytes
-after the reply, and every limit.
+after the reply, and all limits.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from skitai.net.addresses import HTTPNode
     from skitai.services.http.sink import Delivery
 
-#: Bytes of one reply's header fields, and of anything else that is not body, such as chunk extensions.
+#: Bytes of the header fields of a reply; and of whatever else is not body, such as chunk extensions.
 HEAD_MAX = 64 * 1024
-# What a field costs beside its text, so that a flood of tiny ones meets the same limit (RFC 9113, 6.5.2).
+# What a field counts beside its text, so that the limit also stops many tiny ones (RFC 9113, section 6.5.2).
 _FIELD_COST = 32
-#: Codes from 700 on are the client's own: none of them may come from outside.
+#: Codes from 700 on are the client's own: no server may send one.
 _STATUS_MAX = 699
 
 _FRAMING = frozenset(["content-length", "transfer-encoding", "content-encoding"])
 
 
-class _Stop(Exception):  # noqa: N818 - it ends the parser's run, nothing is wrong
-    """Raised in a callback: what follows in the buffer is not part of the reply."""
+class _Stop(Exception):  # noqa: N818 - it stops the parser, and is no error
+    """Raised in a callback of the parser: what follows in the buffer is not part of the reply."""
 
 
 class ReplyReader:
     """Reads the replies of one connection, one after the other.
 
-    Once a reply is complete, ``in_step`` says that the connection may be used again: the next byte on it
-    will begin the next reply. ``ends_with_connection`` says that only its close completes the present reply.
-    ``unfinished`` is its body where that is still to be unpacked. ``switched`` are the bytes of another
-    protocol that came behind a 101; None where the protocol is HTTP.
+    Once a reply is complete, ``in_step`` says whether the next byte will begin the next reply, so that the
+    connection may be used again. ``ends_with_connection`` says that only the close of the connection
+    completes the present reply. ``unfinished`` is its body if there is more to decode. ``switched`` are the
+    bytes of another protocol that came after a 101; None while the protocol is HTTP.
     """
 
     __slots__ = (
@@ -54,10 +54,10 @@ class ReplyReader:
     def expect(
         self, *, head_only: bool, deliver: Callable[[], Delivery] | None = None, may_switch: bool = False
     ) -> None:
-        """Get ready for a reply; ``head_only``: one without a body, as to HEAD.
+        """Get ready for a reply.
 
-        ``deliver`` is called when there is a ``head``, and returns what takes the body. ``may_switch``: a
-        reply 101 is an answer.
+        ``head_only``: it will have no body, as to HEAD. ``deliver`` is called when the ``head`` has come, and
+        returns what takes the body. ``may_switch``: a reply 101 is allowed.
         """
         self._head_only = head_only
         self._deliver = deliver
@@ -71,7 +71,7 @@ class ReplyReader:
         self.unfinished: ReplyBody | None = None
 
     def feed(self, data: bytes) -> bool:
-        """Take bytes and return whether the reply is complete; raise ``BadReplyError`` for what is none."""
+        """Take bytes and return whether the reply is complete; raise ``BadReplyError`` if it is malformed."""
         self._overhead += len(data)
         try:
             self._parser.feed_data(data)
@@ -84,8 +84,8 @@ class ReplyReader:
             self.in_step = False
         else:
             if self._complete and self._head_only:
-                # llhttp cannot be told that there is no body and waits for one: where the data ends with
-                # the header, a new parser waits for the next reply instead.
+                # llhttp waits for the body that the header announces, and cannot be told that none comes. So
+                # a new parser takes the next reply. The data must end with the header: what follows is lost.
                 self.in_step = self.in_step and data.endswith(b"\r\n\r\n")
                 self._parser = HttpResponseParser(self)
         if self.unfinished is not None:
@@ -93,13 +93,13 @@ class ReplyReader:
         if self._complete:
             return True
         if self._overhead > HEAD_MAX:
-            raise BadReplyError(f"more than {HEAD_MAX} bytes that are no body")
+            raise BadReplyError(f"more than {HEAD_MAX} bytes that are not body")
         return False
 
     def result(self, node: HTTPNode) -> HTTPResult:
-        """Return the complete reply, without ``data`` where its body is ``unfinished``.
+        """Return the complete reply; it has no ``data`` yet if its body is ``unfinished``.
 
-        Raises ``BadReplyError`` where the coding says that the body is not complete.
+        Raises ``BadReplyError`` if the coded data is incomplete.
         """
         result = self.head(node)
         body, self._body = self._body, None
@@ -115,12 +115,12 @@ class ReplyReader:
         )
 
     def take_unfinished(self) -> ReplyBody | None:
-        """Return the body that is unfinished, if one is, and let go of it."""
+        """Return the unfinished body, or None, and let go of it."""
         body, self.unfinished = self.unfinished, None
         return body
 
     def close(self) -> None:
-        """Let go of the parser, which holds this object's methods and so makes a cycle."""
+        """Let go of the parser: it holds methods of this object, which makes a cycle."""
         self._parser = None
 
     def _unpack(self, body: ReplyBody) -> None:
@@ -131,12 +131,12 @@ class ReplyReader:
     # The parser's callbacks
 
     def on_message_begin(self) -> None:
-        """Stop at a second reply: there was one request."""
+        """Stop at a second reply: only one was asked for."""
         if self._complete:
             raise _Stop
 
     def on_status(self, reason: bytes) -> None:
-        """Keep the words beside the status; they may come in pieces."""
+        """Keep the reason phrase, which may come in pieces."""
         self._reason += reason.decode("latin-1")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -148,10 +148,10 @@ class ReplyReader:
             self._fields.append((name.decode("latin-1"), value.strip().decode("latin-1")))
 
     def on_headers_complete(self) -> None:
-        """Check what was promised and get ready for the body."""
+        """Check status and version, and get ready for the body."""
         status = self._status = self._parser.get_status_code()
         if not 200 <= status <= _STATUS_MAX:
-            # Interim replies leave nothing behind; 101 ends HTTP on this connection.
+            # Interim replies are skipped; 101 ends HTTP on this connection.
             if not 100 <= status < 200 or (status == 101 and not self._may_switch):
                 raise BadReplyError(f"status {status}, which answers nothing that was asked")
             self._version = self._parser.get_http_version()
@@ -174,14 +174,14 @@ class ReplyReader:
         self._body.add(data)
 
     def on_message_complete(self) -> None:
-        """Note the end of the reply, or of an interim one, which leaves nothing (RFC 9110, section 15.2)."""
+        """Note the end of the reply, or skip an interim one (RFC 9110, section 15.2)."""
         if self._body is None:
             if self._status != 101:
                 self._fields.clear()
                 self._reason = ""
             return
         self._complete = True
-        self._head_only = False  # The parser saw the end by itself and is in step.
+        self._head_only = False  # the parser found the end by itself, so it needs no replacement
         self.in_step = self._parser.should_keep_alive()
 
     def _begin_body(self) -> None:
@@ -192,7 +192,7 @@ class ReplyReader:
         transfer_coding = framing.get("transfer-encoding", "chunked")
         if transfer_coding.lower() != "chunked":
             raise BadReplyError(f"Transfer-Encoding {transfer_coding!r} was not asked for")
-        # Where there is no body at all, as with 204, llhttp completes the message at once.
+        # A reply without a body, such as 204, is complete for llhttp at once, so this does not matter for it.
         self.ends_with_connection = "content-length" not in framing and "transfer-encoding" not in framing
         if self._deliver is not None:
             self._body = self._deliver()
@@ -210,4 +210,4 @@ def _bad_reply(error: Exception) -> BadReplyError:
         return BadReplyError(str(error))
     if isinstance(error.__context__, BadReplyError):
         return BadReplyError(str(error.__context__))
-    raise error  # A defect of ours: Twisted logs it and drops the connection.
+    raise error  # a bug in this class: Twisted logs it and drops the connection

@@ -1,4 +1,4 @@
-"""One request: an app's headers and body, checked and put into the form of RFC 9112."""
+"""A request: an app's headers and body, checked and in the form of RFC 9112."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 _DEFAULTS = (("User-Agent", f"Skitai/{__version__}"), ("Accept", "*/*"), ("Accept-Encoding", ACCEPTED))
 _DEFAULT_FIELDS = "".join(f"{name}: {value}\r\n" for name, value in _DEFAULTS)
 
-#: Framing and connection are the client's business: an app that sets these would desynchronise them.
+#: Fields for the framing and the connection: the client sets them, and an app that did would break the
+#: framing.
 _OWNED = HOP_BY_HOP | {"content-length", "expect"}
 
 # RFC 9110, section 9.2.2.
 _IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
-# RFC 9110, section 8.6: these say Content-Length: 0 where they carry nothing.
+# RFC 9110, section 8.6: these have Content-Length: 0 if there is no body.
 _ALWAYS_WITH_LENGTH = frozenset(["POST", "PUT", "PATCH"])
 
 
@@ -38,14 +39,13 @@ _ALWAYS_WITH_LENGTH = frozenset(["POST", "PUT", "PATCH"])
 class HTTPRequest:
     """One request, independent of the node that will get it.
 
-    ``target`` is the origin-form, ``fields`` the header lines except Host, each with its CRLF; ``host`` takes
-    the place of the node's own name. Where there is a ``stream``, it is the body instead of ``body``.
-    ``credentials`` answer a challenge, and up to ``follow`` redirects are followed.
+    ``target`` is the origin-form, ``fields`` are the header lines except Host, each with its CRLF. ``host``
+    replaces the node's own name in Host. A ``stream`` is the body in place of ``body``. ``credentials``
+    answer a challenge. Up to ``follow`` redirects are followed.
 
-    Two fields are for plugins, with ``ConnectionPool.ask``. A ``sink`` takes the first reply that comes, as
-    it comes. ``switch`` is for a request whose fields ask for another protocol: it is called with the head of
-    a reply 101, and returns the protocol that gets the connection (RFC 9110, section 7.8); the pool lets go
-    of it.
+    Two attributes are for plugins that call ``ConnectionPool.ask``. A ``sink`` takes the first reply as it
+    comes. ``switch`` is for a request that asks for another protocol (RFC 9110, section 7.8): it is called
+    with the head of a reply 101, and returns the protocol that gets the connection; the pool lets go of it.
     """
 
     method: str
@@ -61,26 +61,26 @@ class HTTPRequest:
 
     @property
     def plain(self) -> bool:
-        """Whether it takes one request and one reply, and no more."""
+        """Whether one request and one reply are all, without login, stream or redirects."""
         return self.credentials is None and self.stream is None and not self.follow
 
     @property
     def repeatable(self) -> bool:
-        """Whether all of it can be sent again."""
+        """Whether the whole request can be sent again."""
         return self.stream is None or self.stream.repeatable
 
     @property
     def idempotent(self) -> bool:
-        """Whether it can be sent twice, and that does no harm."""
+        """Whether it can be sent twice without harm."""
         return self.method in _IDEMPOTENT and (self.stream is None or self.stream.repeatable)
 
     def encode(self, authority: str) -> bytes:
-        """Return its bytes, but for a streamed body, for the node whose Host header is ``authority``."""
+        """Return the bytes of the request, without a streamed body; ``authority`` is the node's Host."""
         head = f"{self.method} {self.target} HTTP/1.1\r\nHost: {self.host or authority}\r\n{self.fields}\r\n"
         return head.encode("latin-1") + self.body
 
     def with_field(self, name: str, value: str) -> HTTPRequest:
-        """Return the same request with one header more."""
+        """Return the same request with one more header."""
         return attrs.evolve(self, fields=f"{self.fields}{name}: {value}\r\n")
 
     def without_fields(self, names: Iterable[str]) -> HTTPRequest:
@@ -93,7 +93,7 @@ class HTTPRequest:
 def build_request(
     method: str, target: str, content: Content, headers: Iterable[tuple[str, str]] = ()
 ) -> HTTPRequest:
-    """Return the request with an app's own headers, as ``header_pairs`` returns them.
+    """Return the request; ``headers`` are those of the app, as ``header_pairs`` returns them.
 
     Raises ValueError for headers that do not fit the content or each other. Called in the app's thread.
     """
@@ -112,7 +112,7 @@ def build_request(
 def header_pairs(headers: Headers) -> list[tuple[str, str]]:
     """Return the pairs of a dict or of a list of pairs, checked (RFC 9110, section 5) and stripped.
 
-    Raises TypeError or ValueError naming the header that makes no sense. Called in the app's thread.
+    Raises TypeError or ValueError that names the wrong header. Called in the app's thread.
     """
     if isinstance(headers, str | bytes):
         raise TypeError("headers must be a dict or a list of (name, value) pairs, not text")
@@ -145,7 +145,7 @@ def _host_override(pairs: list[tuple[str, str]]) -> str | None:
 
 
 def _fields(pairs: list[tuple[str, str]], content_type: str | None) -> str:
-    """Return the header lines: the app's own, then the defaults that it did not give."""
+    """Return the header lines: the app's own, then the defaults that it did not override."""
     if not pairs and content_type is None:
         return _DEFAULT_FIELDS
     given = {name.lower() for name, _ in pairs}

@@ -1,4 +1,4 @@
-"""What an HTTP call came to."""
+"""The results of HTTP calls."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from skitai.http.fields import split_parameters
 
 
 class ReplyResult(Result):
-    """A result that came as an HTTP reply; subclasses say what ``data`` is.
+    """A result that came as an HTTP reply; its subclasses define ``data``.
 
     ``version`` is ``"1.1"`` or ``"1.0"``, ``headers`` the (name, value) pairs in the order they came.
     """
 
-    #: The path and query that the node was asked for; empty where no reply came.
+    #: The path and query that the node was asked for; empty if no reply came.
     asked = ""
 
     def __init__(
@@ -65,7 +65,7 @@ class ReplyResult(Result):
 
 
 class HTTPResult(ReplyResult):
-    """A reply: ``code`` is its HTTP status, ``msg`` the words for it, ``data`` the decoded body as bytes.
+    """A reply: ``code`` is its HTTP status, ``msg`` the reason phrase, ``data`` the decoded body as bytes.
 
     Any HTTP status is a normal outcome (``status`` 3).
     """
@@ -76,27 +76,27 @@ class HTTPResult(ReplyResult):
     def text(self) -> str:
         """``data`` as text: in the charset that the reply names, else UTF-8, else latin-1.
 
-        What does not belong to the named charset becomes U+FFFD.
+        Bytes that are not valid in the named charset become U+FFFD.
         """
         data = bytes(self.data)
         for charset, errors in ((self._charset(), "replace"), ("utf-8-sig", "strict")):
-            # Python may not know the charset, or know it as a codec that does not give text.
+            # Python may not know the charset, or it may be a codec that does not return text.
             with suppress(LookupError, ValueError):
                 return data.decode(charset, errors)
         return data.decode("latin-1")
 
     def _charset(self) -> str:
-        """Return the charset that Content-Type names; empty for none."""
+        """Return the charset that Content-Type names; empty if there is none."""
         return split_parameters(self.get_header("content-type") or "")[1].get("charset", "")
 
     def json(self, **options: Any) -> Any:
-        """Return what ``data`` stands for as JSON; ``options`` are those of ``json.loads``.
+        """Return the value of ``data`` as JSON; ``options`` are those of ``json.loads``.
 
-        Raises ValueError for what is not JSON, and what ``reraise`` does where there was no reply.
+        Raises ValueError if it is not JSON, and what ``reraise`` raises if there was no reply.
         """
         self.reraise()
         try:
-            # JSON is UTF-8, UTF-16 or UTF-32 whatever a charset says (RFC 8259, section 8.1).
+            # json.loads finds the encoding itself: a charset has no meaning for JSON (RFC 8259, section 11).
             return json.loads(self.data, **options)
         except UnicodeDecodeError:
             return json.loads(self.text, **options)

@@ -1,4 +1,4 @@
-"""``was.get`` and its likes: an app's arguments in, an operation out, performed over the pool."""
+"""``was.get`` and the others: they turn an app's arguments into an operation and perform it over the pool."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from skitai.services.http.urls import split_cluster, split_url
 if TYPE_CHECKING:
     from skitai.services.http.pool import ConnectionPool
 
-#: How many operations that are but a URL a service remembers.
+#: How many operations a service remembers that consist of a URL only.
 _PLAIN_OPERATIONS = 1024
 
 _YES_NO = {"yes": True, "no": False}
-# A dict has no place in a body that nobody reads, so it goes where a form with method=get puts it.
+# Bodies of these are not read, so a dict becomes the query, as with a form of method=get.
 _DATA_IN_QUERY = frozenset(["GET", "HEAD", "DELETE", "OPTIONS"])
 _OWN_NAMES = re.compile(r"^\w+\.(?:operation|endpoint)\(\)")
 _SECRET_HEADERS = frozenset(["authorization", "cookie", "proxy-authorization"])
@@ -40,9 +40,9 @@ Returned = TypeVar("Returned")
 
 
 class HTTPService(Service):
-    """Requests of one method. Services of several methods share a pool, and with it the connections.
+    """Requests of one method. Services of several methods share a pool and so its connections.
 
-    ``logins`` are what is known of upstreams that want credentials; services may share them, too.
+    ``logins`` are the logins that worked; services may share them, too.
     """
 
     cluster_type = "http"
@@ -55,7 +55,7 @@ class HTTPService(Service):
         self.name = f"was.{method.lower()}()"
         self._pool = pool
         self._logins = Logins() if logins is None else logins
-        # Views ask the same few addresses again and again: what they mean is found out once.
+        # Views ask the same few URLs again and again, so each is parsed once.
         self._plain_operation = lru_cache(_PLAIN_OPERATIONS)(self.operation)
 
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> Any:
@@ -77,12 +77,12 @@ class HTTPService(Service):
     ) -> Operation:
         """Return the operation for ``uri``, a URL or ``@cluster/path``.
 
-        ``data``: a dict (a form; for GET, more of the query), str (UTF-8), bytes or a binary file, which is
+        ``data``: a dict (a form; with GET, part of the query), str (UTF-8), bytes or a binary file, which is
         read as it is sent. ``auth``: ``(user, password)`` or ``"user:password"``, for Basic and Digest.
         ``headers``: a dict or a list of pairs. ``use_cache=False``: do not answer from the cache.
-        ``follow``: how many redirects to follow. ``filter``: takes the result where it is waited for, and
+        ``follow``: how many redirects to follow. ``filter``: takes the result where the app waits for it, and
         returns the one to use instead.
-        Raises TypeError or ValueError naming the argument that makes no sense. Called in the app's thread.
+        Raises TypeError or ValueError that names the wrong argument. Called in the app's thread.
         """
         origin: HTTPNode | str
         if isinstance(uri, str) and uri.startswith("@"):
@@ -100,7 +100,7 @@ class HTTPService(Service):
         return Operation(uri, request, key, request.idempotent, use_cache, filter=filter)
 
     def content(self, data: Any) -> Content:
-        """Return what is sent for an app's ``data``; see ``content_of``. Called in the app's thread."""
+        """Return the body for an app's ``data``; see ``content_of``. Called in the app's thread."""
         return content_of(data)
 
     def node(self, target: str) -> HTTPNode:
@@ -108,21 +108,21 @@ class HTTPService(Service):
         return split_url(target)[0]
 
     def member(self, address: str, options: Mapping[str, str]) -> HTTPNode:
-        """Return the node of ``host[:port]``; the options say whether it speaks TLS, and how."""
+        """Return the node of ``host[:port]``; the options of its cluster say whether it speaks TLS."""
         ssl = str(options.get("ssl", "no")).lower()
         if ssl not in _YES_NO:
             raise ValueError(f"ssl = {ssl!r} must be yes or no")
         profile = cluster_profile(options, self._pool.connector.tls)
         if profile is not None and not _YES_NO[ssl]:
             first = next(key for key in options if key in TLS_KEYS)
-            raise TLSConfigError(first, "it means nothing without ssl = yes")
+            raise TLSConfigError(first, "has no effect without ssl = yes")
         return member_node(address, tls=_YES_NO[ssl], profile=profile)
 
     def perform(self, node: HTTPNode, operation: Operation) -> Deferred[Any]:
         """Send the request to ``node``: fire with the ``HTTPResult``, or fail with an ``OperationError``.
 
-        The result has status 2 where the node is not to blame: a file that cannot be read, redirects that
-        cannot be followed. Cancelling closes the socket at once. Called in the reactor thread.
+        The result has status 2 if the node is not to blame: for a file that cannot be read, or a redirect
+        that cannot be followed. Cancelling closes the socket at once. Called in the reactor thread.
         """
         request = operation.request
         if request.plain:
@@ -143,7 +143,7 @@ class UploadService(HTTPService):
 
 
 def called_as(name: str, function: Callable[..., Returned], /, *args: Any, **kwargs: Any) -> Returned:
-    """Return what ``function`` does; Python's complaint about arguments names what the app called instead."""
+    """Return ``function(...)``; a TypeError about its arguments names it as the app does, by ``name``."""
     try:
         return function(*args, **kwargs)
     except TypeError as error:
@@ -152,7 +152,7 @@ def called_as(name: str, function: Callable[..., Returned], /, *args: Any, **kwa
 
 
 def _with_options(request: HTTPRequest, pairs: list[tuple[str, str]], auth: Any, follow: Any) -> HTTPRequest:
-    """Return the request with what takes more than one question and its answer."""
+    """Return the request with the options that may take several requests and replies."""
     if isinstance(follow, bool) or not isinstance(follow, int):
         raise TypeError(f"follow must be a number of redirects, such as 5, not {follow!r}")
     if follow < 0:
@@ -167,7 +167,7 @@ def _with_options(request: HTTPRequest, pairs: list[tuple[str, str]], auth: Any,
 def _cache_key(
     origin: HTTPNode | str, request: HTTPRequest, pairs: list[tuple[str, str]], content: Content
 ) -> Hashable:
-    """Return what tells the answer from others, without giving away what is secret."""
+    """Return a key for all that the reply may depend on; secrets are in it as fingerprints only."""
     fields = []
     for name, value in pairs:
         key = name.lower()

@@ -1,4 +1,4 @@
-"""What the HTTP client makes of the ``[http]`` section."""
+"""Reads the limits of the HTTP client in the ``[http]`` section."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pool_limits(values: Mapping[str, Any]) -> PoolLimits:
 
 
 def _affordable_connections() -> int:
-    """Return how many connections leave enough files for clients, logs and what apps open."""
-    # The hard limit, because a server that starts raises the other one to it.
+    """Return how many connections leave enough descriptors for clients, logs and apps."""
+    # The hard limit: at start the server raises the soft limit to it.
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     return CONNECTIONS_MAX if limit == resource.RLIM_INFINITY else min(limit // 2, CONNECTIONS_MAX)

@@ -1,4 +1,4 @@
-"""Replies that go on as they come instead of into memory: the seam for proxies, streams and websockets."""
+"""Replies that are passed on as they come, not collected: for proxies, streams and websockets."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ _log = Logger()
 
 
 class IReplySink(IConsumer):
-    """Takes one reply: ``HTTPRequest.sink``. All of it is called in the reactor thread.
+    """Takes one reply, as ``HTTPRequest.sink``. All of it is called in the reactor thread.
 
-    The calls are ``begin``, ``registerProducer``, any number of ``write``, ``unregisterProducer`` and
-    ``end``. Without a reply there is none of them. The producer is a push producer: while it is paused, the
-    socket is not read, and the node is not blamed for its silence. ``stopProducing`` closes the connection;
-    nothing is called after it. What a sink raises is logged, and its request fails.
+    The order is ``begin``, ``registerProducer``, any number of ``write``, ``unregisterProducer``, ``end``. If
+    no reply comes, nothing is called. The producer is a push producer: while it is paused, the socket is not
+    read, and the silence time-out does not run. ``stopProducing`` closes the connection; nothing is called
+    after it. If a sink raises, that is logged, and its request fails.
     """
 
     def begin(reply: HTTPResult) -> None:
-        """Take status and headers of the reply. Its ``data`` is empty and stays so.
+        """Take the status and headers of the reply. Its ``data`` stays empty.
 
-        The bytes that come are those of the body, in the coding that Content-Encoding names: nothing is
-        unpacked, and no limit holds for them.
+        ``write`` then gets the bytes of the body as they came: still with their Content-Encoding, and without
+        a limit.
         """
 
     def end(error: BaseException | None) -> None:
-        """Learn that the reply is whole, or with what ``error`` it broke off.
+        """End: the reply is complete, or broke off with ``error``.
 
-        That is the OperationError that the request fails with, or a CancelledError.
+        ``error`` is the OperationError that the request fails with, or a CancelledError.
         """
 
 
 @implementer(IPushProducer)
 class Delivery:
-    """Brings the reply that comes over ``connection`` into ``sink``."""
+    """Passes the reply that comes over ``connection`` to ``sink``."""
 
     def __init__(self, connection: HTTPConnection, sink: IReplySink, reply: HTTPResult) -> None:
         self.reply = reply
@@ -86,7 +86,7 @@ class Delivery:
     # IPushProducer
 
     def pauseProducing(self) -> None:
-        """Read no more for the time being."""
+        """Stop reading for now."""
         if not self._is_over:
             self._connection.pause()
 

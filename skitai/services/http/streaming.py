@@ -1,4 +1,4 @@
-"""Bodies that leave piece by piece, as fast as the other side takes them: a file is never in memory."""
+"""Bodies that are sent piece by piece, as fast as the node takes them: a file is never whole in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skitai.services.http.filesource import PIECE, BodyError, FileSource
 
 #: How many bodies without a length are read at the same time.
 THREADS_MAX = 64
-#: How often, in seconds, a thread that waits for a pipe looks whether anybody still wants what comes.
+#: Seconds after which a thread that waits for a pipe checks whether the request has ended.
 _LOOK_SECONDS = 0.1
 
 
@@ -35,7 +35,7 @@ class StreamedBody:
         self._begun = False
 
     def open(self) -> BodyReader:
-        """Begin at the front; raise ``BodyError`` the second time where that cannot be repeated."""
+        """Begin at the front; raise ``BodyError`` the second time if the body is not ``repeatable``."""
         if self._begun and not self.repeatable:
             raise BodyError("the file to send cannot be read a second time")
         self._begun = True
@@ -50,7 +50,7 @@ class BodyReader:
         self._offset = 0
 
     def read(self, wait_for: Callable[[FileSource], object] | None = None) -> bytes:
-        """Return the next piece, empty at the end; raise ``BodyError`` where a piece is missing.
+        """Return the next piece, empty at the end; raise ``BodyError`` if a file cannot be read.
 
         ``wait_for(file)`` is called before a file is read.
         """
@@ -74,8 +74,9 @@ class BodyReader:
 class BodySender:
     """Hands a body to a transport, chunked where its length is unknown (RFC 9112, section 7.1).
 
-    ``done`` says that the transport has all of it. ``progressed`` is called after each piece, ``failed``
-    with the ``BodyError`` that ends it early. All public methods are called in the reactor thread.
+    ``done`` says that the transport has the whole body. ``progressed`` is called after each piece, ``failed``
+    with the ``BodyError`` that ends it early. All methods but ``read_in_thread`` are called in the reactor
+    thread.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class BodySender:
                 except BodyError as error:
                     self._fail(error)
             else:
-                # A pipe, a socket or whatever else has no length may take any time.
+                # A file without a length, such as a pipe or a socket, may block for any time.
                 self._reading = True
                 _threads.run(self)
 
@@ -166,9 +167,9 @@ class BodySender:
 
 
 class ReaderThreads:
-    """Reads what may take any time, in no more than ``most`` threads: further senders wait in order.
+    """Reads files that may block, in no more than ``most`` threads: further senders wait in order.
 
-    Nothing ends the read of a file of an app's own making that waits, so its thread may outlive the call.
+    The read of a file-like object of an app cannot be interrupted, so its thread may outlive the call.
     """
 
     def __init__(self, most: int) -> None:
@@ -177,17 +178,17 @@ class ReaderThreads:
         self._waiting: dict[BodySender, None] = {}
 
     def run(self, sender: BodySender) -> None:
-        """Have one piece read for ``sender``, as soon as there is a thread for it."""
+        """Have one piece read for ``sender``, as soon as a thread is free."""
         with self._lock:
             if not self._free:
                 self._waiting[sender] = None
                 return
             self._free -= 1
-        # Of its own, because nobody waits for a daemon when the server stops, but for the reactor's threads.
+        # Not in the reactor's thread pool: the server waits for that one when it stops, but not for daemons.
         Thread(target=self._work, args=(sender,), name="skitai-upload", daemon=True).start()
 
     def forget(self, sender: BodySender) -> None:
-        """Leave the queue, if it is in there."""
+        """Remove ``sender`` from the queue, if it is there."""
         with self._lock:
             self._waiting.pop(sender, None)
 

@@ -1,4 +1,4 @@
-"""One request on its way, from the moment it is asked to its one outcome."""
+"""A request on its way to its one outcome."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 class Transfer:
-    """One request on its way: ``deferred`` fires with its outcome, ``stop`` is what cancels it now.
+    """One request on its way, with the bytes to send in ``payload``.
 
-    ``delivery`` brings its reply into a sink, once that has begun.
+    ``deferred`` fires with the outcome. ``stop`` is what has to be called to cancel it now. ``delivery``
+    passes the reply to a sink; None until that has begun.
     """
 
     __slots__ = ("deferred", "delivery", "payload", "request", "stop")

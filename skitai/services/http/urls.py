@@ -1,4 +1,4 @@
-"""From the text of a URL to the node it names and the request target to send there (RFC 3986, RFC 9112)."""
+"""Splits a URL into the node that it names and the request target (RFC 3986, RFC 9112)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def split_url(uri: str) -> tuple[HTTPNode, str]:
     """Return the node that an ``http://`` or ``https://`` URL names, and the request target for it.
 
     The fragment is dropped, non-ASCII characters are percent-encoded, an international host becomes IDNA.
-    Raises TypeError for what is no str and ValueError for what is no such URL. Called in the app's thread.
+    Raises TypeError if it is no str, ValueError if it is no such URL. Called in the app's thread.
     """
     _check_type(uri)
     return _split_url(uri)
@@ -42,7 +42,7 @@ def _split_url(uri: str) -> tuple[HTTPNode, str]:
 def split_cluster(uri: str) -> tuple[str, str]:
     """Return the name, with its ``@``, and the request target of a ``@name/path?query``.
 
-    Raises ValueError where the name is empty or the target holds what it must not.
+    Raises ValueError if the name is empty or the target holds a forbidden character.
     """
     _check_type(uri)
     _check_characters(uri)
@@ -62,7 +62,7 @@ def request_target(text: str) -> str:
     try:
         return quote(target, safe=_TARGET_SAFE)
     except UnicodeEncodeError as error:
-        raise ValueError(f"uri {text!r} holds a lone surrogate, which no encoding has") from error
+        raise ValueError(f"uri {text!r} holds a lone surrogate, which UTF-8 cannot encode") from error
 
 
 def _check_type(uri: str) -> None:
@@ -76,7 +76,7 @@ def _check_characters(uri: str) -> None:
 
 
 def _shown(uri: str) -> str:
-    """Return a URL for a message, which may get into a log, without the user and password that it holds."""
+    """Return a URL for a message, without user and password: the message may get into a log."""
     scheme, separator, _ = uri.partition("://")
     begin = f"{scheme}://" if separator and _SCHEME.fullmatch(scheme) else ""
     secret, _, place = uri[len(begin) :].rpartition("@")
@@ -88,7 +88,7 @@ def _node(scheme: str, authority: str) -> HTTPNode:
     if scheme not in DEFAULT_PORTS:
         raise ValueError(f"uri scheme {scheme!r} is not supported: only 'http' and 'https' are")
     if "@" in authority:
-        # The message must not repeat it: it would put the password in a log.
+        # The message does not repeat the URL: it would put the password into a log.
         raise ValueError("uri holds user:password@: leave it out and give auth=(user, password)")
     authority = authority.removesuffix(":")  # RFC 3986, section 3.2.3: the port may be empty
     if not authority:

@@ -1,4 +1,4 @@
-"""How one RPC protocol differs from another: how a call is written and a response is read."""
+"""How RPC protocols differ: how a call is written and a response is read."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ class Reader(Protocol):
     """Reads one response as it comes."""
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes; raise ValueError where they cannot belong to a response."""
+        """Take the next bytes; raise ValueError if they cannot belong to a response."""
 
     def close(self) -> Any:
-        """Return the value of the response; raise its fault, or ValueError where it is none."""
+        """Return the value of the response; raise its fault, or ValueError if it is malformed."""
 
 
 class Codec(Protocol):
-    """One protocol: its ``name``, and the ``media_types`` that its responses should have, calls the first.
+    """One protocol: its ``name``, and ``service``, its name after ``was.``.
 
-    ``service`` is what apps know it by, after ``was.``.
+    Calls have the first of the ``media_types``, responses should have any of them.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The errors that the other side may answer instead of a value, in either protocol."""
+"""The faults that the server may return instead of a value, in either protocol."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class JSONRPCError(SkitaiError):
         return f"{self.message} (code: {self.code})"
 
 
-#: The exceptions for what a remote procedure raised: the other side works, it only refused.
+#: What a remote procedure raised: the server works, but refused the call.
 FAULTS = (Fault, JSONRPCError)
 
 
 def code_and_words(fault: Fault | JSONRPCError) -> tuple[Any, str]:
-    """Return the number that the far side gave a fault, and its sentence."""
+    """Return the number and the message that the server gave a fault."""
     if isinstance(fault, Fault):
         return fault.faultCode, str(fault.faultString)
     return fault.code, fault.message

@@ -9,7 +9,7 @@ from skitai.formats.jsontext import read_json
 from skitai.services.rpc.codec import Codec, Reader
 from skitai.services.rpc.faults import JSONRPCError
 
-# Each call has an HTTP exchange of its own, so one number does; and equal calls share a cached result.
+# Each call has an HTTP request of its own, so one number is enough. It makes equal calls equal for the cache.
 _ID = 1
 
 
@@ -21,7 +21,7 @@ class JSONRPC(Codec):
     media_types = ("application/json", "application/json-rpc", "application/jsonrequest")
 
     def encode(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """Return a request object; raise TypeError or ValueError for what JSON has no form for."""
+        """Return a request object; raise TypeError or ValueError for a value that JSON cannot express."""
         if args and kwargs:
             raise TypeError(
                 f"{method}() has arguments by position and by name: JSON-RPC takes one or the other"

@@ -1,4 +1,4 @@
-"""How ``was.rpc`` and ``was.jsonrpc`` enter an instance, with or without the plugin of ``was.get``."""
+"""The hooks of ``was.rpc`` and ``was.jsonrpc``, which work without the plugin of ``was.get``, too."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def skitai_services(instance: IInstance) -> Mapping[str, RPCService]:
 
 @hookimpl
 def skitai_cluster_types(instance: IInstance) -> Mapping[str, HTTPService]:
-    """Let ``type = http`` clusters be read, as the plugin of ``was.get`` does where it is loaded."""
+    """Let ``type = http`` clusters be read; the plugin of ``was.get`` may not be loaded."""
     return {"http": connections_of(instance).members}
 
 
 @hookimpl
 def skitai_shutdown(instance: IInstance) -> Deferred[None]:
-    """Fail what is still awaited and close every connection; twice is as good as once."""
+    """Fail the requests under way and close every connection; a second close does no harm."""
     return connections_of(instance).pool.close()

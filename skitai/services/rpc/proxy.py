@@ -1,4 +1,4 @@
-"""What ``was.rpc(url)`` returns: a proxy of the other side, for one method call and its answer."""
+"""What ``was.rpc(url)`` returns: a proxy for one method call and its result."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from skitai.errors import MisuseError
 
-#: Names that mean the call, as on what ``was.get`` returns; ``proxy("wait", ...)`` calls a method so named.
+#: The methods of a call, which a proxy has, too. ``proxy("wait", ...)`` calls a remote method of that name.
 RESERVED = frozenset(("getwait", "getswait", "wait", "cache", "cancel", "deferred"))
 
 
 class RPCProxy:
-    """Starts one request when a method of it is called, and then answers as the call of that request does.
+    """Starts a request when a method of it is called, and then behaves like the call of that request.
 
-    ``start(method, args, kwargs)`` starts the request and returns its call. Each proxy is for one request.
+    ``start(method, args, kwargs)`` starts the request and returns its call. A proxy is for one request.
     Used in the app's thread::
 
         s = was.rpc("http://host/RPC2")
@@ -46,7 +46,7 @@ class RPCProxy:
     def __getattr__(self, name: str) -> Any:
         if name in RESERVED:
             return getattr(self._called(name), name)
-        if name.startswith("_"):  # no method's: a copy, a notebook or a doctest looks at it
+        if name.startswith("_"):  # no remote method: copy, a notebook or doctest looks for it
             raise AttributeError(name)
         return RPCMethod(self, name)
 
@@ -79,7 +79,7 @@ class RPCProxy:
 
 
 class RPCMethod:
-    """A method of the other side: call it, or name one below it with a dot."""
+    """A remote method: call it, or name one below it with a dot."""
 
     __slots__ = ("_name", "_proxy")
 

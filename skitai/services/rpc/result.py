@@ -1,4 +1,4 @@
-"""What a remote procedure call came to."""
+"""The result of a remote procedure call."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from skitai.services.rpc.faults import FAULTS, code_and_words
 class RPCResult(ReplyResult):
     """A reply: ``data`` is the value that the procedure returned, ``code`` the HTTP status 200.
 
-    A fault is status 2 with code 701 and the fault's words as ``msg``, whatever number the other side gave
-    it: that is ``fault_code``, and could be mistaken for an HTTP status. ``error`` is the fault itself.
-    Where there is no value, ``data`` is ``b""``, so that a loop over it does nothing.
+    A fault gives status 2 and code 701, its message as ``msg`` and the fault itself as ``error``. The number
+    that the server gave it is ``fault_code``, not ``code``, because it could be mistaken for an HTTP status.
+    If there is no value, ``data`` is ``b""``, so that a loop over it does nothing.
     """
 
     @classmethod
@@ -27,12 +27,12 @@ class RPCResult(ReplyResult):
 
     @property
     def fault_code(self) -> Any:
-        """The number that the other side gave its fault; None where there was none."""
+        """The number that the server gave its fault; None if there was no fault."""
         return code_and_words(self.error)[0] if isinstance(self.error, FAULTS) else None
 
     def _raise(self) -> NoReturn:
         if isinstance(self.error, FAULTS):
-            # The exception is the protocol's own; where it comes from is told as on all others.
+            # The fault is an exception of its own, so it gets the attributes that an OperationError has.
             where = {"code": self.code, "node": self.node, "url": self.url}
             vars(self.error).update(where | vars(self.error))
             raise self.error

@@ -1,4 +1,4 @@
-"""Remote procedure calls as a service: a proxy for the app, a POST for the node, a value for the result."""
+"""Remote procedure calls as a service: the app gets a proxy, the node a POST, the result a value."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from skitai.services.http.result import HTTPResult
     from skitai.services.rpc.codec import Codec
 
-#: Bytes of a response. Its values take many times as much memory.
+#: Bytes of a reply. Its values take many times as much memory.
 DOCUMENT_MAX = 16 * 1024 * 1024
-# Bytes read in one turn of the reactor: some milliseconds' work.
+# Bytes that are parsed in one turn of the reactor: the work of some milliseconds.
 _PIECE = 16 * 1024
 
 _OK = 200
@@ -37,8 +37,8 @@ _OK = 200
 class RPCService(HTTPService):
     """Calls of one protocol, over the connections of an HTTP pool.
 
-    Any reply in proper HTTP is an answer. A fault, another HTTP status or a broken document makes a failed
-    result, but no other node is asked, and this one does not rest.
+    A node that sends a reply is well. So a fault, an HTTP status other than 200 or a malformed document makes
+    a failed result, but no other node is asked, and the node does not rest.
     """
 
     result_type = RPCResult
@@ -49,7 +49,7 @@ class RPCService(HTTPService):
         self.name = f"was.{codec.service}()"
 
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> RPCProxy:
-        """Return the proxy whose first method call is submitted; ``endpoint`` says what the arguments are."""
+        """Return the proxy that submits its first method call. The arguments are those of ``endpoint``."""
         prepare = called_as(self.name, self.endpoint, *args, **kwargs)
         return RPCProxy(lambda method, params, named: submit(prepare(method, params, named)))
 
@@ -64,11 +64,12 @@ class RPCService(HTTPService):
         idempotent: bool = False,
         **options: Any,
     ) -> Callable[[str, tuple[Any, ...], dict[str, Any]], Operation]:
-        """Return what makes the operation of a method and its arguments.
+        """Return a function that makes the operation for a method and its arguments.
 
-        All is as with ``was.post``, ``options`` too, but there is no ``data``. ``idempotent``: the method may
-        be called twice, so another member of a cluster is asked after a failure in the middle.
-        Raises TypeError or ValueError naming the argument that makes no sense. Called in the app's thread.
+        The arguments and ``options`` are those of ``was.post``, except that there is no ``data``.
+        ``idempotent``: the method may be called twice, so another member of a cluster is asked after a
+        failure in the middle. Raises TypeError or ValueError that names the wrong argument. Called in the
+        app's thread.
         """
         if data is not None:
             raise TypeError(
@@ -79,7 +80,7 @@ class RPCService(HTTPService):
             fields.append(("Content-Type", self._codec.media_types[0]))
         given = {"auth": auth, "headers": fields, "use_cache": use_cache, **options}
         post = partial(self.operation, uri, **given)
-        post(data=b"")  # complains here, where the mistake is, not where the method is called
+        post(data=b"")  # raises for wrong arguments here, not when the method is called
 
         def prepare(method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation:
             operation = post(data=self._codec.encode(method, args, kwargs))
@@ -105,7 +106,7 @@ class RPCService(HTTPService):
         return result
 
     async def _value(self, reply: HTTPResult) -> Any:
-        """Return the value in a reply; raise its fault, or OperationError where it holds none."""
+        """Return the value in a reply; raise its fault, or OperationError if it has neither."""
         reply.reraise()
         if reply.code != _OK:
             raise OperationError(f"HTTP status {reply.code} {reply.msg}", code=reply.code)
@@ -113,16 +114,16 @@ class RPCService(HTTPService):
             _check_size(reply)
             reader = self._codec.reader()
             for start in range(0, len(reply.data), _PIECE):
-                if start:  # let others have their turn
+                if start:  # others have a turn between two pieces
                     await deferLater(self._pool.reactor, 0)
                 reader.feed(reply.data[start : start + _PIECE])
             return reader.close()
         except ValueError as error:
-            text = f"bad {self._codec.name} reply: {self._of_another_type(reply)}{error}"
+            text = f"bad {self._codec.name} reply: {self._type_hint(reply)}{error}"
             raise OperationError(text, code=CODE_BAD_REPLY) from error
 
-    def _of_another_type(self, reply: HTTPResult) -> str:
-        """Return what explains a document that is none. One that is may have any type: many servers err."""
+    def _type_hint(self, reply: HTTPResult) -> str:
+        """Return a hint on a wrong content type. Not an error of its own: many servers send one."""
         kind = media_type(reply.get_header("content-type"))
         if not kind or kind in self._codec.media_types:
             return ""

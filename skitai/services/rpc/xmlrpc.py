@@ -18,7 +18,7 @@ class XMLRPC(Codec):
     def encode(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """Return a ``<methodCall>``; raise what ``dump_call`` raises, TypeError for named arguments."""
         if kwargs:
-            raise TypeError(f"{method}() has named arguments ({', '.join(kwargs)}), which XML-RPC has not")
+            raise TypeError(f"{method}() has named arguments ({', '.join(kwargs)}), but XML-RPC has none")
         return dump_call(method, args).encode()
 
     def reader(self) -> Reader:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def skitai_attributes(instance: IInstance) -> Mapping[str, Callable[[Any], Any]]:
-    """Give what an app can know of its worker, and what ends the worker."""
+    """Give the attributes that show an app its worker, and those that end the worker."""
     return {
         "status": lambda _was: partial(status, instance),
         "restart": lambda _was: partial(restart, instance),
@@ -28,8 +28,8 @@ def skitai_attributes(instance: IInstance) -> Mapping[str, Callable[[Any], Any]]
 def status(instance: IInstance, flt: str | None = None, fancy: bool = True) -> Any:
     """Return the state of this worker as an HTML page or, without ``fancy``, as a dict of its sections.
 
-    ``flt`` keeps the sections whose title contains it, in any case. The page tells addresses and versions:
-    show it only to people who may know them. Called in any thread; raises as ``IInstance.status`` does.
+    ``flt`` keeps the sections whose title contains it, in any case. The page shows addresses and versions,
+    so give it only to people who may know them. Called in any thread; raises as ``IInstance.status`` does.
     """
     sections = {
         title: section

@@ -1,4 +1,4 @@
-"""The status page: what a worker knows of itself, for people."""
+"""The status page: the state of a worker, for people."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def status_page(name: str, sections: Mapping[str, Any]) -> str:
 
 
 def label(key: str) -> str:
-    """Return how a key is shown: ``memory_bytes`` as ``memory``, because the value shows its unit."""
+    """Return the label of a key: ``memory`` for ``memory_bytes``, because the value shows its unit."""
     return key.removesuffix("_bytes").removesuffix("_seconds").replace("_", " ")
 
 
 def shown(key: str, value: Any) -> str:
-    """Return how the value of a key is shown: its unit stands at the end of the key."""
+    """Return the text of a value; the end of its key says which unit it has."""
     if value is None or value == "":
         return "\N{EN DASH}"
     if isinstance(value, bool):
@@ -38,7 +38,7 @@ def shown(key: str, value: Any) -> str:
 
 
 def number_columns(rows: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the keys with a number in any row: the column is set as such, and so are the dashes in it."""
+    """Return the keys that have a number in some row: their columns are aligned as numbers."""
     return {key for row in rows for key, value in row.items() if isinstance(value, int | float)}
 
 
@@ -62,7 +62,7 @@ def _duration(seconds: float) -> str:
 
 @cache
 def _template() -> Template:
-    # Here, because a worker that shows no status need not have jinja2 in its memory.
+    # Imported here, so that a worker that shows no status does not load jinja2.
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
