@@ -1,4 +1,4 @@
-"""The ``was`` object: what an app sees of Skitai, assembled from the registered services."""
+"""The ``was`` object, through which an app uses the services, and which one is the current one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds of one wait of many, where there is no deadline.
+#: Seconds of one wait in a loop of waits without a deadline.
 _LOOK_SECONDS = 60.0
 
 #: The ``was`` of the request that this thread, greenlet or coroutine serves.
@@ -37,11 +37,11 @@ current_was: ContextVar[Was] = ContextVar("skitai.was")
 
 
 class ServiceTable:
-    """What ``was.NAME`` can be in one instance: built once at start, shared by all requests.
+    """All that ``was.NAME`` can be in one instance: built once at start, shared by all requests.
 
-    ``services`` and ``attributes`` are by name; ``explain(name)`` is asked for the sentence to raise when a
-    plugin that failed or is switched off would have given ``name``, and returns None for other names.
-    ``registered`` is what the apps of the instance registered for each other.
+    ``services`` and ``attributes`` are by name. ``explain(name)`` returns the message for a name that a
+    plugin would give that failed or is disabled, and None for other names. ``registered`` is what the apps of
+    the instance registered for each other.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class ServiceTable:
 class Caller:
     """``was.get``: call it, or its ``lb`` or ``map``, to start a request at once.
 
-    ``name`` is the service's; ``open_calls`` are told of each call. None: it is no request's, and ends like a
-    detached one.
+    ``name`` is that of the service. ``open_calls`` notes each call that is started; None outside a request,
+    where each call is detached.
     """
 
     __slots__ = ("_dispatcher", "_mode", "_name", "_open_calls", "_service")
@@ -83,10 +83,10 @@ class Caller:
         self._open_calls = open_calls
 
     def __call__(self, *args: Any, detach: bool = False, **kwargs: Any) -> Any:
-        """Start the operation that the arguments describe; what they are is the service's affair.
+        """Start the operation that the arguments describe; the service defines them.
 
-        A call that nobody has waited for is cancelled at the end of the request, unless ``detach``: then it
-        has ``LONGEST_LIFE`` seconds.
+        At the end of the request a call that nobody has waited for is cancelled. With ``detach`` it goes on
+        for up to ``LONGEST_LIFE`` seconds.
         """
         submit = self._submit_detached if detach else self._submit
         return self._service.begin(submit, *args, **kwargs)
@@ -118,9 +118,9 @@ class Caller:
 
 
 class Was:
-    """One request's view of the services; ``env`` is its WSGI environ (empty outside a request).
+    """The services as one request sees them; ``env`` is its WSGI environ (empty outside a request).
 
-    ``open_calls`` are told of each call that is started here.
+    ``open_calls`` notes each call that is started here.
     """
 
     def __init__(
@@ -135,28 +135,28 @@ class Was:
 
         A group gives the results of its members, in its place. Each call has until ``timeout`` seconds after
         its own creation. A coroutine writes ``await was.gather(...)``: in the reactor, where nothing may
-        wait, this returns a Deferred. Raises TypeError or ValueError for what is no call or no number of
-        seconds.
+        wait, this returns a Deferred. Raises TypeError or ValueError if an item is no call or ``timeout`` no
+        number.
         """
         return gather(self._table.dispatcher.bridge, calls, timeout)
 
     def as_completed(self, calls: Iterable[Any], timeout: float = DEFAULT_TIMEOUT) -> Completions:
-        """Return what iterates over the results of ``calls``, each as it comes; a group gives one per member.
+        """Return an iterable of the results of ``calls``, each as it comes; a group gives one per member.
 
-        What has not come ``timeout`` seconds after its creation is cancelled and comes as a failed result.
+        A call that has no result ``timeout`` seconds after its creation is cancelled and gives a failed one.
         Raises TypeError or ValueError as ``gather`` does. A coroutine writes ``async for``.
         """
         return as_completed(self._table.dispatcher.bridge, calls, timeout)
 
     def cluster(self, name: str) -> ClusterView:
-        """Return how the members of the cluster ``"@name"`` are at the moment.
+        """Return the present state of the members of the cluster ``"@name"``.
 
-        Raises MisuseError for a cluster that the config lacks. Called in any thread.
+        Raises MisuseError for a cluster that is not in the config. Called in any thread.
         """
         return self._table.dispatcher.cluster(name)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # no service's; a copy that is being made has no table yet
+        if name.startswith("_"):  # never a service; and copy looks here before there is a table
             raise AttributeError(name)
         table = self._table
         service = table.services.get(name)
@@ -165,10 +165,10 @@ class Was:
         elif name in table.attributes:
             value = table.attributes[name](self)
         elif name in table.registered:
-            return table.registered[name]  # not kept: it may be registered anew
+            return table.registered[name]  # not kept, because it may be registered anew
         else:
             raise AttributeError(table.explain(name) or _unknown(name, table))
-        # Kept, so that the next look-up finds it without coming here.
+        # Kept, so that the next look-up finds it without this method.
         self.__dict__[name] = value
         return value
 
@@ -181,15 +181,15 @@ def _unknown(name: str, table: ServiceTable) -> str:
     return f"was.{name} does not exist; there are: {known}"
 
 
-#: What every ``was`` has, whatever the plugins give: no service can take these names.
+#: The names that every ``was`` has by itself: no plugin can give them.
 OWN_NAMES = frozenset({"env", *(name for name in vars(Was) if not name.startswith("_"))})
 
 
 def call_with_was(table: ServiceTable, function: Callable[[Was], T], env: dict[str, Any] | None = None) -> T:
-    """Return ``function(was)``, with a ``was`` of its own that is the current one meanwhile.
+    """Return ``function(was)``, called with a ``was`` of its own that is the current one meanwhile.
 
-    ``env`` is what ``was.env`` shows. Calls that nobody has waited for when it returns are cancelled. Called
-    where apps run.
+    ``env`` is what ``was.env`` shows. When the function has returned, its calls that nobody has waited for
+    are cancelled. Called where apps run.
     """
     open_calls = OpenCalls()
     was = Was(table, env, open_calls)
@@ -205,8 +205,8 @@ def run_in_executor(executor: IExecutor, table: ServiceTable, function: Callable
     """Have ``call_with_was`` call ``function`` where ``executor`` runs apps.
 
     Returns a Deferred that fires with what ``function`` returns, or fails with what it raises, in the reactor
-    itself, where nothing may wait. Cancelling it is not to wait: ``function`` goes on. Called in the reactor
-    thread.
+    itself, where nothing may wait. Cancelling it ends the wait only: ``function`` goes on. Called in the
+    reactor thread.
     """
     finished: Deferred[T] = Deferred()
     give = table.dispatcher.bridge.submit_to_hub
@@ -233,30 +233,30 @@ def run_coroutine(was: Was, coroutine: Coroutine[Any, Any, Any]) -> Any:
     return coroutines.run_coroutine(was._table.dispatcher.bridge, coroutine)
 
 
-#: The ``was`` of each instance that runs in this process, in the order of their starts. A new tuple for each
-#: change, because any thread may look.
+#: The ``was`` of each instance that runs in this process, in the order of their starts. Each change makes a
+#: new tuple, because any thread may read it.
 _defaults: tuple[Was, ...] = ()
-#: What apps register for each other where no server runs.
+#: What apps registered for each other while no server runs.
 _registered_without_server: dict[str, Any] = {}
 
 
 def add_default(was: Was) -> None:
-    """Have ``was`` serve code outside any request, such as a thread of an app's own.
+    """Make ``was`` the one for code outside any request, such as a thread of an app's own.
 
-    Where several instances run in one process, that of the latest start serves it. Reactor thread.
+    If several instances run in one process, the one that started last has that place. Reactor thread.
     """
     global _defaults
     _defaults = (*_defaults, was)
 
 
 def remove_default(was: Was) -> None:
-    """Have ``was`` serve code outside requests no longer, if it does. Reactor thread."""
+    """Undo ``add_default``, if it was called for ``was``. Reactor thread."""
     global _defaults
     _defaults = tuple(other for other in _defaults if other is not was)
 
 
 def _default() -> Was | None:
-    latest = _defaults[-1:]  # one look: another thread may change it before a second one
+    latest = _defaults[-1:]  # read once: another thread may change it before a second read
     return latest[0] if latest else None
 
 
@@ -272,7 +272,7 @@ def get_current() -> Was:
 
 
 def is_given(name: str) -> bool:
-    """Return whether ``name`` is what every ``was`` has, or what plugins of the running instance give it."""
+    """Return whether every ``was`` has ``name``, or the plugins of the running instance give it."""
     if name in OWN_NAMES:
         return True
     found = current_was.get(None) or _default()
@@ -280,15 +280,15 @@ def is_given(name: str) -> bool:
 
 
 def registered() -> dict[str, Any]:
-    """Return what apps registered for each other: the apps of one instance, or of a process without any."""
+    """Return what apps registered for each other, in one instance or, without one, in the process."""
     found = current_was.get(None) or _default()
     return _registered_without_server if found is None else found._table.registered
 
 
 def wait_until_over(pending: Pending) -> None:
-    """Wait for ``pending`` as code of an app does that may run in a greenlet, or where no server runs.
+    """Wait until ``pending`` is over, with or without a running server.
 
-    Called in a thread or a greenlet; MisuseError in the reactor.
+    Called in a thread or a greenlet; raises MisuseError in the reactor.
     """
     found = current_was.get(None) or _default()
     wait = wait_in_thread if found is None else found._table.dispatcher.bridge.wait
@@ -297,15 +297,15 @@ def wait_until_over(pending: Pending) -> None:
 
 
 class CurrentWas:
-    """What ``from skitai import was`` gives: every attribute is that of ``get_current()``.
+    """The ``was`` of ``from skitai import was``: each attribute is that of ``get_current()``.
 
-    It has no methods of its own, because any name may be a service's.
+    It has no methods of its own, because any name may be that of a service.
     """
 
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # no service's: a copy, a notebook or a doctest looks at it
+        if name.startswith("_"):  # never a service: copy, a notebook or doctest looks for it
             raise AttributeError(name)
         return getattr(get_current(), name)
 

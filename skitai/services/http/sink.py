@@ -56,7 +56,7 @@ class Delivery:
             self._sink.begin(self.reply)
             if not self._is_over:
                 self._sink.registerProducer(self, True)
-        except Exception as error:  # noqa: BLE001 - it is not ours: its request fails, and nothing else
+        except Exception as error:  # noqa: BLE001 - a sink is a stranger's code: only its request fails
             self._connection.give_up(_sink_failed(error))
 
     def add(self, data: bytes) -> None:
@@ -68,9 +68,9 @@ class Delivery:
                 self._connection.give_up(_sink_failed(error))
 
     def end(self, error: BaseException | None = None) -> BaseException | None:
-        """Tell the sink how it ended, unless it stopped the reply itself.
+        """End the sink, unless it stopped the reply itself.
 
-        Returns ``error``, or the sink's own if that is the only one.
+        Returns ``error``, or else what the sink raises.
         """
         if not self._is_over:
             self._is_over = True
