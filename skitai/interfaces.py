@@ -285,7 +285,8 @@ class IHeadResource(Interface):
     def at_head(request: Request) -> bool:
         """Return whether this resource handles ``request``; if not, the body is read and ``render`` called.
 
-        Now or later the resource must do one of three things, and until then the client is not read:
+        Now or later the resource must do one of three things. Until then the client is not read, so its
+        leaving is not noticed, and no time-out runs:
 
         - respond (``respond``, ``fail``, or ``write`` and ``finish``): the body is dropped, and the
           connection ends with the response;
