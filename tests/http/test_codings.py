@@ -67,7 +67,7 @@ def test_cut_off(coding):
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_garbage(coding):
-    """What is not in the coding that it claims is refused."""
+    """Data that does not fit its coding is refused."""
     with pytest.raises(BadReplyError, match=r"not the .* that it claims"):
         decoded(coding, b"\xff garbage" * 100)
 

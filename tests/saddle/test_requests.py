@@ -250,7 +250,7 @@ def test_the_head_is_complete_when_the_first_piece_is(app, browse):
 
 
 def test_what_no_body_can_be_made_of(app, browse):
-    """A value that is none of these is the developer's error, and the client's 500."""
+    """A request whose view returns any other value is answered with 500."""
 
     @app.route("/")
     def view(was):
@@ -389,7 +389,7 @@ def test_a_mount_point_beyond_ascii(app, browse):
     ],
 )
 def test_redirects_to_any_address(app, url, location):
-    """What is not ASCII, and what cannot be seen, is encoded; all else stays as the app wrote it."""
+    """Non-ASCII and invisible characters are encoded, and all others stay as the app wrote them."""
     app.route("/")(lambda was: was.redirect(url))
     assert WSGIBrowser(app).get("/")["Location"] == location
 

@@ -230,10 +230,10 @@ class Connection:
 
 
 class MemoryServer:
-    """A factory on a fake clock. ``requests`` are those that reached the app, ``observed`` those that ended.
+    """A factory on a fake clock. ``requests`` have reached the app, and ``observed`` have ended.
 
-    ``app(request)`` answers them; without one they are answered with their method, target and body.
-    ``judge(request)`` is asked first where only the head is there.
+    ``app(request)`` answers them. Without it, they are answered with their method, target and body.
+    ``judge(request)`` is called at the end of the head, as by the factory.
     """
 
     def __init__(self, app=None, judge=None, **limits):

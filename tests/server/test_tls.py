@@ -76,7 +76,7 @@ OLD_FORM = PrivateFormat.TraditionalOpenSSL
 
 
 class Greeter(Protocol):
-    """Says hello to whoever connects, and hangs up."""
+    """Says hello to each client, and closes."""
 
     def connectionMade(self):
         self.transport.write(b"hello")
@@ -339,7 +339,7 @@ def several(reactor_thread, threads, tmp_path):
 
 
 def opened(address, context=None):
-    """Return a connection to a port or a Unix socket, with TLS where there is a ``context``."""
+    """Return a connection to a port or a Unix socket, with TLS if ``context`` is given."""
     plain = socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX)
     plain.settimeout(PATIENCE)
     try:

@@ -64,7 +64,7 @@ def ask(
 
 @pytest.mark.parametrize(("user", "password"), USERS.items())
 def test_basic_knows_several_users(user: str, password: str) -> None:
-    """The name of whoever gives the right password is returned, in any alphabet."""
+    """The right password gives the name of its user, in any alphabet."""
     assert ask(basic(), basic_header(user, password)) == user
     assert ask(basic(), basic_header(user, password).replace("Basic", "bASIC")) == user
 
@@ -144,7 +144,7 @@ def test_digest_offers_the_better_hash_first(digest: Authenticator) -> None:
 @pytest.mark.parametrize("algorithm", ["SHA-256", "MD5"])
 @pytest.mark.parametrize(("user", "password"), USERS.items())
 def test_digest_knows_several_users(digest: Authenticator, algorithm: str, user: str, password: str) -> None:
-    """The name of whoever can compute the response is returned, with either hash."""
+    """The right response gives the name of its user, with either hash."""
     header = digest_header(nonce_of(ask(digest, None)), user, password, algorithm=algorithm)
     assert ask(digest, header) == user
 

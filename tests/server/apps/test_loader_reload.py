@@ -87,7 +87,7 @@ def test_a_part_elsewhere_is_reloaded(tmp_path):
 
 
 def test_a_part_of_another_app_reloads_both(tmp_path):
-    """A part in the directory of another app: both see its changes, whoever is asked first."""
+    """If an app has a part in the directory of another app, both see its changes, in either order."""
     write(
         tmp_path / "owner",
         {"owner_part.py": "value = 1", "owner.py": answering("p.value", "import owner_part as p")},

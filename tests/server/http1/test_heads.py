@@ -585,7 +585,7 @@ def test_large_body_in_bounded_memory(loopback_server, wrap_in_tls, tls_client, 
 
 
 def test_exception_while_dispatching(memory_server):
-    """An exception from whoever answers does not wedge the connection for what comes after."""
+    """After an exception in a resource, the connection serves the next request."""
     calls = []
 
     def app(request):

@@ -350,7 +350,7 @@ def test_refused_client_may_go_on_sending(memory_server):
 
 
 def test_connections_max(memory_server):
-    """A connection above the limit is told that there is no room; those that were there first go on."""
+    """A connection above the limit gets a 503, and the older ones are still served."""
     server = memory_server(connections_max=2)
     first, second, third = (server.connect() for _ in range(3))
     first.send(GET % b"/1")

@@ -280,7 +280,7 @@ def test_connect_that_nobody_wants(upgrading, connect):
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
 @pytest.mark.parametrize("first", ["client", "app"])
 def test_sockets(loopback_server, wrap_in_tls, tls_client, tls, first):
-    """Over plain sockets and TLS a connection is taken over whole, whoever closes it first."""
+    """A plain or TLS connection is taken over without loss, whichever side closes it first."""
     resource = Upgrading()
     site = site_of(resource)
     server = loopback_server(site.handle, site.judge, **({"wrap": wrap_in_tls} if tls else {}))

@@ -133,7 +133,7 @@ def test_whole_bodies_of_any_status_are_compressed(serve, status):
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 def test_what_has_no_body_is_not_compressed(serve, status):
-    """Nothing is said of an encoding where there is no body."""
+    """A response without a body has no Content-Encoding."""
     response = serve(answering(status=status)).ask(fields=[GZIP])
     assert (response["Content-Encoding"], response.body) == (None, b"")
 

@@ -96,7 +96,7 @@ def test_form(mounted):
 
 
 def test_arguments_in_any_encoding(mounted):
-    """What is not ASCII arrives as the bytes that were sent, percent-encoded or not."""
+    """Non-ASCII arguments arrive as the bytes that were sent, percent-encoded or not."""
     seen = []
 
     def form(request):

@@ -168,7 +168,7 @@ def test_render(memory_server):
 
 
 def test_compression(mounted):
-    """Text is compressed for who asks for it."""
+    """Text is compressed for clients that accept gzip."""
 
     def text(request):
         request.setHeader(b"content-type", b"text/plain")
