@@ -1,6 +1,7 @@
 """Imports between the rooms of the house point one way."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,12 @@ def test_the_reactor_is_imported_by_the_entry_point_alone():
         if "from twisted.internet import reactor" in path.read_text("utf-8")
     }
     assert users <= {"tap.py"}
+
+
+def test_only_the_net_opens_connections():
+    """Everybody connects through the one Connector, and listens through skitai.net."""
+    calls = re.compile(r"\b(?:connect|listen)(?:TCP|UNIX|SSL|UDP)\(|\bClientEndpoint\b|\bHostnameEndpoint\b")
+    users = {
+        path.relative_to(PACKAGE).parts[0] for path in _modules() if calls.search(path.read_text("utf-8"))
+    }
+    assert users == {"net"}
