@@ -1,4 +1,4 @@
-"""Bringing one call to its result: by one node, or by the members of a cluster until one answers."""
+"""Performs one call: on one node, or on the members of a cluster until one answers."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Attempt:
         self._deferred: Deferred[object] | None = None
 
     def start(self) -> None:
-        """Perform the call, now or when it is its turn."""
+        """Perform the call, now or in its turn."""
         self._traffic.enter(self)
 
     def begin(self) -> None:
-        """Perform the call now: ``Traffic`` says when."""
+        """Perform the call now. Called by ``Traffic``."""
         self._next()
-        # After the start, so that what a thread gave up in the middle of it is cancelled, too.
+        # After the start, so that a call that a thread gave up during the start is cancelled, too.
         self.call.on_cancel(self._cancel)
 
     def _next(self) -> None:
@@ -93,7 +93,7 @@ class Attempt:
 
 
 class DirectAttempt(Attempt):
-    """One node, no second chance."""
+    """Asks one node, once."""
 
     def __init__(self, traffic: Traffic, service: IService, call: Call, node: INode) -> None:
         super().__init__(traffic, service, call)
@@ -104,10 +104,10 @@ class DirectAttempt(Attempt):
 
 
 class BalancedAttempt(Attempt):
-    """The members of a cluster until one answers, or only ``member`` where one is named.
+    """Asks the members of a cluster until one answers, or only ``member`` if it is given.
 
-    Another member is asked at the moment of the failure, not when the app waits: for an operation that may
-    be done twice, and for any that provably did not leave.
+    Another member is asked as soon as one fails, not when the app waits; but only if the operation is
+    idempotent or nothing of it was sent.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Results that are kept for the next request: where they are, and what an app can do with one."""
+"""Results that are kept for the next request: ``cache()`` and ``expire()``."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from skitai.calls.deadline import checked_seconds
 if TYPE_CHECKING:
     from skitai.interfaces import IResultCache
 
-#: Seconds that ``cache()`` keeps a result unless told otherwise.
+#: Seconds for which ``cache()`` keeps a result by default.
 DEFAULT_SECONDS = 300.0
 
 
 class CachePlace:
-    """Where the answer to one operation is kept: a key in a cache. Used in any thread.
+    """Where the result of one operation is kept: a key in a cache. Used in any thread.
 
-    ``original`` is what to keep instead of the result that the app has: a filter made that one from it, and
-    will make its own of what is kept.
+    ``original`` is the result before the app's filter, None without one. It is kept in place of the filtered
+    result, because the filter runs again over what is kept.
     """
 
     __slots__ = ("_cache", "key", "original")
@@ -29,33 +29,33 @@ class CachePlace:
         self.original = original
 
     def of_filtered(self, original: Any) -> CachePlace:
-        """Return the same place for what a filter made of ``original``."""
+        """Return the same place for the result that a filter made of ``original``."""
         return CachePlace(self._cache, self.key, original)
 
     def look_up(self) -> Any:
-        """Return the result or results that are kept there, or None."""
+        """Return the result or results that are kept here, or None."""
         kept = self._cache.get(self.key)
         if kept is not None and kept.cache_place is None:
             kept.cache_place = self
         return kept
 
     def keep(self, result: Cacheable, seconds: float) -> None:
-        """Keep ``result`` for ``seconds`` in the place of what is there."""
+        """Keep ``result`` for ``seconds``; it replaces what is kept here."""
         kept = (result if self.original is None else self.original).as_kept()
-        kept.cache_place = None  # else it would hold what it was made from
+        kept.cache_place = None  # or it would keep the original alive
         self._cache.put(self.key, kept, seconds)
 
     def expire(self) -> None:
-        """Forget what is kept there."""
+        """Forget what is kept here."""
         self._cache.expire(self.key)
 
 
 class Cacheable:
-    """What ``Result`` and ``Results`` share: an app may have them kept."""
+    """What ``Result`` and ``Results`` have in common: an app may have them kept."""
 
-    #: Whether the cache gave it.
+    #: Whether it came from the cache.
     is_cached = False
-    #: Where it would be kept; None where it cannot be.
+    #: Where it can be kept; None if it cannot.
     cache_place: CachePlace | None = None
 
     @property
@@ -68,11 +68,11 @@ class Cacheable:
         raise NotImplementedError
 
     def cache(self, seconds: float = DEFAULT_SECONDS) -> None:
-        """Have the same request answered with this for ``seconds``; 0 or less: no longer.
+        """Use this result for the same request for ``seconds``; with 0 or less, stop using it.
 
-        Nothing happens where the status is not 3, where the service does not say which requests are the
-        same, and to what the cache gave itself: that does not live longer. Raises TypeError or ValueError
-        for what is no number. Called in any thread.
+        Does nothing if the status is not 3, if the service cannot tell which requests are the same, or if the
+        result came from the cache: its time is not extended. Raises TypeError or ValueError if ``seconds`` is
+        no number. Called in any thread.
         """
         place, seconds = self.cache_place, checked_seconds("seconds", seconds)
         if place is None:
@@ -83,6 +83,6 @@ class Cacheable:
             place.keep(self, seconds)
 
     def expire(self) -> None:
-        """Have the cache forget the answer to this request. Called in any thread."""
+        """Have the cache forget the result of this request. Called in any thread."""
         if self.cache_place is not None:
             self.cache_place.expire()

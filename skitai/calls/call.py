@@ -1,4 +1,4 @@
-"""A request that is under way: what ``was.get(url)`` returns."""
+"""A call that is under way: what ``was.get(url)`` returns."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from skitai.calls.operation import Operation
     from skitai.interfaces import INode
 
-# Held to settle a call: the reactor, with an answer, and a thread whose deadline passed may both try.
+# Held to settle a call: the reactor, which has its result, and a thread, whose deadline passed, may both try.
 _settling = Lock()
 
 
 class Call(Pending):
     """One operation that is being performed; it was started when it was created.
 
-    Every time-out counts from the creation, not from the wait: three calls made together and waited for one
-    after the other take two seconds at most when each is given two. What timed out is cancelled, its socket
-    closed; a late answer is dropped. Asked again, a call gives the same result object.
+    Every time-out counts from the creation, not from the wait: three calls that are made together, each with
+    two seconds, take two seconds at most. A call that times out is cancelled and its socket closed; a late
+    reply is dropped. Each wait gives the same result object.
 
-    ``result_type`` is the class of the results that stand for a time-out or a cancellation. ``place`` is
-    where the result may be kept, None if nowhere. ``node`` is the node that was asked last, None before the
-    first; ``collected`` says whether anybody has waited for the result.
+    ``result_type`` is the class of the result after a time-out or a cancellation. ``place`` is where the
+    result can be kept, None if it cannot. ``node`` is the node that was asked last, None before the first.
+    ``collected`` says whether anybody has waited for the result.
     """
 
     __slots__ = (
@@ -82,7 +82,7 @@ class Call(Pending):
     # -- for the code that performs the operation ------------------------------------------------------------
 
     def on_cancel(self, cancel: Callable[[], object]) -> None:
-        """Have ``cancel`` called if the call ends before its answer came. Called in the reactor thread."""
+        """Have ``cancel`` called if the call ends without its reply. Called in the reactor thread."""
         self._cancel = cancel
         if self.over:  # a thread gave it up meanwhile
             self._release()
@@ -101,13 +101,13 @@ class Call(Pending):
         return True
 
     def give_up(self, error: OperationError) -> None:
-        """End the call with ``error`` instead of its answer and free its socket. Called in any thread."""
+        """Fail the call with ``error`` and free its socket. Called in any thread."""
         if self._take(self._result_type.failed(error, self.node, self.operation.target)):
             self.end()
             self.bridge.submit(self._release)
 
     def cancel(self) -> None:
-        """End the call without its answer (status 2, code 705) and free its socket. Called in any thread."""
+        """Cancel the call (status 2, code 705) and free its socket. Called in any thread."""
         self.give_up(OperationError("cancelled", code=CODE_SHUTDOWN))
 
     def _take(self, result: Result) -> bool:
@@ -127,10 +127,10 @@ class Call(Pending):
     def getwait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Result:
         """Wait until ``timeout`` seconds after the call's creation and return its result.
 
-        The result has status 1 when time ran out, 2 when the operation failed, 3 otherwise; with ``reraise``
-        the first two raise OperationError. What the operation's filter raises is raised here. Called in a
-        thread or a greenlet; MisuseError in the reactor. TypeError or ValueError for a ``timeout`` that is no
-        number.
+        The result has status 1 after a time-out, 2 after a failure, 3 otherwise; with ``reraise`` the first
+        two raise OperationError. What the operation's filter raises is raised here. Raises MisuseError in the
+        reactor, TypeError or ValueError for a ``timeout`` that is no number. Called in a thread or a
+        greenlet.
         """
         self.collected = True
         if not self.bridge.wait(self, self.remaining(timeout)):
@@ -141,7 +141,7 @@ class Call(Pending):
         return result
 
     def getswait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Results:
-        """Like ``getwait``, with the result in a sequence of one, which stays the same."""
+        """Wait like ``getwait``, and return a sequence of the one result."""
         result = self.getwait(timeout, reraise)
         if self._results is None:
             self._results = Results([result])
@@ -160,17 +160,17 @@ class Call(Pending):
 
     @property
     def status(self) -> int:
-        """The status of the result: 0 while there is none."""
+        """The status of the result, 0 before there is one."""
         return WAITING if self._result is None else self._result.status
 
     @property
     def code(self) -> int:
-        """The code of the result: 0 while there is none."""
+        """The code of the result, 0 before there is one."""
         return 0 if self._result is None else self._result.code
 
     @property
     def original(self) -> Result:
-        """The result as it came, before any filter. To be asked when the call is over."""
+        """The result before any filter. Read when the call is over."""
         assert self._result is not None
         return self._result if self._filtering is None else self._filtering.original
 
@@ -210,7 +210,7 @@ class Call(Pending):
             deferred.callback(result)
 
     def _abandoned(self, deferred: Deferred[Result]) -> None:
-        # Failed first: a cancelled coroutine must stop, not go on with the result of its call.
+        # First, because a cancelled coroutine must stop, not go on with the result of its call.
         deferred.errback(CancelledError())
         self.cancel()
 
@@ -233,7 +233,7 @@ class Call(Pending):
         return self._result
 
     def _filter(self) -> None:
-        """Put what the filter makes of the result in its place, once, however many wait."""
+        """Replace the result by what the filter makes of it, once, however many wait."""
         assert self._result is not None
         with _settling:
             filtering = self._filtering
@@ -248,7 +248,7 @@ class Call(Pending):
             self._result = filtering.result()
 
     def __await__(self) -> Generator[Deferred[Result], Any, Result]:
-        """``await`` the result in a coroutine on the reactor thread, as long as ``getwait()`` waits."""
+        """``await`` the result in a coroutine in the reactor, with the time-out of ``getwait()``."""
         return self.deferred().__await__()
 
     def __repr__(self) -> str:
@@ -257,7 +257,7 @@ class Call(Pending):
 
 @contextmanager
 def collecting(calls: Sequence[Call]) -> Iterator[None]:
-    """Mark calls as waited for while they are; a wait that raises leaves the rest to the request's end."""
+    """Mark calls as collected; if the wait raises, undo that, so that the request's end cancels them."""
     for call in calls:
         call.collected = True
     try:

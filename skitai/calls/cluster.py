@@ -1,4 +1,4 @@
-"""Which machine is asked next: a cluster's members, how busy they are, and which seem dead."""
+"""The members of a cluster: which is asked next, how busy they are, and which have failed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from skitai.interfaces import INode
 
 #: The first pause of a member that failed, and the longest, in seconds; each failure in a row doubles it.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-#: How many time-outs in a row, with no answer between them, make a failure; and how many seconds a member
-#: must have had for one to count: an app that only looks whether an answer is there says nothing about it.
+#: How many time-outs in a row, without an answer between them, are a failure; and the least seconds until a
+#: time-out counts, because an app that only checks for a result says nothing about the member.
 TIMEOUTS_MAX, _LEAST_PATIENCE = 3, 0.1
 #: How much the newest answer counts in a member's latency.
 _NEWEST_SHARE = 0.2
@@ -21,11 +21,11 @@ _NEWEST_SHARE = 0.2
 
 @attrs.define(eq=False)
 class Member:
-    """One node of a cluster with its share of the work and its recent luck.
+    """One node of a cluster, with its share of the work and its recent failures.
 
     ``failures`` and ``timeouts`` are those in a row; ``requests`` and ``all_failures`` count since the start.
-    ``probed`` says whether a request is under way that finds out if the member is back. ``share`` grows with
-    each request, more slowly with a greater weight: of members equally busy the smallest is next.
+    ``probed`` says whether a request is under way that tests whether the member is back. ``share`` grows with
+    each request, more slowly with a greater weight: of equally busy members the smallest share is next.
     ``latency`` is a moving average in seconds, None before the first answer.
     """
 
@@ -43,7 +43,7 @@ class Member:
     latency: float | None = None
 
     def state(self, now: float) -> State:
-        """Return ``up``, ``resting`` within a pause, or ``probing`` from its end until an answer."""
+        """Return ``up``, ``resting`` during a pause, or ``probing`` after it until an answer."""
         if not self.failures:
             return "up"
         return "resting" if self.paused_until > now else "probing"
@@ -66,15 +66,16 @@ class Cluster:
         self.members = tuple(members)
         self._seconds = seconds
         self._picks = count(1)
-        #: The share of the member picked last: one that was away does not catch up on what it missed.
+        #: The share of the member picked last. A member that comes back starts here, so that it does not get
+        #: all requests until it has caught up.
         self._share = 0.0
 
     def pick(self, tried: Collection[Member] = ()) -> Member | None:
         """Return a member that is among the least busy and not in ``tried``, or None.
 
-        The least busy are those with less work for their weight than any would have with one request more;
-        these take turns, as often as their weights say. Members that failed lately are passed over until
-        their pause ends, and then get one request at a time until they answer; unless only such are left.
+        A member is among the least busy if it has less work for its weight than any other would have with one
+        more request. These take turns, as often as their weights say. A member that failed is passed over
+        until its pause ends, and then gets one request at a time until it answers; unless there is no other.
         """
         now = self._seconds()
         candidates = [member for member in self.members if member not in tried]
@@ -95,7 +96,7 @@ class Cluster:
         return max(member.share, self._share), member.last_picked
 
     def begin(self, member: Member) -> bool:
-        """Count a request to ``member``; return whether it is the one that finds out if it is back."""
+        """Count a request to ``member``; return whether it is the one that tests if the member is back."""
         member.in_flight += 1
         member.requests += 1
         if member.probed or member.state(self._seconds()) != "probing":
@@ -104,7 +105,7 @@ class Cluster:
         return True
 
     def end(self, member: Member, probe: bool) -> None:
-        """Count the end of a request, however it ended; ``probe`` is what ``begin`` said."""
+        """Count the end of a request, with or without success; ``probe`` is what ``begin`` returned."""
         member.in_flight -= 1
         if probe:
             member.probed = False
@@ -118,10 +119,10 @@ class Cluster:
             member.latency = before + _NEWEST_SHARE * (latency - before)
 
     def timed_out(self, member: Member, probe: bool, seconds: float) -> None:
-        """Count a request that was given up after ``seconds``; ``probe`` is what ``begin`` said.
+        """Count a request that timed out after ``seconds``; ``probe`` is what ``begin`` returned.
 
-        Whether the app's patience was reasonable nobody knows: one time-out says nothing about a member that
-        is up, several in a row do. One that was to be found out about is not back.
+        The app may have waited too short a time. So one time-out says nothing about a member that is up, but
+        several in a row do. A member that was being tested is not back.
         """
         if seconds >= _LEAST_PATIENCE:
             member.timeouts += 1
@@ -132,7 +133,7 @@ class Cluster:
     def failed(self, member: Member) -> None:
         """Count a failure: the member rests, longer each time.
 
-        Failures while it rests do not prolong that: they are what was under way when it broke.
+        Failures while it rests do not prolong the rest: those requests were under way when it failed.
         """
         member.all_failures += 1
         now = self._seconds()
@@ -143,7 +144,7 @@ class Cluster:
         member.paused_until = now + pause
 
     def view(self) -> ClusterView:
-        """Return how the members are now. Called in any thread."""
+        """Return the present state of the members. Called in any thread."""
         now = self._seconds()
         return ClusterView(self.name, self.type_name, tuple(_view(member, now) for member in self.members))
 

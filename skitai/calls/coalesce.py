@@ -1,4 +1,4 @@
-"""Several calls that ask the same share one request to the other machine."""
+"""Equal calls at the same time share one request to the other machine."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class Flights:
-    """The shared requests under way, by what they ask. All methods are called in the reactor thread."""
+    """The shared requests under way, by key. All methods are called in the reactor thread."""
 
     def __init__(self) -> None:
         self._flights: dict[Hashable, _Flight] = {}
-        #: How many calls found one under way.
+        #: How many calls joined a request that was under way.
         self.joined = 0
 
     def join(self, key: Hashable, call: Call, attempt: Attempt) -> None:
-        """Have ``call`` share the request for ``key``; where none is under way, ``attempt`` makes it."""
+        """Have ``call`` share the request for ``key``; if none is under way, ``attempt`` starts it."""
         if call.over:
             return
         flight = self._flights.get(key)
@@ -38,7 +38,7 @@ class Flights:
 
 
 class _Flight:
-    """One request, ``upstream``, and the calls that wait for it; ``remove()`` keeps others off."""
+    """One request, ``upstream``, and the calls that wait for it; after ``remove()`` no others can join."""
 
     def __init__(self, upstream: Call, remove: partial[object]) -> None:
         self._upstream = upstream
@@ -55,15 +55,15 @@ class _Flight:
         self._passengers.pop(call, None)
         if self._passengers:
             return
-        if call.status == TIMEOUT:  # counts against the machine, as for a request that is not shared
+        if call.status == TIMEOUT:  # a time-out counts for the member, as without sharing
             self._upstream.give_up(OperationTimeout("nobody waits any longer"))
         else:
             self._upstream.cancel()
 
     def _land(self) -> None:
-        # Before the passengers hear of it: one that asks again wants a newer answer.
+        # Before the calls end: an app that asks again then wants a newer reply.
         self._remove()
         result, passengers = self._upstream.original, list(self._passengers)
         self._passengers.clear()
         for call in passengers:
-            call.settle(copy.copy(result))  # each may change its own
+            call.settle(copy.copy(result))  # each app may change its own

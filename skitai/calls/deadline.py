@@ -1,8 +1,8 @@
-"""How long apps wait: the default, and what cannot be a number of seconds."""
+"""Time-outs: the default, and the check of a number of seconds."""
 
 from __future__ import annotations
 
-#: Seconds that ``getwait`` waits unless told otherwise, counted from the creation of the call.
+#: The default time-out of ``getwait`` in seconds, counted from the creation of the call.
 DEFAULT_TIMEOUT = 5.0
 
 

@@ -1,4 +1,4 @@
-"""From an operation to a call under way: from the cache, shared with others, or asked of a node."""
+"""Starts the call of an operation: from the cache, shared with equal calls, or as a request to a node."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from skitai.errors import MisuseError
 from skitai.interfaces import IResultCache, IService
 from skitai.loop.bridge import Bridge
 
-#: ``one``: the target itself, or any member of its cluster; ``lb``: the same, said aloud; ``map``: all.
+#: ``one``: the target itself, or the least busy member of its cluster; ``lb``: the same; ``map``: all
+#: members.
 Mode = Literal["one", "lb", "map"]
 
 
@@ -27,8 +28,8 @@ class Dispatcher:
     """Starts calls and knows those under way.
 
     ``bridge`` leads to the reactor thread, ``clusters`` are those of the config by name. ``cache`` keeps
-    results (None: nothing is kept). With ``coalesce``, calls of one node or member that may be repeated and
-    ask the same at the same time share one request; each keeps its own deadline and result.
+    results (None: nothing is kept). With ``coalesce``, equal calls at the same time share one request, if it
+    is idempotent; each keeps its own deadline and result.
     """
 
     def __init__(
@@ -51,9 +52,9 @@ class Dispatcher:
     ) -> Call | CallGroup:
         """Start ``operation`` at once and return its call (a group of calls for ``map`` over a cluster).
 
-        ``name`` is the service's after ``was.``: services of two names share no kept results.
-        Raises MisuseError for a cluster that the config lacks or that another kind of service asks, and
-        ValueError for a target that names no node. Called in the app's thread.
+        ``name`` is that of the service after ``was.``: services with different names share no kept results.
+        Raises MisuseError for a cluster that is not in the config or is of another type, ValueError for a
+        target that names no node. Called in the app's thread.
         """
         wanted = operation.cluster
         cluster = None if wanted is None else self._cluster_of(service, wanted)
@@ -134,22 +135,22 @@ class Dispatcher:
         return cluster
 
     def cluster(self, name: str) -> ClusterView:
-        """Return how the members of the cluster ``@name`` are; raise MisuseError if the config lacks it.
+        """Return the state of the members of the cluster ``@name``; raise MisuseError if there is none.
 
         Called in any thread.
         """
         return self._cluster(name.removeprefix("@")).view()
 
     def clusters(self) -> list[ClusterView]:
-        """Return how the members of all clusters are, by name. Called in any thread."""
+        """Return the state of all clusters, sorted by name. Called in any thread."""
         return [self._clusters[name].view() for name in sorted(self._clusters)]
 
     def end_calls(self) -> None:
-        """Fail what is under way (status 2, code 705); others may begin. Reactor thread only."""
+        """Fail all calls under way (status 2, code 705); new ones may begin. Called in the reactor thread."""
         self._traffic.end_calls()
 
     def stop(self) -> None:
-        """Fail what is under way and whatever comes now (status 2, code 705). Reactor thread only."""
+        """Fail all calls under way and all new ones (status 2, code 705). Called in the reactor thread."""
         self._traffic.stop()
 
     @property
@@ -160,8 +161,8 @@ class Dispatcher:
     def statistics(self) -> dict[str, Any]:
         """Return what the status page shows of calls. Called in any thread.
 
-        ``in_flight`` and ``queued`` are calls now, ``coalesced`` those since the start that found their
-        request under way; ``cache`` is what the cache says of itself, None where nothing is kept.
+        ``in_flight`` and ``queued`` count present calls, ``coalesced`` those since the start that joined a
+        request under way. ``cache`` has the statistics of the cache, None without one.
         """
         return {
             "in_flight": self._traffic.under_way,

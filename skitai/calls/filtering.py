@@ -1,4 +1,4 @@
-"""An app's filter between a result and the code that waits for it."""
+"""Runs an app's filter over a result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Filtering(Pending):
-    """One run of a filter over ``original``, which stays as it is: the cache may keep it."""
+    """One run of a filter over ``original``, which is not changed, because the cache may keep it."""
 
     __slots__ = ("_error", "_result", "original")
 
@@ -35,7 +35,7 @@ class Filtering(Pending):
         return self._result
 
     def result(self) -> Result:
-        """Return or raise again what ``run`` did. Called in any thread, when that is over."""
+        """Return or raise what ``run`` did. Called in any thread, when that is over."""
         if self._error is not None:
             raise self._error
         assert self._result is not None
@@ -47,7 +47,7 @@ class Filtering(Pending):
         if not hasattr(result, "cache_place"):
             raise TypeError(f"a filter must return a result, such as the one that it takes, not {result!r}")
         if result.cache_place is not None and result.cache_place is not original.cache_place:
-            result = copy.copy(result)  # another call's, which has a place of its own
+            result = copy.copy(result)  # it belongs to another call, which has its own place
         if original.cache_place is not None:
             result.cache_place = original.cache_place.of_filtered(original)
         result.is_cached = original.is_cached

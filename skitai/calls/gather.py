@@ -1,4 +1,4 @@
-"""Several calls waited for together: ``was.gather`` and ``was.as_completed``."""
+"""Waiting for several calls: ``was.gather`` and ``was.as_completed``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def gather(bridge: Bridge, calls: Sequence[Any], timeout: float) -> Results | De
 
     A group gives the results of its members, in its place. Each call has until ``timeout`` seconds after its
     own creation. In a thread or a greenlet this waits; in the reactor, outside a greenlet, it returns a
-    Deferred. Raises TypeError or ValueError for what is no call or no number of seconds.
+    Deferred. Raises TypeError or ValueError if an item is no call or ``timeout`` no number.
     """
     checked_seconds("timeout", timeout)
     items = [_call_of(item) for item in calls]
@@ -52,10 +52,10 @@ def _flat(found: Iterable[Result | Results]) -> Results:
 
 
 def as_completed(bridge: Bridge, calls: Iterable[Any], timeout: float) -> Completions:
-    """Return what iterates over the results of ``calls``, each as it comes; a group gives one per member.
+    """Return an iterable of the results of ``calls``, each as it comes; a group gives one per member.
 
-    What has not come ``timeout`` seconds after its creation is cancelled and comes as a failed result. A call
-    that is given twice comes once. Raises as ``gather`` does.
+    A call that has no result ``timeout`` seconds after its creation is cancelled and gives a failed one. A
+    call that is given twice gives one result. Raises as ``gather`` does.
     """
     checked_seconds("timeout", timeout)
     if isinstance(calls, Call | CallGroup) or hasattr(type(calls), "__was_call__"):
@@ -66,12 +66,12 @@ def as_completed(bridge: Bridge, calls: Iterable[Any], timeout: float) -> Comple
 class Completions:
     """Results as they come: ``for`` in a thread or a greenlet, ``async for`` in a coroutine.
 
-    What a filter raises is raised where its result would come; the next results are there all the same.
+    What a filter raises is raised in place of its result; the iteration can go on after it.
     """
 
     def __init__(self, bridge: Bridge, calls: list[Call], timeout: float) -> None:
         self._bridge = bridge
-        # By age, which is the order in which their time runs out.
+        # Sorted by age: the oldest is the first to time out.
         self._calls = dict.fromkeys(sorted(calls, key=lambda call: call.created))
         self._timeout = timeout
 
@@ -82,12 +82,12 @@ class Completions:
         return _ArrivingLater(self._bridge, dict(self._calls), self._timeout)
 
 
-# Iterators, not generators: a generator ends with the first exception, and an asynchronous one that is left
-# early goes on waiting.
+# Iterators, not generators: a generator ends with the first exception, and an asynchronous generator goes on
+# waiting when a loop is left early.
 
 
 class _Arriving(Iterator[Result]):
-    """The results of the calls ``left``, where code may wait."""
+    """The results of the calls ``left``, for code that may wait."""
 
     def __init__(self, bridge: Bridge, left: dict[Call, None], timeout: float) -> None:
         self._left = left
@@ -101,7 +101,7 @@ class _Arriving(Iterator[Result]):
             oldest = next(iter(self._left))
             arrived = self._arrivals.next(oldest.remaining(self._timeout))
             if arrived is None:
-                oldest.time_out(self._timeout)  # now it arrives, too
+                oldest.time_out(self._timeout)  # that ends it, so it arrives
             else:
                 del self._left[arrived]
                 return arrived.getwait(self._timeout)
@@ -149,7 +149,7 @@ class _Arrivals:
 
     def next(self, timeout: float) -> Call | None:
         """Return the next one, or None if none came within ``timeout`` seconds."""
-        # The bell first: what comes from here on is either seen below or rings it.
+        # First, so that a call that ends from here on is either seen below or rings the bell.
         self._bell = Pending()
         if not self._over:
             self._bridge.wait(self._bell, timeout)
@@ -159,7 +159,7 @@ class _Arrivals:
 def _call_of(item: Any) -> Call | CallGroup:
     """Return the call that an app's object stands for.
 
-    Looked up on its class: an object like that of ``was.rpc`` takes any other name for a remote method.
+    ``__was_call__`` is looked up on the class: the proxy of ``was.rpc`` takes any name for a remote method.
     """
     if isinstance(item, Call | CallGroup):
         return item

@@ -1,4 +1,4 @@
-"""Several requests of one kind that are under way: what ``was.get.map(...)`` returns."""
+"""The calls of one operation on all members of a cluster: what ``was.get.map(...)`` returns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class CallGroup:
     """The same operation on every member of a cluster.
 
-    ``place`` is where the results may be kept together, None if nowhere.
+    ``place`` is where the results can be kept together, None if they cannot.
     """
 
     def __init__(self, calls: Sequence[Call], place: CachePlace | None = None) -> None:
@@ -32,8 +32,8 @@ class CallGroup:
     def getswait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Results:
         """Wait until ``timeout`` seconds after creation and return the results in the order of the members.
 
-        A member that did not answer in time has a result with status 1; with ``reraise`` the first failure
-        raises OperationError. Asked again, it gives the same results. Called in a thread or a greenlet.
+        A member that does not answer in time gives a result with status 1; with ``reraise`` the first failure
+        raises OperationError. Each wait gives the same results. Called in a thread or a greenlet.
         """
         with collecting(self.calls):
             results = self._together([call.getwait(timeout) for call in self.calls])
@@ -42,7 +42,7 @@ class CallGroup:
         return results
 
     def getwait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Result:
-        """Raise ValueError, because there are several results, unless the cluster has one member."""
+        """Wait for the result if the cluster has one member; raise ValueError if it has several."""
         if len(self.calls) != 1:
             raise ValueError(f"{len(self.calls)} results: use getswait")
         return self.calls[0].getwait(timeout, reraise)
@@ -75,7 +75,7 @@ class CallGroup:
             raise
 
     def __await__(self) -> Generator[Deferred[Results], Any, Results]:
-        """``await`` all results in a coroutine on the reactor thread, as long as ``getswait()`` waits."""
+        """``await`` all results in a coroutine in the reactor, with the time-out of ``getswait()``."""
         return self.deferred().__await__()
 
     def _together(self, found: Sequence[Result]) -> Results:
@@ -91,18 +91,18 @@ class CallGroup:
         return self._results
 
     def cancel(self) -> None:
-        """End what is still under way. Called in any thread."""
+        """Cancel the calls that are still under way. Called in any thread."""
         for call in self.calls:
             call.cancel()
 
     @property
     def status(self) -> list[int]:
-        """The status of each member's call: 0 for one that is under way."""
+        """The status of each member's call, 0 if it is under way."""
         return [call.status for call in self.calls]
 
     @property
     def code(self) -> list[int]:
-        """The code of each member's call: 0 for one that is under way."""
+        """The code of each member's call, 0 if it is under way."""
         return [call.code for call in self.calls]
 
     def __repr__(self) -> str:

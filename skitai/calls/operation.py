@@ -1,4 +1,4 @@
-"""What an app asked for, before anybody does it."""
+"""What an app asked for, before it is done."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Operation:
-    """One thing to do, as a service understood the app's arguments. It is never changed.
+    """One thing to do, made from an app's arguments by a service. It is immutable.
 
-    ``target`` says where: ``"@name/rest"`` for a cluster of the config, anything else is the service's own
-    form of address. ``request`` is the service's own immutable description of what to do there.
-    ``cache_key`` names the answer among the answers of the same service (None: cannot be cached);
-    without ``use_cache`` an answer that is kept does not stand for it, but its own may be kept in its place.
-    ``idempotent`` says that doing it twice does no harm, so that another node may be asked after a failure
-    in the middle (RFC 9110, section 9.2.2). ``filter`` takes the result and returns the one to use instead:
-    it runs once, where the app first waits for the result, and what it raises is raised there. Raises
-    TypeError for a ``filter`` that cannot be called.
+    ``target`` says where: ``"@name/rest"`` in a cluster of the config, or an address in the form of the
+    service. ``request`` is the service's own immutable description of what to do there. ``cache_key`` tells
+    results of the same service apart (None: they cannot be kept). Without ``use_cache`` a kept result is not
+    used, but the new one may be kept. ``idempotent`` says that doing it twice does no harm, so that another
+    node may be asked after a failure in the middle (RFC 9110, section 9.2.2). ``filter`` takes the result and
+    returns the one to use instead: it runs once, where the app first waits for the result, and what it raises
+    is raised there. Raises TypeError for a ``filter`` that cannot be called.
     """
 
     target: str
@@ -38,12 +37,12 @@ class Operation:
 
     @property
     def may_be_shared(self) -> bool:
-        """Whether one answer will do for all that ask the same at the same time."""
+        """Whether equal operations at the same time can share one request."""
         return self.idempotent and self.use_cache and self.cache_key is not None
 
     @property
     def cluster(self) -> str | None:
-        """The name of the cluster that the target is in, without the ``@``, or None."""
+        """The name of the cluster in the target, without the ``@``, or None."""
         if not self.target.startswith("@"):
             return None
         return self.target[1:].partition("/")[0].partition("?")[0]

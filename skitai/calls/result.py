@@ -1,4 +1,4 @@
-"""What a call came to: the values an app looks at after ``getwait``."""
+"""The results of calls: what ``getwait`` returns."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from skitai.errors import CODE_EXCEPTION, FAILED, NORMAL, TIMEOUT, OperationErro
 class Result(Cacheable):
     """The outcome of one operation on one node.
 
-    ``status`` is 1 (timeout), 2 (exception) or 3 (normal); ``code`` the service's code, such as the HTTP
-    status (700-719 where no answer came); ``msg`` the words for it; ``data`` what came back; ``node`` the
-    node that was asked last (None if there was none); ``error`` the exception behind a failure, or None.
-    Services may subclass it to add what their answers carry. One that the cache gave has ``is_cached`` and
-    is shared by all that got it, in any thread: read it only.
+    ``status`` is 1 (timeout), 2 (exception) or 3 (normal). ``code`` is the service's code, such as the HTTP
+    status (700-719 if no reply came), ``msg`` its text, ``data`` what came back. ``node`` is the node that
+    was asked last (None if there was none), ``error`` the exception behind a failure, or None. Services may
+    add attributes in a subclass. A result with ``is_cached`` came from the cache and is shared by all that
+    got it, in any thread, so it must not be changed.
     """
 
-    #: What ``data`` is when nothing came back.
+    #: The ``data`` if nothing came back.
     empty: Any = b""
 
-    #: What was asked, for the exception that a failure raises.
+    #: The target as the app wrote it, for the exception that a failure raises.
     target: str | None = None
 
     def __init__(
@@ -45,9 +45,9 @@ class Result(Cacheable):
 
     @classmethod
     def failed(cls, error: BaseException, node: Any = None, target: str | None = None) -> Result:
-        """Return the result that stands for an exception, with the code and status that it carries.
+        """Return the result for an exception, with the code and status that it carries.
 
-        ``node`` was asked, ``target`` is what the app wrote; an OperationError is told both.
+        ``node`` was asked, ``target`` is what the app wrote; both are set on an OperationError that has none.
         """
         if isinstance(error, OperationError):
             status, code, msg = error.status, error.code, error.message
@@ -60,7 +60,7 @@ class Result(Cacheable):
         return result
 
     def reraise(self) -> None:
-        """Raise what went wrong: nothing where the status is 3.
+        """Raise the failure; do nothing if the status is 3.
 
         Raises ``OperationTimeout`` or ``OperationError``, with the cause chained.
         """
@@ -77,13 +77,13 @@ class Result(Cacheable):
 
     @property
     def is_keepable(self) -> bool:
-        """Whether the cache may keep it: only where the status is 3."""
+        """Whether the cache may keep it: only if the status is 3."""
         return self.status == NORMAL
 
     def as_kept(self) -> Result:
         """Return the copy that the cache keeps."""
         kept = copy.copy(self)
-        kept.data = copy.deepcopy(self.data)  # the app may do with its own what it likes
+        kept.data = copy.deepcopy(self.data)  # the app may change its own
         kept.is_cached = True
         return kept
 
@@ -99,7 +99,7 @@ class Result(Cacheable):
 class Results(Sequence[Result], Cacheable):
     """The outcomes of one operation on several nodes, in the order of the cluster's members.
 
-    Or of several operations, in the order in which ``was.gather`` was given them; then ``cache`` keeps each
+    Or those of several operations, in the order of the arguments of ``was.gather``; then ``cache`` keeps each
     by itself.
     """
 
@@ -132,13 +132,13 @@ class Results(Sequence[Result], Cacheable):
         return [result.data for result in self._results]
 
     def reraise(self) -> None:
-        """Raise what went wrong first in member order; nothing where every status is 3."""
+        """Raise the first failure in the order of the results; do nothing if every status is 3."""
         for result in self._results:
             result.reraise()
 
     @property
     def is_keepable(self) -> bool:
-        """Whether the cache may keep them: only where every status is 3."""
+        """Whether the cache may keep them: only if every status is 3."""
         return all(result.status == NORMAL for result in self._results)
 
     def as_kept(self) -> Results:
@@ -162,7 +162,7 @@ class Results(Sequence[Result], Cacheable):
             result.expire()
 
     def __await__(self) -> Generator[Any, Any, Results]:
-        """Give itself at once: ``await was.gather(...)`` is right wherever a coroutine runs."""
+        """Return itself at once, so that ``await was.gather(...)`` works wherever a coroutine runs."""
         yield from ()
         return self
 

@@ -1,4 +1,4 @@
-"""The base class that most services share."""
+"""The base class of most services."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Service:
     default_port: int | None = None
 
     def operation(self, *args: Any, **kwargs: Any) -> Operation:
-        """Return the operation for an app's arguments; raise TypeError or ValueError for senseless ones."""
+        """Return the operation for an app's arguments; raise TypeError or ValueError for wrong ones."""
         raise NotImplementedError
 
     def perform(self, node: Any, operation: Operation) -> Deferred[Any]:

@@ -1,4 +1,4 @@
-"""How many calls one worker has under way, and which wait for their turn."""
+"""The limit of calls under way in one worker, and the queue of those that wait."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _log = Logger()
 
 @attrs.frozen
 class CallLimits:
-    """How many calls may be under way, and how many more may wait: keys of ``[server]``."""
+    """How many calls may be under way, and how many more may wait (keys of ``[server]``)."""
 
     calls_max: int = 4096
     calls_queue_max: int = 16_384
 
 
 class Starter(Protocol):
-    """What performs a call when there is room for it."""
+    """What can perform a call when its turn comes."""
 
     call: Call
 
     def begin(self) -> None:
-        """Perform the call, and call ``Traffic.leave`` when that is over."""
+        """Perform the call, and call ``Traffic.leave`` when it is over."""
 
 
 class Traffic:
@@ -54,7 +54,7 @@ class Traffic:
         return len(self._waiting)
 
     def enter(self, starter: Starter) -> None:
-        """Begin a call, now or in its turn; fail it where too many wait or the server stops."""
+        """Begin a call, now or in its turn; fail it if too many wait or the server stops."""
         call = starter.call
         if self._stopped:
             call.give_up(_stopping())
@@ -64,20 +64,20 @@ class Traffic:
             self._start(starter)
 
     def leave(self, call: Call) -> None:
-        """Count a call that is over, once; the next in the queue takes its place."""
+        """Note that a call is over; the next in the queue takes its place. A second time does nothing."""
         self._under_way.discard(call)
         if self._waiting and not self._admitting:
             self._admit()
 
     def end_calls(self) -> None:
-        """Fail what is under way and what waits (status 2, code 705)."""
+        """Fail the calls under way and those that wait (status 2, code 705)."""
         waiting = list(self._waiting)
-        self._waiting.clear()  # before: the end of one call must not begin another
+        self._waiting.clear()  # first, because the end of one call must not begin another
         for call in [*self._under_way, *waiting]:
             call.give_up(_stopping())
 
     def stop(self) -> None:
-        """Fail what is under way, what waits and whatever comes from here on."""
+        """Fail the calls under way, those that wait and all that come later."""
         self._stopped = True
         self.end_calls()
 
@@ -104,7 +104,7 @@ class Traffic:
             starter.call.give_up(OperationError(f"{type(error).__name__}: {error}"))
 
     def _admit(self) -> None:
-        # A loop, not a recursion: calls that are answered at once leave while they are being admitted.
+        # A loop, not a recursion: a call may be over at once, and leave while it is being admitted.
         self._admitting = True
         try:
             while self._waiting and len(self._under_way) < self._limits.calls_max:

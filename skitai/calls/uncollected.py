@@ -1,4 +1,4 @@
-"""The calls that one request began, and what becomes of those that nobody waits for."""
+"""The end of calls that nobody waits for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from skitai.errors import CODE_SHUTDOWN, OperationError, OperationTimeout
 if TYPE_CHECKING:
     from skitai.calls.group import CallGroup
 
-#: Seconds that a detached call has for its answer unless somebody waits for it: twelve times the default.
+#: Seconds that a detached call may take unless somebody waits for it: twelve times the default time-out.
 LONGEST_LIFE = 60.0
-#: How many calls are noted before those that are over are let go.
+#: How many calls are noted before those that are over are dropped.
 _MANY = 32
 
 
@@ -29,12 +29,12 @@ class OpenCalls:
     def add(self, started: Call | CallGroup) -> None:
         """Note what the request started."""
         self._calls += _calls_of(started)
-        if len(self._calls) >= self._many:  # such as in a response without an end
+        if len(self._calls) >= self._many:  # an endless response may make any number
             self._calls = [call for call in self._calls if not call.over]
             self._many = 2 * len(self._calls) + _MANY
 
     def end(self) -> None:
-        """Cancel what is under way and nobody has waited for."""
+        """Cancel the calls under way that nobody has waited for."""
         for call in self._calls:
             if not (call.over or call.collected):
                 call.give_up(OperationError("the request ended and nobody waited", code=CODE_SHUTDOWN))
@@ -42,7 +42,7 @@ class OpenCalls:
 
 
 def detach(started: Call | CallGroup) -> None:
-    """Let calls outlive their request, for ``LONGEST_LIFE`` at most if nobody waits. Called in any thread."""
+    """Let calls outlive their request, for up to ``LONGEST_LIFE`` if nobody waits. Called in any thread."""
     for call in _calls_of(started):
         call.bridge.submit(partial(_limit_life, call))
 
