@@ -14,7 +14,7 @@ Caster = Callable[[str], Any]
 
 _SECONDS = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
-# The digits are limited so that no number overflows and int() never refuses one for its length.
+# The digits are limited, so that no number overflows and int() refuses none for its length.
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?[0-9]{1,15}(\.[0-9]{1,15})?")
 _AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]*)")
@@ -90,7 +90,7 @@ def one_of(*choices: str) -> Caster:
 
 
 def path(value: str) -> Path:
-    """Cast a path. A relative one is put into the folder of the file when the section is read."""
+    """Cast a path. When the section is read, a relative path is taken from the folder of the file."""
     if not value:
         raise ValueError("needs a path")
     return Path(value)
@@ -107,7 +107,7 @@ def optional(cast: Caster) -> Caster:
 
 
 def positive(cast: Caster) -> Caster:
-    """Return ``cast``, for a number or an amount, refusing what is not above zero."""
+    """Return ``cast``, for a number or an amount, with values of 0 and less refused."""
 
     def cast_positive(value: str) -> Any:
         result = cast(value)
@@ -119,7 +119,7 @@ def positive(cast: Caster) -> Caster:
 
 
 def show_value(value: Any) -> str:
-    """Return a typed value as it may stand in the file."""
+    """Return a typed value in the form of the file."""
     if value is None:
         return ""
     if isinstance(value, bool):

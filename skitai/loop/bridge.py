@@ -1,7 +1,7 @@
 """The way between app code, in a thread or a greenlet, and the reactor.
 
 App code may run in an operating-system thread, in a greenlet on the reactor thread, or (by mistake) in the
-reactor itself. The bridge finds out which it is each time, so nothing above it needs to know.
+reactor itself. The bridge finds out which it is at each call, so nobody else needs to know.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Pending:
         self._wakers: list[Callable[[], object]] = []
 
     def end(self) -> None:
-        """Mark it as over and wake all that wait. A second time does nothing. Called in any thread."""
+        """Mark it as over and call the wakers. A second call does nothing. Called in any thread."""
         self.over = True
         self._wake()
 
@@ -96,7 +96,7 @@ class Bridge:
     def submit(self, function: Callable[[], object]) -> None:
         """Run ``function`` in the reactor thread: now when this is it, else soon. Called in any thread.
 
-        What it raises is raised here in the first case, and logged in the second.
+        If the function runs now, what it raises is raised here; otherwise it is logged.
         """
         if self.in_reactor_thread():
             function()
@@ -109,7 +109,7 @@ class Bridge:
     def ask(self, function: Callable[[], T], timeout: float) -> T:
         """Return what ``function()`` returns in the reactor thread, or raise what it raises there.
 
-        TimeoutError where the reactor has not come to it within ``timeout`` seconds. Called in any thread.
+        Raises TimeoutError if the reactor has not run it within ``timeout`` seconds. Called in any thread.
         """
         if self.in_reactor_thread():
             return function()
@@ -127,7 +127,7 @@ class Bridge:
     def submit_to_hub(self, function: Callable[[], object]) -> None:
         """Run ``function`` soon in the reactor itself, outside any greenlet. Called in any thread.
 
-        Called in a greenlet, ``submit`` runs it there, where it may wait.
+        In a greenlet, ``submit`` would run it right there.
         """
         self.submit(lambda: self._turn_end.call(Stage.START, function))
 
@@ -178,19 +178,19 @@ class Bridge:
                 "waiting here would block the reactor thread: wait in a view, or `await` in a coroutine"
             )
         sleeper = _Sleeper(self._rouse)
-        # The reactor gets a turn even where no time is left: an answer may have come while the app computed.
+        # Even if no time is left, the reactor gets a turn: a reply may have come while the app computed.
         timer = self.call_later(max(timeout, 0), sleeper.wake)
         pending.on_end(sleeper.wake)
         try:
             hub.switch()
-        finally:  # also where an exception is thrown into the greenlet
+        finally:  # also if an exception is thrown into the greenlet
             sleeper.awake = True
             if timer.active():
                 timer.cancel()
 
 
 class _Sleeper:
-    """A greenlet that waits for the hub to switch back to it; ``rouse(go_on)`` has the hub call that."""
+    """A greenlet that waits until the hub switches back to it; ``rouse`` has the hub call ``go_on``."""
 
     __slots__ = ("_greenlet", "_rouse", "awake", "called")
 

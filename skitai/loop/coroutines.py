@@ -1,4 +1,4 @@
-"""Coroutines for app code that waits: a view may be one, wherever it runs."""
+"""Runs the coroutines of apps: a view may be one, under either executor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from skitai.loop.bridge import Bridge, Pending
 
-#: Seconds of one wait of many: the deadlines are those of the coroutine's own waits.
+#: Seconds of one wait in a loop without a deadline: the waits of the coroutine have their own deadlines.
 _LOOK_SECONDS = 60.0
 
 

@@ -86,7 +86,7 @@ class ThreadExecutor:
             try:
                 task()
             except greenlet.GreenletExit:
-                pass  # raised to end the task, and that it did
+                pass  # it is raised to end the task, and has done so
             except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
                 _log.failure("a task failed")
             del task  # or it would live on while the thread waits for the next one

@@ -1,4 +1,4 @@
-"""What plugins may give at start: which hooks ask for it, and what each value must be."""
+"""What plugins may give at start: the hooks that ask for it, and the checks of the values."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ class Kind:
     """One hook that returns a mapping.
 
     ``title`` is how people write a name of this kind: kinds with the same title share their names.
-    ``check`` takes a name and its value and raises TypeError or ValueError when they cannot
-    be used.
+    ``check`` takes a name and its value, and raises TypeError or ValueError if they cannot be used.
     """
 
     hook: str
@@ -91,7 +90,7 @@ CONFIG_SECTIONS = Kind("skitai_config_sections", "config section [{}]", _check_c
 
 
 def checked(kind: Kind, plugin: str, given: object) -> Mapping[str, Any]:
-    """Return what ``plugin`` gave for a hook; raise PluginError naming the first value of no use."""
+    """Return what ``plugin`` gave for a hook; raise PluginError that names the first wrong value."""
     if not isinstance(given, Mapping):
         raise PluginError(plugin, f"{kind.hook} returned {type(given).__name__}, not a mapping")
     for name, value in given.items():
@@ -113,8 +112,8 @@ class Claims:
     def add(self, kind: Kind, name: str, value: Any, plugin: PluginInfo) -> None:
         """Note that ``plugin`` gives ``value`` as ``name``.
 
-        Raises PluginError where another plugin has given that name already, unless to the very same object:
-        several plugins may share one.
+        Raises PluginError if another plugin has given that name, unless to the same object, which plugins may
+        share.
         """
         title = kind.title.format(name)
         owner, its_kind, given = self._owners.setdefault(title, (plugin, kind, value))

@@ -1,10 +1,10 @@
-"""The one catalogue of hooks: what a plugin of Skitai can take part in.
+"""The catalogue of hooks: what a plugin of Skitai can take part in.
 
 A plugin is a module (or object) under the entry-point group ``skitai`` with functions of these names,
-decorated with ``skitai.plugins.hookimpl``. It takes those of the arguments that it needs, by name.
+decorated with ``skitai.plugins.hookimpl``. An implementation takes the arguments that it needs, by name.
 
 A plugin that raises at start is marked failed and gives nothing; the server starts without it. Raise
-``skitai.errors.ConfigError`` where the config is wrong: that stops the start with its one line.
+``skitai.errors.ConfigError`` if the config is wrong: that stops the start with its one line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a plugin manager knows of each plugin, and the table that people read."""
+"""What a plugin manager knows of each plugin, and the table of it for people."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class PluginInfo:
 
     @property
     def trouble(self) -> str:
-        """Why a plugin that is not loaded is not, in words that follow "plugin"."""
+        """Why the plugin is not loaded, in words that follow "plugin"."""
         return f"{self.label} {'is disabled' if self.state == 'disabled' else 'failed'}: {self.reason}"
 
 

@@ -26,7 +26,7 @@ from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.testing.clockbridge import ClockBridge
 from skitai.testing.executor import InlineExecutor
 from skitai.testing.recording import CLUSTER_TYPE, RecordedRequest, RecordingDispatcher, RecordingService
-from skitai.testing.script import Answer, Script
+from skitai.testing.script import Script, ScriptedReply
 from skitai.testing.services import verify_service
 
 #: What stands for the answer's own default in ``reply``.
@@ -135,7 +135,7 @@ class FakeWas:
         self, service: str, target: str, outcome: Callable[[], Result], delay: float | None, times: int
     ) -> None:
         self._service(service)
-        self._script.add(Answer(service, target, outcome, delay, times))
+        self._script.add(ScriptedReply(service, target, outcome, delay, times))
 
     def _service(self, name: str) -> IService:
         try:

@@ -72,13 +72,13 @@ class RecordingService:
         return self._service.member(address, options)
 
     def perform(self, node: INode, operation: Operation) -> Deferred[Any]:  # noqa: ARG002
-        """Answer from the script: fail with AssertionError where it has no answer."""
-        answer = self._script.take(self._name, operation.target)
-        if answer.delay is None:
+        """Return the reply of the script; fail with AssertionError if it has none."""
+        reply = self._script.take(self._name, operation.target)
+        if reply.delay is None:
             return Deferred()
-        if answer.delay == 0:
-            return execute(answer.outcome)
-        return deferLater(self._clock, answer.delay, answer.outcome)
+        if reply.delay == 0:
+            return execute(reply.outcome)
+        return deferLater(self._clock, reply.delay, reply.outcome)
 
 
 class RecordingDispatcher(Dispatcher):

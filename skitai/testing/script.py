@@ -10,8 +10,8 @@ from skitai.calls.result import Result
 
 
 @attrs.define
-class Answer:
-    """What ``was.<service>`` is told about ``target``, ``left`` more times.
+class ScriptedReply:
+    """What requests of ``was.<service>`` to ``target`` get, ``left`` more times.
 
     ``outcome()`` returns the result or raises the failure, ``delay`` seconds of the fake clock after the
     request (None: never).
@@ -28,23 +28,23 @@ class Answer:
 
 
 class Script:
-    """Answers in the order in which they were added, each service and target on its own."""
+    """Replies in the order in which they were added, for each service and target on its own."""
 
     def __init__(self) -> None:
-        self._answers: list[Answer] = []
-        #: What was asked without an answer, as sentences.
+        self._replies: list[ScriptedReply] = []
+        #: Requests for which there was no reply, as sentences.
         self.surprises: list[str] = []
 
-    def add(self, answer: Answer) -> None:
-        """Append an answer."""
-        self._answers.append(answer)
+    def add(self, reply: ScriptedReply) -> None:
+        """Append a reply."""
+        self._replies.append(reply)
 
-    def take(self, service: str, target: str) -> Answer:
-        """Use up the next answer; raise AssertionError, and remember it, when there is none."""
-        for answer in self._answers:
-            if answer.left and (answer.service, answer.target) == (service, target):
-                answer.left -= 1
-                return answer
+    def take(self, service: str, target: str) -> ScriptedReply:
+        """Use up the next reply; if there is none, raise AssertionError and remember it."""
+        for reply in self._replies:
+            if reply.left and (reply.service, reply.target) == (service, target):
+                reply.left -= 1
+                return reply
         left = "\n  ".join(self._left()) or "nothing"
         surprise = (
             f"was.{service}({target!r}) was asked, but the script has no answer; it has left:\n  {left}"
@@ -53,14 +53,14 @@ class Script:
         raise AssertionError(surprise)
 
     def check_used_up(self) -> None:
-        """Raise AssertionError unless all answers were asked for."""
+        """Raise AssertionError unless all replies were used up."""
         if left := self._left():
             raise AssertionError("scripted, but never asked for:\n  " + "\n  ".join(left))
 
     def check_no_surprise(self) -> None:
-        """Raise AssertionError if something was asked that has no answer."""
+        """Raise AssertionError if there was no reply for some request."""
         if self.surprises:
             raise AssertionError("\n".join(self.surprises))
 
     def _left(self) -> list[str]:
-        return [str(answer) for answer in self._answers if answer.left]
+        return [str(reply) for reply in self._replies if reply.left]

@@ -1,4 +1,4 @@
-"""How a worker comes to its end: requests first, then apps and plugins, each within its time."""
+"""How a worker stops: requests first, then apps and plugins, each within its time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = Logger()
 
 #: Seconds that an app whose waits were ended has for its answer.
 _LAST_WORDS_SECONDS = 1.0
-#: Seconds between looks whether apps are done.
+#: Seconds between two checks whether apps are done.
 _LOOK_SECONDS = 0.02
 
 

@@ -1,4 +1,4 @@
-"""What a running worker knows of itself, for its status page."""
+"""The state of a running worker, for its status page."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _server(instance: IInstance, urls: Sequence[str], uptime: float) -> dict[str
 
 
 def resident_bytes() -> int:
-    """Return the memory that the process holds; its peak where the system does not tell the present."""
+    """Return the memory of the process; its peak if the system does not tell the present value."""
     try:
         with open(_STATM, encoding="ascii") as statm:
             return int(statm.read().split()[1]) * resource.getpagesize()
@@ -101,7 +101,7 @@ def _members(cluster: ClusterView) -> list[dict[str, Any]]:
 
 
 def _checked(given: object) -> dict[str, Section]:
-    """Return what a plugin gave, without what is no section: its mistake must not cost the page."""
+    """Return the sections that a plugin gave. A wrong one is logged and left out."""
     if not isinstance(given, Mapping):
         _log.error("skitai_status returned {kind}, not a mapping", kind=type(given).__name__)
         return {}
