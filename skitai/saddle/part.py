@@ -115,7 +115,7 @@ class Saddlery:
     def route(
         self, rule: str, methods: Collection[str] | None = None, **_ignored: Any
     ) -> Callable[[Function], Function]:
-        """Have the function answer requests whose path matches ``rule``: ``view(was, **arguments)``.
+        """Let the function answer requests whose path matches ``rule``: ``view(was, **arguments)``.
 
         ``methods`` are the methods that it takes, None for all. Raises ValueError for a malformed rule.
         """

@@ -227,7 +227,7 @@ class HTTPChannel(AnsweringConnection):
 
     def _send_continue(self, request: Request) -> None:
         """Ask for the body if the client waits for that and has not begun to send it."""
-        is_expected = request.expects_continue and not request.bytes_sent  # else the answer has begun
+        is_expected = request.expects_continue and not request.bytes_sent  # else the response has begun
         if is_expected and request.body is not None and not request.body.received:
             self.output.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.expects_continue = False
