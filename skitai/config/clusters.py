@@ -15,7 +15,7 @@ PREFIX = "@"
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 #: Other spellings of types. The README of the original has the first.
 _TYPES = {"postresql": "postgresql", "pgsql": "postgresql"}
-# An address may contain anything but a comma: only a number that stands alone at the end is a weight.
+# An address may contain anything but a comma, so only a number after a space at the end is a weight.
 _WEIGHTED = re.compile(r"(?P<address>.*\S)\s+(?P<weight>[-+]?[0-9][0-9.]*)")
 _PASSWORD_IN_URL = re.compile(r":[^/@]*@")
 
@@ -65,7 +65,7 @@ def read_cluster(section: Section) -> ClusterConfig:
 
 
 def unknown_cluster(name: str, known: Mapping[str, ClusterConfig]) -> str:
-    """Return the message for a cluster that is named somewhere and has no section."""
+    """Return the message for a cluster that has no section."""
     return f"there is no section [{PREFIX}{name}]: {nearest(name, known)}"
 
 

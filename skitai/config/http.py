@@ -1,7 +1,7 @@
 """The keys of ``[http]`` and of TLS in clusters: how connections are made, and what the HTTP client may use.
 
-The section is there whatever plugins are loaded: connections belong to the instance, and several plugins
-share those of the HTTP client.
+The section does not depend on any plugin: connections belong to the instance, and several plugins share those
+of the HTTP client.
 """
 
 from __future__ import annotations

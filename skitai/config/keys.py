@@ -53,14 +53,14 @@ def cast_value(key: Key, value: str, folder: Path) -> Any:
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word most like ``word``, whatever the case of its letters; None if none is like it."""
+    """Return the known word most like ``word``, without regard to case; None if none is similar."""
     by_lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower()[:_LONGEST_COMPARED], by_lower, n=1)
     return by_lower[close[0]] if close else None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the hint for a misspelt word: the known one most like it, or all of them."""
+    """Return the hint for a misspelt word: the most similar known word, or all of them."""
     names = sorted(known)
     found = closest(word, names)
     if found is not None:

@@ -12,7 +12,7 @@ import attrs
 from skitai.errors import ConfigError
 from skitai.net.endpoints import Endpoint, PortEndpoint, UnixEndpoint, parse_endpoint
 
-#: They say together what ``listen`` says alone.
+#: The keys that ``listen`` replaces.
 _OLDER_KEYS = ("ip", "port", "unix_socket", "ssl")
 
 #: Returns the error that points at the line, or the option, of a key.
@@ -56,7 +56,7 @@ def _says_something(value: object) -> bool:
 
 
 def endpoints(ip: str, port: int | None, unix_socket: Path | None, tls: bool) -> tuple[Endpoint, ...]:
-    """Return what the older keys say."""
+    """Return the endpoints that the older keys describe."""
     found: list[Endpoint] = []
     if port is not None:
         found.append(PortEndpoint(ip, port, tls))

@@ -25,7 +25,7 @@ _SERVER, _ROUTES, _PLUGINS = _CORE_SECTIONS = ("server", "routes:line", "plugins
 _PLUGIN_KEYS = {"disable": Key(comma_list, (), "names of plugins that are not loaded")}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-#: The sections that are there whatever plugins are loaded.
+#: The sections that do not depend on any plugin.
 SHARED_SECTIONS: Mapping[str, Mapping[str, Key]] = MappingProxyType({"http": HTTP_KEYS})
 
 
@@ -59,7 +59,7 @@ class Config:
         }
 
     def unclaimed(self, declared: Iterable[str]) -> list[ConfigError]:
-        """Return an error for each section that nobody knows; ``declared`` are those of plugins."""
+        """Return an error for each unknown section; ``declared`` are those of plugins."""
         known = (*_CORE_SECTIONS, *(PREFIX + name for name in self.clusters), *SHARED_SECTIONS, *declared)
         return [
             section.error(f"unknown section: {nearest(name, known)}")

@@ -1,4 +1,4 @@
-"""The INI file as text: sections of numbered lines; what they mean is decided elsewhere."""
+"""Reads the INI file into sections of numbered lines, without a look at their meaning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEADER = re.compile(r"\[\s*([^\[\]]*?)\s*\]")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SEPARATOR = re.compile("[=:]")
 _INLINE_COMMENT = re.compile(r"\s;.*")
-# Control characters but tab and newline, and Unicode's separators: they would break the line of a message.
+# Control characters but tab and newline, and Unicode's separators: they would break a message into lines.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 

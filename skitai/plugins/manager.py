@@ -1,4 +1,4 @@
-"""Loads the plugins, each alone, and gathers what they give to one instance."""
+"""Loads the plugins, isolated from each other's failures, and gathers what they give to an instance."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class PluginManager:
         return self._callers[hook]
 
     def not_loaded(self) -> list[str]:
-        """Return why each plugin is not loaded that is disabled or failed, in words that follow "plugin"."""
+        """Return, for each disabled or failed plugin, why it is not loaded, in words that follow "plugin"."""
         return [info.trouble for info in self.plugins() if info.state != "loaded"]
 
     def implements(self, hook: str) -> bool:
@@ -141,7 +141,7 @@ class PluginManager:
         return bool(getattr(self._pluggy.hook, hook).get_hookimpls())
 
     def missing(self, name: str) -> str | None:
-        """Return why ``was.<name>`` is not there, where a plugin that is not loaded has to do with it.
+        """Return why ``was.<name>`` is not there, if a plugin that is not loaded may be the reason, or None.
 
         Called in any thread.
         """
@@ -163,7 +163,7 @@ class PluginManager:
                     "Plugin {plugin} raised in {hook}", plugin=info.label, hook=hook, level=LogLevel.error
                 )
                 continue
-            # A hook of which the first result counts gives that alone, or None.
+            # A hook with ``firstresult`` returns one result or None, not a list.
             yield from given if isinstance(given, list) else [given] if given is not None else []
 
     def _register(self, name: str, plugin: object) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The parts of an instance, made from what its config and its plugins say."""
+"""Makes the parts of an instance from its config and its plugins."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def make_dispatcher(
 ) -> Dispatcher:
     """Return what starts the calls of ``instance``, with clusters, cache and limits of the config.
 
-    Raises ConfigError for a cluster or a cache that cannot be.
+    Raises ConfigError for a wrong cluster or an unknown cache.
     """
     server = config.server
     return Dispatcher(
@@ -98,7 +98,7 @@ def _result_cache(config: Config, caches: Mapping[str, IResultCache]) -> IResult
 
 
 def claim_sections(config: Config, plugins: PluginManager) -> tuple[Mapping[str, Any], list[str]]:
-    """Return the typed values of the sections that plugins declare, and warnings of those that nobody knows.
+    """Return the typed values of the sections that plugins declare, and warnings of unknown sections.
 
     Raises ConfigError for values that cannot be, and for an unknown section if no plugin can be to blame.
     """

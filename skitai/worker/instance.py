@@ -83,7 +83,7 @@ class Instance(Service):
         self._builder = SiteBuilder(self)
         self.warnings = (*config.warnings, *warnings, *self._builder.warnings)
 
-    # -- what plugins find in it ---------------------------------------------------------------------------
+    # -- for plugins ----------------------------------------------------------------------------------------
 
     def section(self, name: str) -> Mapping[str, Any]:
         """Return the typed values of a config section that a plugin declared.
@@ -103,7 +103,7 @@ class Instance(Service):
 
     def state(self, owner: Hashable, make: Callable[[], Any]) -> Any:
         """Return what ``owner`` keeps in this instance, made by ``make()`` the first time."""
-        with self._making_state:  # not only for the time of a look: two threads may both find nothing
+        with self._making_state:  # around both: two threads could find nothing, and make two states
             if owner not in self._states:
                 self._states[owner] = make()
             return self._states[owner]
@@ -176,7 +176,7 @@ class Instance(Service):
         self.reactor.callWhenRunning(self._begin)
 
     def _make_observers(self) -> list[Callable[[Any], None]]:
-        """Return what is told of each request that has ended."""
+        """Return the functions that are called with each request that has ended."""
         observers: list[Callable[[Any], None]] = []
         path = self.config.server.access_log
         if path is not None:
@@ -199,7 +199,7 @@ class Instance(Service):
             DeferredList(loads).addCallback(self._apps_loaded)
 
     def _apps_loaded(self, _: Any) -> None:
-        """Go on when each app was loaded, or found to be broken."""
+        """Go on when each app was loaded or has failed to load."""
 
     def _watch_files(self, _: Any) -> None:
         """Begin to watch, once there is an app that reloads."""
