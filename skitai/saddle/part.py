@@ -50,7 +50,7 @@ class Route:
 
 
 @attrs.frozen(eq=False)
-class Mounted:
+class MountedPart:
     """A part at a path of an app. ``scopes`` are the app, the parts around it, and itself last."""
 
     part: Saddlery
@@ -60,7 +60,7 @@ class Mounted:
 
 @attrs.frozen
 class Endpoint:
-    """A route of a mounted part; ``scopes`` and ``prefix`` are those of ``Mounted``."""
+    """A route of a mounted part; ``scopes`` and ``prefix`` are those of ``MountedPart``."""
 
     route: Route
     scopes: tuple[Saddlery, ...]
@@ -143,10 +143,10 @@ class Saddlery:
         self.modules.update(each.__name__ for each in arguments if isinstance(each, ModuleType))
         self.changes += 1
 
-    def mounted(self, prefix: str = "", outer: tuple[Saddlery, ...] = ()) -> Iterator[Mounted]:
+    def mounted(self, prefix: str = "", outer: tuple[Saddlery, ...] = ()) -> Iterator[MountedPart]:
         """Yield this part and those mounted in it, in the order of mounting."""
         scopes = (*outer, self)
-        yield Mounted(self, prefix, scopes)
+        yield MountedPart(self, prefix, scopes)
         for part, path in self._mounts:
             if part not in scopes:  # two parts that mount each other
                 yield from part.mounted(path, scopes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skitai.saddle.part import Endpoint, Mounted
+from skitai.saddle.part import Endpoint, MountedPart
 from skitai.saddle.routes.router import Router
 from skitai.saddle.routes.urls import URLBuilder
 
@@ -10,7 +10,7 @@ from skitai.saddle.routes.urls import URLBuilder
 class Tables:
     """The routes by path, by name and by remote method. Made anew when routes were added."""
 
-    def __init__(self, mounted: list[Mounted]) -> None:
+    def __init__(self, mounted: list[MountedPart]) -> None:
         self._parts = list(dict.fromkeys(place.part for place in mounted))
         self._changes = self._count()
         self.router = Router()

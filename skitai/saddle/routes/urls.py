@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
-from skitai.saddle.part import Handler, Mounted, Route
+from skitai.saddle.part import Handler, MountedPart, Route
 from skitai.saddle.routes.rules import quote_path
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -21,7 +21,7 @@ class BuildError(LookupError):
 class URLBuilder:
     """Builds paths below the mount point for the views of the ``mounted`` parts, the app's own first."""
 
-    def __init__(self, mounted: Iterable[Mounted]) -> None:
+    def __init__(self, mounted: Iterable[MountedPart]) -> None:
         # By name and by id(), because two parts may have an ``index`` each. A route keeps its function alive.
         self._routes: dict[str | int, list[tuple[Route, str]]] = {}
         for place in mounted:
