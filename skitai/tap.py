@@ -29,8 +29,9 @@ EXIT_CONFIG = 2
 #: The exit status that asks whoever supervises the process to start it again.
 EXIT_RESTART = 3
 
-#: Objects made and not freed between two collections of the youngest. Python's 700 are a request or two of a
-#: framework's, and a twelfth of a busy worker's time went into looking at what was still in use.
+#: How many new objects there may be before the collector looks at the youngest. Python's 700 come with one or
+#: two requests of a framework; looking at them, nearly all still in use, took a twelfth of a busy worker's
+#: time.
 _YOUNG_OBJECTS = 5000
 
 T = TypeVar("T")
@@ -127,7 +128,7 @@ class Announced(Instance):
 
 
 def _begin_anew(by_others: bool) -> None:
-    """Become a new process of the same command; end where others must start it, who hold its sockets."""
+    """Become a new process of the same command; or end, if a supervisor that holds the sockets starts it."""
     sys.stdout.flush()
     sys.stderr.flush()
     if by_others:
@@ -144,11 +145,11 @@ def _or_exit(action: Callable[[], T]) -> T:
 
 
 def _spare_the_collector() -> None:
-    """Keep what the process loaded out of Python's collections of garbage, and have fewer of them.
+    """Exempt what the process has loaded from garbage collection, and collect less often.
 
-    Each full one would go through all modules and hold up every request meanwhile; a busy server, whose
-    requests under way look like objects that live long, has several a minute. An app that set a higher
-    threshold, or none, keeps it.
+    A full collection would go through all modules, and every request would wait. A busy server has several a
+    minute, because its requests look like objects that live long. An app that set a higher threshold, or
+    none, keeps it.
     """
     gc.collect()
     gc.freeze()
@@ -158,7 +159,7 @@ def _spare_the_collector() -> None:
 
 
 def _raise_descriptor_limit() -> None:
-    """Ten thousand connections need as many descriptors; the soft limit is usually 1024."""
+    """Allow as many descriptors as the system lets us: the soft limit is usually 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # some systems name a hard limit that they do not grant
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -18,10 +19,13 @@ _log = Logger()
 
 @attrs.frozen
 class CallLimits:
-    """How many calls may be under way, and how many more may wait (keys of ``[server]``)."""
+    """How many calls may be under way, and how many more may wait: as many as come unless somebody sets it.
 
-    calls_max: int = 4096
-    calls_queue_max: int = 16_384
+    The config does, by the keys of ``[server]`` with the same names.
+    """
+
+    calls_max: float = inf
+    calls_queue_max: float = inf
 
 
 class Starter(Protocol):

@@ -1,4 +1,4 @@
-"""One line of ``[routes:line]``: a mount point, a target and options. What a target means, plugins know."""
+"""One line of ``[routes:line]``: a mount point, a target and options. Plugins know what a target means."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _SPACE_BEFORE_EQUALS = re.compile(r"\s=")
 class Mount:
     """One line of ``[routes:line]``.
 
-    ``point`` is the path that it is mounted on: ``""`` for the root, else ``/x`` without a slash at the end.
-    ``target`` and the values of ``options`` are text as it is written, without the quotes. ``section`` and
-    ``line`` are for errors. Mounts are equal when they say the same, wherever they stand.
+    ``point`` is the path that it is mounted on: ``""`` for the root, otherwise ``/x`` without a slash at the
+    end. ``target`` and the values of ``options`` are the text of the file, without the quotes. ``section``
+    and ``line`` are for errors. Two mounts are equal if they say the same, wherever they stand.
     """
 
     point: str
@@ -39,7 +39,7 @@ class Mount:
 
     @property
     def folder(self) -> Path:
-        """The folder that relative targets start from: the one of the file."""
+        """The folder of the file: relative targets start from it."""
         return self.section.folder
 
     def error(self, message: str) -> ConfigError:
@@ -89,13 +89,13 @@ def written_target(target: str, options: Mapping[str, str]) -> str:
 def _split_options(text: str) -> tuple[str, dict[str, str]]:
     """Return the target and the options behind it; raises ValueError.
 
-    The options begin at the first space with ``name=`` behind it. What has that in its target, and what else
-    has spaces in a value, stands in double quotes.
+    The options begin at the first space that ``name=`` follows. A target in which that occurs must stand in
+    double quotes, and so must a value with spaces.
     """
     if quoted := _QUOTED.match(text):
         target, rest = quoted.group(1), text[quoted.end() :]
     elif text.startswith('"'):
-        raise ValueError('a target that begins with " ends with another; options follow after a space')
+        raise ValueError('a target that begins with " must end with "; options follow after a space')
     elif _SPACE_BEFORE_EQUALS.search(text):
         raise ValueError("has a space before =: write key=value, and a target with ' =' in double quotes")
     else:
@@ -107,7 +107,7 @@ def _split_options(text: str) -> tuple[str, dict[str, str]]:
     found: dict[str, str] = {}
     for name, value in _options(rest):
         if name in found:
-            raise ValueError(f"option {name} is there twice: keep one of the two")
+            raise ValueError(f"option {name} is given twice: keep one of the two")
         found[name] = value
     return target, found
 
@@ -118,7 +118,8 @@ def _options(text: str) -> Iterator[tuple[str, str]]:
         match = _OPTION.match(text, position)
         if not match:
             word = text[position:].split()[0].partition("=")[0]  # not its value, which may be a secret
-            raise ValueError(f'{word!r} is no option: write key=value, or key="value" where it has spaces')
+            hint = 'write key=value, or key="value" for a value with spaces'
+            raise ValueError(f"{word!r} is not an option: {hint}")
         yield match[1], match[2] or match[3] or ""
         position = match.end()
 

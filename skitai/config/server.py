@@ -49,7 +49,7 @@ def _ip(value: str) -> str:
     try:
         return str(ipaddress.ip_address(value))
     except ValueError:
-        message = f"{quoted(value)} is not an IP address such as 127.0.0.1; nothing means all interfaces"
+        message = f"{quoted(value)} is not an IP address such as 127.0.0.1; empty means all interfaces"
         raise ValueError(message) from None
 
 
@@ -70,24 +70,25 @@ def _app_log(value: str) -> Path | str:
 
 
 def _key(cast: Caster, help: str, show: Callable[[Any], str] = show_value) -> dict[str, Any]:  # noqa: A002
-    """Say how the key of a field is read and shown; its default is the field's."""
+    """Return how the key of a field is read and shown. The default of the key is that of the field."""
     return {"cast": cast, "help": help, "show": show}
 
 
 @attrs.frozen(kw_only=True)
 class ServerConfig:
-    """The typed values of ``[server]``: times in seconds, sizes in bytes, None for what is off."""
+    """The typed values of ``[server]``: times in seconds, sizes in bytes, None if something is off."""
 
     name: str = field(default="skitai", metadata=_key(_instance_name, "name; default: the file's"))
-    ip: str = field(default="", metadata=_key(_ip, "address to listen on; nothing: all interfaces"))
+    ip: str = field(default="", metadata=_key(_ip, "address to listen on; empty: all interfaces"))
     port: int | None = field(
-        default=5000, metadata=_key(optional(integer(0, 65535)), "TCP port; 0: any free one; nothing: none")
+        default=5000, metadata=_key(optional(integer(0, 65535)), "TCP port; 0: any free one; empty: none")
     )
     unix_socket: Path | None = field(
         default=None, metadata=_key(optional(path), "Unix socket, open to all users")
     )
     listen: tuple[Endpoint, ...] = field(
-        default=(), metadata=_key(listen_list, "in place of these and ssl: 80, 127.0.0.1:443 ssl, unix:PATH")
+        default=(),
+        metadata=_key(listen_list, "replaces ip, port, unix_socket, ssl: 80, 127.0.0.1:443 ssl, unix:PATH"),
     )
     processes: int = field(default=1, metadata=_key(integer(1), "worker processes"))
     threads: int = field(
@@ -104,12 +105,18 @@ class ServerConfig:
     num_result_cache_max: int = field(
         default=2000, metadata=_key(integer(0), "results kept by cache(); 0: none")
     )
-    result_cache: str = field(default="memory", metadata=_key(text, "where they are kept; a plugin's name"))
+    result_cache: str = field(
+        default="memory", metadata=_key(text, "the cache that keeps them; plugins may bring others")
+    )
     coalesce: bool = field(
         default=False, metadata=_key(yes_no, "equal requests at the same time are sent once")
     )
-    calls_max: int = field(default=4096, metadata=_key(integer(1), "requests to others under way at once"))
-    calls_queue_max: int = field(default=16_384, metadata=_key(integer(0), "requests to others that wait"))
+    calls_max: int = field(
+        default=4096, metadata=_key(integer(1), "calls to other machines under way at once")
+    )
+    calls_queue_max: int = field(
+        default=16_384, metadata=_key(integer(0), "calls to other machines that may wait")
+    )
     response_timeout: float = field(
         default=10.0, metadata=_key(positive(seconds), "idle time within a request or a response")
     )
@@ -132,12 +139,13 @@ class ServerConfig:
         default=20000, metadata=_key(integer(1), "open connections; those above it are refused")
     )
     response_buffer_max: int = field(
-        default=_GB, metadata=_key(positive(size), "how much of a response waits for a client", show_size)
+        default=_GB,
+        metadata=_key(positive(size), "how much of a response may wait for its client", show_size),
     )
     buffers_max: int = field(
         default=8 * _GB,
         metadata=_key(
-            positive(size), "how much of all bodies and responses waits, in memory and on disk", show_size
+            positive(size), "how much of all bodies and responses may wait, in memory and on disk", show_size
         ),
     )
 

@@ -1,7 +1,7 @@
-"""What connections send in one turn of the reactor leaves at its end, all together.
+"""Sends at the end of the reactor's turn what connections have written during it.
 
-Each answer sent at once would wake its reader, who finds that one answer and sleeps again: where reader and
-server have a core each, such wake-ups cost more than the answer itself does.
+A response that is sent at once wakes its client, who reads that one response and sleeps again. Where client
+and server have a core each, these wake-ups cost more than the responses do.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from skitai.loop.turn import Stage, turn_end_of
 
 _log = Logger()
 
-#: Seconds that an answer may wait while others of the same turn are made.
+#: Seconds that a response may wait for others of the same turn.
 _HOLD_SECONDS = 0.001
-#: A wait of this many seconds shows that apps compute between two waits of their own. From then on nothing
-#: waits, for this many times as long: a request that an app makes early is to be under way while it computes.
+#: A wait of this many seconds shows that apps compute in the reactor's turn. Then everything is sent at once,
+#: for this many times as long as the wait took: a request that an app makes early must leave before it
+#: computes.
 _LONG_WAIT_SECONDS, _EAGER_TIMES = 0.02, 20
 
 
 class Sender(Protocol):
-    """What has something to send."""
+    """A connection that has something to send."""
 
     def flush(self) -> None:
         """Send it."""
@@ -33,8 +34,8 @@ class Sender(Protocol):
 class SendQueue:
     """Flushes senders at the end of the reactor's turn. All methods are called in the reactor thread.
 
-    No sender waits for more than one slow app: once the first has waited a millisecond, the next one to come
-    takes all of them along; and where apps turn out to be slow, senders are flushed at once for a while.
+    No sender waits for more than one slow app. Once the first has waited for a millisecond, the next one that
+    is added flushes all of them. If apps turn out to be slow, senders are flushed at once for a while.
     ``seconds`` is a monotonic clock.
     """
 

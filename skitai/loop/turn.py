@@ -1,7 +1,7 @@
-"""What is put off to the end of the reactor's turn, where work of one kind is done together.
+"""The end of the reactor's turn, where work of one kind is done together.
 
-Reading one request, running its app, sending its answer and then reading the next one has the processor fetch
-the code of each part anew each time. All reads, then all apps, then all sends take a quarter less time.
+If each request is read, run and answered before the next one is read, the processor must fetch the code of
+each part again each time. All reads, then all apps, then all sends take a quarter less time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Stage(IntEnum):
 class TurnEnd:
     """Calls functions when the turn of ``reactor`` ends. All methods are called in the reactor thread.
 
-    What a function puts off to a later stage is done at the same end of a turn, the rest at the next one.
+    A function may put off work: to a later stage, then it is done in the same run, or to an earlier one, then
+    in the next run.
     """
 
     __slots__ = ("__weakref__", "_functions", "_is_due", "_reactor")
@@ -72,7 +73,7 @@ _turn_ends: WeakValueDictionary[int, TurnEnd] = WeakValueDictionary()
 
 
 def turn_end_of(reactor: Any) -> TurnEnd:
-    """Return the one ``TurnEnd`` of a reactor: only where all share it are the stages in order."""
+    """Return the one ``TurnEnd`` of a reactor. The stages are in order only because all share it."""
     found = _turn_ends.get(id(reactor))
     if found is None:
         found = _turn_ends[id(reactor)] = TurnEnd(reactor)

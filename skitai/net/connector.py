@@ -64,7 +64,7 @@ class Connector:
         self.timeout = timeout
         self._route = route
         self._own_resolver = resolver
-        self._attempts: set[_Attempt] = set()
+        self._attempts: set[_ConnectionAttempt] = set()
         self._closed: list[Deferred[None]] = []
         self._is_closed = False
 
@@ -83,7 +83,7 @@ class Connector:
                 tls = self.tls.creator(node.host, node.profile)
             except TLSConfigError as error:
                 return fail(UnsentError(f"no TLS with {node.label}: {error}", node=node))
-        attempt = _Attempt(self, node, factory, tls, proxy)
+        attempt = _ConnectionAttempt(self, node, factory, tls, proxy)
         self._attempts.add(attempt)
         try:
             attempt.start()
@@ -110,7 +110,7 @@ class Connector:
         self._fire_when_closed()
         return done
 
-    def forget(self, attempt: _Attempt) -> None:
+    def forget(self, attempt: _ConnectionAttempt) -> None:
         """Drop an attempt whose socket is closed or was handed over."""
         self._attempts.discard(attempt)
         self._fire_when_closed()
@@ -122,7 +122,7 @@ class Connector:
                 done.callback(None)
 
 
-class _Attempt:
+class _ConnectionAttempt:
     """The making of one connection: ``connected`` fires with the protocol, or fails with UnsentError.
 
     It goes through up to three stages: the socket, a tunnel through the proxy, the TLS handshake. Each stage
@@ -267,7 +267,7 @@ class _SocketFactory(ClientFactory):
 
     noisy = False
 
-    def __init__(self, attempt: _Attempt) -> None:
+    def __init__(self, attempt: _ConnectionAttempt) -> None:
         self._attempt = attempt
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: ARG002 - Twisted's interface
@@ -280,7 +280,7 @@ class _SocketFactory(ClientFactory):
 class _Stage(Protocol):
     """The protocol of a transport until the next stage takes it over."""
 
-    def __init__(self, attempt: _Attempt) -> None:
+    def __init__(self, attempt: _ConnectionAttempt) -> None:
         self._attempt = attempt
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -41,7 +41,7 @@ class Race:
         self._failed = failed
         self._found: list[str] = []
         self._untried: deque[str] = deque()
-        self._attempts: dict[_Attempt, IConnector] = {}
+        self._attempts: dict[_AddressAttempt, IConnector] = {}
         self._failures: list[Failure] = []
         self._timer: Any = None
         self._over = False
@@ -73,13 +73,13 @@ class Race:
 
     # Called by the attempts
 
-    def won(self, attempt: _Attempt, address: Any) -> IProtocol | None:
+    def won(self, attempt: _AddressAttempt, address: Any) -> IProtocol | None:
         """Return the protocol for the first connection."""
         del self._attempts[attempt]
         self._end()
         return self._factory.buildProtocol(address)
 
-    def lost(self, attempt: _Attempt, reason: Failure) -> None:
+    def lost(self, attempt: _AddressAttempt, reason: Failure) -> None:
         """Go on with the next address at once."""
         self._attempts.pop(attempt, None)
         if not self._over:
@@ -90,7 +90,7 @@ class Race:
         """Try one more address; fail if all have failed."""
         self._stop_waiting()
         if self._untried:
-            attempt = _Attempt(self)
+            attempt = _AddressAttempt(self)
             host = self._untried.popleft()
             self._timer = self._reactor.callLater(ATTEMPT_DELAY, self._next) if self._untried else None
             self._attempts[attempt] = self._reactor.connectTCP(host, self._port, attempt, None)
@@ -114,7 +114,7 @@ class Race:
             connector.stopConnecting()
 
 
-class _Attempt(ClientFactory):
+class _AddressAttempt(ClientFactory):
     """The attempt at one address."""
 
     noisy = False

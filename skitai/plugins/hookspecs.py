@@ -27,7 +27,7 @@ hookimpl = pluggy.HookimplMarker("skitai")
 def skitai_config_sections() -> Mapping[str, Mapping[str, Any]]:  # type: ignore[empty-body]
     """Return ``{section: {key: Key(...)}}`` for sections of your own: fires while the config is checked.
 
-    The only hook without ``instance``: what the instance is made of is not known before.
+    This is the only hook without ``instance``: the instance is made after the config was checked.
     """
 
 
@@ -53,11 +53,11 @@ def skitai_mounts(instance: IInstance) -> Mapping[str, Any]:  # type: ignore[emp
 
 @hookspec
 def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
-    """Say what answers at ``mount``, or return None: fires once for each route, reactor thread.
+    """Return what serves ``mount``, or None to pass: fires once for each route, reactor thread.
 
-    ``mount`` is a line of ``[routes:line]``: pass unless its target is in your form. Raise ValueError, with
-    the problem and the fix, where it is but cannot be served; the user reads that if no other plugin takes
-    the target. One that two plugins take is an error. Fires for ``--check``, too.
+    ``mount`` is a line of ``[routes:line]``. Pass unless its target has the form of your plugin. If it has,
+    but cannot be served, raise ValueError with the problem and the fix: the user reads that if no other
+    plugin takes the target. A target that two plugins take is an error. Fires for ``--check``, too.
     """
 
 
@@ -70,8 +70,8 @@ def skitai_result_caches(instance: IInstance) -> Mapping[str, IResultCache]:  # 
 def skitai_load_app(instance: IInstance, target: str) -> Callable[..., Any] | None:
     """Return the WSGI callable of ``target``, or None to pass: fires at each load, where apps run.
 
-    ``target`` is the app's path and callable, such as ``/srv/shop/wsgi:app``. The server listens already. It
-    may wait for ``was``; requests for the app wait meanwhile.
+    ``target`` is the app's path and callable, such as ``/srv/shop/wsgi:app``. The server listens already. The
+    hook may wait for ``was``; requests for the app wait meanwhile.
     """
 
 
@@ -79,7 +79,7 @@ def skitai_load_app(instance: IInstance, target: str) -> Callable[..., Any] | No
 def skitai_app_loaded(instance: IInstance, app: Any, previous: Any) -> None:
     """Begin what ``app`` needs, in the place of ``previous`` or None: fires at each load, where apps run.
 
-    It may wait for ``was``; requests for the app wait meanwhile.
+    The hook may wait for ``was``; requests for the app wait meanwhile.
     """
 
 
@@ -90,7 +90,7 @@ def skitai_app_broken(instance: IInstance, app: Any, error: BaseException) -> Ca
 
 @hookspec
 def skitai_app_failed(instance: IInstance, error: BaseException, doing: str) -> None:
-    """Note what an app raised and nobody caught while ``doing``, such as ``GET /``: fires in any thread."""
+    """Note what an app raised and did not catch while ``doing``, such as ``GET /``: fires in any thread."""
 
 
 @hookspec
@@ -102,7 +102,7 @@ def skitai_startup(instance: IInstance) -> None:
 def skitai_stopping(instance: IInstance) -> Any:
     """End what uses ``was``: fires when the requests have ended, reactor thread; a Deferred is waited for.
 
-    Calls are still possible, those to other machines and ``instance.run``.
+    Calls to other machines and ``instance.run`` are still possible.
     """
 
 

@@ -1,4 +1,4 @@
-"""What answers at a mount point: each plugin is asked whether it knows the target of the line."""
+"""Finds the resource for a mount point, by asking each plugin whether it knows the target of the line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from skitai.interfaces import IInstance
     from skitai.plugins.manager import PluginManager
 
-#: How a target begins that is no path: ``chat:lobby``.
+#: The beginning of a target that is not a path, such as ``chat:lobby``.
 _WORD_AND_COLON = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]*:")
 _log = Logger()
 
@@ -31,11 +31,11 @@ _log = Logger()
 class Answerer:
     """What a plugin returns from ``skitai_mount`` for a line that it serves.
 
-    ``kind`` is the word for it that ``--check`` shows, such as ``"app"``; two of a kind cannot share a mount
-    point. ``options`` are the keys that may follow the target. ``make`` takes their typed values and returns
-    the ``IResource``; it raises ValueError where they do not go together. It is called once, in the reactor
-    thread, and for ``--check``, too: it must neither open nor start anything. ``target`` is what ``--check``
-    shows; empty: what the line says. ``warning`` is a sentence for the user.
+    ``kind`` is the word that ``--check`` shows for it, such as ``"app"``. Two mounts of one kind cannot share
+    a mount point. ``options`` are the keys that may follow the target. ``make`` takes their typed values and
+    returns the ``IResource``; it raises ValueError if the values contradict each other. It is called once, in
+    the reactor thread. ``--check`` calls it, too, so it must neither open nor start anything. ``target`` is
+    the text that ``--check`` shows; if it is empty, that of the line. ``warning`` is a sentence for the user.
     """
 
     kind: str
@@ -47,9 +47,9 @@ class Answerer:
 
 @attrs.frozen
 class Mounted:
-    """A mount with what answers there.
+    """A mount with its resource.
 
-    ``shown`` is the right side of its line as ``--check`` has it; ``warnings`` are sentences for the user.
+    ``shown`` is the right side of its line as ``--check`` shows it. ``warnings`` are sentences for the user.
     """
 
     mount: Mount
@@ -62,7 +62,8 @@ class Mounted:
 def mount_resource(plugins: PluginManager, instance: IInstance, mount: Mount) -> Mounted:
     """Return the mount with the resource that a plugin makes for it.
 
-    Raises ConfigError where no plugin takes the target or two do, and for wrong options. Reactor thread.
+    Raises ConfigError if no plugin takes the target, if two do, and for wrong options. Called in the reactor
+    thread.
     """
     try:
         return _mounted(plugins, instance, mount)
@@ -101,7 +102,7 @@ def _answerer(plugins: PluginManager, instance: IInstance, mount: Mount) -> tupl
 
 
 def _not_taken(plugins: PluginManager, mount: Mount, reasons: list[str]) -> str:
-    """Say why no plugin takes a target: ``reasons`` are what those said that know its form."""
+    """Return why no plugin takes a target. ``reasons`` are the objections of plugins that know its form."""
     if reasons and not _WORD_AND_COLON.match(mount.target):
         return "; ".join(reasons)
     # It may be meant for a plugin that is not there.

@@ -52,11 +52,14 @@ def test_options(site, written, target, options):
         ("", "needs a target, such as a folder, path/module:callable or @cluster"),
         ('""', "needs a target, such as a folder, path/module:callable or @cluster"),
         ("@up strip = no", "has a space before =: write key=value, and a target with ' =' in double quotes"),
-        ('"./a', 'a target that begins with " ends with another; options follow after a space'),
-        ('"./a"b', 'a target that begins with " ends with another; options follow after a space'),
-        ("@up a=1 b", "'b' is no option: write key=value, or key=\"value\" where it has spaces"),
-        ('@up key="secret', "'key' is no option: write key=value, or key=\"value\" where it has spaces"),
-        ("@up a=1 a=2", "option a is there twice: keep one of the two"),
+        ('"./a', 'a target that begins with " must end with "; options follow after a space'),
+        ('"./a"b', 'a target that begins with " must end with "; options follow after a space'),
+        ("@up a=1 b", "'b' is not an option: write key=value, or key=\"value\" for a value with spaces"),
+        (
+            '@up key="secret',
+            "'key' is not an option: write key=value, or key=\"value\" for a value with spaces",
+        ),
+        ("@up a=1 a=2", "option a is given twice: keep one of the two"),
     ],
 )
 def test_bad_right_sides(site, target, problem):

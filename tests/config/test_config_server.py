@@ -3,8 +3,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from skitai.calls.traffic import CallLimits
-from skitai.config import SERVER_KEYS, ServerConfig, describe
+from skitai.config import ServerConfig, describe
 from skitai.errors import ConfigError
 from skitai.net.endpoints import PortEndpoint, UnixEndpoint
 
@@ -73,7 +72,7 @@ def test_logs(site):
         ("listen = unix:missing/socket", "cannot make a socket in "),
         (
             "ip = localhost",
-            "'localhost' is not an IP address such as 127.0.0.1; nothing means all interfaces",
+            "'localhost' is not an IP address such as 127.0.0.1; empty means all interfaces",
         ),
         ("name = a/b", "'a/b' cannot name a folder for logs: use letters, digits, - and _"),
         ("app_log = off", "cannot be off: give a path, or - for standard error"),
@@ -231,13 +230,6 @@ def test_logs_must_be_writable(site, key):
     assert f"[server] {key}: static is a folder" in server_error(site, f"{key} = static")
     site.load(f"[server]\n{key} = x.log")
     assert not (site.folder / "x.log").exists()
-
-
-def test_limits_of_calls_without_a_config():
-    """Calls outside any server have the limits that a server has by default."""
-    limits = attrs.asdict(CallLimits())
-
-    assert limits == {name: SERVER_KEYS[name].default for name in limits}
 
 
 class TestListen:
