@@ -19,9 +19,9 @@ _log = Logger()
 
 @attrs.frozen
 class CallLimits:
-    """How many calls may be under way, and how many more may wait: as many as come unless somebody sets it.
+    """How many calls may be under way, and how many more may wait.
 
-    The config does, by the keys of ``[server]`` with the same names.
+    The keys of ``[server]`` with the same names set the limits of a server. Without it there are none.
     """
 
     calls_max: float = inf

@@ -8,11 +8,12 @@ from pathlib import Path
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from certificates import Identity
+from clocks import OnClock
 from skitai.errors import UnsentError
 from skitai.interfaces import IConnector, INode
 from skitai.net.addresses import HostNode, UnixNode
@@ -21,20 +22,6 @@ from skitai.net.connector import Connector
 from skitai.net.tunnel import DirectHosts, make_route, parse_proxy
 
 LOOPBACK = Identity("127.0.0.1", "secure.test", authority=True)
-
-
-class OnClock:
-    """The real reactor's sockets under a clock that a test moves."""
-
-    def __init__(self):
-        self.clock = Clock()
-        self.seconds = self.clock.seconds
-
-    def callLater(self, delay, *call):
-        return (self.clock if delay else reactor).callLater(delay, *call)
-
-    def __getattr__(self, name):
-        return getattr(reactor, name)
 
 
 class Peer(Protocol):

@@ -11,7 +11,6 @@ import termios
 
 from twisted.internet import defer, reactor
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from skitai.errors import OperationError
@@ -20,20 +19,6 @@ from skitai.net.connector import Connector
 from skitai.services.http import ConnectionPool, HTTPService, PoolLimits
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-class OnClock:
-    """The real reactor's sockets and turns under a clock that a test moves."""
-
-    def __init__(self):
-        self.clock = Clock()
-        self.seconds = self.clock.seconds
-
-    def callLater(self, delay, *call):
-        return (self.clock if delay else reactor).callLater(delay, *call)
-
-    def __getattr__(self, name):
-        return getattr(reactor, name)
 
 
 class Peer(Protocol):

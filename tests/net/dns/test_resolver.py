@@ -4,7 +4,7 @@ from pathlib import Path
 from unittest import SkipTest
 
 import pytest
-from http_servers import OK, HTTPTestCase, OnClock, sending
+from http_servers import OK, HTTPTestCase, sending
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import gatherResults, succeed
@@ -17,6 +17,7 @@ from twisted.names.error import DomainError
 from twisted.names.server import DNSServerFactory
 from zope.interface.verify import verifyObject
 
+from clocks import OnClock
 from skitai.errors import UnsentError
 from skitai.net.dns import Resolver
 from skitai.net.dns.files import ResolvConf, parse_hosts, parse_resolv_conf

@@ -4,12 +4,13 @@ import socket
 from pathlib import Path
 
 import pytest
-from http_servers import OK, HTTPTestCase, OnClock, Peer, sending
+from http_servers import OK, HTTPTestCase, Peer, sending
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
 
+from clocks import OnClock
 from skitai.config import Config
 from skitai.errors import OperationError, OperationTimeout, UnsentError
 from skitai.net.connector import Connector

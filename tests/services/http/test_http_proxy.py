@@ -5,7 +5,7 @@ from base64 import b64encode
 from pathlib import Path
 from types import SimpleNamespace
 
-from http_servers import OK, HTTPTestCase, OnClock, Peer, Server, sending
+from http_servers import OK, HTTPTestCase, Peer, Server, sending
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -13,6 +13,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 
 from certificates import Identity
+from clocks import OnClock
 from skitai.errors import UnsentError
 from skitai.net.client_tls import TLSProfile
 from skitai.net.tunnel import DirectHosts, make_route, parse_proxy

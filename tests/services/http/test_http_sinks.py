@@ -5,7 +5,7 @@ import tracemalloc
 from pathlib import Path
 
 import attrs
-from http_servers import OK, HTTPTestCase, OnClock, Peer, sending
+from http_servers import OK, HTTPTestCase, Peer, sending
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IConsumer, IPullProducer
@@ -15,6 +15,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from certificates import Identity
+from clocks import OnClock
 from skitai.errors import OperationError, OperationTimeout
 from skitai.net.client_tls import TLSProfile
 from skitai.services.http import HTTPService
