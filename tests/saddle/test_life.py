@@ -8,12 +8,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from twisted.internet.defer import Deferred
 
+from gateservice import GateService
 from processes import TwistServer
 from serving import eventually
-from skitai.calls.operation import Operation
-from skitai.calls.service import Service
 from skitai.context import get_current
 from skitai.saddle import Saddle
 from wire import Client
@@ -191,22 +189,6 @@ def test_what_an_app_raises_is_in_its_log(server, tmp_path):
     assert server.ask("/").code == 200
 
 
-class Gate(Service):
-    """``was.gate("host:1")`` is over when the test says so."""
-
-    default_port = 1
-
-    def __init__(self):
-        self.waiting = []
-
-    def operation(self, target):
-        return Operation(target, None)
-
-    def perform(self, node, operation):
-        self.waiting.append(Deferred())
-        return self.waiting[-1]
-
-
 def test_requests_wait_for_the_handlers_of_an_app_within_another(serve, reactor_thread):
     """An app that the server cannot tell of its life begins with its first request; the next ones wait."""
     app, events = Saddle("within"), []
@@ -221,7 +203,7 @@ def test_requests_wait_for_the_handlers_of_an_app_within_another(serve, reactor_
         events.append("view")
         return "hello"
 
-    gate = Gate()
+    gate = GateService()
     gateway = serve(lambda env, start_response: app(env, start_response), services={"gate": gate})
     with gateway.client() as one, gateway.client() as two:
         for client in (one, two):

@@ -3,12 +3,10 @@
 import threading
 
 import pytest
-from twisted.internet.defer import Deferred
 
+from gateservice import GateService
 from instances import RunningInstance, make_instance
 from serving import eventually
-from skitai.calls.operation import Operation
-from skitai.calls.service import Service
 from skitai.errors import ConfigError
 from skitai.plugins import hookimpl
 
@@ -30,23 +28,6 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [body.encode()]
 """
-
-
-class GateService(Service):
-    """``was.gate("host:1")`` is over when the test says so."""
-
-    cluster_type = "gate"
-    default_port = 1
-
-    def __init__(self):
-        self.waiting = []
-
-    def operation(self, target):
-        return Operation(target, None)
-
-    def perform(self, node, operation):
-        self.waiting.append(Deferred())
-        return self.waiting[-1]
 
 
 class Blocking:
