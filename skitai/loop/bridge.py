@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from threading import TIMEOUT_MAX, Lock, get_ident
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import greenlet
 from twisted.logger import Logger
 
 from skitai.errors import MisuseError
+from skitai.loop.native import Lock, get_ident
 from skitai.loop.turn import Stage, turn_end_of
 
 if TYPE_CHECKING:

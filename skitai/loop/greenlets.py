@@ -1,0 +1,87 @@
+"""Where apps run that wait for ``was``: in a greenlet for each request, on the reactor thread."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import greenlet
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from skitai.interfaces import IExecutor
+from skitai.loop.threadpool import CallSoon, Task
+
+_log = Logger()
+
+
+@implementer(IExecutor)
+class GreenletExecutor:
+    """Runs each task in its own greenlet on the reactor thread, up to where it waits for something.
+
+    ``call_soon(function)`` has the reactor call ``function`` when its turn ends, outside any greenlet.
+    Greenlets that are done are kept for the next tasks: starting one costs more than switching to it.
+    """
+
+    multithread = False
+
+    #: Greenlets kept for later; a burst may use more.
+    idle_max = 256
+
+    def __init__(self, call_soon: CallSoon) -> None:
+        self._call_soon = call_soon
+        self._hub: greenlet.greenlet | None = None
+        self._idle: list[greenlet.greenlet] = []
+        self._ready: deque[Task] = deque()
+        self._running = 0
+
+    def start(self) -> None:
+        """Take the current greenlet as the one that the reactor runs in."""
+        self._hub = greenlet.getcurrent()
+
+    def stop(self) -> None:
+        """Let go of the idle greenlets."""
+        idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.throw()
+
+    def submit(self, task: Task) -> None:
+        """Run ``task`` until it first waits: when the turn ends, or the task that submits it."""
+        self._ready.append(task)
+        if len(self._ready) == 1:
+            # Never at once: both return to the hub, so a greenlet that started another would be abandoned.
+            self._call_soon(self._run_ready)
+
+    def statistics(self) -> dict[str, int]:
+        """How many tasks run or wait, how many have not begun, and how many greenlets are idle."""
+        return {"running": self._running, "queued": len(self._ready), "idle": len(self._idle)}
+
+    def _run_ready(self) -> None:
+        try:
+            while self._ready:
+                worker = self._idle.pop() if self._idle else greenlet.greenlet(self._work, self._hub)
+                worker.switch()
+        finally:
+            if self._ready:  # an exception got out of a greenlet: the other tasks must still run
+                self._call_soon(self._run_ready)
+
+    def _work(self) -> None:
+        me, hub = greenlet.getcurrent(), self._hub
+        assert hub is not None
+        while True:
+            while self._ready:
+                self._run(self._ready.popleft())
+            if len(self._idle) >= self.idle_max:
+                return
+            self._idle.append(me)
+            hub.switch()
+
+    def _run(self, task: Task) -> None:
+        self._running += 1
+        try:
+            task()
+        except greenlet.GreenletExit:
+            raise  # it ends the greenlet, not only this task
+        except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
+            _log.failure("a task failed")
+        finally:
+            self._running -= 1

@@ -1,0 +1,49 @@
+"""Real threads, locks and queues, even where the standard library is patched to run greenlets instead.
+
+Patching replaces names such as ``threading.Lock``. This module gives what stood there before, whether it is
+imported before or after the patch. So whoever needs the real thing takes it from here.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+
+def _original(module: str, name: str) -> Any:
+    """Return ``module.name`` as Python gives it."""
+    patcher: Any = sys.modules.get("gevent.monkey")
+    if patcher is not None:
+        return patcher.get_original(module, name)
+    return getattr(__import__(module), name)
+
+
+if TYPE_CHECKING:
+    from _queue import SimpleQueue as SimpleQueue
+    from _thread import get_ident as get_ident
+
+    Lock = threading.Lock
+else:
+    SimpleQueue = _original("_queue", "SimpleQueue")
+    get_ident = _original("_thread", "get_ident")
+    Lock = _original("_thread", "allocate_lock")
+
+_start_new_thread = _original("_thread", "start_new_thread")
+
+
+def start_thread(function: Callable[[], object], name: str) -> None:
+    """Call ``function()`` in a real thread, which does not keep the process from ending.
+
+    ``name`` is what ``threading.current_thread().name`` is in it. Called in any thread.
+    """
+    if threading._start_new_thread is _start_new_thread:  # type: ignore[attr-defined]
+        threading.Thread(target=function, name=name, daemon=True).start()
+        return
+
+    def run() -> None:
+        threading.current_thread().name = name  # there is none yet: this makes one
+        function()
+
+    _start_new_thread(run, ())
