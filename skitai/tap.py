@@ -22,7 +22,7 @@ from skitai.errors import ConfigError, PluginError
 from skitai.net.listening import take_inherited
 from skitai.plugins.listing import describe_plugins
 from skitai.plugins.manager import PluginManager, create_plugin_manager
-from skitai.worker.instance import Instance
+from skitai.worker.serving import Server
 
 #: The exit status for a configuration that cannot be served.
 EXIT_CONFIG = 2
@@ -80,12 +80,12 @@ def _make(options: Options, reactor: object) -> Announced:
     inherited = take_inherited(reactor, os.environ)  # before a plugin imports what would take them
     overrides = {key: options[key] for key in ("ip", "port", "threads") if options[key] is not None}
     config = load(options["config"] or sample_config(), overrides)
-    instance = Announced(config, _plugins(config), reactor, inherited)
-    for warning in instance.warnings:
+    server = Announced(config, _plugins(config), reactor, inherited)
+    for warning in server.warnings:
         print(warning, file=sys.stderr)
     if options["check"] or options["plugins"]:
-        _report(instance, with_config=bool(options["check"]))
-    return instance
+        _report(server, with_config=bool(options["check"]))
+    return server
 
 
 def _plugins(config: Config) -> PluginManager:
@@ -97,17 +97,17 @@ def _plugins(config: Config) -> PluginManager:
         raise
 
 
-def _report(instance: Instance, *, with_config: bool) -> NoReturn:
+def _report(server: Server, *, with_config: bool) -> NoReturn:
     if with_config:
-        print(describe(instance.config, instance.describe_mount))
-        for name, keys in {**SHARED_SECTIONS, **instance.plugins.config_sections()}.items():
-            print(describe_section(name, keys, instance.section(name)))
-    print(describe_plugins(instance.plugins.plugins()), end="")
+        print(describe(server.config, server.describe_mount))
+        for name, keys in {**SHARED_SECTIONS, **server.plugins.config_sections()}.items():
+            print(describe_section(name, keys, server.section(name)))
+    print(describe_plugins(server.plugins.plugins()), end="")
     raise SystemExit(0)
 
 
-class Announced(Instance):
-    """An instance that says where it serves, and exits when it cannot."""
+class Announced(Server):
+    """A server that says where it serves, and exits when it cannot."""
 
     def startService(self) -> None:
         """Start, or print one line and exit with status 2."""

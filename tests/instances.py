@@ -10,7 +10,7 @@ from skitai.plugins.manager import create_plugin_manager
 from skitai.server.apps import plugin as wsgi_plugin
 from skitai.server.static import plugin as static_plugin
 from skitai.services import proxy as proxy_plugin
-from skitai.worker.instance import Instance
+from skitai.worker.serving import Server
 from wire import Client, ask
 
 #: The built-in plugins that serve what routes lead to.
@@ -46,7 +46,7 @@ def make_instance(reactor, file, overrides=None, disabled=(), **plugins):
     plugins = {**ROUTE_PLUGINS, **plugins}
     entries = [PluginEntry(name, plugin) for name, plugin in plugins.items()]
     manager = create_plugin_manager(disabled, entry_points=entries, environ={})
-    return Instance(load(file, overrides or {}), manager, reactor)
+    return Server(load(file, overrides or {}), manager, reactor)
 
 
 def app_threads():

@@ -1,36 +1,32 @@
-"""One running worker: the parts put together as the config says, as one Twisted service."""
+"""What an instance is without serving: config, plugins and services put together as one Twisted service."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from functools import partial
 from threading import RLock
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, fail, inlineCallbacks, maybeDeferred
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from twisted.internet.error import ReactorNotRunning
 from zope.interface import implementer
 
-from skitai.config import Config, Mount
+from skitai.config import Config
 from skitai.context import ServiceTable, Was, add_default, remove_default, run_in_executor
 from skitai.errors import ConfigError, MisuseError, OperationTimeout
 from skitai.interfaces import IInstance
 from skitai.loop.bridge import Bridge
 from skitai.loop.executors import executor_for
 from skitai.loop.turn import Stage, turn_end_of
-from skitai.net.listening import ListenError, Listening, listen
 from skitai.net.settings import SECTION, make_connector, unverified
 from skitai.plugins.manager import PluginManager
-from skitai.server.accesslog import AccessLog, open_access_log
-from skitai.server.apps.watching import FileWatcher
-from skitai.server.http1.factory import HTTPFactory
-from skitai.worker.assembly import SiteBuilder, claim_sections, make_dispatcher, make_limits, make_secure
-from skitai.worker.ending import end_requests, tell
+from skitai.worker.assembly import claim_sections, make_dispatcher
+from skitai.worker.ending import tell
 from skitai.worker.overview import Section, overview
 
-#: Seconds that requests under way get when the worker is to end fast.
+#: Seconds that what is under way gets when the worker is to end fast.
 _FAST_SECONDS = 1.0
 #: Seconds that ``status`` waits for the reactor.
 _STATUS_SECONDS = 10.0
@@ -38,32 +34,24 @@ _STATUS_SECONDS = 10.0
 
 @implementer(IInstance)
 class Instance(Service):
-    """Serves one configuration, from its one start to its one stop.
+    """Gives ``was`` as one configuration says, from its one start to its one stop; a subclass serves.
 
-    ``plugins`` are loaded; the sections that they declare, the clusters and the certificate are checked
-    here. ``inherited`` are descriptors of listening sockets that take the place of all ports. Raises
-    ConfigError or PluginError for what cannot be served. ``warnings`` are sentences for the user. Created,
-    started and stopped in the reactor thread.
+    ``plugins`` are loaded; the sections that they declare and the clusters are checked here. Raises
+    ConfigError or PluginError for what cannot be. ``warnings`` are sentences for the user. Created, started
+    and stopped in the reactor thread.
     """
 
-    def __init__(
-        self, config: Config, plugins: PluginManager, reactor: Any, inherited: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, config: Config, plugins: PluginManager, reactor: Any) -> None:
         self.config = config
         self.plugins = plugins
         self.reactor = reactor
         self.bridge = Bridge(reactor)
         self.executor = executor_for(config.server.threads, partial(turn_end_of(reactor).call, Stage.START))
-        self._inherited = inherited
         self._began = self.bridge.seconds()
-        #: Seconds that requests under way get when the worker stops.
+        #: Seconds that what is under way gets when the worker stops.
         self._patience = config.server.response_timeout
         #: Whether the executor takes tasks: after ``running``, until the stop is over.
         self._apps_run = False
-        self._factory: HTTPFactory | None = None
-        self._listening: list[Listening] = []
-        self._access_log: AccessLog | None = None
-        self._file_watcher: FileWatcher | None = None
         self._states: dict[Hashable, Any] = {}
         self._making_state = RLock()
         try:
@@ -71,17 +59,15 @@ class Instance(Service):
             connecting = self._sections[SECTION]
             warnings += unverified(connecting, config.clusters.values())
             self.connector = make_connector(reactor, connecting, config.path.parent)
-            self._secure = make_secure(config, reactor)
             services = plugins.services(self)
         except ConfigError as error:
             raise config.located(error) from error
         self._dispatcher = make_dispatcher(config, plugins, self, self.bridge)
         attributes = plugins.attributes(self)
         self.services = ServiceTable(self._dispatcher, services, attributes, explain=plugins.missing)
-        #: What serves the code of apps outside requests.
+        #: What serves code outside requests.
         self._was = Was(self.services)
-        self._builder = SiteBuilder(self)
-        self.warnings = (*config.warnings, *warnings, *self._builder.warnings)
+        self.warnings: tuple[str, ...] = (*config.warnings, *warnings)
 
     # -- for plugins ----------------------------------------------------------------------------------------
 
@@ -112,12 +98,8 @@ class Instance(Service):
 
     @property
     def urls(self) -> list[str]:
-        """How people reach the server."""
-        return [listening.url for listening in self._listening]
-
-    def describe_mount(self, mount: Mount) -> str:
-        """Return the right side of a route as ``--check`` shows it."""
-        return self._builder.describe_mount(mount)
+        """How people reach the server: nobody reaches this one."""
+        return []
 
     def status(self) -> dict[str, Section]:
         """Return what the worker knows of itself, a table for each title; see ``IInstance.status``."""
@@ -129,85 +111,47 @@ class Instance(Service):
 
     def _overview(self) -> dict[str, Section]:
         uptime = self.bridge.seconds() - self._began
-        return overview(self, self.urls, uptime, self._dispatcher, self._factory)
+        return overview(self, self.urls, uptime, self._dispatcher, self._connections())
+
+    def _connections(self) -> Section:
+        """Return what the status page shows of the connections of clients."""
+        return {}
 
     # -- start ---------------------------------------------------------------------------------------------
 
     def startService(self) -> None:
-        """Listen and, when the reactor runs, have the apps loaded; until then their requests wait.
+        """Start; when the reactor runs, the plugins are told.
 
-        Raises ConfigError when an address cannot be listened on or a log not written; then nothing stays
-        open or running.
+        Raises ConfigError where a subclass cannot open what it serves; then nothing stays open or running.
         """
         if self.running:
             return
         self.running = 1
+        self.bridge.start()
+        self.executor.start()
+        self._apps_run = True
+        add_default(self._was)
         try:
-            self._start()
+            self._open()
+            # Later: no code of an app runs in a server that cannot serve, and ``twist`` opens the log last.
+            self.reactor.callWhenRunning(self._begin)
         except BaseException:
             self.running = 0
-            for listening in self._listening:
-                listening.port.stopListening()
             self.plugins.notify("skitai_shutdown", instance=self)
             self.connector.close()
             self._let_go()
             raise
 
-    def _start(self) -> None:
-        server = self.config.server
-        self.bridge.start()
-        self.executor.start()
-        self._apps_run = True
-        add_default(self._was)
-        site = self._builder.site(self.plugins.mounts(self))
-        self._factory = HTTPFactory(
-            self.reactor,
-            site.handle,
-            make_limits(server),
-            judge=site.judge,
-            observers=self._make_observers(),
-        )
-        secure = None if self._secure is None else self._secure(self._factory)
-        try:
-            self._listening = listen(self.reactor, server.endpoints, self._factory, secure, self._inherited)
-        except ListenError as error:
-            raise self.config.error("listen" if server.listen else error.key, str(error)) from error
-        # Not before: no code of an app runs in a server that cannot serve, and ``twist`` opens the log last.
-        self.reactor.callWhenRunning(self._begin)
-
-    def _make_observers(self) -> list[Callable[[Any], None]]:
-        """Return the functions that are called with each request that has ended."""
-        observers: list[Callable[[Any], None]] = []
-        path = self.config.server.access_log
-        if path is not None:
-            try:
-                self._access_log = open_access_log(path, self.reactor)
-            except OSError as error:
-                raise self.config.error("access_log", f"cannot write {path}: {error.strerror}") from error
-            observers.append(self._access_log)
-        if self.plugins.implements("skitai_request_finished"):
-            observers.append(self._request_finished)
-        return observers
-
-    def _request_finished(self, request: Any) -> None:
-        self.plugins.notify("skitai_request_finished", instance=self, request=request)
+    def _open(self) -> None:
+        """Open what clients reach; ``_let_go`` closes it where the start fails."""
 
     def _begin(self) -> None:
         if self.running:
             self.plugins.notify("skitai_startup", instance=self)
-            loads = [loaded.addCallback(self._watch_files) for loaded in self._builder.load()]
-            DeferredList(loads).addCallback(self._apps_loaded)
+            self._started()
 
-    def _apps_loaded(self, _: Any) -> None:
-        """Go on when each app was loaded or has failed to load."""
-
-    def _watch_files(self, _: Any) -> None:
-        """Begin to watch, once there is an app that reloads."""
-        if self.running and self._file_watcher is None and self._builder.directories():
-            # Each request has the files looked at, too; this tells a developer who has saved one.
-            look_again = partial(self.bridge.submit, self._builder.look_again)
-            self._file_watcher = FileWatcher(self._builder.directories, look_again)
-            self._file_watcher.start()
+    def _started(self) -> None:
+        """Go on when the plugins have been told of the start."""
 
     # -- stop ----------------------------------------------------------------------------------------------
 
@@ -228,29 +172,25 @@ class Instance(Service):
 
     @inlineCallbacks
     def stopService(self) -> Any:
-        """Stop: no new connections, requests under way may end, then apps end, then plugins let go.
+        """Stop: what serves closes, then apps end, then plugins let go.
 
-        Returns a Deferred. It takes at most the config's ``response_timeout`` and a second for the requests,
-        and ``response_timeout`` each for the farewells of apps and of plugins.
+        Returns a Deferred. The farewells of apps and of plugins take at most ``response_timeout`` each.
         """
         if not self.running:
             return
         self.running = 0
-        if self._file_watcher is not None:
-            self._file_watcher.stop()
-        yield DeferredList([maybeDeferred(listening.port.stopListening) for listening in self._listening])
-        self._listening = []
-        assert self._factory is not None
-        yield end_requests(self, self._factory, self._builder, self._dispatcher, self._patience)
+        yield self._close()
         yield tell(self, "skitai_stopping", self._patience)
         self._dispatcher.stop()
         yield tell(self, "skitai_shutdown", self.config.server.response_timeout)
         yield self.connector.close()
         self._let_go()
 
+    def _close(self) -> Deferred[None]:
+        """Return a Deferred that fires when clients reach nothing and no request is under way."""
+        return succeed(None)
+
     def _let_go(self) -> None:
         self._apps_run = False
         self.executor.stop()
         remove_default(self._was)
-        if self._access_log is not None:
-            self._access_log.close()

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from skitai.calls.clusterview import ClusterView
     from skitai.calls.dispatch import Dispatcher
     from skitai.interfaces import IInstance
-    from skitai.server.http1.factory import HTTPFactory
 
 #: A section is a table of two columns (a mapping) or of several (rows of the same keys).
 Section = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -32,17 +31,17 @@ def overview(
     urls: Sequence[str],
     uptime: float,
     dispatcher: Dispatcher,
-    factory: HTTPFactory | None,
+    connections: Section,
 ) -> dict[str, Section]:
     """Return the sections of the status page by title: those of plugins stand before the list of plugins.
 
-    ``uptime`` is in seconds. Called in the reactor thread.
+    ``uptime`` is in seconds, ``connections`` the section on those of clients. Called in the reactor thread.
     """
     calls = dispatcher.statistics()
     cache = calls.pop("cache")
     sections: dict[str, Section] = {
         "Server": _server(instance, urls, uptime),
-        "Connections": {} if factory is None else factory.statistics(),
+        "Connections": connections,
         "Apps": instance.executor.statistics(),
         "Calls": calls,
         "Result cache": {"state": "off"} if cache is None else cache,

@@ -9,7 +9,7 @@ from instances import RunningInstance
 from skitai.config import load
 from skitai.errors import ConfigError
 from skitai.plugins.manager import GROUP, create_plugin_manager
-from skitai.worker.instance import Instance
+from skitai.worker.serving import Server
 
 BUILT_IN = {
     entry_point.name: entry_point
@@ -44,7 +44,7 @@ def make(tmp_path, reactor_thread):
             f"[plugins]\ndisable = {disabled}\n[routes:line]\n/ = {route}\n"
         )
         manager = create_plugin_manager({disabled}, entry_points=BUILT_IN.values(), environ={})
-        return Instance(load(config, {}), manager, reactor_thread.reactor), manager
+        return Server(load(config, {}), manager, reactor_thread.reactor), manager
 
     return make_without
 
