@@ -19,6 +19,7 @@ import skitai
 from skitai.config import SHARED_SECTIONS, Config, describe, describe_section, load
 from skitai.daemon.logs import keep_standard_streams, plain_unless_asked
 from skitai.errors import ConfigError, PluginError
+from skitai.loop.cooperative import CannotCooperateError, host
 from skitai.net.listening import take_inherited
 from skitai.plugins.listing import describe_plugins
 from skitai.plugins.manager import PluginManager, create_plugin_manager
@@ -52,6 +53,7 @@ class Options(usage.Options):
     ]
     optFlags = [  # noqa: RUF012 - Twisted's way
         ["check", None, "Check the configuration, print it as Skitai understands it, and exit."],
+        ["cooperative", None, "Run apps in greenlets that wait for anything; needs skitai[gevent]."],
         ["plugins", None, "List the plugins and what they give, and exit."],
     ]
 
@@ -79,13 +81,24 @@ def makeService(options: Options) -> IService:
 def _make(options: Options, reactor: object) -> Announced:
     inherited = take_inherited(reactor, os.environ)  # before a plugin imports what would take them
     overrides = {key: options[key] for key in ("ip", "port", "threads") if options[key] is not None}
+    if options["cooperative"]:
+        overrides["cooperative"] = "yes"
     config = load(options["config"] or sample_config(), overrides)
+    if config.server.cooperative:
+        _cooperate(config, reactor)  # before plugins and apps are imported, which take what they find
     server = Announced(config, _plugins(config), reactor, inherited)
     for warning in server.warnings:
         print(warning, file=sys.stderr)
     if options["check"] or options["plugins"]:
         _report(server, with_config=bool(options["check"]))
     return server
+
+
+def _cooperate(config: Config, reactor: object) -> None:
+    try:
+        host(reactor)
+    except CannotCooperateError as error:
+        raise config.error("cooperative", str(error)) from error
 
 
 def _plugins(config: Config) -> PluginManager:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -15,6 +14,7 @@ from skitai.calls.filtering import Filtering
 from skitai.calls.result import Result, Results
 from skitai.errors import CODE_SHUTDOWN, WAITING, MisuseError, OperationError, OperationTimeout
 from skitai.loop.bridge import Bridge, Pending
+from skitai.loop.native import Lock
 
 if TYPE_CHECKING:
     from skitai.calls.cache import CachePlace

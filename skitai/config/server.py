@@ -94,6 +94,10 @@ class ServerConfig:
     threads: int = field(
         default=4, metadata=_key(integer(0, 10_000), "threads for apps; 0: greenlets instead")
     )
+    cooperative: bool = field(
+        default=False,
+        metadata=_key(yes_no, "greenlets wait for anything, not only for was; needs skitai[gevent]"),
+    )
     ssl: bool = field(default=False, metadata=_key(yes_no, "serve HTTPS"))
     certfile: Path | None = field(default=None, metadata=_key(optional(path), "PEM file of the certificate"))
     keyfile: Path | None = field(default=None, metadata=_key(optional(path), "PEM file of the key"))
@@ -210,6 +214,8 @@ def read_server(source: ServerSource, certificates: Path) -> tuple[ServerConfig,
         values[key] = _override(source, key, given)
     if "name" not in section.entries and "name" not in source.overrides:
         values["name"] = Path(section.path).stem
+    if values["cooperative"] and "threads" not in section.entries and "threads" not in source.overrides:
+        values["threads"] = 0
     settle_listening(values, section.entries, source.overrides, section.folder, source.error)
     if ServerConfig(**values).any_tls:
         _require_certificate(source, values, certificates)

@@ -74,15 +74,15 @@ class Bridge:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._ident: int | None = None
-        self._hub: greenlet.greenlet | None = None
         self._inbox: deque[Callable[[], object]] = deque()
         self._woken = False
         self._turn_end = turn_end_of(reactor)
+        self._hub = self._turn_end.hub
 
     def start(self) -> None:
         """Take the current thread as the reactor's. Called in the reactor thread, outside any app."""
         self._ident = get_ident()
-        self._hub = greenlet.getcurrent()
+        self._hub.start()
 
     def seconds(self) -> float:
         """The reactor's clock, in seconds. Called in any thread."""
@@ -130,7 +130,7 @@ class Bridge:
 
         In a greenlet, ``submit`` would run it right there.
         """
-        self.submit(lambda: self._turn_end.call(Stage.START, function))
+        self.submit(lambda: self._turn_end.call(Stage.CALL, function))
 
     def _empty_inbox(self) -> None:
         # Lowered first: what is appended from here on is either seen by this loop or wakes the reactor again.
@@ -156,7 +156,7 @@ class Bridge:
 
     def may_wait(self) -> bool:
         """Whether code may wait here: in a thread or a greenlet, not in the reactor itself."""
-        return not self.in_reactor_thread() or greenlet.getcurrent() is not self._hub
+        return not self.in_reactor_thread() or greenlet.getcurrent() is not self._hub.reactor_greenlet
 
     def wait(self, pending: Pending, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for ``pending``; return whether it is over.
@@ -173,8 +173,8 @@ class Bridge:
         return pending.over
 
     def _wait_in_greenlet(self, pending: Pending, timeout: float) -> None:
-        hub = self._hub
-        if hub is None or greenlet.getcurrent() is hub:
+        parent = self._hub.parent
+        if parent is None or greenlet.getcurrent() is self._hub.reactor_greenlet:
             raise MisuseError(
                 "waiting here would block the reactor thread: wait in a view, or `await` in a coroutine"
             )
@@ -183,7 +183,7 @@ class Bridge:
         timer = self.call_later(max(timeout, 0), sleeper.wake)
         pending.on_end(sleeper.wake)
         try:
-            hub.switch()
+            greenlet.greenlet.switch(parent)
         finally:  # also if an exception is thrown into the greenlet
             sleeper.awake = True
             if timer.active():

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from skitai.interfaces import IExecutor
+from skitai.loop.hub import Hub
 from skitai.loop.threadpool import CallSoon, Task
 
 _log = Logger()
@@ -18,8 +19,9 @@ _log = Logger()
 class GreenletExecutor:
     """Runs each task in its own greenlet on the reactor thread, up to where it waits for something.
 
-    ``call_soon(function)`` has the reactor call ``function`` when its turn ends, outside any greenlet.
-    Greenlets that are done are kept for the next tasks: starting one costs more than switching to it.
+    ``call_soon(function)`` has the reactor call ``function`` when its turn ends, in the hub. ``hub`` is where
+    the greenlets wait; by default, the greenlet in which the executor is started. Greenlets that are done are
+    kept for the next tasks: starting one costs more than switching to it.
     """
 
     multithread = False
@@ -27,19 +29,22 @@ class GreenletExecutor:
     #: Greenlets kept for later; a burst may use more.
     idle_max = 256
 
-    def __init__(self, call_soon: CallSoon) -> None:
+    def __init__(self, call_soon: CallSoon, hub: Hub | None = None) -> None:
         self._call_soon = call_soon
-        self._hub: greenlet.greenlet | None = None
+        self._hub = hub or Hub()
         self._idle: list[greenlet.greenlet] = []
         self._ready: deque[Task] = deque()
         self._running = 0
 
     def start(self) -> None:
         """Take the current greenlet as the one that the reactor runs in."""
-        self._hub = greenlet.getcurrent()
+        self._hub.start()
 
     def stop(self) -> None:
         """Let go of the idle greenlets."""
+        self._hub.run(self._end_idle)
+
+    def _end_idle(self) -> None:
         idle, self._idle = self._idle, []
         for worker in idle:
             worker.throw()
@@ -58,22 +63,22 @@ class GreenletExecutor:
     def _run_ready(self) -> None:
         try:
             while self._ready:
-                worker = self._idle.pop() if self._idle else greenlet.greenlet(self._work, self._hub)
+                worker = self._idle.pop() if self._idle else greenlet.greenlet(self._work, self._hub.parent)
                 worker.switch()
         finally:
             if self._ready:  # an exception got out of a greenlet: the other tasks must still run
                 self._call_soon(self._run_ready)
 
     def _work(self) -> None:
-        me, hub = greenlet.getcurrent(), self._hub
-        assert hub is not None
+        me, parent = greenlet.getcurrent(), self._hub.parent
+        assert parent is not None
         while True:
             while self._ready:
                 self._run(self._ready.popleft())
             if len(self._idle) >= self.idle_max:
                 return
             self._idle.append(me)
-            hub.switch()
+            greenlet.greenlet.switch(parent)
 
     def _run(self, task: Task) -> None:
         self._running += 1

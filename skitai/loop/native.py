@@ -1,4 +1,4 @@
-"""Real threads, locks and queues, even where the standard library is patched to run greenlets instead.
+"""Real threads, and what they wait for, even where the standard library is patched to run greenlets instead.
 
 Patching replaces names such as ``threading.Lock``. This module gives what stood there before, whether it is
 imported before or after the patch. So whoever needs the real thing takes it from here.
@@ -21,14 +21,17 @@ def _original(module: str, name: str) -> Any:
 
 
 if TYPE_CHECKING:
+    import select
     from _queue import SimpleQueue as SimpleQueue
     from _thread import get_ident as get_ident
 
     Lock = threading.Lock
+    poll = select.poll
 else:
     SimpleQueue = _original("_queue", "SimpleQueue")
     get_ident = _original("_thread", "get_ident")
     Lock = _original("_thread", "allocate_lock")
+    poll = _original("select", "poll")
 
 _start_new_thread = _original("_thread", "start_new_thread")
 

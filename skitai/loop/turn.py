@@ -13,6 +13,8 @@ from weakref import WeakValueDictionary
 
 from twisted.logger import Logger
 
+from skitai.loop.hub import hub_of
+
 _log = Logger()
 
 
@@ -23,25 +25,30 @@ class Stage(IntEnum):
     RESUME = 0
     #: Apps begin with new requests.
     START = 1
+    #: What apps handed over is done in the reactor itself, where nothing may wait.
+    CALL = 2
     #: What they wrote is sent.
-    SEND = 2
+    SEND = 3
     #: What was done is written to the log.
-    LOG = 3
+    LOG = 4
 
 
 class TurnEnd:
     """Calls functions when the turn of ``reactor`` ends. All methods are called in the reactor thread.
 
     A function may put off work: to a later stage, then it is done in the same run, or to an earlier one, then
-    in the next run.
+    in the next run. ``hub`` is where greenlets of the reactor's thread wait.
     """
 
-    __slots__ = ("__weakref__", "_functions", "_is_due", "_reactor")
+    __slots__ = ("__weakref__", "_apps", "_functions", "_is_due", "_reactor", "_rest", "hub")
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._functions: tuple[list[Callable[[], object]], ...] = tuple([] for _ in Stage)
+        self._apps = self._functions[: Stage.CALL]
+        self._rest = self._functions[Stage.CALL :]
         self._is_due = False
+        self.hub = hub_of(reactor)
 
     def call(self, stage: Stage, function: Callable[[], object]) -> None:
         """Call ``function`` once, in its stage; what it raises is logged."""
@@ -55,17 +62,26 @@ class TurnEnd:
         self._reactor.callLater(0, self._run)
 
     def _run(self) -> None:
-        for functions in self._functions:
-            due = functions[:]
-            functions.clear()
-            for function in due:
-                try:
-                    function()
-                except BaseException:  # noqa: BLE001 - the other functions must still be called
-                    _log.failure("what was put off to the end of the reactor's turn failed")
+        if any(self._apps):
+            self.hub.run(self._run_apps)
+        _call_all(self._rest)
         self._is_due = False
         if any(self._functions):
             self._come_back()
+
+    def _run_apps(self) -> None:
+        _call_all(self._apps)
+
+
+def _call_all(stages: tuple[list[Callable[[], object]], ...]) -> None:
+    for functions in stages:
+        due = functions[:]
+        functions.clear()
+        for function in due:
+            try:
+                function()
+            except BaseException:  # noqa: BLE001 - the other functions must still be called
+                _log.failure("what was put off to the end of the reactor's turn failed")
 
 
 # By ``id(reactor)``: no other object has it as long as the TurnEnd, which holds the reactor, is there.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,6 +11,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from skitai.interfaces import IInstance, ILivingApp
+from skitai.loop.native import Lock
 from skitai.plugins import hookimpl
 
 _log = Logger()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Hashable, Mapping
 from operator import itemgetter
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
 from skitai.interfaces import IResultCache
+from skitai.loop.native import Lock
 from skitai.plugins import hookimpl
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
-from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from twisted.logger import Logger
 
 from skitai.errors import words_of
 from skitai.formats.loglines import one_line, stamp
+from skitai.loop.native import Lock
 from skitai.plugins import hookimpl
 
 if TYPE_CHECKING:

@@ -46,7 +46,8 @@ class Instance(Service):
         self.plugins = plugins
         self.reactor = reactor
         self.bridge = Bridge(reactor)
-        self.executor = executor_for(config.server.threads, partial(turn_end_of(reactor).call, Stage.START))
+        turn_end = turn_end_of(reactor)
+        self.executor = executor_for(config.server.threads, partial(turn_end.call, Stage.START), turn_end.hub)
         self._began = self.bridge.seconds()
         #: Seconds that what is under way gets when the worker stops.
         self._patience = config.server.response_timeout

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Set
-from threading import Event, Thread
 
 from twisted.logger import Logger, LogLevel
+
+from skitai.loop.native import Lock, start_thread
 
 _log = Logger()
 
@@ -25,26 +26,35 @@ class FileWatcher:
     def __init__(self, directories: Callable[[], Set[str]], changed: Callable[[], None]) -> None:
         self._directories = directories
         self._changed = changed
-        self._stopped = Event()
-        self._thread = Thread(target=self._run, name="skitai-watch", daemon=True)
+        self._stopped = False
+        #: Held while the thread runs.
+        self._running = Lock()
 
     def start(self) -> None:
         """Begin to watch."""
-        self._thread.start()
+        self._running.acquire()
+        start_thread(self._run, "skitai-watch")
 
     def stop(self) -> None:
         """End the thread, within a tenth of a second."""
-        self._stopped.set()
-        self._thread.join()
+        self._stopped = True
+        with self._running:
+            pass
+
+    def is_set(self) -> bool:
+        """Whether ``stop`` was called: the watcher is its own ``stop_event`` for ``watchfiles``."""
+        return self._stopped
 
     def _run(self) -> None:
         try:
-            while not self._stopped.is_set():
+            while not self._stopped:
                 self._watch(self._existing())
         except Exception:  # noqa: BLE001 - the system's limit on watched directories, for example
             _log.failure(
                 "files are not watched: changes are only seen at the next request", level=LogLevel.error
             )
+        finally:
+            self._running.release()
 
     def _existing(self) -> set[str]:
         return {path for path in self._directories() if os.path.isdir(path)}
@@ -56,7 +66,7 @@ class FileWatcher:
         for _changes in watch(
             *directories,
             watch_filter=lambda _, path: path.endswith(".py"),
-            stop_event=self._stopped,
+            stop_event=self,
             rust_timeout=_LOOK_AGAIN,
             yield_on_timeout=True,
             raise_interrupt=False,

@@ -9,13 +9,13 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary, finalize
 
 import attrs
 
 from skitai.errors import OperationError
+from skitai.loop.native import Lock, poll
 
 #: Bytes that are read and handed to the transport in one piece.
 PIECE = 64 * 1024
@@ -137,7 +137,7 @@ def _pipe(file: Any) -> FileSource | None:
 
 
 def _readable(file: Any, seconds: float) -> bool:
-    look = select.poll()
+    look = poll()
     look.register(file.fileno(), select.POLLIN)
     return bool(look.poll(seconds * 1000))
 

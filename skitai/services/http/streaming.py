@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from threading import Lock, Thread
+from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from skitai.errors import OperationError
+from skitai.loop.native import Lock, start_thread
 from skitai.services.http.filesource import PIECE, BodyError, FileSource
 
 #: How many bodies without a length are read at the same time.
@@ -185,7 +186,7 @@ class ReaderThreads:
                 return
             self._free -= 1
         # Not in the reactor's thread pool: the server waits for that one when it stops, but not for daemons.
-        Thread(target=self._work, args=(sender,), name="skitai-upload", daemon=True).start()
+        start_thread(partial(self._work, sender), "skitai-upload")
 
     def forget(self, sender: BodySender) -> None:
         """Remove ``sender`` from the queue, if it is there."""

@@ -1,0 +1,36 @@
+"""Code that blocks in the standard library lets others go on: with gevent, in the reactor's own thread.
+
+This package alone knows of gevent. ``host`` patches the standard library and has gevent's hub run beside the
+reactor. From then on a greenlet that waits in ``time.sleep``, for a lock or for a socket holds up nobody.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class CannotCooperateError(Exception):
+    """The standard library cannot be patched here; the text says why, and what to do."""
+
+
+def host(reactor: Any) -> None:
+    """Patch the standard library, and have ``reactor`` run in the main greenlet of gevent's hub.
+
+    It cannot be undone. Called in the main thread, before the reactor runs and before plugins and apps are
+    imported. Raises CannotCooperateError if gevent is missing, or if the reactor does not use epoll.
+    """
+    from twisted.internet.epollreactor import EPollReactor
+
+    try:
+        import gevent  # noqa: F401 - imported only where it is wanted: nobody else pays for it
+    except ImportError as error:
+        raise CannotCooperateError(f"needs gevent: pip install 'skitai[gevent]' ({error})") from error
+    if not isinstance(reactor, EPollReactor):
+        name = type(reactor).__name__
+        raise CannotCooperateError(f"needs the reactor that uses epoll (Linux), not {name}")
+
+    from skitai.loop.cooperative.patching import patch
+    from skitai.loop.cooperative.reactor import take_over
+
+    patch()
+    take_over(reactor)

@@ -1,0 +1,50 @@
+"""Replaces what blocks in the standard library, and makes drivers written in C wait through it."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import warnings
+from types import ModuleType
+from typing import Any
+
+from gevent import monkey
+from twisted.internet import tcp
+
+
+def patch() -> None:
+    """Patch the standard library and those drivers that are installed. A second call does nothing."""
+    if monkey.is_module_patched("threading"):
+        return
+    tcp.socket = _native_sockets()  # type: ignore[attr-defined]
+    with warnings.catch_warnings():
+        # Modules that are loaded already keep what they took from the standard library: Twisted, Skitai and
+        # what these import have nothing that waits for another greenlet.
+        warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)
+        monkey.patch_all()
+    _patch_psycopg2()
+
+
+def _native_sockets() -> ModuleType:
+    """Return a copy of ``socket`` with real sockets, for the reactor: gevent's cost more and gain nothing."""
+    native = ModuleType("socket", socket.__doc__)
+    native.__dict__.update(vars(socket))
+
+    class NativeSocket(socket.socket):
+        __slots__ = ()
+
+        def accept(self) -> tuple[socket.socket, Any]:
+            # That of the standard library makes a socket of whatever class the patched module has.
+            descriptor, address = self._accept()  # type: ignore[attr-defined]
+            return NativeSocket(self.family, self.type, self.proto, fileno=descriptor), address
+
+    native.__dict__["socket"] = NativeSocket
+    return native
+
+
+def _patch_psycopg2() -> None:
+    """Have psycopg2 wait through gevent, if it is installed: its C code knows nothing of patched sockets."""
+    if importlib.util.find_spec("psycopg2") is not None:
+        from psycogreen.gevent import patch_psycopg
+
+        patch_psycopg()

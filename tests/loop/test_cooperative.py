@@ -1,0 +1,71 @@
+"""``cooperative = yes``: code that waits in the standard library holds up nobody."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from processes import environment, run_twist
+from serving import FIXTURE_APPS
+
+pytest.importorskip("gevent")
+
+
+@pytest.fixture(scope="module")
+def server(running_server):
+    """A server that runs ``fixtureapps.waiting`` in greenlets of gevent."""
+    return running_server({"/": f"{FIXTURE_APPS}/waiting:app"}, cooperative="yes")
+
+
+def ask_all(server, path, count=100):
+    """Return the bodies of ``count`` requests at once, and the seconds that they took."""
+    began = time.monotonic()
+    with ThreadPoolExecutor(count) as threads:
+        responses = list(threads.map(lambda number: server.ask(f"{path}?{number}"), range(count)))
+    assert {response.status for response in responses} == {"200 OK"}
+    return [response.body for response in responses], time.monotonic() - began
+
+
+def test_sleeping_requests_sleep_together(server):
+    """A hundred requests sleep half a second at the same time, each with its own thread-local value."""
+    bodies, seconds = ask_all(server, "/sleep")
+    assert bodies == [str(number).encode() for number in range(100)]
+    assert seconds < 100 * 0.5 / 4
+
+
+def test_requests_hold_a_lock_over_a_call(server):
+    """A lock that is held while a call is under way makes the others wait, and not the server."""
+    bodies, _ = ask_all(server, "/lock", 20)
+    assert bodies == [str(number).encode() for number in range(20)]
+
+
+def test_threads_of_an_app_run_beside_it(server):
+    """A request may wait for a thread of its own."""
+    bodies, _ = ask_all(server, "/thread", 20)
+    assert bodies == [str(number).encode() for number in range(20)]
+
+
+def test_threads_stay_what_they_were_elsewhere(running_server):
+    """Without the key nothing is patched, though gevent is installed."""
+    plain = running_server({"/": f"{FIXTURE_APPS}/waiting:app"}, threads=0)
+    _, seconds = ask_all(plain, "/sleep", 3)
+    assert seconds > 3 * 0.5
+
+
+def test_the_command_line_takes_it(tmp_path):
+    """``--cooperative`` stands for the key, and greenlets are the default then."""
+    config = tmp_path / "some.conf"
+    config.write_text("[server]\nport = 0\n")
+    shown = run_twist("skitai", "--config", config, "--cooperative", "--check").stdout
+    assert "cooperative = yes" in shown
+    assert "threads = 0" in shown
+
+
+def test_a_missing_gevent_is_named(tmp_path):
+    """The error names the line and what to install."""
+    (tmp_path / "gevent.py").write_text("raise ImportError('not here')")
+    config = tmp_path / "some.conf"
+    config.write_text("[server]\ncooperative = yes\n")
+    ended = run_twist("skitai", "--config", config, env=environment(tmp_path))
+    assert ended.returncode == 2
+    assert "2: [server] cooperative: needs gevent: pip install 'skitai[gevent]'" in ended.stderr
