@@ -9,14 +9,14 @@ from types import ModuleType
 from typing import Any
 
 from gevent import monkey
-from twisted.internet import tcp
+from twisted.internet import base, tcp
 
 
 def patch() -> None:
     """Patch the standard library and those drivers that are installed. A second call does nothing."""
     if monkey.is_module_patched("threading"):
         return
-    tcp.socket = _native_sockets()  # type: ignore[attr-defined]
+    tcp.socket = base.socket = _native_sockets()  # type: ignore[attr-defined]
     with warnings.catch_warnings():
         # Modules that are loaded already keep what they took from the standard library: Twisted, Skitai and
         # what these import have nothing that waits for another greenlet.

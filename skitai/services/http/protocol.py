@@ -16,6 +16,7 @@ from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
 from skitai.errors import CODE_CLOSED, CODE_EXCEPTION, CODE_SOCKET_ERROR, OperationError, UnsentError
+from skitai.loop.native import poll
 from skitai.net.failures import tls_text
 from skitai.net.handover import hand_over
 from skitai.services.http.decoding import BadReplyError, ReplyBody
@@ -235,7 +236,7 @@ class HTTPConnection:
             self._socket = transport.socket
         wire = getattr(transport, "socket", None)
         if wire is not None:
-            self._look = select.poll()
+            self._look = poll()
             self._look.register(wire, select.POLLIN)
 
     def connectionMade(self) -> None:
