@@ -93,7 +93,16 @@ class IExecutor(Interface):
         """
 
     def statistics() -> dict[str, int]:
-        """Return what the status page shows: at least ``running`` and ``queued``."""
+        """Return what the status page shows: at least ``running`` and ``queued``. Called in any thread."""
+
+    def tasks() -> list[tuple[int, float]]:
+        """Return the ``get_ident()`` of each thread that runs a task, and when it began, by ``monotonic``.
+
+        Called in any thread.
+        """
+
+    def progress() -> tuple[int, int]:
+        """Return how many tasks have begun, and how many were handed out to threads. Called in any thread."""
 
 
 class IConnector(Interface):

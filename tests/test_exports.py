@@ -73,7 +73,7 @@ def test_contracts():
             "waiting",
         ],
         "IConnector": ["connect", "proxy_for", "tls"],
-        "IExecutor": ["multithread", "start", "statistics", "stop", "submit"],
+        "IExecutor": ["multithread", "progress", "start", "statistics", "stop", "submit", "tasks"],
         "IInstance": [
             "bridge",
             "config",

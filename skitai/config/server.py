@@ -69,6 +69,15 @@ def _app_log(value: str) -> Path | str:
     return "-" if value == "-" else path(value)
 
 
+def _warning(value: str) -> float:
+    """Cast a time after which something is logged; 0 for ``off``."""
+    return 0.0 if value.lower() == "off" else seconds(value)
+
+
+def _show_warning(value: float) -> str:
+    return show_value(value) if value else "off"
+
+
 def _key(cast: Caster, help: str, show: Callable[[Any], str] = show_value) -> dict[str, Any]:  # noqa: A002
     """Return how the key of a field is read and shown. The default of the key is that of the field."""
     return {"cast": cast, "help": help, "show": show}
@@ -150,6 +159,17 @@ class ServerConfig:
         default=8 * _GB,
         metadata=_key(
             positive(size), "how much of all bodies and responses may wait, in memory and on disk", show_size
+        ),
+    )
+
+    blocked_warning: float = field(
+        default=0.1,
+        metadata=_key(_warning, "code that holds the reactor longer is logged; off: never", _show_warning),
+    )
+    slow_request: float = field(
+        default=10.0,
+        metadata=_key(
+            _warning, "a request that runs longer in a thread is logged; off: never", _show_warning
         ),
     )
 

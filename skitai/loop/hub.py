@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 import greenlet
@@ -12,8 +13,12 @@ class Hub:
     """The greenlet that lets the others wait: here, the one that the reactor runs in.
 
     ``reactor_greenlet`` is the one that the reactor runs in: nothing may wait there. ``parent`` is the one to
-    which greenlets of apps switch when they wait or end. Both are set by ``start``.
+    which greenlets of apps switch when they wait or end. Both are set by ``start``. ``idle_code`` is the
+    function in which the thread waits for the system when nothing is to be done, if that is not the reactor's
+    own.
     """
+
+    idle_code: CodeType | None = None
 
     reactor_greenlet: greenlet.greenlet | None = None
     parent: greenlet.greenlet | None = None

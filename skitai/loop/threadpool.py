@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 
 import greenlet
 from twisted.logger import Logger
@@ -35,13 +36,14 @@ class ThreadExecutor:
         self._call_soon = call_soon
         self._held: list[Task] = []
         self._tasks: native.SimpleQueue[Task | None] = native.SimpleQueue()
-        #: Whether each thread runs a task.
-        self._busy = [False] * count
-        self._started = 0
+        #: When each thread began with its task, in seconds of ``monotonic``; 0 for a thread that has none.
+        self._since = [0.0] * count
+        self._idents = [0] * count
+        self._started = self._handed_out = 0
 
     def start(self) -> None:
         """Start the threads. Called in the process that serves: threads do not survive a fork."""
-        for number in range(len(self._busy)):
+        for number in range(len(self._since)):
             native.start_thread(partial(self._work, number), f"skitai-app-{number + 1}")
             self._started += 1
 
@@ -62,19 +64,31 @@ class ThreadExecutor:
         held, self._held = self._held, []
         for task in held:
             self._tasks.put(task)
+        self._handed_out += len(held)
 
     def statistics(self) -> dict[str, int]:
         """How many tasks run, how many wait for a thread, and how many threads there are."""
         return {
-            "running": sum(self._busy),
+            "running": sum(map(bool, self._since)),
             "queued": self._tasks.qsize() + len(self._held),
             "threads": self._started,
         }
 
+    def tasks(self) -> list[tuple[int, float]]:
+        """Return the ``get_ident()`` of each thread that runs a task, and when it began with it."""
+        return [(ident, since) for ident, since in zip(self._idents, self._since, strict=True) if since]
+
+    def progress(self) -> tuple[int, int]:
+        """Return how many tasks have begun, and how many were handed out to the threads, since the start."""
+        # In this order: a task that is taken in between has begun.
+        handed_out = self._handed_out
+        return handed_out - self._tasks.qsize(), handed_out
+
     def _work(self, number: int) -> None:
-        get, busy = self._tasks.get, self._busy
+        get, since = self._tasks.get, self._since
+        self._idents[number] = native.get_ident()
         while (task := get()) is not None:
-            busy[number] = True
+            since[number] = monotonic()
             try:
                 task()
             except greenlet.GreenletExit:
@@ -82,4 +96,4 @@ class ThreadExecutor:
             except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
                 _log.failure("a task failed")
             del task  # or it would live on while the thread waits for the next one
-            busy[number] = False
+            since[number] = 0.0

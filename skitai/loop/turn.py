@@ -37,10 +37,22 @@ class TurnEnd:
     """Calls functions when the turn of ``reactor`` ends. All methods are called in the reactor thread.
 
     A function may put off work: to a later stage, then it is done in the same run, or to an earlier one, then
-    in the next run. ``hub`` is where greenlets of the reactor's thread wait.
+    in the next run. ``hub`` is where greenlets of the reactor's thread wait. ``runs`` counts the turns that
+    ended with something to do. ``sleepers`` are called once, and forgotten, when there is something to do
+    again; any thread may append to them.
     """
 
-    __slots__ = ("__weakref__", "_apps", "_functions", "_is_due", "_reactor", "_rest", "hub")
+    __slots__ = (
+        "__weakref__",
+        "_apps",
+        "_functions",
+        "_is_due",
+        "_reactor",
+        "_rest",
+        "hub",
+        "runs",
+        "sleepers",
+    )
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -49,6 +61,13 @@ class TurnEnd:
         self._rest = self._functions[Stage.CALL :]
         self._is_due = False
         self.hub = hub_of(reactor)
+        self.runs = 0
+        self.sleepers: list[Callable[[], object]] = []
+
+    def wake_sleepers(self) -> None:
+        """Call the ``sleepers``. Whoever begins with something looks first whether there are any."""
+        while self.sleepers:
+            self.sleepers.pop()()
 
     def call(self, stage: Stage, function: Callable[[], object]) -> None:
         """Call ``function`` once, in its stage; what it raises is logged."""
@@ -58,10 +77,13 @@ class TurnEnd:
 
     def _come_back(self) -> None:
         self._is_due = True
+        if self.sleepers:
+            self.wake_sleepers()
         # Runs when the reactor has handled all that was ready, before it polls again.
         self._reactor.callLater(0, self._run)
 
     def _run(self) -> None:
+        self.runs += 1
         if any(self._apps):
             self.hub.run(self._run_apps)
         _call_all(self._rest)

@@ -18,6 +18,7 @@ from skitai.worker.assembly import SiteBuilder, make_limits, make_secure
 from skitai.worker.ending import end_requests
 from skitai.worker.instance import Instance
 from skitai.worker.overview import Section
+from skitai.worker.watch.watcher import Watcher, Watching
 
 
 class Server(Instance):
@@ -36,6 +37,8 @@ class Server(Instance):
         self._listening: list[Listening] = []
         self._access_log: AccessLog | None = None
         self._file_watcher: FileWatcher | None = None
+        watching = Watching(config.server.blocked_warning, config.server.slow_request)
+        self._watcher = Watcher(reactor, watching, lambda: [self.executor])
         self._secure = make_secure(config, reactor)
         self._builder = SiteBuilder(self)
         self.warnings += self._builder.warnings
@@ -99,6 +102,12 @@ class Server(Instance):
 
     def _apps_loaded(self, _: Any) -> None:
         """Go on when each app was loaded or has failed to load."""
+        # Not before: to load apps may take long, and so may what else is done then.
+        self.bridge.call_later(0, self._watch)
+
+    def _watch(self) -> None:
+        if self.running:
+            self._watcher.start()
 
     def _watch_files(self, _: Any) -> None:
         """Begin to watch, once there is an app that reloads."""
@@ -125,6 +134,7 @@ class Server(Instance):
 
     def _let_go(self) -> None:
         super()._let_go()
+        self._watcher.stop()
         for listening in self._listening:  # there are some only if the start failed
             listening.port.stopListening()
         if self._access_log is not None:

@@ -21,6 +21,7 @@ class GeventHub(Hub):
 
     def __init__(self) -> None:
         self.parent: Any = gevent.get_hub()
+        self.idle_code = type(self.parent).run.__code__
         self._run_callback = self.parent.loop.run_callback
 
     def start(self) -> None:

@@ -50,12 +50,12 @@ class AppSlot:
         reloads: Callable[[], bool],
         watcher: AppWatcher,
     ) -> None:
+        self.point = point
         #: Whether ``serving`` stays as it is, so that requests need not wait.
         self.is_settled = False
         #: The app that answers requests; None if they are answered with ``code``.
         self.serving: WSGIApp | None = None
         self._load = load
-        self._point = point
         self._in_turn = in_turn
         self._reloads = reloads
         self._watcher = watcher
@@ -88,7 +88,7 @@ class AppSlot:
         # Later requests wait for another load: a file may change while this one is under way.
         waiting, self._waiting = self._waiting, []
         self._is_loading = True
-        looked = maybeDeferred(self._in_turn, self._look)
+        looked = maybeDeferred(self._in_turn, self.look)
         looked.addErrback(self._give_up).addCallback(self._end, waiting)
 
     def _end(self, _outcome: None, waiting: list[Callable[[], None]]) -> None:
@@ -104,11 +104,12 @@ class AppSlot:
     def _give_up(self, failure: Failure) -> None:
         """Serve nothing: the load was interrupted, or could not be started."""
         self._failure, self.serving = failure.value, None
-        _log.failure("{point} cannot be loaded", failure, point=self._point, level=LogLevel.error)
+        _log.failure("{point} cannot be loaded", failure, point=self.point, level=LogLevel.error)
 
     # -- where apps run ------------------------------------------------------------------------------------
 
-    def _look(self, _was: Was) -> None:
+    def look(self, _was: Was) -> None:
+        """Load the app if it must be, for those who wait for it. ``in_turn`` calls it."""
         if self._is_stopped:
             return
         try:
@@ -132,8 +133,8 @@ class AppSlot:
             "{error}; {point} answers {code}",
             reason,
             error=error,
-            point=self._point,
+            point=self.point,
             code=self.code,
             level=LogLevel.error,
         )
-        self._watcher.failed(cause, f"load {self._point}")
+        self._watcher.failed(cause, f"load {self.point}")

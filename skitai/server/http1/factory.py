@@ -15,6 +15,7 @@ from twisted.logger import Logger, LogLevel
 
 from skitai.http.fields import ALLOW_ALL
 from skitai.loop.sending import SendQueue
+from skitai.loop.turn import turn_end_of
 from skitai.server.http1.channel import HTTPChannel
 from skitai.server.http1.limits import ServerLimits
 from skitai.server.request.request import Request
@@ -71,6 +72,7 @@ class HTTPFactory(Factory):
         self._surplus: set[Any] = set()
         #: Counts what all request bodies and unsent responses take.
         self.storage = Storage(self.limits.buffers_max)
+        self._turn_end = turn_end_of(reactor)
         self._handle = handle
         self._judge = judge
         self._stopping = False
@@ -139,6 +141,8 @@ class HTTPFactory(Factory):
 
     def handle(self, request: Request) -> None:
         """Answer ``request``, with the error page if it was refused."""
+        if self._turn_end.sleepers:
+            self._turn_end.wake_sleepers()
         if self._stopping:
             request.keep_alive = False
         if self.timed:

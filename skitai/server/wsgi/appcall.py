@@ -93,6 +93,16 @@ class AppCall:
         #: Whether the head is on its way and can no longer be changed.
         self.headers_sent = False
 
+    @property
+    def line(self) -> str:
+        """Method and target of the request, for the log. Read in any thread."""
+        return request_line(self._request)
+
+    @property
+    def mark(self) -> tuple[int, float]:
+        """What tells this call from others, also from those that are over. Read in any thread."""
+        return id(self._request), self._request.arrived
+
     # -- in the app's thread or greenlet -------------------------------------------------------------------
 
     def run(self, action: Callable[[], None] | None = None) -> None:
@@ -270,7 +280,7 @@ class AppCall:
             or monotonic() - self._turn_began > _SECONDS_PER_TURN
         ):
             self._this_turn = 0
-            self._catch_up()
+            self.catch_up()
             self._turn_began = monotonic()
 
     def _finish(self, outgoing: OutgoingBody) -> None:
@@ -279,7 +289,7 @@ class AppCall:
             self._outbox.append(lambda: self._request.send(last))
         self._post(self._request.end)
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Wait until the reactor has what was sent and the client has read enough of it."""
         caught_up = Pending()
         self._post(lambda: self._when_caught_up(caught_up.end))

@@ -1,0 +1,79 @@
+"""Sees what holds the reactor."""
+
+from __future__ import annotations
+
+import time
+from types import FrameType
+from typing import Any
+
+from skitai.loop.turn import turn_end_of
+from skitai.worker.watch.blocking import Hold, Places
+from skitai.worker.watch.reports import report_blocked
+from skitai.worker.watch.stacks import Frames, mark_of, stack_of
+
+
+class ReactorWatch:
+    """Sees what holds the reactor for ``seconds`` or longer; 0 for never.
+
+    A reactor that computes is asked for an answer, which it gives in its next turn. One that waits for the
+    system is left alone: to ask it would wake it. All but ``answered`` is called in the watching thread.
+    """
+
+    def __init__(self, reactor: Any, seconds: float, ident: int) -> None:
+        self._reactor = reactor
+        self._seconds = seconds
+        self._ident = ident
+        self._polls = {type(reactor).doIteration.__code__, turn_end_of(reactor).hub.idle_code}
+        self._clock = _processor_clock(ident)
+        self._computed = 0.0
+        self._is_asked = False
+        self._hold = Hold()
+        self._places = Places()
+
+    def look(self, frames: Frames, now: float, late: float) -> bool:
+        """Log what blocks; return whether the reactor does anything.
+
+        ``late`` is for how many seconds the watching thread could not run although it was its time: code
+        written in C may hold the interpreter.
+        """
+        frame = frames.get(self._ident)
+        computed, before = self._processor_seconds(), self._computed
+        self._computed = computed
+        if frame is None or frame.f_code in self._polls:
+            self._hold.end()
+            return self._is_asked
+        was_asked = self._is_asked
+        if not was_asked:
+            self._hold.end()
+            self._is_asked = True
+            self._reactor.callFromThread(self._answer)
+        held = self._hold.look(self._unit(frame, was_asked), now)
+        if late >= self._seconds and computed - before > late / 2:
+            held = max(held, late)
+        if self._seconds and held >= self._seconds and not self._hold.is_said:
+            self._say(frame, held)
+        return True
+
+    def _answer(self) -> None:
+        self._is_asked = False
+
+    def _unit(self, frame: FrameType, was_asked: bool) -> Any:
+        mark = mark_of(frame)
+        # The place is costly to find, and most turns are over before the second look.
+        return stack_of(frame).place if mark is None and was_asked else mark
+
+    def _say(self, frame: FrameType, held: float) -> None:
+        self._hold.is_said = True
+        stack = stack_of(frame)
+        del frame
+        if not stack.loads and self._places.is_new(stack.place):
+            report_blocked(stack, held)
+
+    def _processor_seconds(self) -> float:
+        return 0.0 if self._clock is None else time.clock_gettime(self._clock)
+
+
+def _processor_clock(ident: int) -> int | None:
+    """Return the clock of the processor time that a thread has taken, where the system has one."""
+    find = getattr(time, "pthread_getcpuclockid", None)
+    return None if find is None else find(ident)

@@ -1,0 +1,63 @@
+"""What the log says of code that blocks and of threads that are busy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+from twisted.logger import Logger
+
+from skitai.worker.watch.stacks import Stack
+
+_log = Logger()
+
+
+@attrs.frozen
+class Busy:
+    """A thread that runs a task: where it is (None if it has just ended), and for how many seconds."""
+
+    stack: Stack | None
+    seconds: float
+
+    def __str__(self) -> str:
+        if self.stack is None:
+            return f"has ended a task after {self.seconds:.1f} s"
+        return f"{_subject(self.stack)}, for {self.seconds:.1f} s{_where(self.stack)}"
+
+
+def report_blocked(stack: Stack, seconds: float) -> None:
+    """Log that the reactor is held up in ``stack``, for ``seconds`` up to now."""
+    _log.warn(
+        "{task} has held up all other requests for {seconds:.2f} s at {place}\n{stack}",
+        task=_subject(stack),
+        seconds=seconds,
+        place=stack.place,
+        stack=stack.shown(),
+    )
+
+
+def report_slow(busy: Busy) -> None:
+    """Log that a request takes long in its thread."""
+    if busy.stack is not None:
+        _log.warn("slow: {busy}\n{stack}", busy=str(busy), stack=busy.stack.shown())
+
+
+def report_all_busy(tasks: Iterable[Busy], waiting: int, waited: float) -> None:
+    """Log that ``waiting`` tasks wait for a thread, the first for ``waited`` seconds, and what all do."""
+    lines = [str(task) for task in tasks]
+    _log.warn(
+        "all {count} threads are busy, and {waiting} more have waited for {waited:g} s:"
+        " raise `threads`, or see what takes long\n{lines}",
+        count=len(lines),
+        waiting=waiting,
+        waited=waited,
+        lines="\n".join(lines),
+    )
+
+
+def _subject(stack: Stack) -> str:
+    return stack.task or "code outside of requests"
+
+
+def _where(stack: Stack) -> str:
+    return f", {stack.waits}, at {stack.place}" if stack.waits else f", at {stack.place}"

@@ -1,0 +1,140 @@
+"""What a thread does at the moment, as the log shows it.
+
+A frame is read at once and let go: whoever keeps the frame of another thread keeps its locals alive, and
+would end them in the wrong thread.
+"""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import attrs
+import greenlet
+
+import skitai
+import twisted
+from skitai.loop import bridge
+from skitai.server.apps.slot import AppSlot
+from skitai.server.wsgi.appcall import AppCall
+
+#: What ``sys._current_frames`` returns: the innermost frame of each thread by its ``get_ident()``.
+Frames = Mapping[int, FrameType]
+
+#: Lines of a stack that are shown; of a longer one, the innermost.
+_LINES_MAX = 40
+
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_LIBRARIES = Path(greenlet.__file__).parent.parent
+#: Where code lies that serves others: whatever it does, somebody else has asked for it.
+_SERVERS = tuple(
+    os.path.join(folder, "")
+    for folder in (
+        Path(skitai.__file__).parent,
+        Path(twisted.__file__).parent,
+        _LIBRARIES / "greenlet",
+        _LIBRARIES / "gevent",
+    )
+)
+_PYTHONS = ("<frozen ", *(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib")))
+#: The functions in which app code waits for something of Skitai.
+_WAITS: dict[CodeType, str] = {
+    bridge.Bridge.wait.__code__: "waits for `was`",
+    bridge.wait_in_thread.__code__: "waits for `was`",
+    AppCall.catch_up.__code__: "waits for its client",
+}
+_CALL, _LOAD = AppCall.run.__code__, AppSlot.look.__code__
+
+
+@attrs.frozen
+class Line:
+    """A line of code that runs: its file, its number and the name of its function."""
+
+    file: str
+    number: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.number} in {self.function}"
+
+    @property
+    def is_machinery(self) -> bool:
+        """Whether it is of Python, of Twisted or of Skitai."""
+        return self.file.startswith(_SERVERS) or (self.file.startswith(_PYTHONS) and not self._is_installed)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is of the app itself, and not of a library either."""
+        return not (self.is_machinery or self._is_installed)
+
+    @property
+    def _is_installed(self) -> bool:
+        return any(part in self.file for part in _INSTALLED)
+
+
+@attrs.frozen
+class Stack:
+    """Where a thread is, from the outermost line to the innermost.
+
+    ``task`` says what it is for: ``GET /report``, or empty if nothing is known. ``mark`` is equal for two
+    stacks of one call of an app, and None outside of such calls. ``loads`` is whether an app is being loaded,
+    ``waits`` what it waits for, if that is something of Skitai.
+    """
+
+    lines: tuple[Line, ...]
+    task: str = ""
+    mark: Any = None
+    loads: bool = False
+    waits: str = ""
+
+    @property
+    def place(self) -> Line:
+        """The innermost line of the app, or else of a library, or else of all."""
+        inwards = self.lines[::-1]
+        own = next((line for line in inwards if line.is_own), None)
+        return own or next((line for line in inwards if not line.is_machinery), inwards[0])
+
+    def shown(self) -> str:
+        """Return the lines as a traceback shows them, from the first one that is not of the server."""
+        first = next((at for at, line in enumerate(self.lines) if not line.is_machinery), 0)
+        lines = self.lines[first:][-_LINES_MAX:]
+        summary = traceback.StackSummary.from_list(
+            [traceback.FrameSummary(line.file, line.number, line.function) for line in lines]
+        )
+        return "".join(summary.format()).rstrip("\n")
+
+
+def stack_of(frame: FrameType) -> Stack:
+    """Return the stack whose innermost frame is ``frame``. Called in any thread."""
+    lines: list[Line] = []
+    found: dict[str, Any] = {}
+    for inner in _outwards(frame):
+        code = inner.f_code
+        lines.append(Line(code.co_filename, inner.f_lineno or 0, code.co_name))
+        if code is _CALL:
+            call = inner.f_locals["self"]
+            found |= {"task": call.line, "mark": call.mark}
+        elif code is _LOAD:
+            found |= {"task": f"loading {inner.f_locals['self'].point}", "loads": True}
+        elif code in _WAITS:
+            found["waits"] = _WAITS[code]  # the outermost says it best
+    return Stack(tuple(reversed(lines)), **found)
+
+
+def mark_of(frame: FrameType) -> Any:
+    """Return the ``mark`` of the stack whose innermost frame is ``frame``, at a fraction of the cost."""
+    for inner in _outwards(frame):
+        if inner.f_code is _CALL:
+            return inner.f_locals["self"].mark
+    return None
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

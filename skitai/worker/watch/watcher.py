@@ -1,0 +1,109 @@
+"""The thread that sees who blocks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any
+
+import attrs
+from twisted.logger import Logger
+
+from skitai.interfaces import IExecutor
+from skitai.loop import native
+from skitai.loop.turn import turn_end_of
+from skitai.worker.watch.reactor import ReactorWatch
+from skitai.worker.watch.threads import ThreadsWatch
+
+_log = Logger()
+
+#: Seconds between two looks where only slow requests are of interest.
+_LOOK_SECONDS = 0.5
+#: Seconds without anything to do after which the watching thread sleeps, too.
+_QUIET_SECONDS = 1.0
+
+
+@attrs.frozen
+class Watching:
+    """What is of interest: seconds, 0 for never; the keys of ``[server]`` have these names."""
+
+    blocked_warning: float
+    slow_request: float
+
+
+class Watcher:
+    """Looks now and then, in a thread of its own, at what the reactor and the threads of executors do.
+
+    While there is nothing to do it sleeps until there is. ``executors()`` returns those that run tasks; it is
+    called in the watching thread.
+    """
+
+    def __init__(
+        self, reactor: Any, watching: Watching, executors: Callable[[], Sequence[IExecutor]]
+    ) -> None:
+        self._reactor = reactor
+        self._watching = watching
+        self._executors = executors
+        self._turn_end = turn_end_of(reactor)
+        self._interval = watching.blocked_warning / 2 or _LOOK_SECONDS
+        self._gate = native.Lock()
+        self._stopped = False
+        self._expected = self._busy_at = 0.0
+        self._runs = 0
+
+    def start(self) -> None:
+        """Begin to watch. Called in the reactor thread."""
+        if not (self._watching.blocked_warning or self._watching.slow_request):
+            return
+        self._threads = ThreadsWatch(self._watching.slow_request or float("inf"))
+        self._on_reactor = ReactorWatch(self._reactor, self._watching.blocked_warning, native.get_ident())
+        self._gate.acquire()
+        native.start_thread(self._watch, "skitai-watch")
+
+    def stop(self) -> None:
+        """Let the thread end. Called in the reactor thread."""
+        self._stopped = True
+        self._turn_end.wake_sleepers()
+
+    def _wake(self) -> None:
+        self._expected = monotonic()
+        self._gate.release()
+
+    # -- in the watching thread ----------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        self._busy_at = monotonic()
+        while not self._stopped:
+            if self._is_quiet():
+                self._sleep()
+            else:
+                self._expected = monotonic() + self._interval
+                self._gate.acquire(timeout=self._interval)
+            try:
+                self._look(monotonic())
+            except Exception:  # noqa: BLE001 - the next look may succeed
+                _log.failure("the watching thread failed")
+
+    def _look(self, now: float) -> None:
+        frames = sys._current_frames()
+        computes = self._on_reactor.look(frames, now, now - self._expected)
+        runs = self._threads.look(self._executors(), frames, now)
+        if computes or runs or self._runs != self._turn_end.runs:
+            self._busy_at = now
+        self._runs = self._turn_end.runs
+
+    def _is_quiet(self) -> bool:
+        return self._runs == self._turn_end.runs and monotonic() - self._busy_at > _QUIET_SECONDS
+
+    def _sleep(self) -> None:
+        self._turn_end.sleepers.append(self._wake)
+        # After the append: either the reactor finds the sleeper, or this finds that there is something to do.
+        if not (self._is_quiet() and not self._stopped):
+            try:
+                self._turn_end.sleepers.remove(self._wake)
+            except ValueError:
+                pass  # it is being woken
+            else:
+                return
+        self._gate.acquire()

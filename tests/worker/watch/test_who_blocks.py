@@ -1,0 +1,90 @@
+"""Who blocks, as the log of a running server says it."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from serving import config_text, eventually
+from skitai.loop.turn import turn_end_of
+
+APP = """
+import threading
+import time
+
+enough = threading.Event()  # that nobody sets
+
+def pause(seconds):
+    time.sleep(seconds)
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/held":
+        enough.wait(60)
+    elif path != "/":
+        pause(float(path[1:]))
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok"]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The folder of an app ``waits:app``."""
+    path = tmp_path_factory.mktemp("app")
+    (path / "waits.py").write_text(APP)
+    return path
+
+
+def test_a_view_that_blocks_is_named(running_server, folder):
+    """Under greenlets the log names request, place and stack of code that holds the reactor, once."""
+    server = running_server(config_text({"/": f"{folder}/waits:app"}, blocked_warning="0.05"), threads=0)
+    for seconds in ("0.001", "0.5", "0.6"):
+        assert server.ask(f"/{seconds}").status == "200 OK"
+    place = re.escape(f"{folder}/waits.py")
+    said = re.findall(r"\[warn\] (.* has held up .*)\n((?:  .*\n)*)", server.log_text())
+    assert len(said) == 1
+    sentence, stack = said[0]
+    assert re.fullmatch(
+        rf"GET /0\.5 has held up all other requests for 0\.\d\d s at {place}:8 in pause", sentence
+    )
+    assert [line.split(", ")[1:] for line in stack.splitlines() if "File" in line] == [
+        ["line 15", "in app"],
+        ["line 8", "in pause"],
+    ]
+
+
+def test_threads_that_are_busy_are_named(running_server, folder):
+    """Under threads the log says what is slow, and once what all threads do while requests wait."""
+    text = config_text({"/": f"{folder}/waits:app"}, slow_request="0.5", response_timeout=2, threads=2)
+    server = running_server(text)
+    with ThreadPoolExecutor(5) as pool:
+        answers = [pool.submit(server.ask, path) for path in ("/held", "/held", "/", "/", "/")]
+        eventually(lambda: "threads are busy" in server.log_text(), "the warning")
+        eventually(lambda: "slow: " in server.log_text(), "the slow requests")
+        server.stop()
+        for answer in answers:
+            answer.exception()
+    log = server.log_text()
+    busy = re.findall(r"\[warn\] (all 2 threads are busy, .*)\n((?:  .*\n)*)", log)
+    assert len(busy) == 1
+    assert busy[0][0].startswith("all 2 threads are busy, and 3 more have waited for 1 s: ")
+    tasks = busy[0][1].splitlines()
+    assert len(tasks) == 2
+    for task in tasks:
+        assert re.fullmatch(rf"  GET /held, for 1\.\d s, at {folder}/waits\.py:13 in app", task)
+    assert len(re.findall(r"\[warn\] slow: GET /held, for 0\.[5-9] s, at .*waits\.py:13 in app", log)) == 1
+    assert "has held up" not in log
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_an_idle_server_is_left_alone(setting, reactor_thread, threads):
+    """The watching thread sleeps while nothing happens, and is woken by the next request."""
+    running = setting.start(f"threads = {threads}")
+    turn_end = turn_end_of(reactor_thread.reactor)
+    eventually(lambda: turn_end.sleepers, "the sleep of the watching thread")
+    assert running.ask("/").status == "200 OK"
+    assert turn_end.sleepers == []
+    eventually(lambda: turn_end.sleepers, "its next sleep")
+    running.stop()
+    assert turn_end.sleepers == []
