@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -82,14 +83,16 @@ class Caller:
         self._name = name
         self._open_calls = open_calls
 
-    def __call__(self, *args: Any, detach: bool = False, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, detach: bool = False, **kwargs: Any) -> Any:
         """Start the operation that the arguments describe; the service defines them.
 
         At the end of the request a call that nobody has waited for is cancelled. With ``detach`` it goes on
         for up to ``LONGEST_LIFE`` seconds.
         """
-        submit = self._submit_detached if detach else self._submit
-        return self._service.begin(submit, *args, **kwargs)
+        if not detach:
+            return self._service.begin(self._submit, *args, **kwargs)
+        with _outside_request():
+            return self._service.begin(self._submit_detached, *args, **kwargs)
 
     def _submit(self, operation: Operation) -> Call | CallGroup:
         if self._open_calls is None:
@@ -148,6 +151,15 @@ class Was:
         """
         return as_completed(self._table.dispatcher.bridge, calls, timeout)
 
+    def sleep(self, seconds: float) -> Deferred[None] | None:
+        """Wait for ``seconds``, at least 0, and let others go on meanwhile.
+
+        In the reactor, where nothing may wait, this returns a Deferred, for ``await was.sleep(1)``. Raises
+        OperationError (code 705) if the server stops meanwhile, TypeError or ValueError if ``seconds`` is no
+        such number. Called in any thread.
+        """
+        return self._table.dispatcher.sleep(seconds)
+
     def cluster(self, name: str) -> ClusterView:
         """Return the present state of the members of the cluster ``"@name"``.
 
@@ -183,6 +195,20 @@ def _unknown(name: str, table: ServiceTable) -> str:
 
 #: The names that every ``was`` has by itself: no plugin can give them.
 OWN_NAMES = frozenset({"env", *(name for name in vars(Was) if not name.startswith("_"))})
+
+
+@contextmanager
+def _outside_request() -> Iterator[None]:
+    """Make the ``was`` of the instance the current one: what begins here may outlive the request."""
+    was = current_was.get(None)
+    if was is None:
+        yield
+        return
+    token = current_was.set(Was(was._table))
+    try:
+        yield
+    finally:
+        current_was.reset(token)
 
 
 def call_with_was(table: ServiceTable, function: Callable[[Was], T], env: dict[str, Any] | None = None) -> T:

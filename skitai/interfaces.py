@@ -42,7 +42,7 @@ class IService(Interface):
         "The ``Result`` class of its results: plain data and failures become one of it."
     )
 
-    def begin(submit: Callable[[Any], Any], *args: Any, **kwargs: Any) -> Any:
+    def begin(submit: Callable[[Any], Any], /, *args: Any, **kwargs: Any) -> Any:
         """Turn an app's arguments into an ``Operation``, hand it to ``submit`` and return what the app gets.
 
         ``submit(operation)`` starts it at once and returns the ``Call``. Most services return that call. The

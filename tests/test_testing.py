@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -320,6 +321,34 @@ class TestMistakes:
             fake.stall("get", "http://x/y")
             call = was.get("http://x/y")
         assert call.code == 705
+
+
+class TestFunctions:
+    """``was.run`` and ``was.sleep`` without a server."""
+
+    def test_are_run_at_once(self, fake):
+        """The function of ``was.run`` runs in the test's thread, and may use ``was``."""
+        fake.reply("get", "http://x/y", b"found")
+
+        def work(answer):
+            return threading.get_ident(), was.get("http://x/y").getwait().data + answer
+
+        assert was.run(work, b"!").getwait().data == (threading.get_ident(), b"found!")
+        assert was.run(work, detach=True).getwait().status == 2  # it lacks an argument
+        assert fake.requests[0].target.endswith("work")
+
+    def test_may_be_scripted(self, fake):
+        """A reply, failure or stall in the script takes the place of the function."""
+        fake.stall("run", "len")
+        fake.fail("run", "len", OperationError("too many", code=707))
+        fake.reply("run", "len", 5)
+        codes = [(result.code, result.data) for result in (was.run(len, "a").getwait() for _ in range(4))]
+        assert codes == [(702, None), (707, None), (200, 5), (200, 1)]
+
+    def test_sleep_takes_no_time(self, fake):
+        """``was.sleep`` moves the fake clock."""
+        was.sleep(3600)
+        assert fake.clock.seconds() == 3600
 
 
 class TestTheRestOfWas:

@@ -6,6 +6,8 @@ from collections.abc import Hashable, Mapping
 from functools import partial
 from typing import Any, Literal
 
+from twisted.internet.defer import Deferred
+
 from skitai.calls.attempt import Attempt, BalancedAttempt, DirectAttempt
 from skitai.calls.cache import CachePlace
 from skitai.calls.call import Call
@@ -14,6 +16,7 @@ from skitai.calls.clusterview import ClusterView
 from skitai.calls.coalesce import Flights
 from skitai.calls.group import CallGroup
 from skitai.calls.operation import Operation
+from skitai.calls.sleeping import Sleeps
 from skitai.calls.traffic import CallLimits, Traffic
 from skitai.errors import MisuseError
 from skitai.interfaces import IResultCache, IService
@@ -46,6 +49,7 @@ class Dispatcher:
         self._clusters = clusters
         self._traffic = Traffic(limits or CallLimits())
         self._flights = Flights() if coalesce else None
+        self._sleeps = Sleeps(bridge)
 
     def submit(
         self, service: IService, operation: Operation, mode: Mode = "one", name: str = ""
@@ -53,9 +57,12 @@ class Dispatcher:
         """Start ``operation`` at once and return its call (a group of calls for ``map`` over a cluster).
 
         ``name`` is that of the service after ``was.``: services with different names share no kept results.
-        Raises MisuseError for a cluster that is not in the config or is of another type, ValueError for a
-        target that names no node. Called in the app's thread.
+        Raises MisuseError for a cluster that is not in the config or is of another type, and for a ``mode``
+        of a service that asks no clusters; ValueError for a target that names no node. Called in the app's
+        thread.
         """
+        if mode != "one" and service.cluster_type is None:
+            raise MisuseError(f"was.{name} asks no clusters: it has neither lb nor map")
         wanted = operation.cluster
         cluster = None if wanted is None else self._cluster_of(service, wanted)
         to_all = cluster is not None and mode == "map"
@@ -145,13 +152,30 @@ class Dispatcher:
         """Return the state of all clusters, sorted by name. Called in any thread."""
         return [self._clusters[name].view() for name in sorted(self._clusters)]
 
+    def sleep(self, seconds: float) -> Deferred[None] | None:
+        """Wait for ``seconds``; see ``Sleeps.sleep``. Called in any thread."""
+        return self._sleeps.sleep(seconds)
+
+    @property
+    def sleeping(self) -> int:
+        """How many are in ``sleep``."""
+        return len(self._sleeps)
+
     def end_calls(self) -> None:
-        """Fail all calls under way (status 2, code 705); new ones may begin. Called in the reactor thread."""
+        """Fail all calls under way (status 2, code 705) and end all sleeps; new ones may begin.
+
+        Called in the reactor thread.
+        """
         self._traffic.end_calls()
+        self._sleeps.wake_all()
 
     def stop(self) -> None:
-        """Fail all calls under way and all new ones (status 2, code 705). Called in the reactor thread."""
+        """Fail all calls under way and all new ones (status 2, code 705), and all sleeps.
+
+        Called in the reactor thread.
+        """
         self._traffic.stop()
+        self._sleeps.stop()
 
     @property
     def in_flight(self) -> int:

@@ -22,6 +22,9 @@ class Operation:
     node may be asked after a failure in the middle (RFC 9110, section 9.2.2). ``filter`` takes the result and
     returns the one to use instead: it runs once, where the app first waits for the result, and what it raises
     is raised there. Raises TypeError for a ``filter`` that cannot be called.
+
+    A ``local`` operation asks no other machine: it does not count towards ``calls_max``, because what it does
+    may make calls that do. Its ``request`` is a function without arguments that returns the outcome.
     """
 
     target: str
@@ -30,6 +33,7 @@ class Operation:
     idempotent: bool = False
     use_cache: bool = True
     filter: Callable[[Result], Result] | None = attrs.field(default=None, kw_only=True)
+    local: bool = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if self.filter is not None and not callable(self.filter):

@@ -37,7 +37,7 @@ class Service:
         """Carry out ``operation`` on ``node``; see ``IService.perform``. Called in the reactor thread."""
         raise NotImplementedError
 
-    def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> Any:
+    def begin(self, submit: Callable[[Operation], Any], /, *args: Any, **kwargs: Any) -> Any:
         """Submit the operation at once and return its ``Call``. Called in the app's thread."""
         return submit(self.operation(*args, **kwargs))
 

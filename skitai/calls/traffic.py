@@ -43,6 +43,8 @@ class Traffic:
     def __init__(self, limits: CallLimits) -> None:
         self._limits = limits
         self._under_way: set[Call] = set()
+        #: Those under way that no limit counts.
+        self._local: set[Call] = set()
         self._waiting: OrderedDict[Call, Starter] = OrderedDict()
         self._admitting = False
         self._stopped = False
@@ -50,7 +52,7 @@ class Traffic:
     @property
     def under_way(self) -> int:
         """How many calls are under way."""
-        return len(self._under_way)
+        return len(self._under_way) + len(self._local)
 
     @property
     def waiting(self) -> int:
@@ -62,13 +64,17 @@ class Traffic:
         call = starter.call
         if self._stopped:
             call.give_up(_stopping())
+        elif call.operation.local:
+            if not call.over:
+                self._start(starter, self._local)
         elif self._waiting or len(self._under_way) >= self._limits.calls_max:
             self._queue(call, starter)
         elif not call.over:
-            self._start(starter)
+            self._start(starter, self._under_way)
 
     def leave(self, call: Call) -> None:
         """Note that a call is over; the next in the queue takes its place. A second time does nothing."""
+        self._local.discard(call)
         self._under_way.discard(call)
         if self._waiting and not self._admitting:
             self._admit()
@@ -77,7 +83,7 @@ class Traffic:
         """Fail the calls under way and those that wait (status 2, code 705)."""
         waiting = list(self._waiting)
         self._waiting.clear()  # first, because the end of one call must not begin another
-        for call in [*self._under_way, *waiting]:
+        for call in [*self._under_way, *self._local, *waiting]:
             call.give_up(_stopping())
 
     def stop(self) -> None:
@@ -89,7 +95,7 @@ class Traffic:
         if len(self._waiting) >= self._limits.calls_queue_max:
             call.give_up(
                 UnsentError(
-                    f"too many calls: {self.under_way} are under way and {self.waiting} wait"
+                    f"too many calls: {len(self._under_way)} are under way and {self.waiting} wait"
                     " (calls_max and calls_queue_max in the config)",
                     code=CODE_BUSY,
                 )
@@ -98,13 +104,13 @@ class Traffic:
         self._waiting[call] = starter
         call.on_cancel(lambda: self._waiting.pop(call, None))
 
-    def _start(self, starter: Starter) -> None:
-        self._under_way.add(starter.call)
+    def _start(self, starter: Starter, under_way: set[Call]) -> None:
+        under_way.add(starter.call)
         try:
             starter.begin()
         except Exception as error:  # noqa: BLE001 - those that wait must still start
             _log.failure("{call} cannot be started", call=starter.call, level=LogLevel.error)
-            self._under_way.discard(starter.call)
+            under_way.discard(starter.call)
             starter.call.give_up(OperationError(f"{type(error).__name__}: {error}"))
 
     def _admit(self) -> None:
@@ -114,7 +120,7 @@ class Traffic:
             while self._waiting and len(self._under_way) < self._limits.calls_max:
                 call, starter = self._waiting.popitem(last=False)
                 if not call.over:
-                    self._start(starter)
+                    self._start(starter, self._under_way)
         finally:
             self._admitting = False
 

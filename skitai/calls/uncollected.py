@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from skitai.calls.call import Call
 from skitai.errors import CODE_SHUTDOWN, OperationError, OperationTimeout
+from skitai.loop.native import Lock
 
 if TYPE_CHECKING:
     from skitai.calls.group import CallGroup
@@ -17,28 +18,38 @@ LONGEST_LIFE = 60.0
 _MANY = 32
 
 
+# Held to change what a request has noted: its functions in other threads make calls, too.
+_noting = Lock()
+
+
 class OpenCalls:
-    """The calls of one request. Used in the thread or greenlet that serves it."""
+    """The calls of one request. Used in any thread."""
 
     __slots__ = ("_calls", "_many")
 
     def __init__(self) -> None:
-        self._calls: list[Call] = []
+        #: None when the request has ended.
+        self._calls: list[Call] | None = []
         self._many = _MANY
 
     def add(self, started: Call | CallGroup) -> None:
-        """Note what the request started."""
-        self._calls += _calls_of(started)
-        if len(self._calls) >= self._many:  # an endless response may make any number
-            self._calls = [call for call in self._calls if not call.over]
-            self._many = 2 * len(self._calls) + _MANY
+        """Note what the request started. Where a function of it goes on after its end, calls are detached."""
+        with _noting:
+            if self._calls is not None:
+                self._calls += _calls_of(started)
+                if len(self._calls) >= self._many:  # an endless response may make any number
+                    self._calls = [call for call in self._calls if not call.over]
+                    self._many = 2 * len(self._calls) + _MANY
+                return
+        detach(started)
 
     def end(self) -> None:
         """Cancel the calls under way that nobody has waited for."""
-        for call in self._calls:
+        with _noting:
+            calls, self._calls = self._calls, None
+        for call in calls or ():
             if not (call.over or call.collected):
                 call.give_up(OperationError("the request ended and nobody waited", code=CODE_SHUTDOWN))
-        self._calls = []
 
 
 def detach(started: Call | CallGroup) -> None:

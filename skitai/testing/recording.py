@@ -38,11 +38,15 @@ class RecordedRequest:
     kwargs: Mapping[str, Any]
     mode: Mode = "one"
     cluster: str | None = None
+    _function: Callable[[], Any] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
 
 
 @implementer(IService)
 class RecordingService:
-    """Takes arguments as ``service`` does, and answers from a script what it would have sent to a node."""
+    """Takes arguments as ``service`` does, and answers from a script what it would have sent to a node.
+
+    What a service does in this process, as ``was.run`` does, is done at once unless the script has a reply.
+    """
 
     def __init__(self, name: str, service: IService, script: Script, clock: Clock) -> None:
         self.cluster_type = service.cluster_type and CLUSTER_TYPE
@@ -53,12 +57,13 @@ class RecordingService:
         self._script = script
         self._clock = clock
 
-    def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> Any:
+    def begin(self, submit: Callable[[Operation], Any], /, *args: Any, **kwargs: Any) -> Any:
         """Submit the operation of the real service, with a record of the arguments as its request."""
 
         def recorded(operation: Operation) -> Any:
             target, cluster = operation.target, operation.cluster
-            record = RecordedRequest(self._name, target, args, kwargs, cluster=cluster)
+            function = operation.request if operation.local else None
+            record = RecordedRequest(self._name, target, args, kwargs, cluster=cluster, function=function)
             return submit(attrs.evolve(operation, request=record))
 
         return self._service.begin(recorded, *args, **kwargs)
@@ -72,7 +77,10 @@ class RecordingService:
         return self._service.member(address, options)
 
     def perform(self, node: INode, operation: Operation) -> Deferred[Any]:  # noqa: ARG002
-        """Return the reply of the script; fail with AssertionError if it has none."""
+        """Return the reply of the script; without one do what is local, or else fail with AssertionError."""
+        function = operation.request._function
+        if function is not None and not self._script.has(self._name, operation.target):
+            return execute(function)
         reply = self._script.take(self._name, operation.target)
         if reply.delay is None:
             return Deferred()

@@ -52,6 +52,12 @@ class Script:
         self.surprises.append(surprise)
         raise AssertionError(surprise)
 
+    def has(self, service: str, target: str) -> bool:
+        """Return whether there is a reply for such a request."""
+        return any(
+            reply.left and (reply.service, reply.target) == (service, target) for reply in self._replies
+        )
+
     def check_used_up(self) -> None:
         """Raise AssertionError unless all replies were used up."""
         if left := self._left():

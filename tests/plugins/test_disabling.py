@@ -1,14 +1,17 @@
 """Each of the plugins that Skitai brings can be switched off alone."""
 
 import importlib.metadata
+from pathlib import Path
 
 import pytest
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import globalLogPublisher
 
 from instances import RunningInstance
-from skitai.config import load
+from skitai.config import Config, load
 from skitai.errors import ConfigError
 from skitai.plugins.manager import GROUP, create_plugin_manager
+from skitai.worker.instance import Instance
 from skitai.worker.serving import Server
 
 BUILT_IN = {
@@ -57,7 +60,7 @@ def test_the_others_work(make, reactor_thread, disabled):
     watch = lambda event: failures.append(event) if "log_failure" in event else None  # noqa: E731
     globalLogPublisher.addObserver(watch)
     instance, manager = make(disabled, route)
-    given = next(info.names for info in create_all(instance).plugins() if info.name == disabled)
+    given = next(info.names for info in create_all().plugins() if info.name == disabled)
     running = RunningInstance(reactor_thread, instance)
     try:
         assert running.ask("/a.txt" if disabled == "wsgi" else "/").code == 200
@@ -72,10 +75,10 @@ def test_the_others_work(make, reactor_thread, disabled):
     assert failures == []
 
 
-def create_all(instance):
-    """Return a manager of all built-in plugins that has been asked what they give to ``instance``."""
+def create_all():
+    """Return a manager of all built-in plugins that has been asked what they give to an instance."""
     manager = create_plugin_manager(entry_points=BUILT_IN.values(), environ={})
-    manager.services(instance)
+    Instance(Config(path=Path("site.conf")), manager, MemoryReactorClock())
     return manager
 
 

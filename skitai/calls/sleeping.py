@@ -1,0 +1,85 @@
+"""``was.sleep``: waiting for nothing but time."""
+
+from __future__ import annotations
+
+from math import inf
+
+from twisted.internet.defer import Deferred
+
+from skitai.calls.deadline import checked_seconds
+from skitai.errors import CODE_SHUTDOWN, OperationError
+from skitai.loop.bridge import Bridge, Pending
+
+
+class Sleeps:
+    """Those who sleep at present. The stop of the server wakes them all."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self._sleeping: set[_Sleep] = set()
+        self._stopped = False
+
+    def __len__(self) -> int:
+        return len(self._sleeping)
+
+    def sleep(self, seconds: float) -> Deferred[None] | None:
+        """Wait for ``seconds``, at least 0; in the reactor, return a Deferred that fires when they are over.
+
+        Raises OperationError (code 705) if the server stops meanwhile, TypeError or ValueError if ``seconds``
+        is no such number. Called in any thread.
+        """
+        if not 0 <= checked_seconds("seconds", seconds) < inf:
+            raise ValueError(f"seconds must be 0 or more, and finite, not {seconds!r}")
+        sleep = _Sleep()
+        self._sleeping.add(sleep)
+        if self._stopped:  # looked at after the entry: ``stop`` finds the sleep, or this finds the stop
+            sleep.end()
+        if not self._bridge.may_wait():
+            return self._fire_later(sleep, seconds)
+        try:
+            woken = self._bridge.wait(sleep, seconds)
+        finally:
+            self._sleeping.discard(sleep)
+        if woken:
+            raise _stopping()
+        return None
+
+    def _fire_later(self, sleep: _Sleep, seconds: float) -> Deferred[None]:
+        def end(_: object = None) -> None:
+            self._sleeping.discard(sleep)
+            if timer.active():
+                timer.cancel()
+
+        def pass_by() -> None:
+            end()
+            deferred.callback(None)
+
+        def wake() -> None:
+            if not deferred.called:
+                end()
+                deferred.errback(_stopping())
+
+        deferred: Deferred[None] = Deferred(end)
+        timer = self._bridge.call_later(seconds, pass_by)
+        sleep.on_end(wake)
+        return deferred
+
+    def wake_all(self) -> None:
+        """End all sleeps with an OperationError; new ones may begin. Called in the reactor thread."""
+        for sleep in list(self._sleeping):
+            sleep.end()
+
+    def stop(self) -> None:
+        """End all sleeps with an OperationError, also those to come. Called in the reactor thread."""
+        self._stopped = True
+        self.wake_all()
+
+
+class _Sleep(Pending):
+    """One sleep; it is over when it is woken before its time."""
+
+    __slots__ = ()
+
+
+def _stopping() -> OperationError:
+    return OperationError("the server is stopping", code=CODE_SHUTDOWN)

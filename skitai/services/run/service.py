@@ -1,0 +1,129 @@
+"""Runs functions of apps in a pool of threads."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from twisted.internet.defer import Deferred, fail
+from zope.interface import implementer
+
+from skitai.calls.operation import Operation
+from skitai.calls.result import Result
+from skitai.calls.service import Service
+from skitai.errors import CODE_BUSY, UnsentError
+from skitai.interfaces import INode
+from skitai.loop.pool import ThreadPool
+from skitai.services.run.result import RunResult
+
+if TYPE_CHECKING:
+    from skitai.calls.call import Call
+
+
+@implementer(INode)
+@attrs.frozen
+class Pool:
+    """The node that all functions run on."""
+
+    label: str = "threads"
+
+
+_POOL = Pool()
+
+
+class Run:
+    """One run of ``function()``, in ``context``. Its ``call`` is set as soon as there is one."""
+
+    __slots__ = ("_context", "_function", "_name", "call")
+
+    def __init__(self, name: str, function: Callable[[], Any], context: Context) -> None:
+        self._name = name
+        self.call: Call | None = None
+        self._function = function
+        self._context = context
+
+    def __call__(self) -> RunResult | None:
+        """Return the result of the function; None, without calling it, if nobody wants that any more."""
+        call, self.call = self.call, None
+        if call is not None and call.over:
+            return None
+        try:
+            return RunResult(self._context.run(self._function))
+        except BaseException as error:  # noqa: BLE001 - an app may raise anything; it is for who waits
+            trace = error.__traceback__
+            assert trace is not None
+            return RunResult.raised(error.with_traceback(trace.tb_next))  # without this frame
+
+    def __str__(self) -> str:
+        return self._name
+
+
+class RunService(Service):
+    """``was.run(function, *args, **kwargs)``: the function runs in ``pool``."""
+
+    result_type: type[Result] = RunResult
+
+    def __init__(self, pool: ThreadPool) -> None:
+        self._pool = pool
+
+    def operation(
+        self,
+        function: Callable[..., Any],
+        /,
+        *args: Any,
+        filter: Any = None,  # noqa: A002 - the name that apps write
+        **kwargs: Any,
+    ) -> Operation:
+        """Return the operation that calls ``function(*args, **kwargs)``.
+
+        Raises TypeError for what cannot be called, and for a coroutine function.
+        """
+        name = _name(function)
+        run = Run(name, partial(function, *args, **kwargs), copy_context())
+        return Operation(name, run, local=True, filter=filter)
+
+    def begin(self, submit: Callable[[Operation], Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Start the run, and return its call."""
+        operation = self.operation(*args, **kwargs)
+        call = submit(operation)
+        # It may run already. That is early enough: nobody can have given up a call that nobody has seen.
+        operation.request.call = call
+        return call
+
+    def node(self, target: str) -> Pool:  # noqa: ARG002 - the name of the function
+        """Return the pool."""
+        return _POOL
+
+    def perform(self, node: Any, operation: Operation) -> Deferred[Any]:  # noqa: ARG002 - there is one pool
+        """Have the function run, or fail if too many wait. Called in the reactor thread."""
+        pool = self._pool
+        if pool.is_full:
+            return fail(
+                UnsentError(
+                    f"too many functions: {pool.threads_max} run and {pool.queue_max} wait"
+                    " (threads and queue in the section [run] of the config)",
+                    code=CODE_BUSY,
+                )
+            )
+        return pool.run(operation.request)
+
+
+def _name(function: Any) -> str:
+    """Return how messages name ``function``; raise TypeError if ``was.run`` cannot run it."""
+    if not callable(function):
+        raise TypeError(f"was.run takes a function and its arguments, not {function!r}")
+    inner = function
+    while isinstance(inner, partial):
+        inner = inner.func
+    name: str = getattr(inner, "__qualname__", type(inner).__qualname__)
+    if any(map(_is_asynchronous, (inner, type(inner).__call__))):
+        raise TypeError(f"{name} is a coroutine function: was.run is for functions that block; await it")
+    return name
+
+
+def _is_asynchronous(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
