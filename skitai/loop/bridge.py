@@ -73,7 +73,6 @@ class Bridge:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._ident: int | None = None
         self._inbox: deque[Callable[[], object]] = deque()
         self._woken = False
         self._turn_end = turn_end_of(reactor)
@@ -81,7 +80,6 @@ class Bridge:
 
     def start(self) -> None:
         """Take the current thread as the reactor's. Called in the reactor thread, outside any app."""
-        self._ident = get_ident()
         self._hub.start()
 
     def seconds(self) -> float:
@@ -152,7 +150,7 @@ class Bridge:
 
     def in_reactor_thread(self) -> bool:
         """Whether this is the reactor's thread, in a greenlet or not."""
-        return get_ident() == self._ident
+        return get_ident() == self._hub.ident
 
     def may_wait(self) -> bool:
         """Whether code may wait here: in a thread or a greenlet, not in the reactor itself."""
@@ -162,10 +160,12 @@ class Bridge:
         """Wait at most ``timeout`` seconds for ``pending``; return whether it is over.
 
         Called in a thread or in a greenlet. Raises MisuseError on the reactor thread outside a greenlet,
-        because that would stop every connection of the server.
+        because that would stop every connection of the server, and in a process that an app has forked.
         """
         if pending.over:
             return True
+        if self._hub.is_left:
+            raise MisuseError("this process was forked by an app: the reactor runs in the server alone")
         if self.in_reactor_thread():
             self._wait_in_greenlet(pending, timeout)
         else:
@@ -173,8 +173,8 @@ class Bridge:
         return pending.over
 
     def _wait_in_greenlet(self, pending: Pending, timeout: float) -> None:
-        parent = self._hub.parent
-        if parent is None or greenlet.getcurrent() is self._hub.reactor_greenlet:
+        hub = self._hub
+        if hub.parent is None or greenlet.getcurrent() is hub.reactor_greenlet:
             raise MisuseError(
                 "waiting here would block the reactor thread: wait in a view, or `await` in a coroutine"
             )
@@ -183,7 +183,7 @@ class Bridge:
         timer = self.call_later(max(timeout, 0), sleeper.wake)
         pending.on_end(sleeper.wake)
         try:
-            greenlet.greenlet.switch(parent)
+            greenlet.greenlet.switch(hub.parent)
         finally:  # also if an exception is thrown into the greenlet
             sleeper.awake = True
             if timer.active():

@@ -70,7 +70,7 @@ class GreenletExecutor:
 
     def _run_ready(self) -> None:
         try:
-            while self._ready:
+            while self._ready and not self._hub.is_left:
                 worker = self._idle.pop() if self._idle else greenlet.greenlet(self._work, self._hub.parent)
                 worker.switch()
         finally:
@@ -78,15 +78,16 @@ class GreenletExecutor:
                 self._call_soon(self._run_ready)
 
     def _work(self) -> None:
-        me, parent = greenlet.getcurrent(), self._hub.parent
+        me, parent, hub = greenlet.getcurrent(), self._hub.parent, self._hub
         assert parent is not None
-        while True:
-            while self._ready:
+        while not hub.is_left:
+            if self._ready:
                 self._run(self._ready.popleft())
-            if len(self._idle) >= self.idle_max:
+            elif len(self._idle) < self.idle_max:
+                self._idle.append(me)
+                greenlet.greenlet.switch(parent)
+            else:
                 return
-            self._idle.append(me)
-            greenlet.greenlet.switch(parent)
 
     def _run(self, task: Task) -> None:
         self._running += 1

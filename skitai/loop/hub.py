@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
+from weakref import WeakSet
 
 import greenlet
+
+from skitai.loop.native import get_ident
+
+#: The exit status of a forked child that returned from the request in which it was made.
+_EXIT_ASTRAY = 70
 
 
 class Hub:
@@ -15,17 +22,24 @@ class Hub:
     ``reactor_greenlet`` is the one that the reactor runs in: nothing may wait there. ``parent`` is the one to
     which greenlets of apps switch when they wait or end. Both are set by ``start``. ``idle_code`` is the
     function in which the thread waits for the system when nothing is to be done, if that is not the reactor's
-    own.
+    own. ``is_left`` says that this process was forked by an app, and that only the greenlet that did so goes
+    on.
     """
 
     idle_code: CodeType | None = None
 
-    reactor_greenlet: greenlet.greenlet | None = None
-    parent: greenlet.greenlet | None = None
+    def __init__(self) -> None:
+        self.is_left = False
+        #: The reactor's thread.
+        self.ident: int | None = None
+        self.reactor_greenlet: greenlet.greenlet | None = None
+        self.parent: greenlet.greenlet | None = None
 
     def start(self) -> None:
-        """Take the current greenlet as the reactor's."""
+        """Take the current thread and greenlet as the reactor's."""
+        self.ident = get_ident()
         self.reactor_greenlet = self.parent = greenlet.getcurrent()
+        _started.add(self)
 
     def run(self, function: Callable[[], object]) -> None:
         """Call ``function``, which may switch to greenlets of apps. It must not raise.
@@ -34,8 +48,32 @@ class Hub:
         """
         function()
 
+    def leave_to_server(self) -> None:
+        """Let only the current greenlet go on: this process was forked by an app, and the others are copies.
+
+        If the reactor ran here, too, it would take connections away from the server, and each request under
+        way would go on twice. So a child that returns from its request ends.
+        """
+        self.is_left = True
+        self.ident = None  # what is handed to the reactor is not done here
+        me = greenlet.getcurrent()
+        if me.parent is not None:
+            me.parent = greenlet.greenlet(lambda *_: os._exit(_EXIT_ASTRAY), me.parent)
+
 
 def hub_of(reactor: Any) -> Hub:
     """Return the hub of a reactor: one of its own, if it has any, or else a new plain one."""
     found: Hub | None = getattr(reactor, "hub", None)
     return Hub() if found is None else found
+
+
+_started: WeakSet[Hub] = WeakSet()
+
+
+def _leave_to_server() -> None:
+    for hub in list(_started):
+        if hub.reactor_greenlet is not greenlet.getcurrent():  # else the reactor's owner forked, on purpose
+            hub.leave_to_server()
+
+
+os.register_at_fork(after_in_child=_leave_to_server)

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from twisted.logger import Logger
 
-from skitai.loop.hub import hub_of
+from skitai.loop.hub import Hub, hub_of
 
 _log = Logger()
 
@@ -86,20 +86,22 @@ class TurnEnd:
         self.runs += 1
         if any(self._apps):
             self.hub.run(self._run_apps)
-        _call_all(self._rest)
+        _call_all(self._rest, self.hub)
         self._is_due = False
         if any(self._functions):
             self._come_back()
 
     def _run_apps(self) -> None:
-        _call_all(self._apps)
+        _call_all(self._apps, self.hub)
 
 
-def _call_all(stages: tuple[list[Callable[[], object]], ...]) -> None:
+def _call_all(stages: tuple[list[Callable[[], object]], ...], hub: Hub) -> None:
     for functions in stages:
         due = functions[:]
         functions.clear()
         for function in due:
+            if hub.is_left:
+                return
             try:
                 function()
             except BaseException:  # noqa: BLE001 - the other functions must still be called

@@ -1,5 +1,6 @@
 """Code that waits in the standard library, as apps do that know nothing of Skitai."""
 
+import os
 import threading
 import time
 from queue import Queue
@@ -31,6 +32,21 @@ def from_thread(number):
     return queue.get()
 
 
+def fork(number):
+    """Return what a child says that sleeps meanwhile, and then returns from its copy of the request."""
+    readable, writable = os.pipe()
+    child = os.fork()
+    if not child:
+        time.sleep(0.2)
+        os.write(writable, number.encode())
+        return number
+    os.close(writable)
+    said = os.read(readable, 100)
+    os.close(readable)
+    _, status = os.waitpid(child, 0)
+    return f"{said.decode()} {os.waitstatus_to_exitcode(status)}"
+
+
 def app(environ, start_response):
     number = environ["QUERY_STRING"]
     path = environ["PATH_INFO"]
@@ -38,6 +54,8 @@ def app(environ, start_response):
         body = sleep(number)
     elif path == "/lock":
         body = over_a_call(number, f"http://127.0.0.1:{environ['SERVER_PORT']}/ping")
+    elif path == "/fork":
+        body = fork(number)
     elif path == "/thread":
         body = from_thread(number)
     else:

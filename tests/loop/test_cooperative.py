@@ -52,6 +52,15 @@ def test_threads_stay_what_they_were_elsewhere(running_server):
     assert seconds > 3 * 0.5
 
 
+@pytest.mark.parametrize("keys", [{"cooperative": "yes"}, {"threads": 0}], ids=["cooperative", "greenlets"])
+def test_a_forked_child_serves_nobody(running_server, keys):
+    """A child goes on with its own request alone, waits as it likes, and ends when that is over."""
+    forking = running_server({"/": f"{FIXTURE_APPS}/waiting:app"}, **keys)
+    bodies, _ = ask_all(forking, "/fork", 10)
+    assert bodies == [f"{number} 70".encode() for number in range(10)]
+    assert ask_all(forking, "/ping", 10)[0] == [b"pong"] * 10
+
+
 def test_the_command_line_takes_it(tmp_path):
     """``--cooperative`` stands for the key, and greenlets are the default then."""
     config = tmp_path / "some.conf"

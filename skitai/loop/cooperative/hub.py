@@ -2,46 +2,85 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
 import gevent
 import greenlet
+from gevent import core
+from gevent._hub_local import set_default_hub_class, set_hub
+from gevent.exceptions import HubDestroyed
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
 
 from skitai.loop.hub import Hub
+
+_log = Logger()
+
+#: What has a greenlet go on: it waits for an event, or is due already.
+_WAKERS = (core.watcher, core.callback)
+
+
+class LoggingHub(gevent.hub.Hub):  # type: ignore[misc]
+    """gevent's hub, which a greenlet of an app cannot end: what it raises is logged.
+
+    The original prints it, and raises SystemExit and KeyboardInterrupt in the main greenlet: in the reactor.
+    """
+
+    def handle_error(self, context: Any, type: Any, value: Any, tb: Any) -> None:  # noqa: A002
+        """Log what a greenlet or a callback of the loop raised. Called by the loop."""
+        error = value if isinstance(value, BaseException) else type(value)
+        if isinstance(error, HubDestroyed):
+            raise error
+        if not isinstance(error, self.NOT_ERROR):
+            failure = Failure(error, type, tb)  # type: ignore[no-untyped-call]
+            _log.failure("{context} failed", failure, context=context, level=LogLevel.error)
 
 
 class GeventHub(Hub):
     """Greenlets of apps wait in gevent's hub, as all greenlets of a patched process do.
 
-    The reactor runs in the main greenlet. When the hub calls a function, that function may switch to other
-    greenlets, but not wait; code in the main greenlet may wait, but must not switch to others, because those
-    switch to the hub in turn, which would go on with somebody else.
+    Only the hub switches to them. The reactor has the main greenlet, which the hub switches to, too. So the
+    reactor may wait as they do, and while it does, they go on. ``reactor_waits`` says that it waits for
+    events, and that nobody has roused it yet.
     """
 
     def __init__(self) -> None:
-        self.parent: Any = gevent.get_hub()
-        self.idle_code = type(self.parent).run.__code__
-        self._run_callback = self.parent.loop.run_callback
+        super().__init__()
+        set_default_hub_class(LoggingHub)
+        set_hub(None)  # the patch may have made one
+        self.gevent: Any = gevent.get_hub()
+        self.idle_code = type(self.gevent).run.__code__
+        self._run_callback = self.gevent.loop.run_callback
+        self.reactor_waits = False
 
     def start(self) -> None:
         """Take the current greenlet as the reactor's."""
-        self.reactor_greenlet = greenlet.getcurrent()
+        super().start()
+        self.parent = self.gevent
 
     def run(self, function: Callable[[], object]) -> None:
         """Have the hub call ``function`` and whatever else is due; return after that."""
         me = greenlet.getcurrent()
 
         def run_and_return() -> None:
-            try:
-                function()
-            finally:
+            function()
+            if not self.is_left:
                 me.switch()
 
         self._run_callback(run_and_return)
-        self.parent.switch()
+        self.gevent.switch()
 
     def give_way(self) -> None:
         """Have the hub call what is due. Called in the reactor's greenlet."""
         self._run_callback(greenlet.getcurrent().switch)
-        self.parent.switch()
+        self.gevent.switch()
+
+    def leave_to_server(self) -> None:
+        """Let only the current greenlet go on: nothing happens any more for which others wait."""
+        super().leave_to_server()
+        self.reactor_waits = False
+        for found in gc.get_objects():
+            if isinstance(found, _WAKERS):
+                found.stop()

@@ -33,13 +33,13 @@ class CooperativeReactor(EPollReactor):
     def callLater(self, delay: float, callable: Any, *args: object, **kw: object) -> DelayedCall:  # noqa: A002
         """Do as IReactorTime says. Called in the reactor thread, in any greenlet."""
         call = super().callLater(delay, callable, *args, **kw)
-        if self._poller.is_waiting:
+        if self.hub.reactor_waits:
             self._poller.rouse()
         return call
 
     def _moveCallLaterSooner(self, call: DelayedCall) -> None:
         super()._moveCallLaterSooner(call)
-        if self._poller.is_waiting:
+        if self.hub.reactor_waits:
             self._poller.rouse()
 
 
@@ -57,11 +57,9 @@ class HostedPoller:
     def __init__(self, epoll: Any, hub: GeventHub) -> None:
         self._epoll = epoll
         self._hub = hub
-        self._loop = hub.parent.loop
+        self._loop = hub.gevent.loop
         self._watcher = self._loop.io(epoll.fileno(), _READ)
         self._last_turn = 0.0
-        #: Whether the reactor waits in ``poll``, and nobody has roused it yet.
-        self.is_waiting = False
         self._waiting: greenlet.greenlet | None = None
         self.register, self.modify, self.unregister = epoll.register, epoll.modify, epoll.unregister
         self.fileno, self.close = epoll.fileno, epoll.close
@@ -81,7 +79,7 @@ class HostedPoller:
     def rouse(self) -> None:
         """Have ``poll`` return soon. Called in the reactor thread, in any greenlet."""
         assert self._waiting is not None
-        self.is_waiting = False
+        self._hub.reactor_waits = False
         self._loop.run_callback(self._waiting.switch)
 
     def _wait(self, seconds: float) -> None:
@@ -91,24 +89,24 @@ class HostedPoller:
             timer.start(self._go_on)
         if not self._watcher.active:
             self._watcher.start(self._ready)
-        self.is_waiting = True
+        self._hub.reactor_waits = True
         try:
-            self._hub.parent.switch()
+            self._hub.gevent.switch()
         finally:
-            self.is_waiting = False
+            self._hub.reactor_waits = False
             if timer is not None:
                 timer.close()
         self._last_turn = monotonic()
 
     def _ready(self) -> None:
-        if self.is_waiting:
+        if self._hub.reactor_waits:
             self._go_on()
         else:
             # The reactor is busy, or blocked, and will look by itself: until then the hub would spin.
             self._watcher.stop()
 
     def _go_on(self) -> None:
-        if self.is_waiting:
-            self.is_waiting = False
+        if self._hub.reactor_waits:
+            self._hub.reactor_waits = False
             assert self._waiting is not None
             self._waiting.switch()
