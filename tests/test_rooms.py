@@ -101,6 +101,20 @@ def test_the_reactor_is_imported_by_the_entry_point_alone():
     assert users <= {"tap.py"}
 
 
+def test_one_package_knows_of_gevent():
+    """Everybody else asks the hub of the reactor, so greenlets are the same with and without gevent."""
+    imports = re.compile(r"^\s*(?:import|from) (?:gevent|psycogreen)", re.MULTILINE)
+    users = {path.parent for path in _modules() if imports.search(path.read_text("utf-8"))}
+    assert users == {PACKAGE / "loop" / "cooperative"}
+
+
+def test_real_threads_come_from_one_module():
+    """A thread that is started by another name is a greenlet where the standard library is patched."""
+    names = re.compile(r"(?<!native\.)\b(?:Thread|SimpleQueue|start_new_thread|select\.poll)\(")
+    users = {str(path.relative_to(PACKAGE)) for path in _modules() if names.search(path.read_text("utf-8"))}
+    assert users == {"loop/native.py"}
+
+
 def test_only_the_net_opens_connections():
     """Everybody connects through the one Connector, and listens through skitai.net."""
     calls = re.compile(r"\b(?:connect|listen)(?:TCP|UNIX|SSL|UDP)\(|\bClientEndpoint\b|\bHostnameEndpoint\b")

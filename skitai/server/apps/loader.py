@@ -19,7 +19,7 @@ import attrs
 from skitai.errors import SkitaiError, words_of
 from skitai.server.apps import finder
 from skitai.server.apps.finder import FILE_NAME_DOT
-from skitai.server.apps.modules import AppDirectory, ImportsOfThread, app_directory, file_stamp
+from skitai.server.apps.modules import AppDirectory, OwnImports, app_directory, file_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Set
@@ -154,7 +154,7 @@ class LoadedApp:
         directory.from_source = directory.from_source or self._reload or self._error is not None
         # Taken before the attempt, so that no change during it is missed.
         watch = _Watch({str(directory.path), str(directory.path.joinpath(*name.split(".")[:-1]))})
-        imports = ImportsOfThread()
+        imports = OwnImports()
         error: AppLoadError | None = None
         app = self._given(self.source)
         # The modules of an app from a plugin are unknown: watch the files beside the one it is named by.

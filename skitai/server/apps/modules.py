@@ -30,8 +30,10 @@ import sys
 import sysconfig
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from threading import Lock, get_ident
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+
+from greenlet import getcurrent
 
 from skitai.server.apps.finder import AppFinder, location, package_spec
 
@@ -196,14 +198,14 @@ class AppDirectory:
         return other.endswith(tail) and Path(other.removesuffix(tail) or os.sep).resolve() == self.path
 
 
-class ImportsOfThread:
-    """Within a ``with`` block, collects the ``names`` of the modules that this thread imports."""
+class OwnImports:
+    """Within a ``with`` block, collects the ``names`` of the modules that this thread or greenlet imports."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
-        self._thread = get_ident()
+        self._importer = getcurrent()  # each thread has a greenlet of its own, too
 
-    def __enter__(self) -> ImportsOfThread:
+    def __enter__(self) -> OwnImports:
         sys.meta_path.insert(0, self)
         return self
 
@@ -212,7 +214,7 @@ class ImportsOfThread:
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
         """Record the name, and find nothing (``importlib.abc.MetaPathFinder``)."""
-        if get_ident() == self._thread:
+        if getcurrent() is self._importer:
             self.names.add(name)
 
 
