@@ -24,6 +24,8 @@ from skitai.net.listening import take_inherited
 from skitai.plugins.listing import describe_plugins
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.worker.serving import Server
+from skitai.worker.watch.interrupts import Interrupter
+from skitai.worker.watch.lastresort import LastResort
 
 #: The exit status for a configuration that cannot be served.
 EXIT_CONFIG = 2
@@ -125,9 +127,14 @@ class Announced(Server):
     def startService(self) -> None:
         """Start, or print one line and exit with status 2."""
         _raise_descriptor_limit()
+        self.reactor.callWhenRunning(self._take_signals)  # before apps are loaded: one may block for ever
         _or_exit(super().startService)
         urls = ", ".join(self.urls)
         _log.info("Skitai serves {name} on {urls}", name=self.config.server.name, urls=urls)
+
+    def _take_signals(self) -> None:
+        interrupter = Interrupter()
+        LastResort(self.reactor, self.config.server.response_timeout + 1, interrupter).install()
 
     def _apps_loaded(self, result: object) -> None:
         super()._apps_loaded(result)
