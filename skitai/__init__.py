@@ -1,9 +1,36 @@
 """Skitai: an application server that lets plain synchronous web apps talk to many machines at once."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from skitai.context import CurrentWas
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from skitai.worker.standalone import Standalone
 
 __version__ = "0.15.0"
 
 was = CurrentWas()
 
-__all__ = ["__version__", "was"]
+
+def standalone(config: str | PathLike[str] | None = None) -> Standalone:
+    """Give ``was`` to a script, a management command, a shell or a notebook: no server is needed.
+
+    ``config`` is the file that a server would take; without one there are no clusters, and each key has its
+    default. Nothing is listened on, and no app is loaded. Twisted's reactor runs in a thread of its own::
+
+        with skitai.standalone("site.conf") as was:
+            print(was.get.lb("@search/find?q=tea").getwait(2).data)
+
+    A shell uses ``start()``, which returns ``was``, and ``stop()``. Both are methods of what is returned; see
+    ``skitai.worker.standalone.Standalone``.
+    """
+    from skitai.worker.standalone import Standalone  # not before it is needed: it imports Twisted's reactor
+
+    return Standalone(config)
+
+
+__all__ = ["__version__", "standalone", "was"]

@@ -26,6 +26,8 @@ from skitai.loop import coroutines
 from skitai.loop.bridge import Pending, wait_in_thread
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from skitai.interfaces import IExecutor, IService
 
 T = TypeVar("T")
@@ -41,8 +43,8 @@ class ServiceTable:
     """All that ``was.NAME`` can be in one instance: built once at start, shared by all requests.
 
     ``services`` and ``attributes`` are by name. ``explain(name)`` returns the message for a name that a
-    plugin would give that failed or is disabled, and None for other names. ``registered`` is what the apps of
-    the instance registered for each other.
+    plugin would give that failed or is disabled, and None for other names. ``source`` is the file of the
+    config. ``registered`` is what the apps of the instance registered for each other.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class ServiceTable:
         services: Mapping[str, IService],
         attributes: Mapping[str, Callable[[Was], Any]],
         explain: Callable[[str], str | None] = lambda _: None,
+        source: Path | None = None,
     ) -> None:
         self.dispatcher = dispatcher
         self.services = services
         self.attributes = attributes
         self.explain = explain
+        self.source = source
         self.registered: dict[str, Any] = {}
 
 
@@ -281,6 +285,18 @@ def remove_default(was: Was) -> None:
     _defaults = tuple(other for other in _defaults if other is not was)
 
 
+def forget_defaults() -> None:
+    """Forget all: a forked child has none of the instances of its parent."""
+    global _defaults
+    _defaults = ()
+
+
+def source_in_use() -> Path | None:
+    """Return the config file of the running instance; None if none runs. Called in any thread."""
+    found = _default()
+    return None if found is None else found._table.source
+
+
 def _default() -> Was | None:
     latest = _defaults[-1:]  # read once: another thread may change it before a second read
     return latest[0] if latest else None
@@ -293,7 +309,10 @@ def get_current() -> Was:
     """
     found = current_was.get(None) or _default()
     if found is None:
-        raise NoServerError("no Skitai server runs in this process: `was` works in apps that Skitai serves")
+        raise NoServerError(
+            "no Skitai server runs in this process: `was` works in apps that Skitai serves,"
+            " and elsewhere within `with skitai.standalone():`"
+        )
     return found
 
 

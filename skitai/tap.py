@@ -22,7 +22,7 @@ from skitai.errors import ConfigError, PluginError
 from skitai.loop.cooperative import CannotCooperateError, host
 from skitai.net.listening import take_inherited
 from skitai.plugins.listing import describe_plugins
-from skitai.plugins.manager import PluginManager, create_plugin_manager
+from skitai.worker.assembly import load_plugins
 from skitai.worker.serving import Server
 from skitai.worker.watch.interrupts import Interrupter
 from skitai.worker.watch.lastresort import LastResort
@@ -88,7 +88,7 @@ def _make(options: Options, reactor: object) -> Announced:
     config = load(options["config"] or sample_config(), overrides)
     if config.server.cooperative:
         _cooperate(config, reactor)  # before plugins and apps are imported, which take what they find
-    server = Announced(config, _plugins(config), reactor, inherited)
+    server = Announced(config, load_plugins(config), reactor, inherited)
     for warning in server.warnings:
         print(warning, file=sys.stderr)
     if options["check"] or options["plugins"]:
@@ -101,15 +101,6 @@ def _cooperate(config: Config, reactor: object) -> None:
         host(reactor)
     except CannotCooperateError as error:
         raise config.error("cooperative", str(error)) from error
-
-
-def _plugins(config: Config) -> PluginManager:
-    try:
-        return create_plugin_manager(config.disabled_plugins)
-    except PluginError as error:
-        if error.plugin in config.disabled_plugins:
-            raise config.error("disable", str(error), section="plugins") from error
-        raise
 
 
 def _report(server: Server, *, with_config: bool) -> NoReturn:

@@ -16,7 +16,7 @@ from skitai.context import CurrentWas
 
 def test_public_names_of_skitai():
     """An app needs one import: ``from skitai import was``."""
-    assert skitai.__all__ == ["__version__", "was"]
+    assert skitai.__all__ == ["__version__", "standalone", "was"]
     assert type(skitai.was) is CurrentWas
     assert skitai.__version__.split(".")[0].isdigit()
 

@@ -85,12 +85,17 @@ class Config:
 
 
 def load(
-    path: str | Path, overrides: Mapping[str, str] = _NOTHING, *, certificates: Path = CERTIFICATES
+    path: str | Path,
+    overrides: Mapping[str, str] = _NOTHING,
+    *,
+    certificates: Path = CERTIFICATES,
+    serving: bool = True,
 ) -> Config:
     """Return the configuration that a file describes.
 
     ``overrides`` are values from the command line for keys of ``[server]``, such as ``{"port": "8080"}``.
-    ``certificates`` is the folder where certificate files are looked up that are not beside the file.
+    ``certificates`` is the folder where certificate files are looked up that are not beside the file. Without
+    ``serving``, what only a server uses need not be there: certificates, folders of sockets, the access log.
     Raises ConfigError for whatever is wrong with the file, the options or what they name, but for the targets
     of ``[routes:line]`` and the sections of plugins: these are for the plugins to judge.
     """
@@ -103,7 +108,7 @@ def load(
         for name in [name for name in sections if name.startswith(PREFIX)]
     }
     source = ServerSource(core[_SERVER], overrides)
-    server, warnings = read_server(source, certificates)
+    server, warnings = read_server(source, certificates, serving=serving)
     return Config(
         path=path,
         server=server,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -222,11 +222,13 @@ class ServerSource:
         return self.section.error(message, key=key)
 
 
-def read_server(source: ServerSource, certificates: Path) -> tuple[ServerConfig, tuple[str, ...]]:
+def read_server(
+    source: ServerSource, certificates: Path, *, serving: bool = True
+) -> tuple[ServerConfig, tuple[str, ...]]:
     """Return the values of ``[server]`` with those of the command line on top, and warnings for the user.
 
-    ``certificates`` is the folder where certificate files are looked up that are not beside the file.
-    Raises ConfigError.
+    ``certificates`` is the folder where certificate files are looked up that are not beside the file. Without
+    ``serving``, only what is used without a server is checked, and there are no warnings. Raises ConfigError.
     """
     section = source.section
     values = typed_values(section, SERVER_KEYS)
@@ -237,9 +239,12 @@ def read_server(source: ServerSource, certificates: Path) -> tuple[ServerConfig,
     if values["cooperative"] and "threads" not in section.entries and "threads" not in source.overrides:
         values["threads"] = 0
     settle_listening(values, section.entries, source.overrides, section.folder, source.error)
+    if not serving:
+        _require_writable_logs(source, values, ("app_log",))
+        return ServerConfig(**values), ()
     if ServerConfig(**values).any_tls:
         _require_certificate(source, values, certificates)
-    _require_writable_logs(source, values)
+    _require_writable_logs(source, values, ("access_log", "app_log"))
     server = ServerConfig(**values)
     _require_socket_folders(source, server)
     return server, tuple(_warnings(source, values))
@@ -268,9 +273,9 @@ def _require_certificate(source: ServerSource, values: dict[str, Any], certifica
         values[key] = found
 
 
-def _require_writable_logs(source: ServerSource, values: Mapping[str, Any]) -> None:
+def _require_writable_logs(source: ServerSource, values: Mapping[str, Any], keys: Iterable[str]) -> None:
     """Refuse logs that cannot be written, without creating them: this may be a mere check."""
-    for key in ("access_log", "app_log"):
+    for key in keys:
         log = values[key]
         if not isinstance(log, Path):
             continue

@@ -36,12 +36,17 @@ else:
 _start_new_thread = _original("_thread", "start_new_thread")
 
 
+def is_patched() -> bool:
+    """Return whether ``threading`` makes greenlets instead of threads."""
+    return threading._start_new_thread is not _start_new_thread  # type: ignore[attr-defined]
+
+
 def start_thread(function: Callable[[], object], name: str) -> None:
     """Call ``function()`` in a real thread, which does not keep the process from ending.
 
     ``name`` is what ``threading.current_thread().name`` is in it. Called in any thread.
     """
-    if threading._start_new_thread is _start_new_thread:  # type: ignore[attr-defined]
+    if not is_patched():
         threading.Thread(target=function, name=name, daemon=True).start()
         return
 

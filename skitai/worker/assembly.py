@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -16,20 +16,31 @@ from skitai.calls.traffic import CallLimits
 from skitai.config import ClusterConfig, Config, Mount, ServerConfig, VirtualHost
 from skitai.config.keys import nearest
 from skitai.config.routes import DEFAULT_HOST
-from skitai.errors import ConfigError
+from skitai.errors import ConfigError, PluginError
 from skitai.interfaces import IInstance, IResultCache, IService
 from skitai.loop.bridge import Bridge
 from skitai.net.listening import ListenError
+from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.plugins.mounting import Mounted, mount_resource
 from skitai.server.http1.limits import ServerLimits
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
 from skitai.server.wsgi.resource import WSGIResource
 
-if TYPE_CHECKING:
-    from skitai.plugins.manager import PluginManager
-
 Shared = list[tuple[bytes, Any]]
+
+
+def load_plugins(config: Config) -> PluginManager:
+    """Return a manager of the installed plugins but for those that ``config`` disables.
+
+    Raises ConfigError for a disabled one that is not installed, and PluginError as ``create_plugin_manager``.
+    """
+    try:
+        return create_plugin_manager(config.disabled_plugins)
+    except PluginError as error:
+        if error.plugin in config.disabled_plugins:
+            raise config.error("disable", str(error), section="plugins") from error
+        raise
 
 
 def make_limits(server: ServerConfig) -> ServerLimits:

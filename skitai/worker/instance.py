@@ -65,9 +65,11 @@ class Instance(Service):
             raise config.located(error) from error
         self._dispatcher = make_dispatcher(config, plugins, self, self.bridge)
         attributes = plugins.attributes(self)
-        self.services = ServiceTable(self._dispatcher, services, attributes, explain=plugins.missing)
+        self.services = ServiceTable(
+            self._dispatcher, services, attributes, explain=plugins.missing, source=config.path
+        )
         #: What serves code outside requests.
-        self._was = Was(self.services)
+        self.was = Was(self.services)
         self.warnings: tuple[str, ...] = (*config.warnings, *warnings)
 
     # -- for plugins ----------------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ class Instance(Service):
         self.bridge.start()
         self.executor.start()
         self._apps_run = True
-        add_default(self._was)
+        add_default(self.was)
         try:
             self._open()
             # Later: no code of an app runs in a server that cannot serve, and ``twist`` opens the log last.
@@ -161,11 +163,15 @@ class Instance(Service):
 
         def begin() -> None:
             if fast:
-                self._patience = min(self._patience, _FAST_SECONDS)
+                self.hurry()
             self._end_process(restart)
 
         # In a turn of its own: a request that asks in a greenlet may still answer.
         self.bridge.submit(partial(self.bridge.call_later, 0, begin))
+
+    def hurry(self) -> None:
+        """Have the stop give what is under way a second at most. Called in the reactor thread."""
+        self._patience = min(self._patience, _FAST_SECONDS)
 
     def _end_process(self, restart: bool) -> None:  # noqa: ARG002 - only a program can start itself anew
         with suppress(ReactorNotRunning):  # it was asked to stop before
@@ -194,4 +200,4 @@ class Instance(Service):
     def _let_go(self) -> None:
         self._apps_run = False
         self.executor.stop()
-        remove_default(self._was)
+        remove_default(self.was)
