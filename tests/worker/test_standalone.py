@@ -39,7 +39,8 @@ def own_reactor():
         patch.setattr(twisted.internet, "reactor", EPollReactor(), raising=False)
         patch.setattr(module, "_process", module._Process())
         yield
-        module._process.background.stop()
+        if module._process.background is not None:
+            module._process.background.stop()
 
 
 @pytest.fixture
