@@ -22,6 +22,7 @@ from skitai.loop.bridge import Bridge
 from skitai.net.listening import ListenError
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.plugins.mounting import Mounted, mount_resource
+from skitai.server.apps.plugin import shares_a_thread
 from skitai.server.http1.limits import ServerLimits
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
@@ -150,6 +151,7 @@ class SiteBuilder:
     """
 
     def __init__(self, instance: IInstance) -> None:
+        self._instance = instance
         self._hosts: tuple[VirtualHost, ...] = instance.config.hosts
         self._mounted: dict[Mount, Mounted] = {}
         for mount in (mount for host in self._hosts for mount in host.mounts):
@@ -181,6 +183,10 @@ class SiteBuilder:
                 else:
                     exact[name.encode()] = mounts
         return Site(default, exact, suffixes)
+
+    def shares_a_thread(self) -> bool:
+        """Return whether there is an app whose requests all share one thread, as if they were one request."""
+        return any(shares_a_thread(self._instance, app.executor) for app in self._apps)
 
     def load(self) -> list[Deferred[None]]:
         """Have all apps loaded; return a Deferred for each that fires when that is over. Reactor thread."""

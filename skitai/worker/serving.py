@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import DeferredList, inlineCallbacks, maybeDeferred
+from twisted.logger import Logger
 
 from skitai.config import Config, Mount
 from skitai.net.listening import ListenError, Listening, listen
@@ -19,6 +20,13 @@ from skitai.worker.ending import end_requests
 from skitai.worker.instance import Instance
 from skitai.worker.overview import Section
 from skitai.worker.watch.watcher import Watcher, Watching
+
+_log = Logger()
+
+_OF_SHARING = (
+    "threads = 0: requests share threading.local, and what waits for anything but `was` (a lock, a driver,"
+    " time.sleep) holds up all of them: such apps need threads, or cooperative = yes with skitai[gevent]"
+)
 
 
 class Server(Instance):
@@ -97,6 +105,8 @@ class Server(Instance):
         self.plugins.notify("skitai_request_finished", instance=self, request=request)
 
     def _started(self) -> None:
+        if self._builder.shares_a_thread():
+            _log.info(_OF_SHARING)
         loads = [loaded.addCallback(self._watch_files) for loaded in self._builder.load()]
         DeferredList(loads).addCallback(self._apps_loaded)
 

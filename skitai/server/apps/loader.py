@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import operator
 import os
+import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,12 @@ class LoadedApp:
     def directory(self) -> Path:
         """The directory whose modules the app shares with others. Read in any thread."""
         return _root(self.source)[0]
+
+    @property
+    def module(self) -> ModuleType | None:
+        """The module of the app, if it is loaded and not given by a plugin. Read in any thread."""
+        directory, name = _locate(self.source)
+        return sys.modules.get(directory.module_name(name))
 
     def get(self) -> Callable[..., Any]:
         """Return the callable from the current files.

@@ -8,16 +8,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from twisted.logger import Logger
+
 from skitai.config import Mount
 from skitai.config.casters import quoted
-from skitai.interfaces import IInstance
+from skitai.interfaces import IExecutor, IInstance
 from skitai.plugins import Answerer, hookimpl
 from skitai.server.apps.loader import AppSource, LoadedApp
 from skitai.server.apps.queue import LoadQueue
+from skitai.server.apps.sharing import shared_libraries
 from skitai.server.apps.slot import AppWatcher, WSGIApp
 from skitai.server.static.plugin import names_folder
 from skitai.server.wsgi.resource import WSGIResource
 
+_log = Logger()
+
+#: What helps where requests must not share a thread.
+REMEDY = "give it threads, or set cooperative = yes (pip install 'skitai[gevent]')"
 _DEFAULT_CALLABLE = "app"
 _CLUSTER = "@"
 
@@ -46,7 +53,7 @@ def _resource(
         instance.executor,
         instance.services,
         buffer_max=server.response_buffer_max,
-        watcher=_PluginsWatch(instance),
+        watcher=_PluginsWatch(instance, loaded, shares=shares_a_thread(instance, instance.executor)),
         reloads=lambda: loaded.reloads,
         in_turn=partial(queue.add, loaded.directory),
         directories=loaded.directories,
@@ -59,16 +66,39 @@ def _given(instance: IInstance, source: AppSource) -> WSGIApp | None:
     return found
 
 
-class _PluginsWatch(AppWatcher):
-    """Tells the plugins about an app's life."""
+def shares_a_thread(instance: IInstance, executor: IExecutor) -> bool:
+    """Return whether all requests share what libraries keep for each thread, and hold each other up."""
+    return not (executor.multithread or instance.config.server.cooperative)
 
-    def __init__(self, instance: IInstance) -> None:
+
+class _PluginsWatch(AppWatcher):
+    """Tells the plugins about an app's life, and the user what its requests share."""
+
+    def __init__(self, instance: IInstance, loaded: LoadedApp, *, shares: bool) -> None:
         self._instance = instance
+        self._loaded = loaded
+        self._shares = shares
 
     def loaded(self, app: WSGIApp, previous: WSGIApp | None) -> None:
+        if self._shares and previous is None:
+            self._warn_of_sharing()
         self._instance.plugins.notify(
             "skitai_app_loaded", instance=self._instance, app=app, previous=previous
         )
+
+    def _warn_of_sharing(self) -> None:
+        source, module = str(self._loaded.source), self._loaded.module
+        warned: set[str] = self._instance.state("skitai.server.apps.sharing", set)
+        shared = {} if module is None or source in warned else shared_libraries(module)
+        if shared:
+            warned.add(source)  # it may be mounted several times
+            _log.warn(
+                "{source} imports {libraries}, and under threads = 0 its requests share {shared}: {remedy}",
+                source=source,
+                libraries=", ".join(shared),
+                shared=", ".join(shared.values()),
+                remedy=REMEDY,
+            )
 
     def broken(self, app: WSGIApp, error: BaseException) -> WSGIApp | None:
         found: WSGIApp | None = self._instance.plugins.first(

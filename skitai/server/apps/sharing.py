@@ -1,0 +1,49 @@
+"""Which apps use libraries that keep something for each thread, where all requests share one thread."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+#: What all requests share, by the library that keeps it for each thread.
+_SHARED = {
+    "django.db": "connections and transactions",
+    "sqlalchemy": "scoped sessions",
+    "asgiref": "locals",
+}
+_NAMED = (type, FunctionType, BuiltinFunctionType)
+
+
+def shared_libraries(module: ModuleType) -> dict[str, str]:
+    """Return what requests share in one thread, by library, for those that ``module`` has imported.
+
+    A library that only others have imported is not among them. So it is not enough that it is loaded: what
+    ``module`` has in its names is followed, from module to module. Called in any thread.
+    """
+    wanted = {library for library in _SHARED if library in sys.modules}
+    found: set[str] = set()
+    seen: set[str] = set()
+    waiting = [module.__name__]
+    while waiting and found != wanted:
+        name = waiting.pop()
+        found |= {library for library in wanted if f"{name}.".startswith(f"{library}.")}
+        for other in _origins(sys.modules.get(name)):
+            if other not in seen:
+                seen.add(other)
+                if other.partition(".")[0] not in sys.stdlib_module_names:
+                    waiting.append(other)
+    return {library: shared for library, shared in _SHARED.items() if library in found}
+
+
+def _origins(module: Any) -> Iterator[str]:
+    """Yield the names of the modules from which the names of ``module`` come."""
+    for value in list(getattr(module, "__dict__", {}).values()):
+        kind = type(value)
+        if issubclass(kind, ModuleType):
+            origin: Any = value.__name__
+        else:  # of a mere object, its type: to ask itself could wake one that is made when it is used
+            origin = value.__module__ if issubclass(kind, _NAMED) else kind.__module__
+        if isinstance(origin, str):
+            yield origin
