@@ -216,18 +216,17 @@ def _outside_request() -> Iterator[None]:
 
 
 def call_with_was(table: ServiceTable, function: Callable[[Was], T], env: dict[str, Any] | None = None) -> T:
-    """Return ``function(was)``, called with a ``was`` of its own that is the current one meanwhile.
+    """Return ``function(was)``, called with a ``was`` of its own, which stays the current one of the context.
 
     ``env`` is what ``was.env`` shows. When the function has returned, its calls that nobody has waited for
-    are cancelled. Called where apps run.
+    are cancelled. Called where apps run, in the context of the request or task.
     """
     open_calls = OpenCalls()
     was = Was(table, env, open_calls)
-    token = current_was.set(was)
+    current_was.set(was)
     try:
         return function(was)
     finally:
-        current_was.reset(token)
         open_calls.end()
 
 

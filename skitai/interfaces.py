@@ -89,6 +89,8 @@ class IExecutor(Interface):
     def submit(task: Callable[[], None]) -> None:
         """Run ``task`` soon, where it may wait for ``was``. The task must not raise.
 
+        It has an empty ``contextvars.Context`` of its own.
+
         Called in the reactor thread.
         """
 

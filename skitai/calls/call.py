@@ -14,9 +14,12 @@ from skitai.calls.filtering import Filtering
 from skitai.calls.result import Result, Results
 from skitai.errors import CODE_SHUTDOWN, WAITING, MisuseError, OperationError, OperationTimeout
 from skitai.loop.bridge import Bridge, Pending
+from skitai.loop.contexts import current_context, run_in
 from skitai.loop.native import Lock
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from skitai.calls.cache import CachePlace
     from skitai.calls.operation import Operation
     from skitai.interfaces import INode
@@ -187,6 +190,7 @@ class Call(Pending):
         remaining = max(self.remaining(timeout), 0)
         if self._result is not None and self.operation.filter is None:
             return succeed(self._result)
+        context = current_context()
         deferred: Deferred[Result] = Deferred(self._abandoned)
         timer = None if self.over else self.bridge.call_later(remaining, self.time_out, timeout)
 
@@ -196,14 +200,14 @@ class Call(Pending):
             if self._filtering is not None and not self._filtering.over:
                 self._filtering.on_end(lambda: self.bridge.submit(fire))  # a thread runs the filter
             elif not deferred.called:
-                self._fire(deferred)
+                self._fire(deferred, context)
 
         self.on_end(lambda: self.bridge.submit(fire))
         return deferred
 
-    def _fire(self, deferred: Deferred[Result]) -> None:
+    def _fire(self, deferred: Deferred[Result], context: Context) -> None:
         try:
-            result = self._shown()
+            result = run_in(context, self._shown)  # a filter is code of the request that waits
         except BaseException:  # noqa: BLE001 - the waiting code gets what the filter raises, SystemExit too
             deferred.errback()
         else:

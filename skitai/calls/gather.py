@@ -14,6 +14,7 @@ from skitai.calls.deadline import checked_seconds
 from skitai.calls.group import CallGroup
 from skitai.calls.result import Result, Results
 from skitai.loop.bridge import Bridge, Pending
+from skitai.loop.contexts import current_context, start_in
 
 
 def gather(bridge: Bridge, calls: Sequence[Any], timeout: float) -> Results | Deferred[Results]:
@@ -28,7 +29,7 @@ def gather(bridge: Bridge, calls: Sequence[Any], timeout: float) -> Results | De
     if bridge.may_wait():
         with collecting(_single(items)):
             return _flat([item.getswait(timeout) for item in items])
-    return Deferred.fromCoroutine(_gathered(items, timeout))
+    return start_in(current_context(), _gathered(items, timeout))
 
 
 async def _gathered(items: Sequence[Call | CallGroup], timeout: float) -> Results:

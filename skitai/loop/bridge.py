@@ -16,10 +16,13 @@ import greenlet
 from twisted.logger import Logger
 
 from skitai.errors import MisuseError
+from skitai.loop.contexts import current_context, run_in
 from skitai.loop.native import Lock, get_ident
 from skitai.loop.turn import Stage, turn_end_of
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from twisted.internet.interfaces import IDelayedCall
 
 T = TypeVar("T")
@@ -75,11 +78,13 @@ class Bridge:
         self._reactor = reactor
         self._inbox: deque[Callable[[], object]] = deque()
         self._woken = False
+        self._context: Context | None = None
         self._turn_end = turn_end_of(reactor)
         self._hub = self._turn_end.hub
 
     def start(self) -> None:
-        """Take the current thread as the reactor's. Called in the reactor thread, outside any app."""
+        """Take the current thread and context as the reactor's. Called in that thread, outside any app."""
+        self._context = current_context()
         self._hub.start()
 
     def seconds(self) -> float:
@@ -95,10 +100,12 @@ class Bridge:
     def submit(self, function: Callable[[], object]) -> None:
         """Run ``function`` in the reactor thread: now when this is it, else soon. Called in any thread.
 
-        If the function runs now, what it raises is raised here; otherwise it is logged.
+        It runs in the reactor's context, not in that of a request. If it runs now, what it raises is raised
+        here; otherwise it is logged.
         """
         if self.in_reactor_thread():
-            function()
+            assert self._context is not None
+            run_in(self._context, function)
             return
         self._inbox.append(function)
         if not self._woken:
@@ -111,7 +118,8 @@ class Bridge:
         Raises TimeoutError if the reactor has not run it within ``timeout`` seconds. Called in any thread.
         """
         if self.in_reactor_thread():
-            return function()
+            assert self._context is not None
+            return run_in(self._context, function)
         outcome: Future[T] = Future()
 
         def run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextvars import Context
 
 import greenlet
 from twisted.logger import Logger
@@ -82,15 +83,16 @@ class GreenletExecutor:
         assert parent is not None
         while not hub.is_left:
             if self._ready:
-                self._run(self._ready.popleft())
+                self._run(self._ready.popleft(), me)
             elif len(self._idle) < self.idle_max:
                 self._idle.append(me)
                 greenlet.greenlet.switch(parent)
             else:
                 return
 
-    def _run(self, task: Task) -> None:
+    def _run(self, task: Task, me: greenlet.greenlet) -> None:
         self._running += 1
+        me.gr_context = Context()
         try:
             task()
         except greenlet.GreenletExit:
@@ -98,4 +100,5 @@ class GreenletExecutor:
         except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
             _log.failure("a task failed")
         finally:
+            me.gr_context = None  # or it would live on while the greenlet waits for the next task
             self._running -= 1

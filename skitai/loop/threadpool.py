@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from time import monotonic
 
@@ -85,15 +86,18 @@ class ThreadExecutor:
         return handed_out - self._tasks.qsize(), handed_out
 
     def _work(self, number: int) -> None:
-        get, since = self._tasks.get, self._since
+        get, since, me = self._tasks.get, self._since, greenlet.getcurrent()
         self._idents[number] = native.get_ident()
         while (task := get()) is not None:
             since[number] = monotonic()
+            me.gr_context = Context()
             try:
                 task()
             except greenlet.GreenletExit:
                 pass  # it is raised to end the task, and has done so
             except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
                 _log.failure("a task failed")
-            del task  # or it would live on while the thread waits for the next one
+            # Or both would live on while the thread waits for the next task.
+            del task
+            me.gr_context = None
             since[number] = 0.0

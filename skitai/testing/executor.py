@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 
 from zope.interface import implementer
 
 from skitai.interfaces import IExecutor
+from skitai.loop.contexts import run_in
 
 
 @implementer(IExecutor)
 class InlineExecutor:
     """Runs each task at once, in the thread that submits it; what a task raises gets out to the test.
+
+    As in a server, each task has an empty context of its own.
 
     For a ``WSGIResource`` whose app should have run when ``render`` returns::
 
@@ -29,7 +33,7 @@ class InlineExecutor:
 
     def submit(self, task: Callable[[], None]) -> None:
         """Run ``task`` now."""
-        task()
+        run_in(Context(), task)
 
     def statistics(self) -> dict[str, int]:
         """Nothing runs or waits when anybody can look."""

@@ -16,6 +16,7 @@ from twisted.logger import Logger, LogLevel
 
 from skitai.context import call_with_was
 from skitai.loop.bridge import Pending
+from skitai.loop.contexts import current_context, run_in
 from skitai.server.wsgi.checks import as_bytes, check_headers, check_status
 from skitai.server.wsgi.filewrapper import FileProducer, FileWrapper
 from skitai.server.wsgi.outgoing import OutgoingBody, request_line, warn_of_excess, whole_body
@@ -235,11 +236,14 @@ class AppCall:
             self._finish(outgoing)
             return
         self._handed_over = True
+        context = current_context()
         # Closing the file may run code of the app, and that must not run in the reactor thread.
-        close = partial(
-            self._resource.executor.submit, partial(self.run, partial(self._close_handed_over, file))
+        closing = partial(run_in, context, self.run, partial(self._close_handed_over, file))
+        producer = FileProducer(
+            self._request,
+            partial(run_in, context, next, outgoing.of_file(file), None),
+            partial(self._resource.executor.submit, closing),
         )
-        producer = FileProducer(self._request, outgoing.of_file(file), close)
         self._post(lambda: self._send_file(producer))
 
     def _close_handed_over(self, file: FileWrapper) -> None:

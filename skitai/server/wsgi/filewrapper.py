@@ -44,20 +44,21 @@ class FileWrapper:
 
 @implementer(IPullProducer)
 class FileProducer:
-    """Sends ``pieces`` as fast as the client reads them, ends the response, and calls ``done()`` once.
+    """Sends a file as fast as the client reads it, ends the response, and calls ``done()`` once.
 
-    If a piece cannot be read, the response is cut off. All methods are called in the reactor thread.
+    ``read()`` returns the next piece, and None at the end. If it raises, the response is cut off. All methods
+    are called in the reactor thread.
     """
 
-    def __init__(self, request: Request, pieces: Iterator[bytes], done: Callable[[], None]) -> None:
+    def __init__(self, request: Request, read: Callable[[], bytes | None], done: Callable[[], None]) -> None:
         self._request = request
-        self._pieces = pieces
+        self._read = read
         self._done: Callable[[], None] | None = done
 
     def resumeProducing(self) -> None:
         """Send the next piece."""
         try:
-            piece = next(self._pieces, None)
+            piece = self._read()
         except Exception:  # noqa: BLE001 - an app's file-like object may raise anything
             _log.failure("cannot read the file of a response", level=LogLevel.error)
             self._end(self._request.abort)
