@@ -81,9 +81,9 @@ class Postgres(Server):
         options = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
         if options:
             os.chown(folder, _NOBODY, _NOBODY)
-            for parent in folder.parents:  # a temporary folder of root's is closed to others
-                if parent.owner() == "root" and "pytest" in parent.name:
-                    parent.chmod(0o755)
+            for parent in folder.parents:  # temporary folders of root's are closed to others
+                if parent.stat().st_mode & 0o777 == 0o700:
+                    parent.chmod(0o711)
         made = subprocess.run(
             [binaries / "initdb", "-D", data, "-U", self.user, "-A", "trust", "-E", "UTF8", "--no-sync"],
             capture_output=True, text=True, cwd=folder, **options,
