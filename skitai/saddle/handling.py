@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextvars import copy_context
+from collections.abc import Callable
+from contextvars import Context, copy_context
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from skitai.loop.contexts import current_context, run_in
 from skitai.saddle import events
 from skitai.saddle.answers import WSGIResponse, begin_body, content_of, make_response, note_stream
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
@@ -28,26 +30,49 @@ if TYPE_CHECKING:
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
+T = TypeVar("T")
+
 
 def answer(app: Saddle, env: dict[str, Any]) -> WSGIResponse:
-    """Return the response to one request, whatever the app raises. Called in the app's thread."""
+    """Return the response to one request, whatever the app raises. Called in the app's thread.
+
+    All parts of the request run in one context, also the pieces of its body and their end. Under Skitai this
+    is the context of the request. Other servers have none for each request, so there it is a copy of theirs,
+    which has what middleware has set.
+    """
     was = SaddleWas(app, env)
+    context = current_context() if "skitai.was" in env else copy_context()
+    return _in_request(context, was, _answer, was, context)
+
+
+def _in_request(context: Context, was: SaddleWas, function: Callable[..., T], *arguments: Any) -> T:
+    """Return what ``function(*arguments)`` returns, called as a part of the request of ``was``."""
+    return run_in(context, _with_current, was, function, *arguments)
+
+
+def _with_current(was: SaddleWas, function: Callable[..., T], *arguments: Any) -> T:
     token = current.set(was)
+    try:
+        return function(*arguments)
+    finally:
+        current.reset(token)
+
+
+def _answer(was: SaddleWas, context: Context) -> WSGIResponse:
     kept: Streamed | None = None
     try:
         try:
-            made = make_response(was, _serve(app, was), keep=True)
+            made = make_response(was, _serve(was.app, was), keep=True)
         except FAILURES as error:  # an app may raise anything, and the response is then an error
             made = answer_to(was, error)
         if isinstance(made.body, Streamed):
             kept = made.body
             # The request lasts as long as pieces are made: they may come from an uploaded file.
-            kept.outlive(copy_context(), was.request.form)
+            kept.outlive(partial(_in_request, context, was), was.request.form)
         return made
     finally:
         if was.streams:
             _close_unsent(was, kept)
-        current.reset(token)
         if kept is None and was.request.form is not None:
             _close(was, was.request.form)
 

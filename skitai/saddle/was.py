@@ -8,13 +8,14 @@ import logging
 import time
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import Context
 from functools import cached_property
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 from wsgiref.handlers import format_date_time
 
 from skitai.context import registered, run_coroutine
+from skitai.loop.contexts import current_context, steps_in
 from skitai.saddle.errors import HTTPError
 from skitai.saddle.failures import pages
 from skitai.saddle.incoming.request import Request
@@ -209,10 +210,16 @@ class SaddleWas:
 
 
 def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine of a request in the request's context, in a loop of its own."""
+    context = current_context()
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)
+        return asyncio.run(_awaited(coroutine, context))
     # A thread can run only one loop, and this thread's loop waits here, as in a test that is a coroutine.
     with ThreadPoolExecutor(1, thread_name_prefix="skitai-saddle") as thread:
-        return thread.submit(copy_context().run, asyncio.run, coroutine).result()
+        return thread.submit(asyncio.run, _awaited(coroutine, context)).result()
+
+
+async def _awaited(coroutine: Coroutine[Any, Any, Any], context: Context) -> Any:
+    return await steps_in(context, coroutine)

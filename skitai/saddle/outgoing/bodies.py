@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextvars import Context
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from numbers import Number
 from typing import Any
@@ -31,6 +31,7 @@ class Streamed:
         self._pieces = pieces
         self._sources = list(sources)
         self._begun = False
+        self._call: Callable[..., Any] = _call
         self.kind = kind
 
     def __iter__(self) -> Iterator[bytes]:
@@ -49,10 +50,15 @@ class Streamed:
         if first is not None:
             self._pieces = chain((first,), self._pieces)
 
-    def outlive(self, context: Context, source: Any) -> None:
-        """Make the pieces in ``context``, and also close ``source`` in the end."""
-        self._pieces = _in_context(context, self._pieces)
+    def outlive(self, call: Callable[..., Any], source: Any) -> None:
+        """Go on after the view: also close ``source`` in the end, and call all code by ``call``.
+
+        ``call(function, *arguments)`` returns what ``function(*arguments)`` returns.
+        """
+        pieces = self._pieces
+        self._pieces = iter(partial(call, next, pieces, None), None)
         self._sources.append(source)
+        self._call = call
 
     def shares_with(self, other: Streamed) -> bool:
         """Whether the pieces of both come from the same object."""
@@ -66,7 +72,7 @@ class Streamed:
             close = getattr(source, "close", None)
             if close is not None:
                 try:
-                    close()
+                    self._call(close)
                 except Exception as error:  # noqa: BLE001 - the others are closed, too
                     failed = failed or error
         if failed is not None:
@@ -106,9 +112,8 @@ def stream_of(value: Any) -> Streamed | None:
     return None
 
 
-def _in_context(context: Context, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    while (piece := context.run(next, pieces, None)) is not None:
-        yield piece
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
 
 
 def _whole(value: Any) -> tuple[bytes, str] | None:
