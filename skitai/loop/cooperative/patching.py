@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import queue
 import socket
 import warnings
 from types import ModuleType
 from typing import Any
 
+import gevent.thread
+import gevent.threading
 from gevent import monkey
 from twisted.internet import base, tcp
+
+from skitai.loop.cooperative.locks import Lock
 
 
 def patch() -> None:
@@ -21,8 +26,17 @@ def patch() -> None:
         # Modules that are loaded already keep what they took from the standard library: Twisted, Skitai and
         # what these import have nothing that waits for another greenlet.
         warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)
-        monkey.patch_all()
+        _use_our_locks()
+        # gevent's events and queues would lose wake-ups as its locks do; Python's are made of locks.
+        monkey.patch_all(Event=False, queue=False)
+        monkey.patch_item(queue, "SimpleQueue", queue._PySimpleQueue)  # type: ignore[attr-defined]
     _patch_psycopg2()
+
+
+def _use_our_locks() -> None:
+    """Have gevent put our locks where it would put its own."""
+    gevent.thread.LockType = gevent.thread.allocate_lock = Lock
+    gevent.threading.Lock = gevent.threading._allocate_lock = Lock
 
 
 def _native_sockets() -> ModuleType:
