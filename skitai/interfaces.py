@@ -139,14 +139,16 @@ class IInstance(Interface):
     reactor: Any = Attribute("The Twisted reactor (or a fake one in tests).")
     plugins: Any = Attribute("The ``skitai.plugins.manager.PluginManager``, to call hooks of other plugins.")
     services: Any = Attribute("The ``skitai.context.ServiceTable`` of ``was``: a ``WSGIResource`` takes it.")
-    executor: IExecutor = Attribute("Where apps run; plugins use ``run``.")
+    executor: IExecutor = Attribute("Where the apps run whose mounts have no executor of their own.")
+    executors: Any = Attribute("All executors: the ``Executors`` of ``skitai.loop.executors``.")
     connector: IConnector = Attribute("The way to connect to other machines.")
     bridge: Any = Attribute("The ``skitai.loop.bridge.Bridge`` between apps and the reactor.")
 
-    def run(function: Callable[[Any], Any]) -> Deferred[Any]:
+    def run(function: Callable[[Any], Any], executor: IExecutor | None = None) -> Deferred[Any]:
         """Call ``function(was)`` where apps run, with a ``was`` of its own as the current one.
 
-        The function may wait. Returns a Deferred of what it returns or raises, which fires in the reactor
+        That is in ``executor``, one of ``executors``; if None, in the one that mounts share. The function may
+        wait. Returns a Deferred of what it returns or raises, which fires in the reactor
         itself; nothing is logged. When the function has returned, its calls that nobody has waited for are
         cancelled, as after a request. Fails with MisuseError before the start and after the stop of the
         instance. Called in the reactor thread.
@@ -179,7 +181,8 @@ class IInstance(Interface):
 class ILivingApp(Interface):
     """A WSGI app that is told when it begins and ends.
 
-    All methods are called where apps run, in a thread or a greenlet, and may wait for ``was``.
+    All methods are called where the app runs, in a thread or a greenlet, and may wait for ``was``. An app
+    that is mounted several times begins and ends once, in the executor of the mount that loaded it first.
     """
 
     def begin(*, reloaded: bool) -> None:

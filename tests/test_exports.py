@@ -79,6 +79,7 @@ def test_contracts():
             "config",
             "connector",
             "executor",
+            "executors",
             "leave",
             "plugins",
             "reactor",

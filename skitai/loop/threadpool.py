@@ -28,13 +28,14 @@ class ThreadExecutor:
     handed out when the reactor's turn ends. Threads that woke before would only contend with the reactor for
     the interpreter's lock, which halves the requests a second. The threads are daemons, so that an app that
     blocks for ever cannot keep the process from ending. ``call_soon(function)`` has the reactor call
-    ``function`` when its turn ends.
+    ``function`` when its turn ends. Each thread has ``name`` and a number for its name.
     """
 
     multithread = True
 
-    def __init__(self, count: int, call_soon: CallSoon) -> None:
+    def __init__(self, count: int, call_soon: CallSoon, name: str = "skitai-app") -> None:
         self._call_soon = call_soon
+        self._name = name
         self._held: list[Task] = []
         self._tasks: native.SimpleQueue[Task | None] = native.SimpleQueue()
         #: When each thread began with its task, in seconds of ``monotonic``; 0 for a thread that has none.
@@ -45,7 +46,7 @@ class ThreadExecutor:
     def start(self) -> None:
         """Start the threads. Called in the process that serves: threads do not survive a fork."""
         for number in range(len(self._since)):
-            native.start_thread(partial(self._work, number), f"skitai-app-{number + 1}")
+            native.start_thread(partial(self._work, number), f"{self._name}-{number + 1}")
             self._started += 1
 
     def stop(self) -> None:
@@ -68,11 +69,13 @@ class ThreadExecutor:
         self._handed_out += len(held)
 
     def statistics(self) -> dict[str, int]:
-        """How many tasks run, how many wait for a thread, and how many threads there are."""
+        """How many tasks run, how many wait for a thread, and how many threads there are and are idle."""
+        running = sum(map(bool, self._since))
         return {
-            "running": sum(map(bool, self._since)),
+            "running": running,
             "queued": self._tasks.qsize() + len(self._held),
             "threads": self._started,
+            "idle": max(self._started - running, 0),  # tasks may run on when the executor was stopped
         }
 
     def tasks(self) -> list[tuple[int, float]]:

@@ -16,7 +16,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from skitai.config import Mount
-    from skitai.interfaces import IInstance, IResultCache, IService
+    from skitai.interfaces import IExecutor, IInstance, IResultCache, IService
     from skitai.plugins.mounting import Answerer
 
 hookspec = pluggy.HookspecMarker("skitai")
@@ -76,10 +76,11 @@ def skitai_load_app(instance: IInstance, target: str) -> Callable[..., Any] | No
 
 
 @hookspec
-def skitai_app_loaded(instance: IInstance, app: Any, previous: Any) -> None:
+def skitai_app_loaded(instance: IInstance, app: Any, previous: Any, executor: IExecutor) -> None:
     """Begin what ``app`` needs, in the place of ``previous`` or None: fires at each load, where apps run.
 
-    The hook may wait for ``was``; requests for the app wait meanwhile.
+    ``executor``, which ``instance.run`` takes, is that of the mount. The hook may wait for ``was``; requests
+    for the app wait meanwhile.
     """
 
 

@@ -35,7 +35,8 @@ class Answerer:
     a mount point. ``options`` are the keys that may follow the target. ``make`` takes their typed values and
     returns the ``IResource``; it raises ValueError if the values contradict each other. It is called once, in
     the reactor thread. ``--check`` calls it, too, so it must neither open nor start anything. ``target`` is
-    the text that ``--check`` shows; if it is empty, that of the line. ``warning`` is a sentence for the user.
+    the text that ``--check`` shows; if it is empty, that of the line. An option that is None is not shown.
+    ``warning`` is a sentence for the user.
     """
 
     kind: str
@@ -75,7 +76,9 @@ def _mounted(plugins: PluginManager, instance: IInstance, mount: Mount) -> Mount
     plugin, answerer = _answerer(plugins, instance, mount)
     values = mount.read_options(answerer.options)
     resource = _resource(plugin, answerer, mount, values)
-    options = {name: answerer.options[name].show(value) for name, value in values.items()}
+    options = {
+        name: answerer.options[name].show(value) for name, value in values.items() if value is not None
+    }
     written = written_target(answerer.target or mount.target, options)
     warnings = (str(mount.error(answerer.warning)),) if answerer.warning else ()
     return Mounted(mount, answerer.kind, resource, f"{written}  ; {answerer.kind}", warnings)

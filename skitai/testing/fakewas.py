@@ -20,7 +20,8 @@ from skitai.calls.result import Result
 from skitai.config import Config
 from skitai.context import ServiceTable, Was, current_was, registered, run_in_executor
 from skitai.errors import MisuseError
-from skitai.interfaces import IInstance, INode, IService
+from skitai.interfaces import IExecutor, IInstance, INode, IService
+from skitai.loop.executors import Executors
 from skitai.net.connector import Connector
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.testing.clockbridge import ClockBridge
@@ -185,7 +186,8 @@ class _TestInstance:
     def __init__(self, plugins: PluginManager, bridge: ClockBridge, reactor: MemoryReactorClock) -> None:
         self.config = Config(path=Path("skitai.testing"))
         self.reactor = reactor
-        self.executor = InlineExecutor()
+        self.executors = Executors(lambda _threads, _mount: InlineExecutor(), self.config.server.threads)
+        self.executor = self.executors.shared
         self.connector = Connector(reactor)
         self.bridge = bridge
         self.plugins = plugins
@@ -194,10 +196,10 @@ class _TestInstance:
         self._sections = self.config.claim(plugins.config_sections())
         self._states: dict[Hashable, Any] = {}
 
-    def run(self, function: Callable[[Was], Any]) -> Deferred[Any]:
+    def run(self, function: Callable[[Was], Any], executor: IExecutor | None = None) -> Deferred[Any]:
         if self.services is None:
             return fail(MisuseError("apps run from the start of the instance to its end"))
-        return run_in_executor(self.executor, self.services, function)
+        return run_in_executor(executor or self.executor, self.services, function)
 
     def state(self, owner: Hashable, make: Callable[[], Any]) -> Any:
         if owner not in self._states:

@@ -38,16 +38,11 @@ def end_requests(
     yield factory.finish()
     builder.stop_loading()  # nobody waits for an app any more
     # An app may have something to do after its last byte.
-    while _is_busy(instance) and end_of_connections.active():
+    while instance.executors.is_busy() and end_of_connections.active():
         yield deferLater(reactor, _LOOK_SECONDS)
     for timer in (end_of_calls, end_of_connections):
         if timer.active():
             timer.cancel()
-
-
-def _is_busy(instance: IInstance) -> bool:
-    tasks = instance.executor.statistics()
-    return bool(tasks["running"] or tasks["queued"])
 
 
 def tell(instance: IInstance, hook: str, seconds: float) -> Deferred[Any]:

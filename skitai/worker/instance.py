@@ -16,9 +16,9 @@ from zope.interface import implementer
 from skitai.config import Config
 from skitai.context import ServiceTable, Was, add_default, remove_default, run_in_executor
 from skitai.errors import ConfigError, MisuseError, OperationTimeout
-from skitai.interfaces import IInstance
+from skitai.interfaces import IExecutor, IInstance
 from skitai.loop.bridge import Bridge
-from skitai.loop.executors import executor_for
+from skitai.loop.executors import Executors, executor_for
 from skitai.loop.turn import Stage, turn_end_of
 from skitai.net.settings import SECTION, make_connector, unverified
 from skitai.plugins.manager import PluginManager
@@ -47,11 +47,16 @@ class Instance(Service):
         self.reactor = reactor
         self.bridge = Bridge(reactor)
         turn_end = turn_end_of(reactor)
-        self.executor = executor_for(config.server.threads, partial(turn_end.call, Stage.START), turn_end.hub)
+        call_soon = partial(turn_end.call, Stage.START)
+        self.executors = Executors(
+            lambda threads, mount: executor_for(threads, call_soon, turn_end.hub, mount=mount),
+            config.server.threads,
+        )
+        self.executor = self.executors.shared
         self._began = self.bridge.seconds()
         #: Seconds that what is under way gets when the worker stops.
         self._patience = config.server.response_timeout
-        #: Whether the executor takes tasks: after ``running``, until the stop is over.
+        #: Whether the executors take tasks: after ``running``, until the stop is over.
         self._apps_run = False
         self._states: dict[Hashable, Any] = {}
         self._making_state = RLock()
@@ -84,11 +89,11 @@ class Instance(Service):
         section: Mapping[str, Any] = self._sections[name]
         return section
 
-    def run(self, function: Callable[[Was], Any]) -> Deferred[Any]:
+    def run(self, function: Callable[[Was], Any], executor: IExecutor | None = None) -> Deferred[Any]:
         """Call ``function(was)`` where apps run; see ``IInstance.run``."""
         if not self._apps_run:
             return fail(MisuseError("apps run from the start of the instance to its end"))
-        return run_in_executor(self.executor, self.services, function)
+        return run_in_executor(executor or self.executor, self.services, function)
 
     def state(self, owner: Hashable, make: Callable[[], Any]) -> Any:
         """Return what ``owner`` keeps in this instance, made by ``make()`` the first time."""
@@ -131,10 +136,10 @@ class Instance(Service):
             return
         self.running = 1
         self.bridge.start()
-        self.executor.start()
-        self._apps_run = True
-        add_default(self.was)
         try:
+            self.executors.start()
+            self._apps_run = True
+            add_default(self.was)
             self._open()
             # Later: no code of an app runs in a server that cannot serve, and ``twist`` opens the log last.
             self.reactor.callWhenRunning(self._begin)
@@ -199,5 +204,5 @@ class Instance(Service):
 
     def _let_go(self) -> None:
         self._apps_run = False
-        self.executor.stop()
+        self.executors.stop()
         remove_default(self.was)

@@ -42,7 +42,7 @@ def overview(
     sections: dict[str, Section] = {
         "Server": _server(instance, urls, uptime),
         "Connections": connections,
-        "Apps": instance.executor.statistics(),
+        "Apps": instance.executors.overview(),
         "Calls": calls,
         "Result cache": {"state": "off"} if cache is None else cache,
         "Clusters": [row for cluster in dispatcher.clusters() for row in _members(cluster)],

@@ -12,7 +12,7 @@ from serving import eventually
 from skitai.context import current_was, get_current
 from skitai.interfaces import IExecutor
 from skitai.loop.bridge import Pending
-from skitai.loop.executors import GreenletExecutor, ThreadExecutor, executor_for
+from skitai.loop.executors import Executors, GreenletExecutor, ThreadExecutor, executor_for
 
 
 def at_once(function):
@@ -120,7 +120,7 @@ def test_as_many_tasks_run_at_once_as_there_are_threads(started):
     barrier.wait(60)
     later = threading.Event()
     executor.submit(later.set)
-    assert executor.statistics() == {"running": 3, "queued": 1, "threads": 3}
+    assert executor.statistics() == {"running": 3, "queued": 1, "threads": 3, "idle": 0}
     gate.set()
     assert later.wait(60)
 
@@ -415,3 +415,72 @@ def test_was_of_a_request_ends_with_it(serve):
         gateway.loop.call(gateway.executor.submit, lambda: left.append(current_was.get(None)))
     eventually(lambda: len(left) == 8)
     assert left == [None] * 8
+
+
+@pytest.fixture
+def executors():
+    """The executors of an instance with ``threads = 2``, and their names in ``made``."""
+    made = []
+
+    def make(threads, mount):
+        made.append(mount)
+        return executor_for(threads, at_once, mount=mount)
+
+    several = Executors(make, 2)
+    several.made = made
+    yield several
+    several.stop()
+
+
+class TestExecutorsOfMounts:
+    """Mounts share an executor, or have their own."""
+
+    def test_own_and_shared(self, executors):
+        """A mount with ``threads`` has its own, whatever their number; the others share one."""
+        assert executors.for_mount("", None) is executors.for_mount("/api", None) is executors.shared
+        shop, admin = executors.for_mount("/shop", 2), executors.for_mount("/admin", 2)
+        live = executors.for_mount("/live", 0)
+        assert len({executors.shared, shop, admin, live}) == 4
+        assert (shop.multithread, live.multithread) == (True, False)
+
+    def test_names(self, executors):
+        """Each has the name of its mount; a number tells apart those of several hosts."""
+        for point, threads in [("", None), ("", None), ("", 1), ("/shop", 1), ("/shop", 0), ("/shop", 2)]:
+            executors.for_mount(point, threads)
+        assert executors.made == ["", "/", "/shop", "/shop (2)", "/shop (3)"]
+        assert [row["mounts"] for row in executors.overview()] == [
+            "/",
+            "/",
+            "/shop",
+            "/shop (2)",
+            "/shop (3)",
+        ]
+
+    def test_threads_are_named_after_the_mount(self, executors):
+        """They begin with the start and not before, and end with the stop."""
+        executors.for_mount("/named", 2)
+        named = [f"skitai-app-/named-{number}" for number in (1, 2)]
+        assert not set(named) & {thread.name for thread in threading.enumerate()}
+        executors.start()
+        assert set(named) <= {thread.name for thread in threading.enumerate()}
+        executors.stop()
+        eventually(lambda: not set(named) & {thread.name for thread in threading.enumerate()})
+
+    def test_busy(self, executors):
+        """They are busy as long as a task runs or waits in any of them; a row for each says how many."""
+        shop = executors.for_mount("/shop", 1)
+        executors.for_mount("/live", 0)
+        executors.start()
+        gate, began = threading.Event(), threading.Event()
+        shop.submit(lambda: (began.set(), gate.wait(60)))
+        shop.submit(lambda: None)
+        assert began.wait(60)
+        assert executors.is_busy()
+        columns = ("mounts", "run_in", "threads", "running", "queued", "idle")
+        assert [tuple(row[column] for column in columns) for row in executors.overview()] == [
+            ("", "threads", 2, 0, 0, 2),
+            ("/shop", "threads", 1, 1, 1, 0),
+            ("/live", "greenlets", None, 0, 0, 0),
+        ]
+        gate.set()
+        eventually(lambda: not executors.is_busy())

@@ -122,7 +122,7 @@ def test_one_resource_for_a_line(routes):
         ("echo:", "needs a word: write echo:WORD; there is neither echo.py nor"),
         ("echo:x lout=yes", "unknown option lout: did you mean loud?"),
         ("echo:x loud=1", "option loud: must be yes or no, not '1'"),
-        ("wsgi:app threads=8", "unknown option threads: this target takes none"),
+        ("wsgi:app thread=8", "unknown option thread: did you mean threads?"),
         ("files max_age=soon", "option max_age: must be a number of seconds"),
         (
             "ehco:x",

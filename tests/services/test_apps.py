@@ -16,7 +16,7 @@ class Server:
     def state(self, owner, make):
         return self._states.setdefault(owner, make())
 
-    def run(self, function):
+    def run(self, function, executor):
         return succeed(function(None))
 
 
@@ -43,7 +43,7 @@ def test_an_app_that_is_mounted_twice():
     server, notes = Server(), []
     first, second, third = (Living(name, notes) for name in ("first", "second", "third"))
     for app, previous in [(first, None), (first, None), (second, first), (third, first), (third, second)]:
-        apps.skitai_app_loaded(server, app, previous)
+        apps.skitai_app_loaded(server, app, previous, None)
     apps.skitai_stopping(server)
     assert notes == ["first begins", "second goes on", "third goes on", "third ends"]
 
@@ -53,7 +53,7 @@ def test_stopped_before_the_second_mount_has_seen_the_change():
     server, notes = Server(), []
     old, new = Living("old", notes), Living("new", notes)
     for app, previous in [(old, None), (old, None), (new, old)]:
-        apps.skitai_app_loaded(server, app, previous)
+        apps.skitai_app_loaded(server, app, previous, None)
     apps.skitai_stopping(server)
     assert notes == ["old begins", "new goes on", "new ends"]
 
@@ -63,7 +63,7 @@ def test_apps_that_come_back():
     server, notes = Server(), []
     old, new = Living("old", notes), Living("new", notes)
     for app, previous in [(old, None), (new, old), (old, new)]:
-        apps.skitai_app_loaded(server, app, previous)
+        apps.skitai_app_loaded(server, app, previous, None)
     apps.skitai_stopping(server)
     assert notes[-1] == "old ends"
     assert "new ends" not in notes

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import attrs
 from twisted.logger import Logger
 
 from skitai.config import Mount
 from skitai.config.casters import quoted
+from skitai.config.server import SERVER_KEYS
 from skitai.interfaces import IExecutor, IInstance
 from skitai.plugins import Answerer, hookimpl
 from skitai.server.apps.loader import AppSource, LoadedApp
@@ -21,8 +23,15 @@ from skitai.server.apps.slot import AppWatcher, WSGIApp
 from skitai.server.static.plugin import names_folder
 from skitai.server.wsgi.resource import WSGIResource
 
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from skitai.context import Was
+
 _log = Logger()
 
+#: The options of an app. Those without ``threads`` share the executor of the server.
+_OPTIONS = {"threads": attrs.evolve(SERVER_KEYS["threads"], default=None)}
 #: What helps where requests must not share a thread.
 REMEDY = "give it threads, or set cooperative = yes (pip install 'skitai[gevent]')"
 _DEFAULT_CALLABLE = "app"
@@ -35,27 +44,29 @@ def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
     if mount.target.startswith(_CLUSTER) or names_folder(mount):
         return None
     source = _source(mount)
-    return Answerer("app", partial(_resource, instance, mount.point, source), target=str(source))
+    make = partial(_resource, instance, mount.point, source)
+    return Answerer("app", make, options=_OPTIONS, target=str(source))
 
 
-def _resource(
-    instance: IInstance,
-    point: str,
-    source: AppSource,
-    options: Mapping[str, Any],  # noqa: ARG001 - none yet
-) -> WSGIResource:
+def _resource(instance: IInstance, point: str, source: AppSource, options: Mapping[str, Any]) -> WSGIResource:
     server = instance.config.server
     loaded = LoadedApp(source, reload=server.reloader, given=partial(_given, instance))
-    queue: LoadQueue = instance.state(LoadQueue, lambda: LoadQueue(instance.run, instance.bridge.call_later))
+    directory = loaded.directory
+    executor = instance.executors.for_mount(point, options["threads"])
+    queue: LoadQueue = instance.state(LoadQueue, lambda: LoadQueue(instance.bridge.call_later))
+
+    def in_turn(function: Callable[[Was], None]) -> Deferred[None]:
+        return queue.add(directory, partial(instance.run, function, executor))
+
     return WSGIResource(
         loaded.get,
         point,
-        instance.executor,
+        executor,
         instance.services,
         buffer_max=server.response_buffer_max,
-        watcher=_PluginsWatch(instance, loaded, shares=shares_a_thread(instance, instance.executor)),
+        watcher=_PluginsWatch(instance, loaded, executor),
         reloads=lambda: loaded.reloads,
-        in_turn=partial(queue.add, loaded.directory),
+        in_turn=in_turn,
         directories=loaded.directories,
     )
 
@@ -74,16 +85,20 @@ def shares_a_thread(instance: IInstance, executor: IExecutor) -> bool:
 class _PluginsWatch(AppWatcher):
     """Tells the plugins about an app's life, and the user what its requests share."""
 
-    def __init__(self, instance: IInstance, loaded: LoadedApp, *, shares: bool) -> None:
+    def __init__(self, instance: IInstance, loaded: LoadedApp, executor: IExecutor) -> None:
         self._instance = instance
         self._loaded = loaded
-        self._shares = shares
+        self._executor = executor
 
     def loaded(self, app: WSGIApp, previous: WSGIApp | None) -> None:
-        if self._shares and previous is None:
+        if previous is None and shares_a_thread(self._instance, self._executor):
             self._warn_of_sharing()
         self._instance.plugins.notify(
-            "skitai_app_loaded", instance=self._instance, app=app, previous=previous
+            "skitai_app_loaded",
+            instance=self._instance,
+            app=app,
+            previous=previous,
+            executor=self._executor,
         )
 
     def _warn_of_sharing(self) -> None:

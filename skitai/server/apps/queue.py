@@ -11,10 +11,9 @@ from twisted.internet.defer import Deferred, maybeDeferred
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-    from skitai.context import Was
 
-#: Loads an app. It is called where apps run, with a ``was`` of its own.
-Load = Callable[["Was"], Any]
+#: Begins to load an app, and returns a Deferred that fires when that is over.
+Load = Callable[[], "Deferred[Any]"]
 
 #: Seconds that a load runs alone. If it takes longer, or blocks, it only delays its own directory.
 _ALONE_SECONDS = 1.0
@@ -25,16 +24,11 @@ class LoadQueue:
 
     All apps share the import system. The order decides which of two modules with one name is the public one,
     so it must be the same at each start. And no app sees a module half loaded that waits for ``was``. After a
-    second, a load lets those of other directories begin. ``run`` calls a function where apps run
-    (``IInstance.run``), and ``call_later`` is the reactor's. All methods are called in the reactor thread.
+    second, a load lets those of other directories begin. ``call_later`` is the reactor's. All methods are
+    called in the reactor thread.
     """
 
-    def __init__(
-        self,
-        run: Callable[[Load], Deferred[Any]],
-        call_later: Callable[[float, Callable[[], None]], IDelayedCall],
-    ) -> None:
-        self._run = run
+    def __init__(self, call_later: Callable[[float, Callable[[], None]], IDelayedCall]) -> None:
         self._call_later = call_later
         self._waiting: list[_Entry] = []
         #: The directories of the loads under way.
@@ -43,7 +37,7 @@ class LoadQueue:
         self._alone: _Entry | None = None
 
     def add(self, directory: Hashable, load: Load) -> Deferred[Any]:
-        """Run ``load`` in its turn. Return a Deferred that fires with its result.
+        """Call ``load`` in its turn. Return a Deferred that fires with its outcome.
 
         Two loads in one ``directory`` never run at the same time.
         """
@@ -73,7 +67,7 @@ class LoadQueue:
             self._make_way(entry)
             return outcome
 
-        maybeDeferred(self._run, entry.load).addBoth(end).chainDeferred(entry.loaded)
+        maybeDeferred(entry.load).addBoth(end).chainDeferred(entry.loaded)
 
     def _make_way(self, entry: _Entry) -> None:
         if self._alone is entry:

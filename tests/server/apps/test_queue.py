@@ -1,5 +1,7 @@
 """Apps are loaded in order, and one that takes long holds up its own directory only."""
 
+from functools import partial
+
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -13,7 +15,7 @@ class Loads:
 
     def __init__(self):
         self.clock = Clock()
-        self.queue = LoadQueue(self.run, self.clock.callLater)
+        self.queue = LoadQueue(self.clock.callLater)
         self.under_way = {}
         self.loaded = {}
 
@@ -22,7 +24,9 @@ class Loads:
         return deferred
 
     def add(self, directory, name):
-        self.queue.add(directory, name).addBoth(lambda outcome: self.loaded.update({name: outcome}))
+        self.queue.add(directory, partial(self.run, name)).addBoth(
+            lambda outcome: self.loaded.update({name: outcome})
+        )
 
     def end(self, name, outcome=None):
         self.under_way.pop(name).callback(outcome)

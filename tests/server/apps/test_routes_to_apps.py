@@ -32,6 +32,8 @@ def understood(loop, folder, *lines, tail=""):
         ("wsgi:application", "wsgi:application  ; app"),
         ("wsgi", "wsgi:app  ; app"),
         ("wsgi:site.app", "wsgi:site.app  ; app"),
+        ("wsgi threads=8", "wsgi:app threads=8  ; app"),
+        ("wsgi threads=0", "wsgi:app threads=0  ; app"),
         ("pkg:", "pkg:app  ; app"),
         ("pkg.sub:app", "pkg.sub:app  ; app"),
         ("{folder}/static", "static max_age=300  ; static files"),
@@ -65,7 +67,10 @@ def test_folder_and_app_at_one_point(reactor_thread, folder):
         ("no/", "there is no folder no: correct the path or create it"),
         ("a" * 300, f"there is neither the folder {'a' * 300} nor the app {'a' * 300}.py: correct the path"),
         ("static max_age=x", "option max_age: must be a number of seconds"),
-        ("wsgi max_age=1", "unknown option max_age: this target takes none"),
+        ("wsgi max_age=1", "unknown option max_age: known are threads"),
+        ("wsgi threads=-1", "option threads: must be a whole number from 0 to 10000, not '-1'"),
+        ("wsgi threads=", "option threads: must be a whole number from 0 to 10000, not ''"),
+        ("static threads=1", "unknown option threads: known are max_age"),
     ],
 )
 def test_bad_targets(reactor_thread, folder, target, problem):
