@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -141,8 +141,8 @@ class Was:
         """Wait for all ``calls`` and return their results in the order of the calls.
 
         A group gives the results of its members, in its place. Each call has until ``timeout`` seconds after
-        its own creation. A coroutine writes ``await was.gather(...)``: in the reactor, where nothing may
-        wait, this returns a Deferred. Raises TypeError or ValueError if an item is no call or ``timeout`` no
+        its own creation. A coroutine writes ``await was.gather(...)``, and this does not wait: in the reactor
+        it returns a Deferred. Raises TypeError or ValueError if an item is no call or ``timeout`` no
         number.
         """
         return gather(self._table.dispatcher.bridge, calls, timeout)
@@ -155,10 +155,10 @@ class Was:
         """
         return as_completed(self._table.dispatcher.bridge, calls, timeout)
 
-    def sleep(self, seconds: float) -> Deferred[None] | None:
+    def sleep(self, seconds: float) -> Awaitable[None] | None:
         """Wait for ``seconds``, at least 0, and let others go on meanwhile.
 
-        In the reactor, where nothing may wait, this returns a Deferred, for ``await was.sleep(1)``. Raises
+        A coroutine, in the reactor or in an asyncio loop, writes ``await was.sleep(1)``. Raises
         OperationError (code 705) if the server stops meanwhile, TypeError or ValueError if ``seconds`` is no
         such number. Called in any thread.
         """

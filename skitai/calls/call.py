@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.filtering import Filtering
 from skitai.calls.result import Result, Results
 from skitai.errors import CODE_SHUTDOWN, WAITING, MisuseError, OperationError, OperationTimeout
+from skitai.loop.awaiting import in_asyncio, until_over
 from skitai.loop.bridge import Bridge, Pending
 from skitai.loop.contexts import current_context, run_in
 from skitai.loop.native import Lock
@@ -177,6 +178,27 @@ class Call(Pending):
         assert self._result is not None
         return self._result if self._filtering is None else self._filtering.original
 
+    def awaitable(self, timeout: float = DEFAULT_TIMEOUT) -> Awaitable[Result]:
+        """Return what a coroutine awaits to get what ``getwait(timeout)`` would return, or raise.
+
+        A coroutine that is cancelled meanwhile cancels the call. Called in the reactor or in an asyncio loop;
+        MisuseError elsewhere.
+        """
+        return self._in_asyncio(timeout) if in_asyncio(self.bridge) else self.deferred(timeout)
+
+    async def _in_asyncio(self, timeout: float) -> Result:
+        remaining = self.remaining(timeout)
+        self.collected = True
+        try:
+            if not await until_over(self.bridge, self, remaining):
+                self.time_out(timeout)
+            if self._filtering is not None:  # another thread may run the filter
+                await until_over(self.bridge, self._filtering, DEFAULT_TIMEOUT)
+        except BaseException:  # the coroutine was cancelled
+            self.cancel()
+            raise
+        return self._shown()
+
     def deferred(self, timeout: float = DEFAULT_TIMEOUT) -> Deferred[Result]:
         """Return a Deferred that fires with what ``getwait(timeout)`` would return, or raise.
 
@@ -184,7 +206,7 @@ class Call(Pending):
         """
         if not self.bridge.in_reactor_thread():
             raise MisuseError(
-                "a call can be awaited in Skitai's coroutines only: here, getwait() waits for it"
+                "a call can be awaited in coroutines of asyncio and of Skitai: here, getwait() waits for it"
             )
         self.collected = True
         remaining = max(self.remaining(timeout), 0)
@@ -251,9 +273,9 @@ class Call(Pending):
         else:
             self._result = filtering.result()
 
-    def __await__(self) -> Generator[Deferred[Result], Any, Result]:
-        """``await`` the result in a coroutine in the reactor, with the time-out of ``getwait()``."""
-        return self.deferred().__await__()
+    def __await__(self) -> Generator[Any, Any, Result]:
+        """``await`` the result in a coroutine, with the time-out of ``getwait()``."""
+        return self.awaitable().__await__()
 
     def __repr__(self) -> str:
         return f"<Call {self.operation.target!r} {self._result or 'under way'}>"

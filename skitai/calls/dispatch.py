@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Awaitable, Hashable, Mapping
 from functools import partial
 from typing import Any, Literal
-
-from twisted.internet.defer import Deferred
 
 from skitai.calls.attempt import Attempt, BalancedAttempt, DirectAttempt
 from skitai.calls.cache import CachePlace
@@ -152,7 +150,7 @@ class Dispatcher:
         """Return the state of all clusters, sorted by name. Called in any thread."""
         return [self._clusters[name].view() for name in sorted(self._clusters)]
 
-    def sleep(self, seconds: float) -> Deferred[None] | None:
+    def sleep(self, seconds: float) -> Awaitable[None] | None:
         """Wait for ``seconds``; see ``Sleeps.sleep``. Called in any thread."""
         return self._sleeps.sleep(seconds)
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredQueue
+from twisted.internet.defer import Deferred
 
 from skitai.calls.call import Call, collecting
 from skitai.calls.deadline import checked_seconds
 from skitai.calls.group import CallGroup
 from skitai.calls.result import Result, Results
+from skitai.loop.awaiting import CANCELLATIONS, in_asyncio, until_over
 from skitai.loop.bridge import Bridge, Pending
 from skitai.loop.contexts import current_context, start_in
 
@@ -22,21 +23,43 @@ def gather(bridge: Bridge, calls: Sequence[Any], timeout: float) -> Results | De
 
     A group gives the results of its members, in its place. Each call has until ``timeout`` seconds after its
     own creation. In a thread or a greenlet this waits; in the reactor, outside a greenlet, it returns a
-    Deferred. Raises TypeError or ValueError if an item is no call or ``timeout`` no number.
+    Deferred. In a coroutine of asyncio, it returns results that wait when they are awaited, or looked at.
+    Raises TypeError or ValueError if an item is no call or ``timeout`` no number.
     """
     checked_seconds("timeout", timeout)
     items = [_call_of(item) for item in calls]
+    if in_asyncio(bridge):
+        return _ResultsToAwait(items, timeout)
     if bridge.may_wait():
-        with collecting(_single(items)):
-            return _flat([item.getswait(timeout) for item in items])
+        return _wait_for_all(items, timeout)
     return start_in(current_context(), _gathered(items, timeout))
+
+
+class _ResultsToAwait(Results):
+    """The results of ``items``: to be awaited; whoever looks at them before waits in the thread."""
+
+    def __init__(self, items: Sequence[Call | CallGroup], timeout: float) -> None:
+        self._items = items
+        self._timeout = timeout
+
+    @cached_property
+    def _results(self) -> tuple[Result, ...]:  # type: ignore[override]
+        return tuple(_wait_for_all(self._items, self._timeout))
+
+    def __await__(self) -> Generator[Any, Any, Results]:
+        return _gathered(self._items, self._timeout).__await__()
+
+
+def _wait_for_all(items: Sequence[Call | CallGroup], timeout: float) -> Results:
+    with collecting(_single(items)):
+        return _flat([item.getswait(timeout) for item in items])
 
 
 async def _gathered(items: Sequence[Call | CallGroup], timeout: float) -> Results:
     try:
         with collecting(_single(items)):
-            return _flat([await item.deferred(timeout) for item in items])
-    except CancelledError:
+            return _flat([await item.awaitable(timeout) for item in items])
+    except CANCELLATIONS:
         for item in items:
             item.cancel()
         raise
@@ -91,70 +114,63 @@ class _Arriving(Iterator[Result]):
     """The results of the calls ``left``, for code that may wait."""
 
     def __init__(self, bridge: Bridge, left: dict[Call, None], timeout: float) -> None:
-        self._left = left
+        self._bridge = bridge
+        self._arrivals = _Arrivals(left)
         self._timeout = timeout
-        self._arrivals = _Arrivals(bridge)
-        for call in left:
-            call.on_end(partial(self._arrivals.add, call))
 
     def __next__(self) -> Result:
-        while self._left:
-            oldest = next(iter(self._left))
-            arrived = self._arrivals.next(oldest.remaining(self._timeout))
-            if arrived is None:
-                oldest.time_out(self._timeout)  # that ends it, so it arrives
-            else:
-                del self._left[arrived]
+        while oldest := self._arrivals.oldest():
+            if arrived := self._arrivals.take():
                 return arrived.getwait(self._timeout)
+            if not self._bridge.wait(self._arrivals.bell, oldest.remaining(self._timeout)):
+                oldest.time_out(self._timeout)  # that ends it, so it arrives
         raise StopIteration
 
 
 class _ArrivingLater(AsyncIterator[Result]):
-    """The results of the calls ``left``, for a coroutine in the reactor."""
+    """The results of the calls ``left``, for a coroutine."""
 
     def __init__(self, bridge: Bridge, left: dict[Call, None], timeout: float) -> None:
         self._bridge = bridge
-        self._left = left
+        self._arrivals = _Arrivals(left)
         self._timeout = timeout
-        self._arrived: DeferredQueue[Call] = DeferredQueue()
-        for call in left:
-            call.on_end(partial(bridge.submit, partial(self._arrived.put, call)))
 
     async def __anext__(self) -> Result:
-        if not self._left:
-            raise StopAsyncIteration
-        oldest = next(iter(self._left))
-        remaining = max(oldest.remaining(self._timeout), 0)
-        timer = self._bridge.call_later(remaining, oldest.time_out, self._timeout)
-        try:
-            arrived = await self._arrived.get()
-        finally:
-            if timer.active():
-                timer.cancel()
-        del self._left[arrived]
-        return await arrived.deferred(self._timeout)
+        while oldest := self._arrivals.oldest():
+            if arrived := self._arrivals.take():
+                return await arrived.awaitable(self._timeout)
+            if not await until_over(self._bridge, self._arrivals.bell, oldest.remaining(self._timeout)):
+                oldest.time_out(self._timeout)
+        raise StopAsyncIteration
 
 
 class _Arrivals:
-    """The calls that are over, in the order of their ends."""
+    """The calls ``left``, in the order of their ends. ``bell`` is over when the next one has ended."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
+    def __init__(self, left: dict[Call, None]) -> None:
+        self.bell = Pending()
+        self._left = left
         self._over: deque[Call] = deque()
-        self._bell = Pending()
+        for call in left:
+            call.on_end(partial(self._add, call))
 
-    def add(self, call: Call) -> None:
-        """Note that ``call`` is over. Called in any thread."""
-        self._over.append(call)
-        self._bell.end()
+    def oldest(self) -> Call | None:
+        """Return the first one to time out; None if all have been taken."""
+        return next(iter(self._left), None)
 
-    def next(self, timeout: float) -> Call | None:
-        """Return the next one, or None if none came within ``timeout`` seconds."""
+    def take(self) -> Call | None:
+        """Return the next one that is over, or None: then the bell rings for it."""
         # First, so that a call that ends from here on is either seen below or rings the bell.
-        self._bell = Pending()
+        self.bell = Pending()
         if not self._over:
-            self._bridge.wait(self._bell, timeout)
-        return self._over.popleft() if self._over else None
+            return None
+        arrived = self._over.popleft()
+        del self._left[arrived]
+        return arrived
+
+    def _add(self, call: Call) -> None:
+        self._over.append(call)
+        self.bell.end()
 
 
 def _call_of(item: Any) -> Call | CallGroup:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Generator, Sequence
 from operator import is_not
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 
 from skitai.calls.cache import DEFAULT_SECONDS
 from skitai.calls.call import collecting
 from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.result import Result, Results
+from skitai.loop.awaiting import CANCELLATIONS, in_asyncio
 
 if TYPE_CHECKING:
     from skitai.calls.cache import CachePlace
@@ -58,6 +59,13 @@ class CallGroup:
         results.cache(seconds)
         return results
 
+    def awaitable(self, timeout: float = DEFAULT_TIMEOUT) -> Awaitable[Results]:
+        """Return what a coroutine awaits to get what ``getswait(timeout)`` would return; see ``Call``."""
+        if in_asyncio(self.calls[0].bridge):
+            checked_seconds("timeout", timeout)
+            return self._wait_for_each(timeout)
+        return self.deferred(timeout)
+
     def deferred(self, timeout: float = DEFAULT_TIMEOUT) -> Deferred[Results]:
         """Return a Deferred that fires with what ``getswait(timeout)`` would return, or raise.
 
@@ -69,14 +77,14 @@ class CallGroup:
     async def _wait_for_each(self, timeout: float) -> Results:
         try:
             with collecting(self.calls):
-                return self._together([await call.deferred(timeout) for call in self.calls])
-        except CancelledError:
+                return self._together([await call.awaitable(timeout) for call in self.calls])
+        except CANCELLATIONS:
             self.cancel()
             raise
 
-    def __await__(self) -> Generator[Deferred[Results], Any, Results]:
-        """``await`` all results in a coroutine in the reactor, with the time-out of ``getswait()``."""
-        return self.deferred().__await__()
+    def __await__(self) -> Generator[Any, Any, Results]:
+        """``await`` all results in a coroutine, with the time-out of ``getswait()``."""
+        return self.awaitable().__await__()
 
     def _together(self, found: Sequence[Result]) -> Results:
         if self._results is None:

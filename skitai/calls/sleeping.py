@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from math import inf
 
 from twisted.internet.defer import Deferred
 
 from skitai.calls.deadline import checked_seconds
 from skitai.errors import CODE_SHUTDOWN, OperationError
+from skitai.loop.awaiting import in_asyncio, until_over
 from skitai.loop.bridge import Bridge, Pending
 
 
@@ -22,8 +24,8 @@ class Sleeps:
     def __len__(self) -> int:
         return len(self._sleeping)
 
-    def sleep(self, seconds: float) -> Deferred[None] | None:
-        """Wait for ``seconds``, at least 0; in the reactor, return a Deferred that fires when they are over.
+    def sleep(self, seconds: float) -> Awaitable[None] | None:
+        """Wait for ``seconds``, at least 0; in the reactor or an asyncio loop, return what is to be awaited.
 
         Raises OperationError (code 705) if the server stops meanwhile, TypeError or ValueError if ``seconds``
         is no such number. Called in any thread.
@@ -34,8 +36,10 @@ class Sleeps:
         self._sleeping.add(sleep)
         if self._stopped:  # looked at after the entry: ``stop`` finds the sleep, or this finds the stop
             sleep.end()
+        if in_asyncio(self._bridge):
+            return self._pass(sleep, seconds)
         if not self._bridge.may_wait():
-            return self._fire_later(sleep, seconds)
+            return Deferred.fromCoroutine(self._pass(sleep, seconds))
         try:
             woken = self._bridge.wait(sleep, seconds)
         finally:
@@ -44,25 +48,13 @@ class Sleeps:
             raise _stopping()
         return None
 
-    def _fire_later(self, sleep: _Sleep, seconds: float) -> Deferred[None]:
-        def end(_: object = None) -> None:
+    async def _pass(self, sleep: _Sleep, seconds: float) -> None:
+        try:
+            woken = await until_over(self._bridge, sleep, seconds)
+        finally:
             self._sleeping.discard(sleep)
-            if timer.active():
-                timer.cancel()
-
-        def pass_by() -> None:
-            end()
-            deferred.callback(None)
-
-        def wake() -> None:
-            if not deferred.called:
-                end()
-                deferred.errback(_stopping())
-
-        deferred: Deferred[None] = Deferred(end)
-        timer = self._bridge.call_later(seconds, pass_by)
-        sleep.on_end(wake)
-        return deferred
+        if woken:
+            raise _stopping()
 
     def wake_all(self) -> None:
         """End all sleeps with an OperationError; new ones may begin. Called in the reactor thread."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,12 +19,13 @@ from twisted.logger import Logger
 from skitai.errors import MisuseError
 from skitai.loop.contexts import current_context, run_in
 from skitai.loop.native import Lock, get_ident
+from skitai.loop.switching import without_loop
 from skitai.loop.turn import Stage, turn_end_of
 
 if TYPE_CHECKING:
     from contextvars import Context
 
-    from twisted.internet.interfaces import IDelayedCall
+    from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 
 T = TypeVar("T")
 
@@ -97,6 +99,14 @@ class Bridge:
         timer: IDelayedCall = self._reactor.callLater(delay, function, *args)
         return timer
 
+    def watch(self, reader: IReadDescriptor) -> None:
+        """Call ``reader.doRead()`` whenever its descriptor is ready. Called in the reactor thread."""
+        self._reactor.addReader(reader)
+
+    def unwatch(self, reader: IReadDescriptor) -> None:
+        """Undo ``watch``. Called in the reactor thread."""
+        self._reactor.removeReader(reader)
+
     def submit(self, function: Callable[[], object]) -> None:
         """Run ``function`` in the reactor thread: now when this is it, else soon. Called in any thread.
 
@@ -164,6 +174,10 @@ class Bridge:
         """Whether code may wait here: in a thread or a greenlet, not in the reactor itself."""
         return not self.in_reactor_thread() or greenlet.getcurrent() is not self._hub.reactor_greenlet
 
+    def blocks_here(self) -> bool:
+        """Whether code that blocks here, for a lock or for a descriptor, holds up the reactor."""
+        return self.in_reactor_thread() and not self._hub.cooperates
+
     def wait(self, pending: Pending, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for ``pending``; return whether it is over.
 
@@ -191,7 +205,7 @@ class Bridge:
         timer = self.call_later(max(timeout, 0), sleeper.wake)
         pending.on_end(sleeper.wake)
         try:
-            greenlet.greenlet.switch(hub.parent)
+            without_loop(partial(greenlet.greenlet.switch, hub.parent))
         finally:  # also if an exception is thrown into the greenlet
             sleeper.awake = True
             if timer.active():
@@ -218,7 +232,7 @@ class _Sleeper:
         """Go on with the greenlet, unless it does already. Called in the hub."""
         if not self.awake:
             self.awake = True
-            self._greenlet.switch()
+            without_loop(self._greenlet.switch)
 
 
 def wait_in_thread(pending: Pending, timeout: float) -> bool:

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from skitai.interfaces import IExecutor
 from skitai.loop.hub import Hub
+from skitai.loop.switching import without_loop
 from skitai.loop.threadpool import CallSoon, Task
 
 _log = Logger()
@@ -73,7 +74,7 @@ class GreenletExecutor:
         try:
             while self._ready and not self._hub.is_left:
                 worker = self._idle.pop() if self._idle else greenlet.greenlet(self._work, self._hub.parent)
-                worker.switch()
+                without_loop(worker.switch)
         finally:
             if self._ready:  # an exception got out of a greenlet: the other tasks must still run
                 self._call_soon(self._run_ready)

@@ -26,6 +26,8 @@ class Hub:
     on.
     """
 
+    #: Whether a greenlet that blocks in the standard library lets the others go on.
+    cooperates = False
     idle_code: CodeType | None = None
 
     def __init__(self) -> None:

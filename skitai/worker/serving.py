@@ -10,6 +10,7 @@ from twisted.internet.defer import DeferredList, inlineCallbacks, maybeDeferred
 from twisted.logger import Logger
 
 from skitai.config import Config, Mount
+from skitai.loop import asyncviews
 from skitai.net.listening import ListenError, Listening, listen
 from skitai.plugins.manager import PluginManager
 from skitai.server.accesslog import AccessLog, open_access_log
@@ -72,6 +73,7 @@ class Server(Instance):
 
         Raises ConfigError when an address cannot be listened on or a log not written.
         """
+        asyncviews.support(self.bridge)
         server = self.config.server
         site = self._builder.site(self.plugins.mounts(self))
         self._factory = HTTPFactory(
@@ -144,6 +146,7 @@ class Server(Instance):
 
     def _let_go(self) -> None:
         super()._let_go()
+        asyncviews.end_support(self.bridge)
         self._watcher.stop()
         for listening in self._listening:  # there are some only if the start failed
             listening.port.stopListening()

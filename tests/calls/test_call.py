@@ -1,5 +1,3 @@
-import asyncio
-
 import pytest
 from call_fakes import Apps, ManualService, World
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -247,14 +245,14 @@ class TestOtherWays:
         assert call.getswait() is call.getswait()
 
     def test_awaited_elsewhere(self, world, in_threads):
-        """In another loop's coroutine it says where calls can be awaited."""
+        """In a coroutine of neither asyncio nor Skitai it says where calls can be awaited."""
         call = world.ask("a")
 
         async def view():
             await call
 
-        with pytest.raises(MisuseError, match="Skitai's coroutines only"):
-            in_threads.run(lambda: asyncio.run(view()))
+        with pytest.raises(MisuseError, match="coroutines of asyncio and of Skitai"):
+            in_threads.run(lambda: view().send(None))
 
 
 class TestSeveralWaiters:

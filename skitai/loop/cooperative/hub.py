@@ -15,6 +15,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from skitai.loop.hub import Hub
+from skitai.loop.switching import without_loop
 
 _log = Logger()
 
@@ -26,7 +27,12 @@ class LoggingHub(gevent.hub.Hub):  # type: ignore[misc]
     """gevent's hub, which a greenlet of an app cannot end: what it raises is logged.
 
     The original prints it, and raises SystemExit and KeyboardInterrupt in the main greenlet: in the reactor.
+    Greenlets that wait here may run asyncio loops, each its own.
     """
+
+    def switch(self) -> Any:
+        """Let others go on, and return when the current greenlet goes on."""
+        return without_loop(super().switch)
 
     def handle_error(self, context: Any, type: Any, value: Any, tb: Any) -> None:  # noqa: A002
         """Log what a greenlet or a callback of the loop raised. Called by the loop."""
@@ -45,6 +51,8 @@ class GeventHub(Hub):
     reactor may wait as they do, and while it does, they go on. ``reactor_waits`` says that it waits for
     events, and that nobody has roused it yet.
     """
+
+    cooperates = True
 
     def __init__(self) -> None:
         super().__init__()

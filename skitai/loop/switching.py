@@ -1,0 +1,46 @@
+"""Greenlets of one thread that each run an asyncio loop of their own, or none.
+
+asyncio keeps for each thread which loop runs in it. A greenlet that waits must take that along: otherwise the
+next one in the thread would pass for a part of the loop, and could not run its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_get_running_loop = asyncio._get_running_loop
+
+
+def _keep_task(_loop: Any, task: Any) -> Any:
+    return task
+
+
+# Up to Python 3.13 asyncio keeps the current task by loop. Later it keeps the one of the thread.
+_swap_task: Callable[[Any, Any], Any] = (
+    asyncio.tasks._swap_current_task if sys.version_info >= (3, 14) else _keep_task  # type: ignore[attr-defined]
+)
+
+
+def without_loop(function: Callable[[], T]) -> T:
+    """Return ``function()``, for which no asyncio loop runs in this thread.
+
+    Every switch to another greenlet goes through this. Called in any greenlet.
+    """
+    loop = _get_running_loop()
+    if loop is None:
+        return function()
+    task = _swap_task(loop, None)
+    hooks = sys.get_asyncgen_hooks()  # the loop counts the thread's asynchronous generators by these
+    asyncio._set_running_loop(None)
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return function()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+        asyncio._set_running_loop(loop)
+        _swap_task(loop, task)
