@@ -1,10 +1,12 @@
 """The life of apps in an instance: their code runs where apps run, and holds nobody else up."""
 
 from functools import partial
+from threading import current_thread
 
 import pytest
 from twisted.logger import capturedLogs
 
+from instances import app_threads
 from serving import eventually
 from skitai.services import apps
 from wire import PATIENCE
@@ -44,6 +46,31 @@ class App:
     def __call__(self, environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [repr(EVENTS).encode()]
+
+app = App()
+"""
+NOTES_PLACES = """
+from threading import current_thread
+from zope.interface import implementer
+from skitai import was
+from skitai.interfaces import ILivingApp
+
+EVENTS = ["loaded " + current_thread().name]
+
+@implementer(ILivingApp)
+class App:
+    def begin(self, *, reloaded):
+        EVENTS.append("begins " + current_thread().name)
+
+    def while_broken(self, error):
+        return None
+
+    def end(self):
+        was.events.append("ends " + current_thread().name)
+
+    def __call__(self, environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [" ".join([*EVENTS, "serves " + current_thread().name]).encode()]
 
 app = App()
 """
@@ -211,3 +238,49 @@ class TestEvents:
             stopped.result(PATIENCE)
             assert client.response().body == b"2 705 "
         assert setting.gate.events[-2:] == [("end", 3), "shutdown"]
+
+
+class TestMountsWithTheirOwnExecutors:
+    def test_an_app_lives_where_its_mount_runs(self, setting):
+        """An app is loaded, begins, serves and ends in the executor of its mount, not in the shared one."""
+        server = self.start(setting, "/tested = tested:app threads=1")
+        at_home = "skitai-app-/tested-1"
+        told = f"loaded {at_home} begins {at_home} serves {at_home}"
+        assert server.ask("/tested").body.decode() == told
+        server.stop()
+        assert setting.gate.events[-2:] == [f"ends {at_home}", "shutdown"]
+
+    def test_one_life_at_two_mounts(self, setting):
+        """At two mounts it is one app: it lives at the first of them, and serves in the executors of both."""
+        server = self.start(setting, "/live = tested:app threads=0", "/tested = tested:app threads=1")
+        reactor = setting.loop.call(lambda: current_thread().name)
+        life = f"loaded {reactor} begins {reactor} serves "
+        assert server.ask("/tested").body.decode() == f"{life}skitai-app-/tested-1"
+        assert server.ask("/live").body.decode() == life + reactor
+        server.stop()
+        assert setting.gate.events[-2:] == [f"ends {reactor}", "shutdown"]
+
+    def test_a_module_that_blocks(self, setting):
+        """One that blocks its thread for ever holds up no app in greenlets, and not the end of the server."""
+        folder = setting.folder / "other"
+        folder.mkdir()
+        (folder / "blocks.py").write_text(BLOCKS)
+        server = self.start(
+            setting,
+            "/blocks = ./other/blocks:app threads=1",
+            "/live = tested:app threads=0",
+            keys=["response_timeout = 0.2 s"],
+        )
+        assert setting.gate.blocking.entered.wait(PATIENCE)
+        assert b"serves" in server.ask("/live").body
+        server.stop()
+        setting.gate.blocking.released.set()
+
+    def test_not_at_the_check(self, setting):
+        """No thread starts where an instance is only made, as for ``--check``."""
+        setting.make(tail="/tested = served:app threads=3")
+        assert not app_threads()
+
+    def start(self, setting, *routes, keys=()):
+        (setting.folder / "tested.py").write_text(NOTES_PLACES)
+        return setting.start(*keys, "threads = 2", tail="\n".join(routes), apps=apps)
