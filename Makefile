@@ -22,7 +22,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 
 # wrk comes from the system's packages (Debian: apt-get install wrk); the peers get an environment of their own.
-bench: $(VENV)/.sample benchmarks/.venv/.installed
+bench: $(VENV)/.test benchmarks/.venv/.installed
 	$(BIN)/python -m benchmarks --peers-python benchmarks/.venv/bin/python
 
 clean:

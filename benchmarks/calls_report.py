@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from benchmarks.report import Results
 
 GREENLETS, THREADS = "fanout-skitai-0", "fanout-skitai-64"
+COOPERATIVE, UNMODIFIED = "fanout-skitai-cooperative", "fanout-requests-cooperative"
 #: Ours, how many times the peer's requests a second, the peer, and whether our p99 is to be below theirs.
 TARGETS = (
     (GREENLETS, 1.5, "fanout-starlette", True),
     (GREENLETS, 7.0, "fanout-gevent", True),
+    (COOPERATIVE, 0.95, GREENLETS, False),
+    (COOPERATIVE, 7.0, "fanout-gevent", True),
+    (UNMODIFIED, 1.3, "fanout-gevent", True),
     (THREADS, 4.0, "fanout-gthread", False),
 )
 OUTBOUND_TARGET = 0.5
@@ -31,7 +35,8 @@ def calls_section(results: Results, calls: Calls) -> Iterator[str]:
     yield "## Three calls of 50 ms for each request"
     yield ""
     yield f"A Flask view (with aiohttp: Starlette), {CONNECTIONS} keep-alive connections; the machine that is"
-    yield "asked shares wrk's core. gthread asks one after the other, the others all at once."
+    yield "asked shares wrk's core. gthread asks one after the other, the others all at once. Skitai"
+    yield "with requests runs the code that gunicorn's gevent worker runs, as it is."
     yield ""
     yield "| server | req/s, median | min-max | p99 ms | CPU us | errors | Skitai, 0 | Skitai, 64 |"
     yield "|---|---:|---:|---:|---:|---:|---:|---:|"

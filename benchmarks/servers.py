@@ -32,20 +32,21 @@ class Server:
 
 
 def skitai(
-    threads: int,
+    threads: int | None,
     app: str = "hello:app",
     prefix: str = "skitai",
     label: str = "Skitai",
     body: bytes = HELLO,
 ) -> Server:
-    """Return the row for Skitai with that many threads (0: a greenlet for each request)."""
+    """Return the row for Skitai with that many threads (0: greenlets; None: cooperative ones)."""
+    key = "cooperative = yes" if threads is None else f"threads = {threads}"
     config = (
-        f"[server]\nip = 127.0.0.1\nport = {{port}}\nthreads = {threads}\naccess_log = off\n"
+        f"[server]\nip = 127.0.0.1\nport = {{port}}\n{key}\naccess_log = off\n"
         f"keep_alive = 300\n\n[routes:line]\n/ = {{apps}}/{app}\n"
     )
     return Server(
-        f"{prefix}-{threads}",
-        f"{label}, threads = {threads}",
+        f"{prefix}-{'cooperative' if threads is None else threads}",
+        f"{label}, {key}",
         "skitai",
         ("twist", "--log-level", "warn", "skitai", "--config", "{config}"),
         own=True,
@@ -124,10 +125,12 @@ TWISTED_WEB = Server(
 )
 
 SKITAI_GREENLETS = skitai(threads=0)
+SKITAI_COOPERATIVE = skitai(threads=None)
 SKITAI_THREADS = skitai(threads=4)
 
 SPEED = (
     SKITAI_GREENLETS,
+    SKITAI_COOPERATIVE,
     SKITAI_THREADS,
     *UWSGI,
     gunicorn("gunicorn-gthread", "gthread, 4 threads", "--worker-class", "gthread", "--threads", "4"),
@@ -186,6 +189,8 @@ SUM = b"126\n"  # three answers of 42
 
 FANOUT = (
     skitai(0, "fanout:app", "fanout-skitai", "Skitai + Flask", SUM),
+    skitai(None, "fanout:app", "fanout-skitai", "Skitai + Flask", SUM),
+    skitai(None, "fanout_requests:together", "fanout-requests", "Skitai + Flask + requests", SUM),
     skitai(64, "fanout:app", "fanout-skitai", "Skitai + Flask", SUM),
     uvicorn("fanout-starlette", "Starlette + aiohttp, uvicorn", "asyncio", app="fanout_asgi:app", body=SUM),
     gunicorn(
