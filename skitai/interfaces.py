@@ -148,10 +148,10 @@ class IInstance(Interface):
         """Call ``function(was)`` where apps run, with a ``was`` of its own as the current one.
 
         That is in ``executor``, one of ``executors``; if None, in the one that mounts share. The function may
-        wait. Returns a Deferred of what it returns or raises, which fires in the reactor
-        itself; nothing is logged. When the function has returned, its calls that nobody has waited for are
-        cancelled, as after a request. Fails with MisuseError before the start and after the stop of the
-        instance. Called in the reactor thread.
+        wait, and has an empty ``contextvars.Context`` of its own. Returns a Deferred of what it returns or
+        raises, which fires in the reactor itself; nothing is logged. When the function has returned, its
+        calls that nobody has waited for are cancelled, as after a request. Fails with MisuseError before the
+        start and after the stop of the instance. Called in the reactor thread.
         """
 
     def state(owner: Hashable, make: Callable[[], Any]) -> Any:

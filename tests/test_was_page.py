@@ -1,4 +1,4 @@
-"""The examples of docs/was.md on functions that block and on scripts, run as they stand."""
+"""Examples of docs/was.md, run as they stand."""
 
 import re
 import sqlite3
@@ -55,6 +55,16 @@ def test_functions_that_block(reactor_thread, site, threads):
         assert reactor_thread.call(instance.run, lambda was: names["page"]("ann")) == ["2 of 7 tea"]
     finally:
         running.stop()
+
+
+def test_context_variables(serve):
+    """The app of the page: its generator resets the token that it made, request after request."""
+    (example,) = blocks("Context variables", "python")
+    names = {}
+    exec(compile(example, "was.md", "exec"), names)
+    gateway = serve(names["app"])
+    assert [gateway.ask().body for _ in range(3)] == [b"Hello, None"] * 3
+    assert not gateway.failures
 
 
 def test_the_limits_are_the_defaults():

@@ -13,6 +13,7 @@ from skitai.calls.call import collecting
 from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.result import Result, Results
 from skitai.loop.awaiting import CANCELLATIONS, in_asyncio
+from skitai.loop.contexts import current_context, start_in
 
 if TYPE_CHECKING:
     from skitai.calls.cache import CachePlace
@@ -72,7 +73,7 @@ class CallGroup:
         Cancelling it cancels the calls. Called in the reactor thread.
         """
         checked_seconds("timeout", timeout)
-        return Deferred.fromCoroutine(self._wait_for_each(timeout))
+        return start_in(current_context(), self._wait_for_each(timeout))
 
     async def _wait_for_each(self, timeout: float) -> Results:
         try:

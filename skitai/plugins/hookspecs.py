@@ -114,7 +114,10 @@ def skitai_shutdown(instance: IInstance) -> Any:
 
 @hookspec
 def skitai_request_finished(instance: IInstance, request: Any) -> None:
-    """Note a response that left or broke off: fires after each, reactor thread; return value ignored."""
+    """Note a response that left or broke off: fires after each, reactor thread; return value ignored.
+
+    It does not see the context variables of the request.
+    """
 
 
 @hookspec

@@ -7,7 +7,7 @@ import greenlet
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from skitai.calls.gather import gather
+from skitai.calls.gather import as_completed, gather
 from skitai.loop.contexts import current_context, run_in, start_in
 from skitai.loop.coroutines import run_coroutine
 
@@ -184,8 +184,8 @@ class TestAppsThatWait:
         assert apps.finish(future) is None
         assert number() is None
 
-    @pytest.mark.parametrize("together", [False, True], ids=["await call", "await gather"])
-    def test_a_filter_is_a_part_of_the_request(self, world, apps, together):
+    @pytest.mark.parametrize("kind", ["call", "group", "gather", "as_completed"])
+    def test_a_filter_is_a_part_of_the_request(self, world, apps, kind):
         """Where a coroutine awaits a call, its filter runs in the context of the coroutine."""
         seen = []
 
@@ -195,8 +195,13 @@ class TestAppsThatWait:
             return result
 
         async def body():
-            call = world.ask("a", filter=see)
-            await (gather(world.bridge, [call], 5) if together else call)
+            call = world.ask.map("@c", filter=see) if kind == "group" else world.ask("a", filter=see)
+            if kind == "gather":
+                await gather(world.bridge, [call], 5)
+            elif kind == "as_completed":
+                assert [result.data async for result in as_completed(world.bridge, [call], 5)] == [b"data"]
+            else:
+                await call
 
         def app():
             NUMBER.set(1)
@@ -206,8 +211,9 @@ class TestAppsThatWait:
         future = apps.start(app)
         while not world.asked:
             world.reactor.turn()
-        world.asked[0].deferred.callback(b"data")
-        assert (apps.finish(future), seen, number()) == (2, [1], None)
+        for asked in world.asked:
+            asked.deferred.callback(b"data")
+        assert (apps.finish(future), seen[0], number()) == (2, 1, None)
 
     def test_the_reactor_is_in_no_request(self, world, apps):
         """What an app has the reactor do runs in the reactor's context, at once or later."""

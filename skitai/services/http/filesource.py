@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary, finalize
 import attrs
 
 from skitai.errors import OperationError
+from skitai.loop.contexts import current_context, run_in
 from skitai.loop.native import Lock, poll
 
 #: Bytes that are read and handed to the transport in one piece.
@@ -54,7 +55,7 @@ class FileSource:
             pass  # it has no more of a file than read()
         except ValueError as error:
             raise ValueError(f"{argument} cannot be read: {error}") from error
-        return _pipe(file) or cls(lambda _position, size: file.read(size))
+        return _pipe(file) or cls(_in_request(lambda _position, size: file.read(size)))
 
     def is_ready(self, seconds: float) -> bool:
         """Wait for ``seconds`` at most; return whether ``read`` can be called without blocking."""
@@ -75,6 +76,12 @@ class FileSource:
         if not piece and self.length is not None and offset < self.length:
             raise BodyError(f"the file to send ended after {offset} of {self.length} bytes")
         return piece
+
+
+def _in_request(read_at: Callable[[int, int], Any]) -> Callable[[int, int], Any]:
+    """Return a function that calls ``read_at``, which may be code of the app, in the context of now."""
+    context = current_context()
+    return lambda position, size: run_in(context, read_at, position, size)
 
 
 def _in_memory(file: Any) -> FileSource | None:
@@ -163,7 +170,8 @@ class _Place:
             file.seek(0, io.SEEK_END)
             length = file.tell() - self._given
             self._put_back(file)
-        return FileSource(partial(self._read_at, file), self._given, max(length, 0))
+        read_at = _in_request(partial(self._read_at, file))
+        return FileSource(read_at, self._given, max(length, 0))
 
     def _read_at(self, file: Any, position: int, size: int) -> Any:
         """Return bytes from ``position``; a ``size`` of 0, at the end, puts the file back to where it was."""

@@ -7,6 +7,7 @@ import os
 import tempfile
 import threading
 from contextlib import ExitStack
+from contextvars import Context, ContextVar
 from functools import partial
 
 import pytest
@@ -365,6 +366,27 @@ def test_what_is_no_binary_file(data):
     """It is refused at once with the name of the argument."""
     with pytest.raises(TypeError, match="data"):
         POST.operation("http://h/", data)
+
+
+@pytest.mark.parametrize("seekable", [True, False])
+def test_a_file_of_the_apps_own_is_a_part_of_the_request(seekable):
+    """Its ``read`` sees the context variables of the request that handed it over, wherever it is called."""
+    number, seen = ContextVar("number"), []
+
+    class File(io.BytesIO):
+        def seekable(self):
+            return seekable
+
+        def read(self, size=-1):
+            seen.append(number.get(None))
+            return super().read(size)
+
+    def hand_over():
+        number.set(1)
+        return FileSource.of(File(b"tea"), "data")
+
+    source = Context().run(hand_over)
+    assert (source.read(0), seen, number.get(None)) == (b"tea", [1], None)
 
 
 def test_a_closed_file():
