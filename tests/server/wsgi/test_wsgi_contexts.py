@@ -184,3 +184,16 @@ def test_the_reactor_sees_nothing_of_requests(serve):
     eventually(lambda: seen)
     assert seen == [("unset", None)]
     assert gateway.loop.call(lambda: NUMBER.get("unset")) == "unset"
+
+
+def test_the_locals_of_asgiref(serve_in_one):
+    """What Django and others keep in a ``Local`` of asgiref is gone when the next request begins."""
+    local = pytest.importorskip("asgiref.local").Local()
+
+    def app(environ, start_response):
+        left = getattr(local, "user", "nobody")
+        local.user = "ann"
+        return respond(start_response, left, local.user)
+
+    gateway = serve_in_one(app)
+    assert [gateway.ask().body for _ in range(3)] == [b"nobody ann"] * 3
