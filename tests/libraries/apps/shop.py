@@ -58,7 +58,7 @@ def order(request, database, number):
     try:
         with transaction.atomic(using=database):
             Order.objects.using(database).create(number=number)
-            reply = was.get(f"{UPSTREAM}?{number}").getwait(20)
+            reply = was.get(f"{UPSTREAM}?{number}").getwait(60)
             assert reply.data == str(number).encode(), reply.data
             mine = Order.objects.using(database).filter(number=number).count()
             if number % 2:
@@ -77,7 +77,7 @@ def numbers(request, database):
 def sleep(request):
     """Sleep in the database."""
     with connections["default"].cursor() as cursor:
-        cursor.execute("select pg_sleep(0.3)")
+        cursor.execute("select pg_sleep(%s)", [os.environ["TEST_SECONDS"]])
     return HttpResponse("slept")
 
 
