@@ -107,12 +107,14 @@ class Postgres(Server):
         self._wait_until_ready()
 
     def _reachable(self, binaries: Path, options: dict[str, object]) -> Path:
-        """Return the folder with the binaries, or a copy of it where others may not enter root's."""
+        """Return the folder with the binaries, or where they are copied to if only root may enter it."""
         try:
             subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, **options)
         except OSError:
-            shutil.copytree(binaries.parent, self.folder / "installed", symlinks=True)
-            return self.folder / "installed" / binaries.name
+            package, copies = binaries.parents[1], self.folder / "installed"
+            for folder in (package, package.with_name(f"{package.name}.libs")):  # as the wheel has them
+                shutil.copytree(folder, copies / folder.name, symlinks=True)
+            return copies / binaries.relative_to(package.parent)
         return binaries
 
     def uri(self, database: str = "postgres") -> str:
