@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import queue
 import socket
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import gevent.thread
 import gevent.threading
 from gevent import monkey
+from gevent._hub_local import get_hub_if_exists
 from twisted.internet import base, tcp
 
 from skitai.loop.cooperative.locks import Lock
@@ -30,6 +33,8 @@ def patch() -> None:
         # gevent's events and queues would lose wake-ups as its locks do; Python's are made of locks.
         monkey.patch_all(Event=False, queue=False)
         monkey.patch_item(queue, "SimpleQueue", queue._PySimpleQueue)  # type: ignore[attr-defined]
+        if monkey.is_object_patched("os", "close"):  # gevent 25.8 and later
+            monkey.patch_item(os, "close", _prompt_close(os.close))
     _patch_psycopg2()
 
 
@@ -37,6 +42,24 @@ def _use_our_locks() -> None:
     """Have gevent put our locks where it would put its own."""
     gevent.thread.LockType = gevent.thread.allocate_lock = Lock
     gevent.threading.Lock = gevent.threading._allocate_lock = Lock
+
+
+def _prompt_close(late_close: Callable[[int], None]) -> Callable[[int], None]:
+    """Return an ``os.close`` that closes at once, unless a greenlet of this thread waits for the descriptor.
+
+    ``late_close`` is gevent's, which always closes in the next turn of its loop. But whoever gave one end of
+    a pipe to a child closes it here, and then reads the other end up to its end: that turn would never come.
+    """
+    close_now: Callable[[int], None] = monkey.get_original("os", "close")
+
+    def close(fd: int) -> None:
+        hub = get_hub_if_exists()
+        if hub is not None and hub.loop.closing_fd(fd):
+            late_close(fd)
+        else:
+            close_now(fd)
+
+    return close
 
 
 def _native_sockets() -> ModuleType:
