@@ -20,6 +20,10 @@ class MisuseError(SkitaiError):
     """The calling code broke a rule of the API, such as waiting on the reactor thread."""
 
 
+class DeadlockError(SkitaiError):
+    """Code waited for a lock that nobody can release, because all requests share one thread."""
+
+
 class NoServerError(MisuseError, AttributeError):
     """``was`` was used where no Skitai server runs.
 

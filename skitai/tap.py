@@ -125,7 +125,9 @@ class Announced(Server):
 
     def _take_signals(self) -> None:
         interrupter = Interrupter()
-        LastResort(self.reactor, self.config.server.response_timeout + 1, interrupter).install()
+        last_resort = LastResort(self.reactor, self.config.server.response_timeout + 1, interrupter)
+        if last_resort.install():
+            self._watcher.interrupter = interrupter
 
     def _apps_loaded(self, result: object) -> None:
         super()._apps_loaded(result)

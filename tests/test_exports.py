@@ -109,6 +109,7 @@ def test_importing_installs_no_reactor():
 ALL_ERRORS = [
     (errors.SkitaiError("what"), "what"),
     (errors.MisuseError("what"), "what"),
+    (errors.DeadlockError("what"), "what"),
     (errors.NoServerError("what"), "what"),
     (errors.ConfigError("what"), "what"),
     (errors.ConfigError("what", path="a.conf"), "a.conf: what"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from contextvars import Context
+from types import FrameType
+from weakref import WeakSet
 
 import greenlet
 from twisted.logger import Logger
@@ -15,6 +17,18 @@ from skitai.loop.switching import without_loop
 from skitai.loop.threadpool import CallSoon, Task
 
 _log = Logger()
+
+#: All greenlets of all executors.
+_workers: WeakSet[greenlet.greenlet] = WeakSet()
+
+
+def waiting_frames() -> list[FrameType]:
+    """Return the innermost frame of each greenlet that waits: for something, or for a task.
+
+    Called in any thread, while the reactor is held.
+    """
+    frames = (worker.gr_frame for worker in list(_workers))
+    return [frame for frame in frames if frame is not None]
 
 
 @implementer(IExecutor)
@@ -73,11 +87,16 @@ class GreenletExecutor:
     def _run_ready(self) -> None:
         try:
             while self._ready and not self._hub.is_left:
-                worker = self._idle.pop() if self._idle else greenlet.greenlet(self._work, self._hub.parent)
+                worker = self._idle.pop() if self._idle else self._new_worker()
                 without_loop(worker.switch)
         finally:
             if self._ready:  # an exception got out of a greenlet: the other tasks must still run
                 self._call_soon(self._run_ready)
+
+    def _new_worker(self) -> greenlet.greenlet:
+        worker = greenlet.greenlet(self._work, self._hub.parent)
+        _workers.add(worker)
+        return worker
 
     def _work(self) -> None:
         me, parent, hub = greenlet.getcurrent(), self._hub.parent, self._hub

@@ -61,12 +61,15 @@ class LastResort:
         self._is_asked = False
         self._hold = Hold()
 
-    def install(self) -> None:
-        """Begin, if the reactor runs in the main thread and ends at signals. Called when it runs."""
+    def install(self) -> bool:
+        """Begin, if the reactor runs in the main thread and ends at signals; return whether it does.
+
+        Called by the reactor when it runs.
+        """
         self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
         is_main = threading.current_thread() is threading.main_thread()
         if not (is_main and callable(self._handlers[signal.SIGTERM])):
-            return
+            return False
         self._main = native.get_ident()
         self._interrupter.install()
         self._told, self._tell = os.pipe()
@@ -75,6 +78,7 @@ class LastResort:
         os.register_at_fork(after_in_child=_forget_signals)
         self._reactor.addSystemEventTrigger("after", "shutdown", self._reactor_ended)
         native.start_thread(self._watch, "skitai-signals")
+        return True
 
     def _reactor_ended(self) -> None:
         for number, handler in self._handlers.items():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from skitai.loop.turn import turn_end_of
 from skitai.worker.watch.blocking import Hold, Places
-from skitai.worker.watch.reports import report_blocked
+from skitai.worker.watch.deadlock import DOUBT_SECONDS, LockWatch
+from skitai.worker.watch.interrupts import Interrupter
+from skitai.worker.watch.reports import Say, report_blocked
 from skitai.worker.watch.stacks import Frames, mark_of, stack_of
 
 
@@ -16,10 +19,14 @@ class ReactorWatch:
     """Sees what holds the reactor for ``seconds`` or longer; 0 for never.
 
     A reactor that computes is asked for an answer, which it gives in its next turn. One that waits for the
-    system is left alone: to ask it would wake it. All but ``answered`` is called in the watching thread.
+    system is left alone: to ask it would wake it. If it waits for a lock that nobody can release,
+    ``interrupter`` ends that. ``look`` is called in the watching thread.
     """
 
-    def __init__(self, reactor: Any, seconds: float, ident: int) -> None:
+    def __init__(
+        self, reactor: Any, seconds: float, ident: int, interrupter: Interrupter | None = None
+    ) -> None:
+        self._locks = None if interrupter is None else LockWatch(interrupter, ident)
         self._reactor = reactor
         self._seconds = seconds
         self._ident = ident
@@ -30,8 +37,8 @@ class ReactorWatch:
         self._hold = Hold()
         self._places = Places()
 
-    def look(self, frames: Frames, now: float, late: float) -> bool:
-        """Log what blocks; return whether the reactor does anything.
+    def look(self, frames: Frames, now: float, late: float, say: Say) -> bool:
+        """Have ``say`` log what blocks; return whether the reactor does anything.
 
         ``late`` is for how many seconds the watching thread could not run although it was its time: code
         written in C may hold the interpreter.
@@ -51,7 +58,9 @@ class ReactorWatch:
         if late >= self._seconds and computed - before > late / 2:
             held = max(held, late)
         if self._seconds and held >= self._seconds and not self._hold.is_said:
-            self._say(frame, held)
+            self._say(frame, held, say)
+        if held >= DOUBT_SECONDS and self._locks is not None:
+            self._locks.look(frames, now)
         return True
 
     def _answer(self) -> None:
@@ -62,12 +71,11 @@ class ReactorWatch:
         # The place is costly to find, and most turns are over before the second look.
         return stack_of(frame).place if mark is None and was_asked else mark
 
-    def _say(self, frame: FrameType, held: float) -> None:
+    def _say(self, frame: FrameType, held: float, say: Say) -> None:
         self._hold.is_said = True
         stack = stack_of(frame)
-        del frame
         if not stack.loads and self._places.is_new(stack.place):
-            report_blocked(stack, held)
+            say(partial(report_blocked, stack, held))
 
     def _processor_seconds(self) -> float:
         return 0.0 if self._clock is None else time.clock_gettime(self._clock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import attrs
 from twisted.logger import Logger
@@ -10,6 +10,9 @@ from twisted.logger import Logger
 from skitai.worker.watch.stacks import Stack
 
 _log = Logger()
+
+#: Takes what is to be logged when the frames have been let go: meanwhile other threads may run.
+Say = Callable[[Callable[[], None]], object]
 
 
 @attrs.frozen

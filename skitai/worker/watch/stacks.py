@@ -113,7 +113,7 @@ def stack_of(frame: FrameType) -> Stack:
     """Return the stack whose innermost frame is ``frame``. Called in any thread."""
     lines: list[Line] = []
     found: dict[str, Any] = {}
-    for inner in _outwards(frame):
+    for inner in outwards(frame):
         code = inner.f_code
         lines.append(Line(code.co_filename, inner.f_lineno or 0, code.co_name))
         if code is _CALL:
@@ -128,13 +128,27 @@ def stack_of(frame: FrameType) -> Stack:
 
 def mark_of(frame: FrameType) -> Any:
     """Return the ``mark`` of the stack whose innermost frame is ``frame``, at a fraction of the cost."""
-    for inner in _outwards(frame):
+    for inner in outwards(frame):
         if inner.f_code is _CALL:
             return inner.f_locals["self"].mark
     return None
 
 
-def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+def outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    """Yield ``frame``, its caller, and so on."""
     while frame is not None:
         yield frame
         frame = frame.f_back
+
+
+def is_of_skitai(frame: FrameType) -> bool:
+    """Return whether ``frame`` runs code of Skitai."""
+    return frame.f_code.co_filename.startswith(_SERVERS[0])
+
+
+def native_threads() -> int:
+    """Return how many threads the system counts in this process, Python's and others; 0 if it does not."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from skitai.interfaces import IExecutor
 from skitai.worker.watch.blocking import Places
 from skitai.worker.watch.queues import WAIT_SECONDS, QueueWatch
-from skitai.worker.watch.reports import Busy, report_all_busy, report_slow
+from skitai.worker.watch.reports import Busy, Say, report_all_busy, report_slow
 from skitai.worker.watch.stacks import Frames, stack_of
 
 
@@ -20,8 +21,8 @@ class ThreadsWatch:
         self._known: set[tuple[int, float]] = set()
         self._queues: dict[int, QueueWatch] = {}
 
-    def look(self, executors: Sequence[IExecutor], frames: Frames, now: float) -> bool:
-        """Log what is slow; return whether any task runs or waits."""
+    def look(self, executors: Sequence[IExecutor], frames: Frames, now: float, say: Say) -> bool:
+        """Have ``say`` log what is slow; return whether any task runs or waits."""
         is_any = False
         slow: set[tuple[int, float]] = set()
         for executor in executors:
@@ -31,11 +32,11 @@ class ThreadsWatch:
             slow.update(task for task in tasks if now - task[1] >= self._slow)
             if self._queues.setdefault(id(executor), QueueWatch()).look(begun, handed_out, now):
                 busy = [_busy(task, frames, now) for task in tasks]
-                report_all_busy(busy, handed_out - begun, WAIT_SECONDS)
+                say(partial(report_all_busy, busy, handed_out - begun, WAIT_SECONDS))
         for task in slow - self._known:
             busy_for_long = _busy(task, frames, now)
             if busy_for_long.stack is not None and self._places.is_new(busy_for_long.stack.place):
-                report_slow(busy_for_long)
+                say(partial(report_slow, busy_for_long))
         self._known = slow
         return is_any
 

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from skitai.interfaces import IExecutor
 from skitai.loop import native
 from skitai.loop.turn import turn_end_of
+from skitai.worker.watch.interrupts import Interrupter
 from skitai.worker.watch.reactor import ReactorWatch
 from skitai.worker.watch.threads import ThreadsWatch
 
@@ -36,8 +37,10 @@ class Watcher:
     """Looks now and then, in a thread of its own, at what the reactor and the threads of executors do.
 
     While there is nothing to do it sleeps until there is. ``executors()`` returns those that run tasks; it is
-    called in the watching thread.
+    called in the watching thread. ``interrupter`` is there if the reactor runs in the main thread.
     """
+
+    interrupter: Interrupter | None = None
 
     def __init__(
         self, reactor: Any, watching: Watching, executors: Callable[[], Sequence[IExecutor]]
@@ -54,10 +57,13 @@ class Watcher:
 
     def start(self) -> None:
         """Begin to watch. Called in the reactor thread."""
-        if not (self._watching.blocked_warning or self._watching.slow_request):
+        is_wanted = self._watching.blocked_warning or self._watching.slow_request or self.interrupter
+        if not is_wanted:
             return
         self._threads = ThreadsWatch(self._watching.slow_request or float("inf"))
-        self._on_reactor = ReactorWatch(self._reactor, self._watching.blocked_warning, native.get_ident())
+        self._on_reactor = ReactorWatch(
+            self._reactor, self._watching.blocked_warning, native.get_ident(), self.interrupter
+        )
         self._gate.acquire()
         native.start_thread(self._watch, "skitai-watch")
 
@@ -86,12 +92,16 @@ class Watcher:
                 _log.failure("the watching thread failed")
 
     def _look(self, now: float) -> None:
+        reports: list[Callable[[], None]] = []
         frames = sys._current_frames()
-        computes = self._on_reactor.look(frames, now, now - self._expected)
-        runs = self._threads.look(self._executors(), frames, now)
+        computes = self._on_reactor.look(frames, now, now - self._expected, reports.append)
+        runs = self._threads.look(self._executors(), frames, now, reports.append)
+        del frames
         if computes or runs or self._runs != self._turn_end.runs:
             self._busy_at = now
         self._runs = self._turn_end.runs
+        for report in reports:
+            report()
 
     def _is_quiet(self) -> bool:
         return self._runs == self._turn_end.runs and monotonic() - self._busy_at > _QUIET_SECONDS

@@ -25,6 +25,11 @@ def frame_in(file, source="yield"):
     return begun.gi_frame, begun
 
 
+def at_once(report):
+    """Log what is reported."""
+    report()
+
+
 class IdleReactor:
     """A reactor whose turn ends when the test says so."""
 
@@ -94,14 +99,14 @@ def test_the_reactor_is_held(said):
     watch = ReactorWatch(reactor, 0.1, ME)
     frame, _kept = frame_in("/srv/shop/views.py")
     for now in (10.0, 10.0625, 10.125, 10.1875, 10.25, 12.0):
-        assert watch.look({ME: frame}, now, 0.0)
+        assert watch.look({ME: frame}, now, 0.0, at_once)
     assert len(said) == 1
     assert said[0].startswith(
         "code outside of requests has held up all other requests for 0.12 s at /srv/shop/views.py:2 in view\n"
     )
     reactor.turn()
     for now in (20.0, 20.25, 20.5):
-        watch.look({ME: frame}, now, 0.0)
+        watch.look({ME: frame}, now, 0.0, at_once)
     assert len(said) == 1
 
 
@@ -111,7 +116,7 @@ def test_a_busy_reactor_is_not_held(said):
     watch = ReactorWatch(reactor, 0.1, ME)
     frame, _kept = frame_in("/srv/shop/views.py")
     for now in range(10):
-        watch.look({ME: frame}, float(now), 0.0)
+        watch.look({ME: frame}, float(now), 0.0, at_once)
         reactor.turn()
     assert said == []
 
@@ -122,7 +127,7 @@ def test_an_idle_reactor_is_left_alone():
     watch = ReactorWatch(reactor, 0.1, ME)
     waiting = reactor.doIteration(None)
     next(waiting)
-    assert not watch.look({ME: waiting.gi_frame}, 1.0, 0.0)
+    assert not watch.look({ME: waiting.gi_frame}, 1.0, 0.0, at_once)
     assert reactor.asked == []
 
 
@@ -173,10 +178,10 @@ def test_slow_and_busy_threads(said):
     frame, _kept = frame_in("/srv/shop/views.py")
     executor = BusyExecutor((7, 100.0), (8, 95.0), begun=2, handed_out=3)
     for now in (104.0, 104.5):
-        assert watch.look([executor], {7: frame, 8: frame}, now)
+        assert watch.look([executor], {7: frame, 8: frame}, now, at_once)
     assert said == []
     for now in (105.0, 105.5, 111.0):
-        watch.look([executor], {7: frame, 8: frame}, now)
+        watch.look([executor], {7: frame, 8: frame}, now, at_once)
     assert len(said) == 2
     assert said[0] == (
         "all 2 threads are busy, and 1 more have waited for 1 s:"
@@ -185,4 +190,4 @@ def test_slow_and_busy_threads(said):
         "code outside of requests, for 10.0 s, at /srv/shop/views.py:2 in view"
     )
     assert said[1].startswith("slow: code outside of requests, for 10.0 s, at /srv/shop/views.py:2 in view\n")
-    assert not watch.look([BusyExecutor()], {}, 112.0)
+    assert not watch.look([BusyExecutor()], {}, 112.0, at_once)

@@ -1,0 +1,107 @@
+"""A lock that would stop everybody under ``threads = 0``."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from serving import config_text, eventually
+
+APP = """
+import queue
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from skitai import was
+
+LOCK = threading.Lock()
+pool = ThreadPoolExecutor(1)
+
+def hold():
+    with LOCK:
+        print("held", flush=True)
+        was.sleep(3.5)
+
+def take():
+    with LOCK:
+        return
+
+def twice():
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+def get():
+    queue.Queue().get()
+
+def wait():
+    threading.Event().wait()
+
+def ping():
+    pass
+
+# What takes long, but ends.
+
+def sleep():
+    time.sleep(3.5)
+
+def result():
+    pool.submit(time.sleep, 3.5).result()
+
+def taken_by_thread():
+    lock = threading.Lock()
+    lock.acquire()
+    threading.Timer(3.5, lock.release).start()
+    lock.acquire()
+
+def timeout():
+    LOCK.acquire()
+    LOCK.acquire(timeout=3.5)
+    LOCK.release()
+
+def app(environ, start_response):
+    globals()[environ["PATH_INFO"][1:]]()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok"]
+"""
+
+
+@pytest.fixture
+def server(running_server, tmp_path):
+    """A server with plain greenlets, which nobody else has used."""
+    (tmp_path / "locking.py").write_text(APP)
+    return running_server(config_text({"/": f"{tmp_path}/locking:app"}), threads=0)
+
+
+def test_a_lock_that_a_greenlet_holds(server, tmp_path):
+    """Who waits for it gets an error that names line, holder and remedy; the others go on."""
+    with ThreadPoolExecutor(1) as pool:
+        holder = pool.submit(server.ask, "/hold")
+        eventually(lambda: "held" in server.log_text(), "the holder")
+        assert server.ask("/take").status.startswith("500")
+        assert holder.result().status == "200 OK"
+    assert server.ask("/take").status == "200 OK"
+    file = tmp_path / "locking.py"
+    assert (
+        f"DeadlockError: the lock at {file}:18 in take cannot be released: GET /hold holds it and waits at"
+        f" {file}:15 in hold, in the thread that all requests share; give the app threads, or set"
+        " cooperative = yes; or release the lock before you wait\n" in server.log_text()
+    )
+
+
+@pytest.mark.parametrize("path", ["/twice", "/get", "/wait"])
+def test_what_nobody_can_release(server, path):
+    """A request that waits for itself, or for what no thread can bring, ends, and the server goes on."""
+    assert server.ask(path).status.startswith("500")
+    assert server.ask("/ping").status == "200 OK"
+    assert (
+        "cannot be released: no thread runs that could do so, and all requests share this one; give the app"
+        in server.log_text()
+    )
+
+
+@pytest.mark.parametrize("path", ["/sleep", "/result", "/taken_by_thread", "/timeout"])
+def test_what_only_takes_long(server, path):
+    """Code that takes long, or waits for a thread, is not interrupted."""
+    assert server.ask(path).status == "200 OK"
+    assert "cannot be released" not in server.log_text()
