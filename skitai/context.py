@@ -43,8 +43,8 @@ class ServiceTable:
     """All that ``was.NAME`` can be in one instance: built once at start, shared by all requests.
 
     ``services`` and ``attributes`` are by name. ``explain(name)`` returns the message for a name that a
-    plugin would give that failed or is disabled, and None for other names. ``source`` is the file of the
-    config. ``registered`` is what the apps of the instance registered for each other.
+    plugin would give that failed or is disabled, and None for other names. ``source`` is the config's
+    file, as an absolute path. ``registered`` is what the apps of the instance registered for each other.
     """
 
     def __init__(

@@ -96,7 +96,10 @@ def skitai_app_failed(instance: IInstance, error: BaseException, doing: str) -> 
 
 @hookspec
 def skitai_startup(instance: IInstance) -> None:
-    """Begin what needs open sockets: fires when they listen, before apps are loaded, reactor thread."""
+    """Begin what needs open sockets: fires when they listen, before apps are loaded, reactor thread.
+
+    ``skitai.standalone`` has no sockets and no apps: it fires when that begins.
+    """
 
 
 @hookspec

@@ -71,7 +71,7 @@ class Instance(Service):
         self._dispatcher = make_dispatcher(config, plugins, self, self.bridge)
         attributes = plugins.attributes(self)
         self.services = ServiceTable(
-            self._dispatcher, services, attributes, explain=plugins.missing, source=config.path
+            self._dispatcher, services, attributes, explain=plugins.missing, source=config.path.resolve()
         )
         #: What serves code outside requests.
         self.was = Was(self.services)

@@ -88,7 +88,7 @@ def _begin(path: Path | None, user: Hashable) -> Was:
         in_use = source_in_use()
         if in_use is None:
             _process.instance = _started(path)
-        elif path is not None and path.resolve() != in_use.resolve():
+        elif path is not None and path.resolve() != in_use:
             raise MisuseError(f"{in_use} is in use in this process: {path} can be used after it")
         if _process.instance is None:
             return get_current()  # that of a server
@@ -119,8 +119,12 @@ def _started(path: Path | None) -> Instance:
         return instance
 
     instance: Instance = background.call(start)
-    for warning in instance.warnings:
-        warnings.warn(warning, stacklevel=4)
+    try:
+        for warning in instance.warnings:
+            warnings.warn(warning, stacklevel=4)
+    except Warning:  # Python was told to raise them
+        background.call(instance.stopService)
+        raise
     return instance
 
 

@@ -126,6 +126,9 @@ class TestBlock:
         with pytest.warns(UserWarning, match="anybody on the way there") as caught, skitai.standalone(config):
             pass
         assert caught[0].filename == __file__
+        with pytest.raises(UserWarning, match="anybody on the way there"):  # as an error, which ends it
+            skitai.standalone(config).start()
+        assert not hasattr(was, "get")
 
     def test_calls_under_way(self):
         """Leaving the block ends what nobody waits for."""
