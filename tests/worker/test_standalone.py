@@ -239,16 +239,18 @@ class TestProcess:
         assert ended.stderr.splitlines()[-1].endswith("127.0.0.1:1 refused the connection (status: 2)")
 
     def test_beside_asyncio(self, tmp_path):
-        """A notebook runs asyncio in its main thread."""
+        """A notebook runs asyncio in its main thread: calls may be awaited there, or waited for."""
         code = """
             import asyncio
             import skitai
             async def cell():
                 with skitai.standalone() as was:
                     print(was.run(int, "5").getwait().data)
+                    await was.sleep(0.001)
+                    print((await was.run(int, "6")).data)
             asyncio.run(cell())
         """
-        assert run_script(tmp_path, code).stdout == "5\n"
+        assert run_script(tmp_path, code).stdout == "5\n6\n"
 
     def test_fork(self, tmp_path):
         """A forked child has no ``was``, and says why it cannot begin; the parent goes on."""
