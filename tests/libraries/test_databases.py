@@ -1,7 +1,7 @@
 """Drivers and object mappers against real databases, in threads and in greenlets that wait for anything.
 
-Plain greenlets share thread-locals, and so transactions. The server warns of that, and only what they have
-for themselves is tested here: drivers whose connections are a request's own.
+Plain greenlets share thread-locals, and so transactions. The server warns of that. What is tested here is a
+driver whose connections are a request's own.
 """
 
 import os
@@ -24,6 +24,7 @@ from wire import PATIENCE, Client
 APPS = Path(__file__).parent / "apps"
 #: Each executor and how it is configured: enough threads for what happens at once.
 EXECUTORS = {"threads": {"threads": 50}, "cooperative": {"cooperative": "yes"}}
+PLAIN_GREENLETS = {"threads": 0}
 #: Seconds that a query takes which sleeps in the database.
 SLEEP = 0.3
 #: Seconds within which most requests are answered that wait for nothing. Machines may be slow and busy.
@@ -58,6 +59,9 @@ class Upstream(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), SlowUpstream)
         self.closing = threading.Event()
 
+    def handle_error(self, *_):
+        """Say nothing: servers that end reset their connections."""
+
 
 @pytest.fixture(scope="module")
 def upstream():
@@ -73,12 +77,12 @@ def upstream():
 
 @pytest.fixture(scope="module")
 def start(running_server, postgres, redis_server, upstream, tmp_path_factory):
-    """Return ``start(executor, seconds, upstream)``: a server with empty databases, and the URI of one.
+    """Return ``start(seconds, upstream, **keys)``: a server with empty databases, and the URI of one.
 
-    Queries that sleep take ``seconds``.
+    Queries that sleep take ``seconds``; ``keys`` are those of [server].
     """
 
-    def start(executor, seconds, upstream=upstream, **server):
+    def start(seconds, upstream=upstream, **keys):
         database = postgres.make_database()
         with pytest.MonkeyPatch.context() as patch:
             for name, value in {
@@ -88,7 +92,7 @@ def start(running_server, postgres, redis_server, upstream, tmp_path_factory):
             }.items():  # fmt: skip
                 patch.setenv(f"TEST_{name}", str(value))
             apps = {"/": f"{APPS}/drivers:app", "/shop": f"{APPS}/shop:app"}
-            running = running_server(apps, **EXECUTORS[executor], **server)
+            running = running_server(apps, **keys)
         for path in ("/setup", "/shop/setup"):
             assert running.ask(path).body == b"made", running.log_text()
         return running, postgres.uri(database)
@@ -99,7 +103,7 @@ def start(running_server, postgres, redis_server, upstream, tmp_path_factory):
 @pytest.fixture(scope="module", params=EXECUTORS)
 def server(request, start):
     """A server whose apps have databases of their own."""
-    running, _ = start(request.param, SLEEP)
+    running, _ = start(SLEEP, **EXECUTORS[request.param])
     yield running
     running.stop()
 
@@ -142,6 +146,15 @@ def test_a_thousand_transactions_over_a_call(server):
     assert ask_all(server, ["/shop/numbers/default"])[0] == [" ".join(map(str, range(0, 1000, 2)))]
 
 
+def test_djangos_coroutines_wait_in_their_order(server):
+    """An `async def` view writes through the asynchronous methods of Django's ORM, around a call."""
+    numbers = range(5000, 5100)
+    bodies, _ = ask_all(server, [f"/shop/order_in_coroutine/default/{number}" for number in numbers], 50)
+    assert bodies == [str(number) for number in numbers]
+    found = map(int, server.ask("/shop/numbers/default").body.split())
+    assert [number for number in found if number >= numbers[0]] == list(numbers[::2])
+
+
 def test_a_transaction_on_sqlite_is_its_own(server):
     """While a request waits in its transaction, others do not see what it has written; then it cancels."""
     with ThreadPoolExecutor(1) as thread:
@@ -162,6 +175,16 @@ def test_queries_wait_beside_each_other(server, path):
         bodies, seconds = ask_all(server, [path] * 45, 45)
     assert set(bodies) == {"slept" if path == "/shop/sleep" else "1"}
     assert seconds < 45 * SLEEP / 2
+
+
+def test_in_plain_greenlets_queries_wait_in_turn(start):
+    """A driver that waits holds up everybody under plain ``threads = 0``, but its results are right."""
+    server, _ = start(SLEEP, **PLAIN_GREENLETS)
+    for path in ("/psycopg2?1", "/psycopg?1"):
+        bodies, seconds = ask_all(server, [path] * 3)
+        assert bodies == ["1"] * 3
+        assert seconds >= 3 * SLEEP
+    server.stop()
 
 
 def test_sessions_of_sqlalchemy_are_apart(server):
@@ -195,11 +218,17 @@ def _connections(redis_server):
 
 
 def test_all_is_given_back(server):
-    """What requests open is closed when they are over, and they leave neither threads nor memory behind."""
-    paths = ["/psycopg2?1", "/psycopg?1", "/shop/sleep", "/shop/numbers/default", "/sqlalchemy?1"] * 20
-    ask_all(server, paths, 40)
+    """Requests leave neither descriptors nor threads nor memory behind, even if their clients go away."""
+    paths = [
+        "/psycopg2?1", "/psycopg?1", "/shop/sleep", "/sqlalchemy?1",
+        "/shop/order/default/1", "/shop/order_in_coroutine/default/1",
+    ]  # fmt: skip
+    ask_all(server, paths * 20, 40)
     before = _holds(server)
-    ask_all(server, paths, 40)
+    ask_all(server, paths * 20, 40)
+    for path in paths * 5:
+        with Client(server.port) as client:
+            client.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     # Some are kept on purpose, as many as there ever were at once.
     allowed = [now + slack for now, slack in zip(before, (10, 2, 20_000), strict=True)]
     eventually(lambda: all(now <= most for now, most in zip(_holds(server), allowed, strict=True)), "the end")
@@ -216,7 +245,7 @@ def _holds(server):
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_signal_ends_it_in_the_middle(start, upstream, redis_server, executor, by):
     """Whatever requests wait for, a signal ends the server, and transactions that were open are undone."""
-    server, uri = start(executor, 60, f"{upstream}never", response_timeout="0.2")
+    server, uri = start(60, f"{upstream}never", response_timeout="0.2", **EXECUTORS[executor])
     paths = ["/psycopg2?1", "/psycopg?1", "/sqlalchemy?2", "/redis?1", "/shop/sleep", "/shop/order/default/2"]
     clients = [Client(server.port) for _ in range(2 * len(paths))]
     for client, path in zip(clients, paths * 2, strict=True):

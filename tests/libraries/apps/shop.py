@@ -68,6 +68,16 @@ def order(request, database, number):
     return HttpResponse(f"kept {mine}")
 
 
+async def order_in_coroutine(request, database, number):
+    """Write a row, wait for another machine, and keep the row of an even number only."""
+    made = await Order.objects.using(database).acreate(number=number)
+    reply = await was.get(f"{UPSTREAM}?{number}")
+    assert reply.data == str(number).encode(), reply.data
+    if number % 2:
+        await made.adelete()
+    return HttpResponse(str(number))
+
+
 def numbers(request, database):
     """Return the numbers of all rows."""
     found = Order.objects.using(database).order_by("number").values_list("number", flat=True)
@@ -84,6 +94,7 @@ def sleep(request):
 urlpatterns = [
     path("setup", setup),
     path("order/<database>/<int:number>", order),
+    path("order_in_coroutine/<database>/<int:number>", order_in_coroutine),
     path("numbers/<database>", numbers),
     path("sleep", sleep),
 ]
