@@ -47,7 +47,7 @@ class Server(Instance):
         self._access_log: AccessLog | None = None
         self._file_watcher: FileWatcher | None = None
         watching = Watching(config.server.blocked_warning, config.server.slow_request)
-        self._watcher = Watcher(reactor, watching, lambda: list(self.executors.mounts))
+        self._watcher = Watcher(reactor, watching, self.executors.mounts)
         self._secure = make_secure(config, reactor)
         self._builder = SiteBuilder(self)
         self.warnings += self._builder.warnings

@@ -45,13 +45,17 @@ def report_slow(busy: Busy) -> None:
         _log.warn("slow: {busy}\n{stack}", busy=str(busy), stack=busy.stack.shown())
 
 
-def report_all_busy(tasks: Iterable[Busy], waiting: int, waited: float) -> None:
-    """Log that ``waiting`` tasks wait for a thread, the first for ``waited`` seconds, and what all do."""
+def report_all_busy(mounts: Iterable[str], tasks: Iterable[Busy], waiting: int, waited: float) -> None:
+    """Log that ``waiting`` tasks wait for a thread, the first for ``waited`` seconds, and what all do.
+
+    ``mounts`` are the mount points that share the threads.
+    """
     lines = [str(task) for task in tasks]
     _log.warn(
-        "all {count} threads are busy, and {waiting} more have waited for {waited:g} s:"
+        "all {count} threads of {mounts} are busy, and {waiting} more have waited for {waited:g} s:"
         " raise `threads`, or see what takes long\n{lines}",
         count=len(lines),
+        mounts=", ".join(mounts),
         waiting=waiting,
         waited=waited,
         lines="\n".join(lines),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from skitai.interfaces import IExecutor
@@ -10,6 +10,9 @@ from skitai.worker.watch.blocking import Places
 from skitai.worker.watch.queues import WAIT_SECONDS, QueueWatch
 from skitai.worker.watch.reports import Busy, Say, report_all_busy, report_slow
 from skitai.worker.watch.stacks import Frames, stack_of
+
+#: What runs tasks, and the mount points of the apps that run there.
+Executors = Mapping[IExecutor, Sequence[str]]
 
 
 class ThreadsWatch:
@@ -21,18 +24,18 @@ class ThreadsWatch:
         self._known: set[tuple[int, float]] = set()
         self._queues: dict[int, QueueWatch] = {}
 
-    def look(self, executors: Sequence[IExecutor], frames: Frames, now: float, say: Say) -> bool:
+    def look(self, executors: Executors, frames: Frames, now: float, say: Say) -> bool:
         """Have ``say`` log what is slow; return whether any task runs or waits."""
         is_any = False
         slow: set[tuple[int, float]] = set()
-        for executor in executors:
+        for executor, mounts in executors.items():
             tasks = executor.tasks()
             begun, handed_out = executor.progress()
             is_any = is_any or begun < handed_out or executor.statistics()["running"] > 0
             slow.update(task for task in tasks if now - task[1] >= self._slow)
             if self._queues.setdefault(id(executor), QueueWatch()).look(begun, handed_out, now):
                 busy = [_busy(task, frames, now) for task in tasks]
-                say(partial(report_all_busy, busy, handed_out - begun, WAIT_SECONDS))
+                say(partial(report_all_busy, mounts, busy, handed_out - begun, WAIT_SECONDS))
         for task in slow - self._known:
             busy_for_long = _busy(task, frames, now)
             if busy_for_long.stack is not None and self._places.is_new(busy_for_long.stack.place):

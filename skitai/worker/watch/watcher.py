@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
 import attrs
 from twisted.logger import Logger
 
-from skitai.interfaces import IExecutor
 from skitai.loop import native
 from skitai.loop.turn import turn_end_of
 from skitai.worker.watch.interrupts import Interrupter
 from skitai.worker.watch.reactor import ReactorWatch
-from skitai.worker.watch.threads import ThreadsWatch
+from skitai.worker.watch.threads import Executors, ThreadsWatch
 
 _log = Logger()
 
@@ -36,15 +35,13 @@ class Watching:
 class Watcher:
     """Looks now and then, in a thread of its own, at what the reactor and the threads of executors do.
 
-    While there is nothing to do it sleeps until there is. ``executors()`` returns those that run tasks; it is
-    called in the watching thread. ``interrupter`` is there if the reactor runs in the main thread.
+    While there is nothing to do it sleeps until there is. ``interrupter`` is there if the reactor runs in the
+    main thread.
     """
 
     interrupter: Interrupter | None = None
 
-    def __init__(
-        self, reactor: Any, watching: Watching, executors: Callable[[], Sequence[IExecutor]]
-    ) -> None:
+    def __init__(self, reactor: Any, watching: Watching, executors: Executors) -> None:
         self._reactor = reactor
         self._watching = watching
         self._executors = executors
@@ -95,7 +92,7 @@ class Watcher:
         reports: list[Callable[[], None]] = []
         frames = sys._current_frames()
         computes = self._on_reactor.look(frames, now, now - self._expected, reports.append)
-        runs = self._threads.look(self._executors(), frames, now, reports.append)
+        runs = self._threads.look(self._executors, frames, now, reports.append)
         del frames
         if computes or runs or self._runs != self._turn_end.runs:
             self._busy_at = now

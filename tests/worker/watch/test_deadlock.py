@@ -20,7 +20,7 @@ pool = ThreadPoolExecutor(1)
 def hold():
     with LOCK:
         print("held", flush=True)
-        was.sleep(3.5)
+        was.sleep(6)
 
 def take():
     with LOCK:

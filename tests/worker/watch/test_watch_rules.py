@@ -178,16 +178,16 @@ def test_slow_and_busy_threads(said):
     frame, _kept = frame_in("/srv/shop/views.py")
     executor = BusyExecutor((7, 100.0), (8, 95.0), begun=2, handed_out=3)
     for now in (104.0, 104.5):
-        assert watch.look([executor], {7: frame, 8: frame}, now, at_once)
+        assert watch.look({executor: ["/shop"]}, {7: frame, 8: frame}, now, at_once)
     assert said == []
     for now in (105.0, 105.5, 111.0):
-        watch.look([executor], {7: frame, 8: frame}, now, at_once)
+        watch.look({executor: ["/shop"]}, {7: frame, 8: frame}, now, at_once)
     assert len(said) == 2
     assert said[0] == (
-        "all 2 threads are busy, and 1 more have waited for 1 s:"
+        "all 2 threads of /shop are busy, and 1 more have waited for 1 s:"
         " raise `threads`, or see what takes long\n"
         "code outside of requests, for 5.0 s, at /srv/shop/views.py:2 in view\n"
         "code outside of requests, for 10.0 s, at /srv/shop/views.py:2 in view"
     )
     assert said[1].startswith("slow: code outside of requests, for 10.0 s, at /srv/shop/views.py:2 in view\n")
-    assert not watch.look([BusyExecutor()], {}, 112.0, at_once)
+    assert not watch.look({BusyExecutor(): ["/"]}, {}, 112.0, at_once)
