@@ -5,18 +5,21 @@ import os
 import django
 from django.conf import settings
 
+POSTGRES = {
+    "ENGINE": "django.db.backends.postgresql",
+    "NAME": os.environ["TEST_PG_DATABASE"],
+    "USER": os.environ["TEST_PG_USER"],
+    "HOST": "127.0.0.1",
+    "PORT": os.environ["TEST_PG_PORT"],
+}
+
 settings.configure(
     SECRET_KEY="for tests only",
     ALLOWED_HOSTS=["*"],
     ROOT_URLCONF=__name__,
     DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": os.environ["TEST_PG_DATABASE"],
-            "USER": os.environ["TEST_PG_USER"],
-            "HOST": "127.0.0.1",
-            "PORT": os.environ["TEST_PG_PORT"],
-        },
+        "default": POSTGRES,
+        "pooled": {**POSTGRES, "OPTIONS": {"pool": {"min_size": 1, "max_size": 5, "timeout": 60}}},
         "file": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["TEST_SQLITE"]},
     },
 )
@@ -47,8 +50,8 @@ class Cancelled(Exception):
 
 def setup(request):
     """Create the tables."""
-    for connection in connections.all():
-        with connection.schema_editor() as editor:
+    for name in ("default", "file"):
+        with connections[name].schema_editor() as editor:
             editor.create_model(Order)
     return HttpResponse("made")
 
