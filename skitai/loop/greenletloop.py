@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextvars import Context
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, TypeVar
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from skitai.loop import native
 from skitai.loop.bridge import Bridge, Pending
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 #: Seconds of one wait of a loop that has no timer.
 _LOOK_SECONDS = 60.0
@@ -47,26 +47,27 @@ async def _end_rest(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class GreenletLoop(asyncio.SelectorEventLoop):
-    """An asyncio loop that waits through ``bridge``."""
+    """An asyncio loop that waits through ``bridge``.
+
+    asyncio wakes a loop by a byte through a pair of sockets, which take as long to make as all the rest. Here
+    the bridge wakes it. A version of asyncio with other names for these methods would go on as it does.
+    """
 
     def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
         self._waits = _Selector(bridge)
         super().__init__(self._waits)
 
-    def call_soon_threadsafe(
-        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
-    ) -> asyncio.Handle:
-        """Call ``callback(*args)`` soon. Called in any thread."""
-        if not self._bridge.in_reactor_thread():
-            return super().call_soon_threadsafe(callback, *args, context=context)
-        # The reactor ends calls in this very thread: no byte through a socket is needed.
-        handle = self.call_soon(callback, *args, context=context)
+    def _make_self_pipe(self) -> None:
+        pass
+
+    def _close_self_pipe(self) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
         self._waits.wake()
-        return handle
 
 
-class _Selector(selectors.DefaultSelector):
+class _Selector(native.DefaultSelector):
     """The selector of the system; where that would wait, the greenlet waits for its descriptor."""
 
     def __init__(self, bridge: Bridge) -> None:
@@ -78,6 +79,8 @@ class _Selector(selectors.DefaultSelector):
         """Return what is ready, at the latest after ``timeout`` seconds."""
         if timeout is None or timeout > 0:
             self._wait(_LOOK_SECONDS if timeout is None else timeout)
+        if not self.get_map():
+            return []
         ready: list[tuple[selectors.SelectorKey, int]] = super().select(0)
         return ready
 
@@ -86,13 +89,17 @@ class _Selector(selectors.DefaultSelector):
         self._waking.end()
 
     def _wait(self, seconds: float) -> None:
-        waking = self._waking = Pending()
-        reader = _Reader(self.fileno(), waking)
-        self._bridge.watch(reader)
-        try:
-            self._bridge.wait(waking, seconds)
-        finally:
-            self._bridge.unwatch(reader)
+        if not self.get_map():
+            self._bridge.wait(self._waking, seconds)
+        else:
+            reader = _Reader(self.fileno(), self._waking)
+            self._bridge.watch(reader)
+            try:
+                self._bridge.wait(self._waking, seconds)
+            finally:
+                self._bridge.unwatch(reader)
+        # Not before: what wakes it until here has been put into the loop, which looks at that next.
+        self._waking = Pending()
 
 
 @implementer(IReadDescriptor)

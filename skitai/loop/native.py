@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import select
     from _queue import SimpleQueue as SimpleQueue
     from _thread import get_ident as get_ident
+    from selectors import DefaultSelector as DefaultSelector
 
     Lock = threading.Lock
     poll = select.poll
@@ -32,6 +33,7 @@ else:
     get_ident = _original("_thread", "get_ident")
     Lock = _original("_thread", "allocate_lock")
     poll = _original("select", "poll")
+    DefaultSelector = _original("selectors", "DefaultSelector")
 
 _start_new_thread = _original("_thread", "start_new_thread")
 

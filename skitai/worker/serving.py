@@ -73,9 +73,10 @@ class Server(Instance):
 
         Raises ConfigError when an address cannot be listened on or a log not written.
         """
-        asyncviews.support(self.bridge)
         server = self.config.server
         site = self._builder.site(self.plugins.mounts(self))
+        if not all(executor.multithread for executor in self.executors.mounts):
+            asyncviews.support(self.bridge)
         self._factory = HTTPFactory(
             self.reactor,
             site.handle,
