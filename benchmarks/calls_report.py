@@ -23,6 +23,7 @@ TARGETS = (
     (COOPERATIVE, 0.95, GREENLETS, False),
     (COOPERATIVE, 7.0, "fanout-gevent", True),
     (UNMODIFIED, 1.3, "fanout-gevent", True),
+    ("fanout-async-0", 0.95, GREENLETS, False),
     (THREADS, 4.0, "fanout-gthread", False),
 )
 OUTBOUND_TARGET = 0.5
@@ -36,7 +37,8 @@ def calls_section(results: Results, calls: Calls) -> Iterator[str]:
     yield ""
     yield f"A Flask view (with aiohttp: Starlette), {CONNECTIONS} keep-alive connections; the machine that is"
     yield "asked shares wrk's core. gthread asks one after the other, the others all at once. Skitai"
-    yield "with requests runs the code that gunicorn's gevent worker runs, as it is."
+    yield "with requests runs the code that gunicorn's gevent worker runs, as it is: with the same pool of"
+    yield "connections. `async def` is the view of the first row as a coroutine."
     yield ""
     yield "| server | req/s, median | min-max | p99 ms | CPU us | errors | Skitai, 0 | Skitai, 64 |"
     yield "|---|---:|---:|---:|---:|---:|---:|---:|"

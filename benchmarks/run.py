@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import calls, measure
+from benchmarks import apart, calls, measure
 from benchmarks.calls_report import calls_section
 from benchmarks.frameworks import framework_section, measured
 from benchmarks.process import REPOSITORY, Placement, ServerFailedError, running, upstream, version_of
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 NAMES = {server.name: server for server in (*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING)}
 #: What else `--only` may name.
-OUTBOUND, KEPT, FRAMEWORK = "outbound", "kept", "framework"
+OUTBOUND, KEPT, APART, FRAMEWORK = "outbound", "kept", "apart", "framework"
+PARTS = (OUTBOUND, KEPT, APART, FRAMEWORK)
 REPORT = REPOSITORY / "docs" / "benchmarks.md"
 
 
@@ -52,8 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if SAMPLE.name in options.only:
         measure_sample(results, placement)
     found = measure_calls(results, placement, options)
+    parts = apart.measured() if APART in options.only else None
     framework = measured() if FRAMEWORK in options.only else None
-    sections = (*calls_section(results, found), *framework_section(framework))
+    sections = (
+        *calls_section(results, found),
+        *apart.apart_section(parts, results),
+        *framework_section(framework),
+    )
     publish(render(results, sections), options.output)
     return 1 if results.failures else 0
 
@@ -65,9 +71,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=positive, default=3, help="how often each server is measured (3)")
     parser.add_argument("--seconds", type=positive, default=4, help="how long wrk loads it each time (4)")
-    parser.add_argument(
-        "--only", help=f"names, with commas between, out of {', '.join((*NAMES, OUTBOUND, KEPT, FRAMEWORK))}"
-    )
+    parser.add_argument("--only", help=f"names, with commas between, out of {', '.join((*NAMES, *PARTS))}")
     parser.add_argument("--quick", action="store_true", help="one round of one second, no idle connections")
     parser.add_argument(
         "--peers-python",
@@ -78,7 +82,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="the report (docs/benchmarks.md; printed if partial)")
     options = parser.parse_args(arguments)
     partial = options.only is not None or options.quick
-    known = (*NAMES, OUTBOUND, KEPT, FRAMEWORK)
+    known = (*NAMES, *PARTS)
     options.only = set(options.only.split(",")) if options.only else set(known)
     if unknown := options.only - set(known):
         parser.error(f"--only: nothing is called {', '.join(sorted(unknown))}; there are {', '.join(known)}")

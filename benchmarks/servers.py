@@ -190,6 +190,7 @@ SUM = b"126\n"  # three answers of 42
 FANOUT = (
     skitai(0, "fanout:app", "fanout-skitai", "Skitai + Flask", SUM),
     skitai(None, "fanout:app", "fanout-skitai", "Skitai + Flask", SUM),
+    skitai(0, "fanout:coroutines", "fanout-async", "Skitai + Flask, async def", SUM),
     skitai(None, "fanout_requests:together", "fanout-requests", "Skitai + Flask + requests", SUM),
     skitai(64, "fanout:app", "fanout-skitai", "Skitai + Flask", SUM),
     uvicorn("fanout-starlette", "Starlette + aiohttp, uvicorn", "asyncio", app="fanout_asgi:app", body=SUM),

@@ -15,10 +15,22 @@ app = Flask(__name__)
 @app.route("/")
 def view():
     calls = [was.get(URL) for _ in range(CALLS)]
-    results = [call.getwait(10) for call in calls]
+    return answer([call.getwait(10) for call in calls])
+
+
+def answer(results):
     if any(result.code != 200 for result in results):
         return "an upstream failed", 502
     return f"{sum(was.fromjson(result.data)['answer'] for result in results)}\n"
+
+
+coroutines = Flask(__name__)
+
+
+@coroutines.route("/")
+async def coroutine_view():
+    calls = [was.get(URL) for _ in range(CALLS)]
+    return answer([await call for call in calls])
 
 
 slow = Flask(__name__)
