@@ -5,15 +5,17 @@ docs/executors.md says the same to users. A subject is a view of ``apps/waits.py
 
 import enum
 import os
+import signal
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from serving import eventually
-from wire import Client
+from wire import PATIENCE, Client
 
 pytest.importorskip("gevent")
 
@@ -81,6 +83,10 @@ FEW, SHORT = 2, 0.01
 LOOKUP_THREADS = {"threads": 0, "greenlets": 0, "cooperative": 10}
 #: Seconds, at most, of the median answer to others. Machines that run tests may be slow and busy.
 PROMPT = 1
+#: Seconds that no test lets pass.
+FOR_EVER = 3000
+#: Seconds in which the server ends, though it has one for requests.
+ENOUGH = 20
 
 
 @pytest.fixture(scope="module", params=EXECUTORS)
@@ -90,18 +96,27 @@ def executor(request):
 
 
 @pytest.fixture(scope="module")
-def server(executor, running_server, upstream):
+def start(executor, running_server, upstream):
+    """Return ``start()``: a server that has a second to end what is under way."""
+
+    def start():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TEST_UPSTREAM", upstream.url)
+            patch.setenv("TEST_TLS_UPSTREAM", upstream.tls_url)
+            patch.setenv("TEST_CERTIFICATE", str(upstream.certificate))
+            return running_server({"/": f"{APPS}/waits:app"}, response_timeout=1, **EXECUTORS[executor])
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def server(executor, start):
     """A server in which each subject was met once, so that what is kept for good is there."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TEST_UPSTREAM", upstream.url)
-        patch.setenv("TEST_TLS_UPSTREAM", upstream.tls_url)
-        patch.setenv("TEST_CERTIFICATE", str(upstream.certificate))
-        server = running_server({"/": f"{APPS}/waits:app"}, **EXECUTORS[executor])
+    server = start()
     for subject in SUBJECTS:
         if getattr(subject, executor) is not UNSAFE:
             answers(send(server, subject.view, 1, SHORT))
-    yield server
-    server.stop()
+    return server
 
 
 def send(server, view, count, seconds):
@@ -139,13 +154,20 @@ def counts(server, view):
     return found, statistics.median(seconds)
 
 
+def children(pid):
+    """Return the processes that a process has started, and those that these have."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            found += [int(child), *children(child)]
+    return found
+
+
 def holds(server):
     """Return how many threads, descriptors and children the server has once its garbage is collected."""
     ask_one(server, "collect", "all")
-    process = Path(f"/proc/{server.process.pid}")
-    threads = os.listdir(process / "task")
-    children = (process / "task" / threads[0] / "children").read_text().split()
-    return len(threads), len(os.listdir(process / "fd")), len(children)
+    pid = server.process.pid
+    return len(os.listdir(f"/proc/{pid}/task")), len(os.listdir(f"/proc/{pid}/fd")), len(children(pid))
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.view)
@@ -167,3 +189,54 @@ def test_each_waits_as_documented(server, executor, subject):
     assert (int(ask_one(server, "peak", subject.view)) == 1) == blocks
     allowed = before[0] + LOOKUP_THREADS[executor], *before[1:]
     eventually(lambda: all(now <= most for now, most in zip(holds(server), allowed, strict=True)), "the end")
+
+
+@pytest.mark.parametrize("view", ["handler", "alarm"])
+def test_handlers_of_signals(server, executor, view):
+    """A view may handle signals where it runs in the main thread: Python refuses it in others."""
+    said = ask_one(server, view, "it")
+    refused = "signal only works in main thread of the main interpreter"
+    assert said == (refused if executor == "threads" else "caught 1")
+
+
+def test_who_shares_thread_locals(server, executor):
+    """Thread-locals belong to a thread, of which all plain greenlets have one."""
+    found = answers(send(server, "thread_local", 2, WAIT))
+    assert found == (["number-1", "number-1"] if executor == "greenlets" else ["number-0", "number-1"])
+
+
+def hold_up(server, executor):
+    """Have the server wait for every subject, or for one of those that block; return the connections."""
+    waiting = [subject.view for subject in SUBJECTS if getattr(subject, executor) in (BESIDE, IN_TURN)]
+    clients = []
+    for view in waiting:
+        clients += send(server, view, 2, FOR_EVER)
+        eventually(lambda view=view: ask_one(server, "count", view) == "2", f"that {view} waits")
+    return clients + send(server, "multiprocessing_spawn", 1, FOR_EVER)
+
+
+def end_in_the_middle(server, executor, number):
+    """Send signal ``number`` while the server waits for every subject; it must end by it."""
+    clients = hold_up(server, executor)
+    started = children(server.process.pid)
+    began = time.monotonic()
+    server.process.send_signal(number)
+    try:
+        assert server.process.wait(PATIENCE) == -number, server.log_text()
+        assert time.monotonic() - began < ENOUGH
+    finally:
+        for client in clients:
+            client.close()
+        for child in started:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+
+def test_sigint_in_the_middle(start, executor):
+    """SIGINT ends the server while requests wait for each subject."""
+    end_in_the_middle(start(), executor, signal.SIGINT)
+
+
+def test_sigterm_in_the_middle(server, executor):
+    """SIGTERM ends the server while requests wait for each subject."""
+    end_in_the_middle(server, executor, signal.SIGTERM)

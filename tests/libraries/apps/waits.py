@@ -37,7 +37,7 @@ mine = threading.local()
 the_lock = threading.Lock()
 the_rlock = threading.RLock()
 the_semaphore = threading.BoundedSemaphore(10)
-inside = []
+in_lock, in_rlock, in_semaphore = [], [], []
 under_way = Counter()
 most = Counter()
 pool = ThreadPoolExecutor(10)
@@ -59,13 +59,13 @@ def thread_local(sent, seconds):
     return mine.value
 
 
-def alone(sent, seconds, at_most=1):
-    """Return what was sent, if no more than ``at_most`` have been here at once."""
+def few(inside, most, sent, seconds):
+    """Return what was sent, if no more than ``most`` requests are ``inside`` meanwhile."""
     inside.append(sent)
     try:
-        assert len(inside) <= at_most, inside
+        assert len(inside) <= most, inside
         was.sleep(seconds / 50)
-        assert len(inside) <= at_most, inside
+        assert len(inside) <= most, inside
     finally:
         inside.remove(sent)
     return sent
@@ -74,19 +74,19 @@ def alone(sent, seconds, at_most=1):
 def lock(sent, seconds):
     """Hold a lock over a call."""
     with the_lock:
-        return alone(sent, seconds)
+        return few(in_lock, 1, sent, seconds)
 
 
 def rlock(sent, seconds):
     """Hold a lock twice over a call."""
     with the_rlock, the_rlock:
-        return alone(sent, seconds)
+        return few(in_rlock, 1, sent, seconds)
 
 
 def semaphore(sent, seconds):
     """Be one of ten over a call."""
     with the_semaphore:
-        return alone(sent, seconds, at_most=10)
+        return few(in_semaphore, 10, sent, seconds)
 
 
 # Waiting for a thread of one's own.
