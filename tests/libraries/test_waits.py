@@ -205,6 +205,15 @@ def test_who_shares_thread_locals(server, executor):
     assert found == (["number-1", "number-1"] if executor == "greenlets" else ["number-0", "number-1"])
 
 
+def test_whom_a_reentrant_lock_excludes(server, executor):
+    """An RLock lets in the thread that holds it, and so all plain greenlets."""
+    clients = send(server, "rlock", 2, 50 * WAIT)  # it is held for a fiftieth of that
+    found = {client.response().code for client in clients}
+    for client in clients:
+        client.close()
+    assert (500 in found) == (executor == "greenlets")
+
+
 def hold_up(server, executor):
     """Have the server wait for every subject, or for one of those that block; return the connections."""
     waiting = [subject.view for subject in SUBJECTS if getattr(subject, executor) in (BESIDE, IN_TURN)]

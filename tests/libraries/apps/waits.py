@@ -41,7 +41,8 @@ in_lock, in_rlock, in_semaphore = [], [], []
 under_way = Counter()
 most = Counter()
 pool = ThreadPoolExecutor(10)
-list(pool.map(time.sleep, [0.01] * 10))  # so that its threads are there from the start
+together = threading.Barrier(10)
+list(pool.map(lambda _: together.wait(), range(10)))  # so that all its threads are there from the start
 
 
 def later(seconds, function, *args):
