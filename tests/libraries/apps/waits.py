@@ -283,8 +283,8 @@ def in_child(method, sent, seconds):
 
 
 def send_later(connection, sent, seconds):
-    """Send something; in a process of its own."""
-    time.sleep(seconds)
+    """Send something, in a process of its own; it ends with the server, which may be ended before."""
+    multiprocessing.parent_process().join(seconds)
     connection.send(sent)
 
 
