@@ -11,12 +11,14 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import gevent
 import gevent.thread
 import gevent.threading
 from gevent import monkey
 from gevent._hub_local import get_hub_if_exists
 from twisted.internet import base, tcp
 
+from skitai.loop.cooperative.children import Loop
 from skitai.loop.cooperative.locks import Lock
 
 
@@ -30,6 +32,7 @@ def patch() -> None:
         # what these import have nothing that waits for another greenlet.
         warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)
         _use_our_locks()
+        gevent.config.loop = Loop
         # gevent's events and queues would lose wake-ups as its locks do; Python's are made of locks.
         monkey.patch_all(Event=False, queue=False)
         monkey.patch_item(queue, "SimpleQueue", queue._PySimpleQueue)  # type: ignore[attr-defined]
