@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +18,7 @@ from twisted.logger import Logger
 from skitai.errors import MisuseError
 from skitai.loop.contexts import current_context, run_in
 from skitai.loop.native import Lock, get_ident
-from skitai.loop.switching import without_loop
+from skitai.loop.switching import switch_to
 from skitai.loop.turn import Stage, turn_end_of
 
 if TYPE_CHECKING:
@@ -113,9 +112,18 @@ class Bridge:
         It runs in the reactor's context, not in that of a request. If it runs now, what it raises is raised
         here; otherwise it is logged.
         """
-        if self.in_reactor_thread():
-            assert self._context is not None
-            run_in(self._context, function)
+        if get_ident() == self._hub.ident:
+            # As ``run_in`` does, with fewer calls: this runs several times for each request.
+            me, context = greenlet.getcurrent(), self._context
+            former = me.gr_context
+            if former is context:
+                function()
+                return
+            me.gr_context = context
+            try:
+                function()
+            finally:
+                me.gr_context = former
             return
         self._inbox.append(function)
         if not self._woken:
@@ -205,7 +213,7 @@ class Bridge:
         timer = self.call_later(max(timeout, 0), sleeper.wake)
         pending.on_end(sleeper.wake)
         try:
-            without_loop(partial(greenlet.greenlet.switch, hub.parent))
+            switch_to(hub.parent)
         finally:  # also if an exception is thrown into the greenlet
             sleeper.awake = True
             if timer.active():
@@ -232,7 +240,7 @@ class _Sleeper:
         """Go on with the greenlet, unless it does already. Called in the hub."""
         if not self.awake:
             self.awake = True
-            without_loop(self._greenlet.switch)
+            switch_to(self._greenlet)
 
 
 def wait_in_thread(pending: Pending, timeout: float) -> bool:

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from skitai.interfaces import IExecutor
 from skitai.loop.hub import Hub
-from skitai.loop.switching import without_loop
+from skitai.loop.switching import switch_to
 from skitai.loop.threadpool import CallSoon, Task
 
 _log = Logger()
@@ -88,7 +88,7 @@ class GreenletExecutor:
         try:
             while self._ready and not self._hub.is_left:
                 worker = self._idle.pop() if self._idle else self._new_worker()
-                without_loop(worker.switch)
+                switch_to(worker)
         finally:
             if self._ready:  # an exception got out of a greenlet: the other tasks must still run
                 self._call_soon(self._run_ready)

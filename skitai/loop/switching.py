@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
+
+import greenlet
 
 T = TypeVar("T")
 
 _get_running_loop = asyncio._get_running_loop
+_switch = greenlet.greenlet.switch
 
 
 def _keep_task(_loop: Any, task: Any) -> Any:
@@ -26,10 +30,21 @@ _swap_task: Callable[[Any, Any], Any] = (
 )
 
 
+def switch_to(target: greenlet.greenlet) -> None:
+    """Let ``target`` go on; return when somebody switches back. Called in any greenlet.
+
+    It is that of the class greenlet: gevent's hub has a ``switch`` of its own, for its own greenlets.
+    """
+    if _get_running_loop() is None:
+        _switch(target)
+    else:
+        without_loop(partial(_switch, target))
+
+
 def without_loop(function: Callable[[], T]) -> T:
     """Return ``function()``, for which no asyncio loop runs in this thread.
 
-    Every switch to another greenlet goes through this. Called in any greenlet.
+    Every switch to another greenlet happens in such a function. Called in any greenlet.
     """
     loop = _get_running_loop()
     if loop is None:

@@ -15,7 +15,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from skitai.loop.hub import Hub
-from skitai.loop.switching import without_loop
+from skitai.loop.switching import switch_to, without_loop
 
 _log = Logger()
 
@@ -78,12 +78,16 @@ class GeventHub(Hub):
                 me.switch()
 
         self._run_callback(run_and_return)
-        self.gevent.switch()
+        self.let_run()
 
     def give_way(self) -> None:
         """Have the hub call what is due. Called in the reactor's greenlet."""
         self._run_callback(greenlet.getcurrent().switch)
-        self.gevent.switch()
+        self.let_run()
+
+    def let_run(self) -> None:
+        """Switch to the hub, which switches back when told to. Called in the reactor's greenlet."""
+        switch_to(self.gevent)
 
     def leave_to_server(self) -> None:
         """Let only the current greenlet go on: nothing happens any more for which others wait."""

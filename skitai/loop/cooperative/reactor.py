@@ -91,7 +91,7 @@ class HostedPoller:
             self._watcher.start(self._ready)
         self._hub.reactor_waits = True
         try:
-            self._hub.gevent.switch()
+            self._hub.let_run()
         finally:
             self._hub.reactor_waits = False
             if timer is not None:
