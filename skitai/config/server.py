@@ -236,7 +236,7 @@ def read_server(
         values[key] = _override(source, key, given)
     if "name" not in section.entries and "name" not in source.overrides:
         values["name"] = Path(section.path).stem
-    if values["cooperative"] and "threads" not in section.entries and "threads" not in source.overrides:
+    if values["cooperative"] and not _asks_for_threads(source):
         values["threads"] = 0
     settle_listening(values, section.entries, source.overrides, section.folder, source.error)
     if not serving:
@@ -248,6 +248,12 @@ def read_server(
     server = ServerConfig(**values)
     _require_socket_folders(source, server)
     return server, tuple(_warnings(source, values))
+
+
+def _asks_for_threads(source: ServerSource) -> bool:
+    """Return whether ``threads`` is set where it counts: ``--cooperative`` counts more than the file."""
+    in_file = "threads" in source.section.entries and "cooperative" not in source.overrides
+    return in_file or "threads" in source.overrides
 
 
 def _override(source: ServerSource, key: str, given: str) -> Any:

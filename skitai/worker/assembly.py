@@ -162,6 +162,9 @@ class SiteBuilder:
         resources = [mounted.resource for mounted in self._mounted.values()]
         self._apps = [resource for resource in resources if isinstance(resource, WSGIResource)]
         self.warnings = tuple(warning for mounted in self._mounted.values() for warning in mounted.warnings)
+        if instance.config.server.cooperative and self._apps and not self._has_greenlets():
+            needless = "all apps run in threads, so cooperative = yes is of no use: leave out threads"
+            self.warnings += (str(instance.config.error("threads", needless)),)
 
     def describe_mount(self, mount: Mount) -> str:
         """Return the right side of a route as ``--check`` shows it."""
@@ -184,9 +187,17 @@ class SiteBuilder:
                     exact[name.encode()] = mounts
         return Site(default, exact, suffixes)
 
-    def shares_a_thread(self) -> bool:
-        """Return whether there is an app whose requests all share one thread, as if they were one request."""
-        return any(shares_a_thread(self._instance, app.executor) for app in self._apps)
+    def in_one_thread(self) -> list[str]:
+        """Return the mounts whose requests all share one thread, as if they were one request."""
+        return [
+            name
+            for executor, names in self._instance.executors.mounts.items()
+            if shares_a_thread(self._instance, executor)
+            for name in names
+        ]
+
+    def _has_greenlets(self) -> bool:
+        return not all(app.executor.multithread for app in self._apps)
 
     def load(self) -> list[Deferred[None]]:
         """Have all apps loaded; return a Deferred for each that fires when that is over. Reactor thread."""

@@ -68,6 +68,7 @@ def _server(instance: IInstance, urls: Sequence[str], uptime: float) -> dict[str
         "python": platform.python_version(),
         "twisted": twisted.__version__,
         "reactor": type(instance.reactor).__name__,
+        "cooperative": instance.config.server.cooperative,
     }
 
 

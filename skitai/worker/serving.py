@@ -25,8 +25,9 @@ from skitai.worker.watch.watcher import Watcher, Watching
 _log = Logger()
 
 _OF_SHARING = (
-    "threads = 0: requests share threading.local, and what waits for anything but `was` (a lock, a driver,"
-    " time.sleep) holds up all of them: such apps need threads, or cooperative = yes with skitai[gevent]"
+    "threads = 0 at {mounts}: requests share threading.local, and what waits for anything but `was` (a lock,"
+    " a driver, time.sleep) holds up all of them: such apps need threads, or cooperative = yes"
+    " (pip install 'skitai[gevent]')"
 )
 
 
@@ -108,8 +109,9 @@ class Server(Instance):
         self.plugins.notify("skitai_request_finished", instance=self, request=request)
 
     def _started(self) -> None:
-        if self._builder.shares_a_thread():
-            _log.info(_OF_SHARING)
+        in_one_thread = self._builder.in_one_thread()
+        if in_one_thread:
+            _log.info(_OF_SHARING, mounts=", ".join(in_one_thread))
         loads = [loaded.addCallback(self._watch_files) for loaded in self._builder.load()]
         DeferredList(loads).addCallback(self._apps_loaded)
 

@@ -114,6 +114,21 @@ def test_override_without_section(site):
     assert site.load("", {"port": "0"}).server.port == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "overrides", "threads"),
+    [
+        ("cooperative = yes", {}, 0),
+        ("cooperative = yes\nthreads = 4", {}, 4),
+        ("threads = 4", {"cooperative": "yes"}, 0),
+        ("cooperative = yes", {"threads": "4"}, 4),
+        ("threads = 4", {"cooperative": "yes", "threads": "2"}, 2),
+    ],
+)
+def test_cooperative_is_greenlets(site, text, overrides, threads):
+    """Apps run in greenlets unless threads are asked for; on the command line, --cooperative asks, too."""
+    assert site.load(f"[server]\n{text}", overrides).server.threads == threads
+
+
 def test_overridden_paths_are_the_shells(site):
     """A relative path on the command line starts from the current folder, as everywhere in a shell."""
     assert site.load("", {"unix_socket": "run.sock"}).server.unix_socket == Path.cwd() / "run.sock"

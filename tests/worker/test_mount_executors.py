@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from instances import make_instance
 from serving import eventually
 from wire import PATIENCE, Client
 
@@ -74,6 +75,17 @@ def server(running_server, tmp_path):
     server = running_server(CONFIG.format(folder=tmp_path))
     yield server
     server.stop()
+
+
+@pytest.mark.parametrize(("threads", "needless"), [("", True), ("threads=2", True), ("threads=0", False)])
+def test_cooperation_without_greenlets(reactor_thread, tmp_path, threads, needless):
+    """A warning says so if cooperative = yes is of no use, as no app runs in greenlets."""
+    (tmp_path / "mixed.py").write_text(APP)
+    file = tmp_path / "site.conf"
+    file.write_text(f"[server]\ncooperative = yes\nthreads = 4\n[routes:line]\n/ = ./mixed:app {threads}")
+    instance = make_instance(reactor_thread.reactor, file)
+    expected = f"{file}:3: [server] threads: all apps run in threads, so cooperative = yes is of no use"
+    assert [warning.startswith(expected) for warning in instance.warnings] == [True] * needless
 
 
 class Upstream:

@@ -108,10 +108,9 @@ class _PluginsWatch(AppWatcher):
         if shared:
             warned.add(source)  # it may be mounted several times
             _log.warn(
-                "{source} imports {libraries}, and under threads = 0 its requests share {shared}: {remedy}",
+                "under threads = 0 the requests of {source} share {shared}: {remedy}",
                 source=source,
-                libraries=", ".join(shared),
-                shared=", ".join(shared.values()),
+                shared=", ".join(f"the {what} of {library}" for library, what in shared.items()),
                 remedy=REMEDY,
             )
 

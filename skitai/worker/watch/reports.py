@@ -31,7 +31,7 @@ class Busy:
 def report_blocked(stack: Stack, seconds: float) -> None:
     """Log that the reactor is held up in ``stack``, for ``seconds`` up to now."""
     _log.warn(
-        "{task} has held up all other requests for {seconds:.2f} s at {place}\n{stack}",
+        "{task} has held up all other requests for {seconds:.2f} s so far, at {place}\n{stack}",
         task=_subject(stack),
         seconds=seconds,
         place=stack.place,
@@ -52,7 +52,7 @@ def report_all_busy(mounts: Iterable[str], tasks: Iterable[Busy], waiting: int, 
     """
     lines = [str(task) for task in tasks]
     _log.warn(
-        "all {count} threads of {mounts} are busy, and {waiting} more have waited for {waited:g} s:"
+        "all {count} threads of {mounts} are busy, and requests wait ({waiting}, the first for {waited:g} s):"
         " raise `threads`, or see what takes long\n{lines}",
         count=len(lines),
         mounts=", ".join(mounts),

@@ -10,6 +10,7 @@ import os
 import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping
+from contextvars import Context
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -19,7 +20,8 @@ import greenlet
 
 import skitai
 import twisted
-from skitai.loop import bridge
+from skitai.context import current_was
+from skitai.loop import bridge, contexts
 from skitai.server.apps.slot import AppSlot
 from skitai.server.wsgi.appcall import AppCall
 
@@ -49,6 +51,7 @@ _WAITS: dict[CodeType, str] = {
     AppCall.catch_up.__code__: "waits for its client",
 }
 _CALL, _LOAD = AppCall.run.__code__, AppSlot.look.__code__
+_COROUTINE = contexts.steps_in.__code__
 
 
 @attrs.frozen
@@ -63,9 +66,14 @@ class Line:
         return f"{self.file}:{self.number} in {self.function}"
 
     @property
+    def is_of_server(self) -> bool:
+        """Whether it is of Twisted or of Skitai."""
+        return self.file.startswith(_SERVERS)
+
+    @property
     def is_machinery(self) -> bool:
         """Whether it is of Python, of Twisted or of Skitai."""
-        return self.file.startswith(_SERVERS) or (self.file.startswith(_PYTHONS) and not self._is_installed)
+        return self.is_of_server or (self.file.startswith(_PYTHONS) and not self._is_installed)
 
     @property
     def is_own(self) -> bool:
@@ -100,8 +108,10 @@ class Stack:
         return own or next((line for line in inwards if not line.is_machinery), inwards[0])
 
     def shown(self) -> str:
-        """Return the lines as a traceback shows them, from the first one that is not of the server."""
-        first = next((at for at, line in enumerate(self.lines) if not line.is_machinery), 0)
+        """Return the lines as a traceback shows them, from the first one that the server has called."""
+        served = next((at for at, line in enumerate(self.lines) if line.is_of_server), 0)
+        callees = range(served, len(self.lines))  # before them is the script that has begun the server
+        first = next((at for at in callees if not self.lines[at].is_machinery), served)
         lines = self.lines[first:][-_LINES_MAX:]
         summary = traceback.StackSummary.from_list(
             [traceback.FrameSummary(line.file, line.number, line.function) for line in lines]
@@ -119,11 +129,20 @@ def stack_of(frame: FrameType) -> Stack:
         if code is _CALL:
             call = inner.f_locals["self"]
             found |= {"task": call.line, "mark": call.mark}
+        elif code is _COROUTINE:
+            found["task"] = _request_of(inner.f_locals["context"])
         elif code is _LOAD:
             found |= {"task": f"loading {inner.f_locals['self'].point}", "loads": True}
         elif code in _WAITS:
             found["waits"] = _WAITS[code]  # the outermost says it best
     return Stack(tuple(reversed(lines)), **found)
+
+
+def _request_of(context: Context) -> str:
+    """Return method and target of the request whose context it is, or empty if it is of none."""
+    was = context.get(current_was)
+    environ = {} if was is None else was.env
+    return f"{environ.get('REQUEST_METHOD', '')} {environ.get('REQUEST_URI', '')}".strip()
 
 
 def mark_of(frame: FrameType) -> Any:

@@ -54,7 +54,8 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return []
 """
-START = "[info] threads = 0: requests share threading.local"
+START = "[info] threads = 0 at "
+NAMED = "[warn] under threads = 0 the requests of "
 
 
 def test_the_log_says_what_requests_share(running_server, tmp_path):
@@ -71,12 +72,21 @@ def test_the_log_says_what_requests_share(running_server, tmp_path):
     server.stop()
     log = server.log_text()
     assert log.count(START) == 1
-    named = [line for line in log.splitlines() if " imports " in line]
+    assert f"{START}/, /a, /b: requests share threading.local" in log
+    named = [line for line in log.splitlines() if NAMED in line]
     assert len(named) == 1
     assert (
-        f"[warn] {tmp_path}/database:app imports django.db, asgiref, and under threads = 0 its requests share"
-        " connections and transactions, locals: give it threads, or set cooperative = yes" in named[0]
+        f"{NAMED}{tmp_path}/database:app share the connections and transactions of django.db,"
+        " the locals of asgiref: give it threads, or set cooperative = yes" in named[0]
     )
+
+
+def test_the_log_names_the_mounts_that_share(running_server, tmp_path):
+    """Beside threads, only the mounts are named that have greenlets."""
+    (tmp_path / "plain.py").write_text(APP.format(imports="import json"))
+    mounts = {"/": f"{tmp_path}/plain:app", "/live": f"{tmp_path}/plain:app threads=0"}
+    server = running_server(config_text(mounts, threads=2))
+    assert f"{START}/live: requests share" in server.log_text()
 
 
 def test_threads_share_nothing(running_server, tmp_path):
@@ -85,4 +95,4 @@ def test_threads_share_nothing(running_server, tmp_path):
     server = running_server(config_text({"/": f"{tmp_path}/database:app"}, threads=2))
     assert server.ask("/").status == "200 OK"
     assert START not in server.log_text()
-    assert " imports " not in server.log_text()
+    assert NAMED not in server.log_text()

@@ -102,7 +102,8 @@ def test_the_reactor_is_held(said):
         assert watch.look({ME: frame}, now, 0.0, at_once)
     assert len(said) == 1
     assert said[0].startswith(
-        "code outside of requests has held up all other requests for 0.12 s at /srv/shop/views.py:2 in view\n"
+        "code outside of requests has held up all other requests for 0.12 s so far,"
+        " at /srv/shop/views.py:2 in view\n"
     )
     reactor.turn()
     for now in (20.0, 20.25, 20.5):
@@ -184,7 +185,7 @@ def test_slow_and_busy_threads(said):
         watch.look({executor: ["/shop"]}, {7: frame, 8: frame}, now, at_once)
     assert len(said) == 2
     assert said[0] == (
-        "all 2 threads of /shop are busy, and 1 more have waited for 1 s:"
+        "all 2 threads of /shop are busy, and requests wait (1, the first for 1 s):"
         " raise `threads`, or see what takes long\n"
         "code outside of requests, for 5.0 s, at /srv/shop/views.py:2 in view\n"
         "code outside of requests, for 10.0 s, at /srv/shop/views.py:2 in view"

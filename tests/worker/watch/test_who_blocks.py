@@ -46,12 +46,43 @@ def test_a_view_that_blocks_is_named(running_server, folder):
     assert len(said) == 1
     sentence, stack = said[0]
     assert re.fullmatch(
-        rf"GET /0\.5 has held up all other requests for \d\.\d\d s at {place}:8 in pause", sentence
+        rf"GET /0\.5 has held up all other requests for \d\.\d\d s so far, at {place}:8 in pause", sentence
     )
     assert [line.split(", ")[1:] for line in stack.splitlines() if "File" in line] == [
         ["line 15", "in app"],
         ["line 8", "in pause"],
     ]
+
+
+COROUTINE = """
+import time
+
+from skitai.saddle import Saddle
+
+app = Saddle(__name__)
+
+
+@app.route("/report")
+async def report(was, year):
+    await was.sleep(0)
+    time.sleep(0.3)
+    return "late"
+"""
+
+
+def test_a_coroutine_that_blocks_is_named(running_server, tmp_path):
+    """The log names the request of a coroutine, and shows its stack without what called it."""
+    (tmp_path / "late.py").write_text(COROUTINE)
+    server = running_server(config_text({"/": f"{tmp_path}/late:app"}, blocked_warning="0.05", threads=2))
+    assert server.ask("/report?year=2026").body == b"late"
+    eventually(lambda: "has held up" in server.log_text(), "the warning")
+    lines = server.log_text().partition("[warn] ")[2].splitlines()
+    place = re.escape(f"{tmp_path}/late.py")
+    assert re.fullmatch(
+        rf"GET /report\?year=2026 has held up all other requests for .* s so far, at {place}:12 in report",
+        lines[0],
+    )
+    assert lines[1:3] == [f'    File "{tmp_path}/late.py", line 12, in report', "      time.sleep(0.3)"]
 
 
 def test_threads_that_are_busy_are_named(running_server, folder):
@@ -68,7 +99,9 @@ def test_threads_that_are_busy_are_named(running_server, folder):
     log = server.log_text()
     busy = re.findall(r"\[warn\] (all 2 threads of / are busy, .*)\n((?:  .*\n)*)", log)
     assert len(busy) == 1
-    assert re.match(r"all 2 threads of / are busy, and [123] more have waited for 1 s: ", busy[0][0])
+    assert re.match(
+        r"all 2 threads of / are busy, and requests wait \([123], the first for 1 s\): ", busy[0][0]
+    )
     tasks = busy[0][1].splitlines()
     assert len(tasks) == 2
     for task in tasks:
