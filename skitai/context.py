@@ -238,7 +238,7 @@ def run_in_executor(executor: IExecutor, table: ServiceTable, function: Callable
     reactor thread.
     """
     finished: Deferred[T] = Deferred()
-    give = table.dispatcher.bridge.submit_to_hub
+    give = table.dispatcher.bridge.submit_to_reactor
 
     def task() -> None:
         try:

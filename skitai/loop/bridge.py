@@ -149,10 +149,10 @@ class Bridge:
         self.submit(run)
         return outcome.result(timeout)
 
-    def submit_to_hub(self, function: Callable[[], object]) -> None:
-        """Run ``function`` soon in the reactor itself, outside any greenlet. Called in any thread.
+    def submit_to_reactor(self, function: Callable[[], object]) -> None:
+        """Run ``function`` soon in the reactor itself, outside the greenlets of apps. Called in any thread.
 
-        In a greenlet, ``submit`` would run it right there.
+        ``submit`` runs it in the current greenlet, if that is one of the reactor's thread.
         """
         self.submit(lambda: self._turn_end.call(Stage.CALL, function))
 
@@ -194,7 +194,7 @@ class Bridge:
         """
         if pending.over:
             return True
-        if self._hub.is_left:
+        if self._hub.is_forked:
             raise MisuseError("this process was forked by an app: the reactor runs in the server alone")
         if self.in_reactor_thread():
             self._wait_in_greenlet(pending, timeout)
@@ -228,6 +228,7 @@ class _Sleeper:
     def __init__(self, rouse: Callable[[Callable[[], None]], None]) -> None:
         self._greenlet = greenlet.getcurrent()
         self._rouse = rouse
+        # Two flags, not one state: any thread sets ``called``, and only the reactor's sets ``awake``.
         self.awake = self.called = False
 
     def wake(self) -> None:

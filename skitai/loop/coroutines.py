@@ -1,4 +1,4 @@
-"""Runs the coroutines of apps: a view may be one, under either executor."""
+"""Runs a coroutine in the reactor, while the thread or greenlet of an app waits for its outcome."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run_coroutine(bridge: Bridge, coroutine: Coroutine[Any, Any, Any]) -> Any:
             deferred.cancel()
 
     context = current_context()
-    bridge.submit_to_hub(start)
+    bridge.submit_to_reactor(start)
     try:
         while not bridge.wait(ended, _LOOK_SECONDS):
             pass

@@ -9,7 +9,7 @@ from typing import Any
 from skitai.interfaces import IExecutor
 from skitai.loop.greenlets import GreenletExecutor
 from skitai.loop.hub import Hub
-from skitai.loop.threadpool import CallSoon, ThreadExecutor
+from skitai.loop.threads import CallSoon, ThreadExecutor
 
 
 def executor_for(

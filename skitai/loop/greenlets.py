@@ -14,7 +14,7 @@ from zope.interface import implementer
 from skitai.interfaces import IExecutor
 from skitai.loop.hub import Hub
 from skitai.loop.switching import switch_to
-from skitai.loop.threadpool import CallSoon, Task
+from skitai.loop.threads import CallSoon, Task
 
 _log = Logger()
 
@@ -86,7 +86,7 @@ class GreenletExecutor:
 
     def _run_ready(self) -> None:
         try:
-            while self._ready and not self._hub.is_left:
+            while self._ready and not self._hub.is_forked:
                 worker = self._idle.pop() if self._idle else self._new_worker()
                 switch_to(worker)
         finally:
@@ -101,7 +101,7 @@ class GreenletExecutor:
     def _work(self) -> None:
         me, parent, hub = greenlet.getcurrent(), self._hub.parent, self._hub
         assert parent is not None
-        while not hub.is_left:
+        while not hub.is_forked:
             if self._ready:
                 self._run(self._ready.popleft(), me)
             elif len(self._idle) < self.idle_max:

@@ -22,8 +22,7 @@ class Hub:
     ``reactor_greenlet`` is the one that the reactor runs in: nothing may wait there. ``parent`` is the one to
     which greenlets of apps switch when they wait or end. Both are set by ``start``. ``idle_code`` is the
     function in which the thread waits for the system when nothing is to be done, if that is not the reactor's
-    own. ``is_left`` says that this process was forked by an app, and that only the greenlet that did so goes
-    on.
+    own. ``is_forked`` says that an app has forked this process. Only the greenlet that did so goes on here.
     """
 
     #: Whether a greenlet that blocks in the standard library lets the others go on.
@@ -31,7 +30,7 @@ class Hub:
     idle_code: CodeType | None = None
 
     def __init__(self) -> None:
-        self.is_left = False
+        self.is_forked = False
         #: The reactor's thread.
         self.ident: int | None = None
         self.reactor_greenlet: greenlet.greenlet | None = None
@@ -50,13 +49,13 @@ class Hub:
         """
         function()
 
-    def leave_to_server(self) -> None:
-        """Let only the current greenlet go on: this process was forked by an app, and the others are copies.
+    def keep_only_current(self) -> None:
+        """Let only the current greenlet go on: an app has forked this process, and the others are copies.
 
         If the reactor ran here, too, it would take connections away from the server, and each request under
         way would go on twice. So a child that returns from its request ends.
         """
-        self.is_left = True
+        self.is_forked = True
         self.ident = None  # what is handed to the reactor is not done here
         me = greenlet.getcurrent()
         if me.parent is not None:
@@ -72,10 +71,10 @@ def hub_of(reactor: Any) -> Hub:
 _started: WeakSet[Hub] = WeakSet()
 
 
-def _leave_to_server() -> None:
+def _keep_only_current() -> None:
     for hub in list(_started):
         if hub.reactor_greenlet is not greenlet.getcurrent():  # else the reactor's owner forked, on purpose
-            hub.leave_to_server()
+            hub.keep_only_current()
 
 
-os.register_at_fork(after_in_child=_leave_to_server)
+os.register_at_fork(after_in_child=_keep_only_current)

@@ -1,4 +1,8 @@
-"""A pool of real threads, for functions that block."""
+"""A pool of real threads, for functions that block.
+
+The threads of apps (``skitai.loop.threads``) are others: they are all there from the start, they take any
+number of tasks, and nobody waits for the outcome of one.
+"""
 
 from __future__ import annotations
 

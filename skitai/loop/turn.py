@@ -100,7 +100,7 @@ def _call_all(stages: tuple[list[Callable[[], object]], ...], hub: Hub) -> None:
         due = functions[:]
         functions.clear()
         for function in due:
-            if hub.is_left:
+            if hub.is_forked:
                 return
             try:
                 function()

@@ -20,7 +20,7 @@ class ClockBridge(Bridge):
         """Say that code may wait anywhere."""
         return True
 
-    def submit_to_hub(self, function: Callable[[], object]) -> None:
+    def submit_to_reactor(self, function: Callable[[], object]) -> None:
         """Run ``function`` now: there are no greenlets that it must keep out of."""
         self.submit(function)
 

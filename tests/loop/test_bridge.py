@@ -162,7 +162,7 @@ class TestHub:
     def test_runs_outside_any_greenlet(self, world, apps):
         """What is meant for the reactor itself runs there, and may not wait, wherever it comes from."""
         seen = []
-        apps.run(lambda: world.bridge.submit_to_hub(lambda: seen.append(world.bridge.may_wait())))
+        apps.run(lambda: world.bridge.submit_to_reactor(lambda: seen.append(world.bridge.may_wait())))
         world.reactor.turn()
         assert seen == [False]
 

@@ -74,7 +74,7 @@ class GeventHub(Hub):
 
         def run_and_return() -> None:
             function()
-            if not self.is_left:
+            if not self.is_forked:
                 me.switch()
 
         self._run_callback(run_and_return)
@@ -89,9 +89,9 @@ class GeventHub(Hub):
         """Switch to the hub, which switches back when told to. Called in the reactor's greenlet."""
         switch_to(self.gevent)
 
-    def leave_to_server(self) -> None:
+    def keep_only_current(self) -> None:
         """Let only the current greenlet go on: nothing happens any more for which others wait."""
-        super().leave_to_server()
+        super().keep_only_current()
         self.reactor_waits = False
         for found in gc.get_objects():
             if isinstance(found, _WAKERS):

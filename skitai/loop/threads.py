@@ -1,4 +1,4 @@
-"""Where blocking apps run: in a few threads."""
+"""Where apps run that block: in a few threads that live as long as the server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ThreadExecutor:
     handed out when the reactor's turn ends. Threads that woke before would only contend with the reactor for
     the interpreter's lock, which halves the requests a second. The threads are daemons, so that an app that
     blocks for ever cannot keep the process from ending. ``call_soon(function)`` has the reactor call
-    ``function`` when its turn ends. Each thread has ``name`` and a number for its name.
+    ``function`` when its turn ends. The threads are called ``name-1``, ``name-2`` and so on.
     """
 
     multithread = True
