@@ -9,7 +9,6 @@ too, as asgiref promises: in the thread of the code that called the coroutine.
 
 from __future__ import annotations
 
-import asyncio
 import importlib.abc
 import sys
 from collections.abc import Callable, Sequence
@@ -23,9 +22,10 @@ from typing import Any
 from skitai.loop.bridge import Bridge
 from skitai.loop.greenletloop import run_in_greenlet
 from skitai.loop.native import get_ident
-from skitai.loop.switching import without_loop
+from skitai.loop.switching import running_loop, without_loop
 
 _MODULE = "asgiref.sync"
+_UNSET = object()
 
 #: The bridges whose apps run in greenlets, by the thread of their reactor.
 _bridges: dict[int, Bridge] = {}
@@ -50,7 +50,7 @@ def end_support(bridge: Bridge) -> None:
 
 
 class _PatchAtImport(importlib.abc.MetaPathFinder):
-    """Patches asgiref when it is imported: Flask does that at the first ``async def`` view."""
+    """Patches asgiref when it is imported: Flask imports it at the first ``async def`` view."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -76,7 +76,7 @@ _patch_at_import = _PatchAtImport()
 
 
 def _patch(module: Any) -> None:
-    """Replace ``AsyncToSync.__call__``, unless it is replaced already."""
+    """Replace ``AsyncToSync.__call__`` in ``module``, unless that was done before."""
     original = module.AsyncToSync.__call__
     if hasattr(original, "__wrapped__"):
         return
@@ -84,7 +84,7 @@ def _patch(module: Any) -> None:
     @wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         bridge = _bridges.get(get_ident())
-        if bridge is None or not bridge.may_wait() or asyncio._get_running_loop() is not None:
+        if bridge is None or not bridge.may_wait() or running_loop() is not None:
             return original(self, *args, **kwargs)
         executors = type(self).executors
         outer = getattr(executors, "current", None)
@@ -102,7 +102,7 @@ def _patch(module: Any) -> None:
 def _adopt(context: Context) -> None:
     """Set the context variables here that were set in ``context``."""
     for variable, value in context.items():
-        if variable.get(_adopt) is not value:
+        if variable.get(_UNSET) is not value:
             variable.set(value)
 
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from skitai.loop.bridge import Bridge, Pending
 from skitai.loop.greenletloop import GreenletLoop
+from skitai.loop.switching import running_loop
 
 #: What a coroutine that is cancelled sees.
 CANCELLATIONS = (CancelledError, asyncio.CancelledError)
@@ -20,7 +21,7 @@ def in_asyncio(bridge: Bridge) -> bool:
 
     The reactor's own loop, where Twisted runs on one, does not count.
     """
-    return asyncio._get_running_loop() is not None and bridge.may_wait()
+    return running_loop() is not None and bridge.may_wait()
 
 
 async def until_over(bridge: Bridge, pending: Pending, seconds: float) -> bool:

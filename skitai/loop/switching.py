@@ -1,7 +1,7 @@
 """Greenlets of one thread that each run an asyncio loop of their own, or none.
 
-asyncio keeps for each thread which loop runs in it. A greenlet that waits must take that along: otherwise the
-next one in the thread would pass for a part of the loop, and could not run its own.
+asyncio notes for each thread which loop runs in it. A greenlet that waits must take that note along. Else the
+next greenlet of the thread would pass for a part of that loop, and could not run its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import greenlet
 
 T = TypeVar("T")
 
-_get_running_loop = asyncio._get_running_loop
+#: Returns the asyncio loop that runs in this thread, or None. asyncio exports this function and its
+#: setter, underscores and all, for those who write loops. The one without an underscore raises for want of one.
+running_loop: Callable[[], asyncio.AbstractEventLoop | None] = asyncio._get_running_loop
 _switch = greenlet.greenlet.switch
 
 
@@ -24,7 +26,8 @@ def _keep_task(_loop: Any, task: Any) -> Any:
     return task
 
 
-# Up to Python 3.13 asyncio keeps the current task by loop. Later it keeps the one of the thread.
+# Up to Python 3.13 asyncio notes the current task of each loop. Later it notes that of the thread, and has no
+# public way to put the note aside.
 _swap_task: Callable[[Any, Any], Any] = (
     asyncio.tasks._swap_current_task if sys.version_info >= (3, 14) else _keep_task  # type: ignore[attr-defined]
 )
@@ -33,9 +36,9 @@ _swap_task: Callable[[Any, Any], Any] = (
 def switch_to(target: greenlet.greenlet) -> None:
     """Let ``target`` go on; return when somebody switches back. Called in any greenlet.
 
-    It is that of the class greenlet: gevent's hub has a ``switch`` of its own, for its own greenlets.
+    This is ``switch`` of the class greenlet: gevent's hub has a ``switch`` of its own, for its own greenlets.
     """
-    if _get_running_loop() is None:
+    if running_loop() is None:
         _switch(target)
     else:
         without_loop(partial(_switch, target))
@@ -46,7 +49,7 @@ def without_loop(function: Callable[[], T]) -> T:
 
     Every switch to another greenlet happens in such a function. Called in any greenlet.
     """
-    loop = _get_running_loop()
+    loop = running_loop()
     if loop is None:
         return function()
     task = _swap_task(loop, None)
