@@ -16,8 +16,8 @@ import greenlet
 
 T = TypeVar("T")
 
-#: Returns the asyncio loop that runs in this thread, or None. asyncio exports this function and its
-#: setter, underscores and all, for those who write loops. The one without an underscore raises for want of one.
+#: Returns the asyncio loop that runs in this thread, or None. asyncio exports this function and its setter,
+#: underscores and all, for those who write loops.
 running_loop: Callable[[], asyncio.AbstractEventLoop | None] = asyncio._get_running_loop
 _switch = greenlet.greenlet.switch
 
