@@ -45,6 +45,45 @@ def test_threads_of_an_app_run_beside_it(server):
     assert bodies == [str(number).encode() for number in range(20)]
 
 
+AS_UNDER_GEVENT = """
+import os
+import queue
+import threading
+
+before = (os.close, threading.Event, queue.Queue)
+from gevent import Timeout, monkey, pool
+
+monkey.patch_all()
+assert before == (os.close, threading.Event, queue.Queue)
+
+from skitai import was
+
+def app(environ, start_response):
+    url = f"http://127.0.0.1:{environ['SERVER_PORT']}/"
+    if environ["PATH_INFO"] == "/pool":
+        body = str(pool.Pool(3).map(lambda _: was.get(url).getwait(5).code, range(3)))
+    elif environ["PATH_INFO"] == "/timeout":
+        try:
+            with Timeout(0.05):
+                was.sleep(10)
+        except Timeout:
+            body = "too late"
+    else:
+        body = "pong"
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [body.encode()]
+"""
+
+
+def test_an_app_that_knows_gevent(running_server, tmp_path):
+    """What an app patches itself is patched already; gevent's pools and time-outs work around ``was``."""
+    (tmp_path / "knows.py").write_text(AS_UNDER_GEVENT)
+    server = running_server({"/": f"{tmp_path}/knows:app"}, cooperative="yes")
+    assert server.ask("/pool").body == b"[200, 200, 200]"
+    assert server.ask("/timeout").body == b"too late"
+    assert "MonkeyPatchWarning" not in server.log_text()
+
+
 def test_threads_stay_what_they_were_elsewhere(running_server):
     """Without the key nothing is patched, though gevent is installed."""
     plain = running_server({"/": f"{FIXTURE_APPS}/waiting:app"}, threads=0)

@@ -39,6 +39,18 @@ def patch() -> None:
         if monkey.is_object_patched("os", "close"):  # gevent 25.8 and later
             monkey.patch_item(os, "close", _prompt_close(os.close))
     _patch_psycopg2()
+    _keep()
+
+
+def _keep() -> None:
+    """Have an app's own ``monkey.patch_all()`` do nothing: it would undo what is not as gevent has it."""
+    for name in monkey.__all__:
+        if name.startswith("patch_") and name not in ("patch_item", "patch_module"):
+            setattr(monkey, name, _is_patched)
+
+
+def _is_patched(*_args: Any, **_kwargs: Any) -> bool:
+    return True
 
 
 def _use_our_locks() -> None:
