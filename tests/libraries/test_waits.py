@@ -72,7 +72,10 @@ SUBJECTS = [
     Subject("flask_async", greenlets=BESIDE),
     Subject("fork", at_once=10),
     Subject("multiprocessing_fork", at_once=10),
-    Subject("multiprocessing_spawn", cooperative=BLOCKS, at_once=2),
+    Subject("multiprocessing_spawn", at_once=2),
+    Subject("process_pool", at_once=4),
+    Subject("process_queue", at_once=10),
+    Subject("process_manager", at_once=4),
 ]
 
 #: Seconds that a request waits.

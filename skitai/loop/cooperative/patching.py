@@ -18,6 +18,7 @@ from gevent import monkey
 from gevent._hub_local import get_hub_if_exists
 from twisted.internet import base, tcp
 
+from skitai.loop.cooperative import multiprocess
 from skitai.loop.cooperative.children import Loop
 from skitai.loop.cooperative.locks import Lock
 
@@ -38,6 +39,7 @@ def patch() -> None:
         monkey.patch_item(queue, "SimpleQueue", queue._PySimpleQueue)  # type: ignore[attr-defined]
         if monkey.is_object_patched("os", "close"):  # gevent 25.8 and later
             monkey.patch_item(os, "close", _prompt_close(os.close))
+    multiprocess.patch()
     _patch_psycopg2()
     _keep()
 

@@ -32,6 +32,8 @@ from skitai.worker.watch.stacks import mark_of, stack_of
 _log = Logger()
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: What Python does with a signal that nobody handles, if that is not the system's default.
+_DEFAULTS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
 #: What the reactor's end is told by, in the place of a signal's number.
 _REACTOR_ENDED = 0
 _LOOK_MILLISECONDS = 50
@@ -75,10 +77,18 @@ class LastResort:
         self._told, self._tell = os.pipe()
         os.set_blocking(self._tell, False)
         signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
-        os.register_at_fork(after_in_child=_forget_signals)
+        os.register_at_fork(after_in_child=self._forget_signals)
         self._reactor.addSystemEventTrigger("after", "shutdown", self._reactor_ended)
         native.start_thread(self._watch, "skitai-signals")
         return True
+
+    def _forget_signals(self) -> None:
+        """In a forked child, neither tell the parent of signals nor have the parent's reactor handle them."""
+        with suppress(ValueError):  # if this is not the main thread
+            signal.set_wakeup_fd(-1)
+            for number, handler in self._handlers.items():
+                if signal.getsignal(number) is handler:
+                    signal.signal(number, _DEFAULTS.get(number, signal.SIG_DFL))
 
     def _reactor_ended(self) -> None:
         for number, handler in self._handlers.items():
@@ -168,9 +178,3 @@ def _end_process(number: int | None) -> NoReturn:
     ctypes.CDLL(None).signal(number, None)  # Python lets only the main thread restore the default
     os.kill(os.getpid(), number)
     os._exit(128 + number)  # what a shell makes of it
-
-
-def _forget_signals() -> None:
-    """Do not tell the parent of the signals of a child that was forked."""
-    with suppress(ValueError):  # if this is not the main thread
-        signal.set_wakeup_fd(-1)

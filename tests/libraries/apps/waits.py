@@ -282,6 +282,53 @@ def in_child(method, sent, seconds):
         return ours.recv()
 
 
+def in_pool(sent, seconds):
+    """Wait for a process of a pool."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(give_later, (sent, seconds))
+
+
+def through_queue(sent, seconds):
+    """Wait for a queue that another process fills with more than a pipe takes at once."""
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    process = context.Process(target=put_later, args=(queue, sent, seconds))
+    process.start()
+    found = queue.get()
+    process.join()
+    queue.close()
+    queue.join_thread()
+    return found[:-MUCH]
+
+
+def through_manager(sent, seconds):
+    """Wait for a process that writes to a dict of a manager."""
+    context = multiprocessing.get_context("fork")
+    with context.Manager() as manager:
+        shared = manager.dict()
+        process = context.Process(target=write_later, args=(shared, sent, seconds))
+        process.start()
+        process.join()
+        return shared["sent"]
+
+
+#: Characters, more than a pipe takes at once.
+MUCH = 100_000
+
+
+def give_later(sent, seconds):
+    time.sleep(seconds)
+    return sent
+
+
+def put_later(queue, sent, seconds):
+    queue.put(give_later(sent, seconds) + MUCH * "x")
+
+
+def write_later(shared, sent, seconds):
+    shared["sent"] = give_later(sent, seconds)
+
+
 def send_later(connection, sent, seconds):
     """Send something, in a process of its own; it ends with the server, which may be ended before."""
     multiprocessing.parent_process().join(seconds)
@@ -333,6 +380,9 @@ VIEWS = {
     "urllib_tls": partial(through_urllib, TLS_UPSTREAM),
     "multiprocessing_fork": partial(in_child, "fork"),
     "multiprocessing_spawn": partial(in_child, "spawn"),
+    "process_pool": in_pool,
+    "process_queue": through_queue,
+    "process_manager": through_manager,
 }  # fmt: skip
 
 
