@@ -37,9 +37,9 @@ class Sleeps:
         if self._stopped:  # looked at after the entry: ``stop`` finds the sleep, or this finds the stop
             sleep.end()
         if in_asyncio(self._bridge):
-            return self._pass(sleep, seconds)
+            return self._in_coroutine(sleep, seconds)
         if not self._bridge.may_wait():
-            return Deferred.fromCoroutine(self._pass(sleep, seconds))
+            return Deferred.fromCoroutine(self._in_coroutine(sleep, seconds))
         try:
             woken = self._bridge.wait(sleep, seconds)
         finally:
@@ -48,7 +48,7 @@ class Sleeps:
             raise _stopping()
         return None
 
-    async def _pass(self, sleep: _Sleep, seconds: float) -> None:
+    async def _in_coroutine(self, sleep: _Sleep, seconds: float) -> None:
         try:
             woken = await until_over(self._bridge, sleep, seconds)
         finally:

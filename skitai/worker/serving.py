@@ -20,11 +20,11 @@ from skitai.worker.assembly import SiteBuilder, make_limits, make_secure
 from skitai.worker.ending import end_requests
 from skitai.worker.instance import Instance
 from skitai.worker.overview import Section
-from skitai.worker.watch.watcher import Watcher, Watching
+from skitai.worker.watch.watcher import Thresholds, Watcher
 
 _log = Logger()
 
-_OF_SHARING = (
+_SHARED_THREAD = (
     "threads = 0 at {mounts}: requests share threading.local, and what waits for anything but `was` (a lock,"
     " a driver, time.sleep) holds up all of them: such apps need threads, or cooperative = yes"
     " (pip install 'skitai[gevent]')"
@@ -47,8 +47,8 @@ class Server(Instance):
         self._listening: list[Listening] = []
         self._access_log: AccessLog | None = None
         self._file_watcher: FileWatcher | None = None
-        watching = Watching(config.server.blocked_warning, config.server.slow_request)
-        self._watcher = Watcher(reactor, watching, self.executors.mounts)
+        thresholds = Thresholds(config.server.blocked_warning, config.server.slow_request)
+        self._watcher = Watcher(reactor, thresholds, self.executors.mounts)
         self._secure = make_secure(config, reactor)
         self._builder = SiteBuilder(self)
         self.warnings += self._builder.warnings
@@ -111,7 +111,7 @@ class Server(Instance):
     def _started(self) -> None:
         in_one_thread = self._builder.in_one_thread()
         if in_one_thread:
-            _log.info(_OF_SHARING, mounts=", ".join(in_one_thread))
+            _log.info(_SHARED_THREAD, mounts=", ".join(in_one_thread))
         loads = [loaded.addCallback(self._watch_files) for loaded in self._builder.load()]
         DeferredList(loads).addCallback(self._apps_loaded)
 

@@ -13,14 +13,15 @@ _SHARED = {
     "sqlalchemy": "scoped sessions",
     "asgiref": "locals",
 }
-_NAMED = (type, FunctionType, BuiltinFunctionType)
+#: What says in which module it was made.
+_DEFINED = (type, FunctionType, BuiltinFunctionType)
 
 
 def shared_libraries(module: ModuleType) -> dict[str, str]:
     """Return what requests share in one thread, by library, for those that ``module`` has imported.
 
-    A library that only others have imported is not among them. So it is not enough that it is loaded: what
-    ``module`` has in its names is followed, from module to module. Called in any thread.
+    A library that is loaded may be one that only other apps have imported. So the names of ``module`` are
+    followed, from module to module. Called in any thread.
     """
     wanted = {library for library in _SHARED if library in sys.modules}
     found: set[str] = set()
@@ -43,7 +44,7 @@ def _origins(module: Any) -> Iterator[str]:
         kind = type(value)
         if issubclass(kind, ModuleType):
             origin: Any = value.__name__
-        else:  # of a mere object, its type: to ask itself could wake one that is made when it is used
-            origin = value.__module__ if issubclass(kind, _NAMED) else kind.__module__
+        else:  # any other object stands for its type: a lazy one would be made if it were asked itself
+            origin = value.__module__ if issubclass(kind, _DEFINED) else kind.__module__
         if isinstance(origin, str):
             yield origin

@@ -33,7 +33,7 @@ class FileWatcher:
     def start(self) -> None:
         """Begin to watch."""
         self._running.acquire()
-        start_thread(self._run, "skitai-watch")
+        start_thread(self._run, "skitai-files")
 
     def stop(self) -> None:
         """End the thread, within a tenth of a second."""

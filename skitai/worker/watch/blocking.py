@@ -1,4 +1,4 @@
-"""When code is held to block: the reactor has no turn, and is in one and the same call all the time."""
+"""When code counts as blocking: the reactor has no turn, and is in one and the same call all the time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PLACES_MAX = 512
 
 
 class Places:
-    """What was said of which place: it is said once."""
+    """The places of which something was said: it is said once."""
 
     def __init__(self) -> None:
         self._said: set[Hashable] = set()

@@ -37,7 +37,7 @@ _DEFAULTS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
 #: What the reactor's end is told by, in the place of a signal's number.
 _REACTOR_ENDED = 0
 _LOOK_MILLISECONDS = 50
-#: Seconds after which a process ends that runs no Python code any more: a little later than it would else.
+#: Seconds beyond its time after which a process is ended although C code keeps all Python code from running.
 _GRACE_SECONDS = 3.0
 #: Seconds that the last words may take: even the log may be what blocks.
 _WORDS_SECONDS = 1.0

@@ -1,4 +1,4 @@
-"""When all threads are held to be busy: a task has waited for one of them for long."""
+"""When all threads count as busy: a task has waited for one of them for a while."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -25,8 +26,8 @@ _QUIET_SECONDS = 1.0
 
 
 @attrs.frozen
-class Watching:
-    """What is of interest: seconds, 0 for never; the keys of ``[server]`` have these names."""
+class Thresholds:
+    """The seconds after which something is logged, 0 for never. The keys of ``[server]`` have these names."""
 
     blocked_warning: float
     slow_request: float
@@ -35,18 +36,18 @@ class Watching:
 class Watcher:
     """Looks now and then, in a thread of its own, at what the reactor and the threads of executors do.
 
-    While there is nothing to do it sleeps until there is. ``interrupter`` is there if the reactor runs in the
+    While the server has nothing to do, the thread sleeps. ``interrupter`` is there if the reactor runs in the
     main thread.
     """
 
     interrupter: Interrupter | None = None
 
-    def __init__(self, reactor: Any, watching: Watching, executors: Executors) -> None:
+    def __init__(self, reactor: Any, thresholds: Thresholds, executors: Executors) -> None:
         self._reactor = reactor
-        self._watching = watching
+        self._thresholds = thresholds
         self._executors = executors
         self._turn_end = turn_end_of(reactor)
-        self._interval = watching.blocked_warning / 2 or _LOOK_SECONDS
+        self._interval = thresholds.blocked_warning / 2 or _LOOK_SECONDS
         self._gate = native.Lock()
         self._stopped = False
         self._expected = self._busy_at = 0.0
@@ -54,13 +55,11 @@ class Watcher:
 
     def start(self) -> None:
         """Begin to watch. Called in the reactor thread."""
-        is_wanted = self._watching.blocked_warning or self._watching.slow_request or self.interrupter
-        if not is_wanted:
+        blocked, slow = self._thresholds.blocked_warning, self._thresholds.slow_request
+        if not (blocked or slow or self.interrupter):
             return
-        self._threads = ThreadsWatch(self._watching.slow_request or float("inf"))
-        self._on_reactor = ReactorWatch(
-            self._reactor, self._watching.blocked_warning, native.get_ident(), self.interrupter
-        )
+        self._threads = ThreadsWatch(slow or inf)
+        self._on_reactor = ReactorWatch(self._reactor, blocked, native.get_ident(), self.interrupter)
         self._gate.acquire()
         native.start_thread(self._watch, "skitai-watch")
 

@@ -25,7 +25,7 @@ def watch():
     yield start
     for watcher in watchers:
         watcher.stop()
-    assert not [thread for thread in threading.enumerate() if thread.name == "skitai-watch"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "skitai-files"]
 
 
 def test_notification(tmp_path, watch, monkeypatch):
