@@ -84,6 +84,18 @@ def test_an_app_that_knows_gevent(running_server, tmp_path):
     assert "MonkeyPatchWarning" not in server.log_text()
 
 
+@pytest.mark.parametrize("threads", [0, 2])
+def test_an_app_that_patches_too_late(running_server, tmp_path, threads):
+    """If an app patches without ``cooperative = yes`` and cannot be loaded, the log says what to do."""
+    (tmp_path / "patches.py").write_text("from gevent import monkey\nmonkey.patch_all()\n1 / 0\n")
+    server = running_server({"/": f"{tmp_path}/patches:app"}, threads=threads)
+    assert server.ask("/").status.startswith("503")
+    assert (
+        f"[error] {tmp_path}/patches:app: gevent has patched the standard library while the server runs:"
+        " take out monkey.patch_all(), and set cooperative = yes instead"
+    ) in server.log_text()
+
+
 def test_threads_stay_what_they_were_elsewhere(running_server):
     """Without the key nothing is patched, though gevent is installed."""
     plain = running_server({"/": f"{FIXTURE_APPS}/waiting:app"}, threads=0)

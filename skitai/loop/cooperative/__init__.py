@@ -6,6 +6,7 @@ reactor. From then on a greenlet that waits in ``time.sleep``, for a lock or for
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 
@@ -34,3 +35,9 @@ def host(reactor: Any) -> None:
 
     patch()
     take_over(reactor)
+
+
+def is_patched() -> bool:
+    """Return whether gevent has patched the standard library, whoever asked it to. Called in any thread."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("time"))  # among the first that it patches

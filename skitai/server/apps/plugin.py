@@ -15,6 +15,7 @@ from skitai.config import Mount
 from skitai.config.casters import quoted
 from skitai.config.server import SERVER_KEYS
 from skitai.interfaces import IExecutor, IInstance
+from skitai.loop.cooperative import is_patched
 from skitai.plugins import Answerer, hookimpl
 from skitai.server.apps.loader import AppSource, LoadedApp
 from skitai.server.apps.queue import LoadQueue
@@ -121,6 +122,12 @@ class _PluginsWatch(AppWatcher):
         return found
 
     def failed(self, error: BaseException, doing: str) -> None:
+        if doing.startswith("load ") and is_patched() and not self._instance.config.server.cooperative:
+            _log.error(
+                "{source}: gevent has patched the standard library while the server runs: take out"
+                " monkey.patch_all(), and set cooperative = yes instead",
+                source=str(self._loaded.source),
+            )
         self._instance.plugins.notify("skitai_app_failed", instance=self._instance, error=error, doing=doing)
 
 
