@@ -87,24 +87,23 @@ class IExecutor(Interface):
         """Take no more tasks and let go of idle threads or greenlets. Called in the reactor thread."""
 
     def submit(task: Callable[[], None]) -> None:
-        """Run ``task`` soon, where it may wait for ``was``. The task must not raise.
+        """Run ``task`` soon, where it may wait for ``was``, in an empty ``contextvars.Context`` of its own.
 
-        It has an empty ``contextvars.Context`` of its own.
-
-        Called in the reactor thread.
+        The task must not raise. Called in the reactor thread.
         """
 
     def statistics() -> dict[str, int]:
         """Return what the status page shows: at least ``running`` and ``queued``. Called in any thread."""
 
-    def tasks() -> list[tuple[int, float]]:
-        """Return the ``get_ident()`` of each thread that runs a task, and when it began, by ``monotonic``.
 
-        Called in any thread.
-        """
+class IThreadExecutor(IExecutor):
+    """An executor that runs each task in a thread, and shows which ones are busy. Called in any thread."""
+
+    def tasks() -> list[tuple[int, float]]:
+        """Return the ``get_ident()`` of each thread that runs a task, and when it began, by ``monotonic``."""
 
     def progress() -> tuple[int, int]:
-        """Return how many tasks have begun, and how many were handed out to threads. Called in any thread."""
+        """Return how many tasks have begun, and how many were handed out to the threads, since the start."""
 
 
 class IConnector(Interface):

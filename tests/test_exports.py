@@ -73,7 +73,8 @@ def test_contracts():
             "waiting",
         ],
         "IConnector": ["connect", "proxy_for", "tls"],
-        "IExecutor": ["multithread", "progress", "start", "statistics", "stop", "submit", "tasks"],
+        "IExecutor": ["multithread", "start", "statistics", "stop", "submit"],
+        "IThreadExecutor": ["progress", "tasks"],
         "IInstance": [
             "bridge",
             "config",

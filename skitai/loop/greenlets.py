@@ -76,14 +76,6 @@ class GreenletExecutor:
         """How many tasks run or wait, how many have not begun, and how many greenlets are idle."""
         return {"running": self._running, "queued": len(self._ready), "idle": len(self._idle)}
 
-    def tasks(self) -> list[tuple[int, float]]:
-        """Return no threads: the reactor's is watched by itself."""
-        return []
-
-    def progress(self) -> tuple[int, int]:
-        """Return that no task waits for a thread."""
-        return 0, 0
-
     def _run_ready(self) -> None:
         try:
             while self._ready and not self._hub.is_forked:

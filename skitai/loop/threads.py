@@ -11,7 +11,7 @@ import greenlet
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from skitai.interfaces import IExecutor
+from skitai.interfaces import IThreadExecutor
 from skitai.loop import native
 
 _log = Logger()
@@ -20,7 +20,7 @@ Task = Callable[[], None]
 CallSoon = Callable[[Task], object]
 
 
-@implementer(IExecutor)
+@implementer(IThreadExecutor)
 class ThreadExecutor:
     """Runs tasks in ``count`` threads, in the order in which they came.
 

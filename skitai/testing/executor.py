@@ -38,11 +38,3 @@ class InlineExecutor:
     def statistics(self) -> dict[str, int]:
         """Nothing runs or waits when anybody can look."""
         return {"running": 0, "queued": 0}
-
-    def tasks(self) -> list[tuple[int, float]]:
-        """Return no threads: there are none."""
-        return []
-
-    def progress(self) -> tuple[int, int]:
-        """Return that no task waits for a thread."""
-        return 0, 0

@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 from fixtureapps import echo
 from serving import eventually
 from skitai.context import current_was, get_current
-from skitai.interfaces import IExecutor
+from skitai.interfaces import IExecutor, IThreadExecutor
 from skitai.loop.bridge import Pending
 from skitai.loop.executors import Executors, GreenletExecutor, ThreadExecutor, executor_for
 
@@ -43,9 +43,9 @@ def test_the_config_chooses_the_executor():
 
 @pytest.mark.parametrize("threads", [3, 0])
 def test_both_keep_the_contract(threads, started):
-    """Either provides IExecutor, with the statistics that the status page shows."""
+    """Either provides IExecutor, with the statistics that the status page shows; threads can be watched."""
     executor = started(executor_for(threads, at_once))
-    assert verifyObject(IExecutor, executor)
+    assert verifyObject(IThreadExecutor if threads else IExecutor, executor)
     assert executor.multithread is (threads > 0)
     assert {"running", "queued"} <= executor.statistics().keys()
 

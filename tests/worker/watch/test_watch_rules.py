@@ -1,4 +1,4 @@
-"""What is held to block and to be busy: all by a clock of the test's own."""
+"""What counts as blocking, and as busy: all by a clock of the test's own."""
 
 import json
 import threading
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from twisted.logger import formatEvent, globalLogPublisher
+from zope.interface import implementer
 
+from skitai.interfaces import IThreadExecutor
 from skitai.worker.watch.blocking import Hold, Places
 from skitai.worker.watch.queues import QueueWatch
 from skitai.worker.watch.reactor import ReactorWatch
@@ -47,6 +49,7 @@ class IdleReactor:
             self.asked.pop()()
 
 
+@implementer(IThreadExecutor)
 class BusyExecutor:
     """An executor with tasks that the test makes up."""
 
