@@ -242,6 +242,20 @@ class TestOutcome:
 
         site.start().work(view)
 
+    @pytest.mark.parametrize("name", [5, "", None])
+    def test_an_object_with_any_name(self, site, name):
+        """An object that can be called is run, whatever it answers when it is asked for its name."""
+
+        class Remote:
+            def __getattr__(self, _):
+                return name
+
+            def __call__(self):
+                return "called"
+
+        site.start()
+        assert site.work(lambda was: was.run(Remote()).getwait().data) == "called"
+
     def test_keywords_of_the_function(self, site):
         """All keywords are the function's but ``filter`` and ``detach``, which it gets in a partial."""
         names = ("self", "submit", "function", "timeout", "reraise", "use_cache", "args", "name", "context")

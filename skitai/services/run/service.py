@@ -119,10 +119,19 @@ def _name(function: Any) -> str:
     inner = function
     while isinstance(inner, partial):
         inner = inner.func
-    name: str = getattr(inner, "__qualname__", type(inner).__qualname__)
+    name = _qualname(inner)
     if any(map(_is_asynchronous, (inner, type(inner).__call__))):
         raise TypeError(f"{name} is a coroutine function: was.run is for functions that block; await it")
     return name
+
+
+def _qualname(function: Any) -> str:
+    """Return the name of ``function``, or that of its class.
+
+    Some objects have any attribute that they are asked for, such as the remote methods of ``xmlrpc.client``.
+    """
+    name = getattr(function, "__qualname__", None)
+    return name if isinstance(name, str) else type(function).__qualname__
 
 
 def _is_asynchronous(function: Any) -> bool:

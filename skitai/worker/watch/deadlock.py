@@ -25,8 +25,9 @@ _REMEDY = "give the app threads, or set cooperative = yes; or release the lock b
 class LockWatch:
     """Sees that the reactor's thread waits for ever, and has ``interrupter`` raise a DeadlockError there.
 
-    Only what is certain counts. Either a greenlet that waits is within ``with lock``. Or no other thread runs
-    that could release the lock: each of them waits for a lock, too, or has nothing to do.
+    Only what is certain counts. Either a greenlet that waits is within ``with lock``. Or nothing runs that
+    could release the lock: each of the other threads waits for a lock, too, or has nothing to do, and the app
+    has no signal handler, which would run while the reactor's thread waits.
     """
 
     def __init__(self, interrupter: Interrupter, ident: int) -> None:
@@ -56,6 +57,8 @@ class LockWatch:
                     f"{holder.task or 'another greenlet'} holds it and waits at {holder.place},"
                     " in the thread that all requests share"
                 )
+        if self._interrupter.others_handle_signals():
+            return None
         others = [frame for ident, frame in frames.items() if ident != self._ident]
         if len(frames) == native_threads() and all(_is_idle(frame) for frame in others):
             return "no thread runs that could do so, and all requests share this one"

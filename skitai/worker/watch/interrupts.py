@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 import attrs
 from twisted.logger import Logger
@@ -33,6 +34,7 @@ class Interrupter:
         self._number: int | None = None
         self._main = 0
         self._due: _Interrupt | None = None
+        self._handlers: frozenset[Any] = frozenset()
 
     def install(self) -> None:
         """Take a signal that nobody uses, if there is one. Called in the main thread."""
@@ -43,6 +45,11 @@ class Interrupter:
         if self._number is not None:
             self._main = native.get_ident()
             signal.signal(self._number, self._raise)
+        self._handlers = frozenset(_signal_handlers())
+
+    def others_handle_signals(self) -> bool:
+        """Return whether anybody has set a signal handler since ``install``. Called in any thread."""
+        return not self._handlers.issuperset(_signal_handlers())
 
     def interrupt(self, error: BaseException, is_still_due: Callable[[FrameType | None], bool]) -> bool:
         """Have ``error`` raised in the main thread soon; return whether that can be done.
@@ -60,3 +67,8 @@ class Interrupter:
         due, self._due = self._due, None
         if due is not None and due.is_still_due(frame):
             raise due.error
+
+
+def _signal_handlers() -> Iterator[Any]:
+    """Yield the Python functions that are called at signals."""
+    return filter(callable, map(signal.getsignal, signal.valid_signals()))

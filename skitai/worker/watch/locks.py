@@ -51,7 +51,12 @@ def awaited_lock(frame: FrameType) -> Any:
 
 
 def holds(frame: FrameType, lock: Any) -> bool:
-    """Return whether ``frame``, which is suspended, is within ``with lock``. Called in any thread."""
+    """Return whether ``frame``, which is suspended, is within ``with lock``. Called in any thread.
+
+    Code that names ``release`` may have released it within the block.
+    """
+    if "release" in frame.f_code.co_names:
+        return False
     instructions = list(dis.get_instructions(frame.f_code))
     within = set(_handlers(frame.f_code, frame.f_lasti))
     for at, (each, following) in enumerate(pairwise(instructions)):

@@ -24,6 +24,7 @@ from skitai.context import current_was
 from skitai.loop import bridge, contexts
 from skitai.server.apps.slot import AppSlot
 from skitai.server.wsgi.appcall import AppCall
+from skitai.services.run.service import Run
 
 #: What ``sys._current_frames`` returns: the innermost frame of each thread by its ``get_ident()``.
 Frames = Mapping[int, FrameType]
@@ -50,7 +51,7 @@ _WAITS: dict[CodeType, str] = {
     bridge.wait_in_thread.__code__: "waits for `was`",
     AppCall.catch_up.__code__: "waits for its client",
 }
-_CALL, _LOAD = AppCall.run.__code__, AppSlot.look.__code__
+_CALL, _LOAD, _RUN = AppCall.run.__code__, AppSlot.look.__code__, Run.__call__.__code__
 _COROUTINE = contexts.steps_in.__code__
 
 
@@ -133,6 +134,8 @@ def stack_of(frame: FrameType) -> Stack:
             found["task"] = _request_of(inner.f_locals["context"])
         elif code is _LOAD:
             found |= {"task": f"loading {inner.f_locals['self'].point}", "loads": True}
+        elif code is _RUN:
+            found["task"] = f"was.run of {inner.f_locals['self']}"
         elif code in _WAITS:
             found["waits"] = _WAITS[code]  # the outermost says it best
     return Stack(tuple(reversed(lines)), **found)

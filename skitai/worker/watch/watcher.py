@@ -19,7 +19,7 @@ from skitai.worker.watch.threads import Executors, ThreadsWatch
 
 _log = Logger()
 
-#: Seconds between two looks where only slow requests are of interest.
+#: Seconds between two looks at most, and where ``blocked_warning`` is off.
 _LOOK_SECONDS = 0.5
 #: Seconds without anything to do after which the watching thread sleeps, too.
 _QUIET_SECONDS = 1.0
@@ -47,7 +47,8 @@ class Watcher:
         self._thresholds = thresholds
         self._executors = executors
         self._turn_end = turn_end_of(reactor)
-        self._interval = thresholds.blocked_warning / 2 or _LOOK_SECONDS
+        # A longer one would miss threads that are busy, and locks.
+        self._interval = min(thresholds.blocked_warning / 2 or _LOOK_SECONDS, _LOOK_SECONDS)
         self._gate = native.Lock()
         self._stopped = False
         self._expected = self._busy_at = 0.0

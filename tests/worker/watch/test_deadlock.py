@@ -7,10 +7,13 @@ import pytest
 from serving import config_text, eventually
 
 APP = """
+import operator
 import queue
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from skitai import was
 
@@ -59,6 +62,20 @@ def timeout():
     LOCK.acquire(timeout=3.5)
     LOCK.release()
 
+def function_in_c():
+    event = threading.Event()
+    was.run(list, map(operator.call, [partial(time.sleep, 3.5), event.set]))
+    event.wait()
+
+def alarm():
+    event = threading.Event()
+    signal.signal(signal.SIGALRM, lambda *_: event.set())
+    signal.setitimer(signal.ITIMER_REAL, 3.5)
+    try:
+        event.wait()
+    finally:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
 def app(environ, start_response):
     globals()[environ["PATH_INFO"][1:]]()
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -83,8 +100,8 @@ def test_a_lock_that_a_greenlet_holds(server, tmp_path):
     assert server.ask("/take").status == "200 OK"
     file = tmp_path / "locking.py"
     assert (
-        f"DeadlockError: the lock at {file}:18 in take cannot be released: GET /hold holds it and waits at"
-        f" {file}:15 in hold, in the thread that all requests share; give the app threads, or set"
+        f"DeadlockError: the lock at {file}:21 in take cannot be released: GET /hold holds it and waits at"
+        f" {file}:18 in hold, in the thread that all requests share; give the app threads, or set"
         " cooperative = yes; or release the lock before you wait\n" in server.log_text()
     )
 
@@ -100,8 +117,10 @@ def test_what_nobody_can_release(server, path):
     )
 
 
-@pytest.mark.parametrize("path", ["/sleep", "/result", "/taken_by_thread", "/timeout"])
+@pytest.mark.parametrize(
+    "path", ["/sleep", "/result", "/taken_by_thread", "/timeout", "/function_in_c", "/alarm"]
+)
 def test_what_only_takes_long(server, path):
-    """Code that takes long, or waits for a thread, is not interrupted."""
+    """Code that takes long, or waits for a thread or a signal, is not interrupted."""
     assert server.ask(path).status == "200 OK"
     assert "cannot be released" not in server.log_text()

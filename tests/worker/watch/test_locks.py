@@ -147,13 +147,22 @@ def in_another(lock, other):
         yield
 
 
+def released(lock):
+    with lock:
+        lock.release()
+        try:
+            yield
+        finally:
+            lock.acquire()
+
+
 @pytest.mark.parametrize(
     ("function", "others", "expected"),
-    [(within, 0, True), (behind, 0, False), (in_another, 1, False)],
-    ids=["within", "behind", "in another"],
+    [(within, 0, True), (behind, 0, False), (in_another, 1, False), (released, 0, False)],
+    ids=["within", "behind", "in another", "released"],
 )
 def test_who_holds_it(function, others, expected):
-    """Code that waits within ``with lock`` holds it, not code that has left the block."""
+    """Code that waits within ``with lock`` holds it, not code that has left the block or released it."""
     lock = threading.Lock()
     begun = suspended(function, lock, *(threading.Lock() for _ in range(others)))
     assert holds(begun.gi_frame, lock) is expected

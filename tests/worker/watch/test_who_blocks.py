@@ -85,10 +85,11 @@ def test_a_coroutine_that_blocks_is_named(running_server, tmp_path):
     assert lines[1:3] == [f'    File "{tmp_path}/late.py", line 12, in report', "      time.sleep(0.3)"]
 
 
-def test_threads_that_are_busy_are_named(running_server, folder):
+@pytest.mark.parametrize("blocked_warning", ["0.1", "3600"])
+def test_threads_that_are_busy_are_named(running_server, folder, blocked_warning):
     """Under threads the log says what is slow, and once what all threads do while requests wait."""
-    text = config_text({"/": f"{folder}/waits:app"}, slow_request="0.5", response_timeout=2, threads=2)
-    server = running_server(text)
+    limits = {"blocked_warning": blocked_warning, "slow_request": "0.5", "response_timeout": 2, "threads": 2}
+    server = running_server(config_text({"/": f"{folder}/waits:app"}, **limits))
     with ThreadPoolExecutor(5) as pool:
         answers = [pool.submit(server.ask, path) for path in ("/held", "/held", "/", "/", "/")]
         eventually(lambda: "are busy" in server.log_text(), "the warning")
