@@ -2,6 +2,10 @@
 
 This package alone knows of gevent. ``host`` patches the standard library and has gevent's hub run beside the
 reactor. From then on a greenlet that waits in ``time.sleep``, for a lock or for a socket holds up nobody.
+
+``hub`` is gevent's hub as Skitai's own, and ``reactor`` lets it run. ``patching`` patches; ``locks`` and
+``children`` are what it puts in the place of gevent's. Names with an underscore are used where gevent,
+Twisted or Python have no others. The tests of this package find out when one of them is gone.
 """
 
 from __future__ import annotations

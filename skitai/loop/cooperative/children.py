@@ -65,7 +65,7 @@ class _Child:
 
 
 class _AnyChild(_Child):
-    """Whichever child ends first."""
+    """Whichever child ends first, also one whose own watcher has seen the end."""
 
     def __init__(self) -> None:
         super().__init__(-1)
