@@ -5,11 +5,13 @@ from __future__ import annotations
 import atexit
 import os
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from twisted.python.threadable import isInIOThread
 
 from skitai.config import Config, load
 from skitai.context import Was, forget_defaults, get_current, remove_default, source_in_use
@@ -20,7 +22,7 @@ from skitai.worker.assembly import load_plugins
 from skitai.worker.instance import Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
 
 #: The user on whose behalf ``start`` began, until somebody calls ``stop``.
 _STARTED = "start()"
@@ -83,8 +85,20 @@ class _Process:
 _process = _Process()
 
 
-def _begin(path: Path | None, user: Hashable) -> Was:
+@contextmanager
+def _changing() -> Iterator[None]:
+    """Let one thread at a time begin or end.
+
+    Raises MisuseError in the reactor thread: those who begin or end wait for it.
+    """
+    if _process.background is not None and isInIOThread():  # type: ignore[no-untyped-call]
+        raise MisuseError("skitai.standalone cannot be used in the reactor thread: it waits for the reactor")
     with _process.changing:
+        yield
+
+
+def _begin(path: Path | None, user: Hashable) -> Was:
+    with _changing():
         in_use = source_in_use()
         if in_use is None:
             _process.instance = _started(path)
@@ -129,7 +143,7 @@ def _started(path: Path | None) -> Instance:
 
 
 def _end(user: Hashable) -> None:
-    with _process.changing:
+    with _changing():
         if user in _process.users:
             _process.users.remove(user)
             if not _process.users:

@@ -168,6 +168,22 @@ class TestShell:
             was.get  # noqa: B018
         skitai.standalone().stop()
 
+    def test_in_the_reactor_during_the_end(self):
+        """Who tries it in the reactor thread while the block ends gets an error, and the block ends."""
+        refused = []
+
+        def enter():
+            try:
+                skitai.standalone().start()
+            except MisuseError as error:
+                refused.append(str(error))
+
+        with skitai.standalone():
+            bridge = module._process.instance.bridge
+            bridge.submit(lambda: bridge.call_later(0.1, enter))
+            was.run(time.sleep, 0.3, detach=True)
+        assert refused == ["skitai.standalone cannot be used in the reactor thread: it waits for the reactor"]
+
     def test_in_the_reactor(self):
         """In the reactor thread nothing may wait."""
         with skitai.standalone():
