@@ -14,7 +14,7 @@ from twisted.python.threadable import isInIOThread
 
 from skitai.errors import MisuseError
 from skitai.loop.bridge import Pending, wait_in_thread
-from skitai.loop.native import is_patched, start_thread
+from skitai.loop.native import start_thread, threads_are_greenlets
 
 #: Seconds between two looks whether the reactor runs yet.
 _LOOK_SECONDS = 1.0
@@ -43,7 +43,7 @@ class BackgroundReactor:
         """
         if self.reactor.running:
             return
-        if is_patched():
+        if threads_are_greenlets():
             raise MisuseError("gevent has patched the standard library: the reactor cannot run in a thread")
         self._is_own = True
         self._error = None

@@ -38,7 +38,7 @@ else:
 _start_new_thread = _original("_thread", "start_new_thread")
 
 
-def is_patched() -> bool:
+def threads_are_greenlets() -> bool:
     """Return whether ``threading`` makes greenlets instead of threads."""
     return threading._start_new_thread is not _start_new_thread  # type: ignore[attr-defined]
 
@@ -48,7 +48,7 @@ def start_thread(function: Callable[[], object], name: str) -> None:
 
     ``name`` is what ``threading.current_thread().name`` is in it. Called in any thread.
     """
-    if not is_patched():
+    if not threads_are_greenlets():
         threading.Thread(target=function, name=name, daemon=True).start()
         return
 

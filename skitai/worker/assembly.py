@@ -22,7 +22,7 @@ from skitai.loop.bridge import Bridge
 from skitai.net.listening import ListenError
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.plugins.mounting import Mounted, mount_resource
-from skitai.server.apps.plugin import shares_a_thread
+from skitai.server.apps.sharing import shares_a_thread
 from skitai.server.http1.limits import ServerLimits
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory

@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from twisted.logger import Logger
 
 from skitai.config import Mount
 from skitai.config.casters import quoted
 from skitai.config.server import SERVER_KEYS
-from skitai.interfaces import IExecutor, IInstance
-from skitai.loop.cooperative import is_patched
+from skitai.interfaces import IInstance
 from skitai.plugins import Answerer, hookimpl
+from skitai.server.apps.life import PluginsWatcher
 from skitai.server.apps.loader import AppSource, LoadedApp
 from skitai.server.apps.queue import LoadQueue
-from skitai.server.apps.sharing import shared_libraries
-from skitai.server.apps.slot import AppWatcher, WSGIApp
+from skitai.server.apps.slot import WSGIApp
 from skitai.server.static.plugin import names_folder
 from skitai.server.wsgi.resource import WSGIResource
 
@@ -29,12 +27,8 @@ if TYPE_CHECKING:
 
     from skitai.context import Was
 
-_log = Logger()
-
 #: The options of an app. Those without ``threads`` share the executor of the server.
 _OPTIONS = {"threads": attrs.evolve(SERVER_KEYS["threads"], default=None)}
-#: What helps where requests must not share a thread.
-REMEDY = "give it threads, or set cooperative = yes (pip install 'skitai[gevent]')"
 _DEFAULT_CALLABLE = "app"
 _CLUSTER = "@"
 
@@ -65,7 +59,7 @@ def _resource(instance: IInstance, point: str, source: AppSource, options: Mappi
         executor,
         instance.services,
         buffer_max=server.response_buffer_max,
-        watcher=_PluginsWatch(instance, loaded, executor),
+        watcher=PluginsWatcher(instance, loaded, executor),
         reloads=lambda: loaded.reloads,
         in_turn=in_turn,
         directories=loaded.directories,
@@ -76,59 +70,6 @@ def _given(instance: IInstance, source: AppSource) -> WSGIApp | None:
     """Return the app that a plugin provides for the source, or None."""
     found: WSGIApp | None = instance.plugins.first("skitai_load_app", instance=instance, target=str(source))
     return found
-
-
-def shares_a_thread(instance: IInstance, executor: IExecutor) -> bool:
-    """Return whether all requests share what libraries keep for each thread, and hold each other up."""
-    return not (executor.multithread or instance.config.server.cooperative)
-
-
-class _PluginsWatch(AppWatcher):
-    """Tells the plugins about an app's life, and the user what its requests share."""
-
-    def __init__(self, instance: IInstance, loaded: LoadedApp, executor: IExecutor) -> None:
-        self._instance = instance
-        self._loaded = loaded
-        self._executor = executor
-
-    def loaded(self, app: WSGIApp, previous: WSGIApp | None) -> None:
-        if previous is None and shares_a_thread(self._instance, self._executor):
-            self._warn_of_sharing()
-        self._instance.plugins.notify(
-            "skitai_app_loaded",
-            instance=self._instance,
-            app=app,
-            previous=previous,
-            executor=self._executor,
-        )
-
-    def _warn_of_sharing(self) -> None:
-        source, module = str(self._loaded.source), self._loaded.module
-        warned: set[str] = self._instance.state("skitai.server.apps.sharing", set)
-        shared = {} if module is None or source in warned else shared_libraries(module)
-        if shared:
-            warned.add(source)  # it may be mounted several times
-            _log.warn(
-                "under threads = 0 the requests of {source} share {shared}: {remedy}",
-                source=source,
-                shared=", ".join(f"the {what} of {library}" for library, what in shared.items()),
-                remedy=REMEDY,
-            )
-
-    def broken(self, app: WSGIApp, error: BaseException) -> WSGIApp | None:
-        found: WSGIApp | None = self._instance.plugins.first(
-            "skitai_app_broken", instance=self._instance, app=app, error=error
-        )
-        return found
-
-    def failed(self, error: BaseException, doing: str) -> None:
-        if doing.startswith("load ") and is_patched() and not self._instance.config.server.cooperative:
-            _log.error(
-                "{source}: gevent has patched the standard library while the server runs: take out"
-                " monkey.patch_all(), and set cooperative = yes instead",
-                source=str(self._loaded.source),
-            )
-        self._instance.plugins.notify("skitai_app_failed", instance=self._instance, error=error, doing=doing)
 
 
 def _source(mount: Mount) -> AppSource:

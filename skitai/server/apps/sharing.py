@@ -1,4 +1,4 @@
-"""Which apps use libraries that keep something for each thread, where all requests share one thread."""
+"""Where all requests share one thread, and which apps use libraries that keep something for each thread."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
+
+from skitai.interfaces import IExecutor, IInstance
 
 #: What all requests share, by the library that keeps it for each thread.
 _SHARED = {
@@ -15,6 +17,11 @@ _SHARED = {
 }
 #: What says in which module it was made.
 _DEFINED = (type, FunctionType, BuiltinFunctionType)
+
+
+def shares_a_thread(instance: IInstance, executor: IExecutor) -> bool:
+    """Return whether all requests share what libraries keep for each thread, and hold each other up."""
+    return not (executor.multithread or instance.config.server.cooperative)
 
 
 def shared_libraries(module: ModuleType) -> dict[str, str]:

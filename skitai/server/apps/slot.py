@@ -27,6 +27,10 @@ class AppWatcher:
         """Return what serves while ``error`` keeps ``app`` from being loaded again, or None for a 500."""
         return None
 
+    def not_loaded(self, error: BaseException, point: str) -> None:
+        """Take note that ``error`` keeps the app at ``point`` from being loaded."""
+        self.failed(error, f"load {point}")
+
     def failed(self, error: BaseException, doing: str) -> None:
         """Take note that an app raised ``error`` in ``doing``, for example ``GET /``."""
 
@@ -137,4 +141,4 @@ class AppSlot:
             code=self.code,
             level=LogLevel.error,
         )
-        self._watcher.failed(cause, f"load {self.point}")
+        self._watcher.not_loaded(cause, self.point)
