@@ -13,7 +13,7 @@ from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.filtering import Filtering
 from skitai.calls.result import Result, Results
 from skitai.errors import CODE_SHUTDOWN, WAITING, MisuseError, OperationError, OperationTimeout
-from skitai.loop.awaiting import in_asyncio, until_over
+from skitai.loop.awaiting import CANCELLATIONS, in_asyncio, until_over
 from skitai.loop.bridge import Bridge, Pending
 from skitai.loop.contexts import current_context, run_in
 from skitai.loop.native import Lock
@@ -279,6 +279,20 @@ class Call(Pending):
 
     def __repr__(self) -> str:
         return f"<Call {self.operation.target!r} {self._result or 'under way'}>"
+
+
+async def awaited(items: Sequence[Any], calls: Sequence[Call], timeout: float) -> list[Any]:
+    """Return what awaiting each of ``items``, calls or groups of ``calls``, gives within ``timeout``.
+
+    A coroutine that is cancelled meanwhile cancels them all.
+    """
+    try:
+        with collecting(calls):
+            return [await item.awaitable(timeout) for item in items]
+    except CANCELLATIONS:
+        for item in items:
+            item.cancel()
+        raise
 
 
 @contextmanager

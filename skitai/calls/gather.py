@@ -9,11 +9,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from skitai.calls.call import Call, collecting
+from skitai.calls.call import Call, awaited, collecting
 from skitai.calls.deadline import checked_seconds
 from skitai.calls.group import CallGroup
 from skitai.calls.result import Result, Results
-from skitai.loop.awaiting import CANCELLATIONS, in_asyncio, until_over
+from skitai.loop.awaiting import in_asyncio, until_over
 from skitai.loop.bridge import Bridge, Pending
 from skitai.loop.contexts import current_context, start_in
 
@@ -56,13 +56,7 @@ def _wait_for_all(items: Sequence[Call | CallGroup], timeout: float) -> Results:
 
 
 async def _gathered(items: Sequence[Call | CallGroup], timeout: float) -> Results:
-    try:
-        with collecting(_single(items)):
-            return _flat([await item.awaitable(timeout) for item in items])
-    except CANCELLATIONS:
-        for item in items:
-            item.cancel()
-        raise
+    return _flat(await awaited(items, _single(items), timeout))
 
 
 def _flat(found: Iterable[Result | Results]) -> Results:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from skitai.calls.cache import DEFAULT_SECONDS
-from skitai.calls.call import collecting
+from skitai.calls.call import awaited, collecting
 from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.result import Result, Results
-from skitai.loop.awaiting import CANCELLATIONS, in_asyncio
+from skitai.loop.awaiting import in_asyncio
 from skitai.loop.contexts import current_context, start_in
 
 if TYPE_CHECKING:
@@ -76,12 +76,7 @@ class CallGroup:
         return start_in(current_context(), self._wait_for_each(timeout))
 
     async def _wait_for_each(self, timeout: float) -> Results:
-        try:
-            with collecting(self.calls):
-                return self._together([await call.awaitable(timeout) for call in self.calls])
-        except CANCELLATIONS:
-            self.cancel()
-            raise
+        return self._together(await awaited(self.calls, self.calls, timeout))
 
     def __await__(self) -> Generator[Any, Any, Results]:
         """``await`` all results in a coroutine, with the time-out of ``getswait()``."""

@@ -24,8 +24,8 @@ from skitai.worker.instance import Instance
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-#: The user on whose behalf ``start`` began, until somebody calls ``stop``.
-_STARTED = "start()"
+#: The user that stands for all who called ``start``, until one of them calls ``stop``.
+_BY_START = "start()"
 
 
 class Standalone:
@@ -56,11 +56,11 @@ class Standalone:
         cannot be, and MisuseError in the reactor thread, or where another config is in use. Called in any
         other thread.
         """
-        return _begin(self._path, _STARTED)
+        return _begin(self._path, _BY_START)
 
     def stop(self) -> None:
         """End what ``start`` began, by whichever object; without it, do nothing."""
-        _end(_STARTED)
+        _end(_BY_START)
 
 
 class _Unserved(Instance):
@@ -101,17 +101,17 @@ def _begin(path: Path | None, user: Hashable) -> Was:
     with _changing():
         in_use = source_in_use()
         if in_use is None:
-            _process.instance = _started(path)
+            _process.instance = _new_instance(path)
         elif path is not None and path.resolve() != in_use:
             raise MisuseError(f"{in_use} is in use in this process: {path} can be used after it")
         if _process.instance is None:
             return get_current()  # that of a server
-        if user is not _STARTED or user not in _process.users:
+        if user is not _BY_START or user not in _process.users:
             _process.users.append(user)
         return _process.instance.was
 
 
-def _started(path: Path | None) -> Instance:
+def _new_instance(path: Path | None) -> Instance:
     if _process.is_forked:
         raise MisuseError(
             "this process was forked from one whose reactor runs in a thread, which a fork does not copy:"

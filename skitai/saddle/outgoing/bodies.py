@@ -56,6 +56,7 @@ class Streamed:
         ``call(function, *arguments)`` returns what ``function(*arguments)`` returns.
         """
         pieces = self._pieces
+        # It calls for each piece until there is none.
         self._pieces = iter(partial(call, next, pieces, None), None)
         self._sources.append(source)
         self._call = call

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @implementer(INode)
 @attrs.frozen
-class Pool:
-    """The node that all functions run on."""
+class ThreadsNode:
+    """The one node that ``was.run`` asks: this process."""
 
     label: str = "threads"
 
 
-_POOL = Pool()
+_NODE = ThreadsNode()
 
 
 class Run:
@@ -94,9 +94,9 @@ class RunService(Service):
         operation.request.call = call
         return call
 
-    def node(self, target: str) -> Pool:  # noqa: ARG002 - the name of the function
-        """Return the pool."""
-        return _POOL
+    def node(self, target: str) -> ThreadsNode:  # noqa: ARG002 - the name of the function
+        """Return the one node."""
+        return _NODE
 
     def perform(self, node: Any, operation: Operation) -> Deferred[Any]:  # noqa: ARG002 - there is one pool
         """Have the function run, or fail if too many wait. Called in the reactor thread."""
