@@ -9,7 +9,8 @@ from typing import Any
 from skitai.interfaces import IExecutor
 from skitai.loop.greenlets import GreenletExecutor
 from skitai.loop.hub import Hub
-from skitai.loop.threads import CallSoon, ThreadExecutor
+from skitai.loop.threads import ThreadExecutor
+from skitai.loop.turn import CallSoon
 
 
 def executor_for(

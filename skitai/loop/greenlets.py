@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from contextvars import Context
 from types import FrameType
 from weakref import WeakSet
@@ -14,9 +15,11 @@ from zope.interface import implementer
 from skitai.interfaces import IExecutor
 from skitai.loop.hub import Hub
 from skitai.loop.switching import switch_to
-from skitai.loop.threads import CallSoon, Task
+from skitai.loop.turn import CallSoon
 
 _log = Logger()
+
+Task = Callable[[], None]
 
 #: All greenlets of all executors.
 _workers: WeakSet[greenlet.greenlet] = WeakSet()

@@ -13,11 +13,11 @@ from zope.interface import implementer
 
 from skitai.interfaces import IThreadExecutor
 from skitai.loop import native
+from skitai.loop.turn import CallSoon
 
 _log = Logger()
 
 Task = Callable[[], None]
-CallSoon = Callable[[Task], object]
 
 
 @implementer(IThreadExecutor)

@@ -17,6 +17,9 @@ from skitai.loop.hub import Hub, hub_of
 
 _log = Logger()
 
+#: Has a function called when the reactor's turn ends: ``TurnEnd.call`` for one stage.
+CallSoon = Callable[[Callable[[], None]], object]
+
 
 class Stage(IntEnum):
     """The order in which the end of a turn goes."""
