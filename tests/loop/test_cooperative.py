@@ -129,3 +129,13 @@ def test_a_missing_gevent_is_named(tmp_path):
     ended = run_twist("skitai", "--config", config, env=environment(tmp_path))
     assert ended.returncode == 2
     assert "2: [server] cooperative: needs gevent: pip install 'skitai[gevent]'" in ended.stderr
+
+
+def test_a_patch_of_somebody_else_is_refused(tmp_path):
+    """A process that gevent has patched without Skitai does not start: its locks lose wake-ups."""
+    config = tmp_path / "some.conf"
+    config.write_text("[server]\nport = 0\ncooperative = yes\n")
+    (tmp_path / "sitecustomize.py").write_text("from gevent import monkey\nmonkey.patch_all()\n")
+    ended = run_twist("skitai", "--config", config, env=environment(tmp_path))
+    assert ended.returncode == 2
+    assert "3: [server] cooperative: needs a standard library that nobody has patched yet" in ended.stderr

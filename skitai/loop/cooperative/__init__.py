@@ -22,15 +22,16 @@ def host(reactor: Any) -> None:
     """Patch the standard library, and have ``reactor`` run in the main greenlet of gevent's hub.
 
     It cannot be undone. Called in the main thread, before the reactor runs and before plugins and apps are
-    imported. Raises CannotCooperateError if gevent is missing, or if the reactor does not use epoll.
+    imported. Raises CannotCooperateError if gevent is missing, if somebody has patched already (gevent's own
+    locks may be in use then), or if the reactor does not use epoll.
     """
-    from twisted.internet.epollreactor import EPollReactor
-
     try:
-        import gevent  # noqa: F401 - imported only where it is wanted: nobody else pays for it
+        from gevent import monkey  # imported only where it is wanted: nobody else pays for it
     except ImportError as error:
         raise CannotCooperateError(f"needs gevent: pip install 'skitai[gevent]' ({error})") from error
-    if not isinstance(reactor, EPollReactor):
+    if any(map(monkey.is_module_patched, ("threading", "time", "socket"))):
+        raise CannotCooperateError("needs a standard library that nobody has patched yet: Skitai does that")
+    if not _uses_epoll(reactor):
         name = type(reactor).__name__
         raise CannotCooperateError(f"needs the reactor that uses epoll (Linux), not {name}")
 
@@ -39,6 +40,14 @@ def host(reactor: Any) -> None:
 
     patch()
     take_over(reactor)
+
+
+def _uses_epoll(reactor: Any) -> bool:
+    try:
+        from twisted.internet.epollreactor import EPollReactor
+    except ImportError:  # the system has no epoll
+        return False
+    return isinstance(reactor, EPollReactor)
 
 
 def is_patched() -> bool:

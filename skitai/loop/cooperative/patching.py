@@ -24,9 +24,7 @@ from skitai.loop.cooperative.locks import Lock
 
 
 def patch() -> None:
-    """Patch the standard library and those drivers that are installed. A second call does nothing."""
-    if monkey.is_module_patched("threading"):
-        return
+    """Patch the standard library and those drivers that are installed. Called once, when nobody has."""
     tcp.socket = base.socket = _native_sockets()  # type: ignore[attr-defined]
     with warnings.catch_warnings():
         # Modules that are loaded already keep what they took from the standard library: Twisted, Skitai and
