@@ -112,6 +112,33 @@ def test_a_forked_child_serves_nobody(running_server, keys):
     assert ask_all(forking, "/ping", 10)[0] == [b"pong"] * 10
 
 
+WITH_A_THREAD = """
+import os
+import threading
+import time
+
+go, gone = threading.Event(), []
+threading.Thread(target=lambda: gone.append(go.wait()), daemon=True).start()
+
+def app(environ, start_response):
+    child = os.fork()
+    if not child:
+        go.set()
+        time.sleep(0.1)
+        os._exit(len(gone))
+    _, status = os.waitpid(child, 0)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(os.waitstatus_to_exitcode(status)).encode()]
+"""
+
+
+def test_threads_of_an_app_end_in_a_forked_child(running_server, tmp_path):
+    """A thread that an app started when it was loaded does not go on in a child, as under any server."""
+    (tmp_path / "threaded.py").write_text(WITH_A_THREAD)
+    server = running_server({"/": f"{tmp_path}/threaded:app"}, cooperative="yes")
+    assert server.ask("/").body == b"0"
+
+
 def test_the_command_line_takes_it(tmp_path):
     """``--cooperative`` stands for the key, and greenlets are the default then."""
     config = tmp_path / "some.conf"

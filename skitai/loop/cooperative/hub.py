@@ -93,6 +93,7 @@ class GeventHub(Hub):
         """Let only the current greenlet go on: nothing happens any more for which others wait."""
         super().keep_only_current()
         self.reactor_waits = False
+        gc.unfreeze()  # or what waits since the apps were loaded is not found
         for found in gc.get_objects():
             if isinstance(found, _WAKERS):
                 found.stop()
