@@ -139,6 +139,39 @@ def test_threads_of_an_app_end_in_a_forked_child(running_server, tmp_path):
     assert server.ask("/").body == b"0"
 
 
+WITH_A_LOCK = """
+import os
+import threading
+import time
+
+lock, wanted = threading.Lock(), threading.Event()
+
+def want():
+    wanted.set()
+    with lock:
+        pass
+
+def app(environ, start_response):
+    with lock:
+        threading.Thread(target=want).start()
+        wanted.wait()
+        time.sleep(0.05)
+        child = os.fork()
+    if not child:
+        os._exit(not lock.acquire(timeout=1))
+    _, status = os.waitpid(child, 0)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(os.waitstatus_to_exitcode(status)).encode()]
+"""
+
+
+def test_a_forked_child_keeps_its_locks(running_server, tmp_path):
+    """A lock that a child gives back goes to nobody who waited for it in the server."""
+    (tmp_path / "locked.py").write_text(WITH_A_LOCK)
+    server = running_server({"/": f"{tmp_path}/locked:app"}, cooperative="yes")
+    assert server.ask("/").body == b"0"
+
+
 def test_the_command_line_takes_it(tmp_path):
     """``--cooperative`` stands for the key, and greenlets are the default then."""
     config = tmp_path / "some.conf"

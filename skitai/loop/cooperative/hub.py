@@ -14,6 +14,7 @@ from gevent.exceptions import HubDestroyed
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from skitai.loop.cooperative.locks import Lock
 from skitai.loop.hub import Hub
 from skitai.loop.switching import switch_to, without_loop
 
@@ -97,3 +98,5 @@ class GeventHub(Hub):
         for found in gc.get_objects():
             if isinstance(found, _WAKERS):
                 found.stop()
+            elif isinstance(found, Lock):
+                found.forget_waiters()

@@ -55,6 +55,10 @@ class Lock:
         """Return whether somebody has it."""
         return self._lock.locked()
 
+    def forget_waiters(self) -> None:
+        """Give it to none of those who wait now: in a forked child they are copies, which never go on."""
+        self._waiters.clear()
+
     def __enter__(self) -> bool:
         return self._lock.acquire(False) or self._wait(-1)
 
@@ -92,7 +96,7 @@ class Lock:
 
     def _at_fork_reinit(self) -> None:
         """Be free in a child process, where those who had it or waited for it are not."""
-        self._waiters.clear()
+        self.forget_waiters()
         self._lock = native.Lock()
 
     def __repr__(self) -> str:
