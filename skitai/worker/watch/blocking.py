@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
 import attrs
 
@@ -52,3 +53,20 @@ class Hold:
     def end(self) -> None:
         """Take note that the reactor has had a turn, or waits for something to do."""
         self.unit = _FREE
+
+
+class Question:
+    """What ``reactor`` is asked to see whether it has a turn: it answers in the next one."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        #: Whether it was asked, and has not answered.
+        self.is_open = False
+
+    def ask(self) -> None:
+        """Ask. Called in any thread."""
+        self.is_open = True
+        self._reactor.callFromThread(self._answer)
+
+    def _answer(self) -> None:
+        self.is_open = False

@@ -24,7 +24,7 @@ from twisted.internet.process import reapAllProcesses
 from twisted.logger import Logger
 
 from skitai.loop import native
-from skitai.worker.watch.blocking import Hold
+from skitai.worker.watch.blocking import Hold, Question
 from skitai.worker.watch.interrupts import Interrupter
 from skitai.worker.watch.patience import Patience, Step
 from skitai.worker.watch.stacks import mark_of, stack_of
@@ -59,8 +59,7 @@ class LastResort:
         self._tell = self._told = -1
         self._patience: Patience | None = None
         self._signal: int | None = None
-        #: Whether the reactor was asked for an answer that it has not given.
-        self._is_asked = False
+        self._question = Question(reactor)
         self._hold = Hold()
 
     def install(self) -> bool:
@@ -126,10 +125,9 @@ class LastResort:
         frame = sys._current_frames().get(self._main)
         mark = None if frame is None else mark_of(frame)
         del frame
-        if not self._is_asked:
+        if not self._question.is_open:
             self._hold.end()
-            self._is_asked = True
-            self._reactor.callFromThread(self._answer)
+            self._question.ask()
         step = patience.look(now, self._hold.look(mark, now))
         if step is Step.INTERRUPT:
             self._say("the server stops: what holds it up is interrupted")
@@ -138,10 +136,7 @@ class LastResort:
             self._end()
 
     def _is_held_by(self, mark: Any, frame: FrameType | None) -> bool:
-        return self._is_asked and frame is not None and mark_of(frame) == mark
-
-    def _answer(self) -> None:
-        self._is_asked = False
+        return self._question.is_open and frame is not None and mark_of(frame) == mark
 
     def _say(self, words: str) -> None:
         frame = sys._current_frames().get(self._main)

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 from skitai.loop.turn import turn_end_of
-from skitai.worker.watch.blocking import Hold, Places
+from skitai.worker.watch.blocking import Hold, Places, Question
 from skitai.worker.watch.deadlock import DOUBT_SECONDS, LockWatch
 from skitai.worker.watch.interrupts import Interrupter
 from skitai.worker.watch.reports import Say, report_blocked
@@ -27,13 +27,12 @@ class ReactorWatch:
         self, reactor: Any, seconds: float, ident: int, interrupter: Interrupter | None = None
     ) -> None:
         self._locks = None if interrupter is None else LockWatch(interrupter, ident)
-        self._reactor = reactor
+        self._question = Question(reactor)
         self._seconds = seconds
         self._ident = ident
         self._polls = {type(reactor).doIteration.__code__, turn_end_of(reactor).hub.idle_code}
         self._clock = _processor_clock(ident)
         self._computed = 0.0
-        self._is_asked = False
         self._hold = Hold()
         self._places = Places()
 
@@ -48,12 +47,11 @@ class ReactorWatch:
         self._computed = computed
         if frame is None or frame.f_code in self._polls:
             self._hold.end()
-            return self._is_asked
-        was_asked = self._is_asked
+            return self._question.is_open
+        was_asked = self._question.is_open
         if not was_asked:
             self._hold.end()
-            self._is_asked = True
-            self._reactor.callFromThread(self._answer)
+            self._question.ask()
         held = self._hold.look(self._unit(frame, was_asked), now)
         if late >= self._seconds and computed - before > late / 2:
             held = max(held, late)
@@ -62,9 +60,6 @@ class ReactorWatch:
         if held >= DOUBT_SECONDS and self._locks is not None:
             self._locks.look(frames, now)
         return True
-
-    def _answer(self) -> None:
-        self._is_asked = False
 
     def _unit(self, frame: FrameType, was_asked: bool) -> Any:
         mark = mark_of(frame)
