@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 from time import monotonic
+from types import FrameType
+from weakref import WeakValueDictionary
 
 import greenlet
 from twisted.logger import Logger
@@ -18,6 +20,18 @@ from skitai.loop.turn import CallSoon
 _log = Logger()
 
 Task = Callable[[], None]
+
+#: The greenlet that runs tasks in each thread of all executors, by the thread's ``get_ident()``.
+_workers: WeakValueDictionary[int, greenlet.greenlet] = WeakValueDictionary()
+
+
+def waiting_frame(ident: int) -> FrameType | None:
+    """Return the innermost frame of a task that has left its thread to gevent's hub while it waits.
+
+    The result is None if the thread is none of an executor, or is in the task itself. Called in any thread.
+    """
+    worker = _workers.get(ident)
+    return None if worker is None else worker.gr_frame
 
 
 @implementer(IThreadExecutor)
@@ -90,7 +104,8 @@ class ThreadExecutor:
 
     def _work(self, number: int) -> None:
         get, since, me = self._tasks.get, self._since, greenlet.getcurrent()
-        self._idents[number] = native.get_ident()
+        self._idents[number] = ident = native.get_ident()
+        _workers[ident] = me
         while (task := get()) is not None:
             since[number] = monotonic()
             me.gr_context = Context()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from skitai.interfaces import IExecutor, IThreadExecutor
+from skitai.loop.threads import waiting_frame
 from skitai.worker.watch.blocking import Places
 from skitai.worker.watch.queues import WAIT_SECONDS, QueueWatch
 from skitai.worker.watch.reports import Busy, Say, report_all_busy, report_slow
@@ -56,5 +57,5 @@ class ThreadsWatch:
 
 def _busy(task: _Task, frames: Frames, now: float) -> Busy:
     ident, since = task
-    frame = frames.get(ident)
+    frame = waiting_frame(ident) or frames.get(ident)
     return Busy(None if frame is None else stack_of(frame), now - since)

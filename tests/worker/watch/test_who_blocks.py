@@ -9,10 +9,7 @@ from serving import config_text, eventually
 from skitai.loop.turn import turn_end_of
 
 APP = """
-import threading
 import time
-
-enough = threading.Event()  # that nobody sets
 
 def pause(seconds):
     time.sleep(seconds)
@@ -20,7 +17,7 @@ def pause(seconds):
 def app(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/held":
-        enough.wait(60)
+        time.sleep(60)
     elif path != "/":
         pause(float(path[1:]))
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -46,11 +43,11 @@ def test_a_view_that_blocks_is_named(running_server, folder):
     assert len(said) == 1
     sentence, stack = said[0]
     assert re.fullmatch(
-        rf"GET /0\.5 has held up all other requests for \d\.\d\d s so far, at {place}:8 in pause", sentence
+        rf"GET /0\.5 has held up all other requests for \d\.\d\d s so far, at {place}:5 in pause", sentence
     )
     assert [line.split(", ")[1:] for line in stack.splitlines() if "File" in line] == [
-        ["line 15", "in app"],
-        ["line 8", "in pause"],
+        ["line 12", "in app"],
+        ["line 5", "in pause"],
     ]
 
 
@@ -85,11 +82,13 @@ def test_a_coroutine_that_blocks_is_named(running_server, tmp_path):
     assert lines[1:3] == [f'    File "{tmp_path}/late.py", line 12, in report', "      time.sleep(0.3)"]
 
 
-@pytest.mark.parametrize("blocked_warning", ["0.1", "3600"])
-def test_threads_that_are_busy_are_named(running_server, folder, blocked_warning):
+@pytest.mark.parametrize(("cooperative", "blocked_warning"), [("no", "0.1"), ("no", "3600"), ("yes", "0.1")])
+def test_threads_that_are_busy_are_named(running_server, folder, cooperative, blocked_warning):
     """Under threads the log says what is slow, and once what all threads do while requests wait."""
+    if cooperative == "yes":
+        pytest.importorskip("gevent")
     limits = {"blocked_warning": blocked_warning, "slow_request": "0.5", "response_timeout": 2, "threads": 2}
-    server = running_server(config_text({"/": f"{folder}/waits:app"}, **limits))
+    server = running_server(config_text({"/": f"{folder}/waits:app"}, cooperative=cooperative, **limits))
     with ThreadPoolExecutor(5) as pool:
         answers = [pool.submit(server.ask, path) for path in ("/held", "/held", "/", "/", "/")]
         eventually(lambda: "are busy" in server.log_text(), "the warning")
@@ -106,8 +105,8 @@ def test_threads_that_are_busy_are_named(running_server, folder, blocked_warning
     tasks = busy[0][1].splitlines()
     assert len(tasks) == 2
     for task in tasks:
-        assert re.fullmatch(rf"  GET /held, for \d+\.\d s, at {folder}/waits\.py:13 in app", task)
-    assert len(re.findall(r"\[warn\] slow: GET /held, for \d+\.\d s, at .*waits\.py:13 in app", log)) == 1
+        assert re.fullmatch(rf"  GET /held, for \d+\.\d s, at {folder}/waits\.py:10 in app", task)
+    assert len(re.findall(r"\[warn\] slow: GET /held, for \d+\.\d s, at .*waits\.py:10 in app", log)) == 1
     assert "has held up" not in log
 
 
