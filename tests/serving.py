@@ -153,7 +153,7 @@ class RunningServer:
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                cwd=directory, env=environment,
+                cwd=directory, env=environment, process_group=0,
             )  # fmt: skip
         self.port = self._wait_for_port()
         self.url = f"http://127.0.0.1:{self.port}/"
