@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
+from time import monotonic
 from types import FrameType
 from weakref import WeakSet
 
@@ -18,6 +19,9 @@ from skitai.loop.switching import switch_to
 from skitai.loop.turn import CallSoon
 
 _log = Logger()
+
+#: Seconds in which tasks begin before the reactor has its turn: they may compute before they first wait.
+_TURN_SECONDS = 0.02
 
 Task = Callable[[], None]
 
@@ -54,6 +58,8 @@ class GreenletExecutor:
         self._idle: list[greenlet.greenlet] = []
         self._ready: deque[Task] = deque()
         self._running = 0
+        #: When the reactor is to have its turn, though more tasks could begin.
+        self._turn_over = 0.0
 
     def start(self) -> None:
         """Take the current greenlet as the one that the reactor runs in."""
@@ -80,13 +86,17 @@ class GreenletExecutor:
         return {"running": self._running, "queued": len(self._ready), "idle": len(self._idle)}
 
     def _run_ready(self) -> None:
+        self._turn_over = monotonic() + _TURN_SECONDS
         try:
-            while self._ready and not self._hub.is_forked:
+            while self._may_begin() and not self._hub.is_forked:
                 worker = self._idle.pop() if self._idle else self._new_worker()
                 switch_to(worker)
         finally:
-            if self._ready:  # an exception got out of a greenlet: the other tasks must still run
+            if self._ready:  # time is up, or an exception got out of a greenlet
                 self._call_soon(self._run_ready)
+
+    def _may_begin(self) -> bool:
+        return bool(self._ready) and monotonic() < self._turn_over
 
     def _new_worker(self) -> greenlet.greenlet:
         worker = greenlet.greenlet(self._work, self._hub.parent)
@@ -97,7 +107,7 @@ class GreenletExecutor:
         me, parent, hub = greenlet.getcurrent(), self._hub.parent, self._hub
         assert parent is not None
         while not hub.is_forked:
-            if self._ready:
+            if self._may_begin():
                 self._run(self._ready.popleft(), me)
             elif len(self._idle) < self.idle_max:
                 self._idle.append(me)

@@ -1,6 +1,7 @@
 """Where app code runs, in which order, and what it survives."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import greenlet
@@ -484,3 +485,23 @@ class TestExecutorsOfMounts:
         ]
         gate.set()
         eventually(lambda: not executors.is_busy())
+
+
+def test_greenlets_leave_the_reactor_its_turn(started):
+    """Tasks that compute begin in several turns, in order: the reactor goes on in between."""
+    turns = []
+    executor = started(GreenletExecutor(turns.append))
+    begun = []
+
+    def compute(number):
+        begun.append(number)
+        end = time.monotonic() + 0.03
+        while time.monotonic() < end:
+            pass
+
+    for number in range(3):
+        executor.submit(lambda number=number: compute(number))
+    for number in range(3):
+        turns.pop()()
+        assert begun == list(range(number + 1))
+    assert turns == []
