@@ -22,7 +22,7 @@ TARGETS = (
     (GREENLETS, 7.0, "fanout-gevent", True),
     (COOPERATIVE, 0.95, GREENLETS, False),
     (COOPERATIVE, 7.0, "fanout-gevent", True),
-    (UNMODIFIED, 1.3, "fanout-gevent", True),
+    (UNMODIFIED, 1.3, "fanout-gevent", False),
     ("fanout-async-0", 0.95, GREENLETS, False),
     (THREADS, 4.0, "fanout-gthread", False),
 )

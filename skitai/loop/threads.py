@@ -7,7 +7,6 @@ from contextvars import Context
 from functools import partial
 from time import monotonic
 from types import FrameType
-from weakref import WeakValueDictionary
 
 import greenlet
 from twisted.logger import Logger
@@ -21,8 +20,9 @@ _log = Logger()
 
 Task = Callable[[], None]
 
-#: The greenlet that runs tasks in each thread of all executors, by the thread's ``get_ident()``.
-_workers: WeakValueDictionary[int, greenlet.greenlet] = WeakValueDictionary()
+#: The greenlet that runs tasks in each thread of all executors, by the thread's ``get_ident()``. Not a weak
+#: dictionary: where greenlet lets go of a thread's greenlet, no Python code may run.
+_workers: dict[int, greenlet.greenlet] = {}
 
 
 def waiting_frame(ident: int) -> FrameType | None:
@@ -119,3 +119,4 @@ class ThreadExecutor:
             del task
             me.gr_context = None
             since[number] = 0.0
+        del _workers[ident]
