@@ -1,0 +1,67 @@
+"""The results of statements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from skitai.calls.raising import fresh
+from skitai.calls.result import Result
+from skitai.errors import FAILED
+from skitai.services.db.rows import Row
+
+#: The code of a statement that the database refused: the README's number.
+CODE_STATEMENT = 501
+
+
+class DBResult(Result):
+    """The rows of a statement: ``data`` is a list of ``Row``, empty where the statement gives none.
+
+    ``description`` has a tuple for each column, as PEP 249 says, and is None if the statement gives no rows.
+    ``rowcount`` is how many rows were found or changed, -1 if that is unknown. If the database refused the
+    statement, ``status`` is 2, ``code`` 501 and ``error`` the driver's exception, which ``reraise`` raises;
+    ``diagnostics`` has what the server said of it, such as ``constraint_name``.
+    """
+
+    empty: Any = ()
+
+    def __init__(
+        self,
+        data: Any = (),
+        *,
+        description: Sequence[Sequence[Any]] | None = None,
+        rowcount: int = -1,
+        **fields: Any,
+    ) -> None:
+        super().__init__(list(data), **fields)
+        self.description = description
+        self.rowcount = rowcount
+        self.diagnostics: Mapping[str, str] = {}
+        self._refused = False
+
+    @classmethod
+    def of_statement_error(
+        cls, error: Exception, message: str, diagnostics: Mapping[str, str] | None = None
+    ) -> DBResult:
+        """Return the result of a statement that a healthy database refused.
+
+        ``error`` is the driver's exception, which must hold neither its cursor nor its frames.
+        """
+        result = cls(status=FAILED, code=CODE_STATEMENT, msg=message, error=error)
+        result.diagnostics = dict(diagnostics or {})
+        result._refused = True
+        return result
+
+    def first(self) -> Row | None:
+        """Return the first row, or None if there is none."""
+        return self.data[0] if self.data else None
+
+    def scalar(self) -> Any:
+        """Return the first column of the first row, or None if there is no row."""
+        row = self.first()
+        return None if row is None else next(iter(row.values()), None)
+
+    def _raise(self) -> NoReturn:
+        if self._refused and self.error is not None:
+            raise fresh(self.error, None)
+        super()._raise()
