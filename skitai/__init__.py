@@ -15,6 +15,10 @@ __version__ = "0.15.0"
 
 was = CurrentWas()
 
+#: The kinds of databases, for ``dbtype`` of ``was.db``.
+DB_PGSQL = "postgresql"
+DB_SQLITE3 = "sqlite3"
+
 
 def standalone(config: str | PathLike[str] | None = None) -> Standalone:
     """Give ``was`` to a script, a management command, a shell or a notebook: no server is needed.
@@ -33,4 +37,4 @@ def standalone(config: str | PathLike[str] | None = None) -> Standalone:
     return Standalone(config)
 
 
-__all__ = ["__version__", "standalone", "was"]
+__all__ = ["DB_PGSQL", "DB_SQLITE3", "__version__", "standalone", "was"]

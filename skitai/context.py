@@ -23,7 +23,7 @@ from skitai.calls.result import Results
 from skitai.calls.uncollected import OpenCalls, detach
 from skitai.errors import NoServerError
 from skitai.loop import coroutines
-from skitai.loop.bridge import Pending, wait_in_thread
+from skitai.loop.bridge import Bridge, Pending, wait_in_thread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,8 @@ class Caller:
     """``was.get``: call it, or its ``lb`` or ``map``, to start a request at once.
 
     ``name`` is that of the service. ``open_calls`` notes each call that is started; None outside a request,
-    where each call is detached.
+    where each call is detached. A service that provides ``IServiceMethods`` has further functions here, such
+    as ``was.db.transaction``: they are given this object, and use ``bridge``, ``submit`` and ``at_end``.
     """
 
     __slots__ = ("_dispatcher", "_mode", "_name", "_open_calls", "_service")
@@ -94,11 +95,34 @@ class Caller:
         for up to ``LONGEST_LIFE`` seconds.
         """
         if not detach:
-            return self._service.begin(self._submit, *args, **kwargs)
+            return self._service.begin(self.submit, *args, **kwargs)
         with _outside_request():
             return self._service.begin(self._submit_detached, *args, **kwargs)
 
-    def _submit(self, operation: Operation) -> Call | CallGroup:
+    def __getattr__(self, name: str) -> Any:
+        method = None if name.startswith("_") else getattr(self._service, "methods", {}).get(name)
+        if method is None:
+            raise AttributeError(f"was.{self._name} has no {name!r}")
+        return partial(method, self)
+
+    @property
+    def bridge(self) -> Bridge:
+        """The bridge of the instance."""
+        return self._dispatcher.bridge
+
+    def at_end(self, function: Callable[[], object]) -> Callable[[], None]:
+        """Have ``function`` called when the request ends; it must not wait. Called in any thread.
+
+        Returns a function that undoes this. Outside a request nothing is called.
+        """
+        open_calls = self._open_calls
+        if open_calls is None:
+            return lambda: None
+        open_calls.at_end(function)
+        return partial(open_calls.forget, function)
+
+    def submit(self, operation: Operation) -> Call | CallGroup:
+        """Start ``operation`` and return its call, which ends with the request. Called in any thread."""
         if self._open_calls is None:
             return self._submit_detached(operation)
         started = self._dispatcher.submit(self._service, operation, self._mode, self._name)

@@ -108,6 +108,10 @@ class UnsentError(OperationError):
     """The request failed before any of its bytes left, so another node can be asked without harm."""
 
 
+class CommitUnknownError(OperationError):
+    """The connection was lost, or time was over, after COMMIT was sent: nobody knows whether it happened."""
+
+
 def words_of(error: BaseException) -> str:
     """Return ``str(error)``, or a note if that fails: an app may define the ``__str__``."""
     try:

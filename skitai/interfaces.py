@@ -30,8 +30,8 @@ class IService(Interface):
     ``skitai.calls.service.Service`` is a base class with the usual defaults.
     """
 
-    cluster_type: str | None = Attribute(
-        "The ``type`` of the clusters that it can ask; None: it asks no clusters."
+    cluster_types: frozenset[str] = Attribute(
+        "Each ``type`` of the clusters that it can ask; empty: it asks no clusters."
     )
 
     cluster_keys: frozenset[str] = Attribute(
@@ -73,6 +73,15 @@ class IService(Interface):
         the Deferred must release what it holds (close the socket). This may be an ``async`` method. Called in
         the reactor thread.
         """
+
+
+class IServiceMethods(Interface):
+    """A service that has further functions beside its calls, such as ``was.db.transaction(...)``."""
+
+    methods: Mapping[str, Callable[..., Any]] = Attribute(
+        "By name: ``was.NAME.method(...)`` is ``function(caller, ...)``, with a ``skitai.context.Caller``."
+        " Called in the app's thread."
+    )
 
 
 class IExecutor(Interface):

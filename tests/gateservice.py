@@ -9,7 +9,7 @@ from skitai.calls.service import Service
 class GateService(Service):
     """``was.gate("host:1")`` is over when the test says so."""
 
-    cluster_type = "gate"
+    cluster_types = frozenset({"gate"})
     default_port = 1
 
     def __init__(self):

@@ -42,7 +42,7 @@ from skitai.testing.clockbridge import ClockBridge
 class Echo(Service):
     """Answers with what it was asked."""
 
-    cluster_type = "echo"
+    cluster_types = frozenset({"echo"})
     default_port = 7
 
     def operation(self, target, message="", *, shout=False):

@@ -16,7 +16,7 @@ from skitai.context import CurrentWas
 
 def test_public_names_of_skitai():
     """An app needs one import: ``from skitai import was``."""
-    assert skitai.__all__ == ["__version__", "standalone", "was"]
+    assert skitai.__all__ == ["DB_PGSQL", "DB_SQLITE3", "__version__", "standalone", "was"]
     assert type(skitai.was) is CurrentWas
     assert skitai.__version__.split(".")[0].isdigit()
 
@@ -95,7 +95,8 @@ def test_contracts():
         "ILivingApp": ["begin", "end", "while_broken"],
         "INode": ["label"],
         "IResultCache": ["clear", "expire", "get", "put", "statistics"],
-        "IService": ["begin", "cluster_keys", "cluster_type", "member", "node", "perform", "result_type"],
+        "IServiceMethods": ["methods"],
+        "IService": ["begin", "cluster_keys", "cluster_types", "member", "node", "perform", "result_type"],
     }
 
 

@@ -49,7 +49,7 @@ class Rows(Result):
 class Database(Service):
     """A service whose results have a class of their own, and that starts when a method is called."""
 
-    cluster_type = "database"
+    cluster_types = frozenset({"database"})
     default_port = 5432
     result_type = Rows
 
@@ -397,7 +397,7 @@ class TestTheRestOfWas:
 class Later(Service):
     """Answers with its request after a second."""
 
-    cluster_type = "later"
+    cluster_types = frozenset({"later"})
     default_port = 1
 
     def __init__(self, reactor, delay=1):

@@ -17,7 +17,7 @@ from skitai.plugins import hookimpl
 class Echo(Service):
     """``was.echo("host:port", "message")``; ``was.echo.lb`` and ``.map`` over clusters of the type echo."""
 
-    cluster_type = "echo"
+    cluster_types = frozenset({"echo"})
     default_port = 7
 
     def __init__(self, connector: Any) -> None:

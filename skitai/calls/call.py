@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from skitai.calls.cache import DEFAULT_SECONDS
 from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.filtering import Filtering
-from skitai.calls.result import Result, Results
+from skitai.calls.result import Result, Results, together
 from skitai.errors import CODE_SHUTDOWN, WAITING, MisuseError, OperationError, OperationTimeout
 from skitai.loop.awaiting import CANCELLATIONS, in_asyncio, until_over
 from skitai.loop.bridge import Bridge, Pending
@@ -148,7 +148,7 @@ class Call(Pending):
         """Wait like ``getwait``, and return a sequence of the one result."""
         result = self.getwait(timeout, reraise)
         if self._results is None:
-            self._results = Results([result])
+            self._results = together([result])
         return self._results
 
     def wait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = True) -> None:

@@ -59,7 +59,7 @@ class Dispatcher:
         of a service that asks no clusters; ValueError for a target that names no node. Called in the app's
         thread.
         """
-        if mode != "one" and service.cluster_type is None:
+        if mode != "one" and not service.cluster_types:
             raise MisuseError(f"was.{name} asks no clusters: it has neither lb nor map")
         wanted = operation.cluster
         cluster = None if wanted is None else self._cluster_of(service, wanted)
@@ -121,12 +121,13 @@ class Dispatcher:
     ) -> Attempt:
         if cluster is not None:
             return BalancedAttempt(self._traffic, service, call, cluster, member)
-        return DirectAttempt(self._traffic, service, call, service.node(call.operation.target))
+        node = call.operation.node or service.node(call.operation.target)
+        return DirectAttempt(self._traffic, service, call, node)
 
     def _cluster_of(self, service: IService, name: str) -> Cluster:
         cluster = self._cluster(name)
-        if cluster.type_name != service.cluster_type:
-            asked = service.cluster_type or "no"
+        if cluster.type_name not in service.cluster_types:
+            asked = " or ".join(sorted(service.cluster_types)) or "no"
             raise MisuseError(
                 f"cluster @{name} has type {cluster.type_name}; this service asks {asked} clusters"
             )

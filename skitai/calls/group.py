@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from skitai.calls.cache import DEFAULT_SECONDS
 from skitai.calls.call import awaited, collecting
 from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
-from skitai.calls.result import Result, Results
+from skitai.calls.result import Result, Results, together
 from skitai.loop.awaiting import in_asyncio
 from skitai.loop.contexts import current_context, start_in
 
@@ -84,11 +84,11 @@ class CallGroup:
 
     def _together(self, found: Sequence[Result]) -> Results:
         if self._results is None:
-            results = Results(found)
+            results = together(found)
             results.is_cached = all(result.is_cached for result in found)
             originals = [call.original for call in self.calls]
             if self._place is not None and any(map(is_not, found, originals)):
-                results.cache_place = self._place.of_filtered(Results(originals))
+                results.cache_place = self._place.of_filtered(together(originals))
             else:
                 results.cache_place = self._place
             self._results = results

@@ -9,6 +9,7 @@ import attrs
 
 if TYPE_CHECKING:
     from skitai.calls.result import Result
+    from skitai.interfaces import INode
 
 
 @attrs.frozen
@@ -25,6 +26,10 @@ class Operation:
 
     A ``local`` operation asks no other machine: it does not count towards ``calls_max``, because what it does
     may make calls that do. Its ``request`` is a function without arguments that returns the outcome.
+
+    ``node`` is the node to ask, if the service knows it already; then ``target`` only names it in messages.
+    With ``counted`` false the operation does not count towards ``calls_max``, because calls that do may wait
+    for it. With ``shareable`` false equal operations never share one request.
     """
 
     target: str
@@ -34,6 +39,9 @@ class Operation:
     use_cache: bool = True
     filter: Callable[[Result], Result] | None = attrs.field(default=None, kw_only=True)
     local: bool = attrs.field(default=False, kw_only=True)
+    node: INode | None = attrs.field(default=None, kw_only=True)
+    counted: bool = attrs.field(default=True, kw_only=True)
+    shareable: bool = attrs.field(default=True, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if self.filter is not None and not callable(self.filter):
@@ -42,12 +50,12 @@ class Operation:
     @property
     def may_be_shared(self) -> bool:
         """Whether equal operations at the same time can share one request."""
-        return self.idempotent and self.use_cache and self.cache_key is not None
+        return self.shareable and self.idempotent and self.use_cache and self.cache_key is not None
 
     @property
     def cluster(self) -> str | None:
         """The name of the cluster in the target, without the ``@``, or None."""
-        if not self.target.startswith("@"):
+        if self.node is not None or not self.target.startswith("@"):
             return None
         return self.target[1:].partition("/")[0].partition("?")[0]
 

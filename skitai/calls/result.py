@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any, NoReturn, overload
+from typing import Any, NoReturn, Self, overload
 
 from skitai.calls.cache import DEFAULT_SECONDS, Cacheable
 from skitai.errors import CODE_EXCEPTION, FAILED, NORMAL, TIMEOUT, OperationError, OperationTimeout
@@ -22,6 +22,9 @@ class Result(Cacheable):
 
     #: The ``data`` if nothing came back.
     empty: Any = b""
+
+    #: The class that holds the results of several nodes.
+    results_type: type[Results]
 
     #: The target as the app wrote it, for the exception that a failure raises.
     target: str | None = None
@@ -44,7 +47,7 @@ class Result(Cacheable):
         self.error = error
 
     @classmethod
-    def failed(cls, error: BaseException, node: Any = None, target: str | None = None) -> Result:
+    def failed(cls, error: BaseException, node: Any = None, target: str | None = None) -> Self:
         """Return the result for an exception, with the code and status that it carries.
 
         ``node`` was asked, ``target`` is what the app wrote; both are set on an OperationError that has none.
@@ -143,7 +146,7 @@ class Results(Sequence[Result], Cacheable):
 
     def as_kept(self) -> Results:
         """Return the copy that the cache keeps."""
-        kept = Results([result.as_kept() for result in self._results])
+        kept = type(self)([result.as_kept() for result in self._results])
         kept.is_cached = True
         return kept
 
@@ -168,3 +171,12 @@ class Results(Sequence[Result], Cacheable):
 
     def __repr__(self) -> str:
         return f"<Results {list(self._results)!r}>"
+
+
+def together(results: Sequence[Result]) -> Results:
+    """Return the results of one operation on several nodes, as their class wants them."""
+    return type(results[0]).results_type(results)
+
+
+#: What holds several results of the class; set here, because that class comes second.
+Result.results_type = Results

@@ -24,7 +24,7 @@ class Service:
     A subclass writes ``operation`` and ``perform``, and names its ``default_port`` where it has one.
     """
 
-    cluster_type: str | None = None
+    cluster_types: frozenset[str] = frozenset()
     cluster_keys: frozenset[str] = frozenset()
     result_type: type[Result] = Result
     default_port: int | None = None

@@ -44,7 +44,7 @@ class Traffic:
         self._limits = limits
         self._under_way: set[Call] = set()
         #: Those under way that no limit counts.
-        self._local: set[Call] = set()
+        self._uncounted: set[Call] = set()
         self._waiting: OrderedDict[Call, Starter] = OrderedDict()
         self._admitting = False
         self._stopped = False
@@ -52,7 +52,7 @@ class Traffic:
     @property
     def under_way(self) -> int:
         """How many calls are under way."""
-        return len(self._under_way) + len(self._local)
+        return len(self._under_way) + len(self._uncounted)
 
     @property
     def waiting(self) -> int:
@@ -64,9 +64,9 @@ class Traffic:
         call = starter.call
         if self._stopped:
             call.give_up(_stopping())
-        elif call.operation.local:
+        elif call.operation.local or not call.operation.counted:
             if not call.over:
-                self._start(starter, self._local)
+                self._start(starter, self._uncounted)
         elif self._waiting or len(self._under_way) >= self._limits.calls_max:
             self._queue(call, starter)
         elif not call.over:
@@ -74,7 +74,7 @@ class Traffic:
 
     def leave(self, call: Call) -> None:
         """Note that a call is over; the next in the queue takes its place. A second time does nothing."""
-        self._local.discard(call)
+        self._uncounted.discard(call)
         self._under_way.discard(call)
         if self._waiting and not self._admitting:
             self._admit()
@@ -83,7 +83,7 @@ class Traffic:
         """Fail the calls under way and those that wait (status 2, code 705)."""
         waiting = list(self._waiting)
         self._waiting.clear()  # first, because the end of one call must not begin another
-        for call in [*self._under_way, *self._local, *waiting]:
+        for call in [*self._under_way, *self._uncounted, *waiting]:
             call.give_up(_stopping())
 
     def stop(self) -> None:

@@ -1,7 +1,8 @@
-"""The end of calls that nobody waits for."""
+"""What ends with the request that began it: calls that nobody waits for, and whatever asked to be told."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,14 +24,15 @@ _noting = Lock()
 
 
 class OpenCalls:
-    """The calls of one request. Used in any thread."""
+    """The calls of one request, and what else ends with it. Used in any thread."""
 
-    __slots__ = ("_calls", "_many")
+    __slots__ = ("_calls", "_ends", "_many")
 
     def __init__(self) -> None:
         #: None when the request has ended.
         self._calls: list[Call] | None = []
         self._many = _MANY
+        self._ends: dict[Callable[[], object], None] = {}
 
     def add(self, started: Call | CallGroup) -> None:
         """Note what the request started. Where a function of it goes on after its end, calls are detached."""
@@ -43,10 +45,26 @@ class OpenCalls:
                 return
         detach(started)
 
+    def at_end(self, function: Callable[[], object]) -> None:
+        """Have ``function`` called when the request ends, or now if it has; it must not wait."""
+        with _noting:
+            if self._calls is not None:
+                self._ends[function] = None
+                return
+        function()
+
+    def forget(self, function: Callable[[], object]) -> None:
+        """Undo ``at_end``."""
+        with _noting:
+            self._ends.pop(function, None)
+
     def end(self) -> None:
-        """Cancel the calls under way that nobody has waited for."""
+        """Cancel the calls under way that nobody has waited for, and call what ``at_end`` was given."""
         with _noting:
             calls, self._calls = self._calls, None
+            ends, self._ends = self._ends, {}
+        for function in ends:
+            function()
         for call in calls or ():
             if not (call.over or call.collected):
                 call.give_up(OperationError("the request ended and nobody waited", code=CODE_SHUTDOWN))

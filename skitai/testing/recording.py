@@ -49,7 +49,7 @@ class RecordingService:
     """
 
     def __init__(self, name: str, service: IService, script: Script, clock: Clock) -> None:
-        self.cluster_type = service.cluster_type and CLUSTER_TYPE
+        self.cluster_types = frozenset({CLUSTER_TYPE} if service.cluster_types else ())
         self.cluster_keys = service.cluster_keys
         self.result_type = service.result_type
         self._name = name

@@ -66,7 +66,7 @@ class ServiceHarness:
 
     def _cluster(self, service: IService, name: str, addresses: Sequence[str]) -> Cluster:
         members = [Member(service.member(address, {})) for address in addresses]
-        return Cluster(name, service.cluster_type or "", members, self.reactor.seconds)
+        return Cluster(name, next(iter(service.cluster_types), ""), members, self.reactor.seconds)
 
     @property
     def in_flight(self) -> int:

@@ -103,7 +103,7 @@ class Asked:
 class ManualService(Service):
     """Answers when the test fires ``asked[n].deferred``; ``reaction`` may answer or raise at once."""
 
-    cluster_type = "manual"
+    cluster_types = frozenset({"manual"})
     default_port = 80
 
     def __init__(self, reaction=None):

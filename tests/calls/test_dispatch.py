@@ -363,10 +363,13 @@ class TestClusters:
         with pytest.raises(MisuseError, match="no cluster @ in"):
             world.ask("@")
 
-    @pytest.mark.parametrize(("kind", "asks"), [("other", "asks other clusters"), (None, "asks no clusters")])
-    def test_cluster_of_another_type(self, world, kind, asks):
+    @pytest.mark.parametrize(
+        ("kinds", "asks"),
+        [(["other"], "asks other clusters"), (["b", "a"], "asks a or b clusters"), ([], "asks no clusters")],
+    )
+    def test_cluster_of_another_type(self, world, kinds, asks):
         """A service cannot ask a cluster of databases for pages."""
-        world.service.cluster_type = kind
+        world.service.cluster_types = frozenset(kinds)
         with pytest.raises(MisuseError, match=f"cluster @c has type manual; this service {asks}"):
             world.ask("@c")
         assert world.in_flight() == IDLE

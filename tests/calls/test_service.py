@@ -17,7 +17,7 @@ class TestService:
     def test_defaults(self):
         """Unless it says so, a service knows no clusters and its answers are plain results."""
         service = Service()
-        assert service.cluster_type is None
+        assert service.cluster_types == frozenset()
         assert service.result_type is Result
 
     def test_begin_submits_the_operation(self):

@@ -8,7 +8,7 @@ from skitai.errors import ConfigError
 
 
 class Upstream(Service):
-    cluster_type = "http"
+    cluster_types = frozenset({"http"})
     default_port = 80
 
 

@@ -37,10 +37,6 @@ class Subscription(Protocol):
     """What wants the notifications of a channel. All of it is used in the reactor thread."""
 
     channel: str
-    #: Set by its owner; the engine then lets go of it when ``on_close`` is called.
-    closed: bool
-    #: Set by the engine: called once when the subscription is closed.
-    on_close: Callable[[], object]
 
     def notified(self, payload: str, pid: int) -> None:
         """Take a notification; ``pid`` is that of the server's process which sent it."""
@@ -56,8 +52,11 @@ class UnsupportedError(SkitaiError):
 class ISession(Interface):
     """A connection that one transaction has to itself. All of it is called in the reactor thread.
 
-    Its user runs one statement at a time, and ends it exactly once, with ``commit`` or ``rollback``.
+    Its user runs one statement at a time, and ends it exactly once, with ``commit`` or ``rollback``. When a
+    statement was cancelled, the next call may come while the database still ends it, and waits for that.
     """
+
+    lost: bool = Attribute("Whether the connection was lost, so that nothing can be executed any more.")
 
     def run(query: Query) -> Deferred[DBResult]:
         """Execute a statement; see ``IEngine.run``. What it changes is seen by others after ``commit``."""
@@ -71,10 +70,7 @@ class ISession(Interface):
         """
 
     def rollback() -> Deferred[None]:
-        """Roll back, and give the connection back. It never fails: a connection that cannot is closed.
-
-        A statement that was cancelled may still be ending.
-        """
+        """Roll back, and give the connection back. It never fails: a connection that cannot is closed."""
 
 
 class IEngine(Interface):
@@ -101,8 +97,8 @@ class IEngine(Interface):
     def begin(node: INode, options: TransactionOptions) -> Deferred[ISession]:
         """Begin a transaction; fail with UnsentError if that cannot be. Called in the reactor thread."""
 
-    def listen(node: INode, subscription: Subscription) -> Deferred[None]:
-        """Listen to notifications for ``subscription`` until it is closed; fire when that has begun.
+    def listen(node: INode, subscription: Subscription) -> Deferred[Callable[[], None]]:
+        """Listen to notifications for ``subscription``: fire when that has begun, with a function to end it.
 
         When the connection is lost later, the engine connects again, with pauses, and then calls
         ``subscription.resumed()``. Fails with UnsentError if it cannot begin, ``UnsupportedError`` if the

@@ -6,12 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from skitai.calls.raising import fresh
-from skitai.calls.result import Result
-from skitai.errors import FAILED
+from skitai.calls.result import Result, Results
+from skitai.errors import FAILED, NORMAL
 from skitai.services.db.rows import Row
 
 #: The code of a statement that the database refused: the README's number.
 CODE_STATEMENT = 501
+
+
+class DBResults(Results):
+    """The results of one statement on the members of a cluster."""
+
+    def rows(self) -> list[Row]:
+        """Return the rows of the results that succeeded, in the order of the members."""
+        return [row for result in self if result.status == NORMAL for row in result.data]
 
 
 class DBResult(Result):
@@ -24,6 +32,7 @@ class DBResult(Result):
     """
 
     empty: Any = ()
+    results_type = DBResults
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ class HTTPService(Service):
     ``logins`` are the logins that worked; services may share them, too.
     """
 
-    cluster_type = "http"
+    cluster_types = frozenset({"http"})
     cluster_keys = frozenset({"ssl", *TLS_KEYS})
     result_type: type[ReplyResult] = HTTPResult
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
+from skitai.calls.holder import CALL_METHODS, CallHolder
 from skitai.errors import MisuseError
 
-#: The methods of a call, which a proxy has, too. ``proxy("wait", ...)`` calls a remote method of that name.
-RESERVED = frozenset(("getwait", "getswait", "wait", "cache", "cancel", "deferred"))
 
-
-class RPCProxy:
+class RPCProxy(CallHolder):
     """Starts a request when a method of it is called, and then behaves like the call of that request.
 
     ``start(method, args, kwargs)`` starts the request and returns its call. A proxy is for one request.
@@ -22,11 +20,13 @@ class RPCProxy:
         s.getwait(2).data
     """
 
-    __slots__ = ("_call", "_start")
+    __slots__ = ("_start",)
+
+    _missing = "no method was called yet"
 
     def __init__(self, start: Callable[[str, tuple[Any, ...], dict[str, Any]], Any]) -> None:
+        super().__init__()
         self._start = start
-        self._call: Any = None
 
     def __call__(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method of that name and return the ``Call`` (for ``map`` the group of calls).
@@ -44,38 +44,11 @@ class RPCProxy:
         return self._call
 
     def __getattr__(self, name: str) -> Any:
-        if name in RESERVED:
-            return getattr(self._called(name), name)
-        if name.startswith("_"):  # no remote method: copy, a notebook or doctest looks for it
-            raise AttributeError(name)
+        # ``proxy("wait", ...)`` calls a remote method that is named like one of a call. No remote method
+        # begins with an underscore: copy, a notebook or doctest looks for such names.
+        if name in CALL_METHODS or name.startswith("_"):
+            return super().__getattr__(name)
         return RPCMethod(self, name)
-
-    @property
-    def status(self) -> Any:
-        """The status of the call: 0 before it has a result."""
-        return 0 if self._call is None else self._call.status
-
-    @property
-    def code(self) -> Any:
-        """The code of the call: 0 before it has a result."""
-        return 0 if self._call is None else self._call.code
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        """``await`` the result of the call in a coroutine on the reactor thread."""
-        awaiting: Generator[Any, Any, Any] = self._called("await").__await__()
-        return awaiting
-
-    def __was_call__(self) -> Any:
-        """Return the call, for ``was.gather`` and ``was.as_completed``; MisuseError before there is one."""
-        return self._called("gather")
-
-    def _called(self, wish: str) -> Any:
-        if self._call is None:
-            raise MisuseError(f"{wish}: no method was called yet, so there is nothing to wait for")
-        return self._call
-
-    def __repr__(self) -> str:
-        return f"<RPCProxy {self._call or 'not called yet'}>"
 
 
 class RPCMethod:

@@ -564,7 +564,7 @@ def test_plugin():
     one, two = Instance(), Instance()
     services = plugin.skitai_services(one)
     assert services["get"].method == "GET"
-    assert plugin.skitai_cluster_types(one)["http"].cluster_type == "http"
+    assert plugin.skitai_cluster_types(one)["http"].cluster_types == {"http"}
     closed = plugin.skitai_shutdown(one)
     assert isinstance(closed, Deferred)
     assert closed.called

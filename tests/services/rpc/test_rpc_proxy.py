@@ -19,7 +19,7 @@ URL = "http://host/RPC2"
 class EchoService(Service):
     """``call(target)`` gives a proxy; the result is what was called."""
 
-    cluster_type = "echo"
+    cluster_types = frozenset({"echo"})
     default_port = 1
 
     def begin(self, submit, *args, **kwargs):
@@ -121,7 +121,7 @@ def test_looked_at(harness):
     proxy = harness.call("host")
     assert not hasattr(proxy, "_repr_html_")
     assert not hasattr(proxy.a, "__wrapped__")
-    assert repr(proxy) == "<RPCProxy not called yet>"
+    assert repr(proxy) == "<RPCProxy not begun yet>"
     assert repr(proxy.a.b) == "<RPCMethod a.b>"
     proxy.a()
     assert "host" in repr(proxy)

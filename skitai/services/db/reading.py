@@ -1,0 +1,31 @@
+"""Whether a statement may be executed a second time elsewhere, because it only reads."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_READING = frozenset({"select", "values", "table", "show", "explain", "with"})
+# Any of these, wherever it stands, may change something: a lock, a sequence, a table made by SELECT INTO.
+_CHANGING = frozenset(
+    {
+        "insert", "update", "delete", "merge", "replace", "into", "share", "nextval", "setval", "analyze",
+        "call", "do", "lock", "notify", "pg_notify", "set_config", "lo_create", "lo_unlink",
+    }
+)  # fmt: skip
+_WORD = re.compile(r"[a-z_][a-z0-9_]*")
+# Comments, texts and quoted names, whose words do not count. It never looks at a character twice.
+_SKIPPED = re.compile(r"--[^\n]*|/\*(?:[^*]|\*(?!/))*\*/|'[^']*'|\"[^\"]*\"")
+
+
+@lru_cache(1024)
+def reads_only(sql: str) -> bool:
+    """Whether ``sql`` seems to change nothing, as far as its words tell. Several statements never do.
+
+    A function that it calls may change something all the same: nobody can know that. Called in any thread.
+    """
+    text = _SKIPPED.sub(" ", sql).strip().rstrip(";").lower()
+    if ";" in text:
+        return False
+    words = _WORD.findall(text)
+    return bool(words) and words[0] in _READING and _CHANGING.isdisjoint(words)

@@ -1,0 +1,160 @@
+"""``was.db``: it turns an app's arguments into statements on nodes, and has engines execute them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from skitai import DB_PGSQL, DB_SQLITE3
+from skitai.calls.operation import Operation
+from skitai.calls.service import Service
+from skitai.errors import MisuseError
+from skitai.interfaces import INode, IServiceMethods
+from skitai.services.db.keys import cache_key
+from skitai.services.db.listening import Listen, listen
+from skitai.services.db.pinned import PinnedStep
+from skitai.services.db.query import Query
+from skitai.services.db.reading import reads_only
+from skitai.services.db.result import DBResult
+from skitai.services.db.statement import Statement
+from skitai.services.db.transaction import transaction
+
+if TYPE_CHECKING:
+    from skitai.interfaces import IInstance
+    from skitai.services.db.interfaces import IEngine
+
+#: Other names of engines, which apps may give as ``dbtype``.
+_TYPES = {"postgres": DB_PGSQL, "pgsql": DB_PGSQL, "postresql": DB_PGSQL, "sqlite": DB_SQLITE3}
+_URL_SCHEMES = ("postgresql", "postgres")
+
+
+@implementer(IServiceMethods)
+class DatabaseService(Service):
+    """``was.db`` over the engines that plugins add at the start."""
+
+    result_type = DBResult
+
+    def __init__(self) -> None:
+        self._engines: dict[str, IEngine] = {}
+        self.methods: Mapping[str, Callable[..., Any]] = {
+            "transaction": partial(transaction, self),
+            "listen": partial(listen, self),
+        }
+
+    def add(self, engine: IEngine) -> None:
+        """Take the databases of ``engine``, too. Called at the start."""
+        self._engines[engine.dbtype] = engine
+        self.cluster_types = frozenset(self._engines)
+
+    def engine_of(self, node: Any) -> IEngine:
+        """Return the engine whose node this is."""
+        return self._engines[node.dbtype]
+
+    def begin(
+        self,
+        submit: Callable[[Operation], Any],
+        /,
+        *args: Any,
+        use_cache: bool = True,
+        filter: Any = None,  # noqa: A002 - the name that apps know
+        **kwargs: Any,
+    ) -> Statement:
+        """Return the statement that is submitted when it is executed.
+
+        The arguments are those of ``place``, then ``use_cache``, which may be given by position, as the
+        README has it: ``was.db(server, dbname, user, password, dbtype, use_cache)``. Called in the app's
+        thread.
+        """
+        if len(args) > 5:
+            *args, use_cache = args  # type: ignore[assignment]
+        target, node = self.place(*args, **kwargs)
+
+        def start(query: Query) -> Any:
+            return submit(
+                Operation(
+                    target,
+                    query,
+                    cache_key(node, query),
+                    query.rows is None and reads_only(query.sql),
+                    use_cache,
+                    filter=filter,
+                    node=node,
+                    shareable=False,  # a statement sees what was committed before it
+                )
+            )
+
+        return Statement(start)
+
+    def place(
+        self,
+        server: str,
+        dbname: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        dbtype: str = DB_PGSQL,
+    ) -> tuple[str, INode | None]:
+        """Return how messages name a database, and its node; None for ``server = "@name"``, a cluster.
+
+        ``server`` is ``"host:port"``, a URL such as ``"postgresql://user:password@host:port/dbname"``, or
+        with ``dbtype`` ``DB_SQLITE3`` a file. ``dbtype`` may stand in the place of ``dbname``, too:
+        ``was.db("file.db", DB_SQLITE3)``. Raises TypeError or ValueError that names the wrong argument.
+        """
+        given = {"server": server, "dbname": dbname, "user": user, "password": password, "dbtype": dbtype}
+        for name, value in given.items():
+            if not isinstance(value, str) and (value is not None or name in ("server", "dbtype")):
+                raise TypeError(f"{name} must be a str, not {value!r:.100}")
+        if server.startswith("@"):
+            if dbname is not None or user is not None or password is not None:
+                raise TypeError(f"{server} is a cluster of the config, which has the database and the user")
+            return server, None
+        if dbname in (DB_SQLITE3, DB_PGSQL) and user is None:
+            dbtype, dbname = dbname, None
+        if server.partition("://")[0] in _URL_SCHEMES and "://" in server:
+            dbtype = DB_PGSQL
+        node = self._engine(dbtype).node(server, dbname, user, password)
+        return node.label, node
+
+    def _engine(self, dbtype: str) -> IEngine:
+        engine = self._engines.get(_TYPES.get(dbtype.lower(), dbtype.lower()))
+        if engine is None:
+            known = ", ".join(sorted(self._engines)) or "none"
+            raise ValueError(f"dbtype {dbtype!r} is not one of those that plugins give: {known}")
+        return engine
+
+    def node(self, target: str) -> INode:
+        """Refuse: every operation knows its node, or asks a cluster."""
+        raise ValueError(f"{target!r} names no database")
+
+    def perform(self, node: Any, operation: Operation) -> Deferred[Any]:
+        """Execute a statement, or take a step of a transaction; see ``IService.perform``."""
+        request = operation.request
+        if isinstance(request, Query):
+            return self._engines[node.dbtype].run(node, request)
+        if isinstance(request, PinnedStep | Listen):
+            return request.perform(self, node)
+        raise MisuseError(f"was.db cannot perform {request!r}")
+
+
+class MembersOf(Service):
+    """Reads the members of the clusters of one engine: what ``skitai_cluster_types`` returns."""
+
+    result_type = DBResult
+
+    def __init__(self, engine: IEngine) -> None:
+        self._engine = engine
+        self.cluster_types = frozenset({engine.dbtype})
+        self.cluster_keys = engine.cluster_keys
+
+    def member(self, address: str, options: Mapping[str, str]) -> INode:
+        """Return the node of a member. Called once, before the server starts."""
+        return self._engine.member(address, options)
+
+
+def databases_of(instance: IInstance) -> DatabaseService:
+    """Return the ``was.db`` of an instance, which all engines share, made at the first call."""
+    service: DatabaseService = instance.state(DatabaseService, DatabaseService)
+    return service

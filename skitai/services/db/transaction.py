@@ -1,0 +1,282 @@
+"""Transactions: ``with was.db.transaction("@name") as tx:``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import count
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
+from skitai.calls.operation import Operation
+from skitai.errors import TIMEOUT, CommitUnknownError, MisuseError
+from skitai.services.db.interfaces import ISOLATION_LEVELS, TransactionOptions
+from skitai.services.db.pinned import Pinned, State
+from skitai.services.db.query import Query, query, query_of_many
+
+if TYPE_CHECKING:
+    from skitai.calls.call import Call
+    from skitai.calls.result import Result
+    from skitai.context import Caller
+    from skitai.interfaces import INode
+    from skitai.services.db.result import DBResult
+    from skitai.services.db.service import DatabaseService
+
+
+@attrs.frozen
+class Begin:
+    """The request of the operation that begins a transaction."""
+
+    pinned: Pinned
+    options: TransactionOptions
+
+    def perform(self, service: DatabaseService, node: Any) -> Deferred[DBResult]:
+        """Begin on ``node``. Called in the reactor thread."""
+        return Deferred.fromCoroutine(self.pinned.begin(service.engine_of(node), node, self.options))
+
+
+@attrs.frozen
+class Step:
+    """The request of an operation within a transaction: ``take()`` is a coroutine of ``Pinned``."""
+
+    take: Callable[[], Any]
+
+    def perform(self, service: DatabaseService, node: Any) -> Deferred[DBResult]:  # noqa: ARG002
+        """Take the step. Called in the reactor thread."""
+        return Deferred.fromCoroutine(self.take())
+
+
+def transaction(
+    service: DatabaseService,
+    caller: Caller,
+    server: str,
+    dbname: str | None = None,
+    user: str | None = None,
+    password: str | None = None,
+    *args: Any,
+    isolation: str | None = None,
+    readonly: bool = False,
+    timeout: float = DEFAULT_TIMEOUT,
+    **kwargs: Any,
+) -> Transaction:
+    """Return the transaction that a ``with`` or ``async with`` begins; the arguments are those of ``was.db``.
+
+    Of a cluster one member is asked. ``isolation`` is a level of SQL, such as ``"serializable"``; with
+    ``readonly`` the database refuses to write. The end of the block commits, within ``timeout`` seconds.
+    Raises TypeError or ValueError that names the wrong argument. Called in the app's thread.
+    """
+    checked_seconds("timeout", timeout)
+    if isolation is not None:
+        level = isolation.lower().replace("_", " ") if isinstance(isolation, str) else isolation
+        if level not in ISOLATION_LEVELS:
+            raise ValueError(f"isolation {isolation!r} must be one of {', '.join(ISOLATION_LEVELS)}")
+        isolation = level
+    target, node = service.place(server, dbname, user, password, *args, **kwargs)
+    return Transaction(caller, target, node, TransactionOptions(isolation, readonly), timeout)
+
+
+class Block:
+    """A block of statements that is kept as a whole or undone: a transaction, or one within another.
+
+    ``begin``, ``keep`` and ``undo`` are what subclasses do at its ends. Used by one thread, greenlet or
+    coroutine.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._entered = self._left = False
+
+    def _begin(self) -> None:
+        raise NotImplementedError
+
+    def _keep(self) -> Call:
+        """Start to keep what was done, and return the call that says whether it is kept."""
+        raise NotImplementedError
+
+    def _undo(self) -> None:
+        """Start to undo what was done."""
+        raise NotImplementedError
+
+    def _check_kept(self, result: Result) -> None:
+        """Raise what prevented that the block is kept."""
+        result.reraise()
+
+    def _enter(self) -> None:
+        if self._entered:
+            raise MisuseError("a transaction is for one block: make another")
+        self._entered = True
+        self._begin()
+
+    def _leave(self, error: BaseException | None) -> Call | None:
+        self._left = True
+        if error is None:
+            return self._keep()
+        self._undo()
+        return None
+
+    def _check_open(self) -> None:
+        if not self._entered or self._left:
+            raise MisuseError("a transaction executes within its block: with was.db.transaction(...) as tx:")
+
+    def __enter__(self) -> Self:
+        self._enter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        keeping = self._leave(error)
+        if keeping is not None:
+            try:
+                self._check_kept(keeping.getwait(self._timeout))
+            except BaseException:
+                self._undo()
+                raise
+
+    async def __aenter__(self) -> Self:
+        self._enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        keeping = self._leave(error)
+        if keeping is not None:
+            try:
+                self._check_kept(await keeping.awaitable(self._timeout))
+            except BaseException:
+                self._undo()
+                raise
+
+
+class Transaction(Block):
+    """A transaction on one connection. Several statements may be under way: they are executed in order.
+
+    The end of the block waits for them and commits; an exception rolls back, and so does the end of the
+    request. After a statement that failed or timed out nothing more is executed, and the end raises that
+    failure; within ``transaction()`` only that block is undone::
+
+        with was.db.transaction("@main") as tx:
+            tx.execute("update accounts set balance = balance - 10 where id = %s", (1,))
+            tx.execute("update accounts set balance = balance + 10 where id = %s", (2,))
+    """
+
+    def __init__(
+        self, caller: Caller, target: str, node: INode | None, options: TransactionOptions, timeout: float
+    ) -> None:
+        super().__init__(timeout)
+        self._caller = caller
+        self._target = target
+        self._node = node
+        self._options = options
+        self._pinned = Pinned(target)
+        self._calls: list[Call] = []
+        self._names = count(1)
+        self._forget: Callable[[], None] = lambda: None
+
+    def execute(self, sql: str, params: Any = None) -> Call:
+        """Execute a statement after those before it, and return its ``Call``; see ``Statement.execute``."""
+        return self._execute(query(sql, params))
+
+    def executemany(self, sql: str, rows: Iterable[Any]) -> Call:
+        """Execute ``sql`` once for the values of each row; see ``Statement.executemany``."""
+        return self._execute(query_of_many(sql, rows))
+
+    def transaction(self) -> Savepoint:
+        """Return a transaction within this one, for a block of its own: a savepoint of SQL."""
+        self._check_open()
+        return Savepoint(self, f"skitai_{next(self._names)}", self._timeout)
+
+    def _execute(self, statement: Query) -> Call:
+        self._check_open()
+        call = self.step(partial(self._pinned.run, statement))
+        self._calls = [call for call in self._calls if not call.over]
+        self._calls.append(call)
+        return call
+
+    def step(self, take: Callable[[], Any]) -> Call:
+        """Have ``take()``, a coroutine of ``pinned``, run in its turn. For blocks within this one."""
+        operation = Operation(self._target, Step(take), use_cache=False, node=self._pinned, counted=False)
+        started: Any = self._caller.submit(operation)
+        return started  # type: ignore[no-any-return]
+
+    @property
+    def pinned(self) -> Pinned:
+        """The connection. For blocks within this one."""
+        return self._pinned
+
+    def _begin(self) -> None:
+        self._forget = self._caller.at_end(self._abandon)
+        request = Begin(self._pinned, self._options)
+        began: Any = self._caller.submit(
+            Operation(self._target, request, idempotent=True, use_cache=False, node=self._node)
+        )
+        began.on_end(lambda: self._submit(lambda: self._pinned.not_begun(began.original)))
+
+    def _keep(self) -> Call:
+        return self.step(self._pinned.commit)
+
+    def _undo(self) -> None:
+        self._forget()
+        for call in self._calls:
+            call.cancel()
+        self._submit(lambda: self._pinned.abandon("the transaction was rolled back"))
+
+    def _check_kept(self, result: Result) -> None:
+        self._forget()
+        if result.status == TIMEOUT and self._pinned.state is State.COMMITTING:
+            raise CommitUnknownError(
+                f"COMMIT took more than {self._timeout:g} s, so whether the database has committed is"
+                " unknown",
+                code=result.code,
+                node=self._node,
+            )
+        result.reraise()
+
+    def _abandon(self) -> None:
+        self._left = True
+        self._submit(lambda: self._pinned.abandon("the request has ended"))
+
+    def _submit(self, function: Callable[[], object]) -> None:
+        self._caller.bridge.submit(function)
+
+
+class Savepoint(Block):
+    """A transaction within another: what it does is kept with that one, or undone alone."""
+
+    def __init__(self, outer: Transaction, name: str, timeout: float) -> None:
+        super().__init__(timeout)
+        self._outer = outer
+        self._name = name
+        self._calls: list[Call] = []
+
+    def execute(self, sql: str, params: Any = None) -> Call:
+        """Execute a statement; see ``Transaction.execute``."""
+        self._check_open()
+        return self._outer.execute(sql, params)
+
+    def executemany(self, sql: str, rows: Iterable[Any]) -> Call:
+        """Execute ``sql`` for each row; see ``Transaction.executemany``."""
+        self._check_open()
+        return self._outer.executemany(sql, rows)
+
+    def transaction(self) -> Savepoint:
+        """Return a transaction within this one."""
+        self._check_open()
+        return self._outer.transaction()
+
+    def _begin(self) -> None:
+        self._take("savepoint")
+
+    def _keep(self) -> Call:
+        return self._take("release")
+
+    def _undo(self) -> None:
+        self._take("back_to")
+
+    def _take(self, step: str) -> Call:
+        return self._outer.step(partial(getattr(self._outer.pinned, step), self._name))
