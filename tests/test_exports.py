@@ -126,6 +126,7 @@ ALL_ERRORS = [
     (errors.OperationTimeout(), "[702] Timeout (status: 1)"),
     (errors.OperationTimeout("slow", code=705), "[705] slow (status: 1)"),
     (errors.UnsentError("refused", code=706), "[706] refused (status: 2)"),
+    (errors.CommitUnknownError("lost", code=700), "[700] lost (status: 2)"),
 ]
 
 

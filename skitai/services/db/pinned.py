@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.logger import Logger, LogLevel
@@ -25,7 +25,6 @@ from skitai.services.db.result import CODE_STATEMENT, DBResult
 
 if TYPE_CHECKING:
     from skitai.services.db.interfaces import IEngine, ISession, TransactionOptions
-    from skitai.services.db.service import DatabaseService
 
 _log = Logger()
 
@@ -36,14 +35,9 @@ class State(Enum):
     BEGINNING = auto()
     OPEN = auto()
     COMMITTING = auto()
+    #: The commit was cancelled after it was sent.
+    UNKNOWN = auto()
     OVER = auto()
-
-
-class PinnedStep(Protocol):
-    """The request of an operation that belongs to a transaction."""
-
-    def perform(self, service: DatabaseService, node: Any) -> Deferred[Any]:
-        """Take the step on ``node``. Called in the reactor thread."""
 
 
 @implementer(INode)
@@ -70,7 +64,8 @@ class Pinned:
     async def begin(self, engine: IEngine, node: Any, options: TransactionOptions) -> DBResult:
         """Begin on ``node``; raise if it is unwell, so that another node can be asked."""
         if getattr(node, "read_only", False) and not options.readonly:
-            return DBResult.failed(MisuseError(f"{node.label} is read_only: begin with readonly=True"))
+            text = f"{node.label} is read_only: begin with readonly=True"
+            return DBResult.of_statement_error(MisuseError(text), text)
         session = await engine.begin(node, options)
         if self.state is State.OVER:
             await session.rollback()
@@ -159,6 +154,7 @@ class Pinned:
                 node=error.node,
             ) from None
         except CancelledError:
+            self.state = State.UNKNOWN
             raise
         except Exception as error:  # noqa: BLE001 - the driver's: the database has refused
             return DBResult.of_statement_error(error, f"{type(error).__name__}: {words_of(error)}".strip())
@@ -176,7 +172,7 @@ class Pinned:
 
     def abandon(self, reason: str) -> None:
         """Roll back, because nobody will end it; a statement that comes later fails with ``reason``."""
-        if self.state is State.OVER:
+        if self.state in (State.UNKNOWN, State.OVER):
             return
         self._failed = self._failed or DBResult.failed(OperationError(reason, code=CODE_SHUTDOWN))
         Deferred.fromCoroutine(self.roll_back()).addErrback(
@@ -189,7 +185,8 @@ class Pinned:
             await session.rollback()
 
     def _close(self) -> None:
-        self.state = State.OVER
+        if self.state is not State.UNKNOWN:
+            self.state = State.OVER
         self._failed = self._failed or DBResult.failed(_over())
 
     # -- turns ----------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -12,11 +12,9 @@ from zope.interface import implementer
 from skitai import DB_PGSQL, DB_SQLITE3
 from skitai.calls.operation import Operation
 from skitai.calls.service import Service
-from skitai.errors import MisuseError
 from skitai.interfaces import INode, IServiceMethods
 from skitai.services.db.keys import cache_key
-from skitai.services.db.listening import Listen, listen
-from skitai.services.db.pinned import PinnedStep
+from skitai.services.db.listening import listen
 from skitai.services.db.query import Query
 from skitai.services.db.reading import reads_only
 from skitai.services.db.result import DBResult
@@ -26,6 +24,14 @@ from skitai.services.db.transaction import transaction
 if TYPE_CHECKING:
     from skitai.interfaces import IInstance
     from skitai.services.db.interfaces import IEngine
+
+
+class Step(Protocol):
+    """The request of an operation that is more than one statement."""
+
+    def perform(self, service: DatabaseService, node: Any) -> Deferred[Any]:
+        """Do it on ``node``. Called in the reactor thread."""
+
 
 #: Other names of engines, which apps may give as ``dbtype``.
 _TYPES = {"postgres": DB_PGSQL, "pgsql": DB_PGSQL, "postresql": DB_PGSQL, "sqlite": DB_SQLITE3}
@@ -130,13 +136,12 @@ class DatabaseService(Service):
         raise ValueError(f"{target!r} names no database")
 
     def perform(self, node: Any, operation: Operation) -> Deferred[Any]:
-        """Execute a statement, or take a step of a transaction; see ``IService.perform``."""
+        """Execute a statement, or what else a request does; see ``IService.perform``."""
         request = operation.request
         if isinstance(request, Query):
             return self._engines[node.dbtype].run(node, request)
-        if isinstance(request, PinnedStep | Listen):
-            return request.perform(self, node)
-        raise MisuseError(f"was.db cannot perform {request!r}")
+        step: Step = request
+        return step.perform(self, node)
 
 
 class MembersOf(Service):

@@ -228,7 +228,9 @@ class Transaction(Block):
 
     def _check_kept(self, result: Result) -> None:
         self._forget()
-        if result.status == TIMEOUT and self._pinned.state is State.COMMITTING:
+        # Asked for in the reactor, because that may send COMMIT while the time runs out here.
+        bridge = self._caller.bridge
+        if result.status == TIMEOUT and bridge.ask(self._state, DEFAULT_TIMEOUT) is State.UNKNOWN:
             raise CommitUnknownError(
                 f"COMMIT took more than {self._timeout:g} s, so whether the database has committed is"
                 " unknown",
@@ -236,6 +238,9 @@ class Transaction(Block):
                 node=self._node,
             )
         result.reraise()
+
+    def _state(self) -> State:
+        return self._pinned.state
 
     def _abandon(self) -> None:
         self._left = True
