@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 START_TIMEOUT = 60.0  # seconds; a cold import on a busy machine takes its time
 STOP_TIMEOUT = 5.0
 REPOSITORY = Path(__file__).parent.parent
+DATABASE_USER = "tester"  # who may do everything in the PostgreSQL that tests use, too
 
 
 class ServerFailedError(Exception):
@@ -30,13 +31,32 @@ class ServerFailedError(Exception):
 
 @dataclass(frozen=True)
 class Placement:
-    """Where things run: the Python of Skitai, that of the peers, and the cores of server and client."""
+    """Where things run: the Python of Skitai, that of the peers, the cores of server and client.
+
+    Then what apps ask: the port of the upstream, that of PostgreSQL, and the file of SQLite.
+    """
 
     python: Path
     peers_python: Path
     server_core: int
     client_core: int
     upstream_port: int = 0
+    database_port: int = 0
+    sqlite: Path | None = None
+
+    @property
+    def database(self) -> str:
+        """Return what drivers connect to."""
+        return f"postgresql://{DATABASE_USER}@127.0.0.1:{self.database_port}/postgres"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return the environment variables that tell apps whom to ask."""
+        return {
+            "UPSTREAM": str(self.upstream_port),
+            "DATABASE": self.database,
+            "SQLITE": str(self.sqlite or ""),
+        }
 
     def python_of(self, server: Server) -> Path:
         """Return the Python that runs `server`."""
@@ -61,7 +81,7 @@ def running(server: Server, placement: Placement) -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         directory = Path(name)
         config = directory / "server.conf"
-        names = {"port": port, "apps": APPS, "config": config}
+        names = {"port": port, "apps": APPS, "config": config, "database_port": placement.database_port}
         config.write_text(server.config.format(**names))
         arguments = [argument.format(**names) for argument in server.command[1:]]
         log = directory / "output"
@@ -72,7 +92,7 @@ def running(server: Server, placement: Placement) -> Iterator[Running]:
                 env={
                     **os.environ,
                     "PYTHONPATH": f"{APPS}{os.pathsep}{REPOSITORY}",
-                    "UPSTREAM": str(placement.upstream_port),
+                    **placement.variables,
                 },
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -110,7 +110,8 @@ def speed_section(results: Results) -> Iterator[str]:
     yield ""
 
 
-def speed_row(results: Results, name: str) -> str:
+def speed_row(results: Results, name: str, ours: Iterable[str] = (GREENLETS, THREADS)) -> str:
+    """Return the row of one server; its last columns compare ``ours`` with it."""
     samples = results.speeds[name]
     rates = [sample.requests_per_second for sample in samples]
     cells = (
@@ -121,8 +122,7 @@ def speed_row(results: Results, name: str) -> str:
         f"{statistics.median(sample.p99_ms for sample in samples):,.0f}",
         f"{statistics.median(sample.cpu_us for sample in samples):,.0f}",
         str(sum(sample.errors for sample in samples)),
-        times(results.ratio(GREENLETS, name)),
-        times(results.ratio(THREADS, name)),
+        *(times(results.ratio(one, name)) for one in ours),
     )
     return f"| {' | '.join(cells)} |"
 

@@ -9,26 +9,29 @@ import platform
 import re
 import shutil
 import signal
-import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import apart, calls, measure
+from benchmarks import apart, calls, db, measure
 from benchmarks.calls_report import calls_section
+from benchmarks.db_report import databases_section
+from benchmarks.db_servers import MAP, POSTGRESQL, SQLITE
+from benchmarks.db_servers import WAITING as DB_WAITING
 from benchmarks.frameworks import framework_section, measured
-from benchmarks.process import REPOSITORY, Placement, ServerFailedError, running, upstream, version_of
+from benchmarks.process import REPOSITORY, Placement, running, upstream, version_of
+from benchmarks.progress import failures_noted, say
 from benchmarks.report import Results, render
 from benchmarks.servers import FANOUT, FRAMEWORKS, IDLE, SAMPLE, SPEED, WAITING, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-NAMES = {server.name: server for server in (*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING)}
+DATABASES = (*POSTGRESQL, *SQLITE, MAP, DB_WAITING)
+NAMES = {server.name: server for server in (*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING, *DATABASES)}
 #: What else `--only` may name.
 OUTBOUND, KEPT, APART, FRAMEWORK = "outbound", "kept", "apart", "framework"
-PARTS = (OUTBOUND, KEPT, APART, FRAMEWORK)
+PARTS = (OUTBOUND, KEPT, APART, FRAMEWORK, db.QUERY)
 REPORT = REPOSITORY / "docs" / "benchmarks.md"
 
 
@@ -53,10 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if SAMPLE.name in options.only:
         measure_sample(results, placement)
     found = measure_calls(results, placement, options)
+    found_of_databases = db.measured(results, placement, options)
     parts = apart.measured() if APART in options.only else None
     framework = measured() if FRAMEWORK in options.only else None
     sections = (
         *calls_section(results, found),
+        *databases_section(found_of_databases),
         *apart.apart_section(parts, results),
         *framework_section(framework),
     )
@@ -165,23 +170,6 @@ def measure_calls(results: Results, placement: Placement, options: argparse.Name
         found.cached_us = calls.cached()
         say("a kept answer", f"{found.cached_us:.1f} us more than a dict")
     return found
-
-
-@contextmanager
-def failures_noted(results: Results, what: str) -> Iterator[None]:
-    """Note what goes wrong in the block, so that the others are still measured."""
-    try:
-        yield
-    except (ServerFailedError, OSError, subprocess.SubprocessError) as error:
-        # Other errors may name paths, which the report should not.
-        reason = str(error) if isinstance(error, ServerFailedError) else type(error).__name__
-        results.failures[what] = reason
-        say(what, str(error))
-
-
-def say(what: str, figure: str) -> None:
-    """Tell the person who waits."""
-    print(f"  {what}: {figure}", file=sys.stderr, flush=True)
 
 
 def conditions(options: argparse.Namespace) -> str:

@@ -18,7 +18,8 @@ class Server:
     """One server with one set of settings.
 
     `command` starts with the name of a program beside the Python that runs it: Skitai's own when `own`,
-    else that of the peers. `command` and `config` may use `{port}`, `{apps}` and, once written, `{config}`.
+    else that of the peers. `command` and `config` may use `{port}`, `{apps}`, `{database_port}` and, once
+    written, `{config}`.
     """
 
     name: str
@@ -37,12 +38,16 @@ def skitai(
     prefix: str = "skitai",
     label: str = "Skitai",
     body: bytes = HELLO,
+    sections: str = "",
 ) -> Server:
-    """Return the row for Skitai with that many threads (0: greenlets; None: cooperative ones)."""
+    """Return the row for Skitai with that many threads (0: greenlets; None: cooperative ones).
+
+    ``sections`` are more of the config.
+    """
     key = "cooperative = yes" if threads is None else f"threads = {threads}"
     config = (
         f"[server]\nip = 127.0.0.1\nport = {{port}}\n{key}\naccess_log = off\n"
-        f"keep_alive = 300\n\n[routes:line]\n/ = {{apps}}/{app}\n"
+        f"keep_alive = 300\n\n[routes:line]\n/ = {{apps}}/{app}\n{sections}"
     )
     return Server(
         f"{prefix}-{'cooperative' if threads is None else threads}",
