@@ -99,9 +99,7 @@ class Notifications:
     def wait(self, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Wait until notifications arrive; raise OperationError if they cannot. In a thread or a greenlet."""
         checked_seconds("timeout", timeout)
-        if not self._bridge.wait(self._began, timeout):
-            self.close()
-        self._check(timeout)
+        self._check_begun(self._bridge.wait(self._began, timeout), timeout)
 
     def get(self, timeout: float = DEFAULT_TIMEOUT) -> Notification | None:
         """Return the next notification, or None if none comes within ``timeout`` seconds.
@@ -128,13 +126,17 @@ class Notifications:
         if self._queue:
             return self._queue.popleft()
         if self._is_over:
-            self._check(0)
+            self._check()
         return None
 
-    def _check(self, timeout: float) -> None:
-        """Raise what ended the listening, unless that was ``close()`` or the stop of the server."""
-        if not self._began.over:
+    def _check_begun(self, begun: bool, timeout: float) -> None:
+        if not begun:
+            self.close()
             raise OperationTimeout(f"{self.channel!r} is not listened to within {timeout:g} s")
+        self._check()
+
+    def _check(self) -> None:
+        """Raise what ended the listening, unless that was ``close()`` or the stop of the server."""
         if self._call is not None and self._call.over and self._call.code != CODE_SHUTDOWN:
             self._call.original.reraise()
 
@@ -161,9 +163,8 @@ class Notifications:
         return self._until_begun().__await__()
 
     async def _until_begun(self) -> Self:
-        if not await until_over(self._bridge, self._began, DEFAULT_TIMEOUT):
-            self.close()
-        self._check(DEFAULT_TIMEOUT)
+        begun = await until_over(self._bridge, self._began, DEFAULT_TIMEOUT)
+        self._check_begun(begun, DEFAULT_TIMEOUT)
         return self
 
     def __enter__(self) -> Self:

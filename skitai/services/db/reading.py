@@ -14,8 +14,9 @@ _CHANGING = frozenset(
     }
 )  # fmt: skip
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
-# Comments, texts and quoted names, whose words do not count. It never looks at a character twice.
-_SKIPPED = re.compile(r"--[^\n]*|/\*(?:[^*]|\*(?!/))*\*/|'[^']*'|\"[^\"]*\"")
+# Comments, texts and quoted names, whose words do not count. What is not closed goes to the end: no character
+# is looked at twice.
+_SKIPPED = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|'[^']*(?:'|\Z)|\"[^\"]*(?:\"|\Z)", re.DOTALL)
 
 
 @lru_cache(1024)
