@@ -76,7 +76,10 @@ class IService(Interface):
 
 
 class IServiceMethods(Interface):
-    """A service that has further functions beside its calls, such as ``was.db.transaction(...)``."""
+    """A service that has further functions beside its calls, such as ``was.db.transaction(...)``.
+
+    What these submit are operations whose ``request`` is a ``skitai.calls.step.Step``.
+    """
 
     methods: Mapping[str, Callable[..., Any]] = Attribute(
         "By name: ``was.NAME.method(...)`` is ``function(caller, ...)``, with a ``skitai.context.Caller``."

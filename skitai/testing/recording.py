@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
@@ -15,6 +16,7 @@ from skitai.calls.cluster import Cluster
 from skitai.calls.dispatch import Dispatcher, Mode
 from skitai.calls.group import CallGroup
 from skitai.calls.operation import Operation
+from skitai.calls.step import Step
 from skitai.interfaces import INode, IResultCache, IService
 from skitai.testing.clockbridge import ClockBridge
 from skitai.testing.script import Script
@@ -29,7 +31,8 @@ class RecordedRequest:
 
     ``service`` is the name after ``was.``, ``target`` the address or URL, ``args`` and ``kwargs`` are all
     arguments as they were given, ``mode`` is ``"one"``, ``"lb"`` or ``"map"``, ``cluster`` the name of the
-    cluster that was asked, without the ``@``, or None.
+    cluster that was asked, without the ``@``, or None. ``request`` is what the service made of the arguments,
+    such as the statement of ``was.db``. A statement in a transaction has no ``args``, only that.
     """
 
     service: str
@@ -38,6 +41,7 @@ class RecordedRequest:
     kwargs: Mapping[str, Any]
     mode: Mode = "one"
     cluster: str | None = None
+    request: Any = attrs.field(default=None, kw_only=True, eq=False, repr=False)
     _function: Callable[[], Any] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
 
 
@@ -52,6 +56,7 @@ class RecordingService:
         self.cluster_types = frozenset({CLUSTER_TYPE} if service.cluster_types else ())
         self.cluster_keys = service.cluster_keys
         self.result_type = service.result_type
+        self.methods = getattr(service, "methods", {})
         self._name = name
         self._service = service
         self._script = script
@@ -63,7 +68,15 @@ class RecordingService:
         def recorded(operation: Operation) -> Any:
             target, cluster = operation.target, operation.cluster
             function = operation.request if operation.local else None
-            record = RecordedRequest(self._name, target, args, kwargs, cluster=cluster, function=function)
+            record = RecordedRequest(
+                self._name,
+                target,
+                args,
+                kwargs,
+                cluster=cluster,
+                request=operation.request,
+                function=function,
+            )
             return submit(attrs.evolve(operation, request=record))
 
         return self._service.begin(recorded, *args, **kwargs)
@@ -78,9 +91,15 @@ class RecordingService:
 
     def perform(self, node: INode, operation: Operation) -> Deferred[Any]:  # noqa: ARG002
         """Return the reply of the script; without one do what is local, or else fail with AssertionError."""
-        function = operation.request._function
+        request: RecordedRequest | Step = operation.request
+        if isinstance(request, Step):
+            return request.rehearse(partial(self._reply, operation))
+        function = request._function
         if function is not None and not self._script.has(self._name, operation.target):
             return execute(function)
+        return self._reply(operation)
+
+    def _reply(self, operation: Operation) -> Deferred[Any]:
         reply = self._script.take(self._name, operation.target)
         if reply.delay is None:
             return Deferred()
@@ -107,9 +126,16 @@ class RecordingDispatcher(Dispatcher):
         self, service: IService, operation: Operation, mode: Mode = "one", name: str = ""
     ) -> Call | CallGroup:
         """Start ``operation``; raise AssertionError when the script has no answer for it."""
-        self.requests.append(attrs.evolve(operation.request, mode=mode))
+        self._record(operation, mode, name)
         surprises = len(self._script.surprises)
         call = super().submit(service, operation, mode, name)
         if len(self._script.surprises) > surprises:
             raise AssertionError(self._script.surprises[-1])
         return call
+
+    def _record(self, operation: Operation, mode: Mode, name: str) -> None:
+        request = operation.request
+        if isinstance(request, RecordedRequest):
+            self.requests.append(attrs.evolve(request, mode=mode))
+        elif request.recorded is not None:
+            self.requests.append(RecordedRequest(name, operation.target, (), {}, request=request.recorded))

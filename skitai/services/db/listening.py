@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 
 from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.operation import Operation
+from skitai.calls.step import Step
 from skitai.errors import CODE_SHUTDOWN, OperationTimeout
 from skitai.loop.awaiting import until_over
 from skitai.loop.bridge import Pending
@@ -185,7 +186,7 @@ class Notifications:
 
 
 @attrs.frozen
-class Listen:
+class Listen(Step):
     """The request of the operation that lasts as long as somebody listens."""
 
     notifications: Notifications
@@ -193,6 +194,11 @@ class Listen:
     def perform(self, service: DatabaseService, node: Any) -> Deferred[DBResult]:
         """Listen on ``node`` until the call is cancelled. Called in the reactor thread."""
         return Deferred.fromCoroutine(self._listen(service, node))
+
+    def rehearse(self, reply: Callable[[], Deferred[Any]]) -> Deferred[DBResult]:  # noqa: ARG002
+        """Listen to nobody until the call is cancelled."""
+        self.notifications.begun()
+        return Deferred()
 
     async def _listen(self, service: DatabaseService, node: Any) -> DBResult:
         stop = await service.engine_of(node).listen(node, self.notifications)

@@ -66,7 +66,10 @@ class Pinned:
         if getattr(node, "read_only", False) and not options.readonly:
             text = f"{node.label} is read_only: begin with readonly=True"
             return DBResult.of_statement_error(MisuseError(text), text)
-        session = await engine.begin(node, options)
+        return await self.adopt(await engine.begin(node, options))
+
+    async def adopt(self, session: ISession) -> DBResult:
+        """Take the connection on which the transaction has begun."""
         if self.state is State.OVER:
             await session.rollback()
         else:
@@ -89,7 +92,7 @@ class Pinned:
 
     async def savepoint(self, name: str) -> DBResult:
         """Set a savepoint."""
-        result = await self.run(Query(f"SAVEPOINT {name}"))
+        result = await self.run(_internal(f"SAVEPOINT {name}"))
         if result.status == NORMAL:
             self._savepoints.append(name)
         return result
@@ -98,7 +101,7 @@ class Pinned:
         """Keep what was done since a savepoint; if a statement has failed since, the result is that one's."""
 
         async def release() -> DBResult:
-            return self._failed or await self._run(Query(f"RELEASE SAVEPOINT {name}"))
+            return self._failed or await self._run(_internal(f"RELEASE SAVEPOINT {name}"))
 
         result = await self._in_turn(release)
         if result.status == NORMAL:
@@ -113,8 +116,10 @@ class Pinned:
                 return self._failed or DBResult()
             del self._savepoints[self._savepoints.index(name) :]
             self._failed = None
-            undone = await self._run(Query(f"ROLLBACK TO SAVEPOINT {name}"))
-            return undone if undone.status != NORMAL else await self._run(Query(f"RELEASE SAVEPOINT {name}"))
+            undone = await self._run(_internal(f"ROLLBACK TO SAVEPOINT {name}"))
+            return (
+                undone if undone.status != NORMAL else await self._run(_internal(f"RELEASE SAVEPOINT {name}"))
+            )
 
         return await self._in_turn(go_back)
 
@@ -225,6 +230,10 @@ class Pinned:
 
     def _is_lost(self) -> bool:
         return self._session is None or self._session.lost
+
+
+def _internal(sql: str) -> Query:
+    return Query(sql, internal=True)
 
 
 def _over() -> OperationError:

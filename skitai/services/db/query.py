@@ -16,12 +16,13 @@ class Query:
     """A statement to execute, immutable.
 
     ``params`` are the values to bind, None if there are none. ``rows`` are the values of each execution of an
-    ``executemany``, None for a single one.
+    ``executemany``, None for a single one. ``internal`` ones are of Skitai itself, such as savepoints.
     """
 
     sql: str
     params: Params | None = attrs.field(default=None, repr=False)
     rows: tuple[Params, ...] | None = attrs.field(default=None, repr=False)
+    internal: bool = attrs.field(default=False, repr=False)
 
 
 def query(sql: str, params: Any = None) -> Query:

@@ -42,7 +42,7 @@ class DBResult(Result):
         rowcount: int = -1,
         **fields: Any,
     ) -> None:
-        super().__init__(list(data), **fields)
+        super().__init__(data if type(data) is list else list(data), **fields)
         self.description = description
         self.rowcount = rowcount
         self.diagnostics: Mapping[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -12,6 +12,7 @@ from zope.interface import implementer
 from skitai import DB_PGSQL, DB_SQLITE3
 from skitai.calls.operation import Operation
 from skitai.calls.service import Service
+from skitai.calls.step import Step
 from skitai.interfaces import INode, IServiceMethods
 from skitai.services.db.keys import cache_key
 from skitai.services.db.listening import listen
@@ -24,13 +25,6 @@ from skitai.services.db.transaction import transaction
 if TYPE_CHECKING:
     from skitai.interfaces import IInstance
     from skitai.services.db.interfaces import IEngine
-
-
-class Step(Protocol):
-    """The request of an operation that is more than one statement."""
-
-    def perform(self, service: DatabaseService, node: Any) -> Deferred[Any]:
-        """Do it on ``node``. Called in the reactor thread."""
 
 
 #: Other names of engines, which apps may give as ``dbtype``.

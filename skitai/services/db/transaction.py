@@ -13,10 +13,12 @@ from twisted.internet.defer import Deferred
 
 from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.operation import Operation
+from skitai.calls.step import Step
 from skitai.errors import TIMEOUT, CommitUnknownError, MisuseError
 from skitai.services.db.interfaces import ISOLATION_LEVELS, TransactionOptions
 from skitai.services.db.pinned import Pinned, State
 from skitai.services.db.query import Query, query, query_of_many
+from skitai.services.db.rehearsal import RehearsedSession
 
 if TYPE_CHECKING:
     from skitai.calls.call import Call
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen
-class Begin:
+class Begin(Step):
     """The request of the operation that begins a transaction."""
 
     pinned: Pinned
@@ -38,15 +40,27 @@ class Begin:
         """Begin on ``node``. Called in the reactor thread."""
         return Deferred.fromCoroutine(self.pinned.begin(service.engine_of(node), node, self.options))
 
+    def rehearse(self, reply: Callable[[], Deferred[Any]]) -> Deferred[DBResult]:
+        """Begin; statements get their results from ``reply()``."""
+        return Deferred.fromCoroutine(self.pinned.adopt(RehearsedSession(reply)))
+
 
 @attrs.frozen
-class Step:
-    """The request of an operation within a transaction: ``take()`` is a coroutine of ``Pinned``."""
+class PinnedStep(Step):
+    """The request of an operation within a transaction: ``take()`` is a coroutine of ``Pinned``.
+
+    ``recorded`` is the statement, if it is one of the app.
+    """
 
     take: Callable[[], Any]
+    recorded: Query | None = None
 
     def perform(self, service: DatabaseService, node: Any) -> Deferred[DBResult]:  # noqa: ARG002
         """Take the step. Called in the reactor thread."""
+        return Deferred.fromCoroutine(self.take())
+
+    def rehearse(self, reply: Callable[[], Deferred[Any]]) -> Deferred[DBResult]:  # noqa: ARG002
+        """Take the step: its connection has the replies."""
         return Deferred.fromCoroutine(self.take())
 
 
@@ -193,14 +207,15 @@ class Transaction(Block):
 
     def _execute(self, statement: Query) -> Call:
         self._check_open()
-        call = self.step(partial(self._pinned.run, statement))
+        call = self.step(partial(self._pinned.run, statement), statement)
         self._calls = [call for call in self._calls if not call.over]
         self._calls.append(call)
         return call
 
-    def step(self, take: Callable[[], Any]) -> Call:
+    def step(self, take: Callable[[], Any], statement: Query | None = None) -> Call:
         """Have ``take()``, a coroutine of ``pinned``, run in its turn. For blocks within this one."""
-        operation = Operation(self._target, Step(take), use_cache=False, node=self._pinned, counted=False)
+        request = PinnedStep(take, statement)
+        operation = Operation(self._target, request, use_cache=False, node=self._pinned, counted=False)
         started: Any = self._caller.submit(operation)
         return started  # type: ignore[no-any-return]
 

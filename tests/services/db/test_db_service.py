@@ -4,10 +4,11 @@ import pytest
 from db_fakes import DriverError, FakeEngine, FakeNode, found, refused, unreached
 from twisted.internet.testing import MemoryReactorClock
 
-from skitai import DB_PGSQL, DB_SQLITE3
+from skitai import DB_PGSQL, DB_SQLITE3, was
 from skitai.errors import MisuseError, OperationTimeout
+from skitai.services.db.rows import Row
 from skitai.services.db.service import DatabaseService
-from skitai.testing import ServiceHarness
+from skitai.testing import FakeWas, ServiceHarness
 
 
 class World:
@@ -231,3 +232,41 @@ class TestClusters:
         s.execute("bad")
         assert s.getwait().code == 501
         assert [member.failures for member in world.harness.clusters["main"].members] == [0, 0]
+
+
+class TestFakeWas:
+    """An app's own tests, with scripted answers."""
+
+    @pytest.fixture
+    def fake(self):
+        service = DatabaseService()
+        service.add(FakeEngine())
+        with FakeWas(services={"db": service}, clusters={"main": 2}) as fake:
+            yield fake
+
+    def test_statement(self, fake):
+        """A statement gets the rows of the script, and is recorded."""
+        fake.reply("db", "@main", [Row(n=1)])
+        s = was.db("@main")
+        s.execute("select %s", (1,))
+        assert s.getwait().scalar() == 1
+        (request,) = fake.requests
+        assert (request.args, request.request.sql, request.request.params) == (("@main",), "select %s", (1,))
+
+    def test_transaction(self, fake):
+        """So do the statements of a transaction, which may fail and is rolled back then."""
+        fake.reply("db", "@main", [Row(n=1)], times=2)
+        with was.db.transaction("@main") as tx:
+            assert tx.execute("one").getwait().scalar() == 1
+            with tx.transaction() as inner:
+                assert inner.execute("two").getwait().first() == {"n": 1}
+        assert [request.request.sql for request in fake.requests] == ["one", "two"]
+        fake.reply("db", "@main", refused())
+        with pytest.raises(DriverError), was.db.transaction("@main") as tx:
+            tx.execute("three")
+
+    def test_notifications(self, fake):
+        """Nobody sends notifications."""
+        with was.db.listen("@main", "news") as notes:
+            notes.wait()
+            assert notes.get(1) is None
