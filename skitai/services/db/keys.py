@@ -7,8 +7,8 @@ from typing import Any
 
 from skitai.services.db.query import Query
 
-#: What stands for itself in a key. Equal values of different types, such as 1 and True, are kept apart.
-_PLAIN = (str, bytes, int, float, complex, bool, type(None))
+#: What stands for itself in a key, beside its type: 1 and True are equal, and kept apart.
+_PLAIN = frozenset((str, bytes, int, float, complex, bool, type(None)))
 
 
 def cache_key(node: Hashable, query: Query) -> Hashable | None:
@@ -18,8 +18,15 @@ def cache_key(node: Hashable, query: Query) -> Hashable | None:
     """
     if query.rows is not None:
         return None
+    params = query.params
+    if params is None:
+        return node, query.sql
+    if type(params) is tuple:
+        kinds = tuple(map(type, params))
+        if _PLAIN.issuperset(kinds):
+            return node, query.sql, kinds, params
     try:
-        return node, query.sql, None if query.params is None else _frozen(query.params)
+        return node, query.sql, _frozen(params)
     except TypeError:
         return None
 

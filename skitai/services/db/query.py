@@ -49,6 +49,8 @@ def _checked(sql: Any) -> str:
 
 def _params(params: Any, name: str) -> Params:
     """Return a copy, because the app may change its own while the statement waits."""
+    if type(params) is tuple:  # what nearly all are, so it comes first
+        return params
     if isinstance(params, Mapping):
         return dict(params)
     if isinstance(params, Sequence) and not isinstance(params, str | bytes | bytearray):

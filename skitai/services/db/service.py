@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Other names of engines, which apps may give as ``dbtype``.
 _TYPES = {"postgres": DB_PGSQL, "pgsql": DB_PGSQL, "postresql": DB_PGSQL, "sqlite": DB_SQLITE3}
+#: How many databases are remembered with their arguments.
+_PLACES = 256
 _URL_SCHEMES = ("postgresql", "postgres")
 
 
@@ -40,6 +42,8 @@ class DatabaseService(Service):
 
     def __init__(self) -> None:
         self._engines: dict[str, IEngine] = {}
+        # Views ask the same few databases again and again, so each is looked up once.
+        self._placed = lru_cache(_PLACES)(self.place)
         self.methods: Mapping[str, Callable[..., Any]] = {
             "transaction": partial(transaction, self),
             "listen": partial(listen, self),
@@ -71,7 +75,10 @@ class DatabaseService(Service):
         """
         if len(args) > 5:
             *args, use_cache = args  # type: ignore[assignment]
-        target, node = self.place(*args, **kwargs)
+        try:
+            target, node = self._placed(*args, **kwargs)
+        except TypeError:  # for what cannot be remembered, such as a list, which place() names
+            target, node = self.place(*args, **kwargs)
 
         def start(query: Query) -> Any:
             return submit(

@@ -48,11 +48,11 @@ class TestPlaces:
         ],
     )
     def test_arguments(self, world, args, engine, node):
-        """Every signature of the README names a database of the right kind."""
+        """Every signature of the README names a database of the right kind, which is looked up once."""
         world.db(*args)
         world.db.lb(*args)
         world.db.map(*args)
-        assert getattr(world, engine).nodes == [node] * 3
+        assert getattr(world, engine).nodes == [node]
 
     def test_dbtype_by_name(self, world):
         """SQLite may be asked for by keyword, too."""
@@ -63,6 +63,7 @@ class TestPlaces:
         ("args", "error", "message"),
         [
             ((7,), TypeError, "server must be a str, not 7"),
+            ((["h"],), TypeError, r"server must be a str, not \['h'\]"),
             (("h", 7), TypeError, "dbname must be a str, not 7"),
             (
                 ("h", "d", "u", "p", "oracle"),
