@@ -17,15 +17,22 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _TYPES = {"postresql": "postgresql", "pgsql": "postgresql"}
 # An address may contain anything but a comma, so only a number after a space at the end is a weight.
 _WEIGHTED = re.compile(r"(?P<address>.*\S)\s+(?P<weight>[-+]?[0-9][0-9.]*)")
-_PASSWORD_IN_URL = re.compile(r":[^/@]*@")
+_PASSWORD_OPTION = re.compile(r"(?<=password=)[^&]*")
 
 
 def masked_address(address: str) -> str:
-    """Return a member's address without passwords: of ``host/db/user/password`` or ``user:password@host``."""
-    parts = address.split("/", 3)
-    if len(parts) == 4 and parts[0] and not parts[0].endswith(":"):
+    """Return a member's address without passwords.
+
+    They stand in ``host/db/user/password``, ``user:password@host`` and ``?password=...``.
+    """
+    scheme, slashes, rest = address.partition("://") if "://" in address else ("", "", address)
+    parts = rest.split("/", 3)
+    if not slashes and len(parts) == 4 and parts[0]:
         return "/".join((*parts[:3], "****"))
-    return _PASSWORD_IN_URL.sub(":****@", address)
+    login, at, host = rest.rpartition("@")  # the last one: a password that is not encoded may hold others
+    if at and ":" in login:
+        rest = f"{login.partition(':')[0]}:****@{host}"
+    return scheme + slashes + _PASSWORD_OPTION.sub("****", rest)
 
 
 @attrs.frozen

@@ -1,0 +1,184 @@
+"""Where a PostgreSQL database is: the arguments of ``was.db``, URLs and members of clusters.
+
+The names of the options are those of libpq (PostgreSQL's manual, "Parameter Key Words").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import attrs
+from zope.interface import implementer
+
+from skitai import DB_PGSQL
+from skitai.config.casters import yes_no
+from skitai.config.keys import nearest
+from skitai.interfaces import INode
+from skitai.net.addresses import host_name, parse_host_port
+
+DEFAULT_PORT = 5432
+SCHEMES = ("postgresql", "postgres")
+
+#: The options whose values are files; relative ones are in the folder of the config.
+_FILES = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile"})
+#: The options that URLs and clusters may have, besides where the database is.
+OPTIONS = _FILES | {
+    "application_name", "channel_binding", "connect_timeout", "gssencmode", "keepalives", "keepalives_count",
+    "keepalives_idle", "keepalives_interval", "options", "sslmode", "sslpassword", "target_session_attrs",
+    "tcp_user_timeout",
+}  # fmt: skip
+_PLACE = frozenset({"host", "port", "dbname", "user", "password"})
+_SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+
+class OptionError(ValueError):
+    """A wrong option of a database; ``key`` is its name."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+
+
+@implementer(INode)
+@attrs.frozen(cache_hash=True)
+class PGNode:
+    """One database as one user.
+
+    ``host`` is a name, an address or, with a leading ``/``, the folder of a Unix socket. What is None is left
+    to libpq, which asks its environment variables and its password file. ``options`` are libpq's, as sorted
+    pairs. With ``read_only`` it takes only what reads.
+    """
+
+    host: str
+    port: int = DEFAULT_PORT
+    dbname: str | None = None
+    user: str | None = None
+    password: str | None = attrs.field(default=None, repr=False)
+    options: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    read_only: bool = False
+
+    #: The engine's name.
+    dbtype = DB_PGSQL
+
+    @property
+    def label(self) -> str:
+        """``user@host:port/dbname``, without what is not known."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        user = f"{self.user}@" if self.user else ""
+        return f"{user}{host}:{self.port}" + (f"/{self.dbname}" if self.dbname else "")
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether it is reached through a Unix socket."""
+        return self.host.startswith("/")
+
+    def parameters(self) -> dict[str, str]:
+        """Return what libpq connects with. It resolves the host, unless ``hostaddr`` is added."""
+        given = {"dbname": self.dbname, "user": self.user, "password": self.password}
+        found = {"host": self.host, "port": str(self.port), "client_encoding": "UTF8"}
+        found.update({name: value for name, value in given.items() if value is not None})
+        found.update(self.options)
+        if self.read_only:
+            wanted = "-c default_transaction_read_only=on"
+            found["options"] = f"{found['options']} {wanted}" if "options" in found else wanted
+        return found
+
+
+def node_of(
+    server: str, dbname: str | None, user: str | None, password: str | None, folder: Path = Path()
+) -> PGNode:
+    """Return the node for the arguments of ``was.db``; ``server`` may be a URL, which has all of them.
+
+    Raises ValueError, whose text holds no password.
+    """
+    if _is_url(server):
+        if dbname is not None or user is not None or password is not None:
+            raise ValueError("a URL has the database, the user and the password itself")
+        return _of_url(server, {}, folder)
+    host, port = _host_port(server)
+    return PGNode(host, port, dbname, user, password)
+
+
+def node_of_member(address: str, options: Mapping[str, str], folder: Path = Path()) -> PGNode:
+    """Return the node of a member of a cluster with ``options``.
+
+    ``address`` is ``host[:port]/dbname/user/password`` or a URL; the password may hold slashes. Raises
+    ValueError, whose text holds no password; an OptionError names the key of the cluster.
+    """
+    written = dict(options)
+    try:
+        read_only = yes_no(written.pop("read_only", "no"))
+    except ValueError as error:
+        raise OptionError("read_only", str(error)) from error
+    if _is_url(address):
+        return attrs.evolve(_of_url(address, written, folder), read_only=read_only)
+    server, *rest = address.split("/", 3)
+    host, port = _host_port(server)
+    dbname, user, password = (part or None for part in (*rest, "", "", "")[:3])
+    return PGNode(host, port, dbname, user, password, _options(written, folder), read_only)
+
+
+def _is_url(text: str) -> bool:
+    return text.partition("://")[0] in SCHEMES and "://" in text
+
+
+def _of_url(url: str, defaults: Mapping[str, str], folder: Path) -> PGNode:
+    try:
+        parts = urlsplit(url)
+        given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError as error:
+        raise ValueError("the URL is malformed: it is postgresql://user:password@host:port/dbname") from error
+    unknown = given.keys() - OPTIONS - _PLACE
+    if unknown:
+        name = min(unknown)
+        raise OptionError(name, f"unknown option in the URL: {nearest(name, OPTIONS | _PLACE)}")
+    place = {name: given.pop(name) for name in _PLACE if name in given}
+    host, port = _place_of_url(parts, place)
+    return PGNode(
+        host,
+        port,
+        place.get("dbname") or unquote(parts.path[1:]) or None,
+        place.get("user") or unquote(parts.username or "") or None,
+        place.get("password") or unquote(parts.password or "") or None,
+        _options({**defaults, **given}, folder),
+    )
+
+
+def _place_of_url(parts: SplitResult, place: Mapping[str, str]) -> tuple[str, int]:
+    server = parts.netloc.rpartition("@")[2]
+    if "," in server:
+        raise ValueError("the URL has several hosts: write a cluster with a member for each")
+    if server.startswith(":") or not server:
+        server = place.get("host", "localhost") + server
+    server = unquote(server)
+    return _host_port(f"{server}:{place['port']}" if "port" in place else server)
+
+
+def _host_port(server: str) -> tuple[str, int]:
+    if not server.startswith("/"):
+        host, port = parse_host_port(server, DEFAULT_PORT)
+        return host_name(host), port
+    folder, colon, digits = server.rpartition(":")
+    if not colon:
+        return server, DEFAULT_PORT
+    return folder, parse_host_port(f"socket:{digits}")[1]
+
+
+def _options(given: Mapping[str, str], folder: Path) -> tuple[tuple[str, str], ...]:
+    found = dict(given)
+    if found.get("sslmode", "prefer") not in _SSLMODES:
+        raise OptionError("sslmode", f"{found['sslmode']!r} is not one of {', '.join(_SSLMODES)}")
+    seconds = found.get("connect_timeout", "1")
+    if not (seconds.isascii() and seconds.isdigit() and int(seconds)):
+        raise OptionError("connect_timeout", f"{seconds!r} is not a whole number of seconds")
+    found.update(_in_folder(found, folder))
+    return tuple(sorted(found.items()))
+
+
+def _in_folder(options: Mapping[str, str], folder: Path) -> Iterable[tuple[str, str]]:
+    for name in _FILES & options.keys():
+        # "system" is not a file: libpq takes the authorities that the platform trusts.
+        if options[name] and options[name] != "system":
+            yield name, str(folder / Path(options[name]).expanduser())
