@@ -1,0 +1,92 @@
+"""One transaction on a connection of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, DeferredLock
+from zope.interface import implementer
+
+from skitai.errors import MisuseError
+from skitai.services.db.interfaces import ISession
+from skitai.services.db.result import DBResult
+from skitai.services.sqlite.connection import Connection
+from skitai.services.sqlite.errors import BusyError
+
+if TYPE_CHECKING:
+    from skitai.services.db.query import Query
+    from skitai.services.sqlite.database import Database
+    from skitai.services.sqlite.stock import Stock
+    from skitai.services.sqlite.task import Task
+
+
+@implementer(ISession)
+class Session:
+    """A transaction that has begun on ``connection`` of ``stock``; ``leave()`` is called when it is over."""
+
+    def __init__(
+        self, database: Database, stock: Stock, connection: Connection, leave: Callable[[], None]
+    ) -> None:
+        self._database = database
+        self._stock = stock
+        self._connection = connection
+        self._leave = leave
+        #: Held while a thread uses the connection: a statement that was cancelled may take a while to end.
+        self._thread = DeferredLock()
+
+    @property
+    def lost(self) -> bool:
+        """Whether SQLite has rolled back by itself, such as after an interrupted statement."""
+        return not self._connection.in_transaction
+
+    def run(self, query: Query) -> Deferred[DBResult]:
+        """Execute a statement; see ``ISession.run``."""
+        return self._database.start(partial(self._run, query))
+
+    async def _run(self, query: Query, task: Task) -> Any:
+        await task.wait(self._thread.acquire())
+        try:
+            script = await self._database.parsed(query.sql)
+            return await self._use(task, partial(Connection.run_within, query=query, script=script))
+        except MisuseError as error:
+            return DBResult.failed(error)
+        except BusyError:
+            return self._database.locked()
+        finally:
+            self._thread.release()
+
+    def commit(self) -> Deferred[None]:
+        """Commit; see ``ISession.commit``."""
+        return self._database.start(self._commit)
+
+    async def _commit(self, task: Task) -> None:
+        await self._thread.acquire()
+        try:
+            outcome = await self._use(task, Connection.commit)
+        except BusyError:
+            outcome = self._database.locked()
+        finally:
+            await self._give_back()
+        if outcome is not None:
+            raise outcome.error
+
+    def rollback(self) -> Deferred[None]:
+        """Roll back; see ``ISession.rollback``."""
+        return self._database.start(self._roll_back)
+
+    async def _roll_back(self, _: Task) -> None:
+        await self._thread.acquire()
+        await self._give_back()
+
+    def _use(self, task: Task, work: Callable[[Connection], Any]) -> Any:
+        step = partial(task.use, self._connection, work)
+        return self._database.in_thread(task, step, self._database.deadline())
+
+    async def _give_back(self) -> None:
+        """Give the connection back, which rolls back what is not committed."""
+        try:
+            await self._database.thread(partial(self._stock.take_back, self._connection))
+        finally:
+            self._leave()
