@@ -100,14 +100,14 @@ def executor(request):
 
 @pytest.fixture(scope="module")
 def start(executor, running_server, upstream):
-    """Return ``start()``: a server that has a second to end what is under way."""
+    """Return ``start()``: a server that has no patience when it ends."""
 
     def start():
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TEST_UPSTREAM", upstream.url)
             patch.setenv("TEST_TLS_UPSTREAM", upstream.tls_url)
             patch.setenv("TEST_CERTIFICATE", str(upstream.certificate))
-            return running_server({"/": f"{APPS}/waits:app"}, response_timeout=1, **EXECUTORS[executor])
+            return running_server({"/": f"{APPS}/waits:app"}, response_timeout="0.2", **EXECUTORS[executor])
 
     return start
 

@@ -1,6 +1,11 @@
-"""A view for each driver of a database. They know of no greenlets."""
+"""A view for each driver of a database. They know of no greenlets.
+
+Each takes what the request sent and for how many seconds it is to wait.
+"""
 
 import os
+from functools import partial
+from urllib.parse import parse_qs
 
 import psycopg
 import psycopg2
@@ -12,63 +17,65 @@ from skitai import was
 
 URI = os.environ["TEST_PG_URI"]
 UPSTREAM = os.environ["TEST_UPSTREAM"]
-#: Seconds that a query takes which sleeps in the database.
-SECONDS = float(os.environ["TEST_SECONDS"])
-ENGINE = create_engine(URI.replace("postgresql:", "postgresql+psycopg2:"), pool_size=100, max_overflow=100)
-session = scoped_session(sessionmaker(ENGINE))
 
 
-def setup(_):
-    """Create the table of ``through_sqlalchemy``."""
-    with ENGINE.begin() as connection:
-        connection.execute(text("create table note (number integer)"))
+def sessions(driver):
+    """Return the session of each request, over a pool that is smaller than the number of requests."""
+    uri = URI.replace("postgresql:", f"postgresql+{driver}:")
+    return scoped_session(sessionmaker(create_engine(uri, pool_size=20, max_overflow=0, pool_timeout=60)))
+
+
+def setup(sent, seconds):
+    """Create the table of ``through_sqlalchemy``, whose engines meet their first requests all at once."""
+    with psycopg.connect(URI) as connection:
+        connection.execute("create table note (number integer)")
     return "made"
 
 
-def through_psycopg2(number):
+def through_psycopg2(sent, seconds):
     """Sleep in the database."""
     connection = psycopg2.connect(URI)
     try:
         cursor = connection.cursor()
-        cursor.execute("select %s, pg_sleep(%s)", [number, SECONDS])
+        cursor.execute("select %s, pg_sleep(%s)", [sent, seconds])
         return cursor.fetchone()[0]
     finally:
         connection.close()
 
 
-def through_psycopg(number):
+def through_psycopg(sent, seconds):
     """Sleep in the database."""
     with psycopg.connect(URI) as connection:
-        return connection.execute("select %s, pg_sleep(%s)", [number, SECONDS]).fetchone()[0]
+        return connection.execute("select %s, pg_sleep(%s)", [sent, seconds]).fetchone()[0]
 
 
-def through_sqlalchemy(number):
+def through_sqlalchemy(session, sent, seconds):
     """Write a row, wait for another machine, and keep the row of an even number only."""
+    number = {"number": int(sent)}
     try:
-        session.execute(text("insert into note values (:number)"), {"number": int(number)})
-        assert was.get(f"{UPSTREAM}?{number}").getwait(60).data == number.encode()
-        seen = session.execute(text("select count(*) from note where number = :n"), {"n": int(number)})
-        count = seen.scalar()
-        if int(number) % 2:
+        session.execute(text("insert into note values (:number)"), number)
+        assert was.get(f"{UPSTREAM}?sent={sent}&seconds={seconds}").getwait(60).text == sent
+        mine = session.scalar(text("select count(*) from note where number = :number"), number)
+        if int(sent) % 2:
             session.rollback()
-        else:
-            session.commit()
-        return str(count)
+            return f"cancelled {mine}"
+        session.commit()
+        return f"kept {mine}"
     finally:
         session.remove()
 
 
-def notes(_):
+def notes(sent, seconds):
     """Return the numbers of all rows."""
-    with ENGINE.connect() as connection:
-        return " ".join(str(row[0]) for row in connection.execute(text("select number from note order by 1")))
+    with psycopg.connect(URI) as connection:
+        return " ".join(str(row[0]) for row in connection.execute("select number from note order by 1"))
 
 
-def through_redis(number):
+def through_redis(sent, seconds):
     """Wait for what somebody pushes to a list of this request."""
     client = redis.Redis(port=int(os.environ["TEST_REDIS_PORT"]))
     try:
-        return client.blpop(f"list-{number}", timeout=60)[1].decode()
+        return client.blpop(f"list-{sent}", timeout=60)[1].decode()
     finally:
         client.close()
 
@@ -77,14 +84,17 @@ VIEWS = {
     "/setup": setup,
     "/psycopg2": through_psycopg2,
     "/psycopg": through_psycopg,
-    "/sqlalchemy": through_sqlalchemy,
+    "/sqlalchemy/psycopg2": partial(through_sqlalchemy, sessions("psycopg2")),
+    "/sqlalchemy/psycopg": partial(through_sqlalchemy, sessions("psycopg")),
     "/notes": notes,
     "/redis": through_redis,
-    "/ping": lambda _: "pong",
+    "/ping": lambda sent, seconds: "pong",
 }
 
 
 def app(environ, start_response):
-    body = VIEWS[environ["PATH_INFO"]](environ["QUERY_STRING"])
+    asked = parse_qs(environ["QUERY_STRING"])
+    sent, seconds = asked.get("sent", [""])[0], asked.get("seconds", ["0"])[0]
+    body = VIEWS[environ["PATH_INFO"]](sent, seconds)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [body.encode()]

@@ -19,7 +19,7 @@ settings.configure(
     ROOT_URLCONF=__name__,
     DATABASES={
         "default": POSTGRES,
-        "pooled": {**POSTGRES, "OPTIONS": {"pool": {"min_size": 1, "max_size": 5, "timeout": 60}}},
+        "pooled": {**POSTGRES, "OPTIONS": {"pool": {"min_size": 1, "max_size": 20, "timeout": 60}}},
         "file": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["TEST_SQLITE"]},
     },
 )
@@ -56,13 +56,18 @@ def setup(request):
     return HttpResponse("made")
 
 
+def upstream(request, number):
+    """Ask another machine, which answers after the seconds of the request."""
+    return was.get(f"{UPSTREAM}?sent={number}&seconds={request.GET['seconds']}")
+
+
 def order(request, database, number):
     """Write a row, wait for another machine, and keep the row of an even number only."""
     try:
         with transaction.atomic(using=database):
             Order.objects.using(database).create(number=number)
-            reply = was.get(f"{UPSTREAM}?{number}").getwait(60)
-            assert reply.data == str(number).encode(), reply.data
+            reply = upstream(request, number).getwait(60)
+            assert reply.text == str(number), reply.text
             mine = Order.objects.using(database).filter(number=number).count()
             if number % 2:
                 raise Cancelled
@@ -74,8 +79,8 @@ def order(request, database, number):
 async def order_in_coroutine(request, database, number):
     """Write a row, wait for another machine, and keep the row of an even number only."""
     made = await Order.objects.using(database).acreate(number=number)
-    reply = await was.get(f"{UPSTREAM}?{number}")
-    assert reply.data == str(number).encode(), reply.data
+    reply = await upstream(request, number)
+    assert reply.text == str(number), reply.text
     if number % 2:
         await made.adelete()
     return HttpResponse(str(number))
@@ -90,7 +95,7 @@ def numbers(request, database):
 def sleep(request):
     """Sleep in the database."""
     with connections["default"].cursor() as cursor:
-        cursor.execute("select pg_sleep(%s)", [os.environ["TEST_SECONDS"]])
+        cursor.execute("select pg_sleep(%s)", [request.GET["seconds"]])
     return HttpResponse("slept")
 
 
