@@ -138,11 +138,15 @@ class Gateway:
 
 
 class RunningServer:
-    """``twist skitai`` in a process of its own, on a free port; ``log_text()`` is all that it printed."""
+    """``twist skitai`` in a process of its own, on a free port; ``log_text()`` is all that it printed.
+
+    Its config is in ``folder``.
+    """
 
     _READY = re.compile(r"\[info\] Skitai serves \S+ on http://127\.0\.0\.1:(\d+)/", re.MULTILINE)
 
     def __init__(self, directory: Path, config: str, threads: int | None):
+        self.folder = directory
         self._log = directory / "server.log"
         path = directory / "tested.conf"
         path.write_text(config, encoding="utf-8")

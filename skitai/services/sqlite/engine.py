@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredList, fail
+from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from skitai import DB_SQLITE3
@@ -129,9 +129,9 @@ class SQLiteEngine:
             self._sweep_later()
 
     def statistics(self) -> dict[str, Any]:
-        """Return what the status page shows: the threads, and the files that are open."""
+        """Return what the status page shows: the files that are open, and the threads."""
         files = [database.statistics() for database in self._databases.values()]
-        return {"SQLite": self._pool.statistics(), "SQLite files": files}
+        return {"SQLite": files, "SQLite, threads": self._pool.statistics()}
 
     async def close(self) -> None:
         """Close all files when the statements under way have ended; take no more."""
@@ -139,7 +139,9 @@ class SQLiteEngine:
         if self._sweeping is not None:
             self._sweeping.cancel()
         await self._pool.when_done()
-        await DeferredList([database.close() for database in self._databases.values()])
+        # Who may not write goes first: the last one of a file has to write its log back.
+        for database in sorted(self._databases.values(), key=lambda database: not database.node.read_only):
+            await database.close()
         self._databases.clear()
         self._pool.stop()
 

@@ -34,7 +34,7 @@ def skitai_config_sections() -> Mapping[str, Mapping[str, Key]]:
     return {
         _SECTION: {
             "threads": Key(integer(1), 8, "SQLite statements that run at once"),
-            "rows_max": Key(integer(1), 10_000, "rows that a SQLite statement may give"),
+            "rows_max": Key(integer(1), 100_000, "the most rows of one result; one with more has failed"),
             # Less than the default time-out of calls, so that the app learns what it has waited for.
             "busy_timeout": Key(
                 positive(seconds), 4.0, "time that a statement waits for the lock of its file"

@@ -90,11 +90,11 @@ class Files:
 
     @property
     def threads(self):
-        return self.loop.call(self.engine.statistics)["SQLite"]
+        return self.loop.call(self.engine.statistics)["SQLite, threads"]
 
     @property
     def files(self):
-        return self.loop.call(self.engine.statistics)["SQLite files"]
+        return self.loop.call(self.engine.statistics)["SQLite"]
 
     def wait_for_running(self, count=1):
         eventually(lambda: self.threads["running"] == count, f"{count} statements that run")

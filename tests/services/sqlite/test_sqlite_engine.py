@@ -154,7 +154,7 @@ class TestRefused:
             ("select 1; select ?", (1,), sqlite3.ProgrammingError),
             ("select '", None, sqlite3.OperationalError),
             ("selekt 1", None, sqlite3.OperationalError),
-            ("select * from nothing", None, sqlite3.OperationalError),
+            ("select * from missing", None, sqlite3.OperationalError),
             ("insert into u values (1)", None, sqlite3.IntegrityError),
             ("select cast(x'ff' as text)", None, sqlite3.OperationalError),
         ],
@@ -227,7 +227,7 @@ class TestScripts:
     def test_rolled_back(self, files):
         """An error undoes the whole script, new tables included."""
         result = files.execute(
-            "create table u (a); insert into t values (1, 1); insert into nothing values (1)"
+            "create table u (a); insert into t values (1, 1); insert into missing values (1)"
         )
         assert type(result.error) is sqlite3.OperationalError
         assert files.values() == []

@@ -1,6 +1,5 @@
 """Files that cannot be used: whose fault it is, and what is said."""
 
-import os
 import sqlite3
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from serving import eventually
 from skitai.errors import OperationError, UnsentError
 from skitai.services.sqlite import engine as engine_module
+from skitai.services.sqlite.errors import outcome_of
 
 
 def corrupt(path):
@@ -51,14 +51,21 @@ class TestUnusable:
         with pytest.raises(UnsentError, match="there is no folder"):
             files.begin("nowhere/a.db", readonly=True)
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write all")
-    def test_permissions(self, files):
-        """A file that may not be read or written is said to be so."""
-        path = files.folder / "b.db"
-        files.execute("create table t (a)", name="b.db").reraise()
-        files.close()
-        path.chmod(0)
-        self.expect(files, "b.db", "is it readable")
+    def test_not_openable(self, files):
+        """Where SQLite does not say why, the message asks what to look at."""
+        (files.folder / "loop").symlink_to("loop")
+        self.expect(files, "loop", "is it readable and its folder writable")
+
+    def test_not_writable(self, files):
+        """A file that cannot be written is the fault of the member, if it was to be written."""
+        db = sqlite3.connect(f"file:{files.folder}/a.db?mode=ro", uri=True)
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            db.execute("create table u (a)")
+        db.close()
+        outcome = outcome_of(caught.value, files.node(), may_write=True)
+        assert isinstance(outcome, UnsentError)
+        assert "cannot be written" in str(outcome)
+        assert outcome_of(caught.value, files.node(), may_write=False).code == 501
 
     def test_mended(self, files):
         """As soon as it can be used, it is."""
