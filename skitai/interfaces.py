@@ -139,6 +139,14 @@ class IConnector(Interface):
         Cancelling closes the socket.
         """
 
+    timeout: float = Attribute("Seconds within which a connection is made.")
+
+    def resolve(host: str) -> Deferred[list[str]]:
+        """Fire with the addresses of ``host``, the best first, for what makes its connections by itself.
+
+        Fails with UnsentError (code 704) if it has none. Cancelling ends the wait.
+        """
+
     def proxy_for(node: Any) -> Any:
         """Return the proxy that the config names for a host, or None."""
 

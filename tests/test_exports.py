@@ -72,7 +72,7 @@ def test_contracts():
             "transport",
             "waiting",
         ],
-        "IConnector": ["connect", "proxy_for", "tls"],
+        "IConnector": ["connect", "proxy_for", "resolve", "timeout", "tls"],
         "IExecutor": ["multithread", "start", "statistics", "stop", "submit"],
         "IThreadExecutor": ["progress", "tasks"],
         "IInstance": [

@@ -22,6 +22,7 @@ from skitai.net.failures import connect_error, connect_timeout, of_proxy
 from skitai.net.handover import hand_over
 from skitai.net.pem import TLSConfigError
 from skitai.net.race import Race
+from skitai.net.resolving import resolve
 from skitai.net.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -90,6 +91,10 @@ class Connector:
         except Exception:  # noqa: BLE001 - such as a node of no kind that is known
             attempt.fail()
         return attempt.connected
+
+    def resolve(self, host: str) -> Deferred[list[str]]:
+        """Fire with the addresses of ``host``; see ``IConnector.resolve``."""
+        return resolve(self.resolver, host)
 
     def proxy_for(self, node: Any) -> Proxy | None:
         """Return the proxy that the config names for a host, or None."""

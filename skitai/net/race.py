@@ -66,7 +66,7 @@ class Race:
     def resolutionComplete(self) -> None:
         """Try the first address."""
         if not self._over:
-            self._untried.extend(_interleaved(self._found))
+            self._untried.extend(interleaved(self._found))
             # The one failure if there are no addresses; that of any attempt comes after it and counts more.
             self._failures.append(Failure(error.DNSLookupError()))  # type: ignore[no-untyped-call]
             self._next()
@@ -129,7 +129,7 @@ class _AddressAttempt(ClientFactory):
         self._race.lost(self, reason)
 
 
-def _interleaved(addresses: Iterable[str]) -> Iterator[str]:
+def interleaved(addresses: Iterable[str]) -> Iterator[str]:
     """Return the addresses so that the two families alternate (RFC 8305, section 4)."""
     families: dict[bool, list[str]] = {}
     for address in addresses:

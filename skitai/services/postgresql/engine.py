@@ -1,0 +1,161 @@
+"""The engine of PostgreSQL: statements over pools of connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from skitai import DB_PGSQL
+from skitai.errors import NORMAL, OperationError, UnsentError
+from skitai.services.db.interfaces import IEngine, ISession, TransactionOptions
+from skitai.services.db.reading import reads_only
+from skitai.services.db.timing import StatementTimes
+from skitai.services.postgresql.connecting import NEEDED, connect, has_driver
+from skitai.services.postgresql.listening import Listeners
+from skitai.services.postgresql.node import OPTIONS, PGNode, node_of, node_of_member
+from skitai.services.postgresql.pool import Pool
+from skitai.services.postgresql.session import Session, begin_statement
+from skitai.services.postgresql.sessionstate import leaves_state
+
+if TYPE_CHECKING:
+    from skitai.interfaces import IConnector
+    from skitai.services.db.interfaces import Subscription
+    from skitai.services.db.query import Query
+    from skitai.services.db.result import DBResult
+    from skitai.services.postgresql.driver import Connection
+    from skitai.services.postgresql.limits import Limits
+    from skitai.services.postgresql.pool import PoolLimits
+
+
+@implementer(IEngine)
+class PostgreSQL:
+    """The databases of PostgreSQL that an instance asks, a pool for each.
+
+    ``folder`` is that of the config. A slow statement is one that takes more than ``slow`` seconds.
+    """
+
+    dbtype = DB_PGSQL
+    cluster_keys = OPTIONS | {"read_only"}
+
+    def __init__(
+        self,
+        reactor: Any,
+        connector: IConnector,
+        folder: Path,
+        pool_limits: PoolLimits,
+        limits: Limits,
+        slow: float,
+    ) -> None:
+        self._reactor = reactor
+        self._connector = connector
+        self._folder = folder
+        self._pool_limits = pool_limits
+        self._limits = limits
+        self._pools: dict[PGNode, Pool] = {}
+        self._listeners: dict[PGNode, Listeners] = {}
+        self.times = StatementTimes(slow)
+
+    # -- nodes ----------------------------------------------------------------------------------------------
+
+    def node(self, server: str, dbname: str | None, user: str | None, password: str | None) -> PGNode:
+        """Return the node for the arguments of ``was.db``; raise ValueError. Called in the app's thread."""
+        return node_of(server, dbname, user, password, self._folder)
+
+    def member(self, address: str, options: Mapping[str, str]) -> PGNode:
+        """Return the node of a cluster's member; raise ValueError, also if there is no driver."""
+        if not has_driver():
+            raise ValueError(NEEDED)
+        return node_of_member(address, options, self._folder)
+
+    # -- statements -----------------------------------------------------------------------------------------
+
+    def run(self, node: Any, query: Query) -> Deferred[DBResult]:
+        """Execute a statement; see ``IEngine.run``."""
+        pool = self._pool(node)
+        connection = pool.take()
+        if connection is None:
+            return pool.acquire().addCallback(lambda fresh: self._execute(fresh, pool, query))
+        # It may have been closed a moment ago. What only reads can be executed on another one then.
+        executing = self._execute(connection, pool, query)
+        if reads_only(query.sql):
+            executing.addErrback(self._again, connection, pool, query)
+        return executing
+
+    def _execute(self, connection: Connection, pool: Pool, query: Query) -> Deferred[DBResult]:
+        began = self._reactor.seconds()
+        return connection.run(query).addBoth(self._executed, connection, pool, query, began)
+
+    def _executed(
+        self, outcome: DBResult | Failure, connection: Connection, pool: Pool, query: Query, began: float
+    ) -> DBResult | Failure:
+        if leaves_state(query.sql):
+            connection.close()
+        pool.release(connection)
+        self.times.note(query.sql, pool.label, self._reactor.seconds() - began)
+        return outcome
+
+    def _again(
+        self, failure: Failure, connection: Connection, pool: Pool, query: Query
+    ) -> Failure | Deferred[DBResult]:
+        if not isinstance(failure.value, OperationError) or not connection.closed:
+            return failure
+        return pool.acquire().addCallback(lambda fresh: self._execute(fresh, pool, query))
+
+    def begin(self, node: Any, options: TransactionOptions) -> Deferred[ISession]:
+        """Begin a transaction; see ``IEngine.begin``."""
+        return Deferred.fromCoroutine(self._begin(self._pool(node), options))
+
+    async def _begin(self, pool: Pool, options: TransactionOptions) -> ISession:
+        while True:
+            connection = await pool.acquire()
+            try:
+                result = await connection.run(begin_statement(options))
+            except CancelledError:
+                pool.release(connection)
+                raise
+            except OperationError:  # it was closed while it was idle: nothing was executed
+                pool.release(connection)
+                continue
+            if result.status == NORMAL:
+                return Session(pool, connection)
+            pool.release(connection)
+            raise UnsentError(result.msg, node=None) from result.error
+
+    def listen(self, node: Any, subscription: Subscription) -> Deferred[Callable[[], None]]:
+        """Listen to notifications; see ``IEngine.listen``."""
+        listeners = self._listeners.get(node)
+        if listeners is None:
+            listeners = self._listeners[node] = Listeners(
+                self._reactor, node.label, lambda: connect(self._reactor, self._connector, node, self._limits)
+            )
+        return listeners.add(subscription)
+
+    # -- pools ----------------------------------------------------------------------------------------------
+
+    def _pool(self, node: PGNode) -> Pool:
+        pool = self._pools.get(node)
+        if pool is None:
+            pool = self._pools[node] = Pool(
+                self._reactor,
+                node.label,
+                self._pool_limits,
+                lambda: connect(self._reactor, self._connector, node, self._limits),
+            )
+            pool.open()
+        return pool
+
+    def close(self) -> None:
+        """Close every connection. Called at the stop."""
+        for pool in self._pools.values():
+            pool.close()
+        for listeners in self._listeners.values():
+            listeners.close()
+
+    def statistics(self) -> list[dict[str, Any]]:
+        """Return the state of the pools, as a table for the status page."""
+        return [pool.statistics() for pool in self._pools.values()]

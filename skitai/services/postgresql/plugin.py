@@ -1,0 +1,67 @@
+"""The hooks of PostgreSQL: its engine of ``was.db``, its section of the config and of the status page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from skitai import DB_PGSQL
+from skitai.config import Key
+from skitai.plugins import hookimpl
+from skitai.services.db.service import DatabaseService, MembersOf, databases_of
+from skitai.services.postgresql.engine import PostgreSQL
+from skitai.services.postgresql.settings import KEYS, SECTION, limits, pool_limits
+
+if TYPE_CHECKING:
+    from skitai.interfaces import IInstance
+
+
+def _engine_of(instance: IInstance) -> PostgreSQL:
+    """Return the engine of ``instance``, made at the first call."""
+    values = instance.section(SECTION)
+
+    def make() -> PostgreSQL:
+        return PostgreSQL(
+            instance.reactor,
+            instance.connector,
+            instance.config.path.parent,
+            pool_limits(values),
+            limits(values),
+            values["slow_statement"],
+        )
+
+    engine: PostgreSQL = instance.state(PostgreSQL, make)
+    return engine
+
+
+@hookimpl
+def skitai_config_sections() -> Mapping[str, Mapping[str, Key]]:
+    """Declare what pools and results may use."""
+    return {SECTION: KEYS}
+
+
+@hookimpl
+def skitai_services(instance: IInstance) -> Mapping[str, DatabaseService]:
+    """Give ``was.db``, which engines share."""
+    service = databases_of(instance)
+    service.add(_engine_of(instance))
+    return {"db": service}
+
+
+@hookimpl
+def skitai_cluster_types(instance: IInstance) -> Mapping[str, MembersOf]:
+    """Let ``type = postgresql`` clusters be read."""
+    return {DB_PGSQL: MembersOf(_engine_of(instance))}
+
+
+@hookimpl
+def skitai_status(instance: IInstance) -> Mapping[str, Any]:
+    """Show the pools, and the statements that took most."""
+    engine = _engine_of(instance)
+    return {"PostgreSQL": engine.statistics(), "PostgreSQL, by statement": engine.times.statistics()}
+
+
+@hookimpl
+def skitai_shutdown(instance: IInstance) -> None:
+    """Close every connection."""
+    _engine_of(instance).close()

@@ -1,0 +1,241 @@
+"""The connections to one database."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+
+from skitai.errors import CODE_BUSY, CODE_SHUTDOWN, OperationError, UnsentError
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+    from twisted.python.failure import Failure
+
+    from skitai.services.postgresql.driver import Connection
+
+#: Seconds between two looks at idle connections.
+_SWEEP_SECONDS = 1.0
+#: Seconds between two attempts to have ``minimum`` connections, where one failed.
+_RETRY_SECONDS = 10.0
+
+
+@attrs.frozen
+class PoolLimits:
+    """How many connections a pool keeps, and how long.
+
+    It has up to ``maximum``, and keeps ``minimum`` open. Beyond these a connection is closed after
+    ``idle_seconds`` without use, and each one when it is older than ``lifetime_seconds``. Whoever wants one
+    waits for up to ``wait_seconds``.
+    """
+
+    minimum: int
+    maximum: int
+    idle_seconds: float
+    lifetime_seconds: float
+    wait_seconds: float
+
+
+class Pool:
+    """Lends connections; the one that was returned last is lent first, so that the others can be closed.
+
+    ``connect()`` makes a connection, ``clock`` is the reactor. All of it is called in the reactor thread.
+    """
+
+    def __init__(
+        self, clock: Any, label: str, limits: PoolLimits, connect: Callable[[], Deferred[Connection]]
+    ) -> None:
+        self.label = label
+        self._clock = clock
+        self._limits = limits
+        self._connect = connect
+        self._idle: deque[tuple[Connection, float]] = deque()
+        #: All connections, with the time of their birth.
+        self._born: dict[Connection, float] = {}
+        self._connecting: set[Deferred[Connection]] = set()
+        self._waiters: dict[Deferred[Connection], IDelayedCall] = {}
+        self._sweeper: IDelayedCall | None = None
+        self._retry_at = 0.0
+        self._last_error: OperationError | None = None
+        self._closed = False
+
+    # -- lending ---------------------------------------------------------------------------------------------
+
+    def take(self) -> Connection | None:
+        """Return an idle connection, or None."""
+        while self._idle:
+            connection, _ = self._idle.pop()
+            if not connection.closed:
+                return connection
+        return None
+
+    def acquire(self) -> Deferred[Connection]:
+        """Fire with a connection, in the order of the calls; give it back with ``release``.
+
+        Fails with UnsentError: with what prevents a connection, with code 707 when none is free in time, with
+        705 when the pool is closed. Cancelling gives up.
+        """
+        if self._closed:
+            return fail(_closed())
+        connection = self.take()
+        if connection is not None:
+            return succeed(connection)
+        waiter: Deferred[Connection] = Deferred(self._give_up)
+        self._waiters[waiter] = self._clock.callLater(self._limits.wait_seconds, self._wait_too_long, waiter)
+        self._connect_for_waiters()
+        return waiter
+
+    def release(self, connection: Connection) -> None:
+        """Take a connection back, even one whose statement is still ending."""
+        if connection.busy and not connection.closed:
+            connection.when_idle().addBoth(self._ended, connection)
+        else:
+            self._put_back(connection)
+
+    def _ended(self, usable: Any, connection: Connection) -> None:
+        if usable is not True:
+            connection.close()
+        self._put_back(connection)
+
+    def _put_back(self, connection: Connection) -> None:
+        if connection not in self._born:
+            return
+        if connection.closed or self._closed or connection.in_transaction() or self._is_old(connection):
+            self._drop(connection)
+            self._connect_for_waiters()
+        elif self._waiters:
+            self._next_waiter().callback(connection)
+        else:
+            self._idle.append((connection, self._clock.seconds()))
+            if self._sweeper is None:
+                self._sweep_later()
+
+    def _next_waiter(self) -> Deferred[Connection]:
+        waiter = next(iter(self._waiters))
+        self._waiters.pop(waiter).cancel()
+        return waiter
+
+    def _give_up(self, waiter: Deferred[Connection]) -> None:
+        self._waiters.pop(waiter).cancel()
+        waiter.errback(CancelledError())
+
+    def _wait_too_long(self, waiter: Deferred[Connection]) -> None:
+        del self._waiters[waiter]
+        cause = f"; another one cannot be made: {self._last_error.message}" if self._last_error else ""
+        limits = self._limits
+        text = (
+            f"no connection to {self.label} is free within {limits.wait_seconds:g} s: {len(self._born)} are"
+            f" in use (pool_max and pool_wait in [postgresql]){cause}"
+        )
+        waiter.errback(UnsentError(text, code=CODE_BUSY))
+
+    # -- connecting ------------------------------------------------------------------------------------------
+
+    def _connect_for_waiters(self) -> None:
+        while len(self._connecting) < len(self._waiters) and self._has_room():
+            self._connect_one()
+
+    def _has_room(self) -> bool:
+        return not self._closed and len(self._born) + len(self._connecting) < self._limits.maximum
+
+    def _connect_one(self) -> None:
+        connecting = self._connect()
+        self._connecting.add(connecting)
+        connecting.addCallbacks(self._connected, self._not_connected, (connecting,), {}, (connecting,))
+
+    def _connected(self, connection: Connection, connecting: Deferred[Connection]) -> None:
+        self._connecting.discard(connecting)
+        self._last_error = None
+        self._born[connection] = self._clock.seconds()
+        connection.on_lost = lambda: self._lost(connection)
+        self._put_back(connection)
+
+    def _not_connected(self, failure: Failure, connecting: Deferred[Connection]) -> None:
+        self._connecting.discard(connecting)
+        error = failure.value
+        if not isinstance(error, OperationError):
+            error = UnsentError(f"no connection to {self.label}: {type(error).__name__}: {error}")
+        self._last_error = error
+        self._retry_at = self._clock.seconds() + _RETRY_SECONDS
+        # Those that wait may get one of the connections in use. Without any, they wait in vain.
+        if not self._born and not self._connecting:
+            self._fail_waiters(error)
+
+    def _fail_waiters(self, error: OperationError) -> None:
+        waiting = list(self._waiters)
+        for waiter in waiting:
+            if waiter in self._waiters:  # the failure of one may give up another
+                self._waiters.pop(waiter).cancel()
+                waiter.errback(copy.copy(error))
+
+    # -- the end of connections ------------------------------------------------------------------------------
+
+    def _lost(self, connection: Connection) -> None:
+        self._idle = deque(entry for entry in self._idle if entry[0] is not connection)
+        self._drop(connection)
+        self._connect_for_waiters()
+
+    def _drop(self, connection: Connection) -> None:
+        self._born.pop(connection, None)
+        connection.on_lost = None
+        if not connection.closed:
+            connection.close()
+
+    def _is_old(self, connection: Connection) -> bool:
+        now: float = self._clock.seconds()
+        return now - self._born[connection] > self._limits.lifetime_seconds
+
+    def _sweep_later(self) -> None:
+        self._sweeper = self._clock.callLater(_SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        now = self._clock.seconds()
+        kept: deque[tuple[Connection, float]] = deque()
+        for connection, since in self._idle:  # the oldest first
+            spare = now - since > self._limits.idle_seconds and len(self._born) > self._limits.minimum
+            if spare or self._is_old(connection):
+                self._drop(connection)
+            else:
+                kept.append((connection, since))
+        self._idle = kept
+        while len(self._born) + len(self._connecting) < self._limits.minimum and now >= self._retry_at:
+            self._connect_one()
+        if self._born or self._connecting or self._limits.minimum:
+            self._sweep_later()
+
+    def open(self) -> None:
+        """Make the connections that are always there."""
+        if self._sweeper is None and not self._closed and self._limits.minimum:
+            self._sweep()
+
+    def close(self) -> None:
+        """Close all connections, also those in use, whose statements fail; whoever waits is told."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        self._fail_waiters(_closed())
+        for connecting in list(self._connecting):
+            connecting.cancel()
+        self._idle.clear()
+        for connection in list(self._born):
+            self._drop(connection)
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what the status page shows."""
+        return {
+            "database": self.label,
+            "connections": len(self._born),
+            "idle": len(self._idle),
+            "connecting": len(self._connecting),
+            "waiting": len(self._waiters),
+        }
+
+
+def _closed() -> UnsentError:
+    return UnsentError("the server is stopping", code=CODE_SHUTDOWN)

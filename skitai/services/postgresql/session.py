@@ -1,0 +1,81 @@
+"""A connection of the pool that one transaction has to itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import CancelledError, Deferred
+from zope.interface import implementer
+
+from skitai.errors import CODE_CLOSED, NORMAL, OperationError
+from skitai.services.db.interfaces import ISession, TransactionOptions
+from skitai.services.db.query import Query
+
+if TYPE_CHECKING:
+    from skitai.services.db.result import DBResult
+    from skitai.services.postgresql.driver import Connection
+    from skitai.services.postgresql.pool import Pool
+
+
+def begin_statement(options: TransactionOptions) -> Query:
+    """Return the statement that begins a transaction with ``options``."""
+    words = ["BEGIN"]
+    if options.isolation is not None:
+        words.append(f"ISOLATION LEVEL {options.isolation.upper()}")
+    if options.readonly:
+        words.append("READ ONLY")
+    return Query(" ".join(words), internal=True)
+
+
+@implementer(ISession)
+class Session:
+    """The transaction that is open on ``connection``, which goes back to ``pool`` at its end."""
+
+    def __init__(self, pool: Pool, connection: Connection) -> None:
+        self._pool = pool
+        self._connection = connection
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is closed."""
+        return self._connection.closed
+
+    def run(self, query: Query) -> Deferred[DBResult]:
+        """Execute a statement, when one that was cancelled has ended."""
+        if not self._connection.busy:
+            return self._connection.run(query)
+        return self._connection.when_idle().addCallback(lambda _: self._run_next(query))
+
+    def _run_next(self, query: Query) -> Deferred[DBResult]:
+        if self._connection.closed:
+            raise OperationError("the connection was lost", code=CODE_CLOSED)
+        return self._connection.run(query)
+
+    def commit(self) -> Deferred[None]:
+        """Commit; see ``ISession.commit``."""
+        return Deferred.fromCoroutine(self._commit())
+
+    async def _commit(self) -> None:
+        try:
+            result = await self.run(Query("COMMIT", internal=True))
+        except (CancelledError, OperationError):
+            self._connection.close()
+            raise
+        finally:
+            self._pool.release(self._connection)
+        if result.status != NORMAL:
+            assert result.error is not None
+            raise result.error
+
+    def rollback(self) -> Deferred[None]:
+        """Roll back; see ``ISession.rollback``."""
+        return Deferred.fromCoroutine(self._rollback())
+
+    async def _rollback(self) -> None:
+        try:
+            if not self.lost:
+                await self.run(Query("ROLLBACK", internal=True))
+        except (CancelledError, OperationError):
+            self._connection.close()
+        finally:
+            self._pool.release(self._connection)  # it closes one whose transaction is still open

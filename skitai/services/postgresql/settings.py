@@ -1,0 +1,43 @@
+"""The section ``[postgresql]`` of the config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from skitai.config import Key, integer, positive, seconds, show_size, size, yes_no
+from skitai.services.postgresql.limits import Limits
+from skitai.services.postgresql.pool import PoolLimits
+
+SECTION = "postgresql"
+_MB = 1 << 20
+
+KEYS: Mapping[str, Key] = {
+    "pool_max": Key(integer(1), 10, "connections to one database; further statements wait in order"),
+    "pool_min": Key(integer(0), 0, "connections that are kept open without use"),
+    "pool_idle": Key(positive(seconds), 60.0, "after this long without use a connection is closed"),
+    "pool_lifetime": Key(positive(seconds), 3600.0, "a connection that is older is replaced"),
+    "pool_wait": Key(positive(seconds), 3.0, "how long a statement waits for a connection"),
+    "rows_max": Key(integer(1), 100_000, "the most rows of one result; a larger one is a failed result"),
+    "bytes_max": Key(
+        positive(size), 64 * _MB, "the most bytes of one result, as the server sends it", show_size
+    ),
+    "prepare": Key(yes_no, True, "prepare a statement at its fifth use; no for PgBouncer"),
+    "slow_statement": Key(positive(seconds), 1.0, "a statement that takes longer is logged, without values"),
+}
+
+
+def limits(values: Mapping[str, Any]) -> Limits:
+    """Return what each connection may use, from the typed values of the section."""
+    return Limits(values["rows_max"], values["bytes_max"], values["prepare"])
+
+
+def pool_limits(values: Mapping[str, Any]) -> PoolLimits:
+    """Return what each pool may use, from the typed values of the section."""
+    return PoolLimits(
+        minimum=min(values["pool_min"], values["pool_max"]),
+        maximum=values["pool_max"],
+        idle_seconds=values["pool_idle"],
+        lifetime_seconds=values["pool_lifetime"],
+        wait_seconds=values["pool_wait"],
+    )

@@ -1,0 +1,262 @@
+"""The pool of connections, on a fake clock."""
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+
+from skitai.errors import UnsentError
+from skitai.services.postgresql.pool import Pool, PoolLimits
+
+
+class Connection:
+    """A connection that does what the test says."""
+
+    def __init__(self):
+        self.closed = self.busy = self.dirty = False
+        self.on_lost = None
+        self.idle = Deferred()
+
+    def when_idle(self):
+        return self.idle
+
+    def in_transaction(self):
+        return self.dirty
+
+    def close(self):
+        self.closed = True
+
+    def lose(self):
+        """The server closes it."""
+        self.closed = True
+        self.on_lost()
+
+
+class World:
+    def __init__(self, **limits):
+        self.clock = Clock()
+        defaults = {
+            "minimum": 0,
+            "maximum": 2,
+            "idle_seconds": 60,
+            "lifetime_seconds": 600,
+            "wait_seconds": 5,
+        }
+        self.connecting = []
+        self.pool = Pool(self.clock, "h:1/d", PoolLimits(**{**defaults, **limits}), self._connect)
+
+    def _connect(self):
+        self.connecting.append(Deferred())
+        return self.connecting[-1]
+
+    def get(self):
+        """Return a Deferred for a connection whose failure is not logged."""
+        got = self.pool.acquire()
+        got.addErrback(lambda failure: failure.value)
+        return got
+
+    def connected(self):
+        """Let the oldest attempt succeed, and return its connection."""
+        connection = Connection()
+        self.connecting.pop(0).callback(connection)
+        return connection
+
+    def refuse(self, text="refused"):
+        self.connecting.pop(0).errback(UnsentError(text))
+
+    def numbers(self):
+        found = self.pool.statistics()
+        return tuple(found[name] for name in ("connections", "idle", "connecting", "waiting"))
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+class TestLending:
+    def test_a_connection_is_made_and_used_again(self, world):
+        """The first caller waits for a connection; the next takes the same."""
+        got = world.get()
+        assert world.numbers() == (0, 0, 1, 1)
+        connection = world.connected()
+        assert got.result is connection
+        world.pool.release(connection)
+        assert world.pool.take() is connection
+        assert world.pool.take() is None
+
+    def test_the_latest_is_lent_first(self, world):
+        """The one that was returned last is taken first, so that others become idle."""
+        world.get(), world.get()
+        one, two = world.connected(), world.connected()
+        world.pool.release(one)
+        world.pool.release(two)
+        assert [world.pool.take(), world.pool.take()] == [two, one]
+
+    def test_waiters_come_in_order(self, world):
+        """No more connections than the maximum are made; who came first is served first."""
+        waiting = [world.get() for _ in range(4)]
+        assert world.numbers() == (0, 0, 2, 4)
+        one, two = world.connected(), world.connected()
+        assert [got.called for got in waiting] == [True, True, False, False]
+        world.pool.release(two)
+        world.pool.release(one)
+        assert [got.result for got in waiting] == [one, two, two, one]
+        assert world.connecting == []
+
+    def test_waiting_too_long(self, world):
+        """Whoever waits too long is told which keys say so."""
+        world.get(), world.get()
+        world.connected(), world.connected()
+        late = world.get()
+        world.clock.advance(5)
+        assert late.result.code == 707
+        assert late.result.message == (
+            "no connection to h:1/d is free within 5 s: 2 are in use (pool_max and pool_wait in [postgresql])"
+        )
+        assert world.numbers() == (2, 0, 0, 0)
+
+    def test_giving_up(self, world):
+        """Whoever gives up leaves its place to the next; the connection that was being made stays."""
+        one = world.pool.acquire()
+        one.addErrback(lambda failure: failure.trap(CancelledError))
+        one.cancel()
+        connection = world.connected()
+        assert world.numbers() == (1, 1, 0, 0)
+        assert world.pool.take() is connection
+        assert [call for call in world.clock.getDelayedCalls() if call.getTime() > 1] == []
+
+
+class TestRelease:
+    def _lent(self, world):
+        world.get()
+        return world.connected()
+
+    def test_a_statement_that_is_still_ending(self, world):
+        """A connection whose statement was cancelled is lent again when that has ended."""
+        connection = self._lent(world)
+        connection.busy = True
+        world.pool.release(connection)
+        assert world.numbers() == (1, 0, 0, 0)
+        connection.busy = False
+        connection.idle.callback(True)
+        assert world.pool.take() is connection
+
+    @pytest.mark.parametrize("outcome", [False, Exception("lost")])
+    def test_a_statement_that_does_not_end(self, world, outcome):
+        """If it cannot be used again, it is closed, and another is made for who waits."""
+        world = World(maximum=1)
+        connection = self._lent(world)
+        waiting = world.get()
+        connection.busy = True
+        world.pool.release(connection)
+        if outcome is False:
+            connection.idle.callback(outcome)
+        else:
+            connection.idle.errback(outcome)
+        assert connection.closed
+        assert world.connected() is waiting.result
+
+    @pytest.mark.parametrize("fault", ["closed", "dirty"])
+    def test_a_connection_that_nobody_may_get(self, world, fault):
+        """One that is closed, or has an open transaction, is not lent again."""
+        connection = self._lent(world)
+        setattr(connection, fault, True)
+        world.pool.release(connection)
+        assert connection.closed
+        assert world.numbers() == (0, 0, 0, 0)
+
+    def test_an_old_connection(self, world):
+        """One that is older than the limit is replaced."""
+        connection = self._lent(world)
+        world.clock.advance(601)
+        world.pool.release(connection)
+        assert (connection.closed, world.numbers()) == (True, (0, 0, 0, 0))
+
+
+class TestLoss:
+    def test_an_idle_connection(self, world):
+        """An idle connection that the server closes is gone before anybody notices."""
+        world.get()
+        connection = world.connected()
+        world.pool.release(connection)
+        connection.lose()
+        assert world.numbers() == (0, 0, 0, 0)
+        assert world.pool.take() is None
+
+    def test_refused(self, world):
+        """Without any connection all that wait are told why."""
+        waiting = [world.get() for _ in range(3)]
+        world.refuse()
+        assert not waiting[0].called
+        world.refuse("refused again")
+        assert {got.result.message for got in waiting} == {"refused again"}
+        assert len({id(got.result) for got in waiting}) == 3
+        assert world.numbers() == (0, 0, 0, 0)
+
+    def test_refused_beside_others(self, world):
+        """While others are in use, whoever waits may get one of these, or hears of both."""
+        world.get()
+        connection = world.connected()
+        waiting, late = world.get(), world.get()
+        world.refuse("too many clients")
+        world.pool.release(connection)
+        assert waiting.result is connection
+        world.clock.advance(5)
+        assert late.result.message.endswith("another one cannot be made: too many clients")
+
+    def test_any_error(self, world):
+        """An unexpected error of the driver is a failure to connect."""
+        got = world.get()
+        world.connecting.pop().errback(ZeroDivisionError("oops"))
+        assert (type(got.result), "ZeroDivisionError: oops" in got.result.message) == (UnsentError, True)
+
+
+class TestKeeping:
+    def test_idle_connections_are_closed(self, world):
+        """A connection is closed when nobody has used it for a while."""
+        world.get()
+        connection = world.connected()
+        world.pool.release(connection)
+        for _ in range(60):
+            world.clock.advance(1)
+        assert not connection.closed
+        world.clock.advance(1)
+        world.clock.advance(1)
+        assert connection.closed
+        world.clock.advance(1)
+        assert world.clock.getDelayedCalls() == []
+
+    def test_the_minimum_is_kept(self):
+        """The minimum is made at the start, kept, and made anew after a loss, with pauses."""
+        world = World(minimum=1)
+        world.pool.open()
+        connection = world.connected()
+        for _ in range(100):
+            world.clock.advance(1)
+        assert not connection.closed
+        connection.lose()
+        world.clock.advance(1)
+        world.refuse()
+        for _ in range(9):
+            world.clock.advance(1)
+        assert world.connecting == []
+        world.clock.advance(1)
+        assert len(world.connecting) == 1
+        world.connected()
+        assert world.numbers() == (1, 1, 0, 0)
+
+    def test_close(self):
+        """At the end nothing is left: no connection, no attempt, no timer, nobody who waits."""
+        world = World(maximum=3)
+        waiting = [world.get() for _ in range(4)]
+        one, two = world.connected(), world.connected()
+        world.pool.release(two)
+        world.connecting[0].addErrback(lambda failure: None)
+        world.pool.close()
+        assert [got.result.code for got in waiting[3:]] == [705]
+        assert one.closed
+        assert two.closed
+        assert world.clock.getDelayedCalls() == []
+        assert world.get().result.code == 705
+        world.pool.release(one)
+        assert world.numbers() == (0, 0, 0, 0)
