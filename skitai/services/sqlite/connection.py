@@ -200,6 +200,11 @@ class Connection:
         """Note that what it was used for has failed with ``error``."""
         self._failed = self._failed or errors.is_of_file(error)
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether another may use it as it is. Called in any thread."""
+        return not (self._soiled or self._failed or self._guarded or self._db.in_transaction)
+
     def clean(self) -> bool:
         """Undo what is not committed; return whether another may use it."""
         try:

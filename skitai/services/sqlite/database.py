@@ -102,6 +102,9 @@ class Database:
                 raise
         except BusyError:
             raise UnsentError(self.locked().msg, code=CODE_BUSY) from None
+        if isinstance(connection, DBResult):  # what SQLite said instead of beginning
+            release()
+            raise UnsentError(connection.msg)
         self._users += 1
         session = Session(self, stock, connection, partial(self._leave, release))
         if task.stopped:  # too late to be interrupted
@@ -171,7 +174,7 @@ class Database:
     async def in_thread(self, task: Task, step: Callable[[], Any], until: float) -> Any:
         """Return what ``step()`` returns in a thread; raise what it returns, if that is an exception.
 
-        It is called again while another process has a lock, until then BusyError is raised.
+        It is called again while another process has a lock, but not after ``until``.
         """
         pause = _FIRST_PAUSE
         while isinstance(outcome := await self.thread(step), BusyError):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from skitai.services.db.result import DBResult
 
 #: After how many seconds without use the connections to a file are closed; how many files may be open.
-IDLE_SECONDS, FILES_MAX = 60.0, 100
+IDLE_SECONDS, FILES_MAX = 60.0, 50
 
 
 @implementer(IEngine)

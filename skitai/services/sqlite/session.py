@@ -86,7 +86,11 @@ class Session:
 
     async def _give_back(self) -> None:
         """Give the connection back, which rolls back what is not committed."""
+        take_back = partial(self._stock.take_back, self._connection)
         try:
-            await self._database.thread(partial(self._stock.take_back, self._connection))
+            if self._connection.is_clean:  # then there is nothing to be done that takes a thread
+                take_back()
+            else:
+                await self._database.thread(take_back)
         finally:
             self._leave()

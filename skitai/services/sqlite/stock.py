@@ -19,6 +19,7 @@ class Stock:
     """Connections to the file of ``node``, as many as were used at the same time.
 
     All methods are called in threads, several at once: what they do with the list of idle ones is atomic.
+    Only a clean connection may be taken back in the reactor thread.
     """
 
     def __init__(self, node: SQLiteNode, settings: Settings, *, writes: bool) -> None:

@@ -169,6 +169,16 @@ class TestCancelled:
         first.commit()
         assert files.execute("insert into t values (3, 3)").status == 3
 
+    def test_begin_before_it_runs(self, make_files):
+        """So does one that is given up while it waits for a thread."""
+        files = make_files(threads=1)
+        endless, begun = files.start(ENDLESS), files.start_begin()
+        for deferred in (begun, endless):
+            files.cancel(deferred)
+            with pytest.raises(CancelledError):
+                files.outcome(deferred)
+        assert files.execute("create table t (a)").status == 3
+
     def test_begin_in_the_last_moment(self, files):
         """One that is given up when it has begun is rolled back."""
         for _ in range(50):
