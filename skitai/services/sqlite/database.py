@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +24,7 @@ from skitai.services.sqlite.task import Task
 if TYPE_CHECKING:
     from skitai.loop.pool import ThreadPool
     from skitai.services.db.query import Query
+    from skitai.services.db.timing import StatementTimes
     from skitai.services.sqlite.node import SQLiteNode
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class Context:
     clock: Any
     settings: Settings
     busy_timeout: float
+    times: StatementTimes
 
 
 class Database:
@@ -78,7 +80,7 @@ class Database:
             stock, release = await self._enter(task, until, script.reads_only)
             try:
                 run = partial(Connection.run, query=query, script=script)
-                return await self.in_thread(task, partial(stock.lend, task, run), until)
+                return await self.timed(query, self.in_thread(task, partial(stock.lend, task, run), until))
             finally:
                 release()
         except MisuseError as error:
@@ -186,6 +188,15 @@ class Database:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    async def timed(self, query: Query, execution: Awaitable[Any]) -> Any:
+        """Return what ``execution`` comes to, and count how long it takes, without the wait for a turn."""
+        began = self._context.clock.seconds()
+        try:
+            return await execution
+        finally:
+            seconds = self._context.clock.seconds() - began
+            self._context.times.note(query.sql, self.node.label, seconds)
 
     def thread(self, function: Callable[[], T]) -> Deferred[T]:
         """Call ``function()`` in a thread."""

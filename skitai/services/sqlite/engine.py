@@ -14,6 +14,7 @@ from skitai.config import yes_no
 from skitai.errors import CODE_SHUTDOWN, UnsentError
 from skitai.loop.pool import ThreadPool
 from skitai.services.db.interfaces import IEngine, Subscription, TransactionOptions, UnsupportedError
+from skitai.services.db.timing import StatementTimes
 from skitai.services.sqlite.connection import Settings
 from skitai.services.sqlite.database import WAITING_MAX, Context, Database
 from skitai.services.sqlite.node import SQLiteNode, node_of
@@ -33,7 +34,8 @@ class SQLiteEngine:
     """The SQLite databases of an instance.
 
     Relative paths count from ``folder``. ``clock`` is the reactor, which ``submit`` leads to from threads;
-    there are at most ``threads``, so as many statements run at once. ``busy_timeout`` is in seconds.
+    there are at most ``threads``, so as many statements run at once. ``busy_timeout`` and ``slow_statement``
+    are in seconds.
     """
 
     dbtype = DB_SQLITE3
@@ -48,12 +50,15 @@ class SQLiteEngine:
         threads: int,
         rows_max: int,
         busy_timeout: float,
+        slow_statement: float,
         foreign_keys: bool = False,
     ) -> None:
         self._folder = folder
         self._clock = clock
         self._pool = ThreadPool(threads, WAITING_MAX, submit)
-        self._context = Context(self._pool, clock, Settings(rows_max, foreign_keys), busy_timeout)
+        self._times = StatementTimes(slow_statement)
+        settings = Settings(rows_max, foreign_keys)
+        self._context = Context(self._pool, clock, settings, busy_timeout, self._times)
         self._databases: dict[SQLiteNode, Database] = {}
         self._sweeping: IDelayedCall | None = None
         self._closed = False
@@ -129,9 +134,12 @@ class SQLiteEngine:
             self._sweep_later()
 
     def statistics(self) -> dict[str, Any]:
-        """Return what the status page shows: the files that are open, and the threads."""
-        files = [database.statistics() for database in self._databases.values()]
-        return {"SQLite": files, "SQLite, threads": self._pool.statistics()}
+        """Return what the status page shows: the files that are open, the threads, and the statements."""
+        return {
+            "SQLite": [database.statistics() for database in self._databases.values()],
+            "SQLite, threads": self._pool.statistics(),
+            "SQLite, by statement": self._times.statistics(),
+        }
 
     async def close(self) -> None:
         """Close all files when the statements under way have ended; take no more."""

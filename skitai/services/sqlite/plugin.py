@@ -37,8 +37,9 @@ def skitai_config_sections() -> Mapping[str, Mapping[str, Key]]:
             "rows_max": Key(integer(1), 100_000, "the most rows of one result; one with more has failed"),
             # Less than the default time-out of calls, so that the app learns what it has waited for.
             "busy_timeout": Key(
-                positive(seconds), 4.0, "time that a statement waits for the lock of its file"
+                positive(seconds), 4.0, "how long a statement waits for the lock of its file"
             ),
+            "slow_statement": Key(positive(seconds), 1.0, "a statement that takes longer is logged"),
             "foreign_keys": Key(yes_no, False, "SQLite checks foreign keys"),
         }
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,8 @@ class Session:
         await task.wait(self._thread.acquire())
         try:
             script = await self._database.parsed(query.sql)
-            return await self._use(task, partial(Connection.run_within, query=query, script=script))
+            run = partial(Connection.run_within, query=query, script=script)
+            return await self._database.timed(query, self._use(task, run))
         except MisuseError as error:
             return DBResult.failed(error)
         except BusyError:
@@ -80,7 +81,7 @@ class Session:
         await self._thread.acquire()
         await self._give_back()
 
-    def _use(self, task: Task, work: Callable[[Connection], Any]) -> Any:
+    def _use(self, task: Task, work: Callable[[Connection], Any]) -> Coroutine[Any, Any, Any]:
         step = partial(task.use, self._connection, work)
         return self._database.in_thread(task, step, self._database.deadline())
 

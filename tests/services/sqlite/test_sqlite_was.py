@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 from sqlite_files import ENDLESS
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 
 from instances import RunningInstance, make_instance
 from serving import eventually
@@ -300,8 +301,21 @@ def test_many_at_once(site):
 
 
 def test_status_page(site, tmp_path):
-    """The status page shows the files and the threads."""
+    """The status page shows the files, the threads, and which statements took how long."""
     site.work(lambda was: was.db("a.db", DB_SQLITE3).execute("create table t (a)").wait(5))
+    site.work(lambda was: transact(was.db.transaction("a.db", DB_SQLITE3), "select 1", "select 1"))
     status = site.status
     assert status["SQLite"] == [{"file": str(tmp_path / "a.db"), "under_way": 0, "waiting_to_write": 0}]
     assert status["SQLite, threads"]["running"] == 0
+    counts = {row["statement"]: row["count"] for row in status["SQLite, by statement"]}
+    assert counts == {"create table t (a)": 1, "select 1": 2}
+
+
+def test_slow_statements(make_files):
+    """A slow statement is logged, without its values."""
+    files = make_files(slow_statement=1e-9)
+    with capturedLogs() as events:
+        files.execute("select ? as secret", ("password",)).reraise()
+    (text,) = [formatEvent(event) for event in events if "slow" in event.get("log_format", "")]
+    assert text.startswith(f"slow statement on {files.folder}/a.db: 0.")
+    assert text.endswith("select ? as secret")
