@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from benchmarks.servers import Server
 
 QUERY = "query"  # what `--only` calls the processor time of one
-CLIENTS = ("skitai", "psycopg", "psycopg-asyncio", "asyncpg-asyncio", "asyncpg-uvloop")
+CLIENTS = ("skitai", "skitai-engine", "psycopg", "psycopg-asyncio", "asyncpg-asyncio", "asyncpg-uvloop")
 QUERIES = 5000
 MAPS = 30
 WAITING_REQUESTS = 500
@@ -100,7 +100,7 @@ def _view(found: Databases, server: Server, placement: Placement, results: Resul
 
 def query_cost(client: str, placement: Placement) -> float:
     """Return the microseconds of processor time of one query."""
-    python = placement.python if client == "skitai" else placement.peers_python
+    python = placement.python if client.startswith("skitai") else placement.peers_python
     answer = subprocess.run(
         [
             *("taskset", "-c", str(placement.server_core), str(python), "-m", "benchmarks.queries"),

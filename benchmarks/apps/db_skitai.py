@@ -40,7 +40,7 @@ def one():
 
 @flask.route("/map")
 def four():
-    results = was.db.map("@four").execute(SLEEP).getwait(10)
+    results = was.db.map("@four").execute(SLEEP).getswait(10)
     return f"{len(results.rows())}\n"
 
 
