@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.logger import Logger
 
-from skitai.errors import NORMAL, OperationError, UnsentError
+from skitai.errors import CODE_CLOSED, CODE_SHUTDOWN, NORMAL, OperationError, UnsentError
 from skitai.services.db.query import Query
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
+    from twisted.python.failure import Failure
 
     from skitai.services.db.interfaces import Subscription
     from skitai.services.postgresql.driver import Connection
@@ -27,7 +28,8 @@ _log = Logger()
 class Listeners:
     """Who listens to which channel of one database. All of it is called in the reactor thread.
 
-    ``connect()`` makes a connection, ``clock`` is the reactor, ``label`` names the database in the log.
+    ``connect()`` makes a connection, ``clock`` is the reactor, ``label`` names the database in the log. There
+    is a connection as long as somebody listens.
     """
 
     def __init__(self, clock: Any, label: str, connect: Callable[[], Deferred[Connection]]) -> None:
@@ -36,12 +38,17 @@ class Listeners:
         self._connect = connect
         self._channels: dict[str, list[Subscription]] = {}
         self._connection: Connection | None = None
-        # One statement at a time, and the connection is made once.
+        self._connecting: Deferred[Connection] | None = None
+        #: Whoever has it uses the connection: it is made once, and runs one statement at a time.
         self._turn = DeferredLock()
         self._pause = FIRST_PAUSE
         self._retry: IDelayedCall | None = None
-        self._reconnecting: Deferred[None] | None = None
         self._closed = False
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether nobody listens, or is about to."""
+        return not self._channels and not self._turn.locked
 
     def add(self, subscription: Subscription) -> Deferred[Callable[[], None]]:
         """Listen for ``subscription``; see ``IEngine.listen``."""
@@ -54,21 +61,14 @@ class Listeners:
             if subscription.channel not in self._channels:
                 await _execute(connection, "LISTEN", subscription.channel)
             self._channels.setdefault(subscription.channel, []).append(subscription)
+        except (CancelledError, OperationError):
+            if self._closed:
+                raise UnsentError("the server is stopping", code=CODE_SHUTDOWN) from None
+            raise
         finally:
             self._turn.release()
-            self._close_if_unused()
+            self._settle()
         return partial(self._remove, subscription)
-
-    async def _connected(self) -> Connection:
-        """Return the connection, which is made if there is none."""
-        if self._connection is None or self._connection.closed:
-            connection = await self._connect()
-            connection.on_notify = self._notified
-            connection.on_lost = self._lost
-            self._connection = connection
-            for channel in self._channels:
-                await _execute(connection, "LISTEN", channel)
-        return self._connection
 
     def _remove(self, subscription: Subscription) -> None:
         subscriptions = self._channels.get(subscription.channel, [])
@@ -77,25 +77,87 @@ class Listeners:
         subscriptions.remove(subscription)
         if not subscriptions:
             del self._channels[subscription.channel]
-            Deferred.fromCoroutine(self._unlisten(subscription.channel)).addErrback(lambda _: None)
-        self._close_if_unused()
+            self._settle()
+            if self._connection is not None:
+                Deferred.fromCoroutine(self._unlisten(subscription.channel)).addErrback(self._failed)
 
     async def _unlisten(self, channel: str) -> None:
         await self._turn.acquire()
         try:
-            connection = self._connection
-            if connection is not None and not connection.closed and channel not in self._channels:
-                await _execute(connection, "UNLISTEN", channel)
+            if self._connection is not None and channel not in self._channels:
+                await _execute(self._connection, "UNLISTEN", channel)
         finally:
             self._turn.release()
+            self._settle()
 
-    def _close_if_unused(self) -> None:
-        if self._channels or self._turn.locked:
+    def _notified(self, channel: str, payload: str, pid: int) -> None:
+        for subscription in list(self._channels.get(channel, ())):
+            subscription.notified(payload, pid)
+
+    # -- the connection --------------------------------------------------------------------------------------
+
+    async def _connected(self) -> Connection:
+        """Return the connection, which is made if there is none; for who has the turn."""
+        if self._closed:
+            raise CancelledError
+        if self._connection is None or self._connection.closed:
+            self._cancel_retry()
+            self._connecting = self._connect()
+            try:
+                self._connection = await self._connecting
+            finally:
+                self._connecting = None
+            try:
+                await self._take_up(self._connection)
+            except BaseException:
+                self._drop()
+                raise
+            self._pause = FIRST_PAUSE
+        return self._connection
+
+    async def _take_up(self, connection: Connection) -> None:
+        """Listen on a new connection to what was listened to on the last one."""
+        connection.on_notify = self._notified
+        connection.on_lost = self._lost
+        for channel in list(self._channels):
+            await _execute(connection, "LISTEN", channel)
+            # Only now: who looks for what was missed must not miss what comes while it looks.
+            for subscription in list(self._channels.get(channel, ())):
+                subscription.resumed()
+
+    def _lost(self) -> None:
+        _log.warn("{label}: the connection for notifications was lost", label=self._label)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Close the connection if nobody listens, and have a lost one made anew; at the end of each turn."""
+        if self._turn.locked:
             return
-        self._drop()
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+        if self._connection is not None and (self._connection.closed or not self._channels):
+            self._drop()
+        if not self._channels:
+            self._cancel_retry()
+        elif self._connection is None and self._retry is None:
+            self._retry = self._clock.callLater(self._pause, self._reconnect)
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def _reconnect(self) -> None:
+        self._retry = None
+        Deferred.fromCoroutine(self._again()).addErrback(self._failed)
+
+    async def _again(self) -> None:
+        await self._turn.acquire()
+        try:
+            if self._channels:
+                await self._connected()
+        finally:
+            self._turn.release()
+            self._settle()
+
+    def _failed(self, failure: Failure) -> None:
+        """Log what is unexpected; the rest is tried again."""
+        if not isinstance(failure.value, OperationError | CancelledError):
+            _log.failure("{label}: notifications", failure, label=self._label)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -103,59 +165,27 @@ class Listeners:
             connection.on_lost = connection.on_notify = None
             connection.close()
 
-    def _notified(self, channel: str, payload: str, pid: int) -> None:
-        for subscription in list(self._channels.get(channel, ())):
-            subscription.notified(payload, pid)
-
-    # -- a lost connection -----------------------------------------------------------------------------------
-
-    def _lost(self) -> None:
-        self._drop()
-        if self._channels and not self._closed:
-            _log.warn("{label}: the connection for notifications was lost", label=self._label)
-            self._retry_later()
-
-    def _retry_later(self) -> None:
-        self._retry = self._clock.callLater(self._pause, self._reconnect)
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
-
-    def _reconnect(self) -> None:
-        self._retry = None
-        self._reconnecting = Deferred.fromCoroutine(self._again())
-        self._reconnecting.addErrback(self._failed)
-
-    async def _again(self) -> None:
-        await self._turn.acquire()
-        try:
-            await self._connected()
-        finally:
-            self._turn.release()
-        self._pause = FIRST_PAUSE
-        for subscriptions in list(self._channels.values()):
-            for subscription in list(subscriptions):
-                subscription.resumed()
-        self._close_if_unused()
-
-    def _failed(self, failure: Any) -> None:
-        if not failure.check(CancelledError, OperationError):
-            _log.failure("{label}: notifications", failure, label=self._label)
-        self._drop()
-        if self._channels and not self._closed:
-            self._retry_later()
+    def _cancel_retry(self) -> None:
+        retry, self._retry = self._retry, None
+        if retry is not None:
+            retry.cancel()
 
     def close(self) -> None:
-        """Stop to listen. Called at the stop."""
+        """Stop to listen: who is about to fails with code 705. Called at the stop."""
         self._closed = True
         self._channels.clear()
-        if self._reconnecting is not None:
-            self._reconnecting.cancel()
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+        self._cancel_retry()
+        if self._connecting is not None:
+            self._connecting.cancel()
         self._drop()
 
 
 async def _execute(connection: Connection, verb: str, channel: str) -> None:
+    """Execute LISTEN or UNLISTEN, when a statement that was cancelled has ended."""
+    if connection.busy:
+        await connection.when_idle()
+    if connection.closed:
+        raise UnsentError("the connection was lost", code=CODE_CLOSED)
     quoted = channel.replace('"', '""')
     result = await connection.run(Query(f'{verb} "{quoted}"', internal=True))
     if result.status != NORMAL:

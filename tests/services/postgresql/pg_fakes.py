@@ -1,0 +1,83 @@
+"""Connections to PostgreSQL that do what a test says."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred, fail
+
+from skitai.errors import OperationError, UnsentError
+from skitai.services.db.result import DBResult
+
+
+class FakeConnection:
+    """Keeps what it is to execute in ``statements``; ``answer`` ends the oldest that is under way."""
+
+    def __init__(self):
+        self.closed = self.busy = self.dirty = False
+        self.on_lost = self.on_notify = None
+        self.statements = []
+        self._running = None
+        self._until_idle = []
+
+    def run(self, query):
+        """Execute: until ``answer`` or ``lose``. One that is cancelled stays under way in the server."""
+        assert not self.busy
+        if self.closed:
+            return fail(OperationError("the connection is closed"))
+        self.statements.append(query.sql)
+        self.busy = True
+        self._running = Deferred(lambda running: running.errback(CancelledError()))
+        return self._running
+
+    def answer(self, result=None):
+        """Let the statement under way end."""
+        self._end(lambda running: running.callback(result or DBResult()), True)
+
+    def lose(self):
+        """The server closes the connection."""
+        self.closed = True
+        if self.busy:
+            self._end(lambda running: running.errback(OperationError("lost")), False)
+        elif self.on_lost is not None:
+            self.on_lost()
+
+    def when_idle(self):
+        self._until_idle.append(Deferred())
+        return self._until_idle[-1]
+
+    def in_transaction(self):
+        return self.dirty
+
+    def close(self):
+        if not self.closed:
+            self.closed = True
+            self._end(lambda running: running.errback(OperationError("closed")), False)
+
+    def _end(self, end, usable):
+        running, self._running = self._running, None
+        waiting, self._until_idle = self._until_idle, []
+        self.busy = False
+        if running is not None and not running.called:
+            end(running)
+        for deferred in waiting:
+            deferred.callback(usable)
+
+
+class FakeServer:
+    """Makes connections when a test says; ``connect`` is for what is tested."""
+
+    def __init__(self):
+        self.connecting = []
+
+    def connect(self):
+        self.connecting.append(Deferred())
+        return self.connecting[-1]
+
+    def accept(self):
+        """Let the oldest attempt succeed, and return its connection."""
+        connection = FakeConnection()
+        self.connecting.pop(0).callback(connection)
+        return connection
+
+    def refuse(self, text="refused"):
+        """Let the oldest attempt fail."""
+        self.connecting.pop(0).errback(UnsentError(text))
