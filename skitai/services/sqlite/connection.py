@@ -31,7 +31,7 @@ class Settings:
     """How connections behave: the keys of the section ``[sqlite]`` with the same names."""
 
     rows_max: int
-    foreign_keys: bool = False
+    foreign_keys: bool
 
 
 class Connection:

@@ -51,7 +51,7 @@ class SQLiteEngine:
         rows_max: int,
         busy_timeout: float,
         slow_statement: float,
-        foreign_keys: bool = False,
+        foreign_keys: bool,
     ) -> None:
         self._folder = folder
         self._clock = clock

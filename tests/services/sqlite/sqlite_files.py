@@ -9,7 +9,7 @@ from skitai.services.sqlite.engine import SQLiteEngine
 
 #: A statement that does not end by itself.
 ENDLESS = "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) from c"
-OPTIONS = {"threads": 4, "rows_max": 1000, "busy_timeout": 5, "slow_statement": 5}
+OPTIONS = {"threads": 4, "rows_max": 1000, "busy_timeout": 5, "slow_statement": 5, "foreign_keys": False}
 
 
 class Transaction:

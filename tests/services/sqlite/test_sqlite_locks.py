@@ -126,6 +126,19 @@ class TestAnotherProcess:
         assert files.outcome(writing).status == 3
         other.close()
 
+    def test_within_a_transaction(self, make_files):
+        """A statement of a transaction waits as long, and may be tried again."""
+        files = make_files(busy_timeout=0.1)
+        other = sqlite3.connect(files.folder / "old.db", isolation_level=None, check_same_thread=False)
+        other.execute("create table t (a)")
+        other.execute("begin exclusive")
+        transaction = files.begin("old.db", readonly=True)
+        assert "database is locked" in transaction.execute("select * from t").msg
+        other.execute("commit")
+        assert transaction.execute("select * from t").data == []
+        transaction.commit()
+        other.close()
+
 
 class TestTurns:
     """Within an instance."""
