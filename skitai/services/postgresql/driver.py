@@ -1,196 +1,289 @@
-"""One connection to PostgreSQL, over txpostgres."""
+"""One connection to PostgreSQL: a statement at a time, and what becomes of it."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from enum import Enum, auto
 from typing import Any
 
 import psycopg2
-from psycopg2 import extensions
+from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, TRANSACTION_STATUS_IDLE
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from txpostgres import txpostgres
+from twisted.python.failure import Failure
 
-from skitai.errors import CODE_CLOSED, OperationError, UnsentError
-from skitai.loop import native
 from skitai.services.db.query import Query
 from skitai.services.db.result import DBResult
-from skitai.services.db.rows import rows_of
+from skitai.services.postgresql.cancelling import CancelRequest
+from skitai.services.postgresql.errors import connect_error, lost_error, means_lost, refused
+from skitai.services.postgresql.fetching import fetch, too_large
 from skitai.services.postgresql.limits import Limits
+from skitai.services.postgresql.link import Link, TooManyBytesError
+from skitai.services.postgresql.many import execute_many, messages_of
+from skitai.services.postgresql.prepared import Execution, PreparedStatements
+from skitai.services.postgresql.values import adapted, register_types
+
+#: Seconds that the server has to end a statement that was cancelled; then the connection is closed.
+CANCEL_SECONDS = 5.0
+#: "cached plan must not change result type": the table has changed.
+#: "prepared statement does not exist": somebody has sent DISCARD ALL.
+_PLAN_CHANGED, _NAME_UNKNOWN = "0A000", "26000"
 
 
-class Wire(txpostgres.Connection):  # type: ignore[misc]
-    """The connection of txpostgres: it stays registered as a reader, and its owner polls it."""
+class State(Enum):
+    """What a connection does."""
 
-    def __init__(self, reactor: Any, progress: Callable[[], None]) -> None:
-        super().__init__(reactor)
-        self._progress = progress
-
-    def doRead(self) -> None:
-        """Go on: something has come."""
-        if self._pollingD:
-            super().doRead()
-        else:
-            self._progress()
-
-    def doWrite(self) -> None:
-        """Go on: something can be sent."""
-        if self._pollingD:
-            super().doWrite()
-        else:
-            self.reactor.removeWriter(self)
-            self._progress()
-
-    def connectionLost(self, reason: Any) -> None:
-        """Go on: psycopg2 says what is wrong."""
-        if self._pollingD:
-            super().connectionLost(reason)
-        else:
-            self._progress()
+    IDLE = auto()
+    RUNNING = auto()
+    #: The statement was cancelled and has not ended.
+    CANCELLING = auto()
+    CLOSED = auto()
 
 
 class Connection:
-    """A connection that runs one statement at a time. All of it is called in the reactor thread."""
+    """A connection that executes one statement at a time. All of it is called in the reactor thread.
+
+    ``on_lost()`` is called once if the server closes it while it is idle,
+    ``on_notify(channel, payload, pid)`` for each notification.
+    """
 
     def __init__(self, reactor: Any, limits: Limits) -> None:
-        self._reactor = reactor
-        self._limits = limits
-        self._wire = Wire(reactor, self._progress)
-        self._running: tuple[Deferred[DBResult], Any] | None = None
-        self._until_idle: list[Deferred[bool]] = []
         self.on_lost: Callable[[], None] | None = None
         self.on_notify: Callable[[str, str, int], None] | None = None
-        self.closed = False
+        self._reactor = reactor
+        self._limits = limits
+        self._link = Link(reactor, limits.bytes_max, self._link_closed, self._notified)
+        self._prepared = PreparedStatements() if limits.prepare else None
+        self._state = State.IDLE
+        self._outcome: Deferred[DBResult] | None = None
+        self._waiting: list[Deferred[bool]] = []
+        # While a statement is being cancelled:
+        self._request: CancelRequest | None = None
+        self._limit: Any = None
+        self._unended = 0
+
+    # -- connecting ------------------------------------------------------------------------------------------
 
     @classmethod
     def connect(cls, reactor: Any, parameters: Mapping[str, str], limits: Limits) -> Deferred[Connection]:
-        """Fire with a connection, or fail with UnsentError. Cancelling closes the socket."""
-        self = cls(reactor, limits)
+        """Fire with a connection for libpq's ``parameters``; fail with UnsentError.
 
-        def cancel(deferred: Deferred[Connection]) -> None:
-            deferred.errback(CancelledError())
-            self.close()
+        With ``hostaddr`` no name is resolved. It may take for ever: cancelling closes the socket at once.
+        """
+        connection = cls(reactor, limits)
+
+        def cancel(connected: Deferred[Connection]) -> None:
+            connected.errback(CancelledError())
+            connection.close()
 
         connected: Deferred[Connection] = Deferred(cancel)
+        where = parameters.get("host") or parameters.get("hostaddr") or "PostgreSQL"
+        if "port" in parameters:
+            where = f"{where}:{parameters['port']}"
 
-        def failed(failure: Any) -> None:
-            self.closed = True
+        def ready(_: Any) -> None:
+            register_types(connection._link.raw)
+            connected.callback(connection)
+
+        def failed(failure: Failure) -> None:
+            connection.close()
             if not connected.called:
-                connected.errback(UnsentError(str(failure.value).strip()))
+                connected.errback(connect_error(failure.getErrorMessage(), where))
 
-        def succeeded(_: Any) -> None:
-            if not connected.called:
-                connected.callback(self)
-
-        self._wire.connect(**parameters).addCallbacks(succeeded, failed)
+        # libpq would look for a Kerberos ticket, which may block.
+        options = {"gssencmode": "disable", **parameters}
+        connection._link.connect(**options).addCallbacks(ready, failed)
         return connected
+
+    # -- state -----------------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed or lost."""
+        return self._state is State.CLOSED
 
     @property
     def busy(self) -> bool:
-        """Whether a statement runs."""
-        return self._running is not None
+        """Whether a statement runs or is being cancelled."""
+        return self._state is State.RUNNING or self._state is State.CANCELLING
 
     def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
-        status: int = self._wire.pollable().info.transaction_status
-        idle: int = extensions.TRANSACTION_STATUS_IDLE
-        return status != idle
-
-    def run(self, query: Query) -> Deferred[DBResult]:
-        """Execute a statement; see ``IEngine.run``."""
-        cursor = self._wire.pollable().cursor()
-        try:
-            if query.rows is None:
-                cursor.execute(query.sql, query.params)
-            else:
-                cursor.execute(b";".join(cursor.mogrify(query.sql, row) for row in query.rows))
-        except Exception as error:  # noqa: BLE001 - of the driver, or of a value's own adaptation
-            if self._wire.pollable().closed:
-                self.close()
-                return fail(OperationError(str(error).strip(), code=CODE_CLOSED))
-            return succeed(_refused(error))
-        done: Deferred[DBResult] = Deferred(self._cancel)
-        self._running = (done, cursor)
-        self._progress()
-        return done
-
-    def _progress(self) -> None:
-        connection = self._wire.pollable()
-        if connection is None or connection.closed:
-            self._lose(OperationError("the connection is closed", code=CODE_CLOSED))
-            return
-        try:
-            state = connection.poll()
-        except psycopg2.Error as error:
-            if connection.closed or error.pgcode is None or error.pgcode.startswith("57P0"):
-                message = str(error).strip() or "the connection was lost"
-                self._lose(OperationError(message, code=CODE_CLOSED))
-            else:
-                self._finish(_refused(error))
-            return
-        if state == extensions.POLL_WRITE:
-            self._reactor.addWriter(self._wire)
-        elif state == extensions.POLL_OK and self._running is not None:
-            self._finish(_result(self._running[1]))
-        while connection.notifies:
-            note = connection.notifies.pop(0)
-            if self.on_notify is not None:
-                self.on_notify(note.channel, note.payload, note.pid)
-
-    def _finish(self, outcome: DBResult | OperationError) -> None:
-        running, self._running = self._running, None
-        waiting, self._until_idle = self._until_idle, []
-        if running is not None and not running[0].called:
-            if isinstance(outcome, DBResult):
-                running[0].callback(outcome)
-            else:
-                running[0].errback(outcome)
-        for deferred in waiting:
-            deferred.callback(not self.closed)
-
-    def _lose(self, error: OperationError) -> None:
-        idle = not self.busy
-        self._close(error)
-        if idle and self.on_lost is not None:
-            self.on_lost()
-
-    def _cancel(self, done: Deferred[DBResult]) -> None:
-        done.errback(CancelledError())
-        connection = self._wire.pollable()
-
-        def cancel() -> None:
-            with suppress(psycopg2.Error):
-                connection.cancel()
-
-        native.start_thread(cancel, "skitai-cancel")
+        """Whether a transaction is open, as the server says."""
+        status: int = self._link.raw.info.transaction_status
+        idle: int = TRANSACTION_STATUS_IDLE
+        return not self.closed and status != idle
 
     def when_idle(self) -> Deferred[bool]:
-        """Fire when nothing runs: whether the connection can be used again."""
+        """Fire when no statement runs or is being cancelled: whether it can be used again."""
         if not self.busy:
             return succeed(not self.closed)
-        deferred: Deferred[bool] = Deferred()
-        self._until_idle.append(deferred)
-        return deferred
+        waiting: Deferred[bool] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
 
     def close(self) -> None:
-        """Close the connection; a statement that runs fails."""
-        self._close(OperationError("the connection was closed", code=CODE_CLOSED))
+        """Close it; what runs fails."""
+        self._link.close()
 
-    def _close(self, error: OperationError) -> None:
-        if not self.closed:
-            self.closed = True
-            self._wire.close()
-            self._finish(error)
+    # -- statements ------------------------------------------------------------------------------------------
 
+    def run(self, query: Query) -> Deferred[DBResult]:
+        """Execute a statement; see ``IEngine.run``.
 
-def _refused(error: Exception) -> DBResult:
-    return DBResult.of_statement_error(copy.copy(error).with_traceback(None), str(error).strip())
+        Cancelling has the server end it. ``when_idle`` tells when that is over.
+        """
+        if self._state is not State.IDLE:
+            return fail(lost_error(psycopg2.InterfaceError("it is closed" if self.closed else "it is busy")))
+        self._state = State.RUNNING
+        outcome = self._outcome = Deferred(self._abandon)
+        try:
+            work = self._begin(query)
+        except Exception:  # noqa: BLE001 - psycopg2's, or what a value raises
+            self._failed(Failure())  # type: ignore[no-untyped-call]
+        else:
+            work.addCallbacks(self._end, self._failed)
+        return outcome
 
+    def _begin(self, query: Query) -> Deferred[DBResult]:
+        if query.rows is not None:
+            return Deferred.fromCoroutine(self._execute_many(query))
+        params = adapted(query.params)
+        if self._prepared is None or query.internal:
+            return self._execute(query.sql, params)
+        execution = self._prepared.execution(query.sql, params, not self.in_transaction())
+        if execution is None:
+            return self._execute(query.sql, params)
+        if execution.prepare is not None:
+            return Deferred.fromCoroutine(self._prepare(execution, query.sql, params))
+        return self._execute(execution.sql, execution.values).addErrback(
+            lambda failure: self._without(failure, execution, query.sql, params)
+        )
 
-def _result(cursor: Any) -> DBResult:
-    if cursor.description is None:
-        return DBResult(rowcount=cursor.rowcount)
-    names = [column[0] for column in cursor.description]
-    rows = rows_of(names, cursor.fetchall())
-    return DBResult(rows, description=cursor.description, rowcount=cursor.rowcount)
+    def _execute(self, sql: str, params: Any) -> Deferred[DBResult]:
+        cursor = self._link.raw.cursor()
+        return self._link.execute(cursor, sql, params).addCallback(self._fetch, cursor)
+
+    def _fetch(self, _: None, cursor: Any) -> DBResult | Deferred[DBResult]:
+        return fetch(cursor, self._limits.rows_max, self._reactor, self._is_wanted)
+
+    def _is_wanted(self) -> bool:
+        return self._state is State.RUNNING
+
+    # -- prepared statements ---------------------------------------------------------------------------------
+
+    async def _prepare(self, execution: Execution, sql: str, params: Any) -> DBResult:
+        assert self._prepared is not None
+        assert execution.prepare is not None
+        try:
+            await self._link.execute(self._link.raw.cursor(), execution.prepare)
+        except psycopg2.Error as error:
+            if means_lost(error, self._link.raw.closed):
+                raise
+            self._prepared.refuse(execution)
+        else:
+            self._prepared.keep(execution)
+            sql, params = execution.sql, execution.values
+        if not self._is_wanted():
+            raise CancelledError
+        return await self._execute(sql, params)
+
+    def _without(self, failure: Failure, execution: Execution, sql: str, params: Any) -> Any:
+        """Execute a statement as it is, if it fails because it was prepared."""
+        assert self._prepared is not None
+        code = getattr(failure.value, "pgcode", None)
+        if code == _PLAN_CHANGED:
+            self._prepared.forget(execution)
+        elif code == _NAME_UNKNOWN:
+            self._prepared.clear()
+        else:
+            return failure
+        # In a transaction the server executes nothing more, once a statement has failed.
+        return self._execute(sql, params) if self._is_wanted() and not self.in_transaction() else failure
+
+    # -- many rows -------------------------------------------------------------------------------------------
+
+    async def _execute_many(self, query: Query) -> DBResult:
+        def send(sql: bytes) -> Deferred[int]:
+            if not self._is_wanted():
+                raise CancelledError
+            cursor = self._link.raw.cursor()
+            return self._link.execute(cursor, sql).addCallback(lambda _: cursor.rowcount)
+
+        messages = messages_of(self._link.raw.cursor(), query)
+        return DBResult(rowcount=await execute_many(messages, send, not self.in_transaction()))
+
+    # -- the end of a statement ------------------------------------------------------------------------------
+
+    def _failed(self, failure: Failure) -> None:
+        error: Any = failure.value
+        if isinstance(error, TooManyBytesError):
+            self._end(too_large(f"the result has more than {self._limits.bytes_max} bytes (bytes_max)"))
+        elif isinstance(error, CancelledError):
+            self._end(error)
+        elif isinstance(error, psycopg2.Error) and means_lost(error, self._link.raw.closed):
+            self.close()
+            self._end(lost_error(error))
+        else:
+            self._end(refused(error))
+
+    def _end(self, result: Any) -> None:
+        """Note that the statement is over, and tell whoever waits for it."""
+        outcome, self._outcome = self._outcome, None
+        if self._state is State.CANCELLING:
+            self._one_has_ended()
+        elif self._state is State.RUNNING:
+            self._settle()
+        if outcome is not None:
+            (outcome.errback if isinstance(result, BaseException) else outcome.callback)(result)
+
+    def _settle(self) -> None:
+        if self._link.raw.get_transaction_status() == TRANSACTION_STATUS_ACTIVE:
+            self.close()  # a COPY, which nobody will end
+            return
+        self._state = State.IDLE
+        self._tell_waiting(True)
+
+    def _tell_waiting(self, usable: bool) -> None:
+        waiting, self._waiting = self._waiting, []
+        for deferred in waiting:
+            deferred.callback(usable)
+
+    # -- cancelling ------------------------------------------------------------------------------------------
+
+    def _abandon(self, outcome: Deferred[DBResult]) -> None:
+        self._outcome = None
+        outcome.errback(CancelledError())
+        self._state = State.CANCELLING
+        self._unended = 2  # the statement and the request
+        self._limit = self._reactor.callLater(CANCEL_SECONDS, self.close)
+        self._request = CancelRequest(self._reactor, self._link.raw)
+        self._request.done.addCallback(self._requested)
+
+    def _requested(self, taken: bool) -> None:
+        if taken:
+            self._one_has_ended()
+        else:
+            self.close()
+
+    def _one_has_ended(self) -> None:
+        self._unended -= 1
+        if not self._unended:
+            self._limit.cancel()
+            self._settle()
+
+    # -- what the link tells ---------------------------------------------------------------------------------
+
+    def _link_closed(self) -> None:
+        before, self._state = self._state, State.CLOSED
+        if before is State.CANCELLING:
+            if self._limit.active():
+                self._limit.cancel()
+            if self._request is not None:
+                self._request.stop()
+        self._tell_waiting(False)
+        if before is State.IDLE and self.on_lost is not None:
+            self.on_lost()
+
+    def _notified(self, notifies: list[Any]) -> None:
+        for note in notifies:
+            if self.on_notify is not None:
+                self.on_notify(note.channel, note.payload, note.pid)

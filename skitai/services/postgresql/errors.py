@@ -1,0 +1,62 @@
+"""What psycopg2's exceptions mean, and copies of them that hold nothing of the driver."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import psycopg2
+
+from skitai.errors import CODE_BUSY, CODE_CLOSED, CODE_SOCKET_ERROR, OperationError, UnsentError, words_of
+from skitai.services.db.result import DBResult
+
+#: What the server says of a failed statement: the attributes of psycopg2's Diagnostics.
+_DIAGNOSTICS = tuple(name for name in dir(psycopg2.extensions.Diagnostics) if not name.startswith("_"))
+#: What begins the codes of errors after which the connection is of no use (PostgreSQL, appendix A).
+_LOST = ("08", "57P0")
+
+
+def means_lost(error: psycopg2.Error, closed: bool) -> bool:
+    """Return whether ``error`` tells of a lost connection; ``closed`` is whether psycopg2 has closed it."""
+    if closed:
+        return True
+    if error.pgcode is not None:
+        code: str = error.pgcode
+        return code.startswith(_LOST)
+    return type(error) in (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.DatabaseError)
+
+
+def refused(error: Any) -> DBResult:
+    """Return the result of a statement that failed with ``error`` on a healthy connection.
+
+    psycopg2 raises a TypeError, ValueError, KeyError or IndexError for some parameters: these become a
+    ProgrammingError.
+    """
+    if not isinstance(error, psycopg2.Error):
+        text = f"there is no parameter {error}" if isinstance(error, KeyError) else words_of(error)
+        error = psycopg2.ProgrammingError(text)
+    said = {name: getattr(error.diag, name) for name in _DIAGNOSTICS}
+    diagnostics = {name: value for name, value in said.items() if value is not None}
+    kept: Exception = copy.copy(
+        error
+    )  # it has class, pgcode and pgerror, but neither cursor nor frames nor context
+    return DBResult.of_statement_error(kept, f"{type(kept).__name__}: {_text(kept)}", diagnostics)
+
+
+def lost_error(error: BaseException) -> OperationError:
+    """Return the error for a statement whose connection was lost."""
+    return OperationError(f"the connection was lost: {_text(error)}", code=CODE_CLOSED)
+
+
+def connect_error(text: str, where: str) -> UnsentError:
+    """Return the error for a connection to ``where`` that could not be made, because of libpq's ``text``."""
+    if "Connection refused" in text:
+        return UnsentError(f"{where} refused the connection", code=CODE_SOCKET_ERROR)
+    # libpq begins with where it was connecting to, and the server with how bad it is.
+    text = text.rpartition(" failed: ")[2].removeprefix("FATAL:").strip()
+    busy = "too many clients" in text or "connection slots are reserved" in text
+    return UnsentError(f"no connection to {where}: {text}", code=CODE_BUSY if busy else CODE_SOCKET_ERROR)
+
+
+def _text(error: BaseException) -> str:
+    return words_of(error).strip() or type(error).__name__

@@ -1,0 +1,215 @@
+"""A connection to PostgreSQL in the reactor: txpostgres' one, which stays registered.
+
+The stock one leaves the reactor and enters it again for each statement, and hands results over in a later
+turn. Both together cost more than the statement.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from socket import socket
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+from txpostgres import txpostgres
+
+from skitai.services.postgresql.bytecount import ByteCount
+
+
+class TooManyBytesError(Exception):
+    """A result has more bytes than the limit."""
+
+
+class Cursor(txpostgres.Cursor):  # type: ignore[misc]
+    """A cursor that leaves the reading to its connection."""
+
+    def _doit(self, name: str, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        try:
+            getattr(self._cursor, name)(*args, **kwargs)
+        except Exception:  # noqa: BLE001 - it is for who waits
+            return fail()
+        done: Deferred[None] = self._connection.until_done()
+        return done.addCallback(lambda _: self)
+
+
+class Link(txpostgres.Connection):  # type: ignore[misc]
+    """A connection whose reader stays registered and which hands results over at once.
+
+    ``on_closed`` is called once when the server has closed it or it fails, before the statement under way
+    fails. ``on_notify`` gets the notifications. More than ``bytes_max`` bytes for one statement are not read.
+    All of it is used in the reactor thread.
+    """
+
+    cursorFactory = Cursor
+
+    def __init__(
+        self,
+        reactor: Any,
+        bytes_max: int,
+        on_closed: Callable[[], None],
+        on_notify: Callable[[list[Any]], None],
+    ) -> None:
+        super().__init__(reactor)
+        self._bytes_max = bytes_max
+        self._on_closed = on_closed
+        self._on_notify = on_notify
+        self._pollingD: Deferred[Any] | None = None  # while it connects
+        self._descriptor = -1
+        self._socket: socket | None = None
+        self._running: Deferred[None] | None = None
+        self._count: ByteCount | None = None
+
+    @property
+    def raw(self) -> Any:
+        """The connection of psycopg2."""
+        return self._connection
+
+    # -- connecting -----------------------------------------------------------------------------------------
+
+    def continuePolling(self, swallowErrors: bool = False) -> None:  # noqa: ARG002, N803 - txpostgres'
+        """Take a step of connecting. After each the socket may be another one."""
+        waiting = self._pollingD
+        assert waiting is not None
+        self._leave_reactor()
+        try:
+            state = self._connection.poll()
+        except psycopg2.Error:
+            self._pollingD = None
+            waiting.errback(Failure())  # type: ignore[no-untyped-call]
+            return
+        self._descriptor = self._connection.fileno()
+        if state == POLL_OK:
+            # libpq closes its descriptor as soon as it finds the connection lost, and the reactor would still
+            # know the number. So it knows another one.
+            self._socket = socket(fileno=os.dup(self._descriptor))
+            self._descriptor = self._socket.fileno()
+            self._pollingD = None
+            waiting.callback(self)  # which has it read from now on
+        elif state == POLL_READ:
+            self.reactor.addReader(self)
+        else:
+            self.reactor.addWriter(self)
+
+    # -- statements -----------------------------------------------------------------------------------------
+
+    def execute(self, cursor: Any, sql: str | bytes, params: Any = None) -> Deferred[None]:
+        """Send a statement with a cursor of psycopg2; fire when it has its result.
+
+        Raises what psycopg2 raises where nothing was sent. No other statement may be under way.
+        """
+        cursor.execute(sql, params)
+        return self.until_done()
+
+    def until_done(self) -> Deferred[None]:
+        """Fire when the statement that was just sent is over, or fail with psycopg2's exception."""
+        running = self._running = Deferred()
+        self._count = None
+        self._advance()  # a long statement may not be sent as a whole yet
+        return running
+
+    def _advance(self) -> None:
+        try:
+            state = self._connection.poll()
+        except Exception:  # noqa: BLE001 - it is for who waits
+            failure = Failure()  # type: ignore[no-untyped-call]
+            if self._connection.closed or self._running is None:
+                self._close()
+            self._finish(failure)
+            return
+        if state == POLL_OK:
+            self._finish(None)
+        elif state == POLL_WRITE:
+            self.reactor.addWriter(self)
+        if self._connection.notifies:
+            self._notify()
+
+    def _finish(self, outcome: Any) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            running.callback(outcome)
+
+    def _notify(self) -> None:
+        notifies = self._connection.notifies[:]
+        del self._connection.notifies[:]
+        self._on_notify(notifies)
+
+    def _check_size(self) -> None:
+        """Close the connection if a result has become too large."""
+        if self._socket is None:
+            return
+        if self._count is None:
+            self._count = ByteCount()
+        if self._count.of(self._socket) > self._bytes_max:
+            self.close_with(TooManyBytesError())
+
+    # -- the reactor's side ---------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """Return the descriptor under which the reactor knows it."""
+        return self._descriptor
+
+    def doRead(self) -> None:
+        """Read what has come."""
+        if self._pollingD is not None:
+            self.continuePolling()
+            return
+        self._advance()
+        if self._running is not None:
+            self._check_size()
+
+    def doWrite(self) -> None:
+        """Write what is left of a long statement."""
+        if self._pollingD is not None:
+            self.continuePolling()
+            return
+        self.reactor.removeWriter(self)
+        self._advance()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Note that the reactor has found the socket closed."""
+        if self._pollingD is not None:
+            self.continuePolling()
+        elif not self._connection.closed:
+            self._advance()  # libpq has the server's last words
+            if not self._connection.closed:
+                self.close_with(psycopg2.OperationalError(reason.getErrorMessage()))
+
+    def _leave_reactor(self) -> None:
+        self.reactor.removeReader(self)
+        self.reactor.removeWriter(self)
+        self._descriptor = -1
+
+    # -- the end --------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connection; what is under way fails."""
+        self.close_with(psycopg2.InterfaceError("the connection was closed"))
+
+    def close_with(self, error: BaseException) -> None:
+        """Close the connection; what is under way fails with ``error``."""
+        if self._connection is None:
+            return
+        self._close()
+        connecting, self._pollingD = self._pollingD, None
+        if connecting is not None:
+            connecting.errback(error)
+        running, self._running = self._running, None
+        if running is not None:
+            running.errback(error)
+
+    def _close(self) -> None:
+        self._leave_reactor()
+        on_closed, self._on_closed = self._on_closed, _nothing
+        self._connection.close()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        on_closed()
+
+
+def _nothing() -> None:
+    pass

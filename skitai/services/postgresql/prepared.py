@@ -1,0 +1,151 @@
+"""Statements that are executed often enough are prepared, so that the server does not parse them again.
+
+The values still go into the text of EXECUTE, as psycopg2 writes them, so a prepared statement gets the same
+values as a plain one. Its parameters are declared with the types that these literals have. The server would
+guess another type in some places: where it guesses an integer, it rounds ``1.5``.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from itertools import count
+from math import isfinite
+from typing import Any
+
+import attrs
+
+from skitai.services.postgresql.placeholders import Template, template_of
+
+#: From this use on a statement is prepared, as psycopg 3 does.
+_USES = 5
+#: Prepared statements of a connection, and statements whose uses it counts.
+PREPARED_MAX = 100
+_COUNTED_MAX = 1000
+#: Instead of a number of uses: it cannot be prepared.
+_NEVER = -1
+
+
+def _int_type(value: int) -> str:
+    size = abs(value)  # -2147483648 is read as minus a number that is too large for an int4
+    return "int4" if size < 1 << 31 else "int8" if size < 1 << 63 else "numeric"
+
+
+#: The types of psycopg2's literals, by the types of the values. Any other is not prepared.
+_TYPES: Mapping[type, Callable[[Any], str | None]] = {
+    str: lambda _: "unknown",
+    type(None): lambda _: "unknown",
+    int: _int_type,
+    bool: lambda _: "bool",
+    float: lambda value: "numeric" if isfinite(value) else None,
+    Decimal: lambda value: "numeric" if value.is_finite() and "." in str(value) else None,
+    bytes: lambda _: "bytea",
+    datetime.date: lambda _: "date",
+    datetime.datetime: lambda value: "timestamp" if value.tzinfo is None else "timestamptz",
+    datetime.timedelta: lambda _: "interval",
+}
+
+
+@attrs.frozen
+class Execution:
+    """How a statement is executed as a prepared one: ``sql`` with ``values``.
+
+    With ``prepare`` that is sent before.
+    """
+
+    key: tuple[str, tuple[str, ...]]
+    sql: str
+    values: Any
+    prepare: str | None = None
+
+
+class PreparedStatements:
+    """The prepared statements of one connection, the last used ones."""
+
+    def __init__(self) -> None:
+        self._uses: OrderedDict[str, int] = OrderedDict()
+        self._names: OrderedDict[tuple[str, tuple[str, ...]], str] = OrderedDict()
+        #: Names that the server has and nobody uses.
+        self._stale: list[str] = []
+        self._numbers = count(1)
+
+    def execution(self, sql: str, params: Any, may_prepare: bool) -> Execution | None:
+        """Return how to execute ``sql``, None for as it is. Counts the use."""
+        uses = self._uses.get(sql, 0)
+        if uses == _NEVER:
+            return None
+        if uses < _USES - 1:
+            self._count(sql, uses + 1)
+            return None
+        template = template_of(sql, params is not None)
+        if template is None:
+            self._count(sql, _NEVER)
+            return None
+        try:
+            values = _values(template, params)
+            types = tuple(map(_type, values))
+        except (LookupError, TypeError, ValueError):
+            return None  # psycopg2 finds the words for what is wrong
+        key = (sql, types)
+        name = self._names.get(key)
+        if name is not None:
+            self._names.move_to_end(key)
+            return Execution(key, _execute(name, types), values or None)
+        return self._new(key, template, values) if may_prepare else None
+
+    def _new(self, key: tuple[str, tuple[str, ...]], template: Template, values: Any) -> Execution:
+        name = f"_skitai_{next(self._numbers)}"
+        declared = f" ({', '.join(key[1])})" if key[1] else ""
+        dropped = "".join(f"DEALLOCATE {stale}; " for stale in self._stale)
+        prepare = f"{dropped}PREPARE {name}{declared} AS {template.sql}"
+        return Execution(key, _execute(name, key[1]), values or None, prepare)
+
+    def keep(self, execution: Execution) -> None:
+        """Note that it was prepared."""
+        self._stale.clear()
+        self._names[execution.key] = execution.sql.split("(", 1)[0].removeprefix("EXECUTE ")
+        if len(self._names) > PREPARED_MAX:
+            self._stale.append(self._names.popitem(last=False)[1])
+
+    def refuse(self, execution: Execution) -> None:
+        """Note that the server cannot prepare it."""
+        self._count(execution.key[0], _NEVER)
+
+    def forget(self, execution: Execution) -> None:
+        """Note that the server cannot execute it any more as it was prepared."""
+        name = self._names.pop(execution.key, None)
+        if name is not None:
+            self._stale.append(name)
+
+    def clear(self) -> None:
+        """Note that the server has forgotten all of them."""
+        self._names.clear()
+        self._stale.clear()
+
+    def _count(self, sql: str, uses: int) -> None:
+        self._uses[sql] = uses
+        if len(self._uses) > _COUNTED_MAX:
+            self._uses.popitem(last=False)
+
+
+def _values(template: Template, params: Any) -> tuple[Any, ...]:
+    if params is None:
+        return ()
+    if isinstance(params, Mapping):
+        return tuple([params[key] for key in template.keys])
+    if len(params) != len(template.keys):
+        raise ValueError
+    return params  # type: ignore[no-any-return]
+
+
+def _type(value: Any) -> str:
+    found = _TYPES[type(value)](value)
+    if found is None:
+        raise TypeError
+    return found
+
+
+def _execute(name: str, types: tuple[str, ...]) -> str:
+    return f"EXECUTE {name}({', '.join(['%s'] * len(types))})" if types else f"EXECUTE {name}"
