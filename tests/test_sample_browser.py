@@ -45,6 +45,14 @@ VISIT = """
   found.forgotten = text(page, ".cards") ?? "no notes";
 """
 
+DELIVERY = """
+  let page = await loaded(() => { frame.src = "/database"; });
+  page.querySelector("#name").value = "Copper, <b>2</b> litres";
+  page = await loaded(() => page.querySelector(".delivery button").click());
+  found.kettles = [...page.querySelectorAll(".warehouses ol li")].map(item => item.innerText);
+  found.steps = [...page.querySelectorAll(".chart rect")].length;
+"""
+
 #: Looks at each page in windows of several widths, with a note and a message of one word that is long.
 MEASURE = """
   let page = await loaded(() => { frame.src = "/saddle"; });
@@ -59,48 +67,55 @@ MEASURE = """
     }
   }
 """
-PATHS = ["/", "/timeline", "/cluster", "/saddle", f"/saddle/hello/{'W' * 80}", "/flask", "/flask/echo", "/no"]
+PATHS = [
+    "/", "/timeline", "/cluster", "/database", "/saddle", f"/saddle/hello/{'W' * 80}", "/flask",
+    "/flask/echo", "/no",
+]  # fmt: skip
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed")
 
 
-@pytest.fixture
-def sample(running_server, tmp_path):
-    """The sample site, with the test's own folder at ``/driver``."""
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A folder for pages that drive the browser."""
+    return tmp_path_factory.mktemp("pages")
+
+
+@pytest.fixture(scope="module")
+def sample(running_server, pages):
+    """The sample site, with the folder of the tests at ``/driver``."""
     folder = REPOSITORY / "etc" / "sample"
     return running_server(
         "[server]\nip = 127.0.0.1\nport = 0\n[routes:line]\n"
-        f"/driver = {tmp_path}\n/ = {folder}/static\n/ = {folder}/home:app\n"
-        f"/cluster = {folder}/cluster_app:app\n/saddle = {folder}/saddle_app:app\n"
-        f"/flask = {folder}/flask_app:app\n"
+        f"/driver = {pages}\n/ = {folder}/static\n/ = {folder}/home:app\n"
+        f"/cluster = {folder}/cluster_app:app\n/database = {folder}/database_app:app\n"
+        f"/saddle = {folder}/saddle_app:app\n/flask = {folder}/flask_app:app\n"
         "[@bakery]\nmembers = 127.0.0.1:5071, 127.0.0.1:5072 2, 127.0.0.1:5073\n"
+        "[@warehouses]\ntype = sqlite3\nmembers = :memory:haarlem, :memory:leiden\n"
     )
 
 
-def drive(server, folder, actions):
-    """Return what the ``actions``, run in a page of the same site, have found."""
-    (folder / "driver.html").write_text(DRIVER.replace("ACTIONS", actions))
-    browser = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile"]
-    printed = subprocess.run(
-        [
-            *browser,
-            "--timeout=60000",
-            "--virtual-time-budget=30000",
-            "--dump-dom",
-            f"{server.url}driver/driver.html",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=True,
-    ).stdout
-    return json.loads(html.unescape(re.search(r'<pre id="found">(.*?)</pre>', printed, re.DOTALL)[1]))
+@pytest.fixture
+def drive(sample, pages, tmp_path):
+    """Return ``drive(actions)``: what they have found, run in a page of the same site by a new browser."""
+
+    def drive(actions):
+        page = pages / f"{tmp_path.name}.html"
+        page.write_text(DRIVER.replace("ACTIONS", actions))
+        command = [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}",
+            "--timeout=60000", "--virtual-time-budget=30000", "--dump-dom", f"{sample.url}driver/{page.name}",
+        ]  # fmt: skip
+        printed = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
+        return json.loads(html.unescape(re.search(r'<pre id="found">(.*?)</pre>', printed, re.DOTALL)[1]))
+
+    return drive
 
 
 @needs_browser
-def test_forms_upload_and_session(sample, tmp_path):
+def test_forms_upload_and_session(drive):
     """Messages come once, notes are in the session and escaped, the file is named with size and type."""
-    found = drive(sample, tmp_path, VISIT)
+    found = drive(VISIT)
     visits = int(found.pop("later").split()[0])
     assert visits > int(found.pop("first").split()[0])
     uploaded = found.pop("uploaded")
@@ -114,9 +129,17 @@ def test_forms_upload_and_session(sample, tmp_path):
 
 
 @needs_browser
-def test_pages_fit_every_window(sample, tmp_path):
+def test_a_delivery(drive):
+    """A kettle that is typed in lies in one of the two warehouses; the picture has six bars."""
+    found = drive(DELIVERY)
+    assert sorted(found["kettles"]) == ["Copper, <b>2</b> litres", "House kettle", "House kettle"]
+    assert found["steps"] == 6
+
+
+@needs_browser
+def test_pages_fit_every_window(drive):
     """No page is wider than its window, from a small telephone's to a desktop's."""
-    found = drive(sample, tmp_path, MEASURE.replace("PATHS", json.dumps(PATHS)))
+    found = drive(MEASURE.replace("PATHS", json.dumps(PATHS)))
     assert len(found) == 23 * len(PATHS)
     assert [place for place, too_wide in found.items() if too_wide > 0] == []
 
