@@ -19,13 +19,18 @@ _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 _SKIPPED = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|'[^']*(?:'|\Z)|\"[^\"]*(?:\"|\Z)", re.DOTALL)
 
 
+def bare(sql: str) -> str:
+    """Return ``sql`` without its comments, texts and quoted names. Called in any thread."""
+    return _SKIPPED.sub(" ", sql)
+
+
 @lru_cache(1024)
 def reads_only(sql: str) -> bool:
     """Whether ``sql`` seems to change nothing, as far as its words tell. Several statements never do.
 
     A function that it calls may change something all the same: nobody can know that. Called in any thread.
     """
-    text = _SKIPPED.sub(" ", sql).strip().rstrip(";").lower()
+    text = bare(sql).strip().rstrip(";").lower()
     if ";" in text:
         return False
     words = _WORD.findall(text)

@@ -120,6 +120,10 @@ class Connection:
         self._waiting.append(waiting)
         return waiting
 
+    def look(self) -> None:
+        """Read what has come while it was idle, and close it if the server has."""
+        self._link.doRead()
+
     def close(self) -> None:
         """Close it; what runs fails."""
         self._link.close()

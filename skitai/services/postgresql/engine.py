@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from skitai.services.postgresql.driver import Connection
     from skitai.services.postgresql.limits import Limits
     from skitai.services.postgresql.pool import PoolLimits
+
+
+#: A connection that the server closed while nobody used it fails a statement within these seconds.
+_STALE_SECONDS = 0.25
+#: From this many on, databases that are not used any more are forgotten.
+_DATABASES_KEPT = 100
 
 
 @implementer(IEngine)
@@ -58,6 +64,7 @@ class PostgreSQL:
         self._limits = limits
         self._pools: dict[PGNode, Pool] = {}
         self._listeners: dict[PGNode, Listeners] = {}
+        self._closed = False
         self.times = StatementTimes(slow)
 
     # -- nodes ----------------------------------------------------------------------------------------------
@@ -80,10 +87,10 @@ class PostgreSQL:
         connection = pool.take()
         if connection is None:
             return pool.acquire().addCallback(lambda fresh: self._execute(fresh, pool, query))
-        # It may have been closed a moment ago. What only reads can be executed on another one then.
         executing = self._execute(connection, pool, query)
         if reads_only(query.sql):
-            executing.addErrback(self._again, connection, pool, query)
+            began = self._reactor.seconds()
+            executing.addErrback(self._again, connection, pool, query, began)
         return executing
 
     def _execute(self, connection: Connection, pool: Pool, query: Query) -> Deferred[DBResult]:
@@ -100,9 +107,14 @@ class PostgreSQL:
         return outcome
 
     def _again(
-        self, failure: Failure, connection: Connection, pool: Pool, query: Query
+        self, failure: Failure, connection: Connection, pool: Pool, query: Query, began: float
     ) -> Failure | Deferred[DBResult]:
-        if not isinstance(failure.value, OperationError) or not connection.closed:
+        """Execute what only reads on another connection, if the server had closed the one from the pool.
+
+        A statement that ran for a while has lost a connection that was well: it is not executed twice.
+        """
+        at_once = self._reactor.seconds() - began < _STALE_SECONDS
+        if not (isinstance(failure.value, OperationError) and connection.closed and at_once):
             return failure
         return pool.acquire().addCallback(lambda fresh: self._execute(fresh, pool, query))
 
@@ -111,46 +123,64 @@ class PostgreSQL:
         return Deferred.fromCoroutine(self._begin(self._pool(node), options))
 
     async def _begin(self, pool: Pool, options: TransactionOptions) -> ISession:
-        while True:
-            connection = await pool.acquire()
+        connection = pool.take()
+        if connection is not None:
             try:
-                result = await connection.run(begin_statement(options))
-            except CancelledError:
+                return await self._session(pool, connection, options)
+            except OperationError:
+                if not connection.closed:
+                    raise
+                # The server had closed it a moment ago; another one is asked.
+        return await self._session(pool, await pool.acquire(), options)
+
+    async def _session(self, pool: Pool, connection: Connection, options: TransactionOptions) -> Session:
+        begun = False
+        try:
+            result = await connection.run(begin_statement(options))
+            begun = result.status == NORMAL
+        except OperationError as error:  # no statement of the app was executed
+            raise UnsentError(error.message, code=error.code) from None
+        finally:
+            if not begun:
                 pool.release(connection)
-                raise
-            except OperationError:  # it was closed while it was idle: nothing was executed
-                pool.release(connection)
-                continue
-            if result.status == NORMAL:
-                return Session(pool, connection)
-            pool.release(connection)
-            raise UnsentError(result.msg, node=None) from result.error
+        if not begun:
+            raise UnsentError(result.msg)
+        return Session(pool, connection)
 
     def listen(self, node: Any, subscription: Subscription) -> Deferred[Callable[[], None]]:
         """Listen to notifications; see ``IEngine.listen``."""
-        listeners = self._listeners.get(node)
-        if listeners is None:
-            listeners = self._listeners[node] = Listeners(
-                self._reactor, node.label, lambda: connect(self._reactor, self._connector, node, self._limits)
-            )
-        return listeners.add(subscription)
+        return self._listeners_of(node).add(subscription)
 
-    # -- pools ----------------------------------------------------------------------------------------------
+    # -- what there is of each database ----------------------------------------------------------------------
 
     def _pool(self, node: PGNode) -> Pool:
         pool = self._pools.get(node)
         if pool is None:
-            pool = self._pools[node] = Pool(
-                self._reactor,
-                node.label,
-                self._pool_limits,
-                lambda: connect(self._reactor, self._connector, node, self._limits),
-            )
-            pool.open()
+            _make_room(self._pools)
+            pool = Pool(self._reactor, node.label, self._pool_limits, lambda: self._connect(node))
+            self._pools[node] = pool
+            if self._closed:
+                pool.close()
+            else:
+                pool.open()
         return pool
 
+    def _listeners_of(self, node: PGNode) -> Listeners:
+        listeners = self._listeners.get(node)
+        if listeners is None:
+            _make_room(self._listeners)
+            listeners = Listeners(self._reactor, node.label, lambda: self._connect(node))
+            self._listeners[node] = listeners
+            if self._closed:
+                listeners.close()
+        return listeners
+
+    def _connect(self, node: PGNode) -> Deferred[Connection]:
+        return connect(self._reactor, self._connector, node, self._limits)
+
     def close(self) -> None:
-        """Close every connection. Called at the stop."""
+        """Close every connection; what is asked later fails with code 705. Called at the stop."""
+        self._closed = True
         for pool in self._pools.values():
             pool.close()
         for listeners in self._listeners.values():
@@ -159,3 +189,10 @@ class PostgreSQL:
     def statistics(self) -> list[dict[str, Any]]:
         """Return the state of the pools, as a table for the status page."""
         return [pool.statistics() for pool in self._pools.values()]
+
+
+def _make_room(parts: dict[PGNode, Any]) -> None:
+    """Forget the databases that are not used any more, if there are many."""
+    if len(parts) >= _DATABASES_KEPT:
+        for node in [node for node, part in parts.items() if part.is_unused]:
+            del parts[node]

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from skitai.services.postgresql.driver import Connection
 
+#: How many may wait for a connection: more would not get one in time, and each costs memory.
+WAITERS_MAX = 5000
+#: A connection that nobody has used for longer is looked at before it is lent.
+_FRESH_SECONDS = 1.0
 #: Seconds between two looks at idle connections.
 _SWEEP_SECONDS = 1.0
 #: Seconds between two attempts to have ``minimum`` connections, where one failed.
@@ -63,12 +67,19 @@ class Pool:
         self._last_error: OperationError | None = None
         self._closed = False
 
+    @property
+    def is_unused(self) -> bool:
+        """Whether there is no connection, and nobody wants one."""
+        return not (self._born or self._connecting or self._waiters or self._limits.minimum)
+
     # -- lending ---------------------------------------------------------------------------------------------
 
     def take(self) -> Connection | None:
         """Return an idle connection, or None."""
         while self._idle:
-            connection, _ = self._idle.pop()
+            connection, since = self._idle.pop()
+            if self._clock.seconds() - since > _FRESH_SECONDS:
+                connection.look()
             if not connection.closed:
                 return connection
         return None
@@ -84,6 +95,9 @@ class Pool:
         connection = self.take()
         if connection is not None:
             return succeed(connection)
+        if len(self._waiters) >= WAITERS_MAX:
+            text = f"{WAITERS_MAX} statements wait for a connection to {self.label}"
+            return fail(UnsentError(f"{text} (pool_max in [postgresql])", code=CODE_BUSY))
         waiter: Deferred[Connection] = Deferred(self._give_up)
         self._waiters[waiter] = self._clock.callLater(self._limits.wait_seconds, self._wait_too_long, waiter)
         self._connect_for_waiters()

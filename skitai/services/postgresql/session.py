@@ -10,6 +10,7 @@ from zope.interface import implementer
 from skitai.errors import CODE_CLOSED, NORMAL, OperationError
 from skitai.services.db.interfaces import ISession, TransactionOptions
 from skitai.services.db.query import Query
+from skitai.services.postgresql.sessionstate import leaves_state
 
 if TYPE_CHECKING:
     from skitai.services.db.result import DBResult
@@ -34,6 +35,7 @@ class Session:
     def __init__(self, pool: Pool, connection: Connection) -> None:
         self._pool = pool
         self._connection = connection
+        self._leaves_state = False
 
     @property
     def lost(self) -> bool:
@@ -42,6 +44,7 @@ class Session:
 
     def run(self, query: Query) -> Deferred[DBResult]:
         """Execute a statement, when one that was cancelled has ended."""
+        self._leaves_state = self._leaves_state or leaves_state(query.sql)
         if not self._connection.busy:
             return self._connection.run(query)
         return self._connection.when_idle().addCallback(lambda _: self._run_next(query))
@@ -62,7 +65,7 @@ class Session:
             self._connection.close()
             raise
         finally:
-            self._pool.release(self._connection)
+            self._give_back()
         if result.status != NORMAL:
             assert result.error is not None
             raise result.error
@@ -78,4 +81,9 @@ class Session:
         except (CancelledError, OperationError):
             self._connection.close()
         finally:
-            self._pool.release(self._connection)  # it closes one whose transaction is still open
+            self._give_back()
+
+    def _give_back(self) -> None:
+        if self._leaves_state:
+            self._connection.close()
+        self._pool.release(self._connection)  # it closes one whose transaction is still open

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from skitai.services.db.reading import bare
+
 _LEAVES = re.compile(
-    r"^\s*(?:set|listen|load|declare|prepare|create\s+(?:(?:local|global)\s+)?temp(?:orary)?)\b(?!\s+(?:local|transaction))"
-    r"|\b(?:set_config|pg_advisory_lock|pg_advisory_lock_shared|pg_try_advisory_lock"
-    r"|pg_try_advisory_lock_shared)\s*\(|;\s*(?:set|listen)\b|\binto\s+temp",
+    r"(?:^|;)\s*+"
+    r"(?:set\s+(?!local\b|transaction\b|constraints\b)|listen\b|load\b|declare\b|prepare\b"
+    r"|create\s+(?:(?:local|global)\s+)?temp(?:orary)?\b)"
+    # Anywhere in a statement.
+    r"|\binto\s+temp(?:orary)?\b|\bset_config\s*\(|\bpg_(?:try_)?advisory_lock(?:_shared)?\s*\(",
     re.IGNORECASE,
 )
 
@@ -17,6 +21,6 @@ _LEAVES = re.compile(
 def leaves_state(sql: str) -> bool:
     """Whether ``sql`` seems to change its session, such as SET, a temporary table or an advisory lock.
 
-    A connection is not used again then. SET LOCAL ends with its transaction.
+    A connection is not lent again then. What ends with its transaction, such as SET LOCAL, does not count.
     """
-    return _LEAVES.search(sql) is not None
+    return _LEAVES.search(bare(sql)) is not None

@@ -15,8 +15,13 @@ class FakeConnection:
         self.closed = self.busy = self.dirty = False
         self.on_lost = self.on_notify = None
         self.statements = []
+        self.ends_at_a_look = False
         self._running = None
         self._until_idle = []
+
+    def look(self):
+        if self.ends_at_a_look:
+            self.lose()
 
     def run(self, query):
         """Execute: until ``answer`` or ``lose``. One that is cancelled stays under way in the server."""
@@ -32,11 +37,15 @@ class FakeConnection:
         """Let the statement under way end."""
         self._end(lambda running: running.callback(result or DBResult()), True)
 
+    def fail(self, error):
+        """Let the statement under way fail."""
+        self._end(lambda running: running.errback(error), not self.closed)
+
     def lose(self):
         """The server closes the connection."""
         self.closed = True
         if self.busy:
-            self._end(lambda running: running.errback(OperationError("lost")), False)
+            self.fail(OperationError("lost"))
         elif self.on_lost is not None:
             self.on_lost()
 
@@ -50,7 +59,7 @@ class FakeConnection:
     def close(self):
         if not self.closed:
             self.closed = True
-            self._end(lambda running: running.errback(OperationError("closed")), False)
+            self.fail(OperationError("closed"))
 
     def _end(self, end, usable):
         running, self._running = self._running, None

@@ -1,34 +1,14 @@
 """The pool of connections, on a fake clock."""
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred
+from pg_fakes import FakeServer
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 
 from skitai.errors import UnsentError
+from skitai.services.db.query import Query
+from skitai.services.postgresql import pool
 from skitai.services.postgresql.pool import Pool, PoolLimits
-
-
-class Connection:
-    """A connection that does what the test says."""
-
-    def __init__(self):
-        self.closed = self.busy = self.dirty = False
-        self.on_lost = None
-        self.idle = Deferred()
-
-    def when_idle(self):
-        return self.idle
-
-    def in_transaction(self):
-        return self.dirty
-
-    def close(self):
-        self.closed = True
-
-    def lose(self):
-        """The server closes it."""
-        self.closed = True
-        self.on_lost()
 
 
 class World:
@@ -41,27 +21,17 @@ class World:
             "lifetime_seconds": 600,
             "wait_seconds": 5,
         }
-        self.connecting = []
-        self.pool = Pool(self.clock, "h:1/d", PoolLimits(**{**defaults, **limits}), self._connect)
-
-    def _connect(self):
-        self.connecting.append(Deferred())
-        return self.connecting[-1]
+        self.server = FakeServer()
+        self.connecting, self.connected, self.refuse = (
+            self.server.connecting, self.server.accept, self.server.refuse,
+        )  # fmt: skip
+        self.pool = Pool(self.clock, "h:1/d", PoolLimits(**{**defaults, **limits}), self.server.connect)
 
     def get(self):
         """Return a Deferred for a connection whose failure is not logged."""
         got = self.pool.acquire()
         got.addErrback(lambda failure: failure.value)
         return got
-
-    def connected(self):
-        """Let the oldest attempt succeed, and return its connection."""
-        connection = Connection()
-        self.connecting.pop(0).callback(connection)
-        return connection
-
-    def refuse(self, text="refused"):
-        self.connecting.pop(0).errback(UnsentError(text))
 
     def numbers(self):
         found = self.pool.statistics()
@@ -115,6 +85,14 @@ class TestLending:
         )
         assert world.numbers() == (2, 0, 0, 0)
 
+    def test_too_many_wait(self, world, monkeypatch):
+        """There is a limit for how many wait; the next one is told at once."""
+        monkeypatch.setattr(pool, "WAITERS_MAX", 3)
+        waiting = [world.get() for _ in range(4)]
+        assert [got.called for got in waiting] == [False, False, False, True]
+        assert waiting[3].result.code == 707
+        assert "pool_max in [postgresql]" in waiting[3].result.message
+
     def test_giving_up(self, world):
         """Whoever gives up leaves its place to the next; the connection that was being made stays."""
         one = world.pool.acquire()
@@ -131,29 +109,28 @@ class TestRelease:
         world.get()
         return world.connected()
 
+    def _cancelled(self, world):
+        """Return a connection whose statement was cancelled and runs in the server."""
+        connection = self._lent(world)
+        running = connection.run(Query("select 1"))
+        running.addErrback(lambda failure: failure.trap(CancelledError))
+        running.cancel()
+        world.pool.release(connection)
+        return connection
+
     def test_a_statement_that_is_still_ending(self, world):
         """A connection whose statement was cancelled is lent again when that has ended."""
-        connection = self._lent(world)
-        connection.busy = True
-        world.pool.release(connection)
+        connection = self._cancelled(world)
         assert world.numbers() == (1, 0, 0, 0)
-        connection.busy = False
-        connection.idle.callback(True)
+        connection.answer()
         assert world.pool.take() is connection
 
-    @pytest.mark.parametrize("outcome", [False, Exception("lost")])
-    def test_a_statement_that_does_not_end(self, world, outcome):
-        """If it cannot be used again, it is closed, and another is made for who waits."""
+    def test_a_statement_that_does_not_end(self):
+        """If it cannot be used again, another one is made for who waits."""
         world = World(maximum=1)
-        connection = self._lent(world)
+        connection = self._cancelled(world)
         waiting = world.get()
-        connection.busy = True
-        world.pool.release(connection)
-        if outcome is False:
-            connection.idle.callback(outcome)
-        else:
-            connection.idle.errback(outcome)
-        assert connection.closed
+        connection.lose()
         assert world.connected() is waiting.result
 
     @pytest.mark.parametrize("fault", ["closed", "dirty"])
@@ -182,6 +159,17 @@ class TestLoss:
         connection.lose()
         assert world.numbers() == (0, 0, 0, 0)
         assert world.pool.take() is None
+
+    @pytest.mark.parametrize(("idle_seconds", "lent"), [(1, True), (2, False)])
+    def test_one_that_nobody_has_used_for_long(self, world, idle_seconds, lent):
+        """One that was idle for a while is looked at before it is lent: the server may have closed it."""
+        world.get()
+        connection = world.connected()
+        world.pool.release(connection)
+        world.clock.advance(idle_seconds)
+        connection.ends_at_a_look = True
+        assert (world.pool.take() is connection) == lent
+        assert world.numbers() == (int(lent), 0, 0, 0)
 
     def test_refused(self, world):
         """Without any connection all that wait are told why."""
