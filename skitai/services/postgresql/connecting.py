@@ -34,15 +34,19 @@ def connect(reactor: Any, connector: IConnector, node: PGNode, limits: Limits) -
     reactor thread.
     """
     seconds = float(dict(node.options).get("connect_timeout", connector.timeout))
-
-    def tell(failure: Failure) -> Failure:
-        if isinstance(failure.value, defer.TimeoutError):
-            raise UnsentError(f"no connection to {node.label} in time", code=CODE_TIMEOUT, status=TIMEOUT)
-        return failure
-
     connecting = Deferred.fromCoroutine(_connect(reactor, connector, node, limits, seconds))
     connecting.addTimeout(seconds, reactor)
-    return connecting.addErrback(tell)
+    return connecting.addErrback(_tell, node)
+
+
+def _tell(failure: Failure, node: PGNode) -> Failure:
+    if isinstance(failure.value, defer.TimeoutError):
+        raise _too_late(node)
+    return failure
+
+
+def _too_late(node: PGNode) -> UnsentError:
+    return UnsentError(f"no connection to {node.label} in time", code=CODE_TIMEOUT, status=TIMEOUT)
 
 
 async def _connect(
@@ -59,12 +63,16 @@ async def _connect(
     addresses = await connector.resolve(node.host)
     # An address that does not answer must not take the time of those behind it.
     share = seconds / len(addresses)
-    failure: BaseException | None = None
+    failures: dict[str, UnsentError] = {}
     for address in addresses:
         connecting = Connection.connect(reactor, {**parameters, "hostaddr": address}, limits)
         try:
             return await connecting.addTimeout(share, reactor)
-        except (UnsentError, defer.TimeoutError) as error:
-            failure = failure or error
-    assert failure is not None
-    raise failure
+        except UnsentError as error:
+            failures[error.message] = error
+        except defer.TimeoutError:
+            failure = _too_late(node)
+            failures[failure.message] = failure
+    # All of them: the refusal of one address must not hide the wrong password at another.
+    last = [*failures.values()][-1]
+    raise UnsentError("; ".join(failures), code=last.code, status=last.status)

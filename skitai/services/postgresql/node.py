@@ -22,13 +22,17 @@ DEFAULT_PORT = 5432
 SCHEMES = ("postgresql", "postgres")
 
 #: The options whose values are files; relative ones are in the folder of the config.
-_FILES = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile"})
+_FILES = frozenset({"passfile", "sslcert", "sslcrl", "sslcrldir", "sslkey", "sslrootcert"})
 #: The options that URLs and clusters may have, besides where the database is.
 OPTIONS = _FILES | {
-    "application_name", "channel_binding", "connect_timeout", "gssencmode", "keepalives", "keepalives_count",
-    "keepalives_idle", "keepalives_interval", "options", "sslmode", "sslpassword", "target_session_attrs",
-    "tcp_user_timeout",
+    "application_name", "channel_binding", "connect_timeout", "fallback_application_name", "gssencmode",
+    "gsslib", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval", "krbsrvname",
+    "options", "require_auth", "requirepeer", "ssl_max_protocol_version", "ssl_min_protocol_version",
+    "sslcertmode", "sslcompression", "sslmode", "sslnegotiation", "sslpassword", "sslsni",
+    "target_session_attrs", "tcp_user_timeout",
 }  # fmt: skip
+#: Instead of the two hours of the system: a server that has vanished is noticed within a minute and a half.
+_KEEPALIVES = {"keepalives_idle": "60", "keepalives_interval": "10", "keepalives_count": "3"}
 _PLACE = frozenset({"host", "port", "dbname", "user", "password"})
 _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
@@ -79,6 +83,8 @@ class PGNode:
         given = {"dbname": self.dbname, "user": self.user, "password": self.password}
         found = {"host": self.host, "port": str(self.port), "client_encoding": "UTF8"}
         found.update({name: value for name, value in given.items() if value is not None})
+        if not self.is_socket:
+            found.update(_KEEPALIVES)
         found.update(self.options)
         if self.read_only:
             wanted = "-c default_transaction_read_only=on"
@@ -130,6 +136,9 @@ def _of_url(url: str, defaults: Mapping[str, str], folder: Path) -> PGNode:
         given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError as error:
         raise ValueError("the URL is malformed: it is postgresql://user:password@host:port/dbname") from error
+    if given.get("ssl") == "true":  # as JDBC has it; libpq takes it, too
+        del given["ssl"]
+        given["sslmode"] = "require"
     unknown = given.keys() - OPTIONS - _PLACE
     if unknown:
         name = min(unknown)

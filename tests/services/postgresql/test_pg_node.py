@@ -64,8 +64,16 @@ class TestURLs:
         node = node_of(url, None, None, None, Path("/etc/site"))
         assert node.parameters() == {
             "host": "h", "port": "5432", "dbname": "d", "client_encoding": "UTF8", "sslmode": "verify-full",
-            "sslrootcert": "/etc/site/ca.pem", "application_name": "a b",
+            "sslrootcert": "/etc/site/ca.pem", "application_name": "a b", "keepalives_idle": "60",
+            "keepalives_interval": "10", "keepalives_count": "3",
         }  # fmt: skip
+
+    def test_options_of_others(self):
+        """Options of libpq come before ours, and JDBC's way to ask for TLS is known."""
+        node = node_of("postgresql://h/d?ssl=true&keepalives_idle=5", None, None, None)
+        assert node.options == (("keepalives_idle", "5"), ("sslmode", "require"))
+        assert node.parameters()["keepalives_idle"] == "5"
+        assert "keepalives_idle" not in node_of("/run/pg", "d", None, None).parameters()
 
     @pytest.mark.parametrize(
         ("url", "message"),
