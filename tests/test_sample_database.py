@@ -7,8 +7,10 @@ import pytest
 
 from instances import RunningInstance, make_instance
 from serving import REPOSITORY
+from skitai.services.postgresql import plugin as postgresql_plugin
 from skitai.services.sqlite import plugin as sqlite_plugin
 
+PLUGINS = {"postgresql": postgresql_plugin, "sqlite": sqlite_plugin}
 FIELDS = [("Content-Type", "application/x-www-form-urlencoded")]
 MEMORY = "type = sqlite3\nmembers = :memory:haarlem, :memory:leiden"
 
@@ -24,14 +26,24 @@ def serve_sample(reactor_thread, threads, tmp_path):
             "[server]\nip = 127.0.0.1\nport = 0\naccess_log = off\n"
             f"[routes:line]\n/database = {REPOSITORY}/etc/sample/database_app:app\n[@warehouses]\n{cluster}\n"
         )
-        overrides = {"threads": str(threads)}
-        instance = make_instance(reactor_thread.reactor, path, overrides, sqlite=sqlite_plugin)
+        instance = make_instance(reactor_thread.reactor, path, {"threads": str(threads)}, **PLUGINS)
         instances.append(RunningInstance(reactor_thread, instance))
         return instances[-1]
 
     yield serve
     for instance in instances:
         instance.stop()
+
+
+@pytest.fixture(params=["sqlite3", "postgresql"])
+def site(request, serve_sample):
+    """The page over two empty databases of each kind."""
+    if request.param == "sqlite3":
+        return serve_sample(MEMORY)
+    postgres = request.getfixturevalue("postgres")
+    host = f"{postgres.host}:{postgres.port}"
+    members = [f"{host}/{postgres.make_database()}/{postgres.user}" for _ in range(2)]
+    return serve_sample(f"type = postgresql\nmembers = {', '.join(members)}")
 
 
 def deliver(site, name):
@@ -47,9 +59,8 @@ def kettles(site):
     return [re.findall(r"<li>(.*?)</li>", one) for one in lists]
 
 
-def test_deliveries(serve_sample):
+def test_deliveries(site):
     """They go to both warehouses, of which each keeps the newest six, as they were typed in."""
-    site = serve_sample(MEMORY)
     assert deliver(site, "it's <b>100 %s</b>?")["Location"] == "/database"
     assert "it&#39;s &lt;b&gt;100 %s&lt;/b&gt;?" in sum(kettles(site), [])
     for number in range(16):
@@ -59,9 +70,8 @@ def test_deliveries(serve_sample):
     assert "kettle 15" in {one[0] for one in found}
 
 
-def test_no_name(serve_sample):
+def test_no_name(site):
     """What is no name of a kettle is answered with 400."""
-    site = serve_sample(MEMORY)
     for name in ("", "  ", "x" * 41, "a\0b", "a\nb"):
         assert deliver(site, name).code == 400
     assert kettles(site) == [["House kettle"], ["House kettle"]]
