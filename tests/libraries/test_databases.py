@@ -133,6 +133,16 @@ def test_transactions_wait_beside_each_other(server, view, table, first):
     assert kept(server, table, numbers) == list(numbers[::2])
 
 
+def test_was_db_beside_an_object_mapper(server):
+    """Transactions of SQLAlchemy and of ``was.db`` are open at the same time, over one kind of driver."""
+    numbers = range(8001, 8051)
+    with others_are_answered(server):
+        bodies, _ = ask_all(server, [f"/both?sent={number}&seconds=0.05" for number in numbers], 50)
+    assert bodies == ["cancelled 1", "kept 1"] * 25
+    assert kept(server, "/notes", numbers) == list(numbers[1::2])
+    assert kept(server, "/notes", range(-8050, -8000)) == [-number for number in reversed(numbers[1::2])]
+
+
 def test_djangos_coroutines_wait_in_their_order(server):
     """An `async def` view writes through the asynchronous methods of Django's ORM, around a call."""
     numbers = range(6000, 6050)

@@ -65,6 +65,29 @@ def through_sqlalchemy(session, sent, seconds):
         session.remove()
 
 
+class Cancelled(Exception):
+    """Ends a transaction without its changes."""
+
+
+def through_both(session, sent, seconds):
+    """Write a row by SQLAlchemy and, while that waits, its negative by ``was.db``; keep both or none."""
+    number = int(sent)
+    try:
+        with session.begin(), was.db.transaction(URI) as tx:
+            session.execute(text("insert into note values (:number)"), {"number": number})
+            tx.execute("insert into note values (%s)", (-number,))
+            tx.execute("select pg_sleep(%s)", (float(seconds),))
+            seen = tx.execute("select count(*) from note where abs(number) = %s", (number,))
+            mine = seen.getwait(60, reraise=True).scalar()
+            if number % 2:
+                raise Cancelled
+    except Cancelled:
+        return f"cancelled {mine}"
+    finally:
+        session.remove()
+    return f"kept {mine}"
+
+
 def notes(sent, seconds):
     """Return the numbers of all rows."""
     with psycopg.connect(URI) as connection:
@@ -80,12 +103,14 @@ def through_redis(sent, seconds):
         client.close()
 
 
+SESSIONS = {driver: sessions(driver) for driver in ("psycopg2", "psycopg")}
 VIEWS = {
     "/setup": setup,
     "/psycopg2": through_psycopg2,
     "/psycopg": through_psycopg,
-    "/sqlalchemy/psycopg2": partial(through_sqlalchemy, sessions("psycopg2")),
-    "/sqlalchemy/psycopg": partial(through_sqlalchemy, sessions("psycopg")),
+    "/sqlalchemy/psycopg2": partial(through_sqlalchemy, SESSIONS["psycopg2"]),
+    "/sqlalchemy/psycopg": partial(through_sqlalchemy, SESSIONS["psycopg"]),
+    "/both": partial(through_both, SESSIONS["psycopg2"]),
     "/notes": notes,
     "/redis": through_redis,
     "/ping": lambda sent, seconds: "pong",
