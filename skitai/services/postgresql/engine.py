@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -178,13 +178,15 @@ class PostgreSQL:
     def _connect(self, node: PGNode) -> Deferred[Connection]:
         return connect(self._reactor, self._connector, node, self._limits)
 
-    def close(self) -> None:
-        """Close every connection; what is asked later fails with code 705. Called at the stop."""
+    def close(self) -> Deferred[Any]:
+        """Close every connection, and fire then; what is asked later fails with code 705.
+
+        Called at the stop.
+        """
         self._closed = True
-        for pool in self._pools.values():
-            pool.close()
         for listeners in self._listeners.values():
             listeners.close()
+        return DeferredList([pool.close() for pool in self._pools.values()])
 
     def statistics(self) -> list[dict[str, Any]]:
         """Return the state of the pools, as a table for the status page."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import psycopg2
@@ -14,6 +15,8 @@ from skitai.services.db.result import DBResult
 _DIAGNOSTICS = tuple(name for name in dir(psycopg2.extensions.Diagnostics) if not name.startswith("_"))
 #: What begins the codes of errors after which the connection is of no use (PostgreSQL, appendix A).
 _LOST = ("08", "57P0")
+#: How libpq begins what it says of an attempt to connect.
+_ATTEMPT = re.compile(r"^connection to server (?:at|on) .*? failed: ", re.MULTILINE)
 
 
 def means_lost(error: psycopg2.Error, closed: bool) -> bool:
@@ -52,10 +55,12 @@ def connect_error(text: str, where: str) -> UnsentError:
     """Return the error for a connection to ``where`` that could not be made, because of libpq's ``text``."""
     if "Connection refused" in text:
         return UnsentError(f"{where} refused the connection", code=CODE_SOCKET_ERROR)
-    # libpq begins with where it was connecting to, and the server with how bad it is.
-    text = text.rpartition(" failed: ")[2].removeprefix("FATAL:").strip()
+    # Each attempt of libpq, such as one with TLS and one without, is a line: where it went to, how bad the
+    # server finds it, and the reason.
+    attempts = [part.removeprefix("FATAL:").strip() for part in _ATTEMPT.split(text) if part.strip()]
+    said = "; ".join(dict.fromkeys(attempts))
     busy = "too many clients" in text or "connection slots are reserved" in text
-    return UnsentError(f"no connection to {where}: {text}", code=CODE_BUSY if busy else CODE_SOCKET_ERROR)
+    return UnsentError(f"no connection to {where}: {said}", code=CODE_BUSY if busy else CODE_SOCKET_ERROR)
 
 
 def _text(error: BaseException) -> str:

@@ -33,15 +33,17 @@ OPTIONS = _FILES | {
 }  # fmt: skip
 #: Instead of the two hours of the system: a server that has vanished is noticed within a minute and a half.
 _KEEPALIVES = {"keepalives_idle": "60", "keepalives_interval": "10", "keepalives_count": "3"}
+#: Options of libpq as sorted pairs of name and value.
+Options = tuple[tuple[str, str], ...]
 _PLACE = frozenset({"host", "port", "dbname", "user", "password"})
 _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 class OptionError(ValueError):
-    """A wrong option of a database; ``key`` is its name."""
+    """A wrong option of a database: ``key`` is its name, which the message does not repeat."""
 
     def __init__(self, key: str, message: str) -> None:
-        super().__init__(f"{key}: {message}")
+        super().__init__(message)
         self.key = key
 
 
@@ -60,7 +62,7 @@ class PGNode:
     dbname: str | None = None
     user: str | None = None
     password: str | None = attrs.field(default=None, repr=False)
-    options: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    options: Options = attrs.field(default=(), repr=False)
     read_only: bool = False
 
     #: The engine's name.
@@ -102,7 +104,7 @@ def node_of(
     if _is_url(server):
         if dbname is not None or user is not None or password is not None:
             raise ValueError("a URL has the database, the user and the password itself")
-        return _of_url(server, {}, folder)
+        return _of_url(server, (), folder)
     host, port = _host_port(server)
     return PGNode(host, port, dbname, user, password)
 
@@ -118,19 +120,20 @@ def node_of_member(address: str, options: Mapping[str, str], folder: Path = Path
         read_only = yes_no(written.pop("read_only", "no"))
     except ValueError as error:
         raise OptionError("read_only", str(error)) from error
+    common = _options(written, folder)
     if _is_url(address):
-        return attrs.evolve(_of_url(address, written, folder), read_only=read_only)
+        return attrs.evolve(_of_url(address, common, folder), read_only=read_only)
     server, *rest = address.split("/", 3)
     host, port = _host_port(server)
     dbname, user, password = (part or None for part in (*rest, "", "", "")[:3])
-    return PGNode(host, port, dbname, user, password, _options(written, folder), read_only)
+    return PGNode(host, port, dbname, user, password, common, read_only)
 
 
 def _is_url(text: str) -> bool:
     return text.partition("://")[0] in SCHEMES and "://" in text
 
 
-def _of_url(url: str, defaults: Mapping[str, str], folder: Path) -> PGNode:
+def _of_url(url: str, common: Options, folder: Path) -> PGNode:
     try:
         parts = urlsplit(url)
         given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
@@ -142,16 +145,20 @@ def _of_url(url: str, defaults: Mapping[str, str], folder: Path) -> PGNode:
     unknown = given.keys() - OPTIONS - _PLACE
     if unknown:
         name = min(unknown)
-        raise OptionError(name, f"unknown option in the URL: {nearest(name, OPTIONS | _PLACE)}")
+        raise ValueError(f"{name}: unknown option in the URL: {nearest(name, OPTIONS | _PLACE)}")
     place = {name: given.pop(name) for name in _PLACE if name in given}
     host, port = _place_of_url(parts, place)
+    try:
+        own = _options(given, folder)
+    except OptionError as error:
+        raise ValueError(f"{error.key}: {error}") from None
     return PGNode(
         host,
         port,
         place.get("dbname") or unquote(parts.path[1:]) or None,
         place.get("user") or unquote(parts.username or "") or None,
         place.get("password") or unquote(parts.password or "") or None,
-        _options({**defaults, **given}, folder),
+        tuple(sorted({**dict(common), **dict(own)}.items())),
     )
 
 
@@ -175,7 +182,7 @@ def _host_port(server: str) -> tuple[str, int]:
     return folder, parse_host_port(f"socket:{digits}")[1]
 
 
-def _options(given: Mapping[str, str], folder: Path) -> tuple[tuple[str, str], ...]:
+def _options(given: Mapping[str, str], folder: Path) -> Options:
     found = dict(given)
     if found.get("sslmode", "prefer") not in _SSLMODES:
         raise OptionError("sslmode", f"{found['sslmode']!r} is not one of {', '.join(_SSLMODES)}")

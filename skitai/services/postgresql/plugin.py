@@ -13,6 +13,8 @@ from skitai.services.postgresql.engine import PostgreSQL
 from skitai.services.postgresql.settings import KEYS, SECTION, limits, pool_limits
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
     from skitai.interfaces import IInstance
 
 
@@ -62,6 +64,6 @@ def skitai_status(instance: IInstance) -> Mapping[str, Any]:
 
 
 @hookimpl
-def skitai_shutdown(instance: IInstance) -> None:
+def skitai_shutdown(instance: IInstance) -> Deferred[Any]:
     """Close every connection."""
-    _engine_of(instance).close()
+    return _engine_of(instance).close()

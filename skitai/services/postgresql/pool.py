@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
 
 from skitai.errors import CODE_BUSY, CODE_SHUTDOWN, OperationError, UnsentError
 
@@ -24,6 +24,8 @@ WAITERS_MAX = 5000
 _FRESH_SECONDS = 1.0
 #: Seconds between two looks at idle connections.
 _SWEEP_SECONDS = 1.0
+#: Seconds that statements have to end, or to be cancelled in the server, when the pool is closed.
+CLOSING_SECONDS = 0.5
 #: Seconds between two attempts to have ``minimum`` connections, where one failed.
 _RETRY_SECONDS = 10.0
 
@@ -227,8 +229,11 @@ class Pool:
         if self._sweeper is None and not self._closed and self._limits.minimum:
             self._sweep()
 
-    def close(self) -> None:
-        """Close all connections, also those in use, whose statements fail; whoever waits is told."""
+    def close(self) -> Deferred[None]:
+        """Lend nothing any more, and tell whoever waits; fire when all connections are closed.
+
+        What runs has a moment to end: a server goes on with a statement whose client has just gone.
+        """
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -237,8 +242,25 @@ class Pool:
         for connecting in list(self._connecting):
             connecting.cancel()
         self._idle.clear()
+        running = []
         for connection in list(self._born):
-            self._drop(connection)
+            if connection.busy:
+                running.append(connection.when_idle().addBoth(self._ended, connection))
+            else:
+                self._drop(connection)
+        return self._until_over(running)
+
+    def _until_over(self, running: list[Deferred[None]]) -> Deferred[None]:
+        def close() -> None:
+            for connection in list(self._born):
+                connection.close()
+
+        def over(_: Any) -> None:
+            if limit.active():
+                limit.cancel()
+
+        limit = self._clock.callLater(CLOSING_SECONDS, close)
+        return DeferredList(running).addCallback(over)
 
     def statistics(self) -> dict[str, Any]:
         """Return what the status page shows."""

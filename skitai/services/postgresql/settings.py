@@ -14,7 +14,7 @@ _MB = 1 << 20
 
 KEYS: Mapping[str, Key] = {
     "pool_max": Key(integer(1), 10, "connections to one database; further statements wait in order"),
-    "pool_min": Key(integer(0), 0, "connections that are kept open without use"),
+    "pool_min": Key(integer(0), 0, "connections that are kept open without use, up to pool_max"),
     "pool_idle": Key(positive(seconds), 60.0, "after this long without use a connection is closed"),
     "pool_lifetime": Key(positive(seconds), 3600.0, "a connection that is older is replaced"),
     "pool_wait": Key(positive(seconds), 3.0, "how long a statement waits for a connection"),

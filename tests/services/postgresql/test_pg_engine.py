@@ -15,7 +15,7 @@ from skitai.services.postgresql import engine
 from skitai.services.postgresql.engine import PostgreSQL
 from skitai.services.postgresql.limits import Limits
 from skitai.services.postgresql.node import PGNode
-from skitai.services.postgresql.pool import PoolLimits
+from skitai.services.postgresql.pool import CLOSING_SECONDS, PoolLimits
 
 NODE = PGNode("h", 1, "d", "u", "secret")
 
@@ -267,7 +267,9 @@ def test_close(world):
     """At the stop statements under way fail, and so does what comes later, for new databases, too."""
     connection = world.idle()
     running = world.run("insert into t values (1)")
-    world.engine.close()
+    closing = world.engine.close()
+    world.clock.advance(CLOSING_SECONDS)
+    assert closing.called
     assert isinstance(outcome(running), OperationError)
     assert connection.closed
     for node in (NODE, PGNode("another")):

@@ -125,10 +125,11 @@ class TestMembers:
         assert node.parameters()["options"] == "-c x=1 -c default_transaction_read_only=on"
 
     @pytest.mark.parametrize("options", [{"read_only": "maybe"}, {"sslmode": "on"}])
-    def test_wrong_options(self, options):
+    @pytest.mark.parametrize("address", ["h/d/u/p", "postgresql://h/d?sslmode=require"])
+    def test_wrong_options(self, options, address):
         """A wrong key is named."""
         with pytest.raises(OptionError) as raised:
-            node_of_member("h/d/u/p", options)
+            node_of_member(address, options)
         assert raised.value.key == next(iter(options))
 
 

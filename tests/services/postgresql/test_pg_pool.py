@@ -248,3 +248,19 @@ class TestKeeping:
         assert world.get().result.code == 705
         world.pool.release(one)
         assert world.numbers() == (0, 0, 0, 0)
+
+    @pytest.mark.parametrize("ends", [True, False])
+    def test_close_while_a_statement_runs(self, world, ends):
+        """What runs has a moment to end before its connection is closed."""
+        world.get()
+        connection = world.connected()
+        connection.run(Query("commit")).addErrback(lambda failure: None)
+        closing = world.pool.close()
+        assert not closing.called
+        if ends:
+            connection.answer()
+        else:
+            world.clock.advance(pool.CLOSING_SECONDS)
+        assert closing.called
+        assert connection.closed
+        assert world.clock.getDelayedCalls() == []

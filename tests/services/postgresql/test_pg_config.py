@@ -1,0 +1,72 @@
+"""The sections of PostgreSQL in the config, and servers without its driver."""
+
+import pytest
+
+from serving import FIXTURE_APPS, config_text
+from skitai.services.postgresql import connecting
+from skitai.tap import Options, makeService
+
+ROUTES = {"/": f"{FIXTURE_APPS}/pgviews:app"}
+CLUSTER = "[@main]\ntype = postgresql\n"
+
+
+@pytest.fixture
+def check(tmp_path, capsys):
+    """Return ``check(text)``: status, output and errors of ``twist skitai --check``."""
+
+    def run(text):
+        (tmp_path / "site.conf").write_text(config_text(ROUTES) + text)
+        options = Options()
+        options.parseOptions(["--config", str(tmp_path / "site.conf"), "--check"])
+        with pytest.raises(SystemExit) as ended:
+            makeService(options).startService()
+        output = capsys.readouterr()
+        return ended.value.code, output.out, output.err
+
+    return run
+
+
+def test_no_password_is_shown(check):
+    """--check shows the members, the options and the defaults, but no password in any form."""
+    status, output, errors = check(
+        "[postgresql]\nbytes_max = 1 MB\n"
+        f"{CLUSTER}sslpassword = secret4\npassfile = pgpass\nsslmode = require\nmembers ="
+        " a:1/d/u/secret1, postgresql://u:secret2@b/d 3, postgresql://c/d?user=u&password=secret3\n"
+    )
+    assert (status, errors) == (0, "")
+    assert "secret" not in output
+    for line in ("sslmode = require", "pool_max = 10", "prepare = yes", "rows_max = 100000"):
+        assert line in output.splitlines()
+    assert (
+        "members = a:1/d/u/**** 1, postgresql://u:****@b/d 3, postgresql://c/d?user=u&password=**** 1"
+        in output
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (f"{CLUSTER}members = a:x/d/u/secret\n", "[@main] members: "),
+        (f"{CLUSTER}sslmode = on\nmembers = a/d/u/secret\n", "[@main] sslmode: 'on' is not one of disable"),
+        (f"{CLUSTER}slmode = on\nmembers = a/d/u/secret\n", "[@main] slmode: "),
+        (f"{CLUSTER}members = postgresql://u:secret@a/d?b=1\n", "b: unknown option in the URL"),
+        ("[postgresql]\npool_max = 0\n", "[postgresql] pool_max: "),
+        ("[postgresql]\npool_mx = 1\n", "[postgresql] pool_mx: "),
+    ],
+)
+def test_wrong_configs(check, text, error):
+    """What is wrong is named with its section and key, without the password."""
+    status, output, errors = check(text)
+    assert (status, output) == (2, "")
+    assert error in errors
+    assert "secret" not in errors
+
+
+def test_no_driver(check, monkeypatch):
+    """Without the driver a config with a database is refused, and says how to install it; others are not."""
+    monkeypatch.setattr(connecting, "find_spec", lambda name: None)
+    status, _, errors = check(f"{CLUSTER}members = a/d/u/p\n")
+    assert status == 2
+    assert "[@main] members: " in errors
+    assert "pip install 'skitai[postgresql]'" in errors
+    assert check("")[0] == 0
