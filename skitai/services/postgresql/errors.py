@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg2
 
-from skitai.errors import CODE_BUSY, CODE_CLOSED, CODE_SOCKET_ERROR, OperationError, UnsentError, words_of
+from skitai.errors import CODE_BUSY, CODE_CLOSED, CODE_EXCEPTION, OperationError, UnsentError, words_of
 from skitai.services.db.result import DBResult
 
 #: What the server says of a failed statement: the attributes of psycopg2's Diagnostics.
@@ -54,13 +54,13 @@ def lost_error(error: BaseException) -> OperationError:
 def connect_error(text: str, where: str) -> UnsentError:
     """Return the error for a connection to ``where`` that could not be made, because of libpq's ``text``."""
     if "Connection refused" in text:
-        return UnsentError(f"{where} refused the connection", code=CODE_SOCKET_ERROR)
+        return UnsentError(f"{where} refused the connection")
     # Each attempt of libpq, such as one with TLS and one without, is a line: where it went to, how bad the
     # server finds it, and the reason.
     attempts = [part.removeprefix("FATAL:").strip() for part in _ATTEMPT.split(text) if part.strip()]
     said = "; ".join(dict.fromkeys(attempts))
     busy = "too many clients" in text or "connection slots are reserved" in text
-    return UnsentError(f"no connection to {where}: {said}", code=CODE_BUSY if busy else CODE_SOCKET_ERROR)
+    return UnsentError(f"no connection to {where}: {said}", code=CODE_BUSY if busy else CODE_EXCEPTION)
 
 
 def _text(error: BaseException) -> str:

@@ -96,6 +96,15 @@ class TestStatements:
         connection.answer()
         assert world.pool() == (1, 1, 0)
 
+    def test_cancelled_at_once(self, world):
+        """A statement that was cancelled is not executed again, though its connection is closed."""
+        connection = world.idle()
+        running = world.run("select pg_advisory_lock(1)")
+        running.cancel()
+        assert isinstance(outcome(running), CancelledError)
+        assert connection.closed
+        assert world.server.connecting == []
+
     def test_what_it_leaves(self, world):
         """A connection with other settings is not lent to somebody else."""
         connection = world.idle()
