@@ -11,6 +11,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, TRANSACTION_STATUS_ID
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
 
+from skitai.errors import CODE_CLOSED, UnsentError
 from skitai.services.db.query import Query
 from skitai.services.db.result import DBResult
 from skitai.services.postgresql.cancelling import CancelRequest
@@ -89,8 +90,8 @@ class Connection:
             if not connected.called:
                 connected.errback(connect_error(failure.getErrorMessage(), where))
 
-        # libpq would look for a Kerberos ticket, which may block.
-        options = {"gssencmode": "disable", **parameters}
+        # libpq would look for a Kerberos ticket, which may block; and a database need not be in UTF-8.
+        options = {"gssencmode": "disable", "client_encoding": "UTF8", **parameters}
         connection._link.connect(**options).addCallbacks(ready, failed)
         return connected
 
@@ -108,9 +109,8 @@ class Connection:
 
     def in_transaction(self) -> bool:
         """Whether a transaction is open, as the server says."""
-        status: int = self._link.raw.info.transaction_status
-        idle: int = TRANSACTION_STATUS_IDLE
-        return not self.closed and status != idle
+        status = None if self.closed else self._link.raw.get_transaction_status()
+        return status not in (None, TRANSACTION_STATUS_IDLE)
 
     def when_idle(self) -> Deferred[bool]:
         """Fire when no statement runs or is being cancelled: whether it can be used again."""
@@ -136,7 +136,7 @@ class Connection:
         Cancelling has the server end it. ``when_idle`` tells when that is over.
         """
         if self._state is not State.IDLE:
-            return fail(lost_error(psycopg2.InterfaceError("it is closed" if self.closed else "it is busy")))
+            return fail(UnsentError(f"the connection is {self._state.name.lower()}", code=CODE_CLOSED))
         self._state = State.RUNNING
         outcome = self._outcome = Deferred(self._abandon)
         try:
@@ -156,7 +156,7 @@ class Connection:
         execution = self._prepared.execution(query.sql, params, not self.in_transaction())
         if execution is None:
             return self._execute(query.sql, params)
-        if execution.prepare is not None:
+        if execution.prepare:
             return Deferred.fromCoroutine(self._prepare(execution, query.sql, params))
         return self._execute(execution.sql, execution.values).addErrback(
             lambda failure: self._without(failure, execution, query.sql, params)
@@ -176,9 +176,9 @@ class Connection:
 
     async def _prepare(self, execution: Execution, sql: str, params: Any) -> DBResult:
         assert self._prepared is not None
-        assert execution.prepare is not None
         try:
-            await self._link.execute(self._link.raw.cursor(), execution.prepare)
+            for message in execution.prepare:
+                await self._link.execute(self._link.raw.cursor(), message)
         except psycopg2.Error as error:
             if means_lost(error, self._link.raw.closed):
                 raise
@@ -255,12 +255,12 @@ class Connection:
 
     def _abandon(self, outcome: Deferred[DBResult]) -> None:
         self._outcome = None
-        outcome.errback(CancelledError())
         self._state = State.CANCELLING
         self._unended = 2  # the statement and the request
         self._limit = self._reactor.callLater(CANCEL_SECONDS, self.close)
         self._request = CancelRequest(self._reactor, self._link.raw)
         self._request.done.addCallback(self._requested)
+        outcome.errback(CancelledError())
 
     def _requested(self, taken: bool) -> None:
         if taken:

@@ -22,8 +22,8 @@ def fetch(
 ) -> DBResult | Deferred[DBResult]:
     """Return the result that ``cursor`` has, or a Deferred that fires with it.
 
-    It is a failed one if there are more than ``rows_max`` rows. If it is no longer ``wanted()``, rows are
-    missing. Raises DataError for a value that Python cannot have, such as a date before the year 1.
+    It is a failed one if there are more than ``rows_max`` rows. Fails when it is no longer ``wanted()``, and
+    with DataError for a value that Python cannot have, such as a date before the year 1.
     """
     description = cursor.description
     rowcount = cursor.rowcount
@@ -37,9 +37,11 @@ def fetch(
     rows: list[Row] = []
 
     def steps() -> Iterator[None]:
-        while wanted() and (step := _next(cursor, columns)):
+        while step := _next(cursor, columns):
             rows.extend(step)
             yield
+            if not wanted():
+                raise psycopg2.InterfaceError("the connection was closed")
 
     made = Cooperator(scheduler=lambda step: reactor.callLater(0, step)).coiterate(steps())
     return made.addCallback(lambda _: DBResult(rows, description=description, rowcount=rowcount))

@@ -19,6 +19,9 @@ from txpostgres import txpostgres
 
 from skitai.services.postgresql.bytecount import ByteCount
 
+#: A shorter statement is sent as a whole, because nothing else waits in the socket.
+_SENT_AT_ONCE = 4096
+
 
 class TooManyBytesError(Exception):
     """A result has more bytes than the limit."""
@@ -61,6 +64,7 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
         self._descriptor = -1
         self._socket: socket | None = None
         self._running: Deferred[None] | None = None
+        self._cursor: Any = None
         self._count: ByteCount | None = None
 
     @property
@@ -102,13 +106,18 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
         Raises what psycopg2 raises where nothing was sent. No other statement may be under way.
         """
         cursor.execute(sql, params)
-        return self.until_done()
+        self._cursor = cursor  # psycopg2 does not keep it
+        return self.until_done(len(cursor.query))
 
-    def until_done(self) -> Deferred[None]:
-        """Fire when the statement that was just sent is over, or fail with psycopg2's exception."""
+    def until_done(self, length: int = _SENT_AT_ONCE) -> Deferred[None]:
+        """Fire when the statement of ``length`` bytes that was just sent is over.
+
+        Fails with psycopg2's exception.
+        """
         running = self._running = Deferred()
         self._count = None
-        self._advance()  # a long statement may not be sent as a whole yet
+        if length >= _SENT_AT_ONCE:
+            self._advance()
         return running
 
     def _advance(self) -> None:
@@ -128,7 +137,7 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
             self._notify()
 
     def _finish(self, outcome: Any) -> None:
-        running, self._running = self._running, None
+        running, self._running, self._cursor = self._running, None, None
         if running is not None:
             running.callback(outcome)
 
@@ -157,8 +166,9 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
         if self._pollingD is not None:
             self.continuePolling()
             return
+        running = self._running
         self._advance()
-        if self._running is not None:
+        if running is not None and running is self._running:  # there is more to come
             self._check_size()
 
     def doWrite(self) -> None:
@@ -197,9 +207,7 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
         connecting, self._pollingD = self._pollingD, None
         if connecting is not None:
             connecting.errback(error)
-        running, self._running = self._running, None
-        if running is not None:
-            running.errback(error)
+        self._finish(Failure(error))  # type: ignore[no-untyped-call]
 
     def _close(self) -> None:
         self._leave_reactor()

@@ -48,17 +48,27 @@ _TYPES: Mapping[type, Callable[[Any], str | None]] = {
 }
 
 
+#: A statement and the types of its parameters.
+Key = tuple[str, tuple[str, ...]]
+
+
 @attrs.frozen
 class Execution:
     """How a statement is executed as a prepared one: ``sql`` with ``values``.
 
-    With ``prepare`` that is sent before.
+    ``prepare`` are messages to send before.
     """
 
-    key: tuple[str, tuple[str, ...]]
-    sql: str
+    name: str
+    key: Key
     values: Any
-    prepare: str | None = None
+    prepare: tuple[str, ...] = ()
+
+    @property
+    def sql(self) -> str:
+        """What psycopg2 executes with ``values``."""
+        places = len(self.key[1])
+        return f"EXECUTE {self.name}({', '.join(['%s'] * places)})" if places else f"EXECUTE {self.name}"
 
 
 class PreparedStatements:
@@ -66,7 +76,7 @@ class PreparedStatements:
 
     def __init__(self) -> None:
         self._uses: OrderedDict[str, int] = OrderedDict()
-        self._names: OrderedDict[tuple[str, tuple[str, ...]], str] = OrderedDict()
+        self._names: OrderedDict[Key, str] = OrderedDict()
         #: Names that the server has and nobody uses.
         self._stale: list[str] = []
         self._numbers = count(1)
@@ -92,20 +102,19 @@ class PreparedStatements:
         name = self._names.get(key)
         if name is not None:
             self._names.move_to_end(key)
-            return Execution(key, _execute(name, types), values or None)
+            return Execution(name, key, values or None)
         return self._new(key, template, values) if may_prepare else None
 
-    def _new(self, key: tuple[str, tuple[str, ...]], template: Template, values: Any) -> Execution:
+    def _new(self, key: Key, template: Template, values: Any) -> Execution:
         name = f"_skitai_{next(self._numbers)}"
         declared = f" ({', '.join(key[1])})" if key[1] else ""
-        dropped = "".join(f"DEALLOCATE {stale}; " for stale in self._stale)
-        prepare = f"{dropped}PREPARE {name}{declared} AS {template.sql}"
-        return Execution(key, _execute(name, key[1]), values or None, prepare)
+        dropped = [f"DEALLOCATE {stale}" for stale in self._stale]
+        self._stale.clear()
+        return Execution(name, key, values or None, (*dropped, f"PREPARE {name}{declared} AS {template.sql}"))
 
     def keep(self, execution: Execution) -> None:
         """Note that it was prepared."""
-        self._stale.clear()
-        self._names[execution.key] = execution.sql.split("(", 1)[0].removeprefix("EXECUTE ")
+        self._names[execution.key] = execution.name
         if len(self._names) > PREPARED_MAX:
             self._stale.append(self._names.popitem(last=False)[1])
 
@@ -145,7 +154,3 @@ def _type(value: Any) -> str:
     if found is None:
         raise TypeError
     return found
-
-
-def _execute(name: str, types: tuple[str, ...]) -> str:
-    return f"EXECUTE {name}({', '.join(['%s'] * len(types))})" if types else f"EXECUTE {name}"
