@@ -90,8 +90,8 @@ class Connection:
             if not connected.called:
                 connected.errback(connect_error(failure.getErrorMessage(), where))
 
-        # libpq would look for a Kerberos ticket, which may block; and a database need not be in UTF-8.
-        options = {"gssencmode": "disable", "client_encoding": "UTF8", **parameters}
+        # libpq would look for a Kerberos ticket, which may block.
+        options = {"gssencmode": "disable", **parameters}
         connection._link.connect(**options).addCallbacks(ready, failed)
         return connected
 
