@@ -92,21 +92,25 @@ class Pinned:
 
     async def savepoint(self, name: str) -> DBResult:
         """Set a savepoint."""
-        result = await self.run(_internal(f"SAVEPOINT {name}"))
-        if result.status == NORMAL:
-            self._savepoints.append(name)
-        return result
+
+        async def set_it() -> DBResult:
+            result = await self._run(_internal(f"SAVEPOINT {name}"))
+            if result.status == NORMAL:
+                self._savepoints.append(name)
+            return result
+
+        return await self._in_turn(set_it)
 
     async def release(self, name: str) -> DBResult:
         """Keep what was done since a savepoint; if a statement has failed since, the result is that one's."""
 
         async def release() -> DBResult:
-            return self._failed or await self._run(_internal(f"RELEASE SAVEPOINT {name}"))
+            result = self._failed or await self._run(_internal(f"RELEASE SAVEPOINT {name}"))
+            if result.status == NORMAL:
+                self._savepoints.remove(name)
+            return result
 
-        result = await self._in_turn(release)
-        if result.status == NORMAL:
-            self._savepoints.remove(name)
-        return result
+        return await self._in_turn(release)
 
     async def back_to(self, name: str) -> DBResult:
         """Undo what was done since a savepoint, failures included."""

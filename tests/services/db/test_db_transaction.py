@@ -12,6 +12,8 @@ from skitai.calls.traffic import CallLimits
 from skitai.calls.uncollected import OpenCalls
 from skitai.context import Caller
 from skitai.errors import CommitUnknownError, MisuseError, OperationError, OperationTimeout
+from skitai.services.db.interfaces import TransactionOptions
+from skitai.services.db.pinned import Pinned
 from skitai.services.db.result import DBResult
 from skitai.services.db.service import DatabaseService
 from skitai.testing import ServiceHarness
@@ -256,6 +258,15 @@ class TestNested:
                 raise ZeroDivisionError
             one.execute("2")
         assert world.log[-3:] == ["2", "RELEASE SAVEPOINT skitai_1", "COMMIT"]
+
+    def test_answers_at_once(self, world):
+        """Steps that were waiting and are all answered at once are noted in their order."""
+        pinned = Pinned("a")
+        world.engine.answers.update({"SAVEPOINT x": found(), "RELEASE SAVEPOINT x": found()})
+        steps = [Deferred.fromCoroutine(step) for step in (pinned.savepoint("x"), pinned.release("x"))]
+        begun = pinned.begin(world.engine, FakeNode("a"), TransactionOptions())
+        assert Deferred.fromCoroutine(begun).result.status == 3
+        assert [step.result.status for step in steps] == [3, 3]
 
 
 class TestMisuse:
