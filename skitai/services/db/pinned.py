@@ -66,7 +66,9 @@ class Pinned:
         if getattr(node, "read_only", False) and not options.readonly:
             text = f"{node.label} is read_only: begin with readonly=True"
             return DBResult.of_statement_error(MisuseError(text), text)
-        return await self.adopt(await engine.begin(node, options))
+        session = await engine.begin(node, options)
+        self.label = node.label
+        return await self.adopt(session)
 
     async def adopt(self, session: ISession) -> DBResult:
         """Take the connection on which the transaction has begun."""

@@ -83,7 +83,9 @@ class PostgreSQL:
 
     def run(self, node: Any, query: Query) -> Deferred[DBResult]:
         """Execute a statement; see ``IEngine.run``."""
-        pool = self._pool(node)
+        return self._run(self._pool(node), query)
+
+    def _run(self, pool: Pool, query: Query) -> Deferred[DBResult]:
         connection = pool.take()
         if connection is None:
             return pool.acquire().addCallback(self._execute, pool, query)
@@ -113,7 +115,7 @@ class PostgreSQL:
         # The server had closed it before, where it fails at once: what only reads is executed on another one.
         # If the statement ran for a while, it was lost in the middle, maybe by the statement itself.
         if lost and was_idle and seconds < _STALE_SECONDS and reads_only(query.sql):
-            return pool.acquire().addCallback(self._execute, pool, query)
+            return self._run(pool, query)
         return outcome
 
     def begin(self, node: Any, options: TransactionOptions) -> Deferred[ISession]:

@@ -186,7 +186,7 @@ class TestBegin:
         """Of a cluster a member is taken that can be reached."""
         world.answers["BEGIN a"] = unreached()
         with world.db.transaction("@main") as tx:
-            tx.execute("1")
+            assert tx.execute("1").getwait().node.label == "b"
         assert world.log == ["BEGIN a", "BEGIN b", "1", "COMMIT"]
 
     def test_read_only_member(self):
