@@ -67,6 +67,7 @@ class Pool:
         self._sweeper: IDelayedCall | None = None
         self._retry_at = 0.0
         self._last_error: OperationError | None = None
+        self._serving = False
         self._closed = False
 
     @property
@@ -123,12 +124,24 @@ class Pool:
         if connection.closed or self._closed or connection.in_transaction() or self._is_old(connection):
             self._drop(connection)
             self._connect_for_waiters()
-        elif self._waiters:
-            self._next_waiter().callback(connection)
         else:
             self._idle.append((connection, self._clock.seconds()))
-            if self._sweeper is None:
+            if self._waiters:
+                self._serve()
+            if self._sweeper is None and not self._closed:
                 self._sweep_later()
+
+    def _serve(self) -> None:
+        """Lend idle connections to those who wait.
+
+        They may give them back at once. That must not serve the next from within, one deeper for each.
+        """
+        if self._serving:
+            return
+        self._serving = True
+        while self._waiters and (connection := self.take()) is not None:
+            self._next_waiter().callback(connection)
+        self._serving = False
 
     def _next_waiter(self) -> Deferred[Connection]:
         waiter = next(iter(self._waiters))

@@ -93,6 +93,14 @@ class TestLending:
         assert waiting[3].result.code == 707
         assert "pool_max in [postgresql]" in waiting[3].result.message
 
+    def test_many_give_back_at_once(self):
+        """Any number may give the connection back at once, as those do whose parameters are refused."""
+        world = World(maximum=1)
+        waiting = [world.pool.acquire().addCallback(world.pool.release) for _ in range(1000)]
+        world.connected()
+        assert all(got.called for got in waiting)
+        assert world.numbers() == (1, 1, 0, 0)
+
     def test_giving_up(self, world):
         """Whoever gives up leaves its place to the next; the connection that was being made stays."""
         one = world.pool.acquire()
