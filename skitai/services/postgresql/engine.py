@@ -123,14 +123,13 @@ class PostgreSQL:
         return Deferred.fromCoroutine(self._begin(self._pool(node), options))
 
     async def _begin(self, pool: Pool, options: TransactionOptions) -> ISession:
-        connection = pool.take()
-        if connection is not None:
+        while (connection := pool.take()) is not None:
             try:
                 return await self._session(pool, connection, options)
             except OperationError:
                 if not connection.closed:
                     raise
-                # The server had closed it a moment ago; another one is asked.
+                # The server had closed it a moment ago, and maybe the others that were idle, too.
         return await self._session(pool, await pool.acquire(), options)
 
     async def _session(self, pool: Pool, connection: Connection, options: TransactionOptions) -> Session:

@@ -235,10 +235,14 @@ class TestTransactions:
         assert connection.closed
 
     def test_closed_while_idle(self, world):
-        """If the connection from the pool turns out closed, the transaction begins on another one."""
-        connection = world.idle()
+        """If all connections from the pool turn out closed, the transaction begins on a new one."""
+        world.run(), world.run()
+        connections = [world.server.accept(), world.server.accept()]
+        for connection in connections:
+            connection.answer()
         beginning = world.begin()
-        connection.lose()
+        for connection in reversed(connections):
+            connection.lose()
         world.server.accept().answer()
         assert beginning.result.lost is False
 
