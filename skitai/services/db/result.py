@@ -25,9 +25,9 @@ class DBResults(Results):
 class DBResult(Result):
     """The rows of a statement: ``data`` is a list of ``Row``, empty where the statement gives none.
 
-    ``description`` has a tuple for each column, as PEP 249 says, and is None if the statement gives no rows.
-    ``rowcount`` is how many rows were found or changed, -1 if that is unknown. If the database refused the
-    statement, ``status`` is 2, ``code`` 501 and ``error`` the driver's exception, which ``reraise`` raises;
+    Dicts become rows. ``description`` has a tuple for each column, as PEP 249 says, and is None if the
+    statement gives no rows. ``rowcount`` is how many rows were found or changed, -1 if that is unknown. If
+    the database refused the statement, ``status`` is 2, ``code`` 501 and ``error`` the driver's exception, which ``reraise`` raises;
     ``diagnostics`` has what the server said of it, such as ``constraint_name``.
     """
 
@@ -42,7 +42,10 @@ class DBResult(Result):
         rowcount: int = -1,
         **fields: Any,
     ) -> None:
-        super().__init__(data if type(data) is list else list(data), **fields)
+        rows = data if type(data) is list else list(data)
+        if rows and type(rows[0]) is dict:  # the engines make rows, a test may write dicts
+            rows = list(map(Row, rows))
+        super().__init__(rows, **fields)
         self.description = description
         self.rowcount = rowcount
         self.diagnostics: Mapping[str, str] = {}

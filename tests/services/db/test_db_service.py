@@ -256,9 +256,9 @@ class TestFakeWas:
 
     def test_transaction(self, fake):
         """So do the statements of a transaction, which may fail and is rolled back then."""
-        fake.reply("db", "@main", [Row(n=1)], times=2)
+        fake.reply("db", "@main", [{"n": 1}], times=2)
         with was.db.transaction("@main") as tx:
-            assert tx.execute("one").getwait().scalar() == 1
+            assert tx.execute("one").getwait().first().n == 1
             with tx.transaction() as inner:
                 assert inner.execute("two").getwait().first() == {"n": 1}
         assert [request.request.sql for request in fake.requests] == ["one", "two"]
