@@ -26,9 +26,10 @@ class DBResult(Result):
     """The rows of a statement: ``data`` is a list of ``Row``, empty where the statement gives none.
 
     Dicts become rows. ``description`` has a tuple for each column, as PEP 249 says, and is None if the
-    statement gives no rows. ``rowcount`` is how many rows were found or changed, -1 if that is unknown. If
-    the database refused the statement, ``status`` is 2, ``code`` 501 and ``error`` the driver's exception, which ``reraise`` raises;
-    ``diagnostics`` has what the server said of it, such as ``constraint_name``.
+    statement gives no rows. ``rowcount`` is how many rows were found or changed, -1 if that is unknown.
+
+    If the database refused the statement, ``status`` is 2, ``code`` 501 and ``error`` the driver's exception,
+    which ``reraise`` raises; ``diagnostics`` has what the server said of it, such as ``constraint_name``.
     """
 
     empty: Any = ()
