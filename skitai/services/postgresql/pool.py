@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,10 @@ class Pool:
         #: All connections, with the time of their birth.
         self._born: dict[Connection, float] = {}
         self._connecting: set[Deferred[Connection]] = set()
-        self._waiters: dict[Deferred[Connection], IDelayedCall] = {}
+        #: Who waits for a connection, in order, and until when.
+        self._waiters: OrderedDict[Deferred[Connection], float] = OrderedDict()
+        #: The timer of the first of them. All wait equally long, so the others need none.
+        self._patience: IDelayedCall | None = None
         self._sweeper: IDelayedCall | None = None
         self._retry_at = 0.0
         self._last_error: OperationError | None = None
@@ -102,7 +105,8 @@ class Pool:
             text = f"{WAITERS_MAX} statements wait for a connection to {self.label}"
             return fail(UnsentError(f"{text} (pool_max in [postgresql])", code=CODE_BUSY))
         waiter: Deferred[Connection] = Deferred(self._give_up)
-        self._waiters[waiter] = self._clock.callLater(self._limits.wait_seconds, self._wait_too_long, waiter)
+        self._waiters[waiter] = self._clock.seconds() + self._limits.wait_seconds
+        self._keep_timer()
         self._connect_for_waiters()
         return waiter
 
@@ -140,27 +144,43 @@ class Pool:
             return
         self._serving = True
         while self._waiters and (connection := self.take()) is not None:
-            self._next_waiter().callback(connection)
+            waiter, _ = self._waiters.popitem(last=False)
+            waiter.callback(connection)
         self._serving = False
-
-    def _next_waiter(self) -> Deferred[Connection]:
-        waiter = next(iter(self._waiters))
-        self._waiters.pop(waiter).cancel()
-        return waiter
+        self._keep_timer()
 
     def _give_up(self, waiter: Deferred[Connection]) -> None:
-        self._waiters.pop(waiter).cancel()
+        del self._waiters[waiter]
+        self._keep_timer()
         waiter.errback(CancelledError())
 
-    def _wait_too_long(self, waiter: Deferred[Connection]) -> None:
-        del self._waiters[waiter]
+    def _keep_timer(self) -> None:
+        """Have the timer run while somebody waits."""
+        if self._patience is None:
+            if self._waiters:
+                until = next(iter(self._waiters.values()))
+                self._patience = self._clock.callLater(max(until - self._clock.seconds(), 0), self._time_out)
+        elif not self._waiters:
+            self._patience.cancel()
+            self._patience = None
+
+    def _time_out(self) -> None:
+        """Fail those who have waited too long."""
+        self._patience = None
+        now = self._clock.seconds()
+        while self._waiters and next(iter(self._waiters.values())) <= now:
+            waiter, _ = self._waiters.popitem(last=False)
+            waiter.errback(self._too_long())
+        self._keep_timer()
+
+    def _too_long(self) -> UnsentError:
         cause = f"; another one cannot be made: {self._last_error.message}" if self._last_error else ""
         limits = self._limits
         text = (
             f"no connection to {self.label} is free within {limits.wait_seconds:g} s: {len(self._born)} are"
             f" in use (pool_max and pool_wait in [postgresql]){cause}"
         )
-        waiter.errback(UnsentError(text, code=CODE_BUSY))
+        return UnsentError(text, code=CODE_BUSY)
 
     # -- connecting ------------------------------------------------------------------------------------------
 
@@ -198,8 +218,9 @@ class Pool:
         waiting = list(self._waiters)
         for waiter in waiting:
             if waiter in self._waiters:  # the failure of one may give up another
-                self._waiters.pop(waiter).cancel()
+                del self._waiters[waiter]
                 waiter.errback(copy.copy(error))
+        self._keep_timer()
 
     # -- the end of connections ------------------------------------------------------------------------------
 

@@ -85,6 +85,26 @@ class TestLending:
         )
         assert world.numbers() == (2, 0, 0, 0)
 
+    def test_each_waits_equally_long(self, world):
+        """Whoever came later waits for longer, whatever becomes of those before; nobody leaves a timer."""
+        first, _ = world.get(), world.get()
+        world.clock.advance(2)
+        third = world.pool.acquire()
+        third.addErrback(lambda failure: failure.value)
+        fourth = world.get()
+        world.clock.advance(3)
+        assert first.result.code == 707
+        assert not third.called
+        third.cancel()
+        world.clock.advance(1)
+        again = world.get()
+        world.clock.advance(1)
+        assert fourth.result.code == 707
+        assert not again.called
+        world.clock.advance(4)
+        assert again.result.code == 707
+        assert world.clock.getDelayedCalls() == []
+
     def test_too_many_wait(self, world, monkeypatch):
         """There is a limit for how many wait; the next one is told at once."""
         monkeypatch.setattr(pool, "WAITERS_MAX", 3)
