@@ -113,7 +113,8 @@ class DatabaseService(Service):
         given = {"server": server, "dbname": dbname, "user": user, "password": password, "dbtype": dbtype}
         for name, value in given.items():
             if not isinstance(value, str) and (value is not None or name in ("server", "dbtype")):
-                raise TypeError(f"{name} must be a str, not {value!r:.100}")
+                # Without the value, which may be a password, or have one.
+                raise TypeError(f"{name} must be a str, not {type(value).__name__}")
         if server.startswith("@"):
             if dbname is not None or user is not None or password is not None:
                 raise TypeError(f"{server} is a cluster of the config, which has the database and the user")

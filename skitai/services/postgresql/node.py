@@ -36,6 +36,10 @@ _KEEPALIVES = {"keepalives_idle": "60", "keepalives_interval": "10", "keepalives
 #: Options of libpq as sorted pairs of name and value.
 Options = tuple[tuple[str, str], ...]
 _PLACE = frozenset({"host", "port", "dbname", "user", "password"})
+_MALFORMED = (
+    "the URL is malformed: it is postgresql://user:password@host:port/dbname, and a password has %2F for /,"
+    " %23 for # and %3F for ?"
+)
 _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -124,8 +128,10 @@ def node_of_member(address: str, options: Mapping[str, str], folder: Path = Path
     if _is_url(address):
         return attrs.evolve(_of_url(address, common, folder), read_only=read_only)
     server, *rest = address.split("/", 3)
-    host, port = _host_port(server)
     dbname, user, password = (part or None for part in (*rest, "", "", "")[:3])
+    if ":" in (user or "") or (server.count(":") > 1 and not server.startswith(("[", "/"))):
+        raise ValueError("between the parts of host:port/dbname/user/password there are slashes")
+    host, port = _host_port(server)
     return PGNode(host, port, dbname, user, password, common, read_only)
 
 
@@ -137,8 +143,8 @@ def _of_url(url: str, common: Options, folder: Path) -> PGNode:
     try:
         parts = urlsplit(url)
         given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-    except ValueError as error:
-        raise ValueError("the URL is malformed: it is postgresql://user:password@host:port/dbname") from error
+    except ValueError:  # whose text may have a part of the password
+        raise ValueError(_MALFORMED) from None
     if given.get("ssl") == "true":  # as JDBC has it; libpq takes it, too
         del given["ssl"]
         given["sslmode"] = "require"
@@ -169,7 +175,13 @@ def _place_of_url(parts: SplitResult, place: Mapping[str, str]) -> tuple[str, in
     if server.startswith(":") or not server:
         server = place.get("host", "localhost") + server
     server = unquote(server)
-    return _host_port(f"{server}:{place['port']}" if "port" in place else server)
+    try:
+        return _host_port(f"{server}:{place['port']}" if "port" in place else server)
+    except ValueError:
+        if "@" in parts.netloc:
+            raise
+        # Without it, what looks like a port may be a password with a slash.
+        raise ValueError(_MALFORMED) from None
 
 
 def _host_port(server: str) -> tuple[str, int]:

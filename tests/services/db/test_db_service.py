@@ -62,9 +62,10 @@ class TestPlaces:
     @pytest.mark.parametrize(
         ("args", "error", "message"),
         [
-            ((7,), TypeError, "server must be a str, not 7"),
-            ((["h"],), TypeError, r"server must be a str, not \['h'\]"),
-            (("h", 7), TypeError, "dbname must be a str, not 7"),
+            ((7,), TypeError, "server must be a str, not int"),
+            ((["h"],), TypeError, "server must be a str, not list"),
+            (("h", 7), TypeError, "dbname must be a str, not int"),
+            (("h", "d", "u", b"secret"), TypeError, "password must be a str, not bytes$"),
             (
                 ("h", "d", "u", "p", "oracle"),
                 ValueError,

@@ -1,5 +1,6 @@
 """The addresses of PostgreSQL databases."""
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -84,13 +85,21 @@ class TestURLs:
             ("postgresql://h,i/d", "several hosts"),
             ("postgresql://h/d?a", "malformed"),
             ("postgresql://[::1/d", "malformed"),
-            ("postgresql://h:70000/d", "70000"),
+            ("postgresql://u:p@h:70000/d", "70000"),
+            ("postgresql://h:70000/d", "malformed"),
         ],
     )
     def test_wrong_urls(self, url, message):
         """A wrong URL is refused with what is wrong."""
         with pytest.raises(ValueError, match=message.replace("?", r"\?").replace("[", r"\[")):
             node_of(url, None, None, None)
+
+    @pytest.mark.parametrize("password", ["secret/x", "secret#x", "secret?x", "secret[", "secret\u2100"])
+    def test_unencoded_passwords(self, password):
+        """A URL whose password breaks it is refused, and nothing of the password is told."""
+        with pytest.raises(ValueError, match="%2F") as raised:
+            node_of(f"postgresql://u:{password}@h/d", None, None, None)
+        assert "secret" not in "".join(traceback.format_exception(raised.value)[2:])
 
     def test_url_and_arguments(self):
         """A URL leaves no place for other arguments."""
@@ -123,6 +132,13 @@ class TestMembers:
         node = node_of_member("postgresql://h/d?sslmode=disable&options=-c%20x%3D1", options)
         assert dict(node.options)["sslmode"] == "disable"
         assert node.parameters()["options"] == "-c x=1 -c default_transaction_read_only=on"
+
+    @pytest.mark.parametrize("address", ["h/d/u:secret", "h:1/d/u:secret", "h:1:d:u:secret"])
+    def test_colons(self, address):
+        """A password after a colon is neither taken for a part of the user, nor told."""
+        with pytest.raises(ValueError, match="there are slashes") as raised:
+            node_of_member(address, {})
+        assert "secret" not in str(raised.value)
 
     @pytest.mark.parametrize("options", [{"read_only": "maybe"}, {"sslmode": "on"}])
     @pytest.mark.parametrize("address", ["h/d/u/p", "postgresql://h/d?sslmode=require"])
