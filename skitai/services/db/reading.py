@@ -14,14 +14,32 @@ _CHANGING = frozenset(
     }
 )  # fmt: skip
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
-# Comments, texts and quoted names, whose words do not count. What is not closed goes to the end: no character
-# is looked at twice.
-_SKIPPED = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|'[^']*(?:'|\Z)|\"[^\"]*(?:\"|\Z)", re.DOTALL)
+# Comments, texts and quoted names, whose words do not count. What is not closed goes to the end, so that long
+# statements are read in one go. A comment with another one inside stays: databases differ in where it ends.
+_SKIPPED = re.compile(
+    r"""--[^\n]*
+      | /\*(?:[^*/]|\*(?!/)|/(?!\*))*+(?:\*/|\Z)
+      | (?<![\w$])[eE]'(?:[^'\\]|\\.)*+(?:'|\Z)
+      | '[^']*+(?:'|\Z)
+      | "[^"]*+(?:"|\Z)
+      | (?<![\w$])\$([^\W\d]\w*)?\$.*?(?:\$(?(1)\1)\$|\Z)
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_OPEN_COMMENT = "/*"
 
 
 def bare(sql: str) -> str:
-    """Return ``sql`` without its comments, texts and quoted names. Called in any thread."""
+    """Return ``sql`` without its comments, texts and quoted names.
+
+    If ``is_unclear`` says so of the result, some may have stayed. Called in any thread.
+    """
     return _SKIPPED.sub(" ", sql)
+
+
+def is_unclear(code: str) -> bool:
+    """Whether ``bare`` has left a comment in ``code``, so that words may be hidden in what seemed a text."""
+    return _OPEN_COMMENT in code
 
 
 @lru_cache(1024)
@@ -31,7 +49,7 @@ def reads_only(sql: str) -> bool:
     A function that it calls may change something all the same: nobody can know that. Called in any thread.
     """
     text = bare(sql).strip().rstrip(";").lower()
-    if ";" in text:
+    if ";" in text or is_unclear(text):
         return False
     words = _WORD.findall(text)
     return bool(words) and words[0] in _READING and _CHANGING.isdisjoint(words)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from skitai.services.db.reading import bare
+from skitai.services.db.reading import bare, is_unclear
 
 _LEAVES = re.compile(
     r"(?:^|;)\s*+"
-    r"(?:set\s+(?!local\b|transaction\b|constraints\b)|listen\b|load\b|declare\b|prepare\b"
-    r"|create\s+(?:(?:local|global)\s+)?temp(?:orary)?\b)"
+    # What DO executes is a text, which may do anything.
+    r"(?:set\s+(?!local\b|transaction\b|constraints\b)|listen\b|load\b|declare\b|prepare\b|do\b)"
     # Anywhere in a statement.
-    r"|\binto\s+temp(?:orary)?\b|\bset_config\s*\(|\bpg_(?:try_)?advisory_lock(?:_shared)?\s*\(",
+    r"|\bcreate\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?\b|\binto\s+temp(?:orary)?\b",
     re.IGNORECASE,
+)
+#: Functions, the schema of temporary tables and the table of settings: their names may be quoted.
+_NAMES = re.compile(
+    r"\b(?:set_config|pg_(?:try_)?advisory_lock(?:_shared)?|pg_temp|update\s+pg_settings)\b", re.IGNORECASE
 )
 
 
@@ -23,4 +27,5 @@ def leaves_state(sql: str) -> bool:
 
     A connection is not lent again then. What ends with its transaction, such as SET LOCAL, does not count.
     """
-    return _LEAVES.search(bare(sql)) is not None
+    code = bare(sql)
+    return is_unclear(code) or _LEAVES.search(code) is not None or _NAMES.search(sql) is not None

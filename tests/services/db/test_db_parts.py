@@ -91,6 +91,11 @@ class TestKeys:
         ("begin", False),
         ("/* nothing */", False),
         ("select 'it''s -- not' , 'x' -- ; update", True),
+        (r"select E'it\'s', 'x; update'", True),
+        (r"with n as (select E'\''), d as (delete from t returning 'x') select 1", False),
+        ("with n as (select $$'$$), d as (delete from t returning 'x') select 1", False),
+        ("select $a$; delete $$ '$a$", True),
+        ("select 1 /* /* */ ' */; delete from t -- '", False),
     ],
 )
 def test_reads_only(sql, expected):
@@ -100,5 +105,5 @@ def test_reads_only(sql, expected):
 
 def test_reading_takes_time_in_proportion():
     """A long statement of hostile pieces is read in one go."""
-    for piece in ("/*", "'", '"', "--", "/* * ", ";'"):
+    for piece in ("/*", "'", '"', "--", "/* * ", ";'", "$$", "$a$", "$", "e'\\", "a$b"):
         reads_only("select " + piece * 200_000)

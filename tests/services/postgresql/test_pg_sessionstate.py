@@ -23,6 +23,17 @@ from skitai.services.postgresql.sessionstate import leaves_state
         "listen news",
         "prepare p as select 1",
         "declare c cursor with hold for select 1",
+        r"select E'it\'s'; set x = 1",
+        r"select e'\\', 1; set x = 1",
+        "select $$it's$$; set x = 1",
+        "select $a$ $$ ' $a$; set x = 1",
+        "select 1 /* /* */ ' */; set x = 1 -- '",
+        "create or replace temp view v as select 1",
+        "create table pg_temp.t (n int)",
+        "explain analyze create temp table t as select 1",
+        "do $$ begin set x = 1; end $$",
+        "update pg_settings set setting = '1' where name = 'x'",
+        'select "pg_advisory_lock"(1)',
     ],
 )
 def test_what_stays(sql):
@@ -42,6 +53,9 @@ def test_what_stays(sql):
         "select pg_advisory_xact_lock(1)",
         "create table t (n int)",
         "select * from settings; select * from prepared",
+        "select 'set x'; select E'\\'; set x'; select $$; set x$$; select $b$ $$; set x$b$",
+        "select a$b$ from t /* ; set x */ -- ; set x",
+        "select temp from readings; select pg_try_advisory_xact_lock(1)",
     ],
 )
 def test_what_does_not_stay(sql):
@@ -49,7 +63,7 @@ def test_what_does_not_stay(sql):
     assert not leaves_state(sql)
 
 
-@pytest.mark.parametrize("part", [";/*", "/**/", "-- \n", "; "])
+@pytest.mark.parametrize("part", ["/**/", "-- \n", "; ", "$$", "$a$", "e'\\", "*/ ", "create ", "a$"])
 def test_long_statements(part):
     """The look at a long statement takes little time, whatever it consists of."""
     sql = part * (50_000 // len(part))
