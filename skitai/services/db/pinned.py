@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
@@ -22,6 +22,7 @@ from skitai.errors import (
 from skitai.interfaces import INode
 from skitai.services.db.query import Query
 from skitai.services.db.result import CODE_STATEMENT, DBResult
+from skitai.services.db.turn import Turn
 
 if TYPE_CHECKING:
     from skitai.services.db.interfaces import IEngine, ISession, TransactionOptions
@@ -56,7 +57,7 @@ class Pinned:
         #: The result to give for the commit; None while all is well.
         self._failed: DBResult | None = None
         self._savepoints: list[str] = []
-        self._turn = DeferredLock()
+        self._turn = Turn()
         self._turn.acquire()  # until it has begun
 
     # -- beginning ------------------------------------------------------------------------------------------

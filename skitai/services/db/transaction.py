@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
@@ -188,7 +189,8 @@ class Transaction(Block):
         self._node = node
         self._options = options
         self._pinned = Pinned(target)
-        self._calls: list[Call] = []
+        #: The statements that are not over; those before them have been dropped, because they end in order.
+        self._calls: deque[Call] = deque()
         self._names = count(1)
         self._forget: Callable[[], None] = lambda: None
 
@@ -208,7 +210,8 @@ class Transaction(Block):
     def _execute(self, statement: Query) -> Call:
         self._check_open()
         call = self.step(partial(self._pinned.run, statement), statement)
-        self._calls = [call for call in self._calls if not call.over]
+        while self._calls and self._calls[0].over:
+            self._calls.popleft()
         self._calls.append(call)
         return call
 
@@ -272,7 +275,6 @@ class Savepoint(Block):
         super().__init__(timeout)
         self._outer = outer
         self._name = name
-        self._calls: list[Call] = []
 
     def execute(self, sql: str, params: Any = None) -> Call:
         """Execute a statement; see ``Transaction.execute``."""
@@ -290,13 +292,10 @@ class Savepoint(Block):
         return self._outer.transaction()
 
     def _begin(self) -> None:
-        self._take("savepoint")
+        self._outer.step(partial(self._outer.pinned.savepoint, self._name))
 
     def _keep(self) -> Call:
-        return self._take("release")
+        return self._outer.step(partial(self._outer.pinned.release, self._name))
 
     def _undo(self) -> None:
-        self._take("back_to")
-
-    def _take(self, step: str) -> Call:
-        return self._outer.step(partial(getattr(self._outer.pinned, step), self._name))
+        self._outer.step(partial(self._outer.pinned.back_to, self._name))

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from skitai.errors import CODE_CLOSED, CODE_SHUTDOWN, NORMAL, OperationError, UnsentError
 from skitai.services.db.query import Query
+from skitai.services.db.turn import Turn
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -40,7 +41,7 @@ class Listeners:
         self._connection: Connection | None = None
         self._connecting: Deferred[Connection] | None = None
         #: Whoever has it uses the connection: it is made once, and runs one statement at a time.
-        self._turn = DeferredLock()
+        self._turn = Turn()
         self._pause = FIRST_PAUSE
         self._retry: IDelayedCall | None = None
         self._closed = False

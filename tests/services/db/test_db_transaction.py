@@ -133,6 +133,15 @@ class TestRollback:
             assert later.msg == "not executed, because of what came before: no such table"
         assert world.log == ["BEGIN h", "bad", "ROLLBACK"]
 
+    def test_many_behind_a_failed_one(self, world):
+        """However many statements wait behind one that fails, each has its result, and the end its error."""
+        with pytest.raises(DriverError, match="no such table"), world.db.transaction("h") as tx:
+            tx.execute("slow")
+            behind = [tx.execute("1") for _ in range(500)]
+            world.waiting["slow"].callback(refused("no such table"))
+        assert {call.code for call in behind} == {501}
+        assert world.log == ["BEGIN h", "slow", "ROLLBACK"]
+
     def test_statement_out_of_time(self, world):
         """A statement that misses its deadline is cancelled, and nothing is committed."""
         with pytest.raises(OperationTimeout, match="did not end in time"), world.db.transaction("h") as tx:

@@ -70,6 +70,16 @@ class TestListening:
         assert connection.closed
         assert world.nothing_left
 
+    def test_many_listen_at_once(self, world):
+        """Hundreds that want the same channel while the connection is made all get it with one statement."""
+        adding = [world.listen()[1] for _ in range(500)]
+        connection = world.server.accept()
+        connection.answer()
+        for added in adding:
+            added.result()
+        assert connection.statements == ['LISTEN "news"']
+        assert world.nothing_left
+
     def test_two_listen_to_one_channel(self, world):
         """A second listener of a channel costs no statement, and each hears everything until its own end."""
         one, stop_one, connection = world.listening()
