@@ -40,9 +40,10 @@ def databases_section(found: Databases) -> Iterator[str]:
         "",
         "64 keep-alive connections; PostgreSQL shares wrk's core. psycopg and asyncpg take a connection from",
         "their pool for a view that asks three times in turn; at once: three tasks take one each. Skitai",
-        "asks for all three, then waits. The version is that of the driver, or of Skitai.",
+        "asks for all three, then waits. The version is that of the driver, or of Skitai. The last columns:",
+        "what Skitai serves with `threads = 0`, as a multiple of that row.",
         "",
-        *_views(found.views, POSTGRESQL, ("db-skitai-0", "db-skitai-4"), TARGETS),
+        *_views(found.views, POSTGRESQL, {"plain, 0": "db-plain-0", "Flask, 0": "db-skitai-0"}, TARGETS),
         "## One query of PostgreSQL",
         "",
         *_queries(found),
@@ -54,16 +55,24 @@ def databases_section(found: Databases) -> Iterator[str]:
         "",
         "## One SELECT of a row of SQLite for each request",
         "",
-        *_views(found.views, SQLITE, ("sqlite-skitai-0", "sqlite-skitai-4"), SQLITE_TARGETS),
+        *_views(
+            found.views,
+            SQLITE,
+            {"Flask, 0": "sqlite-skitai-0", "Flask, 4": "sqlite-skitai-4"},
+            SQLITE_TARGETS,
+        ),
     )
 
 
 def _views(
-    results: Results, servers: Sequence[Server], ours: tuple[str, str], targets: Sequence[SpeedTarget]
+    results: Results, servers: Sequence[Server], ours: dict[str, str], targets: Sequence[SpeedTarget]
 ) -> Iterator[str]:
-    yield "| server | version | req/s, median | min-max | p99 ms | CPU us | errors | Flask, 0 | Flask, 4 |"
+    """Yield a table, whose last columns compare rows of ``ours`` with each, by title; then the targets."""
+    titles = " | ".join(ours)
+    yield f"| server | version | req/s, median | min-max | p99 ms | CPU us | errors | {titles} |"
     yield "|---|---|---:|---:|---:|---:|---:|---:|---:|"
-    yield from (speed_row(results, server.name, ours) for server in servers if server.name in results.speeds)
+    measured = [server.name for server in servers if server.name in results.speeds]
+    yield from (speed_row(results, name, ours.values()) for name in measured)
     yield ""
     yield from (speed_target(results, target) for target in targets)
     yield ""
