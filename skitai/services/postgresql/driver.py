@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from enum import Enum, auto
+from functools import partial
 from typing import Any
 
 import psycopg2
@@ -139,46 +140,79 @@ class Connection:
             return fail(UnsentError(f"the connection is {self._state.name.lower()}", code=CODE_CLOSED))
         self._state = State.RUNNING
         outcome = self._outcome = Deferred(self._abandon)
-        try:
-            work = self._begin(query)
-        except Exception:  # noqa: BLE001 - psycopg2's, or what a value raises
-            self._failed(Failure())  # type: ignore[no-untyped-call]
+        if query.rows is not None:
+            self._go_on(self._execute_many(query))
         else:
-            work.addCallbacks(self._end, self._failed)
+            self._execute_one(query)
         return outcome
 
-    def _begin(self, query: Query) -> Deferred[DBResult]:
-        if query.rows is not None:
-            return Deferred.fromCoroutine(self._execute_many(query))
-        params = adapted(query.params)
-        if self._prepared is None or query.internal:
-            return self._execute(query.sql, params)
-        execution = self._prepared.execution(query.sql, params, not self.in_transaction())
+    def _execute_one(self, query: Query) -> None:
+        sql, params = query.sql, adapted(query.params)
+        execution = None
+        if self._prepared is not None and not query.internal:
+            execution = self._prepared.execution(sql, params, not self.in_transaction())
         if execution is None:
-            return self._execute(query.sql, params)
-        if execution.prepare:
-            return Deferred.fromCoroutine(self._prepare(execution, query.sql, params))
-        return self._execute(execution.sql, execution.values).addErrback(
-            lambda failure: self._without(failure, execution, query.sql, params)
-        )
+            self._execute(sql, params, self._executed)
+        elif execution.prepare:
+            self._go_on(self._prepare(execution, sql, params))
+        else:
+            self._execute(execution.sql, execution.values, partial(self._executed_as, execution, sql, params))
 
-    def _execute(self, sql: str, params: Any) -> Deferred[DBResult]:
-        cursor = self._link.raw.cursor()
-        return self._link.execute(cursor, sql, params).addCallback(self._fetch, cursor)
+    def _execute(self, sql: str, params: Any, then: Callable[[Any, Exception | None], None]) -> None:
+        """Send a statement, and call ``then`` with the cursor and the error when it is over."""
+        try:
+            cursor = self._link.raw.cursor()
+            self._link.execute(cursor, sql, params, partial(then, cursor))
+        except Exception as error:  # noqa: BLE001 - psycopg2's, or what a value raises
+            self._failed(error)
 
-    def _fetch(self, _: None, cursor: Any) -> DBResult | Deferred[DBResult]:
-        return fetch(cursor, self._limits.rows_max, self._reactor, self._is_wanted)
+    def _executed(self, cursor: Any, error: Exception | None) -> None:
+        if error is not None:
+            self._failed(error)
+            return
+        try:
+            result = fetch(cursor, self._limits.rows_max, self._reactor, self._is_wanted)
+        except psycopg2.Error as unconverted:
+            self._failed(unconverted)
+            return
+        if isinstance(result, Deferred):
+            result.addCallbacks(self._end, lambda failure: self._failed(failure.value))
+        else:
+            self._end(result)
 
     def _is_wanted(self) -> bool:
         return self._state is State.RUNNING
 
-    # -- prepared statements ---------------------------------------------------------------------------------
+    # -- several messages ------------------------------------------------------------------------------------
 
-    async def _prepare(self, execution: Execution, sql: str, params: Any) -> DBResult:
+    def _go_on(self, steps: Coroutine[Any, Any, None]) -> None:
+        Deferred.fromCoroutine(steps).addErrback(lambda failure: self._failed(failure.value))
+
+    def _send(self, sql: str | bytes) -> Deferred[int]:
+        """Execute a statement of several; fire with its count of rows."""
+        if not self._is_wanted():
+            raise CancelledError
+        cursor = self._link.raw.cursor()
+        sent: Deferred[int] = Deferred()
+
+        def done(error: Exception | None) -> None:
+            if error is None:
+                sent.callback(cursor.rowcount)
+            else:
+                sent.errback(error)
+
+        self._link.execute(cursor, sql, None, done)
+        return sent
+
+    async def _execute_many(self, query: Query) -> None:
+        messages = messages_of(self._link.raw.cursor(), query)
+        self._end(DBResult(rowcount=await execute_many(messages, self._send, not self.in_transaction())))
+
+    async def _prepare(self, execution: Execution, sql: str, params: Any) -> None:
         assert self._prepared is not None
         try:
             for message in execution.prepare:
-                await self._link.execute(self._link.raw.cursor(), message)
+                await self._send(message)
         except psycopg2.Error as error:
             if means_lost(error, self._link.raw.closed):
                 raise
@@ -188,37 +222,30 @@ class Connection:
             sql, params = execution.sql, execution.values
         if not self._is_wanted():
             raise CancelledError
-        return await self._execute(sql, params)
+        self._execute(sql, params, self._executed)
 
-    def _without(self, failure: Failure, execution: Execution, sql: str, params: Any) -> Any:
-        """Execute a statement as it is, if it fails because it was prepared."""
+    def _executed_as(
+        self, execution: Execution, sql: str, params: Any, cursor: Any, error: Exception | None
+    ) -> None:
+        """Note the end of a prepared statement; if it fails because it was prepared, execute it as it is."""
+        code = getattr(error, "pgcode", None)
+        if code not in (_PLAN_CHANGED, _NAME_UNKNOWN):
+            self._executed(cursor, error)
+            return
         assert self._prepared is not None
-        code = getattr(failure.value, "pgcode", None)
         if code == _PLAN_CHANGED:
             self._prepared.forget(execution)
-        elif code == _NAME_UNKNOWN:
-            self._prepared.clear()
         else:
-            return failure
+            self._prepared.clear()
         # In a transaction the server executes nothing more, once a statement has failed.
-        return self._execute(sql, params) if self._is_wanted() and not self.in_transaction() else failure
-
-    # -- many rows -------------------------------------------------------------------------------------------
-
-    async def _execute_many(self, query: Query) -> DBResult:
-        def send(sql: bytes) -> Deferred[int]:
-            if not self._is_wanted():
-                raise CancelledError
-            cursor = self._link.raw.cursor()
-            return self._link.execute(cursor, sql).addCallback(lambda _: cursor.rowcount)
-
-        messages = messages_of(self._link.raw.cursor(), query)
-        return DBResult(rowcount=await execute_many(messages, send, not self.in_transaction()))
+        if self._is_wanted() and not self.in_transaction():
+            self._execute(sql, params, self._executed)
+        else:
+            self._executed(cursor, error)
 
     # -- the end of a statement ------------------------------------------------------------------------------
 
-    def _failed(self, failure: Failure) -> None:
-        error: Any = failure.value
+    def _failed(self, error: Any) -> None:
         if isinstance(error, TooManyBytesError):
             self._end(too_large(f"the result has more than {self._limits.bytes_max} bytes (bytes_max)"))
         elif isinstance(error, CancelledError):

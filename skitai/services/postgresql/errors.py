@@ -15,6 +15,8 @@ from skitai.services.db.result import DBResult
 _DIAGNOSTICS = tuple(name for name in dir(psycopg2.extensions.Diagnostics) if not name.startswith("_"))
 #: What begins the codes of errors after which the connection is of no use (PostgreSQL, appendix A).
 _LOST = ("08", "57P0")
+#: What the server says if it takes no further connection, of a database or a user.
+_BUSY = re.compile("too many (?:clients|connections)|connection slots are reserved")
 #: How libpq begins what it says of an attempt to connect.
 _ATTEMPT = re.compile(r"^connection to server (?:at|on) .*? failed: ", re.MULTILINE)
 
@@ -48,7 +50,8 @@ def refused(error: Any) -> DBResult:
 
 def lost_error(error: BaseException) -> OperationError:
     """Return the error for a statement whose connection was lost."""
-    return OperationError(f"the connection was lost: {_text(error)}", code=CODE_CLOSED)
+    said = _text(error).partition("\n")[0].removeprefix("FATAL:").strip()
+    return OperationError(f"the connection was lost: {said}", code=CODE_CLOSED)
 
 
 def connect_error(text: str, where: str) -> UnsentError:
@@ -59,7 +62,7 @@ def connect_error(text: str, where: str) -> UnsentError:
     # server finds it, and the reason.
     attempts = [part.removeprefix("FATAL:").strip() for part in _ATTEMPT.split(text) if part.strip()]
     said = "; ".join(dict.fromkeys(attempts))
-    busy = "too many clients" in text or "connection slots are reserved" in text
+    busy = _BUSY.search(text) is not None
     return UnsentError(f"no connection to {where}: {said}", code=CODE_BUSY if busy else CODE_EXCEPTION)
 
 

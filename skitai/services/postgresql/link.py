@@ -23,6 +23,10 @@ from skitai.services.postgresql.bytecount import ByteCount
 _SENT_AT_ONCE = 4096
 
 
+#: What is called at the end of a statement.
+Done = Callable[[Exception | None], object]
+
+
 class TooManyBytesError(Exception):
     """A result has more bytes than the limit."""
 
@@ -35,8 +39,9 @@ class Cursor(txpostgres.Cursor):  # type: ignore[misc]
             getattr(self._cursor, name)(*args, **kwargs)
         except Exception:  # noqa: BLE001 - it is for who waits
             return fail()
-        done: Deferred[None] = self._connection.until_done()
-        return done.addCallback(lambda _: self)
+        done: Deferred[Any] = Deferred()
+        self._connection.await_end(lambda error: done.errback(error) if error else done.callback(self))
+        return done
 
 
 class Link(txpostgres.Connection):  # type: ignore[misc]
@@ -63,7 +68,7 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
         self._pollingD: Deferred[Any] | None = None  # while it connects
         self._descriptor = -1
         self._socket: socket | None = None
-        self._running: Deferred[None] | None = None
+        self._running: Done | None = None
         self._cursor: Any = None
         self._count: ByteCount | None = None
 
@@ -100,34 +105,30 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
 
     # -- statements -----------------------------------------------------------------------------------------
 
-    def execute(self, cursor: Any, sql: str | bytes, params: Any = None) -> Deferred[None]:
-        """Send a statement with a cursor of psycopg2; fire when it has its result.
+    def execute(self, cursor: Any, sql: str | bytes, params: Any, done: Done) -> None:
+        """Send a statement with a cursor of psycopg2; call ``done(error)`` when it is over.
 
-        Raises what psycopg2 raises where nothing was sent. No other statement may be under way.
+        ``error`` is what psycopg2 has raised, None if the cursor has the result. Raises what psycopg2 raises
+        where nothing was sent. No other statement may be under way.
         """
         cursor.execute(sql, params)
         self._cursor = cursor  # psycopg2 does not keep it
-        return self.until_done(len(cursor.query))
+        self.await_end(done, len(cursor.query))
 
-    def until_done(self, length: int = _SENT_AT_ONCE) -> Deferred[None]:
-        """Fire when the statement of ``length`` bytes that was just sent is over.
-
-        Fails with psycopg2's exception.
-        """
-        running = self._running = Deferred()
+    def await_end(self, done: Done, length: int = _SENT_AT_ONCE) -> None:
+        """Call ``done(error)`` when the statement of ``length`` bytes that was just sent is over."""
+        self._running = done
         self._count = None
         if length >= _SENT_AT_ONCE:
             self._advance()
-        return running
 
     def _advance(self) -> None:
         try:
             state = self._connection.poll()
-        except Exception:  # noqa: BLE001 - it is for who waits
-            failure = Failure()  # type: ignore[no-untyped-call]
+        except psycopg2.Error as error:
             if self._connection.closed or self._running is None:
                 self._close()
-            self._finish(failure)
+            self._finish(error)
             return
         if state == POLL_OK:
             self._finish(None)
@@ -136,10 +137,10 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
         if self._connection.notifies:
             self._notify()
 
-    def _finish(self, outcome: Any) -> None:
-        running, self._running, self._cursor = self._running, None, None
-        if running is not None:
-            running.callback(outcome)
+    def _finish(self, error: Exception | None) -> None:
+        done, self._running, self._cursor = self._running, None, None
+        if done is not None:
+            done(error)
 
     def _notify(self) -> None:
         notifies = self._connection.notifies[:]
@@ -199,7 +200,7 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
         """Close the connection; what is under way fails."""
         self.close_with(psycopg2.InterfaceError("the connection was closed"))
 
-    def close_with(self, error: BaseException) -> None:
+    def close_with(self, error: Exception) -> None:
         """Close the connection; what is under way fails with ``error``."""
         if self._connection is None:
             return
@@ -207,7 +208,7 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
         connecting, self._pollingD = self._pollingD, None
         if connecting is not None:
             connecting.errback(error)
-        self._finish(Failure(error))  # type: ignore[no-untyped-call]
+        self._finish(error)
 
     def _close(self) -> None:
         self._leave_reactor()

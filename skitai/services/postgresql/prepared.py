@@ -29,8 +29,9 @@ _NEVER = -1
 
 
 def _int_type(value: int) -> str:
-    size = abs(value)  # -2147483648 is read as minus a number that is too large for an int4
-    return "int4" if size < 1 << 31 else "int8" if size < 1 << 63 else "numeric"
+    if -(1 << 31) <= value < 1 << 31:
+        return "int4"
+    return "int8" if -(1 << 63) <= value < 1 << 63 else "numeric"
 
 
 #: The types of psycopg2's literals, by the types of the values. Any other is not prepared.
@@ -52,23 +53,17 @@ _TYPES: Mapping[type, Callable[[Any], str | None]] = {
 Key = tuple[str, tuple[str, ...]]
 
 
-@attrs.frozen
+@attrs.define
 class Execution:
-    """How a statement is executed as a prepared one: ``sql`` with ``values``.
+    """How a statement is executed as a prepared one: psycopg2 gets ``sql`` and ``values``.
 
     ``prepare`` are messages to send before.
     """
 
-    name: str
     key: Key
+    sql: str
     values: Any
     prepare: tuple[str, ...] = ()
-
-    @property
-    def sql(self) -> str:
-        """What psycopg2 executes with ``values``."""
-        places = len(self.key[1])
-        return f"EXECUTE {self.name}({', '.join(['%s'] * places)})" if places else f"EXECUTE {self.name}"
 
 
 class PreparedStatements:
@@ -76,8 +71,9 @@ class PreparedStatements:
 
     def __init__(self) -> None:
         self._uses: OrderedDict[str, int] = OrderedDict()
-        self._names: OrderedDict[Key, str] = OrderedDict()
-        #: Names that the server has and nobody uses.
+        #: What executes each.
+        self._kept: OrderedDict[Key, str] = OrderedDict()
+        #: The same of those that the server has and nobody uses.
         self._stale: list[str] = []
         self._numbers = count(1)
 
@@ -99,24 +95,26 @@ class PreparedStatements:
         except (LookupError, TypeError, ValueError):
             return None  # psycopg2 finds the words for what is wrong
         key = (sql, types)
-        name = self._names.get(key)
-        if name is not None:
-            self._names.move_to_end(key)
-            return Execution(name, key, values or None)
+        known = self._kept.get(key)
+        if known is not None:
+            self._kept.move_to_end(key)
+            return Execution(key, known, values or None)
         return self._new(key, template, values) if may_prepare else None
 
     def _new(self, key: Key, template: Template, values: Any) -> Execution:
         name = f"_skitai_{next(self._numbers)}"
         declared = f" ({', '.join(key[1])})" if key[1] else ""
-        dropped = [f"DEALLOCATE {stale}" for stale in self._stale]
+        dropped = [sql.partition("(")[0].replace("EXECUTE", "DEALLOCATE") for sql in self._stale]
         self._stale.clear()
-        return Execution(name, key, values or None, (*dropped, f"PREPARE {name}{declared} AS {template.sql}"))
+        places = f"({', '.join(['%s'] * len(key[1]))})" if key[1] else ""
+        prepare = (*dropped, f"PREPARE {name}{declared} AS {template.sql}")
+        return Execution(key, f"EXECUTE {name}{places}", values or None, prepare)
 
     def keep(self, execution: Execution) -> None:
         """Note that it was prepared."""
-        self._names[execution.key] = execution.name
-        if len(self._names) > PREPARED_MAX:
-            self._stale.append(self._names.popitem(last=False)[1])
+        self._kept[execution.key] = execution.sql
+        if len(self._kept) > PREPARED_MAX:
+            self._stale.append(self._kept.popitem(last=False)[1])
 
     def refuse(self, execution: Execution) -> None:
         """Note that the server cannot prepare it."""
@@ -124,13 +122,12 @@ class PreparedStatements:
 
     def forget(self, execution: Execution) -> None:
         """Note that the server cannot execute it any more as it was prepared."""
-        name = self._names.pop(execution.key, None)
-        if name is not None:
-            self._stale.append(name)
+        if self._kept.pop(execution.key, None) is not None:
+            self._stale.append(execution.sql)
 
     def clear(self) -> None:
         """Note that the server has forgotten all of them."""
-        self._names.clear()
+        self._kept.clear()
         self._stale.clear()
 
     def _count(self, sql: str, uses: int) -> None:
