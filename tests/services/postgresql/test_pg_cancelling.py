@@ -41,15 +41,6 @@ def running(server):
         return [query for (query,) in other.execute(sql)]
 
 
-def answers(server):
-    """Whether the server takes connections."""
-    try:
-        psycopg.connect(server.uri()).close()
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
 class TestCancelling:
     def test_the_server_ends_it(self, driven, server):
         """What is cancelled fails at once and ends in the server; its connection can be used again."""
@@ -105,13 +96,13 @@ class TestCancelling:
     def test_a_libpq_that_cannot_cancel(self, driven, monkeypatch):
         """With a libpq before 17 the connection is closed instead."""
         monkeypatch.setattr(cancelling, "_pq", None)
-        begun = driven.begin("select pg_sleep(0.2)")
+        begun = driven.begin("select pg_sleep(5)")
         begun.cancel()
         assert isinstance(begun.outcome, CancelledError)
         assert driven.connection.closed
 
 
-class TestStandingStill:
+class TestStandingStill:  # the last one: the server needs a while to recover from the killed process
     def test_a_process_of_the_server(self, driven, monkeypatch):
         """A server's process that does not react costs its connection, after a while."""
         monkeypatch.setattr(driver, "CANCEL_SECONDS", 0.3)
@@ -128,7 +119,7 @@ class TestStandingStill:
     def test_the_whole_server(self, driven, server, monkeypatch):
         """A server that takes no cancel request blocks nobody, and leaves no socket and no thread behind."""
         monkeypatch.setattr(driver, "CANCEL_SECONDS", 0.5)
-        begun = driven.begin("select pg_sleep(0.2)")
+        begun = driven.begin("select pg_sleep(30)")
         before = open_descriptors()
         server.signal(signal.SIGSTOP)
         os.kill(driven.pid, signal.SIGSTOP)
@@ -147,10 +138,9 @@ class TestStandingStill:
             os.kill(driven.pid, signal.SIGCONT)
             server.signal(signal.SIGCONT)
 
-    def test_a_killed_process(self, driven, server):
+    def test_a_killed_process(self, driven):
         """A process that dies in the middle is noticed at once."""
         begun = driven.begin("select pg_sleep(30)")
         os.kill(driven.pid, signal.SIGKILL)
         eventually(lambda: begun.over)
         assert "the connection was lost" in begun.outcome.message
-        eventually(lambda: answers(server), "the server's recovery")
