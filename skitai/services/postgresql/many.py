@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -80,7 +81,8 @@ async def execute_many(
     try:
         total = await _send_all(message, following, messages, send)
     except Exception:
-        await send(b"ROLLBACK")
+        with suppress(Exception):  # the app has to know what came first, such as that the connection was lost
+            await send(b"ROLLBACK")
         raise
     await send(b"COMMIT")
     return total

@@ -62,6 +62,18 @@ def test_a_backend_is_killed_in_the_middle(server, world):
     assert world.ask(server.uri(), "select 1").scalar() == 1
 
 
+def test_a_backend_is_killed_in_the_middle_of_many_rows(server, world):
+    """So has an `executemany` that takes several messages."""
+    s = world.db(server.uri())
+    s.executemany("select pg_sleep(case %s when 1100 then 30 else 0 end)", [(n,) for n in range(1101)])
+    sleeping = "select pid from pg_stat_activity where wait_event = 'PgSleep' and query like '%1100%'"
+    eventually(lambda: admin(server, sleeping), "the last row is executed")
+    admin(server, f"select pg_terminate_backend(pid) from ({sleeping}) as sleeping")
+    result = s.getwait(PATIENCE)
+    assert (result.status, result.code) == (2, 700)
+    assert "terminating connection" in result.msg
+
+
 def test_idle_connections_are_killed(server, world):
     """Connections that the server closes meanwhile are replaced before an app notices."""
     for call in [world.db(server.uri()).execute("select pg_sleep(0.2)") for _ in range(5)]:
