@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from zope.interface import implementer
 
-from skitai.errors import CODE_CLOSED, NORMAL, OperationError
+from skitai.errors import CODE_CLOSED, NORMAL, MisuseError, OperationError
 from skitai.services.db.interfaces import ISession, TransactionOptions
 from skitai.services.db.query import Query
+from skitai.services.db.result import DBResult
 from skitai.services.postgresql.sessionstate import leaves_state
 
 if TYPE_CHECKING:
-    from skitai.services.db.result import DBResult
     from skitai.services.postgresql.driver import Connection
     from skitai.services.postgresql.pool import Pool
 
@@ -46,12 +46,15 @@ class Session:
         """Execute a statement, when one that was cancelled has ended."""
         self._leaves_state = self._leaves_state or leaves_state(query.sql)
         if not self._connection.busy:
-            return self._connection.run(query)
+            return self._run_next(query)
         return self._connection.when_idle().addCallback(lambda _: self._run_next(query))
 
     def _run_next(self, query: Query) -> Deferred[DBResult]:
         if self._connection.closed:
-            raise OperationError("the connection was lost", code=CODE_CLOSED)
+            return fail(OperationError("the connection was lost", code=CODE_CLOSED))
+        if not self._connection.in_transaction():  # what comes now would be committed at once
+            text = "a statement has ended the transaction: that is for the end of its block"
+            return succeed(DBResult.of_statement_error(MisuseError(text), text))
         return self._connection.run(query)
 
     def commit(self) -> Deferred[None]:

@@ -14,7 +14,7 @@ from pg_world import World
 
 from databases import Postgres
 from serving import eventually
-from skitai.errors import CommitUnknownError, OperationError
+from skitai.errors import CommitUnknownError, MisuseError, OperationError
 from wire import PATIENCE
 
 SLEEP = "select pg_sleep(30)"
@@ -167,6 +167,20 @@ def test_all_connections_are_taken(server, world):
 
 
 class TestTransactions:
+    @pytest.mark.parametrize("ending", ["commit", "rollback", "select 1; abort"])
+    def test_ended_by_a_statement(self, server, world, ending):
+        """Behind a statement that ends the transaction nothing is executed, and its block raises."""
+        world.ask(server.uri(), "create table if not exists ended (n int); truncate ended").reraise()
+        with (
+            pytest.raises(MisuseError, match="a statement has ended the transaction"),
+            world.db.transaction(server.uri()) as tx,
+        ):
+            tx.execute(ending).wait()
+            assert tx.execute("insert into ended values (1)").getwait().code == 501
+        with pytest.raises(MisuseError), world.db.transaction(server.uri()) as tx:
+            tx.execute(ending)
+        assert world.ask(server.uri(), "select count(*) from ended").scalar() == 0
+
     def test_lost_in_the_middle(self, server, world):
         """A transaction whose connection is lost is rolled back, and says so."""
         world.ask(server.uri(), "create table if not exists lost (n int)").reraise()
