@@ -142,8 +142,11 @@ class Connection:
         outcome = self._outcome = Deferred(self._abandon)
         if query.rows is not None:
             self._go_on(self._execute_many(query))
-        else:
+            return outcome
+        try:
             self._execute_one(query)
+        except Exception as error:  # noqa: BLE001 - values may raise anything
+            self._failed(error)
         return outcome
 
     def _execute_one(self, query: Query) -> None:

@@ -50,7 +50,9 @@ def fetch(
 def _next(cursor: Any, columns: list[str]) -> list[Row]:
     try:
         return rows_of(columns, cursor.fetchmany(_STEP))
-    except (ValueError, OverflowError) as error:
+    except psycopg2.Error:
+        raise
+    except Exception as error:  # noqa: BLE001 - the app may have registered converters that raise anything
         raise psycopg2.DataError(f"Python cannot have a value of the result: {error}") from None
 
 

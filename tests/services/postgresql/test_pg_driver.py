@@ -54,6 +54,14 @@ def log():
     globalLogPublisher.removeObserver(events.append)
 
 
+def nested(depth):
+    """Return lists within lists."""
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 class TestResults:
     def test_rows(self, driven):
         """A SELECT gives rows with the names and the order of its columns, and how many there are."""
@@ -229,6 +237,8 @@ class TestValues:
             ("select %(a)s", [1], "tuple indices must be integers"),
             ("select %d", [1], "unsupported format character"),
             ("select 5 % 3, %s", [1], "index out of range"),
+            ("select %s", [nested(5000)], "recursion"),
+            ("select %s", [{"a": nested(5000)}], "recursion"),
         ],
     )
     def test_wrong_parameters(self, driven, sql, params, words):
@@ -247,6 +257,8 @@ class TestValues:
         assert result.msg == "DataError: Python cannot have a value of the result: year -44 is out of range"
         with pytest.raises(psycopg2.DataError):
             result.reraise()
+        assert driven.run(f"select '{'[' * 5000}{']' * 5000}'::json").code == 501
+        assert driven.scalar("select 1") == 1
 
 
 class TestErrors:
