@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import TypeVar
 
+T = TypeVar("T")
+
+#: Longer texts are looked at each time: they may have values in them, and a thousand would fill the memory.
+_REMEMBERED_CHARACTERS = 4000
 _READING = frozenset({"select", "values", "table", "show", "explain", "with"})
 # Any of these, wherever it stands, may change something: a lock, a sequence, a table made by SELECT INTO.
 _CHANGING = frozenset(
@@ -29,6 +35,17 @@ _SKIPPED = re.compile(
 _OPEN_COMMENT = "/*"
 
 
+def remembered(look: Callable[[str], T]) -> Callable[[str], T]:
+    """Have ``look(sql)`` remember what it has found for the texts that came last."""
+    remembering = lru_cache(1024)(look)
+
+    @wraps(look)
+    def looked(sql: str) -> T:
+        return remembering(sql) if len(sql) <= _REMEMBERED_CHARACTERS else look(sql)
+
+    return looked
+
+
 def bare(sql: str) -> str:
     """Return ``sql`` without its comments, texts and quoted names.
 
@@ -42,7 +59,7 @@ def is_unclear(code: str) -> bool:
     return _OPEN_COMMENT in code
 
 
-@lru_cache(1024)
+@remembered
 def reads_only(sql: str) -> bool:
     """Whether ``sql`` seems to change nothing, as far as its words tell. Several statements never do.
 

@@ -11,6 +11,8 @@ from twisted.logger import Logger
 STATEMENTS_MAX = 200
 #: How many the status page shows, and how many characters of each.
 _SHOWN, _SHOWN_CHARACTERS = 20, 120
+#: Longer statements that begin alike count as one, because hundreds of megabytes would fill the memory.
+_KEPT_CHARACTERS = 1000
 
 _log = Logger()
 
@@ -34,6 +36,7 @@ class StatementTimes:
 
     def note(self, sql: str, label: str, seconds: float) -> None:
         """Count one execution on the database ``label``."""
+        sql = sql[:_KEPT_CHARACTERS]
         times = self._times.get(sql)
         if times is None:
             if len(self._times) >= STATEMENTS_MAX:
@@ -72,7 +75,7 @@ class StatementTimes:
 
 
 def _shown(sql: str) -> str:
-    text = " ".join(sql[: 4 * _SHOWN_CHARACTERS].split())
+    text = " ".join(sql.split())
     return (
         text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}\N{HORIZONTAL ELLIPSIS}"
     )

@@ -18,7 +18,6 @@ _QUOTED = re.compile(r"('[^']*'|\"[^\"]*\"|--[^\n]*)")
 _PLACEHOLDER = re.compile(r"%(?:(s)|\(([^()]*)\)s|(%))?")
 #: A number that is alone there names a column (PostgreSQL, SELECT: "ORDER BY Clause"), a parameter does not.
 _POSITIONS = re.compile(r"\b(?:(?:order|group)\s+by|distinct\s+on)\b", re.IGNORECASE)
-_LENGTH_MAX = 20_000
 _PLACES_MAX = 200
 
 
@@ -36,7 +35,7 @@ def template_of(sql: str, has_params: bool) -> Template | None:
 
     Without parameters, ``%`` has no meaning. Called in any thread.
     """
-    if len(sql) > _LENGTH_MAX or "\\" in sql or _FIRST_WORDS.match(sql) is None:
+    if "\\" in sql or _FIRST_WORDS.match(sql) is None:
         return None
     try:
         return _Reader(has_params).read(sql.rstrip("; \t\r\n"))

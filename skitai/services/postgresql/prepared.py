@@ -24,6 +24,8 @@ _USES = 5
 #: Prepared statements of a connection, and statements whose uses it counts.
 PREPARED_MAX = 100
 _COUNTED_MAX = 1000
+#: A longer statement is not prepared: those that are counted are kept, and would fill the memory.
+_CHARACTERS_MAX = 10_000
 #: Instead of a number of uses: it cannot be prepared.
 _NEVER = -1
 
@@ -80,7 +82,7 @@ class PreparedStatements:
     def execution(self, sql: str, params: Any, may_prepare: bool) -> Execution | None:
         """Return how to execute ``sql``, None for as it is. Counts the use."""
         uses = self._uses.get(sql, 0)
-        if uses == _NEVER:
+        if uses == _NEVER or len(sql) > _CHARACTERS_MAX:
             return None
         if uses < _USES - 1:
             self._count(sql, uses + 1)

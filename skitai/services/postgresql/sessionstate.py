@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
-from skitai.services.db.reading import bare, is_unclear
+from skitai.services.db.reading import bare, is_unclear, remembered
 
 _LEAVES = re.compile(
     r"(?:^|;)\s*+"
@@ -21,7 +20,7 @@ _NAMES = re.compile(
 )
 
 
-@lru_cache(1024)
+@remembered
 def leaves_state(sql: str) -> bool:
     """Whether ``sql`` seems to change its session, such as SET, a temporary table or an advisory lock.
 

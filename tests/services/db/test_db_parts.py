@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 from datetime import date
 
 import pytest
@@ -10,6 +11,7 @@ from skitai.services.db.keys import cache_key
 from skitai.services.db.query import query, query_of_many
 from skitai.services.db.reading import reads_only
 from skitai.services.db.rows import Row, rows_of
+from skitai.services.db.timing import StatementTimes
 
 
 class TestRows:
@@ -101,6 +103,18 @@ class TestKeys:
 def test_reads_only(sql, expected):
     """A statement that may change something is executed once only."""
     assert reads_only(sql) is expected
+
+
+def test_long_texts_are_not_kept():
+    """A long statement fills no memory when it is over."""
+    text = "select '" + "x" * 20_000 + "'"
+    times = StatementTimes(1)
+    references = sys.getrefcount(text)
+    assert reads_only(text)
+    times.note(text, "h", 0.5)
+    times.note(text, "h", 0.5)
+    assert sys.getrefcount(text) == references
+    assert [row["count"] for row in times.statistics()] == [2]
 
 
 def test_reading_takes_time_in_proportion():

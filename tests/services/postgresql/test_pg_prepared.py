@@ -1,6 +1,7 @@
 """Statements that are prepared from their fifth use on, and mean what they meant before."""
 
 import datetime
+import sys
 from decimal import Decimal
 
 import pytest
@@ -85,7 +86,6 @@ class TestTemplates:
             "notify c, %s",
             "begin",
             "select " + ", ".join(["%s"] * 201),
-            "select '" + "x" * 20_000 + "'",
         ],
     )
     def test_what_is_not_certain(self, sql):
@@ -137,6 +137,13 @@ class TestUses:
         for _ in range(6):
             driven.scalar("select %s", [1])
         assert len(statements(driven)) == 1
+
+    def test_long_texts_are_not_kept(self):
+        """A long statement is executed as it is, and neither it nor its count fills the memory."""
+        kept, text = prepared.PreparedStatements(), "select '" + "x" * 20_000 + "'"
+        references = sys.getrefcount(text)
+        assert [kept.execution(text, None, True) for _ in range(6)] == [None] * 6
+        assert sys.getrefcount(text) == references
 
 
 class TestMeaning:
