@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skitai.context import Caller
     from skitai.services.db.service import DatabaseService
 
-#: How many notifications wait for a slow listener; the oldest are dropped then.
+#: How many notifications wait for a slow listener; a sign stands for those that come behind them.
 WAITING_MAX = 10_000
 #: Seconds of one wait in a loop of waits without a deadline.
 _LOOK_SECONDS = 60.0
@@ -70,10 +70,12 @@ class Notifications:
 
     def notified(self, payload: str, pid: int) -> None:
         """Take a notification."""
-        if len(self._queue) >= WAITING_MAX:
-            self._queue.clear()
-            self._queue.append(Notification(self.channel, missed=True))
-        self._add(Notification(self.channel, payload, pid))
+        # None is taken out here to make room: the listener's thread may be about to take it.
+        waiting = len(self._queue)
+        if waiting < WAITING_MAX:
+            self._add(Notification(self.channel, payload, pid))
+        elif waiting == WAITING_MAX:
+            self._add(Notification(self.channel, missed=True))
 
     def resumed(self) -> None:
         """Note that the connection was lost and is back."""
