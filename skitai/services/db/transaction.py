@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -15,7 +14,8 @@ from twisted.internet.defer import Deferred
 from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.operation import Operation
 from skitai.calls.step import Step
-from skitai.errors import TIMEOUT, CommitUnknownError, MisuseError
+from skitai.errors import TIMEOUT, CommitUnknownError
+from skitai.services.db.block import Block, Stage
 from skitai.services.db.interfaces import ISOLATION_LEVELS, TransactionOptions
 from skitai.services.db.pinned import Pinned, State
 from skitai.services.db.query import Query, query, query_of_many
@@ -92,80 +92,6 @@ def transaction(
         isolation = level
     target, node = service.place(server, dbname, user, password, *args, **kwargs)
     return Transaction(caller, target, node, TransactionOptions(isolation, readonly), timeout)
-
-
-class Block:
-    """A block of statements that is kept as a whole or undone: a transaction, or one within another.
-
-    ``begin``, ``keep`` and ``undo`` are what subclasses do at its ends. Used by one thread, greenlet or
-    coroutine.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._entered = self._left = False
-
-    def _begin(self) -> None:
-        raise NotImplementedError
-
-    def _keep(self) -> Call:
-        """Start to keep what was done, and return the call that says whether it is kept."""
-        raise NotImplementedError
-
-    def _undo(self) -> None:
-        """Start to undo what was done."""
-        raise NotImplementedError
-
-    def _check_kept(self, result: Result) -> None:
-        """Raise what prevented that the block is kept."""
-        result.reraise()
-
-    def _enter(self) -> None:
-        if self._entered:
-            raise MisuseError("a transaction is for one block: make another")
-        self._entered = True
-        self._begin()
-
-    def _leave(self, error: BaseException | None) -> Call | None:
-        self._left = True
-        if error is None:
-            return self._keep()
-        self._undo()
-        return None
-
-    def _check_open(self) -> None:
-        if not self._entered or self._left:
-            raise MisuseError("a transaction executes within its block: with was.db.transaction(...) as tx:")
-
-    def __enter__(self) -> Self:
-        self._enter()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        keeping = self._leave(error)
-        if keeping is not None:
-            try:
-                self._check_kept(keeping.getwait(self._timeout))
-            except BaseException:
-                self._undo()
-                raise
-
-    async def __aenter__(self) -> Self:
-        self._enter()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        keeping = self._leave(error)
-        if keeping is not None:
-            try:
-                self._check_kept(await keeping.awaitable(self._timeout))
-            except BaseException:
-                self._undo()
-                raise
 
 
 class Transaction(Block):
@@ -261,7 +187,7 @@ class Transaction(Block):
         return self._pinned.state
 
     def _abandon(self) -> None:
-        self._left = True
+        self._stage = Stage.LEFT
         self._submit(lambda: self._pinned.abandon("the request has ended"))
 
     def _submit(self, function: Callable[[], object]) -> None:
