@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from skitai.errors import CODE_BUSY, MisuseError, UnsentError
 from skitai.services.db.result import DBResult
 from skitai.services.sqlite.connection import Connection, Settings
-from skitai.services.sqlite.errors import BusyError, locked
+from skitai.services.sqlite.errors import BusyError, locked, refused
 from skitai.services.sqlite.session import Session
 from skitai.services.sqlite.statements import Script, parse, parse_short
 from skitai.services.sqlite.stock import Stock
@@ -75,8 +75,7 @@ class Database:
         try:
             script = await self.parsed(query.sql)
             if script.within:
-                verb = script.statements[0].verb
-                return DBResult.failed(MisuseError(f"{verb} is for was.db.transaction()"))
+                return refused(MisuseError(f"{script.statements[0].verb} is for was.db.transaction()"))
             stock, release = await self._enter(task, until, script.reads_only)
             try:
                 run = partial(Connection.run, query=query, script=script)
@@ -84,7 +83,7 @@ class Database:
             finally:
                 release()
         except MisuseError as error:
-            return DBResult.failed(error)
+            return refused(error)
         except BusyError:
             return self.locked()
 

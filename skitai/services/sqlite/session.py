@@ -13,7 +13,7 @@ from skitai.errors import MisuseError
 from skitai.services.db.interfaces import ISession
 from skitai.services.db.result import DBResult
 from skitai.services.sqlite.connection import Connection
-from skitai.services.sqlite.errors import BusyError
+from skitai.services.sqlite.errors import BusyError, refused
 
 if TYPE_CHECKING:
     from skitai.services.db.query import Query
@@ -52,7 +52,7 @@ class Session:
             run = partial(Connection.run_within, query=query, script=script)
             return await self._database.timed(query, self._use(task, run))
         except MisuseError as error:
-            return DBResult.failed(error)
+            return refused(error)
         except BusyError:
             return self._database.locked()
         finally:

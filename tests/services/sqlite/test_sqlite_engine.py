@@ -194,7 +194,9 @@ class TestRefused:
     def test_transactions(self, files, sql):
         """BEGIN and its like would leave a transaction to somebody else: they are refused."""
         result = files.execute(sql)
-        assert (result.status, type(result.error)) == (2, MisuseError)
+        assert (result.status, result.code) == (2, 501)
+        with pytest.raises(MisuseError):
+            result.reraise()
 
     def test_too_many_rows(self, make_files):
         """More rows than the limit are a failed result, and what RETURNING has changed is undone."""

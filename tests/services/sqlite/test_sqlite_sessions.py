@@ -87,7 +87,9 @@ class TestStatements:
         transaction = files.begin()
         transaction.execute("insert into t values (1, 1)").reraise()
         result = transaction.execute(sql)
-        assert (result.status, type(result.error)) == (2, MisuseError)
+        assert (result.status, result.code) == (2, 501)
+        with pytest.raises(MisuseError):
+            result.reraise()
         assert not transaction.session.lost
         transaction.rollback()
         assert files.values() == []
