@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 _TYPES = {"postgres": DB_PGSQL, "pgsql": DB_PGSQL, "postresql": DB_PGSQL, "sqlite": DB_SQLITE3}
 #: How many databases are remembered with their arguments.
 _PLACES = 256
-_URL_SCHEMES = ("postgresql", "postgres")
+#: What begins a URL, which says its kind of database itself.
+_URLS = ("postgresql://", "postgres://")
 
 
 @implementer(IServiceMethods)
@@ -121,7 +122,7 @@ class DatabaseService(Service):
             return server, None
         if dbname in (DB_SQLITE3, DB_PGSQL) and user is None:
             dbtype, dbname = dbname, None
-        if server.partition("://")[0] in _URL_SCHEMES and "://" in server:
+        if server.startswith(_URLS):
             dbtype = DB_PGSQL
         node = self._engine(dbtype).node(server, dbname, user, password)
         return node.label, node

@@ -19,7 +19,7 @@ from skitai.interfaces import INode
 from skitai.net.addresses import host_name, parse_host_port
 
 DEFAULT_PORT = 5432
-SCHEMES = ("postgresql", "postgres")
+_URLS = ("postgresql://", "postgres://")
 
 #: The options whose values are files; relative ones are in the folder of the config.
 _FILES = frozenset({"passfile", "sslcert", "sslcrl", "sslcrldir", "sslkey", "sslrootcert"})
@@ -105,7 +105,7 @@ def node_of(
 
     Raises ValueError, whose text holds no password.
     """
-    if _is_url(server):
+    if server.startswith(_URLS):
         if dbname is not None or user is not None or password is not None:
             raise ValueError("a URL has the database, the user and the password itself")
         return _of_url(server, (), folder)
@@ -125,7 +125,7 @@ def node_of_member(address: str, options: Mapping[str, str], folder: Path = Path
     except ValueError as error:
         raise OptionError("read_only", str(error)) from error
     common = _options(written, folder)
-    if _is_url(address):
+    if address.startswith(_URLS):
         return attrs.evolve(_of_url(address, common, folder), read_only=read_only)
     server, *rest = address.split("/", 3)
     dbname, user, password = (part or None for part in (*rest, "", "", "")[:3])
@@ -133,10 +133,6 @@ def node_of_member(address: str, options: Mapping[str, str], folder: Path = Path
         raise ValueError("between the parts of host:port/dbname/user/password there are slashes")
     host, port = _host_port(server)
     return PGNode(host, port, dbname, user, password, common, read_only)
-
-
-def _is_url(text: str) -> bool:
-    return text.partition("://")[0] in SCHEMES and "://" in text
 
 
 def _of_url(url: str, common: Options, folder: Path) -> PGNode:
