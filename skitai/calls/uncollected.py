@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from twisted.logger import Logger
+
 from skitai.calls.call import Call
 from skitai.errors import CODE_SHUTDOWN, OperationError, OperationTimeout
 from skitai.loop.native import Lock
@@ -18,6 +20,7 @@ LONGEST_LIFE = 60.0
 #: How many calls are noted before those that are over are dropped.
 _MANY = 32
 
+_log = Logger()
 
 # Held to change what a request has noted: its functions in other threads make calls, too.
 _noting = Lock()
@@ -64,7 +67,10 @@ class OpenCalls:
             calls, self._calls = self._calls, None
             ends, self._ends = self._ends, {}
         for function in ends:
-            function()
+            try:
+                function()
+            except Exception:  # noqa: BLE001 - a plugin's mistake; the rest of the request must end, too
+                _log.failure("what should end with a request failed")
         for call in calls or ():
             if not (call.over or call.collected):
                 call.give_up(OperationError("the request ended and nobody waited", code=CODE_SHUTDOWN))

@@ -70,6 +70,42 @@ class TestEndOfTheRequest:
         assert {call.code for call in kept} == {705}
 
 
+class TestAtEnd:
+    """What a service has called when the request of its ``Caller`` ends."""
+
+    def test_once_at_the_end(self, was, open_calls):
+        """A function is called once, when the request ends, or at once if it has."""
+        called = []
+        was.ask.at_end(lambda: called.append("then"))
+        assert called == []
+        open_calls.end()
+        open_calls.end()
+        assert called == ["then"]
+        was.ask.at_end(lambda: called.append("now"))
+        assert called == ["then", "now"]
+
+    def test_undone(self, was, open_calls):
+        """What is no longer needed is forgotten, however often that is said."""
+        forget = was.ask.at_end(lambda: 1 / 0)
+        forget()
+        forget()
+        open_calls.end()
+
+    def test_one_that_fails(self, world, was, open_calls):
+        """A function that raises is logged; the others are called, and the calls end."""
+        called = []
+        was.ask.at_end(lambda: 1 / 0)
+        was.ask.at_end(lambda: called.append(True))
+        was.ask("a")
+        open_calls.end()
+        assert called == [True]
+        assert cancelled(world) == [1]
+
+    def test_outside_a_request(self, world):
+        """Outside a request nothing is called, and there is nothing to undo."""
+        Was(ServiceTable(world.dispatcher, {"ask": world.service}, {})).ask.at_end(lambda: 1 / 0)()
+
+
 class TestOutsideRequests:
     def test_ends_by_itself(self, world):
         """A call of a thread of the app's own belongs to no request; nobody else would ever end it."""
