@@ -186,15 +186,18 @@ class Pool:
 
     def _connect_for_waiters(self) -> None:
         while len(self._connecting) < len(self._waiters) and self._has_room():
-            self._connect_one()
+            if not self._connect_one():
+                return  # the next one would fail, too
 
     def _has_room(self) -> bool:
         return not self._closed and len(self._born) + len(self._connecting) < self._limits.maximum
 
-    def _connect_one(self) -> None:
+    def _connect_one(self) -> bool:
+        """Begin to make a connection; return False if that has failed at once, such as without descriptors."""
         connecting = self._connect()
         self._connecting.add(connecting)
         connecting.addCallbacks(self._connected, self._not_connected, (connecting,), {}, (connecting,))
+        return connecting in self._connecting or self._last_error is None
 
     def _connected(self, connection: Connection, connecting: Deferred[Connection]) -> None:
         self._connecting.discard(connecting)

@@ -72,12 +72,21 @@ class FakeConnection:
 
 
 class FakeServer:
-    """Makes connections when a test says; ``connect`` is for what is tested."""
+    """Makes connections when a test says; ``connect`` is for what is tested.
+
+    With ``refuses_at_once`` no attempt waits for the test.
+    """
 
     def __init__(self):
         self.connecting = []
+        self.refuses_at_once = False
+        self.refused = 0
 
     def connect(self):
+        if self.refuses_at_once:
+            self.refused += 1
+            assert self.refused < 100
+            return fail(UnsentError("no descriptors"))
         self.connecting.append(Deferred())
         return self.connecting[-1]
 

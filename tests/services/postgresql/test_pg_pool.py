@@ -220,6 +220,18 @@ class TestLoss:
         world.clock.advance(5)
         assert late.result.message.endswith("another one cannot be made: too many clients")
 
+    def test_refused_at_once(self, world):
+        """An attempt that fails at once is not repeated in the same turn: who waits gets one in use."""
+        used = world.get()
+        connection = world.connected()
+        world.server.refuses_at_once = True
+        waiting = [world.get() for _ in range(3)]
+        assert world.server.refused == 3
+        world.pool.release(connection)
+        assert used.result is waiting[0].result is connection
+        world.clock.advance(5)
+        assert "another one cannot be made: no descriptors" in waiting[1].result.message
+
     def test_any_error(self, world):
         """An unexpected error of the driver is a failure to connect."""
         got = world.get()
