@@ -251,8 +251,8 @@ class Connection:
     def _failed(self, error: Any) -> None:
         if isinstance(error, TooManyBytesError):
             self._end(too_large(f"the result has more than {self._limits.bytes_max} bytes (bytes_max)"))
-        elif isinstance(error, CancelledError):
-            self._end(error)
+        elif isinstance(error, CancelledError):  # nobody waits for it, unless the connection was closed
+            self._end(lost_error(psycopg2.InterfaceError("the connection was closed")))
         elif isinstance(error, psycopg2.Error) and means_lost(error, self._link.raw.closed):
             self.close()
             self._end(lost_error(error))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg2
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Cooperator
 
 from skitai.errors import OperationError
@@ -22,8 +22,9 @@ def fetch(
 ) -> DBResult | Deferred[DBResult]:
     """Return the result that ``cursor`` has, or a Deferred that fires with it.
 
-    It is a failed one if there are more than ``rows_max`` rows. Fails when it is no longer ``wanted()``, and
-    with DataError for a value that Python cannot have, such as a date before the year 1.
+    It is a failed one if there are more than ``rows_max`` rows. Fails with CancelledError when it is not
+    ``wanted()`` any more, and with DataError for a value that Python cannot have, such as a date before the
+    year 1.
     """
     description = cursor.description
     rowcount = cursor.rowcount
@@ -41,7 +42,7 @@ def fetch(
             rows.extend(step)
             yield
             if not wanted():
-                raise psycopg2.InterfaceError("the connection was closed")
+                raise CancelledError
 
     made = Cooperator(scheduler=lambda step: reactor.callLater(0, step)).coiterate(steps())
     return made.addCallback(lambda _: DBResult(rows, description=description, rowcount=rowcount))

@@ -18,6 +18,7 @@ from twisted.logger import globalLogPublisher
 from serving import eventually
 from skitai.errors import OperationError, UnsentError
 from skitai.services.db.query import Query, query
+from skitai.services.postgresql import fetching
 from skitai.services.postgresql.driver import Connection
 from skitai.services.postgresql.limits import Limits
 from skitai.services.postgresql.link import Link
@@ -110,6 +111,38 @@ class TestResults:
         """A statement of megabytes is sent in pieces."""
         text = "äx" * 1_000_000
         assert driven.scalar("select length(%s)", [text]) == 2_000_000
+
+    @pytest.mark.parametrize("end", ["cancel", "close"])
+    def test_the_end_while_rows_are_made(self, lone, monkeypatch, end):
+        """A result is given as a whole or not at all, and cancelling it costs no connection."""
+        monkeypatch.setattr(fetching, "_STEP", 1)
+        begun = lone.begin("select array[i, i, i, i]::text[] from generate_series(1, 10000) i")
+        lone.loop.call(lambda: None)
+        getattr(begun if end == "cancel" else lone, end)()
+        eventually(lambda: begun.over)
+        if end == "cancel":
+            assert isinstance(begun.outcome, CancelledError)
+            assert lone.when_idle() is True
+            assert lone.scalar("select 1") == 1
+        else:
+            assert begun.outcome.message == "the connection was lost: the connection was closed"
+
+    def test_types_of_an_app(self, driven):
+        """A type that an app has registered, and that fails, is a failed result."""
+
+        def fail(value, cursor):
+            raise RuntimeError("not today")
+
+        oid = driven.scalar("select 'money'::regtype::oid::int")
+        kind = psycopg2.extensions.new_type((oid,), "MONEY", fail)
+        psycopg2.extensions.register_type(kind)
+        try:
+            result = driven.run("select 1::money")
+        finally:
+            del psycopg2.extensions.string_types[oid]
+        assert (result.status, result.code) == (2, 501)
+        assert "not today" in result.msg
+        assert driven.scalar("select 1") == 1
 
     def test_transactions_are_the_servers(self, lone):
         """Whether a transaction is open is what the server says."""
