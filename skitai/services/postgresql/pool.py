@@ -193,7 +193,7 @@ class Pool:
         return not self._closed and len(self._born) + len(self._connecting) < self._limits.maximum
 
     def _connect_one(self) -> bool:
-        """Begin to make a connection; return False if that has failed at once, such as without descriptors."""
+        """Begin to make a connection; return False if that has failed at once, as without descriptors."""
         connecting = self._connect()
         self._connecting.add(connecting)
         connecting.addCallbacks(self._connected, self._not_connected, (connecting,), {}, (connecting,))
