@@ -1,7 +1,10 @@
 """What tests of every part share: running servers, and the two executors."""
 
 import importlib.metadata
+import os
+import tempfile
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -67,9 +70,26 @@ def running_server(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
+def open_folder():
+    """Return ``open_folder(name)``: a new folder which a server of another user can reach.
+
+    Each pytest closes the folder of all temporary folders to others, also beside tests that run.
+    """
+    with tempfile.TemporaryDirectory(prefix="skitai-tests-", ignore_cleanup_errors=True) as root:
+        os.chmod(root, 0o711)
+
+        def make(name):
+            folder = Path(root) / name
+            folder.mkdir()
+            return folder
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def postgres(open_folder):
     """A real PostgreSQL; ``make_database()`` gives a database of one's own."""
-    server = Postgres(tmp_path_factory.mktemp("postgres"))
+    server = Postgres(open_folder("postgres"))
     yield server
     server.stop()
 

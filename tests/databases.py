@@ -86,8 +86,8 @@ class Postgres(Server):
     """A PostgreSQL that keeps nothing safe: tests do not survive a power failure anyway.
 
     The user ``tester`` may do everything. There is no password, unless ``password`` is given; ``settings``
-    are those of postgresql.conf. ``uri()`` is where it listens on the loopback interface; its Unix socket
-    lies in ``folder``.
+    are those of postgresql.conf. All users may pass through the parents of ``folder``, where its Unix socket
+    lies; ``uri()`` is where it listens on the loopback interface.
     """
 
     user = "tester"
@@ -100,9 +100,6 @@ class Postgres(Server):
         options = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
         if options:
             os.chown(folder, _NOBODY, _NOBODY)
-            for parent in folder.parents:  # temporary folders of root's are closed to others
-                if parent.stat().st_mode & 0o777 == 0o700:
-                    parent.chmod(0o711)
             binaries = self._reachable(binaries, options)
         login = ["-A", "trust"]
         if password is not None:

@@ -16,9 +16,9 @@ from skitai.services.postgresql import cancelling, driver
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(open_folder):
     """A server of one's own, which may be stopped."""
-    server = Postgres(tmp_path_factory.mktemp("stopped"))
+    server = Postgres(open_folder("stopped"))
     yield server
     server.stop()
 

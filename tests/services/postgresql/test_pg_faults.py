@@ -22,9 +22,9 @@ RUNNING = f"select pid from pg_stat_activity where query = '{SLEEP}' and state =
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(open_folder):
     """A server that tests may harm: each leaves it running."""
-    server = Postgres(tmp_path_factory.mktemp("harmed"), max_connections=20, superuser_reserved_connections=1)
+    server = Postgres(open_folder("harmed"), max_connections=20, superuser_reserved_connections=1)
     yield server
     server.stop()
 

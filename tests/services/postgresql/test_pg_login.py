@@ -29,9 +29,9 @@ def authority():
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, authority):
+def server(open_folder, authority):
     """A server for ``localhost`` with a certificate, which takes no connection without TLS and a password."""
-    folder = tmp_path_factory.mktemp("guarded")
+    folder = open_folder("guarded")
     identity = Identity("localhost", issuer=authority)
     files = {"cert": identity.pem, "key": identity.key_pem(), "ca": authority.pem, "rules": RULES.encode()}
     for name, content in files.items():
