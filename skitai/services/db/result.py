@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from skitai.calls.raising import fresh
@@ -30,6 +30,9 @@ class DBResult(Result):
 
     If the database refused the statement, ``status`` is 2, ``code`` 501 and ``error`` the driver's exception,
     which ``reraise`` raises; ``diagnostics`` has what the server said of it, such as ``constraint_name``.
+
+    Of a failed result ``data`` is empty, too. So a loop over the result, ``first`` and ``scalar`` raise what
+    ``reraise`` raises then: no rows are not the same as no answer.
     """
 
     empty: Any = ()
@@ -65,12 +68,18 @@ class DBResult(Result):
         result._refused = True
         return result
 
+    def __iter__(self) -> Iterator[Row]:
+        """Iterate over the rows; raise what ``reraise`` raises."""
+        self.reraise()
+        return iter(self.data)
+
     def first(self) -> Row | None:
-        """Return the first row, or None if there is none."""
+        """Return the first row, or None if there is none; raise what ``reraise`` raises."""
+        self.reraise()
         return self.data[0] if self.data else None
 
     def scalar(self) -> Any:
-        """Return the first column of the first row, or None if there is no row."""
+        """Return the first column of the first row, None without rows; raise what ``reraise`` raises."""
         row = self.first()
         return None if row is None else next(iter(row.values()), None)
 

@@ -7,9 +7,11 @@ from datetime import date
 
 import pytest
 
+from skitai.errors import OperationError
 from skitai.services.db.keys import cache_key
 from skitai.services.db.query import query, query_of_many
 from skitai.services.db.reading import reads_only
+from skitai.services.db.result import DBResult
 from skitai.services.db.rows import Row, rows_of
 from skitai.services.db.timing import StatementTimes
 
@@ -121,3 +123,12 @@ def test_reading_takes_time_in_proportion():
     """A long statement of hostile pieces is read in one go."""
     for piece in ("/*", "'", '"', "--", "/* * ", ";'", "$$", "$a$", "$", "e'\\", "a$b"):
         reads_only("select " + piece * 200_000)
+
+
+@pytest.mark.parametrize("look", [list, DBResult.first, DBResult.scalar])
+def test_no_answer_is_not_no_rows(look):
+    """Who looks at the rows of a failed result gets what went wrong, and not an empty list."""
+    with pytest.raises(OperationError, match="lost"):
+        look(DBResult.failed(OperationError("lost")))
+    assert DBResult.failed(OperationError("lost")).data == []
+    assert look(DBResult()) in ([], None)
