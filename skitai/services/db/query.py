@@ -55,4 +55,5 @@ def _params(params: Any, name: str) -> Params:
         return dict(params)
     if isinstance(params, Sequence) and not isinstance(params, str | bytes | bytearray):
         return tuple(params)
-    raise TypeError(f"{name} must be a tuple, a list or a dict of values, not {type(params).__name__}")
+    what = f"{name} must be a tuple, a list or a dict of values, not {type(params).__name__}"
+    raise TypeError(f"{what}; a tuple of one value is (value,)")

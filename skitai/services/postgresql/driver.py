@@ -150,6 +150,8 @@ class Connection:
         return outcome
 
     def _execute_one(self, query: Query) -> None:
+        if type(query.params) is tuple and query.params and "%" not in query.sql:
+            raise TypeError("there are values and no place for them in the statement: write %s for each")
         sql, params = query.sql, adapted(query.params)
         execution = None
         if self._prepared is not None and not query.internal:

@@ -11,9 +11,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from skitai import DB_PGSQL
-from skitai.errors import NORMAL, OperationError, UnsentError
+from skitai.errors import NORMAL, MisuseError, OperationError, UnsentError
 from skitai.services.db.interfaces import IEngine, ISession, TransactionOptions
 from skitai.services.db.reading import reads_only
+from skitai.services.db.result import DBResult
 from skitai.services.db.timing import StatementTimes
 from skitai.services.postgresql.connecting import NEEDED, connect, has_driver
 from skitai.services.postgresql.listening import Listeners
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from skitai.interfaces import IConnector
     from skitai.services.db.interfaces import Subscription
     from skitai.services.db.query import Query
-    from skitai.services.db.result import DBResult
     from skitai.services.postgresql.driver import Connection
     from skitai.services.postgresql.limits import Limits
     from skitai.services.postgresql.pool import PoolLimits
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 _STALE_SECONDS = 0.25
 #: From this many on, databases that are not used any more are forgotten.
 _DATABASES_KEPT = 100
+_LEFT_OPEN = (
+    "the statement left a transaction open, so it was rolled back: was.db.transaction() spans several calls"
+)
 
 
 @implementer(IEngine)
@@ -111,7 +114,9 @@ class PostgreSQL:
         lost = isinstance(outcome, Failure) and isinstance(outcome.value, OperationError)
         if leaves_state(query.sql):
             connection.close()
-        pool.release(connection)
+        if isinstance(outcome, DBResult) and outcome.status == NORMAL and connection.in_transaction():
+            outcome = DBResult.of_statement_error(MisuseError(_LEFT_OPEN), _LEFT_OPEN)
+        pool.release(connection)  # it closes one whose transaction is still open
         # The server had closed it before, where it fails at once: what only reads is executed on another one.
         # If the statement ran for a while, it was lost in the middle, maybe by the statement itself.
         if lost and was_idle and seconds < _STALE_SECONDS and reads_only(query.sql):

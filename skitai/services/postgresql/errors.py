@@ -19,6 +19,13 @@ _LOST = ("08", "57P0")
 _BUSY = re.compile("too many (?:clients|connections)|connection slots are reserved")
 #: How libpq begins what it says of an attempt to connect.
 _ATTEMPT = re.compile(r"^connection to server (?:at|on) .*? failed: ", re.MULTILINE)
+#: What psycopg2 says of values that do not fit the statement, and what that means.
+_UNFIT = {
+    "tuple index out of range": "there are fewer values than places (%s); write %% for a % of the text",
+    "not all arguments converted during string formatting": "there are more values than places (%s)",
+    "tuple indices must be integers or slices, not str": "places with names, %(name)s, need a dict of values",
+    "dict is not a sequence": "places without names, %s, need a tuple or a list of values",
+}
 
 
 def means_lost(error: psycopg2.Error, closed: bool) -> bool:
@@ -38,8 +45,12 @@ def refused(error: Any) -> DBResult:
     ProgrammingError.
     """
     if not isinstance(error, psycopg2.Error):
-        text = f"there is no parameter {error}" if isinstance(error, KeyError) else words_of(error)
-        error = psycopg2.ProgrammingError(text)
+        text = words_of(error)
+        if isinstance(error, KeyError):
+            text = f"there is no parameter {error}"
+        elif text.startswith("unsupported format character"):
+            text += ": a place is %s or %(name)s, and a % of the text is written %%"
+        error = psycopg2.ProgrammingError(_UNFIT.get(text, text))
     said = {name: getattr(error.diag, name) for name in _DIAGNOSTICS}
     diagnostics = {name: value for name, value in said.items() if value is not None}
     kept: Exception = copy.copy(

@@ -65,6 +65,8 @@ def refused(error: Exception) -> DBResult:
     """Return the result of a statement that SQLite refuses with ``error``."""
     name = getattr(error, "sqlite_errorname", None)
     message = f"{type(error).__name__}: {words_of(error)}"
+    if 'near "%"' in message:
+        message += " (the place of a value is ? or :name)"
     return DBResult.of_statement_error(_bare(error), message, {"sqlite_errorname": name} if name else None)
 
 
