@@ -53,9 +53,8 @@ def refused(error: Any) -> DBResult:
         error = psycopg2.ProgrammingError(_UNFIT.get(text, text))
     said = {name: getattr(error.diag, name) for name in _DIAGNOSTICS}
     diagnostics = {name: value for name, value in said.items() if value is not None}
-    kept: Exception = copy.copy(
-        error
-    )  # it has class, pgcode and pgerror, but neither cursor nor frames nor context
+    # The copy has class, pgcode and pgerror, but neither cursor nor frames nor context.
+    kept: Exception = copy.copy(error)
     return DBResult.of_statement_error(kept, f"{type(kept).__name__}: {_text(kept)}", diagnostics)
 
 
