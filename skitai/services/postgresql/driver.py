@@ -287,6 +287,9 @@ class Connection:
 
     def _abandon(self, outcome: Deferred[DBResult]) -> None:
         self._outcome = None
+        if self.closed:  # while the rows are made of a result that has come
+            outcome.errback(CancelledError())
+            return
         self._state = State.CANCELLING
         self._unended = 2  # the statement and the request
         self._limit = self._reactor.callLater(CANCEL_SECONDS, self.close)

@@ -8,7 +8,7 @@ import time
 import psycopg
 import pytest
 from pg_driven import Driven, open_descriptors, parameters
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 
 from databases import Postgres
 from serving import eventually
@@ -54,6 +54,18 @@ class TestCancelling:
         assert not driven.connection.busy
         assert running(server) == []
         assert driven.scalar("select 1") == 1
+
+    def test_a_result_whose_connection_is_closed(self, driven, monkeypatch):
+        """What is cancelled behind the end of its connection asks the server nothing, and leaves no timer."""
+        made = []
+        monkeypatch.setattr(driver, "fetch", lambda *_: made.append(Deferred()) or made[0])
+        begun = driven.begin("select 1")
+        eventually(lambda: made)
+        driven.close()
+        begun.cancel()
+        assert isinstance(begun.outcome, CancelledError)
+        assert driven.connection.closed
+        assert driven.when_idle() is False
 
     def test_the_next_statement_is_not_hit(self, driven):
         """However close the end and the cancel are, the next statement is well."""
