@@ -19,7 +19,7 @@ from skitai.services.postgresql.cancelling import CancelRequest
 from skitai.services.postgresql.errors import connect_error, lost_error, means_lost, refused
 from skitai.services.postgresql.fetching import fetch, too_large
 from skitai.services.postgresql.limits import Limits
-from skitai.services.postgresql.link import Link, TooManyBytesError
+from skitai.services.postgresql.link import Done, Link, TooManyBytesError
 from skitai.services.postgresql.many import execute_many, messages_of
 from skitai.services.postgresql.prepared import Execution, PreparedStatements
 from skitai.services.postgresql.values import adapted, register_types
@@ -153,21 +153,22 @@ class Connection:
         if type(query.params) is tuple and query.params and "%" not in query.sql:
             raise TypeError("there are values and no place for them in the statement: write %s for each")
         sql, params = query.sql, adapted(query.params)
-        execution = None
+        chosen = None
         if self._prepared is not None and not query.internal:
-            execution = self._prepared.execution(sql, params, not self.in_transaction())
-        if execution is None:
+            chosen = self._prepared.choose(sql, params, self.in_transaction)
+        if chosen is None:
             self._execute(sql, params, self._executed)
-        elif execution.prepare:
-            self._go_on(self._prepare(execution, sql, params))
+            return
+        execution, values = chosen
+        if execution.preparing:
+            self._go_on(self._prepare(execution, values, sql, params))
         else:
-            self._execute(execution.sql, execution.values, partial(self._executed_as, execution, sql, params))
+            self._execute(execution.sql, values, partial(self._executed_as, execution, sql, params))
 
-    def _execute(self, sql: str, params: Any, then: Callable[[Any, Exception | None], None]) -> None:
+    def _execute(self, sql: str, params: Any, then: Done) -> None:
         """Send a statement, and call ``then`` with the cursor and the error when it is over."""
         try:
-            cursor = self._link.raw.cursor()
-            self._link.execute(cursor, sql, params, partial(then, cursor))
+            self._link.execute(self._link.raw.cursor(), sql, params, then)
         except Exception as error:  # noqa: BLE001 - psycopg2's, or what a value raises
             self._failed(error)
 
@@ -200,7 +201,7 @@ class Connection:
         cursor = self._link.raw.cursor()
         sent: Deferred[int] = Deferred()
 
-        def done(error: Exception | None) -> None:
+        def done(_: Any, error: Exception | None) -> None:
             if error is None:
                 sent.callback(cursor.rowcount)
             else:
@@ -213,10 +214,10 @@ class Connection:
         messages = messages_of(self._link.raw.cursor(), query)
         self._end(DBResult(rowcount=await execute_many(messages, self._send, not self.in_transaction())))
 
-    async def _prepare(self, execution: Execution, sql: str, params: Any) -> None:
+    async def _prepare(self, execution: Execution, values: Any, sql: str, params: Any) -> None:
         assert self._prepared is not None
         try:
-            for message in execution.prepare:
+            for message in execution.preparing:
                 await self._send(message)
         except psycopg2.Error as error:
             if means_lost(error, self._link.raw.closed):
@@ -224,7 +225,7 @@ class Connection:
             self._prepared.refuse(execution)
         else:
             self._prepared.keep(execution)
-            sql, params = execution.sql, execution.values
+            sql, params = execution.sql, values
         if not self._is_wanted():
             raise CancelledError
         self._execute(sql, params, self._executed)
@@ -233,7 +234,7 @@ class Connection:
         self, execution: Execution, sql: str, params: Any, cursor: Any, error: Exception | None
     ) -> None:
         """Note the end of a prepared statement; if it fails because it was prepared, execute it as it is."""
-        code = getattr(error, "pgcode", None)
+        code = None if error is None else getattr(error, "pgcode", None)
         if code not in (_PLAN_CHANGED, _NAME_UNKNOWN):
             self._executed(cursor, error)
             return
@@ -276,7 +277,8 @@ class Connection:
             self.close()  # a COPY, which nobody will end
             return
         self._state = State.IDLE
-        self._tell_waiting(True)
+        if self._waiting:
+            self._tell_waiting(True)
 
     def _tell_waiting(self, usable: bool) -> None:
         waiting, self._waiting = self._waiting, []

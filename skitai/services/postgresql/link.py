@@ -23,8 +23,8 @@ from skitai.services.postgresql.bytecount import ByteCount
 _SENT_AT_ONCE = 4096
 
 
-#: What is called at the end of a statement.
-Done = Callable[[Exception | None], object]
+#: What is called at the end of a statement: with psycopg2's cursor and what it has raised.
+Done = Callable[[Any, Exception | None], object]
 
 
 class TooManyBytesError(Exception):
@@ -40,7 +40,7 @@ class Cursor(txpostgres.Cursor):  # type: ignore[misc]
         except Exception:  # noqa: BLE001 - it is for who waits
             return fail()
         done: Deferred[Any] = Deferred()
-        self._connection.await_end(lambda error: done.errback(error) if error else done.callback(self))
+        self._connection.await_end(lambda _, error: done.errback(error) if error else done.callback(self))
         return done
 
 
@@ -66,16 +66,13 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
         self._on_closed = on_closed
         self._on_notify = on_notify
         self._pollingD: Deferred[Any] | None = None  # while it connects
+        #: The connection of psycopg2, once it is there.
+        self.raw: Any = None
         self._descriptor = -1
         self._socket: socket | None = None
         self._running: Done | None = None
         self._cursor: Any = None
         self._count: ByteCount | None = None
-
-    @property
-    def raw(self) -> Any:
-        """The connection of psycopg2."""
-        return self._connection
 
     # -- connecting -----------------------------------------------------------------------------------------
 
@@ -96,6 +93,7 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
             # know the number. So it knows another one.
             self._socket = socket(fileno=os.dup(self._descriptor))
             self._descriptor = self._socket.fileno()
+            self.raw = self._connection
             self._pollingD = None
             waiting.callback(self)  # which has it read from now on
         elif state == POLL_READ:
@@ -106,21 +104,21 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
     # -- statements -----------------------------------------------------------------------------------------
 
     def execute(self, cursor: Any, sql: str | bytes, params: Any, done: Done) -> None:
-        """Send a statement with a cursor of psycopg2; call ``done(error)`` when it is over.
+        """Send a statement with a cursor of psycopg2; call ``done(cursor, error)`` when it is over.
 
         ``error`` is what psycopg2 has raised, None if the cursor has the result. Raises what psycopg2 raises
         where nothing was sent. No other statement may be under way.
         """
         cursor.execute(sql, params)
+        self._running, self._count = done, None
         self._cursor = cursor  # psycopg2 does not keep it
-        self.await_end(done, len(cursor.query))
-
-    def await_end(self, done: Done, length: int = _SENT_AT_ONCE) -> None:
-        """Call ``done(error)`` when the statement of ``length`` bytes that was just sent is over."""
-        self._running = done
-        self._count = None
-        if length >= _SENT_AT_ONCE:
+        if len(cursor.query) >= _SENT_AT_ONCE:
             self._advance()
+
+    def await_end(self, done: Done) -> None:
+        """Call ``done(None, error)`` when the statement that somebody has just sent is over."""
+        self._running, self._count = done, None
+        self._advance()
 
     def _advance(self) -> None:
         try:
@@ -138,9 +136,10 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
             self._notify()
 
     def _finish(self, error: Exception | None) -> None:
-        done, self._running, self._cursor = self._running, None, None
+        done, cursor = self._running, self._cursor
+        self._running = self._cursor = None
         if done is not None:
-            done(error)
+            done(cursor, error)
 
     def _notify(self) -> None:
         notifies = self._connection.notifies[:]

@@ -16,6 +16,7 @@ from math import isfinite
 from typing import Any
 
 import attrs
+from psycopg2.extras import Json, UUID_adapter
 
 from skitai.services.postgresql.placeholders import Template, template_of
 
@@ -37,17 +38,23 @@ def _int_type(value: int) -> str:
 
 
 #: The types of psycopg2's literals, by the types of the values. Any other is not prepared.
-_TYPES: Mapping[type, Callable[[Any], str | None]] = {
-    str: lambda _: "unknown",
-    type(None): lambda _: "unknown",
+_TYPES: Mapping[type, str] = {
+    str: "unknown",
+    Json: "unknown",
+    type(None): "unknown",
+    bool: "bool",
+    bytes: "bytea",
+    datetime.date: "date",
+    datetime.timedelta: "interval",
+    UUID_adapter: "uuid",
+}
+#: The same where it depends on the value.
+_TYPES_BY_VALUE: Mapping[type, Callable[[Any], str | None]] = {
     int: _int_type,
-    bool: lambda _: "bool",
     float: lambda value: "numeric" if isfinite(value) else None,
     Decimal: lambda value: "numeric" if value.is_finite() and "." in str(value) else None,
-    bytes: lambda _: "bytea",
-    datetime.date: lambda _: "date",
     datetime.datetime: lambda value: "timestamp" if value.tzinfo is None else "timestamptz",
-    datetime.timedelta: lambda _: "interval",
+    datetime.time: lambda value: "time" if value.tzinfo is None else "timetz",
 }
 
 
@@ -57,15 +64,12 @@ Key = tuple[str, tuple[str, ...]]
 
 @attrs.define
 class Execution:
-    """How a statement is executed as a prepared one: psycopg2 gets ``sql`` and ``values``.
+    """A prepared statement: ``sql`` executes it. ``preparing`` are the messages to send before, if any."""
 
-    ``prepare`` are messages to send before.
-    """
-
+    name: str
     key: Key
     sql: str
-    values: Any
-    prepare: tuple[str, ...] = ()
+    preparing: tuple[str, ...] = ()
 
 
 class PreparedStatements:
@@ -73,16 +77,20 @@ class PreparedStatements:
 
     def __init__(self) -> None:
         self._uses: OrderedDict[str, int] = OrderedDict()
-        #: What executes each.
-        self._kept: OrderedDict[Key, str] = OrderedDict()
-        #: The same of those that the server has and nobody uses.
-        self._stale: list[str] = []
+        self._kept: OrderedDict[Key, Execution] = OrderedDict()
+        #: Those that the server has and nobody uses.
+        self._stale: list[Execution] = []
         self._numbers = count(1)
 
-    def execution(self, sql: str, params: Any, may_prepare: bool) -> Execution | None:
-        """Return how to execute ``sql``, None for as it is. Counts the use."""
+    def choose(
+        self, sql: str, params: Any, in_transaction: Callable[[], bool]
+    ) -> tuple[Execution, Any] | None:
+        """Return what to execute instead of ``sql``, and with which values; None if nothing.
+
+        Counts the use. Preparing may fail, which would end a transaction: nothing new is prepared in one.
+        """
         uses = self._uses.get(sql, 0)
-        if uses == _NEVER or len(sql) > _CHARACTERS_MAX:
+        if uses == _NEVER or len(sql) > _CHARACTERS_MAX or params == ():
             return None
         if uses < _USES - 1:
             self._count(sql, uses + 1)
@@ -93,28 +101,31 @@ class PreparedStatements:
             return None
         try:
             values = _values(template, params)
-            types = tuple(map(_type, values))
+            key = (sql, tuple([_TYPES.get(type(value)) or _type_by_value(value) for value in values]))
         except (LookupError, TypeError, ValueError):
             return None  # psycopg2 finds the words for what is wrong
-        key = (sql, types)
-        known = self._kept.get(key)
-        if known is not None:
+        execution = self._kept.get(key)
+        if execution is not None:
             self._kept.move_to_end(key)
-            return Execution(key, known, values or None)
-        return self._new(key, template, values) if may_prepare else None
+        elif in_transaction():
+            return None
+        else:
+            execution = self._new(key, template)
+        return execution, values or None
 
-    def _new(self, key: Key, template: Template, values: Any) -> Execution:
+    def _new(self, key: Key, template: Template) -> Execution:
         name = f"_skitai_{next(self._numbers)}"
         declared = f" ({', '.join(key[1])})" if key[1] else ""
-        dropped = [sql.partition("(")[0].replace("EXECUTE", "DEALLOCATE") for sql in self._stale]
-        self._stale.clear()
         places = f"({', '.join(['%s'] * len(key[1]))})" if key[1] else ""
-        prepare = (*dropped, f"PREPARE {name}{declared} AS {template.sql}")
-        return Execution(key, f"EXECUTE {name}{places}", values or None, prepare)
+        dropped = [f"DEALLOCATE {stale.name}" for stale in self._stale]
+        self._stale.clear()
+        preparing = (*dropped, f"PREPARE {name}{declared} AS {template.sql}")
+        return Execution(name, key, f"EXECUTE {name}{places}", preparing)
 
     def keep(self, execution: Execution) -> None:
         """Note that it was prepared."""
-        self._kept[execution.key] = execution.sql
+        execution.preparing = ()
+        self._kept[execution.key] = execution
         if len(self._kept) > PREPARED_MAX:
             self._stale.append(self._kept.popitem(last=False)[1])
 
@@ -125,7 +136,7 @@ class PreparedStatements:
     def forget(self, execution: Execution) -> None:
         """Note that the server cannot execute it any more as it was prepared."""
         if self._kept.pop(execution.key, None) is not None:
-            self._stale.append(execution.sql)
+            self._stale.append(execution)
 
     def clear(self) -> None:
         """Note that the server has forgotten all of them."""
@@ -141,15 +152,15 @@ class PreparedStatements:
 def _values(template: Template, params: Any) -> tuple[Any, ...]:
     if params is None:
         return ()
-    if isinstance(params, Mapping):
+    if type(params) is not tuple:
         return tuple([params[key] for key in template.keys])
     if len(params) != len(template.keys):
         raise ValueError
-    return params  # type: ignore[no-any-return]
+    return params
 
 
-def _type(value: Any) -> str:
-    found = _TYPES[type(value)](value)
+def _type_by_value(value: Any) -> str:
+    found = _TYPES_BY_VALUE[type(value)](value)
     if found is None:
         raise TypeError
     return found

@@ -2,6 +2,7 @@
 
 import datetime
 import sys
+import uuid
 from decimal import Decimal
 
 import pytest
@@ -111,6 +112,28 @@ class TestUses:
             assert driven.scalar("select count(*) from item where name like 'n1%'") == 12
         assert len(statements(driven)) == 1
 
+    @pytest.mark.parametrize(
+        ("value", "declared", "cast"),
+        [
+            (uuid.UUID(int=1), "uuid", "uuid"),
+            ({"a": 1}, "unknown", "jsonb"),
+            (datetime.time(1), "time", "time"),
+            (b"x", "bytea", "bytea"),
+        ],
+    )
+    def test_values_that_the_driver_wraps(self, driven, value, declared, cast):
+        """Statements with such values are prepared, too."""
+        for _ in range(6):
+            assert driven.run(f"select %s::{cast}", [value]).status == 3
+        (prepared_as,) = statements(driven)
+        assert prepared_as.startswith(f"PREPARE _skitai_1 ({declared}) AS ")
+
+    def test_no_values(self, driven):
+        """An empty tuple of values is not the same as none: with values, %% stands for %."""
+        for _ in range(7):
+            assert driven.scalar("select '%%'") == "%%"
+            assert driven.scalar("select '%%'", ()) == "%"
+
     def test_prepare_no(self, reactor_thread, postgres, database):
         """With prepare = no nothing is prepared."""
         driven = Driven(reactor_thread, parameters(postgres, database), prepare=False)
@@ -142,7 +165,7 @@ class TestUses:
         """A long statement is executed as it is, and neither it nor its count fills the memory."""
         kept, text = prepared.PreparedStatements(), "select '" + "x" * 20_000 + "'"
         references = sys.getrefcount(text)
-        assert [kept.execution(text, None, True) for _ in range(6)] == [None] * 6
+        assert [kept.choose(text, None, lambda: False) for _ in range(6)] == [None] * 6
         assert sys.getrefcount(text) == references
 
 
