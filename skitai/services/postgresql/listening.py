@@ -37,7 +37,8 @@ class Listeners:
         self._clock = clock
         self._label = label
         self._connect = connect
-        self._channels: dict[str, list[Subscription]] = {}
+        #: Who listens to each channel, in order; thousands may go at once.
+        self._channels: dict[str, dict[Subscription, None]] = {}
         self._connection: Connection | None = None
         self._connecting: Deferred[Connection] | None = None
         #: Whoever has it uses the connection: it is made once, and runs one statement at a time.
@@ -61,7 +62,7 @@ class Listeners:
             connection = await self._connected()
             if subscription.channel not in self._channels:
                 await _execute(connection, "LISTEN", subscription.channel)
-            self._channels.setdefault(subscription.channel, []).append(subscription)
+            self._channels.setdefault(subscription.channel, {})[subscription] = None
         except (CancelledError, OperationError):
             if self._closed:
                 raise UnsentError("the server is stopping", code=CODE_SHUTDOWN) from None
@@ -72,10 +73,10 @@ class Listeners:
         return partial(self._remove, subscription)
 
     def _remove(self, subscription: Subscription) -> None:
-        subscriptions = self._channels.get(subscription.channel, [])
+        subscriptions = self._channels.get(subscription.channel, {})
         if subscription not in subscriptions:
             return
-        subscriptions.remove(subscription)
+        del subscriptions[subscription]
         if not subscriptions:
             del self._channels[subscription.channel]
             self._settle()
