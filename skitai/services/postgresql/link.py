@@ -129,6 +129,8 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
             self._finish(error)
             return
         if state == POLL_OK:
+            if self._count is not None:
+                self._check_size()  # one long value may have come as a whole
             self._finish(None)
         elif state == POLL_WRITE:
             self.reactor.addWriter(self)
