@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from skitai.calls.raising import no_attribute
 from skitai.errors import MisuseError
 
 #: The methods of a call, which a holder has, too.
@@ -28,6 +29,8 @@ class CallHolder:
     def __getattr__(self, name: str) -> Any:
         if name in CALL_METHODS:
             return getattr(self._called(name), name)
+        if self._call is not None:
+            raise no_attribute(name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     @property

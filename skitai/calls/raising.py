@@ -30,3 +30,9 @@ def _copied(error: E) -> E:
     except Exception:  # noqa: BLE001 - whatever an app's constructor raises
         return error
     return twin if alike else error
+
+
+def no_attribute(name: str) -> AttributeError:
+    """Return the error for an attribute that a call has not: many forget to wait for its result."""
+    hint = "" if name.startswith("_") else f", its result may have one: write getwait().{name}"
+    return AttributeError(f"a call has no attribute {name!r}{hint}")

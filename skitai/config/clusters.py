@@ -14,7 +14,7 @@ from skitai.config.reader import Section
 PREFIX = "@"
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 #: Other spellings of types. The README of the original has the first.
-_TYPES = {"postresql": "postgresql", "pgsql": "postgresql"}
+_TYPES = {"postresql": "postgresql", "pgsql": "postgresql", "postgres": "postgresql", "sqlite": "sqlite3"}
 # An address may contain anything but a comma, so only a number after a space at the end is a weight.
 _WEIGHTED = re.compile(r"(?P<address>.*\S)\s+(?P<weight>[-+]?[0-9][0-9.]*)")
 _PASSWORD_OPTION = re.compile(r"(?<=password=)[^&]*")

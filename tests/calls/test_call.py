@@ -31,6 +31,12 @@ class TestGetwait:
         assert (result.status, result.code, result.data) == (3, 201, b"data")
         assert result.node is world.asked[0].node
 
+    def test_who_forgets_to_wait_is_told_so(self, world):
+        """A call has nothing of its result, and says where that is."""
+        with pytest.raises(AttributeError, match=r"no attribute 'data', .* write getwait\(\)\.data"):
+            world.ask("a").data  # noqa: B018
+        assert not hasattr(world.ask("a"), "__len__")
+
     def test_waits_for_the_result(self, world, apps):
         """An app that is early waits."""
         call = world.ask("a")

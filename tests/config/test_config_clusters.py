@@ -34,6 +34,15 @@ def test_readme_clusters(site):
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"),
+    [("pgsql", "postgresql"), ("Postgres", "postgresql"), ("sqlite", "sqlite3"), ("http", "http")],
+)
+def test_names_of_types(site, written, meant):
+    """Types have the names that people give them."""
+    assert cluster_of(site, f"type = {written}\nmembers = a").type == meant
+
+
+@pytest.mark.parametrize(
     ("members", "expected"),
     [
         ("a:1 3, b:2", [("a:1", 3), ("b:2", 1)]),

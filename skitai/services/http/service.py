@@ -109,6 +109,9 @@ class HTTPService(Service):
 
     def member(self, address: str, options: Mapping[str, str]) -> HTTPNode:
         """Return the node of ``host[:port]``; the options of its cluster say whether it speaks TLS."""
+        if "/" in address and not address.startswith(("/", "http://", "https://")):
+            # The address is not shown, because it may hold a password.
+            raise ValueError("an http member is host[:port]; for a database write type = postgresql")
         ssl = str(options.get("ssl", "no")).lower()
         if ssl not in _YES_NO:
             raise ValueError(f"ssl = {ssl!r} must be yes or no")

@@ -18,7 +18,7 @@ from skitai.services.db.result import DBResult
 from skitai.services.db.timing import StatementTimes
 from skitai.services.postgresql.connecting import NEEDED, connect, has_driver
 from skitai.services.postgresql.listening import Listeners
-from skitai.services.postgresql.node import OPTIONS, PGNode, node_of, node_of_member
+from skitai.services.postgresql.node import OPTIONS, PLACE, PGNode, node_of, node_of_member
 from skitai.services.postgresql.pool import Pool
 from skitai.services.postgresql.session import Session, begin_statement
 from skitai.services.postgresql.sessionstate import leaves_state
@@ -49,7 +49,7 @@ class PostgreSQL:
     """
 
     dbtype = DB_PGSQL
-    cluster_keys = OPTIONS | {"read_only"}
+    cluster_keys = OPTIONS | PLACE | {"read_only"}
 
     def __init__(
         self,

@@ -35,11 +35,13 @@ OPTIONS = _FILES | {
 _KEEPALIVES = {"keepalives_idle": "60", "keepalives_interval": "10", "keepalives_count": "3"}
 #: Options of libpq as sorted pairs of name and value.
 Options = tuple[tuple[str, str], ...]
-_PLACE = frozenset({"host", "port", "dbname", "user", "password"})
+#: Where the database is: for URLs. In the section of a cluster, each member says it.
+PLACE = frozenset({"host", "port", "dbname", "user", "password"})
 _MALFORMED = (
     "the URL is malformed: it is postgresql://user:password@host:port/dbname, and a password has %2F for /,"
     " %23 for # and %3F for ?"
 )
+_SQLITE_FILES = (".db", ".sqlite", ".sqlite3")
 _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -109,6 +111,9 @@ def node_of(
         if dbname is not None or user is not None or password is not None:
             raise ValueError("a URL has the database, the user and the password itself")
         return _of_url(server, (), folder)
+    _check_scheme(server)
+    if dbname is None and server.endswith(_SQLITE_FILES):
+        raise ValueError(f"{server!r} looks like a file of SQLite: write was.db({server!r}, DB_SQLITE3)")
     host, port = _host_port(server)
     return PGNode(host, port, dbname, user, password)
 
@@ -124,9 +129,12 @@ def node_of_member(address: str, options: Mapping[str, str], folder: Path = Path
         read_only = yes_no(written.pop("read_only", "no"))
     except ValueError as error:
         raise OptionError("read_only", str(error)) from error
+    for name in sorted(PLACE & written.keys()):
+        raise OptionError(name, "stands in each member: members = host:port/database/user/password")
     common = _options(written, folder)
     if address.startswith(_URLS):
         return attrs.evolve(_of_url(address, common, folder), read_only=read_only)
+    _check_scheme(address)
     server, *rest = address.split("/", 3)
     dbname, user, password = (part or None for part in (*rest, "", "", "")[:3])
     if ":" in (user or "") or (server.count(":") > 1 and not server.startswith(("[", "/"))):
@@ -144,11 +152,11 @@ def _of_url(url: str, common: Options, folder: Path) -> PGNode:
     if given.get("ssl") == "true":  # as JDBC has it; libpq takes it, too
         del given["ssl"]
         given["sslmode"] = "require"
-    unknown = given.keys() - OPTIONS - _PLACE
+    unknown = given.keys() - OPTIONS - PLACE
     if unknown:
         name = min(unknown)
-        raise ValueError(f"{name}: unknown option in the URL: {nearest(name, OPTIONS | _PLACE)}")
-    place = {name: given.pop(name) for name in _PLACE if name in given}
+        raise ValueError(f"{name}: unknown option in the URL: {nearest(name, OPTIONS | PLACE)}")
+    place = {name: given.pop(name) for name in PLACE if name in given}
     host, port = _place_of_url(parts, place)
     try:
         own = _options(given, folder)
@@ -178,6 +186,12 @@ def _place_of_url(parts: SplitResult, place: Mapping[str, str]) -> tuple[str, in
             raise
         # Without it, what looks like a port may be a password with a slash.
         raise ValueError(_MALFORMED) from None
+
+
+def _check_scheme(address: str) -> None:
+    scheme, mark, _ = address.partition("://")
+    if mark and scheme.replace("+", "").isalnum():  # otherwise it may have a part of a password
+        raise ValueError(f"{scheme}:// is not known: a URL of PostgreSQL begins with postgresql://")
 
 
 def _host_port(server: str) -> tuple[str, int]:

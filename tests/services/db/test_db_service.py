@@ -117,6 +117,13 @@ class TestStatement:
         assert repr(s) == "<Statement not begun yet>"
         assert not hasattr(s, "fetchall")
 
+    def test_no_waiting(self, world):
+        """Whoever forgets to wait is told so."""
+        s = world.db("h")
+        s.execute("select n")
+        with pytest.raises(AttributeError, match=r"write getwait\(\)\.scalar"):
+            s.scalar()
+
     @pytest.mark.parametrize(
         ("args", "error", "message"),
         [
@@ -124,7 +131,7 @@ class TestStatement:
             (("  ",), ValueError, "sql is empty"),
             (("a\0b",), ValueError, "NUL"),
             (("a", "b"), TypeError, "params must be a tuple, a list or a dict of values, not str"),
-            (("a", 5), TypeError, "params must be a tuple"),
+            (("a", 5), TypeError, r"params must be a tuple.*; a tuple of one value is \(value,\)"),
             (("a", {1}), TypeError, "params must be a tuple"),
         ],
     )

@@ -48,6 +48,11 @@ def test_no_password_is_shown(check):
     [
         (f"{CLUSTER}members = a:x/d/u/secret\n", "[@main] members: "),
         (f"{CLUSTER}sslmode = on\nmembers = a/d/u/secret\n", "[@main] sslmode: 'on' is not one of disable"),
+        (f"{CLUSTER}password = secret\nmembers = a/d/u\n", "[@main] password: stands in each member"),
+        (
+            "[@main]\nmembers = a:1/d/u/secret\n",
+            "[@main] members: an http member is host[:port]",
+        ),
         (f"{CLUSTER}slmode = on\nmembers = a/d/u/secret\n", "[@main] slmode: "),
         (f"{CLUSTER}members = postgresql://u:secret@a/d?b=1\n", "b: unknown option in the URL"),
         ("[postgresql]\npool_max = 0\n", "[postgresql] pool_max: "),

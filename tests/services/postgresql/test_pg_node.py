@@ -34,6 +34,20 @@ class TestArguments:
             node_of(server, None, None, None)
         assert "secret" not in str(raised.value)
 
+    @pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "postgresql+psycopg2://u:secret@h/d"])
+    def test_other_schemes(self, url):
+        """The URL of something else is named by its scheme, in the config as well."""
+        for refused in (lambda: node_of(url, None, None, None), lambda: node_of_member(url, {})):
+            with pytest.raises(ValueError, match=r":// is not known: .* begins with postgresql://") as raised:
+                refused()
+            assert "secret" not in str(raised.value)
+
+    def test_files(self):
+        """Who forgets to say that a file is SQLite's is told so."""
+        with pytest.raises(ValueError, match=r"write was\.db\('shop.db', DB_SQLITE3\)"):
+            node_of("shop.db", None, None, None)
+        assert node_of("shop.db", "d", None, None).host == "shop.db"
+
     def test_label(self):
         """A node is named without its password, and its repr has none."""
         node = node_of("[::1]", "d", "u", "secret")
@@ -140,7 +154,7 @@ class TestMembers:
             node_of_member(address, {})
         assert "secret" not in str(raised.value)
 
-    @pytest.mark.parametrize("options", [{"read_only": "maybe"}, {"sslmode": "on"}])
+    @pytest.mark.parametrize("options", [{"read_only": "maybe"}, {"sslmode": "on"}, {"password": "p"}])
     @pytest.mark.parametrize("address", ["h/d/u/p", "postgresql://h/d?sslmode=require"])
     def test_wrong_options(self, options, address):
         """A wrong key is named."""

@@ -170,6 +170,11 @@ class TestRefused:
             result.reraise()
         assert getattr(caught.value, "sqlite_errorname", None) == result.diagnostics.get("sqlite_errorname")
 
+    def test_places_of_postgresql(self, files):
+        """Whoever writes a place as for PostgreSQL is told how SQLite has it."""
+        result = files.execute("select %s", (1,))
+        assert result.msg.endswith('near "%": syntax error (the place of a value is ? or :name)')
+
     def test_what_is_kept(self, files):
         """The exception of a result holds no frame, and says what SQLite calls it."""
         files.execute("create unique index i on t (a); insert into t values (1, 1)").reraise()
