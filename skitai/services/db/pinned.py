@@ -169,7 +169,8 @@ class Pinned:
             self.state = State.UNKNOWN
             raise
         except Exception as error:  # noqa: BLE001 - the driver's: the database has refused
-            return DBResult.of_statement_error(error, f"{type(error).__name__}: {words_of(error)}".strip())
+            text = f"{type(error).__name__}: {words_of(error)}".strip()
+            return DBResult.of_statement_error(error.with_traceback(None), text)
         return DBResult()
 
     async def roll_back(self) -> DBResult:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from skitai.calls.raising import fresh
 from skitai.calls.result import Result, Results
-from skitai.errors import FAILED, NORMAL
+from skitai.errors import FAILED, NORMAL, SkitaiError
 from skitai.services.db.rows import Row
 
 #: The code of a statement that the database refused: the README's number.
@@ -54,6 +54,17 @@ class DBResult(Result):
         self.rowcount = rowcount
         self.diagnostics: Mapping[str, str] = {}
         self._refused = False
+
+    @classmethod
+    def failed(cls, error: BaseException, node: Any = None, target: str | None = None) -> Self:
+        """Return the result for an exception; see ``Result.failed``.
+
+        One of Skitai's loses its frames, which would hold the connection.
+        """
+        if isinstance(error, SkitaiError):
+            error.__context__ = None
+            error = error.with_traceback(None)
+        return super().failed(error, node, target)
 
     @classmethod
     def of_statement_error(

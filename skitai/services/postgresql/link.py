@@ -121,12 +121,16 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
         self._advance()
 
     def _advance(self) -> None:
+        failed = None
         try:
             state = self._connection.poll()
         except psycopg2.Error as error:
+            failed = error
+        # Behind the handler: what is raised within it has the driver's exception as its context.
+        if failed is not None:
             if self._connection.closed or self._running is None:
                 self._close()
-            self._finish(error)
+            self._finish(failed)
             return
         if state == POLL_OK:
             if self._count is not None:
