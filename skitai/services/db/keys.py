@@ -8,7 +8,7 @@ from typing import Any
 from skitai.services.db.query import Query
 
 #: What stands for itself in a key, beside its type: 1 and True are equal, and kept apart.
-_PLAIN = frozenset((str, bytes, int, float, complex, bool, type(None)))
+_PLAIN = frozenset((str, bytes, int, bool, type(None)))
 
 
 def cache_key(node: Hashable, query: Query) -> Hashable | None:
@@ -40,4 +40,4 @@ def _frozen(value: Any) -> Hashable:
     if isinstance(value, Sequence):
         return kind, tuple(map(_frozen, value))
     hash(value)  # raises TypeError, as a set would
-    return kind, value
+    return kind, value, repr(value)  # 0.0 and -0.0 are equal, and Decimal("1.0") and Decimal("1.00")

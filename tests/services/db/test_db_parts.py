@@ -4,6 +4,7 @@ import copy
 import pickle
 import sys
 from datetime import date
+from decimal import Decimal
 
 import pytest
 
@@ -54,6 +55,11 @@ class TestKeys:
     def test_different(self, other):
         """Other statements and parameters, equal ones of other types too, have other keys."""
         assert cache_key("node", query("select %s", (1,))) != cache_key("node", other)
+
+    @pytest.mark.parametrize(("one", "other"), [(0.0, -0.0), (Decimal("1.0"), Decimal("1.00"))])
+    def test_equal_values_with_other_texts(self, one, other):
+        """So do values that are equal and have another text."""
+        assert cache_key(None, query("select %s", (one,))) != cache_key(None, query("select %s", (other,)))
 
     def test_different_nodes(self):
         """So do other databases."""

@@ -274,6 +274,11 @@ class TestFakeWas:
         with pytest.raises(DriverError), was.db.transaction("@main") as tx:
             tx.execute("three")
 
+    def test_target_as_written(self, fake):
+        """A database is named in the script as the app writes it."""
+        fake.reply("db", "db.test", [{"n": 1}])
+        assert was.db("db.test", DB_PGSQL).execute("select n").getwait().scalar() == 1
+
     def test_notifications(self, fake):
         """Nobody sends notifications."""
         with was.db.listen("@main", "news") as notes:

@@ -1,7 +1,5 @@
 """What the errors of a real server hold."""
 
-
-
 import psycopg2
 import pytest
 from pg_world import World
