@@ -20,7 +20,7 @@ KEYS: Mapping[str, Key] = {
     "pool_wait": Key(positive(seconds), 3.0, "how long a statement waits for a connection"),
     "rows_max": Key(integer(1), 100_000, "the most rows of one result; a larger one is a failed result"),
     "bytes_max": Key(
-        positive(size), 64 * _MB, "the most bytes of one result, as the server sends it", show_size
+        positive(size), 64 * _MB, "the most bytes of one result that comes over TCP; Linux only", show_size
     ),
     "prepare": Key(yes_no, True, "prepare a statement at its fifth use; no for PgBouncer"),
     "slow_statement": Key(positive(seconds), 1.0, "a statement that takes longer is logged, without values"),
