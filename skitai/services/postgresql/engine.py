@@ -91,7 +91,7 @@ class PostgreSQL:
     def _run(self, pool: Pool, query: Query) -> Deferred[DBResult]:
         connection = pool.take()
         if connection is None:
-            return pool.acquire().addCallback(self._execute, pool, query)
+            return pool.wait().addCallback(self._execute, pool, query)
         return self._execute(connection, pool, query, was_idle=True)
 
     def _execute(

@@ -96,18 +96,22 @@ class Pool:
         Fails with UnsentError: with what prevents a connection, with code 707 when none is free in time, with
         705 when the pool is closed. Cancelling gives up.
         """
+        connection = self.take()
+        return self.wait() if connection is None else succeed(connection)
+
+    def wait(self) -> Deferred[Connection]:
+        """Do what ``acquire`` does after ``take`` has found none."""
         if self._closed:
             return fail(_closed())
-        connection = self.take()
-        if connection is not None:
-            return succeed(connection)
         if len(self._waiters) >= WAITERS_MAX:
             text = f"{WAITERS_MAX} statements wait for a connection to {self.label}"
             return fail(UnsentError(f"{text} (pool_max in [postgresql])", code=CODE_BUSY))
         waiter: Deferred[Connection] = Deferred(self._give_up)
         self._waiters[waiter] = self._clock.seconds() + self._limits.wait_seconds
-        self._keep_timer()
-        self._connect_for_waiters()
+        if self._patience is None:
+            self._keep_timer()
+        if self._has_room():
+            self._connect_for_waiters()
         return waiter
 
     def release(self, connection: Connection) -> None:
@@ -125,29 +129,31 @@ class Pool:
     def _put_back(self, connection: Connection) -> None:
         if connection not in self._born:
             return
-        if connection.closed or self._closed or connection.in_transaction() or self._is_old(connection):
+        now = self._clock.seconds()
+        if connection.closed or self._closed or connection.in_transaction() or self._is_old(connection, now):
             self._drop(connection)
             self._connect_for_waiters()
-        else:
-            self._idle.append((connection, self._clock.seconds()))
-            if self._waiters:
-                self._serve()
-            if self._sweeper is None and not self._closed:
-                self._sweep_later()
-
-    def _serve(self) -> None:
-        """Lend idle connections to those who wait.
-
-        They may give them back at once. That must not serve the next from within, one deeper for each.
-        """
-        if self._serving:
             return
+        if self._waiters and not self._serving:
+            self._serve(connection)
+        else:
+            self._idle.append((connection, now))
+        if self._sweeper is None and not self._closed:
+            self._sweep_later()
+
+    def _serve(self, connection: Connection | None) -> None:
+        """Lend ``connection``, and then idle ones, to those who wait; somebody does.
+
+        They may give it back at once. That must not serve the next from within, one deeper for each.
+        """
         self._serving = True
-        while self._waiters and (connection := self.take()) is not None:
+        while connection is not None:
             waiter, _ = self._waiters.popitem(last=False)
             waiter.callback(connection)
+            connection = self.take() if self._waiters else None
         self._serving = False
-        self._keep_timer()
+        if not self._waiters:
+            self._keep_timer()
 
     def _give_up(self, waiter: Deferred[Connection]) -> None:
         del self._waiters[waiter]
@@ -238,8 +244,7 @@ class Pool:
         if not connection.closed:
             connection.close()
 
-    def _is_old(self, connection: Connection) -> bool:
-        now: float = self._clock.seconds()
+    def _is_old(self, connection: Connection, now: float) -> bool:
         return now - self._born[connection] > self._limits.lifetime_seconds
 
     def _sweep_later(self) -> None:
@@ -251,7 +256,7 @@ class Pool:
         kept: deque[tuple[Connection, float]] = deque()
         for connection, since in self._idle:  # the oldest first
             spare = now - since > self._limits.idle_seconds and len(self._born) > self._limits.minimum
-            if spare or self._is_old(connection):
+            if spare or self._is_old(connection, now):
                 self._drop(connection)
             else:
                 kept.append((connection, since))
