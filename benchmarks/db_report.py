@@ -22,8 +22,10 @@ TARGETS = tuple(
     for factor, peer, rows in (
         (2.0, "Flask and psycopg's pool under gunicorn, 4 threads", "db-gthread-4"),
         (2.0, "Flask and psycopg's pool under gunicorn, 64 threads", "db-gthread-64"),
-        (1.0, "Starlette and asyncpg's pool on asyncio", "db-starlette-asyncio"),
-        (0.8, "Starlette and asyncpg's pool on uvloop", "db-starlette-uvloop"),
+        (1.0, "Starlette and asyncpg's pool, asyncio, in turn", "db-starlette-asyncio-in_turn"),
+        (1.0, "Starlette and asyncpg's pool, asyncio, at once", "db-starlette-asyncio-at_once"),
+        (0.8, "Starlette and asyncpg's pool, uvloop, in turn", "db-starlette-uvloop-in_turn"),
+        (0.8, "Starlette and asyncpg's pool, uvloop, at once", "db-starlette-uvloop-at_once"),
     )
 )
 SQLITE_TARGETS = tuple(
