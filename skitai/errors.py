@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import typing
+
+E = typing.TypeVar("E", bound="OperationError")
+
 #: The values of ``Result.status``: the README's numbers.
 WAITING, TIMEOUT, FAILED, NORMAL = range(4)
 
@@ -110,6 +114,11 @@ class UnsentError(OperationError):
 
 class CommitUnknownError(OperationError):
     """The connection was lost, or time was over, after COMMIT was sent: nobody knows whether it happened."""
+
+
+def stopping(kind: type[E]) -> E:
+    """Return the failure of what the stop of the server ends, or prevents if ``kind`` is UnsentError."""
+    return kind("the server is stopping", code=CODE_SHUTDOWN)
 
 
 def words_of(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from math import inf
 from twisted.internet.defer import Deferred
 
 from skitai.calls.deadline import checked_seconds
-from skitai.errors import CODE_SHUTDOWN, OperationError
+from skitai.errors import OperationError, stopping
 from skitai.loop.awaiting import in_asyncio, until_over
 from skitai.loop.bridge import Bridge, Pending
 
@@ -45,7 +45,7 @@ class Sleeps:
         finally:
             self._sleeping.discard(sleep)
         if woken:
-            raise _stopping()
+            raise stopping(OperationError)
         return None
 
     async def _in_coroutine(self, sleep: _Sleep, seconds: float) -> None:
@@ -54,7 +54,7 @@ class Sleeps:
         finally:
             self._sleeping.discard(sleep)
         if woken:
-            raise _stopping()
+            raise stopping(OperationError)
 
     def wake_all(self) -> None:
         """End all sleeps with an OperationError; new ones may begin. Called in the reactor thread."""
@@ -71,7 +71,3 @@ class _Sleep(Pending):
     """One sleep; it is over when it is woken before its time."""
 
     __slots__ = ()
-
-
-def _stopping() -> OperationError:
-    return OperationError("the server is stopping", code=CODE_SHUTDOWN)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 from twisted.logger import Logger, LogLevel
 
-from skitai.errors import CODE_BUSY, CODE_SHUTDOWN, OperationError, UnsentError
+from skitai.errors import CODE_BUSY, OperationError, UnsentError, stopping
 
 if TYPE_CHECKING:
     from skitai.calls.call import Call
@@ -63,7 +63,7 @@ class Traffic:
         """Begin a call, now or in its turn; fail it if too many wait or the server stops."""
         call = starter.call
         if self._stopped:
-            call.give_up(_stopping())
+            call.give_up(stopping(OperationError))
         elif call.operation.local or not call.operation.counted:
             if not call.over:
                 self._start(starter, self._uncounted)
@@ -84,7 +84,7 @@ class Traffic:
         waiting = list(self._waiting)
         self._waiting.clear()  # first, because the end of one call must not begin another
         for call in [*self._under_way, *self._uncounted, *waiting]:
-            call.give_up(_stopping())
+            call.give_up(stopping(OperationError))
 
     def stop(self) -> None:
         """Fail the calls under way, those that wait and all that come later."""
@@ -123,7 +123,3 @@ class Traffic:
                     self._start(starter, self._under_way)
         finally:
             self._admitting = False
-
-
-def _stopping() -> OperationError:
-    return OperationError("the server is stopping", code=CODE_SHUTDOWN)

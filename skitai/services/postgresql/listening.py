@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from skitai.errors import CODE_CLOSED, CODE_SHUTDOWN, NORMAL, OperationError, UnsentError
+from skitai.errors import CODE_CLOSED, NORMAL, OperationError, UnsentError, stopping
 from skitai.services.db.query import Query
 from skitai.services.db.turn import Turn
 
@@ -65,7 +65,7 @@ class Listeners:
             self._channels.setdefault(subscription.channel, {})[subscription] = None
         except (CancelledError, OperationError):
             if self._closed:
-                raise UnsentError("the server is stopping", code=CODE_SHUTDOWN) from None
+                raise stopping(UnsentError) from None
             raise
         finally:
             self._turn.release()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
 
-from skitai.errors import CODE_BUSY, CODE_SHUTDOWN, OperationError, UnsentError
+from skitai.errors import CODE_BUSY, OperationError, UnsentError, stopping
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -102,7 +102,7 @@ class Pool:
     def wait(self) -> Deferred[Connection]:
         """Do what ``acquire`` does after ``take`` has found none."""
         if self._closed:
-            return fail(_closed())
+            return fail(stopping(UnsentError))
         if len(self._waiters) >= WAITERS_MAX:
             text = f"{WAITERS_MAX} statements wait for a connection to {self.label}"
             return fail(UnsentError(f"{text} (pool_max in [postgresql])", code=CODE_BUSY))
@@ -280,7 +280,7 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        self._fail_waiters(_closed())
+        self._fail_waiters(stopping(UnsentError))
         for connecting in list(self._connecting):
             connecting.cancel()
         self._idle.clear()
@@ -313,7 +313,3 @@ class Pool:
             "connecting": len(self._connecting),
             "waiting": len(self._waiters),
         }
-
-
-def _closed() -> UnsentError:
-    return UnsentError("the server is stopping", code=CODE_SHUTDOWN)

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from skitai.config import Key, integer
-from skitai.errors import CODE_SHUTDOWN, UnsentError
+from skitai.errors import UnsentError, stopping
 from skitai.loop.pool import ThreadPool
 from skitai.plugins import hookimpl
 from skitai.services.run.service import RunService
@@ -57,7 +57,7 @@ def skitai_status(instance: IInstance) -> Mapping[str, Any]:
 def skitai_stopping(instance: IInstance) -> Deferred[None]:
     """Drop what has not begun; wait for functions whose results somebody wants, such as detached ones."""
     pool = _pool_of(instance)
-    pool.drop_waiting(UnsentError("the server is stopping", code=CODE_SHUTDOWN))
+    pool.drop_waiting(stopping(UnsentError))
     done = pool.when_done()
     return done.addCallback(lambda _: _log_running(pool))
 

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from skitai import DB_SQLITE3
 from skitai.config import yes_no
-from skitai.errors import CODE_SHUTDOWN, UnsentError
+from skitai.errors import UnsentError, stopping
 from skitai.loop.pool import ThreadPool
 from skitai.services.db.interfaces import IEngine, Subscription, TransactionOptions, UnsupportedError
 from skitai.services.db.timing import StatementTimes
@@ -80,13 +80,13 @@ class SQLiteEngine:
     def run(self, node: Any, query: Query) -> Deferred[DBResult]:
         """Execute a statement; see ``IEngine.run``."""
         if self._closed:
-            return fail(_stopping())
+            return fail(stopping(UnsentError))
         return self._database(node).run(query)
 
     def begin(self, node: Any, options: TransactionOptions) -> Deferred[Any]:
         """Begin a transaction; see ``IEngine.begin``. SQLite's are all serializable."""
         if self._closed:
-            return fail(_stopping())
+            return fail(stopping(UnsentError))
         return self._database(node).begin(readonly=options.readonly)
 
     def listen(self, node: Any, subscription: Subscription) -> Deferred[Callable[[], None]]:
@@ -152,7 +152,3 @@ class SQLiteEngine:
             await database.close()
         self._databases.clear()
         self._pool.stop()
-
-
-def _stopping() -> UnsentError:
-    return UnsentError("the server is stopping", code=CODE_SHUTDOWN)
