@@ -121,6 +121,12 @@ def stopping(kind: type[E]) -> E:
     return kind("the server is stopping", code=CODE_SHUTDOWN)
 
 
+def commit_unknown(lost: OperationError) -> CommitUnknownError:
+    """Return the failure of a COMMIT during which the connection was ``lost``."""
+    text = "the connection was lost during COMMIT, so whether the database has committed is unknown"
+    return CommitUnknownError(f"{text}: {lost.message}", code=lost.code, node=lost.node)
+
+
 def words_of(error: BaseException) -> str:
     """Return ``str(error)``, or a note if that fails: an app may define the ``__str__``."""
     try:

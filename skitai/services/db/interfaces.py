@@ -91,7 +91,8 @@ class IEngine(Interface):
 
         Fires with a result, also of status 2 if the database is well and refuses the statement. Fails with
         UnsentError if it was not executed, or with OperationError if that is unknown, because the connection
-        was lost. Cancelling ends the statement in the database, too. Called in the reactor thread.
+        was lost: with CommitUnknownError, if that was during a COMMIT of its own. Cancelling ends the
+        statement in the database, too. Called in the reactor thread.
         """
 
     def begin(node: INode, options: TransactionOptions) -> Deferred[ISession]:

@@ -13,10 +13,10 @@ from zope.interface import implementer
 from skitai.errors import (
     CODE_SHUTDOWN,
     NORMAL,
-    CommitUnknownError,
     MisuseError,
     OperationError,
     OperationTimeout,
+    commit_unknown,
     words_of,
 )
 from skitai.interfaces import INode
@@ -159,12 +159,7 @@ class Pinned:
         try:
             await session.commit()
         except OperationError as error:
-            raise CommitUnknownError(
-                f"the connection was lost during COMMIT, so whether the database has committed is unknown:"
-                f" {error.message}",
-                code=error.code,
-                node=error.node,
-            ) from None
+            raise commit_unknown(error) from None
         except CancelledError:
             self.state = State.UNKNOWN
             raise

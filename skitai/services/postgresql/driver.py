@@ -12,7 +12,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, TRANSACTION_STATUS_ID
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from skitai.errors import CODE_CLOSED, UnsentError
+from skitai.errors import CODE_CLOSED, CommitUnknownError, UnsentError, commit_unknown
 from skitai.services.db.query import Query
 from skitai.services.db.result import DBResult
 from skitai.services.postgresql.cancelling import CancelRequest
@@ -212,7 +212,17 @@ class Connection:
 
     async def _execute_many(self, query: Query) -> None:
         messages = messages_of(self._link.raw.cursor(), query)
-        self._end(DBResult(rowcount=await execute_many(messages, self._send, not self.in_transaction())))
+        begin = not self.in_transaction()
+        self._end(DBResult(rowcount=await execute_many(messages, self._send, self._commit, begin)))
+
+    async def _commit(self) -> None:
+        try:
+            await self._send(b"COMMIT")
+        except psycopg2.Error as error:
+            if not means_lost(error, self._link.raw.closed):
+                raise
+            self.close()
+            raise commit_unknown(lost_error(error)) from None
 
     async def _prepare(self, execution: Execution, values: Any, sql: str, params: Any) -> None:
         assert self._prepared is not None
@@ -256,6 +266,8 @@ class Connection:
             self._end(too_large(f"the result has more than {self._limits.bytes_max} bytes (bytes_max)"))
         elif isinstance(error, CancelledError):  # nobody waits for it, unless the connection was closed
             self._end(lost_error(psycopg2.InterfaceError("the connection was closed")))
+        elif isinstance(error, CommitUnknownError):
+            self._end(error)
         elif isinstance(error, psycopg2.Error) and means_lost(error, self._link.raw.closed):
             self.close()
             self._end(lost_error(error))

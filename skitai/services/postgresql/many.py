@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -65,12 +65,15 @@ def _pages(cursor: Any, sql: str, rows: Sequence[Params]) -> Iterator[list[bytes
 
 
 async def execute_many(
-    messages: Iterator[Message], send: Callable[[bytes], Deferred[int]], begin: bool
+    messages: Iterator[Message],
+    send: Callable[[bytes], Deferred[int]],
+    commit: Callable[[], Awaitable[None]],
+    begin: bool,
 ) -> int:
     """Send ``messages``, all or none; return how many rows were changed, -1 if that is unknown.
 
     ``send`` fires with the count of the last statement of a message. With ``begin`` no transaction is open:
-    several messages then get one of their own.
+    several messages then get one of their own, which ``commit`` ends.
     """
     message, following = next(messages, None), next(messages, None)
     if message is None:
@@ -84,7 +87,7 @@ async def execute_many(
         with suppress(Exception):  # the app has to know what came first, such as that the connection was lost
             await send(b"ROLLBACK")
         raise
-    await send(b"COMMIT")
+    await commit()
     return total
 
 

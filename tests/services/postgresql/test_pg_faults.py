@@ -166,6 +166,41 @@ def test_all_connections_are_taken(server, world):
             connection.close()
 
 
+COMMITTING = "select pid from pg_stat_activity where query = 'COMMIT' and state = 'active'"
+
+
+def make_slow_commits(server, world):
+    """Make a table that takes half a minute for a COMMIT after an insert."""
+    slow = "create constraint trigger slow after insert on slow deferrable initially deferred"
+    for sql in (
+        "drop table if exists slow",
+        "create table slow (n int)",
+        "create or replace function slow() returns trigger language plpgsql as"
+        " $$ begin perform pg_sleep(30); return null; end $$",
+        f"{slow} for each row execute function slow()",
+    ):
+        world.ask(server.uri(), sql).reraise()
+
+
+def kill_at_commit(server):
+    """Kill the process that commits, when one does."""
+    eventually(lambda: admin(server, COMMITTING), "it commits")
+    admin(server, f"select pg_terminate_backend(pid) from ({COMMITTING}) as committing")
+
+
+def test_a_backend_is_killed_while_many_rows_are_committed(server, world):
+    """If it is the COMMIT of an `executemany` of several messages, the error says the outcome is unknown."""
+    make_slow_commits(server, world)
+    s = world.db(server.uri())
+    s.executemany("insert into slow values (%s)", [(n,) for n in range(1001)])
+    kill_at_commit(server)
+    result = s.getwait(PATIENCE)
+    assert (result.status, result.code) == (2, 700)
+    with pytest.raises(CommitUnknownError, match=r"during COMMIT.*unknown.*terminating connection"):
+        result.reraise()
+    assert world.ask(server.uri(), "select 1").scalar() == 1
+
+
 class TestTransactions:
     @pytest.mark.parametrize("ending", ["commit", "rollback", "select 1; abort"])
     def test_ended_by_a_statement(self, server, world, ending):
@@ -194,22 +229,9 @@ class TestTransactions:
 
     def test_lost_during_commit(self, server, world):
         """If it is lost during COMMIT, the error says that the outcome is unknown."""
-        slow = "create constraint trigger slow after insert on slow deferrable initially deferred"
-        for sql in (
-            "create table if not exists slow (n int)",
-            "create or replace function slow() returns trigger language plpgsql as"
-            " $$ begin perform pg_sleep(30); return null; end $$",
-            f"{slow} for each row execute function slow()",
-        ):
-            world.ask(server.uri(), sql).reraise()
-        committing = "select pid from pg_stat_activity where query = 'COMMIT' and state = 'active'"
+        make_slow_commits(server, world)
         with ThreadPoolExecutor(1) as threads, pytest.raises(CommitUnknownError):
-
-            def kill():
-                eventually(lambda: admin(server, committing), "it commits")
-                admin(server, f"select pg_terminate_backend(pid) from ({committing}) as committing")
-
-            threads.submit(kill)
+            threads.submit(kill_at_commit, server)
             with world.db.transaction(server.uri(), timeout=PATIENCE) as tx:
                 tx.execute("insert into slow values (1)")
 
