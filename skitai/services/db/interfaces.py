@@ -58,6 +58,10 @@ class ISession(Interface):
 
     lost: bool = Attribute("Whether the connection was lost, so that nothing can be executed any more.")
 
+    outlives_cancelling: bool = Attribute(
+        "Whether a statement that is cancelled leaves the transaction open."
+    )
+
     def run(query: Query) -> Deferred[DBResult]:
         """Execute a statement; see ``IEngine.run``. What it changes is seen by others after ``commit``."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from skitai.services.db.result import CODE_STATEMENT, DBResult
 from skitai.services.db.turn import Turn
 
 if TYPE_CHECKING:
+    from skitai.calls.call import Call
     from skitai.services.db.interfaces import IEngine, ISession, TransactionOptions
 
 _log = Logger()
@@ -130,6 +131,12 @@ class Pinned:
 
         return await self._in_turn(go_back)
 
+    def cancel_within(self, calls: Iterable[Call]) -> None:
+        """Cancel statements that a savepoint is about to undo, unless that would end the transaction."""
+        if self._session is None or self._session.outlives_cancelling:
+            for call in calls:
+                call.cancel()
+
     # -- the end --------------------------------------------------------------------------------------------
 
     async def commit(self) -> DBResult:
@@ -200,15 +207,29 @@ class Pinned:
     # -- turns ----------------------------------------------------------------------------------------------
 
     async def _in_turn(self, step: Callable[[], Awaitable[DBResult]]) -> DBResult:
-        try:
-            await self._turn.acquire()
-        except CancelledError:
-            self._abort(_late())
-            raise
+        await self._place()
         try:
             return await step()
         finally:
             self._turn.release()
+
+    def _place(self) -> Deferred[None]:
+        """Fire when the caller has its turn.
+
+        One that is cancelled keeps its place and aborts there: what comes before it may be of an outer block,
+        which goes on when the inner one is undone.
+        """
+        place: Deferred[None] = Deferred()
+
+        def reached(_: None) -> None:
+            if place.called:
+                self._abort(_late())
+                self._turn.release()
+            else:
+                place.callback(None)
+
+        self._turn.acquire().addCallback(reached)
+        return place
 
     async def _run(self, query: Query) -> DBResult:
         if self._failed is not None:

@@ -18,6 +18,7 @@ class RehearsedSession:
     """Takes the result of each statement from ``reply()``; savepoints and the end always succeed."""
 
     lost = False
+    outlives_cancelling = True
 
     def __init__(self, reply: Callable[[], Deferred[Any]]) -> None:
         self._reply = reply

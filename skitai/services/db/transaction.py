@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import count
+from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -135,23 +135,34 @@ class Transaction(Block):
 
     def _execute(self, statement: Query) -> Call:
         self._check_open()
-        call = self.step(partial(self._pinned.run, statement), statement)
+        return self._keep_call(self._step(partial(self._pinned.run, statement), statement))
+
+    def _keep_call(self, call: Call) -> Call:
         while self._calls and self._calls[0].over:
             self._calls.popleft()
         self._calls.append(call)
         return call
 
-    def step(self, take: Callable[[], Any], statement: Query | None = None) -> Call:
-        """Have ``take()``, a coroutine of ``pinned``, run in its turn. For blocks within this one."""
+    def enter(self, name: str) -> Call:
+        """Set a savepoint. For blocks within this one."""
+        return self._keep_call(self._step(partial(self._pinned.savepoint, name)))
+
+    def keep(self, name: str) -> Call:
+        """Keep what was done since a savepoint. For blocks within this one."""
+        return self._step(partial(self._pinned.release, name))
+
+    def undo(self, name: str, entered: Call) -> None:
+        """Go back to a savepoint, and cancel the statements behind ``entered``; see ``enter``."""
+        behind = list(takewhile(lambda call: call is not entered, reversed(self._calls)))
+        self._submit(lambda: self._pinned.cancel_within(behind))
+        self._step(partial(self._pinned.back_to, name))
+
+    def _step(self, take: Callable[[], Any], statement: Query | None = None) -> Call:
+        """Have ``take()``, a coroutine of ``Pinned``, run in its turn."""
         request = PinnedStep(take, statement)
         operation = Operation(self._target, request, use_cache=False, node=self._pinned, counted=False)
         started: Any = self._caller.submit(operation)
         return started  # type: ignore[no-any-return]
-
-    @property
-    def pinned(self) -> Pinned:
-        """The connection. For blocks within this one."""
-        return self._pinned
 
     def _begin(self) -> None:
         self._forget = self._caller.at_end(self._abandon)
@@ -162,7 +173,7 @@ class Transaction(Block):
         began.on_end(lambda: self._submit(lambda: self._pinned.not_begun(began.original)))
 
     def _keep(self) -> Call:
-        return self.step(self._pinned.commit)
+        return self._step(self._pinned.commit)
 
     def _undo(self) -> None:
         self._forget()
@@ -218,10 +229,10 @@ class Savepoint(Block):
         return self._outer.transaction()
 
     def _begin(self) -> None:
-        self._outer.step(partial(self._outer.pinned.savepoint, self._name))
+        self._entered = self._outer.enter(self._name)
 
     def _keep(self) -> Call:
-        return self._outer.step(partial(self._outer.pinned.release, self._name))
+        return self._outer.keep(self._name)
 
     def _undo(self) -> None:
-        self._outer.step(partial(self._outer.pinned.back_to, self._name))
+        self._outer.undo(self._name, self._entered)

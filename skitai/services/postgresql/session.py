@@ -32,6 +32,8 @@ def begin_statement(options: TransactionOptions) -> Query:
 class Session:
     """The transaction that is open on ``connection``, which goes back to ``pool`` at its end."""
 
+    outlives_cancelling = True
+
     def __init__(self, pool: Pool, connection: Connection) -> None:
         self._pool = pool
         self._connection = connection

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 class Session:
     """A transaction that has begun on ``connection`` of ``stock``; ``leave()`` is called when it is over."""
 
+    #: SQLite rolls everything back when what writes is interrupted (https://sqlite.org/c3ref/interrupt.html).
+    outlives_cancelling = False
+
     def __init__(
         self, database: Database, stock: Stock, connection: Connection, leave: Callable[[], None]
     ) -> None:

@@ -21,6 +21,8 @@ class FakeNode:
 class FakeSession:
     """Answers at once what ``answers`` has for a statement; what it lacks waits in ``waiting``."""
 
+    outlives_cancelling = True
+
     def __init__(self, engine, options):
         self.engine, self.options, self.lost = engine, options, False
         self.log = engine.log

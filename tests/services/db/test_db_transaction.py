@@ -3,7 +3,7 @@
 # ruff: noqa: PT012 - a block that is to fail has several statements, by its nature
 
 import pytest
-from db_fakes import DriverError, FakeEngine, FakeNode, found, refused, unreached
+from db_fakes import DriverError, FakeEngine, FakeNode, FakeSession, found, refused, unreached
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
@@ -17,6 +17,8 @@ from skitai.services.db.pinned import Pinned
 from skitai.services.db.result import DBResult
 from skitai.services.db.service import DatabaseService
 from skitai.testing import ServiceHarness
+
+UNDONE = ("ROLLBACK TO SAVEPOINT skitai_1", "RELEASE SAVEPOINT skitai_1")
 
 
 class World:
@@ -238,8 +240,42 @@ class TestNested:
                 inner.execute("1")
                 raise ZeroDivisionError
             tx.execute("2")
-        undone = ["ROLLBACK TO SAVEPOINT skitai_1", "RELEASE SAVEPOINT skitai_1"]
-        assert world.log == ["BEGIN h", "SAVEPOINT skitai_1", "1", *undone, "2", "COMMIT"]
+        assert world.log == ["BEGIN h", "SAVEPOINT skitai_1", "1", *UNDONE, "2", "COMMIT"]
+
+    def test_undone_with_a_statement_under_way(self, world):
+        """A statement that is under way then is cancelled, and so are those behind it."""
+        with world.db.transaction("h") as tx:
+            with pytest.raises(ZeroDivisionError), tx.transaction() as inner:
+                inner.execute("1").wait()
+                slow = inner.execute("slow")
+                behind = inner.execute("2")
+                raise ZeroDivisionError
+            assert tx.execute("3").getwait().status == 3
+        assert (slow.code, behind.code) == (705, 705)
+        assert world.waiting["slow"].called
+        assert world.log == ["BEGIN h", "SAVEPOINT skitai_1", "1", "slow", *UNDONE, "3", "COMMIT"]
+
+    def test_undone_before_it_began(self, world):
+        """What was executed before the inner block is kept, though it waits when that is undone."""
+        with world.db.transaction("h") as tx:
+            slow, one = tx.execute("slow"), tx.execute("1")
+            with pytest.raises(ZeroDivisionError), tx.transaction() as inner:
+                two = inner.execute("2")
+                raise ZeroDivisionError
+            world.waiting["slow"].callback(found())
+            assert (slow.getwait().status, one.getwait().status, two.code) == (3, 3, 705)
+        assert world.log == ["BEGIN h", "slow", "1", "SAVEPOINT skitai_1", *UNDONE, "COMMIT"]
+
+    def test_undone_where_cancelling_ends_all(self, world, monkeypatch):
+        """Where a cancelled statement would end the transaction, its end is waited for."""
+        monkeypatch.setattr(FakeSession, "outlives_cancelling", False)
+        with world.db.transaction("h") as tx:
+            with pytest.raises(ZeroDivisionError), tx.transaction() as inner:
+                slow = inner.execute("slow")
+                raise ZeroDivisionError
+            world.waiting["slow"].callback(found())
+            assert tx.execute("3").getwait().status == slow.getwait().status == 3
+        assert world.log == ["BEGIN h", "SAVEPOINT skitai_1", "slow", *UNDONE, "3", "COMMIT"]
 
     def test_undone_by_a_failure(self, world):
         """A refused statement is raised at the end of the inner block, and the outer one goes on."""

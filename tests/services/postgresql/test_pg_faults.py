@@ -235,6 +235,21 @@ class TestTransactions:
             with world.db.transaction(server.uri(), timeout=PATIENCE) as tx:
                 tx.execute("insert into slow values (1)")
 
+    def test_undone_in_the_middle(self, server, world):
+        """A savepoint that is undone has its statement ended in the server, and the rest is committed."""
+        world.ask(server.uri(), "create table if not exists undone (n int)").reraise()
+        began = time.monotonic()
+        with world.db.transaction(server.uri(), timeout=PATIENCE) as tx:
+            tx.execute("insert into undone values (1)")
+            with suppress(ZeroDivisionError), tx.transaction() as inner:
+                inner.execute("insert into undone values (2)")
+                inner.execute(SLEEP)
+                eventually(lambda: admin(server, RUNNING), "it runs")
+                raise ZeroDivisionError
+            tx.execute("insert into undone values (3)")
+        assert time.monotonic() - began < 20
+        assert world.ask(server.uri(), "select n from undone order by n").data == [{"n": 1}, {"n": 3}]
+
     def test_out_of_time(self, server, world):
         """A transaction whose statement misses its deadline is rolled back, and its connection used again."""
         with pytest.raises(OperationError), world.db.transaction(server.uri()) as tx:
