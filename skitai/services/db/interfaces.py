@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 from zope.interface import Attribute, Interface
 
+from skitai import DB_PGSQL, DB_SQLITE3
 from skitai.errors import SkitaiError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from skitai.services.db.query import Query
     from skitai.services.db.result import DBResult
 
+#: What ``was.db`` takes in the place of ``dbname`` as the kind of database.
+DBTYPES = (DB_SQLITE3, DB_PGSQL)
 #: The isolation levels of SQL, as apps write them.
 ISOLATION_LEVELS = ("read uncommitted", "read committed", "repeatable read", "serializable")
 

@@ -16,6 +16,7 @@ from skitai.calls.step import Step
 from skitai.errors import CODE_SHUTDOWN, OperationTimeout
 from skitai.loop.awaiting import until_over
 from skitai.loop.bridge import Pending
+from skitai.services.db.interfaces import DBTYPES
 from skitai.services.db.result import DBResult
 
 if TYPE_CHECKING:
@@ -220,6 +221,11 @@ def listen(service: DatabaseService, caller: Caller, server: str, *args: Any, **
     thread.
     """
     *place, channel = (*args, kwargs.pop("channel")) if "channel" in kwargs else args or (None,)
+    if channel in DBTYPES and channel in args:  # what stands last is the type of was.db(server, dbtype)
+        raise TypeError(
+            f"channel is missing: {channel!r} is a kind of database; was.db.listen(server, ..., channel)."
+            f" If that is its name, write channel={channel!r}"
+        )
     if not isinstance(channel, str) or not channel:
         raise TypeError(f"channel must be the name of a channel, not {channel!r}")
     target, node = service.place(server, *place, **kwargs)

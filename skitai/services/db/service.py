@@ -14,6 +14,7 @@ from skitai.calls.operation import Operation
 from skitai.calls.service import Service
 from skitai.calls.step import Step
 from skitai.interfaces import INode, IServiceMethods
+from skitai.services.db.interfaces import DBTYPES
 from skitai.services.db.keys import cache_key
 from skitai.services.db.listening import listen
 from skitai.services.db.query import Query
@@ -120,7 +121,7 @@ class DatabaseService(Service):
             if dbname is not None or user is not None or password is not None:
                 raise TypeError(f"{server} is a cluster of the config, which has the database and the user")
             return server, None
-        if dbname in (DB_SQLITE3, DB_PGSQL) and user is None:
+        if dbname in DBTYPES and user is None:
             dbtype, dbname = dbname, None
         if server.startswith(_URLS):
             dbtype = DB_PGSQL

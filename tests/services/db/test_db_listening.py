@@ -7,6 +7,7 @@ from db_fakes import FakeEngine, FakeNode, unreached
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
+from skitai import DB_SQLITE3
 from skitai.calls.uncollected import OpenCalls
 from skitai.context import Caller
 from skitai.errors import OperationError, OperationTimeout
@@ -60,6 +61,14 @@ def test_arguments(world):
     for args in ((), (7,), ("",)):
         with pytest.raises(TypeError, match="channel must be the name of a channel"):
             world.db.listen("h", *args)
+
+
+def test_the_kind_of_database_is_no_channel(world):
+    """Where the kind of database stands last, the channel is missing; named as such, it is a channel."""
+    with pytest.raises(TypeError, match="channel is missing: 'sqlite3' is a kind of database"):
+        world.db.listen("notes.db", DB_SQLITE3)
+    with world.db.listen("h", channel=DB_SQLITE3) as notes:
+        assert notes.channel == DB_SQLITE3
 
 
 def test_get_waits(world):
