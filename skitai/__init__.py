@@ -19,6 +19,9 @@ was = CurrentWas()
 DB_PGSQL = "postgresql"
 DB_SQLITE3 = "sqlite3"
 
+#: How an app handles a websocket: the first item of ``environ["websocket_init"]``.
+WEBSOCKET_REQDATA, WEBSOCKET_DEDICATE, WEBSOCKET_MULTICAST = 1, 2, 3
+
 
 def standalone(config: str | PathLike[str] | None = None) -> Standalone:
     """Give ``was`` to a script, a management command, a shell or a notebook: no server is needed.
@@ -37,4 +40,13 @@ def standalone(config: str | PathLike[str] | None = None) -> Standalone:
     return Standalone(config)
 
 
-__all__ = ["DB_PGSQL", "DB_SQLITE3", "__version__", "standalone", "was"]
+__all__ = [
+    "DB_PGSQL",
+    "DB_SQLITE3",
+    "WEBSOCKET_DEDICATE",
+    "WEBSOCKET_MULTICAST",
+    "WEBSOCKET_REQDATA",
+    "__version__",
+    "standalone",
+    "was",
+]

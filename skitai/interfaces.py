@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 
     from skitai.calls.result import Result
+    from skitai.messaging.words import Position, Published, Recent
     from skitai.server.request.request import Request
 
 
@@ -162,6 +163,7 @@ class IInstance(Interface):
     executors: Any = Attribute("All executors: the ``Executors`` of ``skitai.loop.executors``.")
     connector: IConnector = Attribute("The way to connect to other machines.")
     bridge: Any = Attribute("The ``skitai.loop.bridge.Bridge`` between apps and the reactor.")
+    bus: IBus = Attribute("What carries messages to other workers and machines: ``[server] bus``.")
 
     def run(function: Callable[[Any], Any], executor: IExecutor | None = None) -> Deferred[Any]:
         """Call ``function(was)`` where apps run, with a ``was`` of its own as the current one.
@@ -354,3 +356,53 @@ class ILastingProtocol(Interface):
 
         The connection of a protocol that does not provide this interface is closed at once.
         """
+
+
+class IBusSubscriber(Interface):
+    """Who takes the messages of a channel. Called in the reactor thread."""
+
+    def published(message: Published) -> None:
+        """Take a message; each channel keeps its order."""
+
+    def interrupted(channel: str) -> None:
+        """Note that messages of ``channel`` may have been missed: the bus was lost, and is back."""
+
+
+class IBus(Interface):
+    """Carries messages between rooms, on one machine or several; ``[server] bus = NAME`` chooses it.
+
+    A channel is any text. A bus that cannot be reached fails with OperationError, but still gives what is
+    published to the subscribers of its own process. All methods are called in the reactor thread.
+    """
+
+    shared: bool = Attribute("Whether it reaches other processes.")
+
+    def publish(
+        channel: str, data: bytes, *, history: int = 0, seconds: float = 0
+    ) -> Deferred[Position | None]:
+        """Give ``data`` to all subscribers of ``channel``, and keep it among the last ``history`` messages.
+
+        Each is kept for ``seconds``. Fires with its position when the bus has it; None if none is kept.
+        """
+
+    def recent(channel: str, since: Position | None = None) -> Deferred[Recent]:
+        """Fire with the messages after ``since`` that are kept, and the present position.
+
+        With a position of another epoch, all messages come, and the answer is not complete. None: only the
+        present position.
+        """
+
+    def subscribe(channel: str, subscriber: IBusSubscriber) -> Deferred[None]:
+        """Fire when ``subscriber``, which is hashable, gets what is published to ``channel``."""
+
+    def unsubscribe(channel: str, subscriber: IBusSubscriber) -> None:
+        """Undo ``subscribe``: at once, nothing more is given."""
+
+    def enter(channel: str, member: str, data: bytes) -> Deferred[None]:
+        """Note that ``member``, unique on all machines, is there, with ``data``; again: with other data."""
+
+    def leave(channel: str, member: str) -> Deferred[None]:
+        """Undo ``enter``. Those of a process that dies disappear by themselves, soon."""
+
+    def members(channel: str) -> Deferred[dict[str, bytes]]:
+        """Fire with the data of all members that are there, on all machines."""

@@ -16,7 +16,16 @@ from skitai.context import CurrentWas
 
 def test_public_names_of_skitai():
     """An app needs one import: ``from skitai import was``."""
-    assert skitai.__all__ == ["DB_PGSQL", "DB_SQLITE3", "__version__", "standalone", "was"]
+    assert skitai.__all__ == [
+        "DB_PGSQL",
+        "DB_SQLITE3",
+        "WEBSOCKET_DEDICATE",
+        "WEBSOCKET_MULTICAST",
+        "WEBSOCKET_REQDATA",
+        "__version__",
+        "standalone",
+        "was",
+    ]
     assert type(skitai.was) is CurrentWas
     assert skitai.__version__.split(".")[0].isdigit()
 
@@ -52,6 +61,8 @@ def test_contracts():
         if isinstance(interface, type(interfaces.IService)) and interface.__module__ == interfaces.__name__
     }
     assert names == {
+        "IBus": ["enter", "leave", "members", "publish", "recent", "shared", "subscribe", "unsubscribe"],
+        "IBusSubscriber": ["interrupted", "published"],
         "IBodySink": ["end"],
         "IConnection": [
             "abort",
@@ -77,6 +88,7 @@ def test_contracts():
         "IThreadExecutor": ["progress", "tasks"],
         "IInstance": [
             "bridge",
+            "bus",
             "config",
             "connector",
             "executor",

@@ -12,7 +12,7 @@ PACKAGE = Path(skitai.__file__).parent
 
 #: What each room may import besides itself. A room is a folder of the package, or one of its modules.
 FLOOR = {"errors", "interfaces"}
-TOOLS = FLOOR | {"formats", "http", "loop", "net"}
+TOOLS = FLOOR | {"formats", "http", "loop", "messaging", "net", "websocket"}
 CALLS = TOOLS | {"calls", "context"}
 PLUGIN = CALLS | {"config", "plugins", "services"}
 ROOMS = {
@@ -22,6 +22,8 @@ ROOMS = {
     "http": FLOOR,
     "loop": FLOOR,
     "net": FLOOR | {"http", "loop"},
+    "messaging": FLOOR,
+    "websocket": FLOOR | {"loop"},
     "calls": TOOLS,
     "context": TOOLS | {"calls"},
     "config": FLOOR | {"http", "net"},
@@ -36,7 +38,7 @@ ROOMS = {
     "__init__": {"context", "worker"},  # the worker within ``standalone``, where it is asked for
 }
 #: What annotations may name besides: a contract speaks of what is handed over.
-ANNOTATIONS = {"interfaces": {"calls", "server"}}
+ANNOTATIONS = {"interfaces": {"calls", "messaging", "server"}}
 
 
 def _modules():

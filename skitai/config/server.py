@@ -121,6 +121,9 @@ class ServerConfig:
     result_cache: str = field(
         default="memory", metadata=_key(text, "the cache that keeps them; plugins may bring others")
     )
+    bus: str = field(
+        default="local", metadata=_key(text, "what carries messages between rooms; plugins bring others")
+    )
     coalesce: bool = field(
         default=False, metadata=_key(yes_no, "equal requests at the same time are sent once")
     )

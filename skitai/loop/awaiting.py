@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from functools import partial
+from math import inf
 
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -27,9 +28,9 @@ def in_asyncio(bridge: Bridge) -> bool:
 async def until_over(bridge: Bridge, pending: Pending, seconds: float) -> bool:
     """Wait at most ``seconds`` for ``pending``; return whether it is over.
 
-    Awaited in a coroutine of the reactor or of an asyncio loop, in any thread. An asyncio loop goes on
-    meanwhile. Where it would hold up the reactor, because it runs in a greenlet and waits for the system
-    itself, the greenlet waits instead.
+    ``inf`` waits without a limit. Awaited in a coroutine of the reactor or of an asyncio loop, in any thread.
+    An asyncio loop goes on meanwhile. Where it would hold up the reactor, because it runs in a greenlet and
+    waits for the system itself, the greenlet waits instead.
     """
     if pending.over:
         return True
@@ -49,12 +50,12 @@ async def _in_reactor(bridge: Bridge, pending: Pending, seconds: float) -> None:
         if not ended.called:
             ended.callback(None)
 
-    timer = bridge.call_later(seconds, end)
+    timer = None if seconds == inf else bridge.call_later(seconds, end)
     pending.on_end(partial(bridge.submit, end))
     try:
         await ended
     finally:
-        if timer.active():
+        if timer is not None and timer.active():
             timer.cancel()
 
 
@@ -70,9 +71,10 @@ async def _in_loop(pending: Pending, seconds: float) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(end)
 
-    timer = loop.call_later(seconds, end)
+    timer = None if seconds == inf else loop.call_later(seconds, end)
     pending.on_end(tell)
     try:
         await ended
     finally:
-        timer.cancel()
+        if timer is not None:
+            timer.cancel()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from math import inf
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -189,8 +190,9 @@ class Bridge:
     def wait(self, pending: Pending, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for ``pending``; return whether it is over.
 
-        Called in a thread or in a greenlet. Raises MisuseError on the reactor thread outside a greenlet,
-        because that would stop every connection of the server, and in a process that an app has forked.
+        ``inf`` waits without a limit, and costs no timer. Called in a thread or in a greenlet. Raises
+        MisuseError on the reactor thread outside a greenlet, because that would stop every connection of the
+        server, and in a process that an app has forked.
         """
         if pending.over:
             return True
@@ -210,13 +212,13 @@ class Bridge:
             )
         sleeper = _Sleeper(self._rouse)
         # Even if no time is left, the reactor gets a turn: a reply may have come while the app computed.
-        timer = self.call_later(max(timeout, 0), sleeper.wake)
+        timer = None if timeout == inf else self.call_later(max(timeout, 0), sleeper.wake)
         pending.on_end(sleeper.wake)
         try:
             switch_to(hub.parent)
         finally:  # also if an exception is thrown into the greenlet
             sleeper.awake = True
-            if timer.active():
+            if timer is not None and timer.active():
                 timer.cancel()
 
 

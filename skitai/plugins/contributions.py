@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from skitai.config import SHARED_SECTIONS
 from skitai.context import OWN_NAMES
 from skitai.errors import PluginError
-from skitai.interfaces import IResultCache, IService
+from skitai.interfaces import IBus, IResultCache, IService
 from skitai.plugins.listing import PluginInfo
 
 
@@ -48,6 +48,10 @@ def _check_provides_service(_name: str, value: Any) -> None:
 
 def _check_result_cache(_name: str, value: Any) -> None:
     _check_provides(IResultCache, value)
+
+
+def _check_bus(_name: str, value: Any) -> None:
+    _check_provides(IBus, value)
 
 
 def _check_provides(interface: type[Interface], value: Any) -> None:
@@ -86,6 +90,7 @@ ATTRIBUTES = Kind("skitai_attributes", "was.{}", _check_attribute)
 CLUSTER_TYPES = Kind("skitai_cluster_types", "cluster type {!r}", _check_provides_service)
 MOUNTS = Kind("skitai_mounts", "mount point {}", _check_mount)
 RESULT_CACHES = Kind("skitai_result_caches", "result cache {!r}", _check_result_cache)
+BUSES = Kind("skitai_buses", "bus {!r}", _check_bus)
 CONFIG_SECTIONS = Kind("skitai_config_sections", "config section [{}]", _check_config_section)
 
 

@@ -16,7 +16,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from skitai.config import Mount
-    from skitai.interfaces import IExecutor, IInstance, IResultCache, IService
+    from skitai.interfaces import IBus, IExecutor, IInstance, IResultCache, IService
     from skitai.plugins.mounting import Answerer
 
 hookspec = pluggy.HookspecMarker("skitai")
@@ -64,6 +64,11 @@ def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
 @hookspec
 def skitai_result_caches(instance: IInstance) -> Mapping[str, IResultCache]:  # type: ignore[empty-body]
     """Return ``{name: cache}`` for ``[server] result_cache = name``: fires once at start, reactor thread."""
+
+
+@hookspec
+def skitai_buses(instance: IInstance) -> Mapping[str, IBus]:  # type: ignore[empty-body]
+    """Return ``{name: bus}`` for ``[server] bus = name``: fires once at start, reactor thread."""
 
 
 @hookspec(firstresult=True)

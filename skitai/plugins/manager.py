@@ -16,6 +16,7 @@ from skitai.errors import ConfigError, PluginError
 from skitai.plugins import hookspecs
 from skitai.plugins.contributions import (
     ATTRIBUTES,
+    BUSES,
     CLUSTER_TYPES,
     CONFIG_SECTIONS,
     MOUNTS,
@@ -28,7 +29,7 @@ from skitai.plugins.contributions import (
 from skitai.plugins.listing import PluginInfo
 
 if TYPE_CHECKING:
-    from skitai.interfaces import IInstance, IResultCache, IService
+    from skitai.interfaces import IBus, IInstance, IResultCache, IService
 
 GROUP = "skitai"
 
@@ -36,7 +37,7 @@ GROUP = "skitai"
 RAISED_BY_PLUGINS = (Exception, SystemExit)
 
 _HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("skitai_"))
-_AT_START = (SERVICES, ATTRIBUTES, CLUSTER_TYPES, MOUNTS, RESULT_CACHES)
+_AT_START = (SERVICES, ATTRIBUTES, CLUSTER_TYPES, MOUNTS, RESULT_CACHES, BUSES)
 _log = Logger()
 
 
@@ -92,7 +93,7 @@ class PluginManager:
     def services(self, instance: IInstance) -> dict[str, IService]:
         """Return the services by their ``was.*`` names; raise PluginError when two plugins claim a name.
 
-        The first call of this or of the four methods below asks each plugin for all five, so that a plugin
+        The first call of this or of the methods below asks each plugin for all of them, so that a plugin
         that fails gives nothing at all. A ConfigError of a plugin is passed on.
         """
         return self._given(SERVICES, instance)
@@ -112,6 +113,10 @@ class PluginManager:
     def result_caches(self, instance: IInstance) -> dict[str, IResultCache]:
         """Return the result caches by their names. Raises as ``services`` does."""
         return self._given(RESULT_CACHES, instance)
+
+    def buses(self, instance: IInstance) -> dict[str, IBus]:
+        """Return the buses by their names. Raises as ``services`` does."""
+        return self._given(BUSES, instance)
 
     def notify(self, hook: str, **arguments: Any) -> list[Any]:
         """Call a hook of every plugin and return what they returned; one that raises is logged by name."""

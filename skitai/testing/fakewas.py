@@ -22,6 +22,7 @@ from skitai.context import ServiceTable, Was, current_was, registered, run_in_ex
 from skitai.errors import MisuseError
 from skitai.interfaces import IExecutor, IInstance, INode, IService
 from skitai.loop.executors import Executors
+from skitai.messaging.local import LocalBus
 from skitai.net.connector import Connector
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.testing.clockbridge import ClockBridge
@@ -191,6 +192,7 @@ class _TestInstance:
         self.connector = Connector(reactor)
         self.bridge = bridge
         self.plugins = plugins
+        self.bus = LocalBus(reactor.seconds)
         #: What ``run`` gives its functions; not there while plugins say what they bring.
         self.services: ServiceTable | None = None
         self._sections = self.config.claim(plugins.config_sections())

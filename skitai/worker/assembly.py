@@ -17,8 +17,9 @@ from skitai.config import ClusterConfig, Config, Mount, ServerConfig, VirtualHos
 from skitai.config.keys import nearest
 from skitai.config.routes import DEFAULT_HOST
 from skitai.errors import ConfigError, PluginError
-from skitai.interfaces import IInstance, IResultCache, IService
+from skitai.interfaces import IBus, IInstance, IResultCache, IService
 from skitai.loop.bridge import Bridge
+from skitai.messaging.local import LocalBus
 from skitai.net.listening import ListenError
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.plugins.mounting import Mounted, mount_resource
@@ -107,6 +108,15 @@ def _result_cache(config: Config, caches: Mapping[str, IResultCache]) -> IResult
         message = f"{name} is not a result cache: {nearest(name, caches)}"
         raise config.error("result_cache", message)
     return caches.get(name)
+
+
+def make_bus(config: Config, plugins: PluginManager, instance: IInstance) -> IBus:
+    """Return the bus that the config names. Raises ConfigError if no plugin brings it."""
+    name = config.server.bus
+    buses: dict[str, IBus] = {"local": LocalBus(instance.reactor.seconds), **plugins.buses(instance)}
+    if name not in buses:
+        raise config.error("bus", f"{name} is not a bus: {nearest(name, buses)}")
+    return buses[name]
 
 
 def claim_sections(config: Config, plugins: PluginManager) -> tuple[Mapping[str, Any], list[str]]:

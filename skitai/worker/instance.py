@@ -22,7 +22,7 @@ from skitai.loop.executors import Executors, executor_for
 from skitai.loop.turn import Stage, turn_end_of
 from skitai.net.settings import SECTION, make_connector, unverified
 from skitai.plugins.manager import PluginManager
-from skitai.worker.assembly import claim_sections, make_dispatcher
+from skitai.worker.assembly import claim_sections, make_bus, make_dispatcher
 from skitai.worker.ending import tell
 from skitai.worker.overview import Section, overview
 
@@ -66,6 +66,7 @@ class Instance(Service):
             warnings += unverified(connecting, config.clusters.values())
             self.connector = make_connector(reactor, connecting, config.path.parent)
             services = plugins.services(self)
+            self.bus = make_bus(config, plugins, self)
         except ConfigError as error:
             raise config.located(error) from error
         self._dispatcher = make_dispatcher(config, plugins, self, self.bridge)

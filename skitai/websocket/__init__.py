@@ -1,0 +1,1 @@
+"""Websockets (RFC 6455), for the server and for ``was.ws`` alike."""
