@@ -1,12 +1,18 @@
-"""Raising one exception in several places."""
+"""Raising one exception in several places, and errors in the words of apps."""
 
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Callable
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 E = TypeVar("E", bound=BaseException)
+R = TypeVar("R")
+
+#: The methods of services that take an app's arguments, as Python's messages begin.
+_TAKING_ARGUMENTS = re.compile(r"^\w+\.(?:operation|endpoint|place)\(\)")
 
 
 def fresh(error: E, traceback: TracebackType | None) -> E:
@@ -30,6 +36,15 @@ def _copied(error: E) -> E:
     except Exception:  # noqa: BLE001 - whatever an app's constructor raises
         return error
     return twin if alike else error
+
+
+def called_as(name: str, function: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+    """Return ``function(...)``; a TypeError about its arguments names it as the app does, by ``name``."""
+    try:
+        return function(*args, **kwargs)
+    except TypeError as error:
+        error.args = (_TAKING_ARGUMENTS.sub(name, str(error)),)
+        raise
 
 
 def no_attribute(name: str) -> AttributeError:

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 
 from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.operation import Operation
+from skitai.calls.raising import called_as
 from skitai.calls.step import Step
 from skitai.errors import CODE_SHUTDOWN, OperationTimeout
 from skitai.loop.awaiting import until_over
@@ -228,7 +229,7 @@ def listen(service: DatabaseService, caller: Caller, server: str, *args: Any, **
         )
     if not isinstance(channel, str) or not channel:
         raise TypeError(f"channel must be the name of a channel, not {channel!r}")
-    target, node = service.place(server, *place, **kwargs)
+    target, node = called_as("was.db.listen()", service.place, server, *place, **kwargs)
     notifications = Notifications(caller, channel)
     operation = Operation(
         target, Listen(notifications), idempotent=True, use_cache=False, node=node, counted=False

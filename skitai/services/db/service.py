@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from skitai import DB_PGSQL, DB_SQLITE3
 from skitai.calls.operation import Operation
+from skitai.calls.raising import called_as
 from skitai.calls.service import Service
 from skitai.calls.step import Step
 from skitai.interfaces import INode, IServiceMethods
@@ -80,7 +81,7 @@ class DatabaseService(Service):
         try:
             target, node = self._placed(*args, **kwargs)
         except TypeError:  # for what cannot be remembered, such as a list, which place() names
-            target, node = self.place(*args, **kwargs)
+            target, node = called_as("was.db()", self.place, *args, **kwargs)
 
         def start(query: Query) -> Any:
             return submit(

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.operation import Operation
+from skitai.calls.raising import called_as
 from skitai.calls.step import Step
 from skitai.errors import TIMEOUT, CommitUnknownError
 from skitai.services.db.block import Block, Stage
@@ -90,7 +91,9 @@ def transaction(
         if level not in ISOLATION_LEVELS:
             raise ValueError(f"isolation {isolation!r} must be one of {', '.join(ISOLATION_LEVELS)}")
         isolation = level
-    target, node = service.place(server, dbname, user, password, *args, **kwargs)
+    target, node = called_as(
+        "was.db.transaction()", service.place, server, dbname, user, password, *args, **kwargs
+    )
     return Transaction(caller, target, node, TransactionOptions(isolation, readonly), timeout)
 
 

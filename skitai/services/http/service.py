@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.defer import Deferred
 
 from skitai.calls.operation import Operation
+from skitai.calls.raising import called_as
 from skitai.calls.service import Service
 from skitai.config.http import TLS_KEYS, cluster_profile
 from skitai.net.addresses import HTTPNode, member_node
@@ -32,11 +32,9 @@ _PLAIN_OPERATIONS = 1024
 _YES_NO = {"yes": True, "no": False}
 # Bodies of these are not read, so a dict becomes the query, as with a form of method=get.
 _DATA_IN_QUERY = frozenset(["GET", "HEAD", "DELETE", "OPTIONS"])
-_OWN_NAMES = re.compile(r"^\w+\.(?:operation|endpoint)\(\)")
 _SECRET_HEADERS = frozenset(["authorization", "cookie", "proxy-authorization"])
 
 Filter = Callable[[Any], Any]
-Returned = TypeVar("Returned")
 
 
 class HTTPService(Service):
@@ -143,15 +141,6 @@ class UploadService(HTTPService):
     def content(self, data: Any) -> Content:
         """Return the form that is sent; see ``multipart_content``. Called in the app's thread."""
         return multipart_content(data)
-
-
-def called_as(name: str, function: Callable[..., Returned], /, *args: Any, **kwargs: Any) -> Returned:
-    """Return ``function(...)``; a TypeError about its arguments names it as the app does, by ``name``."""
-    try:
-        return function(*args, **kwargs)
-    except TypeError as error:
-        error.args = (_OWN_NAMES.sub(name, str(error)),)
-        raise
 
 
 def _with_options(request: HTTPRequest, pairs: list[tuple[str, str]], auth: Any, follow: Any) -> HTTPRequest:

@@ -10,10 +10,11 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from skitai.calls.raising import called_as
 from skitai.errors import CODE_BAD_REPLY, OperationError
 from skitai.http.fields import media_type
 from skitai.services.http.request import Headers, header_pairs
-from skitai.services.http.service import HTTPService, called_as
+from skitai.services.http.service import HTTPService
 from skitai.services.rpc.faults import FAULTS
 from skitai.services.rpc.proxy import RPCProxy
 from skitai.services.rpc.result import RPCResult

@@ -61,6 +61,8 @@ def test_arguments(world):
     for args in ((), (7,), ("",)):
         with pytest.raises(TypeError, match="channel must be the name of a channel"):
             world.db.listen("h", *args)
+    with pytest.raises(TypeError, match=r"^was\.db\.listen\(\) got an unexpected .* 'chanel'"):
+        world.db.listen("h", "news", chanel="news")
 
 
 def test_the_kind_of_database_is_no_channel(world):

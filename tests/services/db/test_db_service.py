@@ -72,8 +72,8 @@ class TestPlaces:
                 "dbtype 'oracle' is not one of.*postgresql, sqlite3",
             ),
             (("@main", "d"), TypeError, "@main is a cluster of the config"),
-            ((), TypeError, "server"),
-            (("h", "d", "u", "p", "pgsql", True, 8), TypeError, "argument"),
+            ((), TypeError, r"^was\.db\(\) missing 1 required positional argument: 'server'"),
+            (("h", "d", "u", "p", "pgsql", True, 8), TypeError, r"^was\.db\(\) takes .* arguments"),
         ],
     )
     def test_wrong_arguments(self, world, args, error, message):

@@ -80,6 +80,11 @@ class TestCommit:
         with pytest.raises(error, match=next(iter(options))):
             world.db.transaction("h", **options)
 
+    def test_unknown_options(self, world):
+        """One that is not known is refused in the name of what was called."""
+        with pytest.raises(TypeError, match=r"^was\.db\.transaction\(\) got an unexpected .* 'isolate'"):
+            world.db.transaction("h", isolate="serializable")
+
     def test_refused_commit(self, world):
         """The database may refuse at the commit: its error is raised."""
         world.answers["COMMIT"] = DriverError("conflict")
