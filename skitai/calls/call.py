@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from skitai.calls.cache import DEFAULT_SECONDS
 from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.filtering import Filtering
-from skitai.calls.raising import no_attribute
+from skitai.calls.raising import no_attribute, not_iterable
 from skitai.calls.result import Result, Results, together
 from skitai.errors import CODE_SHUTDOWN, WAITING, MisuseError, OperationError, OperationTimeout
 from skitai.loop.awaiting import CANCELLATIONS, in_asyncio, until_over
@@ -88,6 +88,9 @@ class Call(Pending):
 
         def __getattr__(self, name: str) -> Any:
             raise no_attribute(name)
+
+        def __iter__(self) -> Iterator[Any]:
+            raise not_iterable("getwait")
 
     # -- for the code that performs the operation ------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Generator, Iterator, Sequence
 from operator import is_not
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from skitai.calls.cache import DEFAULT_SECONDS
 from skitai.calls.call import awaited, collecting
 from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
+from skitai.calls.raising import not_iterable
 from skitai.calls.result import Result, Results, together
 from skitai.loop.awaiting import in_asyncio
 from skitai.loop.contexts import current_context, start_in
@@ -81,6 +82,11 @@ class CallGroup:
     def __await__(self) -> Generator[Any, Any, Results]:
         """``await`` all results in a coroutine, with the time-out of ``getswait()``."""
         return self.awaitable().__await__()
+
+    if not TYPE_CHECKING:
+
+        def __iter__(self) -> Iterator[Any]:
+            raise not_iterable("getswait")
 
     def _together(self, found: Sequence[Result]) -> Results:
         if self._results is None:

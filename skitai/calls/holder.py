@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
 
 from skitai.calls.raising import no_attribute
 from skitai.errors import MisuseError
@@ -47,6 +47,11 @@ class CallHolder:
         """``await`` the result of the call in a coroutine."""
         awaiting: Generator[Any, Any, Any] = self._called("await").__await__()
         return awaiting
+
+    if not TYPE_CHECKING:
+
+        def __iter__(self) -> Iterator[Any]:
+            return iter(self._called("for"))  # which says what to do
 
     def __was_call__(self) -> Any:
         """Return the call, for ``was.gather`` and ``was.as_completed``; MisuseError before there is one."""

@@ -47,6 +47,11 @@ def called_as(name: str, function: Callable[..., R], /, *args: Any, **kwargs: An
         raise
 
 
+def not_iterable(way: str) -> TypeError:
+    """Return the error for a loop over a call; ``way()`` waits for what can be iterated over."""
+    return TypeError(f"a call is not iterable, its result may be: write call.{way}()")
+
+
 def no_attribute(name: str) -> AttributeError:
     """Return the error for an attribute that a call has not: many forget to wait for its result."""
     hint = "" if name.startswith("_") else f", its result may have one: write getwait().{name}"

@@ -36,6 +36,8 @@ class TestGetwait:
         with pytest.raises(AttributeError, match=r"no attribute 'data', .* write getwait\(\)\.data"):
             world.ask("a").data  # noqa: B018
         assert not hasattr(world.ask("a"), "__len__")
+        with pytest.raises(TypeError, match=r"not iterable, .* write call\.getwait\(\)"):
+            list(world.ask("a"))
 
     def test_waits_for_the_result(self, world, apps):
         """An app that is early waits."""

@@ -114,6 +114,8 @@ class TestStatement:
         s = world.db("h")
         with pytest.raises(MisuseError, match="getwait: no statement was executed yet"):
             s.getwait()
+        with pytest.raises(MisuseError, match="for: no statement was executed yet"):
+            list(s)
         assert repr(s) == "<Statement not begun yet>"
         assert not hasattr(s, "fetchall")
 
@@ -123,6 +125,8 @@ class TestStatement:
         s.execute("select n")
         with pytest.raises(AttributeError, match=r"write getwait\(\)\.scalar"):
             s.scalar()
+        with pytest.raises(TypeError, match=r"write call\.getwait\(\)"):
+            list(s)
 
     @pytest.mark.parametrize(
         ("args", "error", "message"),
@@ -196,6 +200,8 @@ class TestClusters:
         world.postgresql.answers["n"] = found(1)
         s = world.db.map("@main")
         s.execute("n")
+        with pytest.raises(TypeError, match=r"write call\.getswait\(\)"):
+            list(s)
         results = s.getswait()
         assert results.status == [3, 3]
         assert [row.n for row in results.rows()] == [1, 1]
