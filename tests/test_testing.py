@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import re
 import threading
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from skitai.calls.operation import Operation
 from skitai.calls.result import Result
 from skitai.calls.service import Service
 from skitai.config import Config
-from skitai.errors import MisuseError, NoServerError, OperationError, UnsentError
+from skitai.errors import DeadlockError, MisuseError, NoServerError, OperationError, UnsentError
 from skitai.interfaces import IExecutor, IInstance, IService
 from skitai.loop.bridge import Bridge, Pending
 from skitai.plugins.manager import create_plugin_manager
@@ -545,6 +546,16 @@ class TestFakesStayHonest:
         assert clock.seconds() == pytest.approx(5.3)
         assert bridge.wait(Pending(), 0) is False
         assert late == []
+
+    def test_bridge_waits_for_nothing_that_cannot_come(self):
+        """A wait without a limit that no timer can end is a mistake of the test."""
+        clock, pending = Clock(), Pending()
+        bridge = ClockBridge(clock)
+        clock.callLater(3, pending.end)
+        assert bridge.wait(pending, inf) is True
+        with pytest.raises(DeadlockError, match="ends this wait"):
+            bridge.wait(Pending(), inf)
+        assert clock.seconds() == 3
 
     def test_page_tells_of_every_name(self):
         """docs/testing.md shows each public name."""
