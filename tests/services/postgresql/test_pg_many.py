@@ -1,5 +1,7 @@
 """Many rows at once: few round trips, all rows or none."""
 
+import time
+
 import psycopg
 import psycopg2
 import pytest
@@ -42,6 +44,13 @@ def messages(monkeypatch):
 
 def count(driven):
     return driven.scalar("select count(*) from item")
+
+
+class Cursor:
+    """A cursor of psycopg2 for statements without places."""
+
+    def mogrify(self, sql, _):
+        return sql.encode()
 
 
 class TestInserting:
@@ -99,6 +108,27 @@ class TestInserting:
         assert len(messages) == 5
         assert max(map(len, messages)) < 300_000
         assert count(driven) == 2510
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "{}insert",
+        "insert into item{}",
+        "insert into item(id{}",
+        "insert into item values (1){}x",
+        "insert into item values ({}",
+        "insert into item values (1{}",
+        "insert into item values (1::int{}",
+    ],
+)
+def test_long_white_space(sql):
+    """What is no INSERT of plain values is seen in a time that grows no faster than the statement."""
+    many = query_of_many(sql.format(" " * 50_000), [()])
+    began = time.thread_time()
+    (message,) = messages_of(Cursor(), many)
+    assert time.thread_time() - began < 0.5
+    assert message.sql == many.sql.encode()
 
 
 class TestOtherStatements:
