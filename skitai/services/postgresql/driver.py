@@ -9,10 +9,10 @@ from typing import Any
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, TRANSACTION_STATUS_IDLE
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.python.failure import Failure
 
-from skitai.errors import CODE_CLOSED, CommitUnknownError, UnsentError, commit_unknown
+from skitai.errors import CODE_CLOSED, CommitUnknownError, OperationError, UnsentError, commit_unknown
 from skitai.services.db.query import Query
 from skitai.services.db.result import DBResult
 from skitai.services.postgresql.cancelling import CancelRequest
@@ -23,6 +23,9 @@ from skitai.services.postgresql.link import Done, Link, TooManyBytesError
 from skitai.services.postgresql.many import execute_many, messages_of
 from skitai.services.postgresql.prepared import Execution, PreparedStatements
 from skitai.services.postgresql.values import adapted, register_types
+
+#: What is called at the end of a statement: with its result, or with why there is none.
+Ended = Callable[[DBResult | OperationError], object]
 
 #: Seconds that the server has to end a statement that was cancelled; then the connection is closed.
 CANCEL_SECONDS = 5.0
@@ -56,7 +59,9 @@ class Connection:
         self._link = Link(reactor, limits.bytes_max, self._link_closed, self._notified)
         self._prepared = PreparedStatements() if limits.prepare else None
         self._state = State.IDLE
-        self._outcome: Deferred[DBResult] | None = None
+        #: What the server said of transactions after the last statement.
+        self._status = TRANSACTION_STATUS_IDLE
+        self._ended: Ended | None = None
         self._waiting: list[Deferred[bool]] = []
         # While a statement is being cancelled:
         self._request: CancelRequest | None = None
@@ -109,9 +114,8 @@ class Connection:
         return self._state is State.RUNNING or self._state is State.CANCELLING
 
     def in_transaction(self) -> bool:
-        """Whether a transaction is open, as the server says."""
-        status = None if self.closed else self._link.raw.get_transaction_status()
-        return status not in (None, TRANSACTION_STATUS_IDLE)
+        """Whether a transaction was open when the last statement ended, as the server says."""
+        return self._status != TRANSACTION_STATUS_IDLE and self._state is not State.CLOSED
 
     def when_idle(self) -> Deferred[bool]:
         """Fire when no statement runs or is being cancelled: whether it can be used again."""
@@ -132,22 +136,35 @@ class Connection:
     # -- statements ------------------------------------------------------------------------------------------
 
     def run(self, query: Query) -> Deferred[DBResult]:
-        """Execute a statement; see ``IEngine.run``.
+        """Execute a statement; see ``IEngine.run``. Cancelling does what ``cancel`` does."""
+        outcome: Deferred[DBResult] = Deferred(lambda _: self.cancel())
 
-        Cancelling has the server end it. ``when_idle`` tells when that is over.
+        def ended(result: DBResult | OperationError) -> None:
+            if isinstance(result, OperationError):
+                outcome.errback(result)
+            else:
+                outcome.callback(result)
+
+        self.start(query, ended)
+        return outcome
+
+    def start(self, query: Query, ended: Ended) -> None:
+        """Do what ``run`` does without a Deferred, which each statement would pay for.
+
+        ``ended`` is called once, maybe at once, unless the statement is cancelled before.
         """
         if self._state is not State.IDLE:
-            return fail(UnsentError(f"the connection is {self._state.name.lower()}", code=CODE_CLOSED))
+            ended(UnsentError(f"the connection is {self._state.name.lower()}", code=CODE_CLOSED))
+            return
         self._state = State.RUNNING
-        outcome = self._outcome = Deferred(self._abandon)
+        self._ended = ended
         if query.rows is not None:
             self._go_on(self._execute_many(query))
-            return outcome
+            return
         try:
             self._execute_one(query)
         except Exception as error:  # noqa: BLE001 - values may raise anything
             self._failed(error)
-        return outcome
 
     def _execute_one(self, query: Query) -> None:
         if type(query.params) is tuple and query.params and "%" not in query.sql:
@@ -181,10 +198,10 @@ class Connection:
         except psycopg2.Error as unconverted:
             self._failed(unconverted)
             return
-        if isinstance(result, Deferred):
-            result.addCallbacks(self._end, lambda failure: self._failed(failure.value))
-        else:
+        if isinstance(result, DBResult):
             self._end(result)
+        else:
+            result.addCallbacks(self._end, lambda failure: self._failed(failure.value))
 
     def _is_wanted(self) -> bool:
         return self._state is State.RUNNING
@@ -274,18 +291,19 @@ class Connection:
         else:
             self._end(refused(error))
 
-    def _end(self, result: Any) -> None:
+    def _end(self, result: DBResult | OperationError) -> None:
         """Note that the statement is over, and tell whoever waits for it."""
-        outcome, self._outcome = self._outcome, None
-        if self._state is State.CANCELLING:
-            self._one_has_ended()
-        elif self._state is State.RUNNING:
+        ended, self._ended = self._ended, None
+        if self._state is State.RUNNING:
             self._settle()
-        if outcome is not None:
-            (outcome.errback if isinstance(result, BaseException) else outcome.callback)(result)
+        elif self._state is State.CANCELLING:
+            self._one_has_ended()
+        if ended is not None:
+            ended(result)
 
     def _settle(self) -> None:
-        if self._link.raw.get_transaction_status() == TRANSACTION_STATUS_ACTIVE:
+        self._status = self._link.raw.get_transaction_status()
+        if self._status == TRANSACTION_STATUS_ACTIVE:
             self.close()  # a COPY, which nobody will end
             return
         self._state = State.IDLE
@@ -299,17 +317,16 @@ class Connection:
 
     # -- cancelling ------------------------------------------------------------------------------------------
 
-    def _abandon(self, outcome: Deferred[DBResult]) -> None:
-        self._outcome = None
+    def cancel(self) -> None:
+        """Have the server end the statement that runs. ``when_idle`` tells when that is over."""
+        self._ended = None
         if self.closed:  # while the rows are made of a result that has come
-            outcome.errback(CancelledError())
             return
         self._state = State.CANCELLING
         self._unended = 2  # the statement and the request
         self._limit = self._reactor.callLater(CANCEL_SECONDS, self.close)
         self._request = CancelRequest(self._reactor, self._link.raw)
         self._request.done.addCallback(self._requested)
-        outcome.errback(CancelledError())
 
     def _requested(self, taken: bool) -> None:
         if taken:

@@ -7,38 +7,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from skitai import DB_PGSQL
-from skitai.errors import NORMAL, MisuseError, OperationError, UnsentError
+from skitai.errors import NORMAL, OperationError, UnsentError
 from skitai.services.db.interfaces import IEngine, ISession, TransactionOptions
-from skitai.services.db.reading import reads_only
-from skitai.services.db.result import DBResult
 from skitai.services.db.timing import StatementTimes
 from skitai.services.postgresql.connecting import NEEDED, connect, has_driver
 from skitai.services.postgresql.listening import Listeners
 from skitai.services.postgresql.node import OPTIONS, PLACE, PGNode, node_of, node_of_member
 from skitai.services.postgresql.pool import Pool
+from skitai.services.postgresql.running import Running
 from skitai.services.postgresql.session import Session, begin_statement
-from skitai.services.postgresql.sessionstate import leaves_state
 
 if TYPE_CHECKING:
     from skitai.interfaces import IConnector
     from skitai.services.db.interfaces import Subscription
     from skitai.services.db.query import Query
+    from skitai.services.db.result import DBResult
     from skitai.services.postgresql.driver import Connection
     from skitai.services.postgresql.limits import Limits
     from skitai.services.postgresql.pool import PoolLimits
 
 
-#: A connection that the server closed while nobody used it fails a statement within these seconds.
-_STALE_SECONDS = 0.25
 #: From this many on, databases that are not used any more are forgotten.
 _DATABASES_KEPT = 100
-_LEFT_OPEN = (
-    "the statement left a transaction open, so it was rolled back: was.db.transaction() spans several calls"
-)
 
 
 @implementer(IEngine)
@@ -86,42 +79,9 @@ class PostgreSQL:
 
     def run(self, node: Any, query: Query) -> Deferred[DBResult]:
         """Execute a statement; see ``IEngine.run``."""
-        return self._run(self._pool(node), query)
-
-    def _run(self, pool: Pool, query: Query) -> Deferred[DBResult]:
-        connection = pool.take()
-        if connection is None:
-            return pool.wait().addCallback(self._execute, pool, query)
-        return self._execute(connection, pool, query, was_idle=True)
-
-    def _execute(
-        self, connection: Connection, pool: Pool, query: Query, was_idle: bool = False
-    ) -> Deferred[DBResult]:
-        began = self._reactor.seconds()
-        return connection.run(query).addBoth(self._executed, connection, pool, query, began, was_idle)
-
-    def _executed(
-        self,
-        outcome: DBResult | Failure,
-        connection: Connection,
-        pool: Pool,
-        query: Query,
-        began: float,
-        was_idle: bool,
-    ) -> Any:
-        seconds = self._reactor.seconds() - began
-        self.times.note(query.sql, pool.label, seconds)
-        lost = isinstance(outcome, Failure) and isinstance(outcome.value, OperationError)
-        if leaves_state(query.sql):
-            connection.close()
-        if isinstance(outcome, DBResult) and outcome.status == NORMAL and connection.in_transaction():
-            outcome = DBResult.of_statement_error(MisuseError(_LEFT_OPEN), _LEFT_OPEN)
-        pool.release(connection)  # it closes one whose transaction is still open
-        # The server had closed it before, where it fails at once: what only reads is executed on another one.
-        # If the statement ran for a while, it was lost in the middle, maybe by the statement itself.
-        if lost and was_idle and seconds < _STALE_SECONDS and reads_only(query.sql):
-            return self._run(pool, query)
-        return outcome
+        running = Running(self._pool(node), query, self.times, self._reactor.seconds)
+        running.start()
+        return running.outcome
 
     def begin(self, node: Any, options: TransactionOptions) -> Deferred[ISession]:
         """Begin a transaction; see ``IEngine.begin``."""

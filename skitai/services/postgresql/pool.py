@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 
 from skitai.errors import CODE_BUSY, OperationError, UnsentError, stopping
 
@@ -46,6 +46,25 @@ class PoolLimits:
     wait_seconds: float
 
 
+class Waiter(Protocol):
+    """What waits for a connection. One of the two is called once, maybe at once."""
+
+    def lend(self, connection: Connection) -> object:
+        """Take the connection; give it back with ``Pool.release``."""
+
+    def refuse(self, error: OperationError) -> object:
+        """Take why there is none."""
+
+
+class _Acquiring:
+    """Waits in a Deferred."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.connection: Deferred[Connection] = Deferred(lambda _: pool.give_up(self))
+        self.lend = self.connection.callback
+        self.refuse = self.connection.errback
+
+
 class Pool:
     """Lends connections; the one that was returned last is lent first, so that the others can be closed.
 
@@ -64,7 +83,7 @@ class Pool:
         self._born: dict[Connection, float] = {}
         self._connecting: set[Deferred[Connection]] = set()
         #: Who waits for a connection, in order, and until when.
-        self._waiters: OrderedDict[Deferred[Connection], float] = OrderedDict()
+        self._waiters: OrderedDict[Waiter, float] = OrderedDict()
         #: The timer of the first of them. All wait equally long, so the others need none.
         self._patience: IDelayedCall | None = None
         self._sweeper: IDelayedCall | None = None
@@ -97,26 +116,35 @@ class Pool:
         705 when the pool is closed. Cancelling gives up.
         """
         connection = self.take()
-        return self.wait() if connection is None else succeed(connection)
+        if connection is not None:
+            return succeed(connection)
+        waiter = _Acquiring(self)
+        self.wait(waiter)
+        return waiter.connection
 
-    def wait(self) -> Deferred[Connection]:
-        """Do what ``acquire`` does after ``take`` has found none."""
+    def wait(self, waiter: Waiter) -> None:
+        """Do what ``acquire`` does after ``take`` has found none; ``give_up`` ends the wait."""
         if self._closed:
-            return fail(stopping(UnsentError))
+            waiter.refuse(stopping(UnsentError))
+            return
         if len(self._waiters) >= WAITERS_MAX:
             text = f"{WAITERS_MAX} statements wait for a connection to {self.label}"
-            return fail(UnsentError(f"{text} (pool_max in [postgresql])", code=CODE_BUSY))
-        waiter: Deferred[Connection] = Deferred(self._give_up)
+            waiter.refuse(UnsentError(f"{text} (pool_max in [postgresql])", code=CODE_BUSY))
+            return
         self._waiters[waiter] = self._clock.seconds() + self._limits.wait_seconds
         if self._patience is None:
             self._keep_timer()
         if self._has_room():
             self._connect_for_waiters()
-        return waiter
+
+    def give_up(self, waiter: Waiter) -> None:
+        """Let ``waiter`` wait no more."""
+        self._waiters.pop(waiter, None)
+        self._keep_timer()
 
     def release(self, connection: Connection) -> None:
         """Take a connection back, even one whose statement is still ending."""
-        if connection.busy and not connection.closed:
+        if connection.busy:
             connection.when_idle().addBoth(self._ended, connection)
         else:
             self._put_back(connection)
@@ -149,16 +177,11 @@ class Pool:
         self._serving = True
         while connection is not None:
             waiter, _ = self._waiters.popitem(last=False)
-            waiter.callback(connection)
+            waiter.lend(connection)
             connection = self.take() if self._waiters else None
         self._serving = False
         if not self._waiters:
             self._keep_timer()
-
-    def _give_up(self, waiter: Deferred[Connection]) -> None:
-        del self._waiters[waiter]
-        self._keep_timer()
-        waiter.errback(CancelledError())
 
     def _keep_timer(self) -> None:
         """Have the timer run while somebody waits."""
@@ -176,7 +199,7 @@ class Pool:
         now = self._clock.seconds()
         while self._waiters and next(iter(self._waiters.values())) <= now:
             waiter, _ = self._waiters.popitem(last=False)
-            waiter.errback(self._too_long())
+            waiter.refuse(self._too_long())
         self._keep_timer()
 
     def _too_long(self) -> UnsentError:
@@ -228,7 +251,7 @@ class Pool:
         for waiter in waiting:
             if waiter in self._waiters:  # the failure of one may give up another
                 del self._waiters[waiter]
-                waiter.errback(copy.copy(error))
+                waiter.refuse(copy.copy(error))
         self._keep_timer()
 
     # -- the end of connections ------------------------------------------------------------------------------

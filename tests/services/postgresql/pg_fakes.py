@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import Deferred, fail
 
 from skitai.errors import OperationError, UnsentError
 from skitai.services.db.result import DBResult
@@ -16,7 +16,7 @@ class FakeConnection:
         self.on_lost = self.on_notify = None
         self.statements = []
         self.ends_at_a_look = False
-        self._running = None
+        self._ended = None
         self._until_idle = []
 
     def look(self):
@@ -24,22 +24,30 @@ class FakeConnection:
             self.lose()
 
     def run(self, query):
+        outcome = Deferred(lambda _: self.cancel())
+        self.start(query, lambda result: _fire(outcome, result))
+        return outcome
+
+    def start(self, query, ended):
         """Execute: until ``answer`` or ``lose``. One that is cancelled stays under way in the server."""
         assert not self.busy
         if self.closed:
-            return fail(OperationError("the connection is closed"))
+            ended(OperationError("the connection is closed"))
+            return
         self.statements.append(query.sql)
         self.busy = True
-        self._running = Deferred(lambda running: running.errback(CancelledError()))
-        return self._running
+        self._ended = ended
+
+    def cancel(self):
+        self._ended = None
 
     def answer(self, result=None):
         """Let the statement under way end."""
-        self._end(lambda running: running.callback(result or DBResult()), True)
+        self._end(result or DBResult(), True)
 
     def fail(self, error):
         """Let the statement under way fail."""
-        self._end(lambda running: running.errback(error), not self.closed)
+        self._end(error, not self.closed)
 
     def lose(self):
         """The server closes the connection."""
@@ -61,14 +69,18 @@ class FakeConnection:
             self.closed = True
             self.fail(OperationError("closed"))
 
-    def _end(self, end, usable):
-        running, self._running = self._running, None
+    def _end(self, result, usable):
+        ended, self._ended = self._ended, None
         waiting, self._until_idle = self._until_idle, []
         self.busy = False
-        if running is not None and not running.called:
-            end(running)
+        if ended is not None:
+            ended(result)
         for deferred in waiting:
             deferred.callback(usable)
+
+
+def _fire(outcome, result):
+    (outcome.errback if isinstance(result, OperationError) else outcome.callback)(result)
 
 
 class FakeServer:
