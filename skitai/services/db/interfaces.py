@@ -48,8 +48,12 @@ class Subscription(Protocol):
         """Note that the connection was lost and is back: some notifications may have been missed."""
 
 
-class UnsupportedError(SkitaiError):
-    """A kind of database cannot do what was asked."""
+class RefusedError(SkitaiError):
+    """A database is well and refuses to begin: ``result`` is what it says, as for a statement."""
+
+    def __init__(self, result: DBResult) -> None:
+        self.result = result
+        super().__init__(result.msg)
 
 
 class ISession(Interface):
@@ -103,12 +107,15 @@ class IEngine(Interface):
         """
 
     def begin(node: INode, options: TransactionOptions) -> Deferred[ISession]:
-        """Begin a transaction; fail with UnsentError if that cannot be. Called in the reactor thread."""
+        """Begin a transaction; called in the reactor thread.
+
+        Fails with UnsentError if the database cannot be reached, with RefusedError if it refuses.
+        """
 
     def listen(node: INode, subscription: Subscription) -> Deferred[Callable[[], None]]:
         """Listen to notifications for ``subscription``: fire when that has begun, with a function to end it.
 
         When the connection is lost later, the engine connects again, with pauses, and then calls
-        ``subscription.resumed()``. Fails with UnsentError if it cannot begin, ``UnsupportedError`` if the
-        kind of database has no notifications. Called in the reactor thread.
+        ``subscription.resumed()``. Fails with UnsentError if the database cannot be reached, with
+        RefusedError if it refuses or has no notifications. Called in the reactor thread.
         """

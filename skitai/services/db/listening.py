@@ -17,7 +17,7 @@ from skitai.calls.step import Step
 from skitai.errors import CODE_SHUTDOWN, OperationTimeout
 from skitai.loop.awaiting import until_over
 from skitai.loop.bridge import Pending
-from skitai.services.db.interfaces import DBTYPES
+from skitai.services.db.interfaces import DBTYPES, RefusedError
 from skitai.services.db.result import DBResult
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: How many notifications wait for a slow listener; a sign stands for those that come behind them.
 WAITING_MAX = 10_000
+#: PostgreSQL cuts longer names behind LISTEN (NAMEDATALEN), so nothing would arrive.
+_CHANNEL_BYTES = 63
 #: Seconds of one wait in a loop of waits without a deadline.
 _LOOK_SECONDS = 60.0
 
@@ -205,7 +207,10 @@ class Listen(Step):
         return Deferred()
 
     async def _listen(self, service: DatabaseService, node: Any) -> DBResult:
-        stop = await service.engine_of(node).listen(node, self.notifications)
+        try:
+            stop = await service.engine_of(node).listen(node, self.notifications)
+        except RefusedError as refused:
+            return refused.result
         try:
             self.notifications.begun()
             await Deferred()  # for ever: closing cancels it
@@ -229,6 +234,7 @@ def listen(service: DatabaseService, caller: Caller, server: str, *args: Any, **
         )
     if not isinstance(channel, str) or not channel:
         raise TypeError(f"channel must be the name of a channel, not {channel!r}")
+    _check_channel(channel)
     target, node = called_as("was.db.listen()", service.place, server, *place, **kwargs)
     notifications = Notifications(caller, channel)
     operation = Operation(
@@ -237,3 +243,15 @@ def listen(service: DatabaseService, caller: Caller, server: str, *args: Any, **
     started: Any = caller.submit(operation)
     notifications.attach(started)
     return notifications
+
+
+def _check_channel(channel: str) -> None:
+    """Raise ValueError for a name that no channel can have."""
+    try:
+        size = len(channel.encode())
+    except UnicodeEncodeError as error:
+        raise ValueError(f"channel {channel!r} is no text: {error.reason}") from None
+    if size > _CHANNEL_BYTES:
+        raise ValueError(f"channel {channel!r} has {size} bytes in UTF-8; PostgreSQL takes {_CHANNEL_BYTES}")
+    if "\0" in channel:
+        raise ValueError(f"channel {channel!r} has a NUL character, which no name may have")

@@ -20,6 +20,7 @@ from skitai.errors import (
     words_of,
 )
 from skitai.interfaces import INode
+from skitai.services.db.interfaces import RefusedError
 from skitai.services.db.query import Query
 from skitai.services.db.result import CODE_STATEMENT, DBResult
 from skitai.services.db.turn import Turn
@@ -68,7 +69,10 @@ class Pinned:
         if getattr(node, "read_only", False) and not options.readonly:
             text = f"{node.label} is read_only: begin with readonly=True"
             return DBResult.of_statement_error(MisuseError(text), text)
-        session = await engine.begin(node, options)
+        try:
+            session = await engine.begin(node, options)
+        except RefusedError as refused:
+            return refused.result
         self.label = node.label
         return await self.adopt(session)
 

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from skitai import DB_PGSQL
 from skitai.errors import NORMAL, OperationError, UnsentError
-from skitai.services.db.interfaces import IEngine, ISession, TransactionOptions
+from skitai.services.db.interfaces import IEngine, ISession, RefusedError, TransactionOptions
 from skitai.services.db.timing import StatementTimes
 from skitai.services.postgresql.connecting import NEEDED, connect, has_driver
 from skitai.services.postgresql.listening import Listeners
@@ -108,7 +108,7 @@ class PostgreSQL:
             if not begun:
                 pool.release(connection)
         if not begun:
-            raise UnsentError(result.msg)
+            raise RefusedError(result)
         return Session(pool, connection)
 
     def listen(self, node: Any, subscription: Subscription) -> Deferred[Callable[[], None]]:

@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from skitai.errors import CODE_CLOSED, NORMAL, OperationError, UnsentError, stopping
+from skitai.services.db.interfaces import RefusedError
 from skitai.services.db.query import Query
 from skitai.services.db.turn import Turn
 
@@ -158,7 +159,7 @@ class Listeners:
 
     def _failed(self, failure: Failure) -> None:
         """Log what is unexpected; the rest is tried again."""
-        if not isinstance(failure.value, OperationError | CancelledError):
+        if not isinstance(failure.value, OperationError | RefusedError | CancelledError):
             _log.failure("{label}: notifications", failure, label=self._label)
 
     def _drop(self) -> None:
@@ -191,4 +192,4 @@ async def _execute(connection: Connection, verb: str, channel: str) -> None:
     quoted = channel.replace('"', '""')
     result = await connection.run(Query(f'{verb} "{quoted}"', internal=True))
     if result.status != NORMAL:
-        raise UnsentError(result.msg)
+        raise RefusedError(result)

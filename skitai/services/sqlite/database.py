@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from skitai.errors import CODE_BUSY, MisuseError, UnsentError
+from skitai.services.db.interfaces import RefusedError
 from skitai.services.db.result import DBResult
 from skitai.services.sqlite.connection import Connection, Settings
 from skitai.services.sqlite.errors import BusyError, locked, refused
@@ -102,10 +103,10 @@ class Database:
                 release()
                 raise
         except BusyError:
-            raise UnsentError(self.locked().msg, code=CODE_BUSY) from None
+            raise RefusedError(self.locked()) from None
         if isinstance(connection, DBResult):  # what SQLite said instead of beginning
             release()
-            raise UnsentError(connection.msg)
+            raise RefusedError(connection)
         self._users += 1
         session = Session(self, stock, connection, partial(self._leave, release))
         if task.stopped:  # too late to be interrupted

@@ -11,12 +11,13 @@ from zope.interface import implementer
 
 from skitai import DB_SQLITE3
 from skitai.config import yes_no
-from skitai.errors import UnsentError, stopping
+from skitai.errors import MisuseError, UnsentError, stopping
 from skitai.loop.pool import ThreadPool
-from skitai.services.db.interfaces import IEngine, Subscription, TransactionOptions, UnsupportedError
+from skitai.services.db.interfaces import IEngine, RefusedError, Subscription, TransactionOptions
 from skitai.services.db.timing import StatementTimes
 from skitai.services.sqlite.connection import Settings
 from skitai.services.sqlite.database import WAITING_MAX, Context, Database
+from skitai.services.sqlite.errors import refused
 from skitai.services.sqlite.node import SQLiteNode, node_of
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class SQLiteEngine:
 
     def listen(self, node: Any, subscription: Subscription) -> Deferred[Callable[[], None]]:
         """Refuse; see ``IEngine.listen``."""
-        return fail(UnsupportedError(f"SQLite has no notifications: {node.label}, {subscription.channel}"))
+        text = f"SQLite has no notifications: {node.label}, {subscription.channel}"
+        return fail(RefusedError(refused(MisuseError(text))))
 
     # -- the databases --------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 
 from skitai.errors import UnsentError
-from skitai.services.db.interfaces import UnsupportedError
+from skitai.services.db.interfaces import RefusedError
 from skitai.services.db.result import DBResult
 from skitai.services.db.rows import rows_of
 
@@ -80,7 +80,7 @@ class FakeEngine:
 
     def listen(self, node, subscription):
         if self.dbtype != "postgresql":
-            raise UnsupportedError("no notifications")
+            raise RefusedError(refused("no notifications"))
         self.log.append(f"LISTEN {subscription.channel}")
         began = self.answer(f"LISTEN {node.label}")
         self.listening[subscription.channel] = subscription

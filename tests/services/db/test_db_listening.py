@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from db_fakes import FakeEngine, FakeNode, unreached
+from db_fakes import DriverError, FakeEngine, FakeNode, refused, unreached
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
@@ -12,6 +12,7 @@ from skitai.calls.uncollected import OpenCalls
 from skitai.context import Caller
 from skitai.errors import OperationError, OperationTimeout
 from skitai.services.db import listening
+from skitai.services.db.interfaces import RefusedError
 from skitai.services.db.listening import Notification
 from skitai.services.db.service import DatabaseService
 from skitai.testing import ServiceHarness
@@ -73,6 +74,18 @@ def test_the_kind_of_database_is_no_channel(world):
         assert notes.channel == DB_SQLITE3
 
 
+@pytest.mark.parametrize(
+    ("channel", "words"),
+    [("x" * 64, "64 bytes"), ("\u00e9" * 32, "64 bytes"), ("a\0b", "NUL"), ("\ud800", "no text")],
+)
+def test_names_that_no_channel_has(world, channel, words):
+    """They are errors of the caller: PostgreSQL would cut the long ones, and send nothing to the listener."""
+    with pytest.raises(ValueError, match=words):
+        world.db.listen("@main", channel)
+    assert world.engine.log == []
+    world.db.listen("h", "\u00e9" * 31 + "x").close()
+
+
 def test_get_waits(world):
     """A notification that comes while somebody waits is returned; without one there is None."""
     with world.db.listen("h", "news") as notes:
@@ -129,8 +142,18 @@ def test_no_notifications():
     service = DatabaseService()
     service.add(engine)
     notes = ServiceHarness(service, MemoryReactorClock()).call.listen("f", "sqlite3", "news")
-    with pytest.raises(OperationError, match="no notifications"):
+    with pytest.raises(DriverError, match="no notifications"):
         notes.wait()
+
+
+def test_refused(world):
+    """What a database refuses that is well, such as one that recovers, says nothing against the member."""
+    world.engine.answers["LISTEN a"] = RefusedError(refused("cannot execute LISTEN during recovery"))
+    notes = world.db.listen("@main", "news")
+    with pytest.raises(DriverError, match="during recovery"):
+        notes.wait()
+    assert [member.failures for member in world.harness.clusters["main"].members] == [0]
+    assert world.harness.in_flight == 0
 
 
 def test_end_of_the_request(world):

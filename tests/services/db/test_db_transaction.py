@@ -12,7 +12,7 @@ from skitai.calls.traffic import CallLimits
 from skitai.calls.uncollected import OpenCalls
 from skitai.context import Caller
 from skitai.errors import CommitUnknownError, MisuseError, OperationError, OperationTimeout
-from skitai.services.db.interfaces import TransactionOptions
+from skitai.services.db.interfaces import RefusedError, TransactionOptions
 from skitai.services.db.pinned import Pinned
 from skitai.services.db.result import DBResult
 from skitai.services.db.service import DatabaseService
@@ -204,6 +204,14 @@ class TestBegin:
         with world.db.transaction("@main") as tx:
             assert tx.execute("1").getwait().node.label == "b"
         assert world.log == ["BEGIN a", "BEGIN b", "1", "COMMIT"]
+
+    def test_refused(self, world):
+        """What a database refuses that is well says nothing against the member, as with a statement."""
+        world.answers["BEGIN a"] = RefusedError(refused("cannot use serializable mode in a hot standby"))
+        with pytest.raises(DriverError, match="in a hot standby"), world.db.transaction("@main") as tx:
+            assert "in a hot standby" in tx.execute("1").getwait().msg
+        assert world.log == ["BEGIN a"]
+        assert [member.failures for member in world.harness.clusters["main"].members] == [0, 0]
 
     def test_read_only_member(self):
         """A replica takes only transactions that read, and is well."""

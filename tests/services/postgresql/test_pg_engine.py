@@ -257,7 +257,7 @@ class TestTransactions:
         """If the database refuses to begin, so does the engine."""
         beginning = world.begin()
         world.server.accept().answer(DBResult.of_statement_error(ValueError("hot standby"), "hot standby"))
-        assert outcome(beginning).message == "hot standby"
+        assert outcome(beginning).result.msg == "hot standby"
         assert world.pool() == (1, 1, 0)
 
     @pytest.mark.parametrize("stage", ["connecting", "beginning"])

@@ -6,6 +6,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 
 from skitai.errors import UnsentError
+from skitai.services.db.interfaces import RefusedError
 from skitai.services.db.result import DBResult
 from skitai.services.postgresql.listening import FIRST_PAUSE, LONGEST_PAUSE, Listeners
 
@@ -104,9 +105,9 @@ class TestListening:
         assert str(adding.result.value) == "[701] refused (status: 2)"
         _, again = world.listen()
         world.server.accept().answer(DBResult(status=2, msg="permission denied"))
-        assert again.result.value.message == "permission denied"
-        for failed in (adding, again):
-            failed.addErrback(lambda failure: failure.trap(UnsentError))
+        assert again.result.value.result.msg == "permission denied"
+        adding.addErrback(lambda failure: failure.trap(UnsentError))
+        again.addErrback(lambda failure: failure.trap(RefusedError))
         assert world.nothing_left
 
 

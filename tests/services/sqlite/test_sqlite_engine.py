@@ -9,7 +9,7 @@ from zope.interface.verify import verifyObject
 
 from skitai import DB_SQLITE3
 from skitai.errors import MisuseError, UnsentError
-from skitai.services.db.interfaces import IEngine, UnsupportedError
+from skitai.services.db.interfaces import IEngine, RefusedError
 
 
 class TestNodes:
@@ -62,7 +62,7 @@ class TestNodes:
 
     def test_no_notifications(self, files):
         """SQLite does not notify anybody."""
-        with pytest.raises(UnsupportedError):
+        with pytest.raises(RefusedError, match="MisuseError: SQLite has no notifications"):
             files.loop.call(files.engine.listen, files.node(), type("Wanted", (), {"channel": "c"}))
 
 

@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError
 
 from serving import eventually
 from skitai.errors import CODE_BUSY, UnsentError
+from skitai.services.db.interfaces import RefusedError
 from wire import PATIENCE
 
 #: Takes the lock of a file, says so, and keeps it until it is told to go on.
@@ -92,9 +93,9 @@ class TestAnotherProcess:
         assert "database is locked" in result.msg
         assert "busy_timeout in the section [sqlite]" in result.msg
         assert result.diagnostics == {"sqlite_errorname": "SQLITE_BUSY"}
-        with pytest.raises(UnsentError, match="database is locked") as caught:
+        with pytest.raises(RefusedError, match="database is locked") as caught:
             files.begin()
-        assert caught.value.code == CODE_BUSY
+        assert (caught.value.result.code, type(caught.value.result.error)) == (501, sqlite3.OperationalError)
         assert files.executemany("insert into t values (?, ?)", [(1, 1)]).status == 2
         holder.commit()
         assert files.values() == ["from another process"]
@@ -162,7 +163,7 @@ class TestTurns:
         transaction = files.begin()
         result = files.execute("insert into t values (1)")
         assert (type(result.error), result.code) == (sqlite3.OperationalError, 501)
-        with pytest.raises(UnsentError, match="database is locked"):
+        with pytest.raises(RefusedError, match="database is locked"):
             files.begin()
         transaction.rollback()
         assert files.execute("insert into t values (1)").status == 3
