@@ -21,6 +21,7 @@ from skitai.services.postgresql.fetching import fetch, too_large
 from skitai.services.postgresql.limits import Limits
 from skitai.services.postgresql.link import Done, Link, TooManyBytesError
 from skitai.services.postgresql.many import execute_many, messages_of
+from skitai.services.postgresql.placeholders import check_places
 from skitai.services.postgresql.prepared import Execution, PreparedStatements
 from skitai.services.postgresql.values import adapted, register_types
 
@@ -167,8 +168,8 @@ class Connection:
             self._failed(error)
 
     def _execute_one(self, query: Query) -> None:
-        if type(query.params) is tuple and query.params and "%" not in query.sql:
-            raise TypeError("there are values and no place for them in the statement: write %s for each")
+        if query.params and "%" not in query.sql:
+            check_places(query.sql, query.params)
         sql, params = query.sql, adapted(query.params)
         chosen = None
         if self._prepared is not None and not query.internal:

@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from skitai.services.db.query import Params, Query
+from skitai.services.postgresql.placeholders import check_places
 from skitai.services.postgresql.values import adapted
 
 #: Bytes of one message to the server; a row that is longer has one for itself.
@@ -42,6 +43,8 @@ class Message:
 def messages_of(cursor: Any, query: Query) -> Iterator[Message]:
     """Yield what executes the statement for all rows. Raises what psycopg2 raises for wrong parameters."""
     assert query.rows is not None
+    if query.rows and "%" not in query.sql:
+        check_places(query.sql, query.rows[0])
     insert = _INSERT.fullmatch(query.sql)
     if insert is not None:
         head, tail = (cursor.mogrify(insert[part]) if insert[part] else b"" for part in ("head", "tail"))

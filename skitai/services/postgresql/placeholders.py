@@ -7,9 +7,13 @@ and it means something else in some places. What is not certain to mean the same
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
 import attrs
+
+from skitai.services.db.query import Params
+from skitai.services.db.reading import bare
 
 #: The statements that PREPARE takes.
 _FIRST_WORDS = re.compile(r"\s*(?:select|insert|update|delete|merge|values|table|with)\b", re.IGNORECASE)
@@ -19,6 +23,25 @@ _PLACEHOLDER = re.compile(r"%(?:(s)|\(([^()]*)\)s|(%))?")
 #: A number that is alone there names a column (PostgreSQL, SELECT: "ORDER BY Clause"), a parameter does not.
 _POSITIONS = re.compile(r"\b(?:(?:order|group)\s+by|distinct\s+on)\b", re.IGNORECASE)
 _PLACES_MAX = 200
+#: Placeholders of SQLite. Two colons are a cast, and one behind a number or a name is of a slice.
+_SQLITE_NAMES = re.compile(r"(?<![\w:\]]):([A-Za-z_]\w*)")
+
+
+def check_places(sql: str, params: Params) -> None:
+    """Raise TypeError if ``params`` has values that cannot be meant for ``sql``, which has no placeholder.
+
+    psycopg2 would leave them out, and the server would find the placeholders of SQLite malformed. A dict may
+    have more than a statement uses, so it counts only where one of its names stands with a colon.
+    """
+    if not isinstance(params, Mapping):
+        if params:
+            text = "there are values and no place for them in the statement: write %s for each"
+            raise TypeError(f"{text}, not ?" if "?" in sql else text)
+        return
+    named = params.keys() & _SQLITE_NAMES.findall(bare(sql))
+    if named:
+        name = min(named)
+        raise TypeError(f"PostgreSQL takes %({name})s for a value with a name, not :{name}")
 
 
 @attrs.frozen

@@ -1,6 +1,7 @@
 """What people get wrong with PostgreSQL, and what they are told."""
 
 import psycopg
+import psycopg2
 import pytest
 from pg_world import World
 
@@ -21,6 +22,29 @@ def uri(postgres):
     with psycopg.connect(uri, autocommit=True) as connection:
         connection.execute("create table mistakes (n int)")
     return uri
+
+
+@pytest.mark.parametrize(
+    ("sql", "params", "message"),
+    [
+        ("insert into mistakes values (?)", (1,), "write %s for each, not [?]"),
+        ("insert into mistakes values (1)", (1,), "no place for them in the statement: write %s for each$"),
+        ("insert into mistakes values (:n)", {"n": 1}, r"PostgreSQL takes %\(n\)s .*, not :n"),
+    ],
+)
+def test_placeholders_of_others(world, uri, sql, params, message):
+    """Who writes placeholders as SQLite has them is told how PostgreSQL does, also for many rows."""
+    many = world.db(uri).executemany(sql, [params, params]).getwait(10)
+    for result in (world.ask(uri, sql, params), many):
+        assert (result.status, result.code) == (2, 501)
+        with pytest.raises(psycopg2.ProgrammingError, match=message):
+            result.reraise()
+
+
+def test_colons_that_are_no_placeholders(world, uri):
+    """A cast, a slice, a text and a comment have colons, too; a dict may have more than is used."""
+    sql = "select ':n', (array[1,2])[1:n], 1::int from (values (2)) as t(n) -- :n"
+    assert world.ask(uri, sql, {"n": 1, "int": 2}).status == 3
 
 
 @pytest.mark.parametrize("begin", ["begin", "START TRANSACTION"])
