@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from skitai.errors import OperationError, UnsentError, words_of
 from skitai.services.db.result import DBResult
@@ -35,6 +35,11 @@ class BusyError(Exception):
 def is_busy(error: BaseException) -> bool:
     """Whether ``error`` says that somebody else has a lock."""
     return _code(error) == sqlite3.SQLITE_BUSY
+
+
+def is_full(error: BaseException | None) -> TypeGuard[Exception]:
+    """Whether ``error`` says that the disk is full."""
+    return isinstance(error, Exception) and _code(error) == sqlite3.SQLITE_FULL
 
 
 def is_of_file(error: BaseException) -> bool:

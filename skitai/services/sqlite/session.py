@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
-from skitai.errors import MisuseError
+from skitai.errors import MisuseError, OperationError
 from skitai.services.db.interfaces import ISession
 from skitai.services.db.result import DBResult
 from skitai.services.sqlite.connection import Connection
-from skitai.services.sqlite.errors import BusyError, refused
+from skitai.services.sqlite.errors import BusyError, is_full, refused
 
 if TYPE_CHECKING:
     from skitai.services.db.query import Query
@@ -71,6 +71,10 @@ class Session:
             outcome = await self._use(task, Connection.commit)
         except BusyError:
             outcome = self._database.locked()
+        except OperationError as error:
+            if not is_full(error.__cause__):
+                raise
+            outcome = refused(error.__cause__)  # nothing is committed, and nobody need doubt it
         finally:
             await self._give_back()
         if outcome is not None:

@@ -7,6 +7,7 @@ import pytest
 from serving import eventually
 from skitai.errors import OperationError, UnsentError
 from skitai.services.sqlite import engine as engine_module
+from skitai.services.sqlite.connection import Connection
 from skitai.services.sqlite.errors import outcome_of
 
 
@@ -96,6 +97,21 @@ class TestFailing:
             files.execute("pragma max_page_count = 3; insert into t values (zeroblob(100000), 1)")
         assert files.values() == []
         assert files.execute("insert into t values (zeroblob(100000), 1)").status == 3
+
+    def test_full_at_the_commit(self, files, monkeypatch):
+        """A disk that is full at the commit leaves no doubt: nothing is committed."""
+
+        def commit(connection):
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_FULL, "SQLITE_FULL"
+            raise error
+
+        monkeypatch.setattr(Connection, "commit", commit)
+        transaction = files.begin()
+        assert transaction.execute("insert into t values (1, 1)").status == 3
+        with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+            transaction.commit()
+        assert files.values() == []
 
 
 class TestReadOnly:
