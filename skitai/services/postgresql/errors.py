@@ -15,6 +15,7 @@ from skitai.services.db.result import DBResult
 _DIAGNOSTICS = tuple(name for name in dir(psycopg2.extensions.Diagnostics) if not name.startswith("_"))
 #: What begins the codes of errors after which the connection is of no use (PostgreSQL, appendix A).
 _LOST = ("08", "57P0")
+_PROTOCOL_VIOLATION = "08P01"
 #: What the server says if it takes no further connection, of a database or a user.
 _BUSY = re.compile("too many (?:clients|connections)|connection slots are reserved")
 #: How libpq begins what it says of an attempt to connect.
@@ -34,7 +35,10 @@ def means_lost(error: psycopg2.Error, closed: bool) -> bool:
         return True
     if error.pgcode is not None:
         code: str = error.pgcode
-        return code.startswith(_LOST)
+        # With ERROR the server goes on: the code is that of another connection (dblink), or of RAISE.
+        # But PgBouncer says ERROR, too, with the code of a violated protocol, and closes the connection.
+        goes_on = error.diag.severity_nonlocalized == "ERROR" and code != _PROTOCOL_VIOLATION
+        return code.startswith(_LOST) and not goes_on
     return type(error) in (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.DatabaseError)
 
 

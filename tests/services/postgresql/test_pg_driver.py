@@ -505,6 +505,14 @@ class TestLoss:
         assert lone.lost == []
         assert [event for event in log if "log_failure" in event] == []
 
+    @pytest.mark.parametrize("code", ["08006", "08001", "57P01"])
+    def test_of_another_one(self, lone, code):
+        """What a function says of its connection to another server, as dblink does, is no loss of ours."""
+        sql = f"do $$ begin raise sqlstate '{code}' using message = 'the other server'; end $$"
+        result = lone.run(sql)
+        assert (result.status, result.code, result.error.pgcode) == (2, 501, code)
+        assert lone.run("select 1").scalar() == 1
+
     def test_closing_in_the_middle(self, lone):
         """Closing fails the statement under way."""
         begun = lone.begin("select pg_sleep(30)")
