@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from skitai.loop.contexts import current_context, run_in
-from skitai.saddle import events
+from skitai.saddle import events, websockets
 from skitai.saddle.answers import WSGIResponse, begin_body, content_of, make_response, note_stream
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
 from skitai.saddle.failing import answer_to
@@ -21,7 +22,8 @@ from skitai.saddle.outgoing.bodies import Streamed
 from skitai.saddle.outgoing.locations import query_as_uri
 from skitai.saddle.part import Endpoint, current
 from skitai.saddle.remote import rpc
-from skitai.saddle.routes.router import MethodNotAllowed, NotFound, SlashRedirect
+from skitai.saddle.routes.router import Match, MethodNotAllowed, NotFound, SlashRedirect
+from skitai.saddle.routes.sockets import HANDSHAKE
 from skitai.saddle.was import SaddleWas
 
 if TYPE_CHECKING:
@@ -113,20 +115,36 @@ def _serve(app: Saddle, was: SaddleWas) -> Any:
 
 def _route(app: Saddle, was: SaddleWas) -> Any:
     try:
-        match = app.router.match(path_info(was.env), was.request.method)
+        match = _match(app, was)
     except NotFound:
         raise HTTPError(HTTPStatus.NOT_FOUND) from None
     except MethodNotAllowed as error:
-        allow = ("Allow", ", ".join(error.allowed))
+        allowed = _without_handshake(error.allowed)
+        allow = ("Allow", ", ".join(allowed))
         raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, headers=[allow]) from None
     except SlashRedirect as error:
         return _redirect(was, error.path)  # percent-encoded already
     if match.endpoint is None:  # OPTIONS, and no view takes it
-        return was.response("200 OK", "", [("Allow", ", ".join(match.allowed))])
+        return was.response("200 OK", "", [("Allow", ", ".join(_without_handshake(match.allowed)))])
     endpoint: Endpoint = match.endpoint
     was.scopes = endpoint.scopes
     _take_arguments(was, endpoint, match.arguments)
     return events.run(was.scopes, was, lambda: _call_view(was, endpoint))
+
+
+def _match(app: Saddle, was: SaddleWas) -> Match:
+    path = path_info(was.env)
+    if websockets.is_handshake(was.env):
+        with suppress(MethodNotAllowed):  # a view that takes GET may handle websockets, too
+            return app.router.match(path, HANDSHAKE)
+    return app.router.match(path, was.request.method)
+
+
+def _without_handshake(allowed: tuple[str, ...]) -> tuple[str, ...]:
+    methods = tuple(method for method in allowed if method != HANDSHAKE)
+    if len(methods) < len(allowed) and set(methods) <= {"OPTIONS"}:
+        raise websockets.no_handshake()
+    return methods
 
 
 def _redirect(was: SaddleWas, path: str) -> Any:
@@ -156,11 +174,16 @@ def _take_arguments(was: SaddleWas, endpoint: Endpoint, path_arguments: dict[str
 
 
 def _call_view(was: SaddleWas, endpoint: Endpoint) -> Any:
-    view = endpoint.route.view
+    view, options = endpoint.route.view, endpoint.route.websocket
+    arguments = was.request.args if options is None else websockets.with_websocket(was.request.args)
     try:
-        kwargs = bind(view, was.request.args, endpoint.prefix + endpoint.route.rule.text)
+        kwargs = bind(view, arguments, endpoint.prefix + endpoint.route.rule.text)
     except ArgumentError as error:
         raise _bad_arguments(was, endpoint, error) from error
+    if options is not None:
+        if not websockets.is_handshake(was.env):
+            raise websockets.no_handshake()
+        return websockets.open_later(was, view, kwargs, options)
     return begin_body(was, events.result_of(was, view, **kwargs))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextvars import ContextVar
 from functools import partial
 from inspect import iscoroutinefunction
@@ -16,6 +16,7 @@ import attrs
 from skitai.saddle.outgoing.rendering import render_template
 from skitai.saddle.outgoing.templates import Templates
 from skitai.saddle.routes.rules import Rule
+from skitai.saddle.routes.sockets import HANDSHAKE, WebSocketOptions, check_view
 
 #: The ``SaddleWas`` of the request that this thread, greenlet or coroutine serves.
 current: ContextVar[Any] = ContextVar("skitai.saddle.was")
@@ -39,6 +40,8 @@ class Route:
     rule: Rule
     view: Handler
     part: Saddlery
+    #: None for a view of requests.
+    websocket: WebSocketOptions | None = None
 
     @property
     def name(self) -> str:
@@ -125,6 +128,29 @@ class Saddlery:
             if not callable(view):
                 raise TypeError(f"route {rule!r}: {view!r} is not a function")
             self.routes.append(Route(parsed, view, self))
+            self.changes += 1
+            return view
+
+        return register
+
+    def websocket(
+        self, rule: str, keep_alive: float | None = None, subprotocols: Sequence[str] = ()
+    ) -> Callable[[Function], Function]:
+        """Let the function serve websockets whose path matches ``rule``: ``view(was, ws, **arguments)``.
+
+        ``ws`` is a ``skitai.websocket.conversation.WebSocket``. A plain function writes ``for message in
+        ws`` and waits in a thread or a greenlet of its own; a coroutine function writes ``async for``, and
+        runs in the reactor. When it returns, the websocket is closed. The events of a request surround the
+        handshake. ``keep_alive``: seconds without a message before the websocket is closed; None closes none.
+        ``subprotocols`` are those that the view speaks, the best first: ``ws.subprotocol`` is the one that
+        the client speaks, too. Raises ValueError for a malformed rule, TypeError for a view without ``ws``.
+        """
+        parsed = Rule(rule, [HANDSHAKE])
+        options = WebSocketOptions(keep_alive, tuple(subprotocols))
+
+        def register(view: Function) -> Function:
+            check_view(rule, view)
+            self.routes.append(Route(parsed, view, self, options))
             self.changes += 1
             return view
 

@@ -195,6 +195,10 @@ class SaddleWas:
             return _run(coroutine)
         return run_coroutine(self._services, coroutine)
 
+    def go_on(self, services: Any) -> None:
+        """Go on after the request, with the services of what runs now."""
+        self._services = services
+
     def start_response_again(self) -> None:
         """Start a new response in place of one that will not be sent."""
         self.response = Response(self._error_body)

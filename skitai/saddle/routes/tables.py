@@ -21,6 +21,8 @@ class Tables:
             for route in place.part.routes:
                 endpoint = Endpoint(route, place.scopes, place.prefix)
                 self.router.add(route.rule, endpoint, place.prefix)
+                if route.websocket is not None:
+                    continue
                 literal, pattern, _ = (place.prefix + route.rule.text).partition("<")
                 method = literal.strip("/").replace("/", ".")
                 if method:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from skitai.saddle.part import Handler, MountedPart, Route
 from skitai.saddle.routes.rules import quote_path
+from skitai.saddle.routes.sockets import PARAMETER
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -93,6 +94,8 @@ class _Defaulted(dict[str, Any]):
 @lru_cache(maxsize=4096)
 def _parameters(route: Route) -> tuple[tuple[str, ...], dict[str, Any]]:
     parameters = list(inspect.signature(route.view).parameters.values())[1:]
+    if route.websocket is not None:  # the server gives that one
+        parameters = [parameter for parameter in parameters if parameter.name != PARAMETER]
     names = tuple(parameter.name for parameter in parameters if parameter.kind in _POSITIONAL)
     defaults = {
         parameter.name: parameter.default
