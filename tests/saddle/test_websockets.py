@@ -105,6 +105,7 @@ def test_events_surround_the_handshake(app):
         was.g.user = was.request.get_header("x-user")
         if was.g.user is None:
             return was.response("403 Forbidden", "who are you?")
+        return None
 
     @app.teardown_request
     def after(was):
