@@ -39,8 +39,8 @@ class Host(Factory):
         self.node = node
         self._authority = node.authority
         self._proxy: Proxy | None = pool.connector.proxy_for(node)
-        #: The proxy that requests are sent to. None with TLS: there the tunnel leads to the node itself.
-        self._forwarder = None if node.tls else self._proxy
+        #: The proxy that requests are sent to. None where a tunnel leads to the node itself.
+        self._forwarder = None if node.tls or pool.tunnels else self._proxy
         self._is_moving_up = False
         self._idle: list[HTTPConnection] = []
         self._connections: set[HTTPConnection] = set()

@@ -56,17 +56,24 @@ class PoolLimits:
 class ConnectionPool:
     """Keeps connections to any number of nodes. All of it is called in the reactor thread.
 
-    ``connector`` makes them; it is not closed with the pool.
+    ``connector`` makes them; it is not closed with the pool. With ``tunnels`` a proxy is asked for a tunnel
+    even without TLS, for requests that switch to another protocol.
     """
 
     def __init__(
-        self, reactor: Any, limits: PoolLimits | None = None, *, connector: IConnector | None = None
+        self,
+        reactor: Any,
+        limits: PoolLimits | None = None,
+        *,
+        connector: IConnector | None = None,
+        tunnels: bool = False,
     ) -> None:
         self.limits = limits or PoolLimits()
         self.reactor = reactor
         self.seconds = reactor.seconds
         self.sending = SendQueue(reactor)
         self.connector: IConnector = connector or Connector(reactor)
+        self.tunnels = tunnels
         #: ``open`` counts connections that exist or are being made, the others requests since the start.
         self.open = self.requests = self.reused = self.errors = 0
         self._hosts: dict[HTTPNode, Host] = {}

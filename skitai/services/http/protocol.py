@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import typing
 from collections.abc import Callable
 from enum import Enum
@@ -16,9 +15,9 @@ from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
 from skitai.errors import CODE_CLOSED, CODE_EXCEPTION, CODE_SOCKET_ERROR, OperationError, UnsentError
-from skitai.loop.native import poll
 from skitai.net.failures import tls_text
 from skitai.net.handover import hand_over
+from skitai.net.looking import look_at
 from skitai.services.http.decoding import BadReplyError, ReplyBody
 from skitai.services.http.filesource import PIECE
 from skitai.services.http.reply import ReplyReader
@@ -26,6 +25,8 @@ from skitai.services.http.sink import Delivery
 from skitai.services.http.streaming import BodySender, StreamedBody
 
 if TYPE_CHECKING:
+    import select
+
     from twisted.python.failure import Failure
 
     from skitai.loop.sending import SendQueue
@@ -234,10 +235,7 @@ class HTTPConnection:
         # Not below TLS: bytes written to that socket would not be encrypted.
         if isinstance(transport, TCPConnection):
             self._socket = transport.socket
-        wire = getattr(transport, "socket", None)
-        if wire is not None:
-            self._look = poll()
-            self._look.register(wire, select.POLLIN)
+        self._look = look_at(transport)
 
     def connectionMade(self) -> None:
         """Do nothing: ``makeConnection`` has done it."""
@@ -312,6 +310,9 @@ class HTTPConnection:
         try:
             protocol = transfer.request.switch(result)
             assert protocol is not None, "there is no protocol to switch to"
+        except OperationError as refusal:
+            self.give_up(refusal)
+            return
         except Exception as cause:  # noqa: BLE001 - it is not ours: its request fails, and nothing else
             self.give_up(_not_switched(cause))
             return

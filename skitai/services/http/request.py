@@ -46,6 +46,7 @@ class HTTPRequest:
     Two attributes are for plugins that call ``ConnectionPool.ask``. A ``sink`` takes the first reply as it
     comes. ``switch`` is for a request that asks for another protocol (RFC 9110, section 7.8): it is called
     with the head of a reply 101, and returns the protocol that gets the connection; the pool lets go of it.
+    An OperationError that it raises is what the request fails with.
     """
 
     method: str

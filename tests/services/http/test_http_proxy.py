@@ -17,6 +17,7 @@ from clocks import OnClock
 from skitai.errors import UnsentError
 from skitai.net.client_tls import TLSProfile
 from skitai.net.tunnel import DirectHosts, make_route, parse_proxy
+from skitai.services.http import ConnectionPool
 
 LOOPBACK = Identity("127.0.0.1", "secure.test", authority=True)
 TOKEN = b64encode(b"me:a b").decode()
@@ -110,6 +111,18 @@ class ProxyTests(HTTPTestCase):
         assert b"Proxy-Authorization" not in b"".join(server.heads)
         error = await self.error_of(self.ask(pool, "https://other.test/"), UnsentError)
         assert error.message == "the certificate of other.test:443 is not for 'other.test'"
+
+    async def test_tunnel_without_tls(self):
+        """A pool for requests that switch to another protocol asks for tunnels, not with absolute-form."""
+        server, proxy = self.serve(sending(OK)), self.proxy()
+        proxy.target = server.port
+        route = make_route(parse_proxy(f"http://127.0.0.1:{proxy.port}"), DirectHosts(()))
+        pool = ConnectionPool(reactor, connector=self.connector(route=route), tunnels=True)
+        self.addCleanup(pool.close)
+        result = await self.ask(pool, "http://plain.test/a")
+        assert (result.code, result.data) == (200, b"ok")
+        assert proxy.everything.startswith(b"CONNECT plain.test:80 HTTP/1.1\r\n")
+        assert server.everything.startswith(b"GET /a HTTP/1.1\r\nHost: plain.test\r\n")
 
     async def test_tunnel_after_interim_answers(self):
         """A proxy may say that it is at work before it answers, in one piece with the answer or before it."""

@@ -336,6 +336,18 @@ class SwitchTests(HTTPTestCase):
             assert pool.open == 1
             await pool.close()
 
+    async def test_a_reply_that_is_refused(self):
+        """What is wrong with the reply fails the request, and is no failure to log."""
+        server, pool = self.serve(self.switching), self.pool()
+
+        def switch(_reply):
+            raise OperationError("no such protocol", code=708)
+
+        error = await self.error_of(self.ask_into(pool, server.url, switch=switch), OperationError)
+        assert (error.code, error.message, error.node.port) == (708, "no such protocol", server.port)
+        await server.peers[0].lost
+        assert pool.open == 0
+
     async def test_a_protocol_that_cancels(self):
         """A request that is cancelled while the connection changes hands closes it."""
         for name in ("switch", "connectionMade", "dataReceived"):
