@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache, wraps
 from typing import TypeVar
 
 T = TypeVar("T")
 
 #: Longer texts are looked at each time: they may have values in them, and a thousand would fill the memory.
 _REMEMBERED_CHARACTERS = 4000
+_REMEMBERED_MAX = 1000
 _READING = frozenset({"select", "values", "table", "show", "explain", "with"})
 # Any of these, wherever it stands, may change something: a lock, a sequence, a table made by SELECT INTO.
 _CHANGING = frozenset(
@@ -35,15 +35,25 @@ _SKIPPED = re.compile(
 _OPEN_COMMENT = "/*"
 
 
+class _Found(dict[str, T]):
+    """What ``look`` has found for statements."""
+
+    def __init__(self, look: Callable[[str], T]) -> None:
+        super().__init__()
+        self._look = look
+
+    def __missing__(self, sql: str) -> T:
+        found = self._look(sql)
+        if len(sql) <= _REMEMBERED_CHARACTERS:
+            if len(self) >= _REMEMBERED_MAX:
+                self.clear()
+            self[sql] = found
+        return found
+
+
 def remembered(look: Callable[[str], T]) -> Callable[[str], T]:
-    """Have ``look(sql)`` remember what it has found for the texts that came last."""
-    remembering = lru_cache(1024)(look)
-
-    @wraps(look)
-    def looked(sql: str) -> T:
-        return remembering(sql) if len(sql) <= _REMEMBERED_CHARACTERS else look(sql)
-
-    return looked
+    """Have ``look(sql)`` remember what it has found, which each statement asks for several times."""
+    return _Found(look).__getitem__
 
 
 def bare(sql: str) -> str:

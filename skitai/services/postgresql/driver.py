@@ -60,8 +60,8 @@ class Connection:
         self._link = Link(reactor, limits.bytes_max, self._link_closed, self._notified)
         self._prepared = PreparedStatements() if limits.prepare else None
         self._state = State.IDLE
-        #: What the server said of transactions after the last statement.
-        self._status = TRANSACTION_STATUS_IDLE
+        #: Whether a transaction was open when the last statement ended, as the server says.
+        self.in_transaction = False
         self._ended: Ended | None = None
         self._waiting: list[Deferred[bool]] = []
         # While a statement is being cancelled:
@@ -113,10 +113,6 @@ class Connection:
     def busy(self) -> bool:
         """Whether a statement runs or is being cancelled."""
         return self._state is State.RUNNING or self._state is State.CANCELLING
-
-    def in_transaction(self) -> bool:
-        """Whether a transaction was open when the last statement ended, as the server says."""
-        return self._status != TRANSACTION_STATUS_IDLE and self._state is not State.CLOSED
 
     def when_idle(self) -> Deferred[bool]:
         """Fire when no statement runs or is being cancelled: whether it can be used again."""
@@ -230,7 +226,7 @@ class Connection:
 
     async def _execute_many(self, query: Query) -> None:
         messages = messages_of(self._link.raw.cursor(), query)
-        begin = not self.in_transaction()
+        begin = not self.in_transaction
         self._end(DBResult(rowcount=await execute_many(messages, self._send, self._commit, begin)))
 
     async def _commit(self) -> None:
@@ -272,7 +268,7 @@ class Connection:
         else:
             self._prepared.clear()
         # In a transaction the server executes nothing more, once a statement has failed.
-        if self._is_wanted() and not self.in_transaction():
+        if self._is_wanted() and not self.in_transaction:
             self._execute(sql, params, self._executed)
         else:
             self._executed(cursor, error)
@@ -303,8 +299,9 @@ class Connection:
             ended(result)
 
     def _settle(self) -> None:
-        self._status = self._link.raw.get_transaction_status()
-        if self._status == TRANSACTION_STATUS_ACTIVE:
+        status = self._link.raw.get_transaction_status()
+        self.in_transaction = status != TRANSACTION_STATUS_IDLE
+        if status == TRANSACTION_STATUS_ACTIVE:
             self.close()  # a COPY, which nobody will end
             return
         self._state = State.IDLE
@@ -345,6 +342,7 @@ class Connection:
 
     def _link_closed(self) -> None:
         before, self._state = self._state, State.CLOSED
+        self.in_transaction = False
         if before is State.CANCELLING:
             if self._limit.active():
                 self._limit.cancel()

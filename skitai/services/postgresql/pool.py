@@ -158,7 +158,7 @@ class Pool:
         if connection not in self._born:
             return
         now = self._clock.seconds()
-        if connection.closed or self._closed or connection.in_transaction() or self._is_old(connection, now):
+        if connection.closed or self._closed or connection.in_transaction or self._is_old(connection, now):
             self._drop(connection)
             self._connect_for_waiters()
             return
@@ -178,7 +178,7 @@ class Pool:
         while connection is not None:
             waiter, _ = self._waiters.popitem(last=False)
             waiter.lend(connection)
-            connection = self.take() if self._waiters else None
+            connection = self.take() if self._waiters and self._idle else None
         self._serving = False
         if not self._waiters:
             self._keep_timer()

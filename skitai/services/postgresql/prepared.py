@@ -82,9 +82,7 @@ class PreparedStatements:
         self._stale: list[Execution] = []
         self._numbers = count(1)
 
-    def choose(
-        self, sql: str, params: Any, in_transaction: Callable[[], bool]
-    ) -> tuple[Execution, Any] | None:
+    def choose(self, sql: str, params: Any, in_transaction: bool) -> tuple[Execution, Any] | None:
         """Return what to execute instead of ``sql``, and with which values; None if nothing.
 
         Counts the use. Preparing may fail, which would end a transaction: nothing new is prepared in one.
@@ -107,7 +105,7 @@ class PreparedStatements:
         execution = self._kept.get(key)
         if execution is not None:
             self._kept.move_to_end(key)
-        elif in_transaction():
+        elif in_transaction:
             return None
         else:
             execution = self._new(key, template)

@@ -49,25 +49,22 @@ class Running:
             self._pool.wait(self)
         else:
             self._was_idle = True
-            self._execute(connection)
+            self.lend(connection)
 
     def lend(self, connection: Connection) -> None:
-        """Execute the statement on a connection that was waited for."""
-        self._execute(connection)
+        """Execute the statement on ``connection``."""
+        self._connection = connection
+        self._began = self._seconds()
+        connection.start(self._query, self._ended)
 
     def refuse(self, error: OperationError) -> None:
         """Fail, because no connection is to be had."""
         self.outcome.errback(error)
 
-    def _execute(self, connection: Connection) -> None:
-        self._connection = connection
-        self._began = self._seconds()
-        connection.start(self._query, self._ended)
-
     def _ended(self, result: DBResult | OperationError) -> None:
         connection = self._connection
         assert connection is not None
-        if not isinstance(result, OperationError) and result.status == NORMAL and connection.in_transaction():
+        if not isinstance(result, OperationError) and result.status == NORMAL and connection.in_transaction:
             result = DBResult.of_statement_error(MisuseError(_LEFT_OPEN), _LEFT_OPEN)
         seconds = self._give_back(connection)  # first, so that the server has the next statement soon
         if self.outcome.called:  # who got the connection has cancelled this one

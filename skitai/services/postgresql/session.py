@@ -54,7 +54,7 @@ class Session:
     def _run_next(self, query: Query) -> Deferred[DBResult]:
         if self._connection.closed:
             return fail(OperationError("the connection was lost", code=CODE_CLOSED))
-        if not self._connection.in_transaction():  # what comes now would be committed at once
+        if not self._connection.in_transaction:  # what comes now would be committed at once
             text = "a statement has ended the transaction: that is for the end of its block"
             return succeed(DBResult.of_statement_error(MisuseError(text), text))
         return self._connection.run(query)

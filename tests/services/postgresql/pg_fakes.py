@@ -12,7 +12,7 @@ class FakeConnection:
     """Keeps what it is to execute in ``statements``; ``answer`` ends the oldest that is under way."""
 
     def __init__(self):
-        self.closed = self.busy = self.dirty = False
+        self.closed = self.busy = self.in_transaction = False
         self.on_lost = self.on_notify = None
         self.statements = []
         self.ends_at_a_look = False
@@ -60,9 +60,6 @@ class FakeConnection:
     def when_idle(self):
         self._until_idle.append(Deferred())
         return self._until_idle[-1]
-
-    def in_transaction(self):
-        return self.dirty
 
     def close(self):
         if not self.closed:

@@ -87,7 +87,7 @@ class TestCancelling:
         begun = driven.begin("select pg_sleep(30)")
         begun.cancel()
         assert driven.when_idle() is True
-        assert driven.connection.in_transaction()
+        assert driven.connection.in_transaction
         assert driven.run("select 1").error.pgcode == "25P02"
         assert driven.run("rollback").status == 3
 

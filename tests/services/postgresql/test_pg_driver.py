@@ -146,14 +146,14 @@ class TestResults:
 
     def test_transactions_are_the_servers(self, lone):
         """Whether a transaction is open is what the server says."""
-        in_transaction = lone.connection.in_transaction
-        assert not in_transaction()
+        connection = lone.connection
+        assert not connection.in_transaction
         lone.run("begin")
-        assert in_transaction()
+        assert connection.in_transaction
         assert lone.run("select 1/0").status == 2
-        assert in_transaction()
+        assert connection.in_transaction
         lone.run("rollback")
-        assert not in_transaction()
+        assert not connection.in_transaction
 
 
 class TestValues:

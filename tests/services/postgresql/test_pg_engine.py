@@ -54,7 +54,7 @@ class World:
         beginning = self.begin()
         connection = self.server.accept()
         connection.answer()
-        connection.dirty = True
+        connection.in_transaction = True
         return beginning.result, connection
 
     def pool(self):
@@ -165,7 +165,7 @@ class TestTransactions:
         connection.answer()
         assert world.pool() == (1, 0, 0)
         committing = session.commit()
-        connection.dirty = False
+        connection.in_transaction = False
         connection.answer()
         assert committing.result is None
         assert connection.statements == ["BEGIN", "select 1", "COMMIT"]
@@ -175,7 +175,7 @@ class TestTransactions:
         """If the database refuses the commit, the driver's exception says why."""
         session, connection = world.session()
         committing = session.commit()
-        connection.dirty = False
+        connection.in_transaction = False
         connection.answer(DBResult.of_statement_error(ZeroDivisionError("deferred"), "deferred"))
         assert isinstance(outcome(committing), ZeroDivisionError)
         assert world.pool() == (1, 1, 0)
@@ -201,7 +201,7 @@ class TestTransactions:
             connection.lose()
         rolling_back = session.rollback()
         if fault is None:
-            connection.dirty = False
+            connection.in_transaction = False
             connection.answer()
         elif fault == "lost meanwhile":
             connection.lose()
@@ -218,7 +218,7 @@ class TestTransactions:
         rolling_back = session.rollback()
         assert connection.statements == ["BEGIN", "select 1"]
         connection.answer()
-        connection.dirty = False
+        connection.in_transaction = False
         connection.answer()
         assert rolling_back.called
         assert connection.statements == ["BEGIN", "select 1", "ROLLBACK"]
@@ -230,7 +230,7 @@ class TestTransactions:
         session.run(Query("set time zone 'UTC'"))
         connection.answer()
         session.commit()
-        connection.dirty = False
+        connection.in_transaction = False
         connection.answer()
         assert connection.closed
 
@@ -271,7 +271,7 @@ class TestTransactions:
             world.server.accept()
             assert world.pool() == (1, 1, 0)
         else:
-            connection.dirty = True
+            connection.in_transaction = True
             connection.answer()
             assert (connection.closed, world.pool()) == (True, (0, 0, 0))
 

@@ -169,7 +169,7 @@ class TestAllOrNothing:
         assert (result.status, result.code) == (2, 501)
         with pytest.raises(psycopg2.Error):
             result.reraise()
-        assert not driven.connection.in_transaction()
+        assert not driven.connection.in_transaction
         assert count(driven) == 0
 
     def test_in_a_transaction(self, driven):
@@ -177,7 +177,7 @@ class TestAllOrNothing:
         driven.run("begin")
         rows = [(number,) for number in range(2500)]
         assert driven.run_many("insert into item (id) values (%s)", rows).rowcount == 2500
-        assert driven.connection.in_transaction()
+        assert driven.connection.in_transaction
         assert count(driven) == 2500
         driven.run("rollback")
         assert count(driven) == 0
@@ -196,7 +196,7 @@ class TestAllOrNothing:
         reactor_thread.call(run)
         eventually(lambda: outcomes)
         driven.when_idle()
-        assert driven.connection.in_transaction()  # which tells the pool to close it
+        assert driven.connection.in_transaction  # which tells the pool to close it
         driven.close()
         with psycopg.connect(postgres.uri(database)) as other:
             assert other.execute("select count(*) from item").fetchone() == (0,)

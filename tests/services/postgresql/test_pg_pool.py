@@ -161,7 +161,7 @@ class TestRelease:
         connection.lose()
         assert world.connected() is waiting.result
 
-    @pytest.mark.parametrize("fault", ["closed", "dirty"])
+    @pytest.mark.parametrize("fault", ["closed", "in_transaction"])
     def test_a_connection_that_nobody_may_get(self, world, fault):
         """One that is closed, or has an open transaction, is not lent again."""
         connection = self._lent(world)

@@ -165,7 +165,7 @@ class TestUses:
         """A long statement is executed as it is, and neither it nor its count fills the memory."""
         kept, text = prepared.PreparedStatements(), "select '" + "x" * 20_000 + "'"
         references = sys.getrefcount(text)
-        assert [kept.choose(text, None, lambda: False) for _ in range(6)] == [None] * 6
+        assert [kept.choose(text, None, in_transaction=False) for _ in range(6)] == [None] * 6
         assert sys.getrefcount(text) == references
 
 
