@@ -61,6 +61,10 @@ def outcome_of(error: Exception, node: SQLiteNode, *, may_write: bool) -> DBResu
         return _caused(UnsentError(f"{node.label}: {_reason(error, node)}"), error)
     if code == sqlite3.SQLITE_READONLY and may_write:
         return _caused(UnsentError(f"{node.label}: the file or its folder cannot be written"), error)
+    if code == sqlite3.SQLITE_READONLY and _is_extended(error):
+        # A statement that must not write has the plain code; so this one would only have read.
+        why = "which SQLite needs even to read a file in WAL mode, or one that was not closed in good order"
+        return _caused(UnsentError(f"{node.label}: the file or its folder cannot be written, {why}"), error)
     if code in _FAILING:
         return _caused(OperationError(f"{node.label}: {words_of(error)}"), error)
     return refused(error)
@@ -89,6 +93,11 @@ def _code(error: BaseException) -> int:
     """Return the primary result code of SQLite, 0 if ``error`` has none."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
+
+
+def _is_extended(error: BaseException) -> bool:
+    """Whether SQLite says more than the primary result code."""
+    return _code(error) != getattr(error, "sqlite_errorcode", 0)
 
 
 def _reason(error: Exception, node: SQLiteNode) -> str:

@@ -68,6 +68,15 @@ class TestUnusable:
         assert "cannot be written" in str(outcome)
         assert outcome_of(caught.value, files.node(), may_write=False).code == 501
 
+    @pytest.mark.parametrize("code", [sqlite3.SQLITE_READONLY_DIRECTORY, sqlite3.SQLITE_READONLY_CANTINIT])
+    def test_not_readable(self, files, code):
+        """So is one that cannot be read, because SQLite would have to write its log or the shared memory."""
+        error = sqlite3.OperationalError("attempt to write a readonly database")
+        error.sqlite_errorcode = code
+        outcome = outcome_of(error, files.node(), may_write=False)
+        assert isinstance(outcome, UnsentError)
+        assert "needs even to read a file in WAL mode" in str(outcome)
+
     def test_mended(self, files):
         """As soon as it can be used, it is."""
         self.expect(files, "nowhere/a.db", "there is no folder")
