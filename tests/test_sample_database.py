@@ -79,11 +79,16 @@ def test_no_name(site):
 
 def test_databases_that_do_not_answer(serve_sample, tmp_path):
     """The page says of each why, and a delivery is answered with 503."""
-    site = serve_sample(f"type = sqlite3\nmembers = {tmp_path}/none/haarlem.db, {tmp_path}/leiden.db")
+    gone = tmp_path / "none"
+    gone.mkdir()
+    site = serve_sample(f"type = sqlite3\nmembers = {gone}/haarlem.db, {tmp_path}/leiden.db")
+    gone.rmdir()
     text = site.ask("/database").body.decode()
     assert f"there is no folder {tmp_path}/none" in text
     assert kettles(site) == [["House kettle"]]
-    site = serve_sample(f"type = sqlite3\nmembers = {tmp_path}/none/haarlem.db, {tmp_path}/none/leiden.db")
+    gone.mkdir()
+    site = serve_sample(f"type = sqlite3\nmembers = {gone}/haarlem.db, {gone}/leiden.db")
+    gone.rmdir()
     refused = deliver(site, "Copper")
     assert refused.code == 503
     assert f"there is no folder {tmp_path}/none" in refused.body.decode()

@@ -15,7 +15,7 @@ from skitai.services.db.interfaces import IEngine, ISession, RefusedError, Trans
 from skitai.services.db.timing import StatementTimes
 from skitai.services.postgresql.connecting import NEEDED, connect, has_driver
 from skitai.services.postgresql.listening import Listeners
-from skitai.services.postgresql.node import OPTIONS, PLACE, PGNode, node_of, node_of_member
+from skitai.services.postgresql.node import OPTIONS, PLACE, PGNode, check_files, node_of, node_of_member
 from skitai.services.postgresql.pool import Pool
 from skitai.services.postgresql.running import Running
 from skitai.services.postgresql.session import Session, begin_statement
@@ -70,10 +70,12 @@ class PostgreSQL:
         return node_of(server, dbname, user, password, self._folder)
 
     def member(self, address: str, options: Mapping[str, str]) -> PGNode:
-        """Return the node of a cluster's member; raise ValueError, also if there is no driver."""
+        """Return the node of a cluster's member; raise ValueError, also without the driver or a file."""
         if not has_driver():
             raise ValueError(NEEDED)
-        return node_of_member(address, options, self._folder)
+        node = node_of_member(address, options, self._folder)
+        check_files(node, options)
+        return node
 
     # -- statements -----------------------------------------------------------------------------------------
 

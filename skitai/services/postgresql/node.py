@@ -5,6 +5,7 @@ The names of the options are those of libpq (PostgreSQL's manual, "Parameter Key
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -143,6 +144,17 @@ def node_of_member(address: str, options: Mapping[str, str], folder: Path = Path
     return PGNode(host, port, dbname, user, password, common, read_only)
 
 
+def check_files(node: PGNode, options: Mapping[str, str]) -> None:
+    """Raise ValueError for a file of the node's options that is not there.
+
+    It is an OptionError if the file is one of a cluster's ``options``.
+    """
+    for name, value in node.options:
+        if name in _FILES and _is_path(value) and not os.path.exists(value):  # Path's one may raise
+            text = f"{value} does not exist"
+            raise OptionError(name, text) if name in options else ValueError(f"{name}: {text}")
+
+
 def _of_url(url: str, common: Options, folder: Path) -> PGNode:
     try:
         parts = urlsplit(url)
@@ -217,6 +229,10 @@ def _options(given: Mapping[str, str], folder: Path) -> Options:
 
 def _in_folder(options: Mapping[str, str], folder: Path) -> Iterable[tuple[str, str]]:
     for name in _FILES & options.keys():
-        # "system" is not a file: libpq takes the authorities that the platform trusts.
-        if options[name] and options[name] != "system":
+        if _is_path(options[name]):
             yield name, str(folder / Path(options[name]).expanduser())
+
+
+def _is_path(value: str) -> bool:
+    # "system" is not a file: libpq takes the authorities that the platform trusts.
+    return bool(value) and value != "system"

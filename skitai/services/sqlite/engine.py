@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,11 @@ class SQLiteEngine:
             read_only = yes_no(options.get("read_only", "no"))
         except ValueError as error:
             raise ValueError(f"read_only: {error}") from None
-        return node_of(address, self._folder, read_only=read_only)
+        node = node_of(address, self._folder, read_only=read_only)
+        folder = os.path.dirname(node.label)
+        if not node.in_memory and not os.path.isdir(folder):
+            raise ValueError(f"there is no folder {folder} for {address}")
+        return node
 
     def run(self, node: Any, query: Query) -> Deferred[DBResult]:
         """Execute a statement; see ``IEngine.run``."""

@@ -26,8 +26,9 @@ def check(tmp_path, capsys):
     return run
 
 
-def test_no_password_is_shown(check):
+def test_no_password_is_shown(check, tmp_path):
     """--check shows the members, the options and the defaults, but no password in any form."""
+    (tmp_path / "pgpass").touch()
     status, output, errors = check(
         "[postgresql]\nbytes_max = 1 MB\n"
         f"{CLUSTER}sslpassword = secret4\npassfile = pgpass\nsslmode = require\nmembers ="
@@ -65,6 +66,35 @@ def test_wrong_configs(check, text, error):
     assert (status, output) == (2, "")
     assert error in errors
     assert "secret" not in errors
+
+
+@pytest.mark.parametrize("name", ["sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile"])
+def test_missing_files(check, tmp_path, name):
+    """A file that a connection needs is looked for at once, in the folder of the config."""
+    for text, key in (
+        (f"{CLUSTER}{name} = none\nmembers = a/d/u/secret\n", f"{name}: "),
+        (f"{CLUSTER}members = postgresql://u:secret@a/d?{name}=none\n", f"members: {name}: "),
+    ):
+        status, _, errors = check(text)
+        assert (status, "secret" in errors) == (2, False)
+        assert f"[@main] {key}{tmp_path}/none does not exist" in errors
+    (tmp_path / "none").touch()
+    assert check(text)[0] == 0
+
+
+def test_authorities_of_the_system(check):
+    """These are no file."""
+    assert check(f"{CLUSTER}sslrootcert = system\nmembers = a/d/u/p\n")[0] == 0
+
+
+def test_folder_of_sqlite(check, tmp_path):
+    """The folder of a SQLite file is looked for, not the file itself, which the first statement may make."""
+    text = "[@files]\ntype = sqlite3\nmembers = here.db, :memory:, data/there.db\n"
+    status, _, errors = check(text)
+    assert status == 2
+    assert f"[@files] members: there is no folder {tmp_path}/data for data/there.db" in errors
+    (tmp_path / "data").mkdir()
+    assert check(text)[0] == 0
 
 
 def test_no_driver(check, monkeypatch):

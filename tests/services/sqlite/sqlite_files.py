@@ -43,7 +43,8 @@ class Files:
         self.engine = SQLiteEngine(folder, loop.reactor, submit, **{**OPTIONS, **options})
 
     def node(self, name="a.db", **options):
-        return self.engine.member(name, options)
+        # For options only: as a member it must have its folder.
+        return self.engine.member(name, options) if options else self.engine.node(name, None, None, None)
 
     def execute(self, sql, params=None, name="a.db", **options):
         """Return the result of a statement."""

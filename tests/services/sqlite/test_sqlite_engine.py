@@ -3,6 +3,7 @@
 import datetime
 import os
 import sqlite3
+from pathlib import Path
 
 import pytest
 from zope.interface.verify import verifyObject
@@ -33,6 +34,8 @@ class TestNodes:
         """A relative path counts from the folder of the config."""
         node = files.engine.node(name, None, None, None)
         assert node.label == label.format(folder=files.folder)
+        if not node.in_memory:  # a member must have its folder
+            Path(node.label).parent.mkdir(parents=True, exist_ok=True)
         assert node == files.engine.member(name, {}) == files.engine.member(name, {"read_only": "no"})
 
     @pytest.mark.parametrize("name", ["", " ", "a\0b"])

@@ -41,7 +41,9 @@ class Site:
     def __init__(self, loop, folder, threads):
         self.loop = loop
         (folder / "site.conf").write_text(CONFIG.format(threads=threads))
+        (folder / "nowhere").mkdir()
         instance = make_instance(loop.reactor, folder / "site.conf", sqlite=plugin, cache=cache)
+        (folder / "nowhere").rmdir()  # it is looked for at the start
         self._running = RunningInstance(loop, instance)
 
     def work(self, function):
