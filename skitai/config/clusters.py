@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -15,6 +15,8 @@ PREFIX = "@"
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 #: Other spellings of types. The README of the original has the first.
 _TYPES = {"postresql": "postgresql", "pgsql": "postgresql", "postgres": "postgresql", "sqlite": "sqlite3"}
+#: More names than these are not listed in a message.
+_LISTED_MAX = 12
 # An address may contain anything but a comma, so only a number after a space at the end is a weight.
 _WEIGHTED = re.compile(r"(?P<address>.*\S)\s+(?P<weight>[-+]?[0-9][0-9.]*)")
 _PASSWORD_OPTION = re.compile(r"(?<=password=)[^&]*")
@@ -74,6 +76,27 @@ def read_cluster(section: Section) -> ClusterConfig:
 def unknown_cluster(name: str, known: Mapping[str, ClusterConfig]) -> str:
     """Return the message for a cluster that has no section."""
     return f"there is no section [{PREFIX}{name}]: {nearest(name, known)}"
+
+
+def unknown_key(name: str, kind: str, known: Iterable[str], sections: Mapping[str, Iterable[str]]) -> str:
+    """Return the message for a key that clusters of the type ``kind`` do not have.
+
+    ``known`` are those that they have. ``sections`` are the keys of other sections: the key may belong into
+    one with whose name the type begins, such as ``[sqlite]`` for ``sqlite3``.
+    """
+    own = {"type", "members", *known}
+    others = {
+        key: f"[{section}]" for section in sections if kind.startswith(section) for key in sections[section]
+    }
+    if name in others:
+        return f"stands in the section {others[name]}"
+    found = closest(name, sorted({*own, *others}))
+    if found in others and found not in own:
+        return f"unknown key: did you mean {found}, in the section {others[found]}?"
+    if found is not None or len(own) <= _LISTED_MAX or not others:
+        return f"unknown key: {nearest(name, own)}"
+    places = ", ".join(sorted(set(others.values())))
+    return f"unknown key: {places} has {', '.join(sorted(others))}; a cluster has members and how to connect"
 
 
 def _members(section: Section) -> tuple[MemberConfig, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,9 @@ from skitai.calls.cluster import Cluster, Member
 from skitai.calls.dispatch import Dispatcher
 from skitai.calls.traffic import CallLimits
 from skitai.config import ClusterConfig, Config, Mount, ServerConfig, VirtualHost
+from skitai.config.clusters import unknown_key
 from skitai.config.keys import nearest
+from skitai.config.loader import SHARED_SECTIONS
 from skitai.config.routes import DEFAULT_HOST
 from skitai.errors import ConfigError, PluginError
 from skitai.interfaces import IBus, IInstance, IResultCache, IService
@@ -51,17 +53,27 @@ def make_limits(server: ServerConfig) -> ServerLimits:
 
 
 def make_clusters(
-    config: Config, types: Mapping[str, IService], seconds: Callable[[], float]
+    config: Config,
+    types: Mapping[str, IService],
+    sections: Mapping[str, Iterable[str]],
+    seconds: Callable[[], float],
 ) -> dict[str, Cluster]:
     """Return the clusters of the config by name; ``types`` are the services that read their members.
 
+    ``sections`` are the keys of the sections of plugins: what is misplaced in a cluster may belong there.
     Raises ConfigError for a type that is not there and for an address that its service refuses.
     """
-    return {name: _cluster(config, cluster, types, seconds) for name, cluster in config.clusters.items()}
+    return {
+        name: _cluster(config, cluster, types, sections, seconds) for name, cluster in config.clusters.items()
+    }
 
 
 def _cluster(
-    config: Config, cluster: ClusterConfig, types: Mapping[str, IService], seconds: Callable[[], float]
+    config: Config,
+    cluster: ClusterConfig,
+    types: Mapping[str, IService],
+    sections: Mapping[str, Iterable[str]],
+    seconds: Callable[[], float],
 ) -> Cluster:
     def wrong(key: str, message: str) -> ConfigError:
         return config.error(key, message, section=f"@{cluster.name}")
@@ -72,7 +84,7 @@ def _cluster(
         raise wrong("type", f"{cluster.type} is not a type of cluster; there are: {known}")
     for key in cluster.options:
         if key not in service.cluster_keys:
-            raise wrong(key, f"unknown key: {nearest(key, ('type', 'members', *service.cluster_keys))}")
+            raise wrong(key, unknown_key(key, cluster.type, service.cluster_keys, sections))
     try:
         members = [
             Member(service.member(member.address, cluster.options), member.weight)
@@ -91,9 +103,10 @@ def make_dispatcher(
     Raises ConfigError for a wrong cluster or an unknown cache.
     """
     server = config.server
+    sections = {**plugins.config_sections(), **SHARED_SECTIONS}
     return Dispatcher(
         bridge,
-        make_clusters(config, plugins.cluster_types(instance), bridge.seconds),
+        make_clusters(config, plugins.cluster_types(instance), sections, bridge.seconds),
         cache=_result_cache(config, plugins.result_caches(instance)),
         limits=CallLimits(server.calls_max, server.calls_queue_max),
         coalesce=server.coalesce,

@@ -51,6 +51,10 @@ class TestMaking:
                 "site.conf:10: [@c] memberz: unknown key: did you mean members?",
             ),
             (
+                "[@c]\ntype = gate\nmembers = a:1\nflavour = 3",
+                "site.conf:10: [@c] flavour: unknown key: known are members, type",
+            ),
+            (
                 "[@c]\nmembers = a",
                 "site.conf:7: [@c] type: http is not a type of cluster; there are: gate",
             ),

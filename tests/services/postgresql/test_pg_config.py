@@ -55,6 +55,18 @@ def test_no_password_is_shown(check, tmp_path):
             "[@main] members: an http member is host[:port]",
         ),
         (f"{CLUSTER}slmode = on\nmembers = a/d/u/secret\n", "[@main] slmode: "),
+        (
+            f"{CLUSTER}pool_max = 5\nmembers = a/d/u/secret\n",
+            "[@main] pool_max: stands in the section [postgresql]",
+        ),
+        (
+            f"{CLUSTER}pool_mx = 5\nmembers = a/d/u/secret\n",
+            "[@main] pool_mx: unknown key: did you mean pool_max, in the section [postgresql]?",
+        ),
+        (
+            f"{CLUSTER}flavour = 5\nmembers = a/d/u/secret\n",
+            "[@main] flavour: unknown key: [postgresql] has bytes_max, pool_idle, ",
+        ),
         (f"{CLUSTER}members = postgresql://u:secret@a/d?b=1\n", "b: unknown option in the URL"),
         ("[postgresql]\npool_max = 0\n", "[postgresql] pool_max: "),
         ("[postgresql]\npool_mx = 1\n", "[postgresql] pool_mx: "),
