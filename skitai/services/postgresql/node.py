@@ -75,6 +75,11 @@ class PGNode:
     #: The engine's name.
     dbtype = DB_PGSQL
 
+    def __attrs_post_init__(self) -> None:
+        for name in ("dbname", "user", "password"):
+            if "\0" in (getattr(self, name) or ""):
+                raise ValueError(f"{name} has a NUL character, which PostgreSQL does not take")
+
     @property
     def label(self) -> str:
         """``user@host:port/dbname``, without what is not known."""
@@ -115,6 +120,8 @@ def node_of(
     _check_scheme(server)
     if dbname is None and server.endswith(_SQLITE_FILES):
         raise ValueError(f"{server!r} looks like a file of SQLite: write was.db({server!r}, DB_SQLITE3)")
+    if "/" in server and not server.startswith("/"):
+        raise ValueError("a server is host[:port]: dbname, user and password are arguments of their own")
     host, port = _host_port(server)
     return PGNode(host, port, dbname, user, password)
 

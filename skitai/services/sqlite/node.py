@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote_from_bytes
@@ -14,6 +15,7 @@ from skitai import DB_SQLITE3
 from skitai.interfaces import INode
 
 _MEMORY = ":memory:"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @implementer(INode)
@@ -53,6 +55,8 @@ def node_of(name: str, folder: Path, *, read_only: bool = False) -> SQLiteNode:
         raise ValueError("the file of a SQLite database needs a name")
     if "\0" in name:
         raise ValueError(f"{name!r} has a NUL character, which no path may have")
+    if _URL.match(name):  # whose password is not repeated
+        raise ValueError("a SQLite database is the path of a file, and no URL")
     if name.startswith(_MEMORY):
         if read_only:
             raise ValueError(f"{name} with read_only = yes stays empty: nobody could write to it")

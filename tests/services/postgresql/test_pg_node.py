@@ -34,6 +34,24 @@ class TestArguments:
             node_of(server, None, None, None)
         assert "secret" not in str(raised.value)
 
+    def test_a_member(self):
+        """What stands in a config is no server, and its password is not repeated."""
+        with pytest.raises(
+            ValueError, match="dbname, user and password are arguments of their own"
+        ) as raised:
+            node_of("h:5432/d/u/secret", None, None, None)
+        assert "secret" not in str(raised.value)
+
+    @pytest.mark.parametrize(
+        "arguments", [("h", "d\0", "u", "p"), ("h", "d", "\0u", "p"), ("h", "d", "u", "p\0w")]
+    )
+    def test_nul(self, arguments):
+        """A name with a NUL character is a mistake of the caller, and no failed connection."""
+        with pytest.raises(ValueError, match="has a NUL character"):
+            node_of(*arguments)
+        with pytest.raises(ValueError, match="dbname has a NUL character"):
+            node_of("postgresql://h/a%00b", None, None, None)
+
     @pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "postgresql+psycopg2://u:secret@h/d"])
     def test_other_schemes(self, url):
         """The URL of something else is named by its scheme, in the config as well."""

@@ -63,6 +63,13 @@ class TestNodes:
         files.execute("create table t (a)", name="100%25?mode=memory#x").reraise()
         assert (files.folder / "100%25?mode=memory#x").stat().st_size > 0
 
+    @pytest.mark.parametrize("url", ["postgresql://u:secret@h/d", "sqlite:///a.db", "file:///a.db"])
+    def test_urls(self, files, url):
+        """A URL, such as another library or another database has it, is no path; no password is repeated."""
+        with pytest.raises(ValueError, match="the path of a file, and no URL") as raised:
+            files.engine.member(url, {})
+        assert "secret" not in str(raised.value)
+
     def test_no_notifications(self, files):
         """SQLite does not notify anybody."""
         with pytest.raises(RefusedError, match="MisuseError: SQLite has no notifications"):
