@@ -48,8 +48,16 @@ def server(open_folder, authority):
 
 @pytest.fixture(scope="module")
 def resolved(reactor_thread):
-    """A reactor that has resolved a name: it keeps a thread for that."""
+    """A reactor that has resolved a name: it keeps a thread for that, and here no second one.
+
+    It would start one for a name that is asked for before the first thread is back from the one before.
+    """
+    pool = reactor_thread.reactor.getThreadPool()
+    before = pool.min, pool.max
+    reactor_thread.call(pool.adjustPoolsize, 1, 1)
     reactor_thread.call(Connector(reactor_thread.reactor).resolve, "localhost")
+    yield
+    reactor_thread.call(pool.adjustPoolsize, *before)
 
 
 @pytest.fixture
