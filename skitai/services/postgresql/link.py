@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from txpostgres import txpostgres
 
@@ -31,28 +31,14 @@ class TooManyBytesError(Exception):
     """A result has more bytes than the limit."""
 
 
-class Cursor(txpostgres.Cursor):  # type: ignore[misc]
-    """A cursor that leaves the reading to its connection."""
-
-    def _doit(self, name: str, *args: Any, **kwargs: Any) -> Deferred[Any]:
-        try:
-            getattr(self._cursor, name)(*args, **kwargs)
-        except Exception:  # noqa: BLE001 - it is for who waits
-            return fail()
-        done: Deferred[Any] = Deferred()
-        self._connection.await_end(lambda _, error: done.errback(error) if error else done.callback(self))
-        return done
-
-
 class Link(txpostgres.Connection):  # type: ignore[misc]
     """A connection whose reader stays registered and which hands results over at once.
 
+    It is txpostgres' one while it connects. Then ``execute`` stands for txpostgres' methods and cursors.
     ``on_closed`` is called once when the server has closed it or it fails, before the statement under way
     fails. ``on_notify`` gets the notifications. More than ``bytes_max`` bytes for one statement are not read.
     All of it is used in the reactor thread.
     """
-
-    cursorFactory = Cursor
 
     def __init__(
         self,
@@ -114,11 +100,6 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
         self._cursor = cursor  # psycopg2 does not keep it
         if len(cursor.query) >= _SENT_AT_ONCE:
             self._advance()
-
-    def await_end(self, done: Done) -> None:
-        """Call ``done(None, error)`` when the statement that somebody has just sent is over."""
-        self._running, self._count = done, None
-        self._advance()
 
     def _advance(self) -> None:
         failed = None

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 from pg_driven import LIMITS, Driven, failure_of, open_descriptors, parameters
 from psycopg2.extras import DateTimeTZRange, NumericRange
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import globalLogPublisher
 
 from serving import eventually
@@ -21,7 +21,6 @@ from skitai.services.db.query import Query, query
 from skitai.services.postgresql import fetching
 from skitai.services.postgresql.driver import Connection
 from skitai.services.postgresql.limits import Limits
-from skitai.services.postgresql.link import Link
 
 
 @pytest.fixture(scope="module")
@@ -533,21 +532,3 @@ class TestNotifications:
         lone.run("listen c")
         lone.run("notify c, 'mine'")
         assert lone.notes == [("c", "mine", lone.pid)]
-
-
-def test_what_txpostgres_offers_works(reactor_thread, postgres, database):
-    """The connection in the reactor is still one of txpostgres."""
-
-    async def use():
-        link = Link(reactor_thread.reactor, 1 << 20, lambda: None, lambda notes: None)
-        await link.connect(**parameters(postgres, database))
-        try:
-            await link.runOperation("create temp table offered (a int)")
-            await link.runInteraction(lambda cursor: cursor.execute("insert into offered values (%s)", [7]))
-            with pytest.raises(psycopg2.ProgrammingError):
-                await link.runQuery("select * from nowhere")
-            return await link.runQuery("select a from offered")
-        finally:
-            link.close()
-
-    assert reactor_thread.call(lambda: Deferred.fromCoroutine(use())) == [(7,)]
