@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import subprocess
 import time
 import timeit
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks import measure
-from benchmarks.process import REPOSITORY, running
+from benchmarks.process import running
+from benchmarks.rounds import cost_us
 
 if TYPE_CHECKING:
     from benchmarks.measure import Speed
@@ -49,27 +49,11 @@ class Calls:
         return min(self.outbound[client])
 
 
-def fan_out(server: Server, placement: Placement, seconds: int) -> Speed:
-    """Load a server that makes three calls for each request."""
-    with running(server, placement) as process:
-        return measure.speed(process, placement, seconds, CONNECTIONS)
-
-
 def outbound(client: str, placement: Placement) -> float:
     """Return the microseconds of processor time of one outgoing request."""
     python = placement.python if client == "skitai" else placement.peers_python
-    answer = subprocess.run(
-        [
-            *("taskset", "-c", str(placement.server_core), str(python), "-m", "benchmarks.outbound"),
-            *(client, str(placement.upstream_port), str(OUTBOUND_REQUESTS)),
-        ],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    return float(answer.stdout.splitlines()[-1])
+    port, count = str(placement.upstream_port), str(OUTBOUND_REQUESTS)
+    return cost_us(python, placement, "benchmarks.outbound", client, port, count)
 
 
 def waiting(server: Server, placement: Placement) -> Waiting:

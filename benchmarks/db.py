@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import subprocess
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmarks import measure
 from benchmarks.db_servers import MAP, POSTGRESQL, SQLITE, WAITING
 from benchmarks.postgres import databases, on_core
-from benchmarks.process import REPOSITORY, get, running, version_of
+from benchmarks.process import get, running, version_of
 from benchmarks.progress import failures_noted, say
 from benchmarks.report import Results
+from benchmarks.rounds import add_speed, cost_us
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from benchmarks.process import Placement
-    from benchmarks.servers import Server
 
 QUERY = "query"  # what `--only` calls the processor time of one
 CLIENTS = ("skitai", "skitai-engine", "psycopg", "psycopg-asyncio", "asyncpg-asyncio", "asyncpg-uvloop")
@@ -71,7 +69,7 @@ def measured(results: Results, placement: Placement, options: argparse.Namespace
         for number in range(1, options.rounds + 1):
             say("databases", f"round {number} of {options.rounds}")
             for server in chosen:
-                _view(found, server, placed, results, options.seconds)
+                add_speed(found.views.speeds, server, placed, results, options.seconds)
             for client in CLIENTS if QUERY in options.only else ():
                 with failures_noted(results, f"a query, {client}"):
                     cost = query_cost(client, placed)
@@ -88,31 +86,10 @@ def measured(results: Results, placement: Placement, options: argparse.Namespace
     return found
 
 
-def _view(found: Databases, server: Server, placement: Placement, results: Results, seconds: int) -> None:
-    """Add one round of a view; a server that failed is not tried again."""
-    if server.label in results.failures:
-        return
-    with failures_noted(results, server.label), running(server, placement) as process:
-        speed = measure.speed(process, placement, seconds)
-        found.views.speeds.setdefault(server.name, []).append(speed)
-        say(server.label, f"{speed.requests_per_second:,.0f} req/s, {speed.cpu_us:,.0f} us CPU")
-
-
 def query_cost(client: str, placement: Placement) -> float:
     """Return the microseconds of processor time of one query."""
     python = placement.python if client.startswith("skitai") else placement.peers_python
-    answer = subprocess.run(
-        [
-            *("taskset", "-c", str(placement.server_core), str(python), "-m", "benchmarks.queries"),
-            *(client, placement.database, str(QUERIES)),
-        ],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    return float(answer.stdout.splitlines()[-1])
+    return cost_us(python, placement, "benchmarks.queries", client, placement.database, str(QUERIES))
 
 
 def _median_ms(port: int, path: str) -> float:

@@ -22,6 +22,7 @@ from benchmarks.frameworks import framework_section, measured
 from benchmarks.process import REPOSITORY, Placement, running, upstream, version_of
 from benchmarks.progress import failures_noted, say
 from benchmarks.report import Results, render
+from benchmarks.rounds import add_speed
 from benchmarks.servers import FANOUT, FRAMEWORKS, IDLE, SAMPLE, SPEED, WAITING, Server
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in range(1, options.rounds + 1):
         print(f"round {number} of {options.rounds}", file=sys.stderr)
         for server in chosen:
-            measure_speed(results, server, placement, options.seconds)
+            add_speed(results.speeds, server, placement, results, options.seconds)
     for server in IDLE:
         if server.name in options.only and not options.quick:
             measure_idle(results, server, placement, limit)
@@ -113,19 +114,6 @@ def positive(text: str) -> int:
     return number
 
 
-def measure_speed(results: Results, server: Server, placement: Placement, seconds: int) -> None:
-    """Add one round of `server` to the results; one that failed is not tried again."""
-    if server.label in results.failures:
-        return
-    with failures_noted(results, server.label), running(server, placement) as process:
-        speed = measure.speed(process, placement, seconds)
-        results.speeds.setdefault(server.name, []).append(speed)
-        say(
-            server.label,
-            f"{speed.requests_per_second:,.0f} req/s, {speed.cpu_us:,.0f} us CPU, {speed.errors} errors",
-        )
-
-
 def measure_idle(results: Results, server: Server, placement: Placement, limit: int) -> None:
     """Add the memory of the server's idle connections to the results."""
     what = f"{server.label}, idle connections"
@@ -149,14 +137,8 @@ def measure_calls(results: Results, placement: Placement, options: argparse.Name
         for number in range(1, options.rounds + 1):
             print(f"calls, round {number} of {options.rounds}", file=sys.stderr)
             for server in FANOUT:
-                if server.name in options.only and server.label not in results.failures:
-                    with failures_noted(results, server.label):
-                        speed = calls.fan_out(server, placed, options.seconds)
-                        found.speeds.setdefault(server.name, []).append(speed)
-                        say(
-                            server.label,
-                            f"{speed.requests_per_second:,.0f} req/s, p99 {speed.p99_ms:,.0f} ms",
-                        )
+                if server.name in options.only:
+                    add_speed(found.speeds, server, placed, results, options.seconds, calls.CONNECTIONS)
             for client in ("skitai", "aiohttp") if OUTBOUND in options.only else ():
                 with failures_noted(results, f"outgoing requests, {client}"):
                     cost = calls.outbound(client, placed)
