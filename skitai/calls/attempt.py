@@ -93,14 +93,12 @@ class Attempt:
 
 
 class DirectAttempt(Attempt):
-    """Asks one node, once."""
-
-    def __init__(self, traffic: Traffic, service: IService, call: Call, node: INode) -> None:
-        super().__init__(traffic, service, call)
-        self._node = call.node = node
+    """Asks one node, that of the call, once."""
 
     def _next(self) -> None:
-        self._perform(self._node).addBoth(self._settle, self._node)
+        node = self.call.node
+        assert node is not None
+        self._perform(node).addBoth(self._settle, node)
 
 
 class BalancedAttempt(Attempt):

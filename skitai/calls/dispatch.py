@@ -121,8 +121,8 @@ class Dispatcher:
     ) -> Attempt:
         if cluster is not None:
             return BalancedAttempt(self._traffic, service, call, cluster, member)
-        node = call.operation.node or service.node(call.operation.target)
-        return DirectAttempt(self._traffic, service, call, node)
+        call.node = call.operation.node or service.node(call.operation.target)
+        return DirectAttempt(self._traffic, service, call)
 
     def _cluster_of(self, service: IService, name: str) -> Cluster:
         cluster = self._cluster(name)

@@ -78,6 +78,8 @@ class Bridge:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        #: The reactor's clock, in seconds. Called in any thread.
+        self.seconds: Callable[[], float] = reactor.seconds
         self._inbox: deque[Callable[[], object]] = deque()
         self._woken = False
         self._context: Context | None = None
@@ -88,11 +90,6 @@ class Bridge:
         """Take the current thread and context as the reactor's. Called in that thread, outside any app."""
         self._context = current_context()
         self._hub.start()
-
-    def seconds(self) -> float:
-        """The reactor's clock, in seconds. Called in any thread."""
-        now: float = self._reactor.seconds()
-        return now
 
     def call_later(self, delay: float, function: Callable[..., object], *args: Any) -> IDelayedCall:
         """Call ``function(*args)`` in ``delay`` seconds. Called in the reactor thread."""

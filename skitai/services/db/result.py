@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn, Self
 
 from skitai.calls.raising import fresh
@@ -37,6 +38,8 @@ class DBResult(Result):
 
     empty: Any = ()
     results_type = DBResults
+    diagnostics: Mapping[str, str] = MappingProxyType({})
+    _refused = False
 
     def __init__(
         self,
@@ -52,8 +55,6 @@ class DBResult(Result):
         super().__init__(rows, **fields)
         self.description = description
         self.rowcount = rowcount
-        self.diagnostics: Mapping[str, str] = {}
-        self._refused = False
 
     @classmethod
     def failed(cls, error: BaseException, node: Any = None, target: str | None = None) -> Self:

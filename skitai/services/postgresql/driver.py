@@ -19,7 +19,7 @@ from skitai.services.postgresql.cancelling import CancelRequest
 from skitai.services.postgresql.errors import connect_error, lost_error, means_lost, refused
 from skitai.services.postgresql.fetching import fetch, too_large
 from skitai.services.postgresql.limits import Limits
-from skitai.services.postgresql.link import Done, Link, TooManyBytesError
+from skitai.services.postgresql.link import Link, TooManyBytesError
 from skitai.services.postgresql.many import execute_many, messages_of
 from skitai.services.postgresql.placeholders import check_places
 from skitai.services.postgresql.prepared import Execution, PreparedStatements
@@ -171,20 +171,13 @@ class Connection:
         if self._prepared is not None and not query.internal:
             chosen = self._prepared.choose(sql, params, self.in_transaction)
         if chosen is None:
-            self._execute(sql, params, self._executed)
+            self._link.execute(sql, params, self._executed)
             return
         execution, values = chosen
         if execution.preparing:
             self._go_on(self._prepare(execution, values, sql, params))
         else:
-            self._execute(execution.sql, values, partial(self._executed_as, execution, sql, params))
-
-    def _execute(self, sql: str, params: Any, then: Done) -> None:
-        """Send a statement, and call ``then`` with the cursor and the error when it is over."""
-        try:
-            self._link.execute(self._link.raw.cursor(), sql, params, then)
-        except Exception as error:  # noqa: BLE001 - psycopg2's, or what a value raises
-            self._failed(error)
+            self._link.execute(execution.sql, values, partial(self._executed_as, execution, sql, params))
 
     def _executed(self, cursor: Any, error: Exception | None) -> None:
         if error is not None:
@@ -212,16 +205,15 @@ class Connection:
         """Execute a statement of several; fire with its count of rows."""
         if not self._is_wanted():
             raise CancelledError
-        cursor = self._link.raw.cursor()
         sent: Deferred[int] = Deferred()
 
-        def done(_: Any, error: Exception | None) -> None:
+        def done(cursor: Any, error: Exception | None) -> None:
             if error is None:
                 sent.callback(cursor.rowcount)
             else:
                 sent.errback(error)
 
-        self._link.execute(cursor, sql, None, done)
+        self._link.execute(sql, None, done)
         return sent
 
     async def _execute_many(self, query: Query) -> None:
@@ -252,7 +244,7 @@ class Connection:
             sql, params = execution.sql, values
         if not self._is_wanted():
             raise CancelledError
-        self._execute(sql, params, self._executed)
+        self._link.execute(sql, params, self._executed)
 
     def _executed_as(
         self, execution: Execution, sql: str, params: Any, cursor: Any, error: Exception | None
@@ -268,10 +260,13 @@ class Connection:
         else:
             self._prepared.clear()
         # In a transaction the server executes nothing more, once a statement has failed.
-        if self._is_wanted() and not self.in_transaction:
-            self._execute(sql, params, self._executed)
-        else:
+        if not self._is_wanted() or self.in_transaction:
             self._executed(cursor, error)
+            return
+        try:
+            self._link.execute(sql, params, self._executed)
+        except Exception as unsent:  # noqa: BLE001 - psycopg2's, or what a value raises
+            self._failed(unsent)
 
     # -- the end of a statement ------------------------------------------------------------------------------
 

@@ -89,12 +89,13 @@ class Link(txpostgres.Connection):  # type: ignore[misc]
 
     # -- statements -----------------------------------------------------------------------------------------
 
-    def execute(self, cursor: Any, sql: str | bytes, params: Any, done: Done) -> None:
-        """Send a statement with a cursor of psycopg2; call ``done(cursor, error)`` when it is over.
+    def execute(self, sql: str | bytes, params: Any, done: Done) -> None:
+        """Send a statement; call ``done(cursor, error)``, with a cursor of psycopg2, when it is over.
 
         ``error`` is what psycopg2 has raised, None if the cursor has the result. Raises what psycopg2 raises
         where nothing was sent. No other statement may be under way.
         """
+        cursor = self._connection.cursor()
         cursor.execute(sql, params)
         self._running, self._count = done, None
         self._cursor = cursor  # psycopg2 does not keep it

@@ -147,18 +147,21 @@ class Pool:
         if connection.busy:
             connection.when_idle().addBoth(self._ended, connection)
         else:
-            self._put_back(connection)
+            self.put_back(connection)
 
     def _ended(self, usable: Any, connection: Connection) -> None:
         if usable is not True:
             connection.close()
-        self._put_back(connection)
+        self.put_back(connection)
 
-    def _put_back(self, connection: Connection) -> None:
-        if connection not in self._born:
+    def put_back(self, connection: Connection) -> None:
+        """Take a connection back whose statement has ended."""
+        born = self._born.get(connection)
+        if born is None:
             return
         now = self._clock.seconds()
-        if connection.closed or self._closed or connection.in_transaction or self._is_old(connection, now):
+        is_old = now - born > self._limits.lifetime_seconds
+        if is_old or connection.closed or self._closed or connection.in_transaction:
             self._drop(connection)
             self._connect_for_waiters()
             return
@@ -233,7 +236,7 @@ class Pool:
         self._last_error = None
         self._born[connection] = self._clock.seconds()
         connection.on_lost = lambda: self._lost(connection)
-        self._put_back(connection)
+        self.put_back(connection)
 
     def _not_connected(self, failure: Failure, connecting: Deferred[Connection]) -> None:
         self._connecting.discard(connecting)
@@ -267,9 +270,6 @@ class Pool:
         if not connection.closed:
             connection.close()
 
-    def _is_old(self, connection: Connection, now: float) -> bool:
-        return now - self._born[connection] > self._limits.lifetime_seconds
-
     def _sweep_later(self) -> None:
         self._sweeper = self._clock.callLater(_SWEEP_SECONDS, self._sweep)
 
@@ -279,7 +279,7 @@ class Pool:
         kept: deque[tuple[Connection, float]] = deque()
         for connection, since in self._idle:  # the oldest first
             spare = now - since > self._limits.idle_seconds and len(self._born) > self._limits.minimum
-            if spare or self._is_old(connection, now):
+            if spare or now - self._born[connection] > self._limits.lifetime_seconds:
                 self._drop(connection)
             else:
                 kept.append((connection, since))

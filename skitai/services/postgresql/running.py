@@ -66,7 +66,8 @@ class Running:
         assert connection is not None
         if not isinstance(result, OperationError) and result.status == NORMAL and connection.in_transaction:
             result = DBResult.of_statement_error(MisuseError(_LEFT_OPEN), _LEFT_OPEN)
-        seconds = self._give_back(connection)  # first, so that the server has the next statement soon
+        seconds = self._note(connection)
+        self._pool.put_back(connection)  # first, so that the server has the next statement soon
         if self.outcome.called:  # who got the connection has cancelled this one
             return
         if not isinstance(result, OperationError):
@@ -78,14 +79,13 @@ class Running:
         else:
             self.outcome.errback(result)
 
-    def _give_back(self, connection: Connection) -> float:
-        """Return the connection to the pool, and how many seconds the statement took."""
+    def _note(self, connection: Connection) -> float:
+        """Note the end, and return how many seconds the statement took."""
         self._connection = None
         seconds = self._seconds() - self._began
         self._times.note(self._query.sql, self._pool.label, seconds)
         if leaves_state(self._query.sql):
             connection.close()
-        self._pool.release(connection)  # it closes one whose transaction is still open
         return seconds
 
     def _cancel(self, _: object) -> None:
@@ -94,4 +94,5 @@ class Running:
             self._pool.give_up(self)
         else:
             connection.cancel()
-            self._give_back(connection)
+            self._note(connection)
+            self._pool.release(connection)
