@@ -36,7 +36,7 @@ def app(environ, start_response):
     elif path == "/state":
         row = execute("select (select left_ from stock), count(*) as n from orders").getwait(10).first()
         body = f"{row.left_} {row.n}"
-    elif path == "/sleep":
+    elif path == "/endless":
         body = execute("select pg_sleep(60)").getwait(float(query)).msg
     elif path == "/replica":
         body = execute("insert into orders values (0)", server="@replicas").getwait(10).msg

@@ -24,11 +24,6 @@ from skitai.services.postgresql.limits import Limits
 
 
 @pytest.fixture(scope="module")
-def database(postgres):
-    return postgres.make_database()
-
-
-@pytest.fixture(scope="module")
 def driven(reactor_thread, postgres, database):
     driven = Driven(reactor_thread, parameters(postgres, database))
     yield driven

@@ -13,11 +13,6 @@ from skitai.services.postgresql import driver
 from skitai.services.postgresql.many import messages_of
 
 
-@pytest.fixture(scope="module")
-def database(postgres):
-    return postgres.make_database()
-
-
 @pytest.fixture
 def driven(reactor_thread, postgres, database):
     driven = Driven(reactor_thread, parameters(postgres, database))

@@ -12,11 +12,6 @@ from skitai.services.postgresql import prepared
 from skitai.services.postgresql.placeholders import template_of
 
 
-@pytest.fixture(scope="module")
-def database(postgres):
-    return postgres.make_database()
-
-
 @pytest.fixture
 def driven(reactor_thread, postgres, database):
     driven = Driven(reactor_thread, parameters(postgres, database))

@@ -1,19 +1,13 @@
 """PostgreSQL on servers as people run them, with each executor."""
 
 import json
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from shops import EXECUTORS, check_deadline, check_stop, check_transactions, executor_keys
 
 from serving import FIXTURE_APPS, config_text, eventually
 
-EXECUTORS = {
-    "threads": {"threads": 16},
-    "greenlets": {"threads": 0},
-    "cooperative": {"cooperative": "yes"},
-}
 ROUTES = {"/": f"{FIXTURE_APPS}/pgviews:app"}
 
 
@@ -36,9 +30,8 @@ def config(postgres, name, **keys):
 
 @pytest.fixture(scope="module", params=EXECUTORS)
 def server(request, postgres, running_server):
-    if request.param == "cooperative":
-        pytest.importorskip("gevent")
-    server = running_server(config(postgres, postgres.make_database(), **EXECUTORS[request.param]))
+    keys = executor_keys(request.param)
+    server = running_server(config(postgres, postgres.make_database(), **keys))
     assert server.ask("/make").body == b"made"
     yield server
     server.stop()
@@ -48,22 +41,12 @@ def server(request, postgres, running_server):
 
 def test_transactions(server):
     """Fifty transactions at once, of which a third is undone, lose nothing; others are served meanwhile."""
-    with ThreadPoolExecutor(51) as threads:
-        orders = [threads.submit(server.ask, f"/order?{number}") for number in range(50)]
-        began = time.monotonic()
-        assert server.ask("/ping").body == b"pong"
-        assert time.monotonic() - began < 2
-        bodies = [order.result().body for order in orders]
-    assert (bodies.count(b"ordered"), bodies.count(b"undone")) == (33, 17)
-    assert server.ask("/state").body == b"967 33"
+    check_transactions(server)
 
 
 def test_deadline(server):
     """A statement that does not end costs its request the deadline, and nobody else anything."""
-    with ThreadPoolExecutor(9) as threads:
-        sleeping = [threads.submit(server.ask, "/sleep?0.5") for _ in range(7)]
-        assert server.ask("/state").status == "200 OK"
-        assert [request.result().body for request in sleeping] == [b"no answer within 0.5 s"] * 7
+    check_deadline(server)
 
 
 def test_read_only(server):
@@ -92,11 +75,5 @@ def test_stop(postgres, running_server):
     """A server that is stopped while a statement runs ends at once, and so does the statement."""
     name = postgres.make_database()
     server = running_server(config(postgres, name, threads=4, response_timeout=1))
-    with ThreadPoolExecutor(1) as threads:
-        sleeping = threads.submit(server.ask, "/sleep?60")
-        eventually(lambda: running(postgres, name) == 1, "the statement runs")
-        began = time.monotonic()
-        server.stop()
-        assert time.monotonic() - began < 10
-        sleeping.exception()
+    check_stop(server, lambda: eventually(lambda: running(postgres, name) == 1, "the statement runs"))
     eventually(lambda: running(postgres, name) == 0, "the statement ends")
