@@ -12,7 +12,7 @@ E = TypeVar("E", bound=BaseException)
 R = TypeVar("R")
 
 #: The methods of services that take an app's arguments, as Python's messages begin.
-_TAKING_ARGUMENTS = re.compile(r"^\w+\.(?:operation|endpoint|place)\(\)")
+_TAKING_ARGUMENTS = re.compile(r"^\w+\.(?:operation|opening|endpoint|place)\(\)")
 
 
 def fresh(error: E, traceback: TracebackType | None) -> E:

@@ -1,0 +1,80 @@
+"""An open websocket that carries one message and its reply at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from skitai.net.looking import look_at
+
+if TYPE_CHECKING:
+    from skitai.services.websocket.jobs import Exchange
+    from skitai.services.websocket.opening import Opening
+    from skitai.websocket.contracts import Wire
+    from skitai.websocket.conversation import Message
+
+
+class Owner(Protocol):
+    """What a pooled websocket reports to. All of it is called in the reactor thread."""
+
+    def replied(self, socket: PooledSocket, exchange: Exchange, message: Message) -> None:
+        """Take the reply to a message; the websocket is free again."""
+
+    def unasked(self, socket: PooledSocket) -> None:
+        """Let go of the websocket: a message came that answers nothing."""
+
+    def ended(self, socket: PooledSocket, code: int, reason: str) -> None:
+        """Note the end, which nobody here has asked for."""
+
+
+class PooledSocket:
+    """A websocket over ``wire``: the ``Listener`` of it. All of it is called in the reactor thread.
+
+    ``exchange`` is under way, None while it is idle; ``reused`` says that there was one before, and ``since``
+    when the last one ended. When the owner has ``gone``, nothing is reported any more.
+    """
+
+    __slots__ = ("_look", "_owner", "exchange", "gone", "is_over", "opening", "reused", "since", "wire")
+
+    def __init__(self, owner: Owner, opening: Opening, wire: Wire) -> None:
+        self._owner = owner
+        self._look = look_at(getattr(wire, "transport", None))
+        self.opening = opening
+        self.wire = wire
+        self.exchange: Exchange | None = None
+        self.reused = self.gone = self.is_over = False
+        self.since = 0.0
+
+    def ask(self, exchange: Exchange) -> None:
+        """Send the message of ``exchange``."""
+        self.exchange = exchange
+        self.wire.send(exchange.message)
+
+    def is_quiet(self) -> bool:
+        """Return whether the socket has nothing to read.
+
+        That could be the peer's close, after which a message would be lost, or a message that nobody asked
+        for, which must not be taken for the next reply.
+        """
+        return self._look is None or not self._look.poll(0)
+
+    # Listener
+
+    def received(self, message: Message) -> None:
+        """Take a message: it is the reply, if one is due."""
+        if self.gone:
+            return
+        exchange, self.exchange = self.exchange, None
+        if exchange is None:
+            self._owner.unasked(self)
+        else:
+            self.reused = True
+            self._owner.replied(self, exchange, message)
+
+    def drained(self) -> None:
+        """Do nothing: the reply comes when the peer has read the message."""
+
+    def ended(self, code: int, reason: str) -> None:
+        """Report the end."""
+        self.is_over = True
+        self._look = None
+        self._owner.ended(self, code, reason)
