@@ -21,14 +21,8 @@ NORMAL = 3
 def app(environ, start_response):
     """Show the cluster, or open and shut one of its members."""
     if environ["REQUEST_METHOD"] == "POST":
-        status, text, location = toggle(environ)
-    else:
-        status, text, location = HTTPStatus.OK, show(), None
-    body = text.encode()
-    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
-    headers.append(("Location", location) if location else ("Cache-Control", "no-store"))
-    start_response(f"{status.value} {status.phrase}", headers)
-    return [body]
+        return pages.answer(start_response, *toggle(environ))
+    return pages.answer(start_response, HTTPStatus.OK, show())
 
 
 def toggle(environ):

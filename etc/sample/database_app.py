@@ -40,14 +40,8 @@ THROW_AWAY = f"""
 def app(environ, start_response):
     """Show both databases, or put a kettle into one of them."""
     if environ["REQUEST_METHOD"] == "POST":
-        status, text, location = deliver(environ)
-    else:
-        status, text, location = HTTPStatus.OK, show(), None
-    body = text.encode()
-    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
-    headers.append(("Location", location) if location else ("Cache-Control", "no-store"))
-    start_response(f"{status.value} {status.phrase}", headers)
-    return [body]
+        return pages.answer(start_response, *deliver(environ))
+    return pages.answer(start_response, HTTPStatus.OK, show())
 
 
 def deliver(environ):

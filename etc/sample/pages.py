@@ -1,4 +1,4 @@
-"""The templates that the apps of this directory share."""
+"""What the plain WSGI apps of this directory share: templates, and how a page is sent."""
 
 from pathlib import Path
 
@@ -17,3 +17,12 @@ _environment.filters["seconds"] = lambda seconds: f"{seconds:.2f} s"
 def render(template, **values):
     """Return a page as text."""
     return _environment.get_template(template).render(values)
+
+
+def answer(start_response, status, text, location=None):
+    """Send a page, which leads to ``location`` if there is one, and return its body for the server."""
+    body = text.encode()
+    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
+    headers.append(("Location", location) if location else ("Cache-Control", "no-store"))
+    start_response(f"{status.value} {status.phrase}", headers)
+    return [body]
