@@ -115,7 +115,7 @@ class FakeWas:
             self._add(service, target, lambda: copy.copy(data), delay, times)
             return
         result_type = self._service(service).result_type
-        content = result_type.empty if data is _EMPTY else data
+        content = result_type.empty if data is _EMPTY else _with_rows(result_type, data)
         result_type(content, **fields)  # complains here, where the mistake is, not where the app asks
         self._add(service, target, lambda: result_type(content, **fields), delay, times)
 
@@ -161,6 +161,14 @@ class FakeWas:
             self._script.check_no_surprise()
             if self._strict:
                 self._script.check_used_up()
+
+
+def _with_rows(result_type: type[Result], data: Any) -> Any:
+    """Return ``data`` with rows for the dicts that a test writes, if the results have a class of rows."""
+    row_type = getattr(result_type, "row_type", None)
+    if row_type is None or not isinstance(data, list):
+        return data
+    return [row_type(item) if type(item) is dict else item for item in data]
 
 
 @implementer(INode)

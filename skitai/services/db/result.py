@@ -26,7 +26,7 @@ class DBResults(Results):
 class DBResult(Result):
     """The rows of a statement: ``data`` is a list of ``Row``, empty where the statement gives none.
 
-    Dicts become rows. ``description`` has a tuple for each column, as PEP 249 says, and is None if the
+    ``description`` has a tuple for each column, as PEP 249 says, and is None if the
     statement gives no rows. ``rowcount`` is how many rows were found or changed, -1 if that is unknown.
 
     If the database refused the statement, ``status`` is 2, ``code`` 501 and ``error`` the driver's exception,
@@ -37,6 +37,8 @@ class DBResult(Result):
     """
 
     empty: Any = ()
+    #: The class of what ``data`` has.
+    row_type = Row
     results_type = DBResults
     diagnostics: Mapping[str, str] = MappingProxyType({})
     _refused = False
@@ -49,10 +51,7 @@ class DBResult(Result):
         rowcount: int = -1,
         **fields: Any,
     ) -> None:
-        rows = data if type(data) is list else list(data)
-        if rows and type(rows[0]) is dict:  # the engines make rows, a test may write dicts
-            rows = list(map(Row, rows))
-        super().__init__(rows, **fields)
+        super().__init__(data if type(data) is list else list(data), **fields)
         self.description = description
         self.rowcount = rowcount
 
