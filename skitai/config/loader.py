@@ -16,6 +16,7 @@ from skitai.config.keys import Key, nearest, typed_values
 from skitai.config.reader import Section, read_sections
 from skitai.config.routes import VirtualHost, read_hosts
 from skitai.config.server import ServerConfig, ServerSource, read_server
+from skitai.config.websocket import WEBSOCKET_KEYS
 from skitai.errors import ConfigError
 
 #: The folder of certificates that are not beside the configuration.
@@ -26,7 +27,9 @@ _PLUGIN_KEYS = {"disable": Key(comma_list, (), "names of plugins that are not lo
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 #: The sections that do not depend on any plugin.
-SHARED_SECTIONS: Mapping[str, Mapping[str, Key]] = MappingProxyType({"http": HTTP_KEYS})
+SHARED_SECTIONS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
+    {"http": HTTP_KEYS, "websocket": WEBSOCKET_KEYS}
+)
 
 
 @attrs.frozen

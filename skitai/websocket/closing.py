@@ -21,6 +21,22 @@ def may_send(code: int) -> bool:
     return code in _SENDABLE or 3000 <= code <= 4999
 
 
+def read_close(payload: bytes) -> tuple[int, str, bool]:
+    """Return code and reason of a close frame with this payload, and True; 1005 if it has no code.
+
+    If it breaks the rules: 1002 or 1007, what is wrong, and False.
+    """
+    if not payload:
+        return NO_CODE, "", True
+    code = int.from_bytes(payload[:2])
+    if len(payload) < 2 or not may_send(code):  # what must not be sent must not come, either
+        return PROTOCOL_ERROR, f"a close frame cannot have the code {code}", False
+    try:
+        return code, payload[2:].decode(), True
+    except UnicodeDecodeError:
+        return INVALID_DATA, "the reason of a close is not UTF-8", False
+
+
 class WebSocketClosed(OperationError):  # noqa: N818 - what peers call theirs
     """The websocket is closed, so nothing can be sent: ``close_code`` and ``reason`` say how it ended."""
 

@@ -14,6 +14,8 @@ SMTP = {
     }
 }
 
+KNOWN = ("http", "plugins", "routes:line", "server", "smtp", "websocket")
+
 
 def claim_error(site, content, declared=SMTP):
     config = site.load(content)
@@ -79,7 +81,10 @@ def test_claimed_lines(site):
         ("[Server]", "site.conf:1: [Server]: unknown section: did you mean server?"),
         ("[route:line]", "site.conf:1: [route:line]: unknown section: did you mean routes:line?"),
         ("[@up]\nmembers = a\n[up]", "site.conf:3: [up]: unknown section: did you mean @up?"),
-        ("[zzz]", "site.conf:1: [zzz]: unknown section: known are http, plugins, routes:line, server, smtp"),
+        (
+            "[zzz]",
+            f"site.conf:1: [zzz]: unknown section: known are {', '.join(KNOWN)}",
+        ),
         ("[smtp]\nport = 0", "site.conf:2: [smtp] port: must be a whole number of at least 1, not '0'"),
         ("[smtp]\nprot = 1", "site.conf:2: [smtp] prot: unknown key: did you mean port?"),
     ],
