@@ -74,7 +74,11 @@ class Begun:
         driven.loop.call(run)
 
     def cancel(self):
-        self._driven.loop.call(self._running.cancel)
+        self._driven.loop.call(self.cancel_now)
+
+    def cancel_now(self):
+        """Cancel it from the reactor thread."""
+        self._running.cancel()
 
     @property
     def over(self):
