@@ -251,6 +251,28 @@ class IResultCache(Interface):
         """Return what the status page shows: ``entries``, ``hits``, ``misses``, ``stores``, ``evictions``."""
 
 
+class ISharedResults(Interface):
+    """The second level of a result cache, which several processes share.
+
+    An ``IResultCache`` that provides this, too, is asked where it has nothing itself. No app may notice that
+    the store is slow or gone: each method gives up soon, and none fails. Keys and values are any bytes. All
+    methods are called in the reactor thread.
+    """
+
+    def fetch(key: bytes) -> Deferred[tuple[bytes, float] | None]:
+        """Fire with the value and the seconds that are left of its life; None: ask the other machine.
+
+        If a value has expired, only the first that asks gets None; the others wait for a new value for a
+        while.
+        """
+
+    def store(key: bytes, value: bytes, seconds: float) -> None:
+        """Keep ``value`` for ``seconds``."""
+
+    def forget(key: bytes) -> None:
+        """Undo ``store``."""
+
+
 class IConnection(Interface):
     """What carries one request at a time: an HTTP/1.1 connection, or one stream of an HTTP/2 connection.
 

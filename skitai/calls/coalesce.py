@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from skitai.errors import TIMEOUT, OperationTimeout
 
 if TYPE_CHECKING:
-    from skitai.calls.attempt import Attempt
     from skitai.calls.call import Call
 
 
@@ -22,8 +21,8 @@ class Flights:
         #: How many calls joined a request that was under way.
         self.joined = 0
 
-    def join(self, key: Hashable, call: Call, attempt: Attempt) -> None:
-        """Have ``call`` share the request for ``key``; if none is under way, ``attempt`` starts it."""
+    def join(self, key: Hashable, call: Call, upstream: Call, start: Callable[[], None]) -> None:
+        """Have ``call`` share the request for ``key``; if none is under way, ``upstream``'s is started."""
         if call.over:
             return
         flight = self._flights.get(key)
@@ -31,10 +30,10 @@ class Flights:
             self.joined += 1
             flight.board(call)
             return
-        flight = self._flights[key] = _Flight(attempt.call, partial(self._flights.pop, key, None))
+        flight = self._flights[key] = _Flight(upstream, partial(self._flights.pop, key, None))
         flight.board(call)
-        attempt.start()
-        call.node = attempt.call.node
+        start()
+        call.node = upstream.node
 
 
 class _Flight:

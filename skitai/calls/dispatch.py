@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -14,10 +14,11 @@ from skitai.calls.clusterview import ClusterView
 from skitai.calls.coalesce import Flights
 from skitai.calls.group import CallGroup
 from skitai.calls.operation import Operation
+from skitai.calls.sharing import SecondLevel, SharedPlace
 from skitai.calls.sleeping import Sleeps
 from skitai.calls.traffic import CallLimits, Traffic
 from skitai.errors import MisuseError
-from skitai.interfaces import IResultCache, IService
+from skitai.interfaces import IResultCache, IService, ISharedResults
 from skitai.loop.bridge import Bridge
 
 #: ``one``: the target itself, or the least busy member of its cluster; ``lb``: the same; ``map``: all
@@ -44,6 +45,11 @@ class Dispatcher:
     ) -> None:
         self.bridge = bridge
         self.cache = cache
+        self._levels = (
+            SecondLevel(cache, cache, bridge)
+            if cache is not None and ISharedResults.providedBy(cache)
+            else None
+        )
         self._clusters = clusters
         self._traffic = Traffic(limits or CallLimits())
         self._flights = Flights() if coalesce else None
@@ -79,7 +85,8 @@ class Dispatcher:
     def _place(self, name: str, operation: Operation, to_all: bool) -> CachePlace | None:
         if self.cache is None or operation.cache_key is None:
             return None
-        return CachePlace(self.cache, (name, to_all, operation.target, operation.cache_key))
+        key = (name, to_all, operation.target, operation.cache_key)
+        return CachePlace(self.cache, key) if self._levels is None else self._levels.place(key, to_all)
 
     def _answered(self, operation: Operation, kept: Any, to_all: bool) -> Call | CallGroup:
         if not to_all:
@@ -91,16 +98,28 @@ class Dispatcher:
         self, service: IService, operation: Operation, cluster: Cluster | None, place: CachePlace | None
     ) -> Call:
         call = Call(self.bridge, operation, service.result_type, place)
-        self.bridge.submit(self._attempt(service, call, cluster).start)
+        self.bridge.submit(self._starter([self._attempt(service, call, cluster)], service, place))
         return call
 
     def _start_all(
         self, service: IService, operation: Operation, cluster: Cluster, place: CachePlace | None
     ) -> CallGroup:
         calls = [Call(self.bridge, operation, service.result_type) for _ in cluster.members]
-        for call, member in zip(calls, cluster.members, strict=True):
-            self.bridge.submit(self._attempt(service, call, cluster, member).start)
+        attempts = [
+            self._attempt(service, call, cluster, member)
+            for call, member in zip(calls, cluster.members, strict=True)
+        ]
+        self.bridge.submit(self._starter(attempts, service, place))
         return CallGroup(calls, place)
+
+    def _starter(
+        self, attempts: list[Attempt], service: IService, place: CachePlace | None
+    ) -> Callable[[], None]:
+        """Return what starts ``attempts``, unless the second level of the cache has what they would bring."""
+        start = attempts[0].start if len(attempts) == 1 else partial(_start_each, attempts)
+        if isinstance(place, SharedPlace) and attempts[0].call.operation.use_cache:
+            return partial(place.ask, [attempt.call for attempt in attempts], service.result_type, start)
+        return start
 
     def _share(
         self,
@@ -113,7 +132,8 @@ class Dispatcher:
     ) -> Call:
         call = Call(self.bridge, operation, service.result_type, place)
         attempt = self._attempt(service, Call(self.bridge, operation, service.result_type), cluster)
-        self.bridge.submit(partial(flights.join, key, call, attempt))
+        start = self._starter([attempt], service, place)
+        self.bridge.submit(partial(flights.join, key, call, attempt.call, start))
         return call
 
     def _attempt(
@@ -193,3 +213,8 @@ class Dispatcher:
             "coalesced": 0 if self._flights is None else self._flights.joined,
             "cache": None if self.cache is None else self.cache.statistics(),
         }
+
+
+def _start_each(attempts: list[Attempt]) -> None:
+    for attempt in attempts:
+        attempt.start()

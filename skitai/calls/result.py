@@ -9,6 +9,9 @@ from typing import Any, NoReturn, Self, overload
 from skitai.calls.cache import DEFAULT_SECONDS, Cacheable
 from skitai.errors import CODE_EXCEPTION, FAILED, NORMAL, TIMEOUT, OperationError, OperationTimeout
 
+#: What a result has that other processes have not.
+_OF_THIS_PROCESS = frozenset(("node", "error", "target", "is_cached", "cache_place"))
+
 
 class Result(Cacheable):
     """The outcome of one operation on one node.
@@ -89,6 +92,19 @@ class Result(Cacheable):
         kept.data = copy.deepcopy(self.data)  # the app may change its own
         kept.is_cached = True
         return kept
+
+    def plain(self) -> dict[str, Any]:
+        """Return what another process needs to make the same result."""
+        return {name: value for name, value in vars(self).items() if name not in _OF_THIS_PROCESS}
+
+    @classmethod
+    def of_plain(cls, fields: dict[str, Any]) -> Self:
+        """Return the result that ``plain`` described. Raises ValueError for what no result has."""
+        result = cls(cls.empty)
+        if not isinstance(fields, dict) or not vars(result).keys() - _OF_THIS_PROCESS <= fields.keys():
+            raise ValueError("these are not the fields of a result")
+        vars(result).update(fields)
+        return result
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over ``data``, as the README's examples do."""

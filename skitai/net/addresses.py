@@ -40,6 +40,11 @@ class HostNode:
     profile: TLSProfile | None = None
 
     @property
+    def reach(self) -> str:
+        """Who else has the same node: see ``skitai.calls.sharing``."""
+        return "machine" if is_loopback(self.host) else ""
+
+    @property
     def label(self) -> str:
         """``host:port``, with an IPv6 address in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -51,6 +56,9 @@ class UnixNode:
     """A Unix socket of this machine."""
 
     path: str
+
+    #: Who else has the same node: see ``skitai.calls.sharing``.
+    reach = "machine"
 
     @property
     def label(self) -> str:
@@ -116,6 +124,11 @@ def host_name(text: str) -> str:
     if len(host) > _HOST_NAME_MAX or not _HOST_NAME.fullmatch(host):
         raise ValueError(f"host {text!r} is not a host name or an IP address")
     return host
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a name or an address is that of the machine itself, wherever it is used."""
+    return host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")
 
 
 def is_host_name(text: str) -> bool:

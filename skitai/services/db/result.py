@@ -79,6 +79,13 @@ class DBResult(Result):
         result._refused = True
         return result
 
+    @classmethod
+    def of_plain(cls, fields: dict[str, Any]) -> Self:
+        """Return the result that ``plain`` described; see ``Result.of_plain``."""
+        result = super().of_plain(fields)
+        result.data = list(map(Row, result.data))
+        return result
+
     def __iter__(self) -> Iterator[Row]:
         """Iterate over the rows; raise what ``reraise`` raises."""
         self.reraise()

@@ -17,7 +17,7 @@ from skitai import DB_PGSQL
 from skitai.config.casters import yes_no
 from skitai.config.keys import nearest
 from skitai.interfaces import INode
-from skitai.net.addresses import host_name, parse_host_port
+from skitai.net.addresses import host_name, is_loopback, parse_host_port
 
 DEFAULT_PORT = 5432
 _URLS = ("postgresql://", "postgres://")
@@ -71,6 +71,11 @@ class PGNode:
     password: str | None = attrs.field(default=None, repr=False)
     options: Options = attrs.field(default=(), repr=False)
     read_only: bool = False
+
+    @property
+    def reach(self) -> str:
+        """Who else has the same database: see ``skitai.calls.sharing``."""
+        return "machine" if self.host.startswith("/") or is_loopback(self.host) else ""
 
     #: The engine's name.
     dbtype = DB_PGSQL

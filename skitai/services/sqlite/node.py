@@ -33,6 +33,11 @@ class SQLiteNode:
     read_only: bool = False
 
     @property
+    def reach(self) -> str:
+        """Who else has the same database: see ``skitai.calls.sharing``."""
+        return "process" if self.in_memory else "machine"
+
+    @property
     def in_memory(self) -> bool:
         """Whether it has no file: it is empty at the start of the instance and gone at its end."""
         return self.label.startswith(_MEMORY)
