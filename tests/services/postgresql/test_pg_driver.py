@@ -4,6 +4,7 @@ import copy
 import datetime
 import pickle
 import socket
+import threading
 import uuid
 from decimal import Decimal
 
@@ -21,6 +22,7 @@ from skitai.services.db.query import Query, query
 from skitai.services.postgresql import fetching
 from skitai.services.postgresql.driver import Connection
 from skitai.services.postgresql.limits import Limits
+from wire import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +116,15 @@ class TestResults:
         def end_at_the_second_step(*args):
             steps.append(next_rows(*args))
             if len(steps) == 2:
+                assert begin_over.wait(PATIENCE)
                 begun.cancel_now() if end == "cancel" else lone.connection.close()
             return steps[-1]
 
-        steps = []
+        steps, begin_over = [], threading.Event()
         monkeypatch.setattr(fetching, "_STEP", 1)
         monkeypatch.setattr(fetching, "_next", end_at_the_second_step)
         begun = lone.begin("select array[i, i, i, i]::text[] from generate_series(1, 100) i")
+        begin_over.set()
         eventually(lambda: begun.over)
         assert len(steps) == 2
         if end == "cancel":
