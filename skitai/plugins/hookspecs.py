@@ -108,6 +108,14 @@ def skitai_startup(instance: IInstance) -> None:
 
 
 @hookspec
+def skitai_closing(instance: IInstance) -> None:
+    """End responses that last for as long as somebody reads: fires when the stop begins, reactor thread.
+
+    The sockets still listen, and requests are under way.
+    """
+
+
+@hookspec
 def skitai_stopping(instance: IInstance) -> Any:
     """End what uses ``was``: fires when the requests have ended, reactor thread; a Deferred is waited for.
 

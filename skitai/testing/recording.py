@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, maybeDeferred
 from twisted.internet.task import Clock, deferLater
 from zope.interface import implementer
 
@@ -96,7 +96,7 @@ class RecordingService:
             return request.rehearse(partial(self._reply, operation))
         function = request._function
         if function is not None and not self._script.has(self._name, operation.target):
-            return execute(function)
+            return maybeDeferred(function)
         return self._reply(operation)
 
     def _reply(self, operation: Operation) -> Deferred[Any]:

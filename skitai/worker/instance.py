@@ -192,6 +192,7 @@ class Instance(Service):
         if not self.running:
             return
         self.running = 0
+        self.plugins.notify("skitai_closing", instance=self)
         yield self._close()
         yield tell(self, "skitai_stopping", self._patience)
         self._dispatcher.stop()
