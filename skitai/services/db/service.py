@@ -166,7 +166,8 @@ class MembersOf(Service):
         return self._engine.member(address, options)
 
 
-def databases_of(instance: IInstance) -> DatabaseService:
-    """Return the ``was.db`` of an instance, which all engines share, made at the first call."""
+def databases_of(instance: IInstance, engine: IEngine) -> Mapping[str, DatabaseService]:
+    """Return the ``was.db`` of an instance, which all engines share, with ``engine`` added."""
     service: DatabaseService = instance.state(DatabaseService, DatabaseService)
-    return service
+    service.add(engine)
+    return {"db": service}

@@ -45,9 +45,7 @@ def skitai_config_sections() -> Mapping[str, Mapping[str, Key]]:
 @hookimpl
 def skitai_services(instance: IInstance) -> Mapping[str, DatabaseService]:
     """Give ``was.db``, which engines share."""
-    service = databases_of(instance)
-    service.add(_engine_of(instance))
-    return {"db": service}
+    return databases_of(instance, _engine_of(instance))
 
 
 @hookimpl

@@ -48,9 +48,7 @@ def skitai_config_sections() -> Mapping[str, Mapping[str, Key]]:
 @hookimpl
 def skitai_services(instance: IInstance) -> Mapping[str, DatabaseService]:
     """Give ``was.db``, with SQLite."""
-    service = databases_of(instance)
-    service.add(_engine_of(instance))
-    return {"db": service}
+    return databases_of(instance, _engine_of(instance))
 
 
 @hookimpl
