@@ -23,7 +23,7 @@ ROOMS = {
     "loop": FLOOR,
     "net": FLOOR | {"http", "loop"},
     "messaging": FLOOR,
-    "websocket": FLOOR | {"loop"},
+    "websocket": FLOOR | {"http", "loop"},
     "calls": TOOLS,
     "context": TOOLS | {"calls"},
     "config": FLOOR | {"http", "net"},
