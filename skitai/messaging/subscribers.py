@@ -74,8 +74,12 @@ class Subscribers:
     def interrupt(self) -> None:
         """Tell all subscribers that messages may have been missed."""
         for channel in self:
-            for subscriber in tuple(self._by_channel.get(channel, ())):
-                try:
-                    subscriber.interrupted(channel)
-                except Exception:  # noqa: BLE001 - the others have nothing to do with it
-                    _log.failure("a subscriber of {channel} failed", channel=channel)
+            self.interrupt_at(channel)
+
+    def interrupt_at(self, channel: str) -> None:
+        """Tell the subscribers of ``channel`` that messages may have been missed."""
+        for subscriber in tuple(self._by_channel.get(channel, ())):
+            try:
+                subscriber.interrupted(channel)
+            except Exception:  # noqa: BLE001 - the others have nothing to do with it
+                _log.failure("a subscriber of {channel} failed", channel=channel)

@@ -32,8 +32,9 @@ class Link:
     """One connection, kept alive by PINGs. All of it is called in the reactor thread.
 
     ``connect()`` makes a connection. ``timeout`` is how many seconds of silence are too many where an answer
-    is due. ``on_up()`` is called when a connection was made, ``on_down(error)`` when it was lost and at each
-    attempt that fails. ``bounded``: commands fail at once where too many are under way.
+    is due. ``on_up()`` is called when a connection was made: what it sends is before what waits for that.
+    ``on_down(error)`` is called when it was lost, and at each attempt that fails. ``bounded``: commands fail
+    at once where too many are under way.
     """
 
     def __init__(
@@ -78,6 +79,15 @@ class Link:
         """Whether the first attempt to connect is still to come, or under way."""
         return self._protocol is None and self._error is None and not self._closed
 
+    @property
+    def error(self) -> UnsentError | None:
+        """Why nothing can be sent; None if there is a connection, or the first attempt is not over."""
+        if self._closed:
+            return stopping(UnsentError)
+        if self._error is None:
+            return None
+        return UnsentError(f"Redis is away: {self._error.message}", code=self._error.code)
+
     def start(self) -> None:
         """Connect, if nobody has said so before."""
         if self.is_new and self._connecting is None:
@@ -90,8 +100,9 @@ class Link:
         the connection is lost or Redis refuses. There is no time-out; cancelling forgets the reply.
         """
         answer: Deferred[Any] = Deferred()
-        if self._closed:
-            answer.errback(stopping(UnsentError))
+        error = self.error
+        if error is not None:
+            answer.errback(error)
         elif self._bounded and (
             self._unanswered + len(self._early) >= UNANSWERED_MAX
             or self._unanswered_bytes >= UNANSWERED_BYTES_MAX
@@ -99,16 +110,10 @@ class Link:
             answer.errback(UnsentError("too many commands wait for an answer of Redis", code=CODE_BUSY))
         elif self._protocol is not None:
             self._send(self._protocol, answer, words)
-        elif self._error is None:
+        else:
             self._early.append((answer, words))
             self.start()
-        else:
-            answer.errback(self._away())
         return answer
-
-    def _away(self) -> UnsentError:
-        assert self._error is not None
-        return UnsentError(f"Redis is away: {self._error.message}", code=self._error.code)
 
     def _send(self, protocol: Commands, answer: Deferred[Any], words: tuple[bytes | str | int, ...]) -> None:
         size = sum(len(word) for word in words if not isinstance(word, int))
@@ -142,11 +147,11 @@ class Link:
         protocol.on_lost = lambda reason: self._lost(protocol, reason)
         self._timer = self._clock.callLater(self._timeout, self._look_after)
         self._health.up(self._name)
+        self.on_up()
         early, self._early = self._early, []
         for answer, words in early:
             if not answer.called:
                 self._send(protocol, answer, words)
-        self.on_up()
 
     def _failed(self, failure: Failure) -> None:
         self._connecting = None
@@ -188,11 +193,14 @@ class Link:
         self._timer = self._clock.callLater(pause, self._attempt)
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
         self._health.down(self._name, error.message)
+        self._fail_early()
+        self.on_down(error)
+
+    def _fail_early(self) -> None:
         early, self._early = self._early, []
         for answer, _ in early:
             if not answer.called:
-                answer.errback(self._away())
-        self.on_down(error)
+                answer.errback(self.error)
 
     def close(self) -> Deferred[None]:
         """Close the connection and make none any more; fire when the socket is closed."""
@@ -204,10 +212,7 @@ class Link:
             timer.cancel()
         if self._connecting is not None:
             self._connecting.cancel()
-        early, self._early = self._early, []
-        for answer, _ in early:
-            if not answer.called:
-                answer.errback(stopping(UnsentError))
+        self._fail_early()
         if self._protocol is None:
             return succeed(None)
         gone: Deferred[None] = Deferred()

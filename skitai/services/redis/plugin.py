@@ -1,19 +1,20 @@
-"""The hooks of Redis: its section of the config and of the status page."""
+"""The hooks of Redis: its bus, its section of the config and of the status page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
+
 from skitai.config import Key
 from skitai.plugins import hookimpl
+from skitai.services.redis.bus import RedisBus
 from skitai.services.redis.client import RedisClient
 from skitai.services.redis.connecting import NEEDED, has_driver
 from skitai.services.redis.settings import KEYS, SECTION, settings_of
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-
     from skitai.interfaces import IInstance
 
 NAME = "redis"
@@ -41,6 +42,14 @@ def client_of(instance: IInstance) -> RedisClient:
     return client
 
 
+def _bus_of(instance: IInstance) -> RedisBus | None:
+    """Return the bus of ``instance``, made at the first call; None if the config asks for another one."""
+    if not _is_asked(instance, "bus"):
+        return None
+    bus: RedisBus = instance.state(RedisBus, lambda: RedisBus(client_of(instance)))
+    return bus
+
+
 def _is_used(instance: IInstance) -> bool:
     return any(_is_asked(instance, key) for key in _ASKING)
 
@@ -52,10 +61,20 @@ def skitai_config_sections() -> Mapping[str, Mapping[str, Key]]:
 
 
 @hookimpl
+def skitai_buses(instance: IInstance) -> Mapping[str, RedisBus]:
+    """Give ``[server] bus = redis``."""
+    bus = _bus_of(instance)
+    return {} if bus is None else {NAME: bus}
+
+
+@hookimpl
 def skitai_startup(instance: IInstance) -> None:
     """Connect, if the config asks for Redis."""
     if _is_used(instance):
         client_of(instance).start()
+    bus = _bus_of(instance)
+    if bus is not None:
+        bus.start()
 
 
 @hookimpl
@@ -66,5 +85,12 @@ def skitai_status(instance: IInstance) -> Mapping[str, Any]:
 
 @hookimpl
 def skitai_shutdown(instance: IInstance) -> Deferred[Any] | None:
-    """Close the connections."""
-    return client_of(instance).close() if _is_used(instance) else None
+    """Take leave of the others, and close the connections."""
+    return Deferred.fromCoroutine(_stop(instance)) if _is_used(instance) else None
+
+
+async def _stop(instance: IInstance) -> None:
+    bus = _bus_of(instance)
+    if bus is not None:
+        await bus.stop()
+    await client_of(instance).close()

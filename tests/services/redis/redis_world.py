@@ -12,6 +12,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 from serving import eventually
 from skitai.net.addresses import HostNode
 from skitai.net.connector import Connector
+from skitai.services.redis.bus import RedisBus
 from skitai.services.redis.client import RedisClient
 from skitai.services.redis.settings import Settings
 
@@ -76,7 +77,8 @@ class Log:
 
     def close(self):
         globalLogPublisher.removeObserver(self.events.append)
-        assert not [event for event in self.events if "log_failure" in event]
+        failures = [event["log_failure"].value for event in self.events if "log_failure" in event]
+        assert [failure for failure in failures if str(failure) != "on purpose"] == []
 
 
 class Client:
@@ -114,5 +116,77 @@ class Client:
 
     def close(self):
         self.loop.call(self.client.close)
+        self._holds.check()
+        self.log.close()
+
+
+class Listener:
+    """Keeps what a subscriber gets: ``data`` of messages, and "interrupted"."""
+
+    def __init__(self):
+        self.messages = []
+        self.heard = []
+
+    def published(self, message):
+        self.messages.append(message)
+        self.heard.append(message.data)
+
+    def interrupted(self, channel):
+        self.heard.append("interrupted")
+
+
+class Buses:
+    """Buses on one Redis; ``close`` checks that nothing is left of them."""
+
+    def __init__(self, loop, server, **settings):
+        self.loop = loop
+        self._settings = settings_for(server, **settings)
+        self._holds = Holds(loop)
+        self.log = Log()
+        self._started = []
+
+    def start(self):
+        """Return one more bus, which is connected."""
+        client = RedisClient(self.loop.reactor, Connector(self.loop.reactor), self._settings)
+        bus = self.loop.call(RedisBus, client)
+        self.loop.call(bus.start)
+        self._started.append((bus, client))
+        return bus
+
+    def listen(self, bus, channel="a"):
+        """Return a listener that has subscribed."""
+        listener = Listener()
+        self.loop.call(bus.subscribe, channel, listener)
+        return listener
+
+    def publish(self, bus, data, channel="a", **history):
+        return self.loop.call(bus.publish, channel, data, **history)
+
+    def settle(self):
+        """Wait until all is delivered: a message of each takes the way of those before it."""
+        for bus, _ in self._started:
+            listeners = [self.listen(other, "the end") for other, _ in self._started]
+            self.publish(bus, b"", "the end")
+            eventually(lambda listeners=listeners: all(listener.heard for listener in listeners), "the end")
+            for (other, _), listener in zip(self._started, listeners, strict=True):
+                self.loop.call(other.unsubscribe, "the end", listener)
+
+    def stop(self, bus):
+        """Stop one of them, as its process would."""
+        (client,) = [client for started, client in self._started if started is bus]
+        self._started.remove((bus, client))
+        self.loop.call(lambda: Deferred.fromCoroutine(bus.stop()))
+        self.loop.call(client.close)
+
+    def kill(self, bus):
+        """Cut one off without a word, as if its process had been killed."""
+        (client,) = [client for started, client in self._started if started is bus]
+        self._started.remove((bus, client))
+        self.loop.call(client.close)
+        self.loop.call(lambda: Deferred.fromCoroutine(bus.stop()))
+
+    def close(self):
+        for bus, _ in tuple(self._started):
+            self.stop(bus)
         self._holds.check()
         self.log.close()
