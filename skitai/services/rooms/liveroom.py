@@ -49,8 +49,10 @@ class LiveRoom:
         self._audience: tuple[Member, ...] | None = None
         self._line = Line(self._recover)
         self._subscribed = False
-        #: Where the members are: None before the first message that has a position.
+        #: Where the members are: None before the first message that has a position. And where the first of
+        #: them began that knows its own.
         self._position: Position | None = None
+        self._beginning: Position | None = None
         #: What came while the room reads what it may have missed; None: it does not.
         self._held: list[Published] | None = None
         self._lost_again = False
@@ -156,6 +158,7 @@ class LiveRoom:
             self._welcome(member, [Notice(since, missed=since is not None)])
             raise
         member.floor = recent.position
+        self._beginning = self._beginning or recent.position
         history = map(OutgoingMessage, recent.messages)
         self._welcome(member, [Notice(_start(recent), missed=not recent.complete), *history])
 
@@ -231,17 +234,18 @@ class LiveRoom:
         Deferred.fromCoroutine(self._read_missed()).addErrback(_log_failure)
 
     async def _read_missed(self) -> None:
+        since = self._position or self._beginning
         while True:
             self._lost_again = False
             try:
-                recent = await self._bus.recent(self._channel, self._position)
+                recent = await self._bus.recent(self._channel, since)
             except OperationError:  # the bus is lost once more; when it is back, it says so
                 recent = None
             if not self._lost_again:
                 break
         held, self._held = self._held or [], None
-        if recent is None or self._position is None:
-            self._give(Notice(self._position if recent is None else recent.position, missed=True))
+        if recent is None or since is None:
+            self._give(Notice(since if recent is None else recent.position, missed=True))
         else:
             self._position = _start(recent)
             self._give(Notice(self._position, missed=not recent.complete))

@@ -19,7 +19,17 @@ DEFAULTS = {name: key.default for name, key in plugin.skitai_config_sections()["
 
 
 class FrameWire(FakeWire):
-    """A wire whose peer reads the frames."""
+    """A wire whose peer reads the frames; ``then()`` is called when it gets one."""
+
+    def __init__(self):
+        super().__init__()
+        self.given = 0
+        self.then = lambda: None
+
+    def send_frame(self, frame):
+        super().send_frame(frame)
+        self.given += 1
+        self.then()
 
     def abort(self):
         super().abort()
@@ -81,13 +91,16 @@ class BreakableBus(LocalBus):
     def leave(self, channel, member):
         return self._do("leave", lambda: super(BreakableBus, self).leave(channel, member))
 
+    def members(self, channel):
+        return self._do("members", lambda: super(BreakableBus, self).members(channel))
+
     def unsubscribe(self, channel, subscriber):
         self.log.append("unsubscribe")
         super().unsubscribe(channel, subscriber)
 
-    def publish_unheard(self, channel, data):
+    def publish_unheard(self, channel, data, most=100):
         """Have somebody else publish what the subscribers here miss."""
-        self._histories.keep(channel, data, 100, 300)
+        self._histories.keep(channel, data, most, 300)
 
     def forget(self):
         """Lose all histories, as a server that starts anew does."""
@@ -101,6 +114,7 @@ class BreakableBus(LocalBus):
 class World:
     def __init__(self, **settings):
         self.clock = MemoryReactorClock()
+        self.sockets = []
         self.bus = BreakableBus(self.clock.seconds)
         self.bridge = ClockBridge(self.clock)
         self.bridge.start()
@@ -113,6 +127,7 @@ class World:
     def socket(self):
         wire = FrameWire()
         wire.ws = ws = WebSocket(self.bridge, wire)
+        self.sockets.append(ws)
         return ws
 
     def member(self, *args, room="a", **options):
@@ -120,7 +135,3 @@ class World:
         ws = self.socket()
         self.room(room).join(ws, *args, **options).wait()
         return ws
-
-    def turn(self):
-        """Have the reactor do what waits for its next turn."""
-        self.clock.advance(0)
