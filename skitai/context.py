@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +24,7 @@ from skitai.calls.uncollected import OpenCalls, detach
 from skitai.errors import NoServerError
 from skitai.loop import coroutines
 from skitai.loop.bridge import Bridge, Pending, wait_in_thread
+from skitai.loop.contexts import start_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -252,6 +253,26 @@ def call_with_was(table: ServiceTable, function: Callable[[Was], T], env: dict[s
         return function(was)
     finally:
         open_calls.end()
+
+
+def start_with_was(
+    table: ServiceTable, function: Callable[[], Coroutine[Any, Any, T]], env: dict[str, Any] | None = None
+) -> Deferred[T]:
+    """Run the coroutine that ``function()`` makes in the reactor, with a ``was`` of its own as ``current``.
+
+    Returns a Deferred of its outcome; cancelling it cancels the coroutine. ``env`` is what ``was.env`` shows.
+    When it has ended, its calls that nobody has waited for are cancelled. Called in the reactor thread.
+    """
+    open_calls = OpenCalls()
+    context = Context()
+    context.run(current_was.set, Was(table, env, open_calls))
+    running = start_in(context, context.run(function))
+
+    def end(outcome: Any) -> Any:
+        open_calls.end()
+        return outcome
+
+    return running.addBoth(end)
 
 
 def run_in_executor(executor: IExecutor, table: ServiceTable, function: Callable[[Was], T]) -> Deferred[T]:

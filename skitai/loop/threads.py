@@ -34,6 +34,32 @@ def waiting_frame(ident: int) -> FrameType | None:
     return None if worker is None else worker.gr_frame
 
 
+class Worker:
+    """The current thread as one that runs tasks: ``waiting_frame`` knows it until ``end`` is called."""
+
+    __slots__ = ("_greenlet", "ident")
+
+    def __init__(self) -> None:
+        self.ident = native.get_ident()
+        self._greenlet = _workers[self.ident] = greenlet.getcurrent()
+
+    def run(self, task: Task) -> None:
+        """Run ``task`` in an empty context of its own; what it raises is logged."""
+        me = self._greenlet
+        me.gr_context = Context()
+        try:
+            task()
+        except greenlet.GreenletExit:
+            pass  # it is raised to end the task, and has done so
+        except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
+            _log.failure("a task failed")
+        me.gr_context = None  # or it would live on while the thread waits for the next task
+
+    def end(self) -> None:
+        """Forget the thread: it ends."""
+        del _workers[self.ident]
+
+
 @implementer(IThreadExecutor)
 class ThreadExecutor:
     """Runs tasks in ``count`` threads, in the order in which they came.
@@ -103,20 +129,12 @@ class ThreadExecutor:
         return handed_out - self._tasks.qsize(), handed_out
 
     def _work(self, number: int) -> None:
-        get, since, me = self._tasks.get, self._since, greenlet.getcurrent()
-        self._idents[number] = ident = native.get_ident()
-        _workers[ident] = me
+        get, since = self._tasks.get, self._since
+        worker = Worker()
+        self._idents[number] = worker.ident
         while (task := get()) is not None:
             since[number] = monotonic()
-            me.gr_context = Context()
-            try:
-                task()
-            except greenlet.GreenletExit:
-                pass  # it is raised to end the task, and has done so
-            except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
-                _log.failure("a task failed")
-            # Or both would live on while the thread waits for the next task.
-            del task
-            me.gr_context = None
+            worker.run(task)
+            del task  # or it would live on while the thread waits for the next one
             since[number] = 0.0
-        del _workers[ident]
+        worker.end()

@@ -72,6 +72,14 @@ def skitai_buses(instance: IInstance) -> Mapping[str, IBus]:  # type: ignore[emp
 
 
 @hookspec(firstresult=True)
+def skitai_upgrades(instance: IInstance) -> Any:
+    """Return the ``Upgrades`` that let apps take other protocols, or None: fires for each mount of an app.
+
+    See ``skitai.server.wsgi.resource``. Fires in the reactor thread, for ``--check``, too.
+    """
+
+
+@hookspec(firstresult=True)
 def skitai_load_app(instance: IInstance, target: str) -> Callable[..., Any] | None:
     """Return the WSGI callable of ``target``, or None to pass: fires at each load, where apps run.
 

@@ -159,6 +159,8 @@ def _serve_file(request: Request, path: bytes, directories: Directories) -> bool
 
 
 def _ask_at_head(request: Request, point: bytes, resource: Any) -> bool:
+    if type(resource) is WSGIResource:  # as in _render()
+        return resource.at_head(request)
     if not IHeadResource.providedBy(resource):
         return False
     _split_path(request, point)

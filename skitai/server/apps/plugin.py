@@ -39,15 +39,17 @@ def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
     if mount.target.startswith(_CLUSTER) or names_folder(mount):
         return None
     source = _source(mount)
-    make = partial(_resource, instance, mount.point, source)
+    make = partial(_resource, instance, mount, source)
     return Answerer("app", make, options=_OPTIONS, target=str(source))
 
 
-def _resource(instance: IInstance, point: str, source: AppSource, options: Mapping[str, Any]) -> WSGIResource:
+def _resource(
+    instance: IInstance, mount: Mount, source: AppSource, options: Mapping[str, Any]
+) -> WSGIResource:
     server = instance.config.server
     loaded = LoadedApp(source, reload=server.reloader, given=partial(_given, instance))
     directory = loaded.directory
-    executor = instance.executors.for_mount(point, options["threads"])
+    executor = instance.executors.for_mount(mount.point, options["threads"])
     queue: LoadQueue = instance.state(LoadQueue, lambda: LoadQueue(instance.bridge.call_later))
 
     def in_turn(function: Callable[[Was], None]) -> Deferred[None]:
@@ -55,7 +57,7 @@ def _resource(instance: IInstance, point: str, source: AppSource, options: Mappi
 
     return WSGIResource(
         loaded.get,
-        point,
+        mount.point,
         executor,
         instance.services,
         buffer_max=server.response_buffer_max,
@@ -63,6 +65,9 @@ def _resource(instance: IInstance, point: str, source: AppSource, options: Mappi
         reloads=lambda: loaded.reloads,
         in_turn=in_turn,
         directories=loaded.directories,
+        upgrades=instance.plugins.first("skitai_upgrades", instance=instance),
+        # Two mounts of one instance differ in this, and the same config says the same on all machines.
+        name=f"{mount.point}={mount.target}",
     )
 
 

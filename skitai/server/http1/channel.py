@@ -420,3 +420,7 @@ class HTTPChannel(AnsweringConnection):
         if self._paused:
             self.transport.resumeProducing()
         self._taker.begin(unread)
+        if (
+            self.factory.stopping and self._taker is not None
+        ):  # a request under way, so nobody has told this protocol
+            self._taker.stop()

@@ -75,7 +75,8 @@ class HTTPFactory(Factory):
         self._turn_end = turn_end_of(reactor)
         self._handle = handle
         self._judge = judge
-        self._stopping = False
+        #: Whether the server stops: requests under way are the last.
+        self.stopping = False
         self._refused = 0
         self._wall_clock = wall_clock
         self._sweep = LoopingCall(self._tick)
@@ -133,7 +134,7 @@ class HTTPFactory(Factory):
         if self._surplus and request.connection in self._surplus:
             self.handle(request)
             return True
-        if self._stopping:
+        if self.stopping:
             request.keep_alive = False
         if self.timed:
             request.arrived = self.seconds()
@@ -143,7 +144,7 @@ class HTTPFactory(Factory):
         """Answer ``request``, with the error page if it was refused."""
         if self._turn_end.sleepers:
             self._turn_end.wake_sleepers()
-        if self._stopping:
+        if self.stopping:
             request.keep_alive = False
         if self.timed:
             request.arrived = self.seconds()
@@ -171,7 +172,7 @@ class HTTPFactory(Factory):
 
         A request that has begun to arrive is under way. Its response says that the connection closes.
         """
-        self._stopping = True
+        self.stopping = True
         for channel in list(self.channels):
             channel.close_when_idle()
         done: Deferred[None] = Deferred()

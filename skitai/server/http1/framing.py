@@ -71,6 +71,7 @@ def _make_head(
     lines = ["HTTP/1.1 " + status + "\r\n"]
     announced: int | None = None
     close = not keep_alive
+    options: list[str] = []
     dated = served = False
     for name, value in headers:
         lower = name.lower()
@@ -80,7 +81,9 @@ def _make_head(
                 continue
             if lower in HOP_BY_HOP:  # only the server can set these: those of an app are dropped
                 close = close or (lower == "connection" and "close" in value.lower())
-                continue
+                if lower != "upgrade" or not status.startswith("426"):  # RFC 9110, section 15.5.22
+                    continue
+                options.append("upgrade")
             dated = dated or lower == "date"
             served = served or lower == "server"
         # Not an f-string, which would write the name of a (str, Enum) instead of its value.
@@ -99,9 +102,11 @@ def _make_head(
     elif length is None and not bodyless:
         close = True
     if close:
-        lines.append("Connection: close\r\n")
+        options.append("close")
     elif version == "1.0":
-        lines.append("Connection: keep-alive\r\n")
+        options.append("keep-alive")
+    if options:
+        lines.append(f"Connection: {', '.join(options)}\r\n")
     return Head(_joined(lines), None if bodyless else length, chunked, close, dated, served)
 
 

@@ -40,8 +40,8 @@ _PAUSE_SECONDS = 60.0
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
-class _ResponseOverError(Exception):
-    """Raised by ``write`` to end the app: the client is gone, or has already got an error page."""
+class ResponseOverError(Exception):
+    """Raised to end the app where it sends: the client is gone, or has already got another answer."""
 
 
 class AppCall:
@@ -115,7 +115,7 @@ class AppCall:
         self._environ["skitai.thread"] = current_thread().name
         try:
             action()
-        except _ResponseOverError:
+        except ResponseOverError:
             pass  # it has ended the app, as intended
         except BaseException as error:  # an app may raise anything, and the response is then a 500
             self._failed(error)
@@ -168,7 +168,7 @@ class AppCall:
         """Send a piece of the body: the callable that ``start_response`` returns."""
         data = as_bytes(data)
         if self._is_over():
-            raise _ResponseOverError
+            raise ResponseOverError
         if data:
             self._send(self._outgoing or self._begin(), data)
         else:
@@ -301,10 +301,8 @@ class AppCall:
             pass  # if the client reads nothing, the time-out of its connection ends this
 
     def _failed(self, error: BaseException) -> None:
-        line = request_line(self._request)
-        _log.failure("{request} failed", request=line, level=LogLevel.error)
         try:
-            self._resource.watcher.failed(error, line)
+            self._resource.app_failed(error, self.line)
         finally:  # whatever a watcher does, the client is answered
             self._post(self._give_up)
 

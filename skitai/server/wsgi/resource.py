@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel
@@ -13,20 +13,32 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from skitai.context import ServiceTable, run_in_executor
-from skitai.interfaces import IExecutor
+from skitai.interfaces import IExecutor, IHeadResource
 from skitai.loop.bridge import Bridge
 from skitai.server.apps.slot import AppSlot, AppWatcher, WSGIApp
 from skitai.server.wsgi.appcall import AppCall
 from skitai.server.wsgi.environ import base_environ, make_environ
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from skitai.context import Was
     from skitai.server.request.request import Request
 
 _log = Logger()
 
+#: Takes a request and the app that is to answer it.
+Use = Callable[["Request", WSGIApp], None]
 
-@implementer(IResource)
+
+class Upgrades(Protocol):
+    """Lets an app accept requests for another protocol."""
+
+    def at_head(self, resource: WSGIResource, request: Request) -> bool:
+        """Return whether ``request`` to the app of ``resource`` is taken care of; see ``IHeadResource``."""
+
+
+@implementer(IResource, IHeadResource)
 class WSGIResource:
     """One app at one mount point.
 
@@ -36,7 +48,9 @@ class WSGIResource:
     ``in_turn(function)`` calls ``function(was)`` where apps run, and returns a Deferred. With a
     ``LoadQueue``, several apps are loaded in order. ``point`` is the mount point, empty for the root.
     ``watcher`` is told about the app's life. ``directories()``, called in any thread, returns the directories
-    whose files load the app again. All methods are called in the reactor thread.
+    whose files load the app again. ``upgrades`` takes requests for other protocols; None: they are served as
+    plain requests. ``name`` tells this mount from others, also in other processes. All methods are called in
+    the reactor thread.
     """
 
     isLeaf = True
@@ -54,6 +68,8 @@ class WSGIResource:
         reloads: Callable[[], bool] = lambda: False,
         in_turn: Callable[[Callable[[Was], None]], Deferred[None]] | None = None,
         directories: Callable[[], set[str]] = set,
+        upgrades: Upgrades | None = None,
+        name: str = "",
     ) -> None:
         self.executor = executor
         self.bridge: Bridge = services.dispatcher.bridge
@@ -61,6 +77,8 @@ class WSGIResource:
         self.buffer_max = buffer_max
         self.watcher = watcher or AppWatcher()
         self.directories = directories
+        self.name = name
+        self._upgrades = upgrades
         # In WSGI, native strings carry bytes (PEP 3333, "Unicode Issues").
         self._script_name = point.encode().decode("latin-1")
         self._base = base_environ(executor.multithread, multiprocess)
@@ -89,31 +107,53 @@ class WSGIResource:
         """Do not load the app any more: there will be no requests."""
         self._slot.stop()
 
+    def at_head(self, request: Request) -> bool:
+        """Return whether ``request`` asks for another protocol, and is taken care of."""
+        return self._upgrades is not None and self._upgrades.at_head(self, request)
+
     def render(self, request: Request) -> int:
         """Call the app for ``request`` as soon as it is loaded."""
-        if self._slot.is_settled:
-            self._start(request)
-        else:
-            self._slot.when_loaded(partial(self._start_late, request))
+        self.serve(request, self._call)
         return NOT_DONE_YET
 
-    def _start_late(self, request: Request) -> None:
+    def serve(self, request: Request, use: Use) -> None:
+        """Call ``use(request, app)`` when the app is loaded; without an app, the request gets 503 or 500."""
+        if self._slot.is_settled:
+            self._start(request, use)
+        else:
+            self._slot.when_loaded(partial(self._start_late, request, use))
+
+    def environ_of(self, request: Request, body: IO[bytes] | None = None) -> dict[str, Any]:
+        """Return a new environ for the app; see ``make_environ``."""
+        return make_environ(self._base, request, self._script_name, body)
+
+    def app_failed(self, error: BaseException, doing: str, failure: Failure | None = None) -> None:
+        """Log what the app raised while ``doing``, such as ``GET /``, and tell the watcher.
+
+        Called in any thread, where it is handled; elsewhere with its ``failure``.
+        """
+        _log.failure("{doing} failed", failure, doing=doing, level=LogLevel.error)
+        self.watcher.failed(error, doing)
+
+    def _start_late(self, request: Request, use: Use) -> None:
         if request.gone:
             return
         try:
-            self._start(request)
+            self._start(request, use)
         except Exception:  # noqa: BLE001 - other requests wait for the same app
             _log.failure("{point} cannot be called", point=self._script_name or "/", level=LogLevel.error)
             request.fail(500)
 
-    def _start(self, request: Request) -> None:
+    def _start(self, request: Request, use: Use) -> None:
         app = self._slot.serving
         if app is None:
             request.fail(self._slot.code)
-            return
+        else:
+            use(request, app)
+
+    def _call(self, request: Request, app: WSGIApp) -> None:
         body = request.take_body()
-        environ = make_environ(self._base, request, self._script_name, body)
-        self.executor.submit(AppCall(self, app, request, environ, body).run)
+        self.executor.submit(AppCall(self, app, request, self.environ_of(request, body), body).run)
 
     def getChildWithDefault(self, name: bytes, request: Any) -> Any:
         """Never called: a leaf has no children."""

@@ -23,6 +23,7 @@ import twisted
 from skitai.context import current_was
 from skitai.loop import bridge, contexts
 from skitai.server.apps.slot import AppSlot
+from skitai.server.websocket.calls import WebSocketCall
 from skitai.server.wsgi.appcall import AppCall
 from skitai.services.run.service import Run
 
@@ -51,7 +52,8 @@ _WAITS: dict[CodeType, str] = {
     bridge.wait_in_thread.__code__: "waits for `was`",
     AppCall.catch_up.__code__: "waits for its client",
 }
-_CALL, _LOAD, _RUN = AppCall.run.__code__, AppSlot.look.__code__, Run.__call__.__code__
+_CALLS = frozenset((AppCall.run.__code__, WebSocketCall.run.__code__))
+_LOAD, _RUN = AppSlot.look.__code__, Run.__call__.__code__
 _COROUTINE = contexts.steps_in.__code__
 
 
@@ -127,7 +129,7 @@ def stack_of(frame: FrameType) -> Stack:
     for inner in outwards(frame):
         code = inner.f_code
         lines.append(Line(code.co_filename, inner.f_lineno or 0, code.co_name))
-        if code is _CALL:
+        if code in _CALLS:
             call = inner.f_locals["self"]
             found |= {"task": call.line, "mark": call.mark}
         elif code is _COROUTINE:
@@ -151,7 +153,7 @@ def _request_of(context: Context) -> str:
 def mark_of(frame: FrameType) -> Any:
     """Return the ``mark`` of the stack whose innermost frame is ``frame``, at a fraction of the cost."""
     for inner in outwards(frame):
-        if inner.f_code is _CALL:
+        if inner.f_code in _CALLS:
             return inner.f_locals["self"].mark
     return None
 

@@ -244,6 +244,21 @@ def test_stop(upgrading, protocol, goodbye):
     assert ended.called
 
 
+def test_stop_while_it_is_decided(upgrading):
+    """A connection that is taken over when the server stops already says goodbye at once."""
+    waiting = []
+    server = upgrading(AtHead(lambda request: waiting.append(request) or True))
+    client = server.connect()
+    client.send(UPGRADE)
+    server.stop_listening()
+    ended = server.factory.finish()
+    assert not ended.called
+    waiting[0].take_over(PoliteEcho(), "101 Switching Protocols", [("Upgrade", "echo")])
+    assert after_the_head(client)[1] == b"GOODBYE"
+    server.clock.advance(0)
+    assert ended.called
+
+
 def test_connect(upgrading):
     """A tunnel begins after the 2xx answer to CONNECT, with what came behind its head."""
     proxy = Upgrading()

@@ -28,6 +28,19 @@ def test_head_of_an_answer(memory_server):
     assert client.answers()[0].fields == {"content-length": "5", "date": "x", "server": "y"}
 
 
+def test_another_protocol_is_demanded(memory_server):
+    """Only a 426 names protocols, and then the Connection field names the field (RFC 9110, 15.5.22)."""
+    upgrade = [("Upgrade", "websocket")]
+    client = memory_server(answer_with("426 Upgrade Required", upgrade)).connect()
+    client.send(GET % b"/" + b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    kept, last = client.answers()
+    assert (kept.fields["upgrade"], kept.fields["connection"]) == ("websocket", "upgrade")
+    assert (last.fields["upgrade"], last.fields["connection"]) == ("websocket", "upgrade, close")
+    client = memory_server(answer_with(headers=upgrade)).connect()
+    client.send(GET % b"/")
+    assert {"upgrade", "connection"}.isdisjoint(client.answers()[0].fields)
+
+
 def test_date_goes_on(memory_server):
     """The Date field follows the clock."""
     server = memory_server()

@@ -1,0 +1,1 @@
+"""Websockets for WSGI apps: the handshake through the app, and three designs."""
