@@ -108,6 +108,8 @@ class SocketPool:
     def ended(self, socket: PooledSocket | WebSocket) -> None:
         """Note that a websocket has ended."""
         self._alive.discard(socket)
+        if self._closed:
+            socket.wire.abort()  # the peer may keep the connection for a while
         self._fire_when_closed()
 
     def admits(self, peer: Peer) -> bool:

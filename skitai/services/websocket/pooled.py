@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from skitai.net.looking import look_at
 
 if TYPE_CHECKING:
+    import select
+
     from skitai.services.websocket.jobs import Exchange
     from skitai.services.websocket.opening import Opening
     from skitai.websocket.contracts import Wire
@@ -37,7 +39,7 @@ class PooledSocket:
 
     def __init__(self, owner: Owner, opening: Opening, wire: Wire) -> None:
         self._owner = owner
-        self._look = look_at(getattr(wire, "transport", None))
+        self._look: select.poll | None = None
         self.opening = opening
         self.wire = wire
         self.exchange: Exchange | None = None
@@ -55,6 +57,8 @@ class PooledSocket:
         That could be the peer's close, after which a message would be lost, or a message that nobody asked
         for, which must not be taken for the next reply.
         """
+        if self._look is None:
+            self._look = look_at(getattr(self.wire, "transport", None))
         return self._look is None or not self._look.poll(0)
 
     # Listener
