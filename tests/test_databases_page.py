@@ -124,6 +124,22 @@ def test_several_databases(site):
     assert site.call(search, "tea") == ["customer 0: 0", "customer 1: 1", "customer 2: 2"]
 
 
+def test_stream_of_notifications(site):
+    """It gives each notification, as Server-Sent Events have it."""
+    stream = functions("Notifications")["stream"]
+
+    def read():
+        events = stream()
+        return next(events), events.close()
+
+    reading = site.running.loop.call(lambda: [site.running.instance.run(lambda was: read())])[0]
+    done = []
+    reading.addBoth(done.append)
+    while not done:  # it listens from some time on
+        site.sql("select pg_notify('orders', 'tea')")
+    assert done == [(b"data: tea\n\n", None)]
+
+
 def test_notifications(site):
     """The loop ends with the notification that says so."""
     follow = functions("Notifications")["follow"]

@@ -109,7 +109,7 @@ class Notifications:
         self._check_begun(self._bridge.wait(self._began, timeout), timeout)
 
     def get(self, timeout: float = DEFAULT_TIMEOUT) -> Notification | None:
-        """Return the next notification, or None if none comes within ``timeout`` seconds.
+        """Return the next notification, or None if none comes within ``timeout`` seconds, or ever.
 
         Raises OperationError if listening has failed. Called in a thread or a greenlet.
         """
@@ -124,6 +124,11 @@ class Notifications:
         self._forget()
         if self._call is not None:
             self._call.cancel()
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``get`` has nothing to give any more, so that a loop of it ends. Read in any thread."""
+        return self._is_over and not self._queue
 
     @property
     def _is_over(self) -> bool:

@@ -169,7 +169,12 @@ def test_end_of_the_request(world):
 def test_stop_of_the_server(world):
     """So does the stop of the server."""
     notes = world.db.listen("h", "news")
+    world.send("news", "a")
     world.harness.stop()
+    assert not notes.closed  # there is one to be taken
+    assert notes.get(5).payload == "a"
+    assert notes.closed
+    assert notes.get(5) is None
     assert list(notes) == []
     notes.wait()
 
