@@ -48,16 +48,13 @@ def server(open_folder, authority):
 
 @pytest.fixture(scope="module")
 def resolved(reactor_thread):
-    """A reactor that has resolved a name: it keeps a thread for that, and here no second one.
+    """A reactor that has all its threads, which it keeps, and has resolved a name.
 
-    It would start one for a name that is asked for before the first thread is back from the one before.
+    It would start another one for a name that is asked for before a thread is back from the name before.
     """
     pool = reactor_thread.reactor.getThreadPool()
-    before = pool.min, pool.max
-    reactor_thread.call(pool.adjustPoolsize, 1, 1)
+    reactor_thread.call(pool.adjustPoolsize, pool.max)
     reactor_thread.call(Connector(reactor_thread.reactor).resolve, "localhost")
-    yield
-    reactor_thread.call(pool.adjustPoolsize, *before)
 
 
 @pytest.fixture
