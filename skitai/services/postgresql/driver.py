@@ -23,6 +23,7 @@ from skitai.services.postgresql.link import Link, TooManyBytesError
 from skitai.services.postgresql.many import execute_many, messages_of
 from skitai.services.postgresql.placeholders import check_places
 from skitai.services.postgresql.prepared import Execution, PreparedStatements
+from skitai.services.postgresql.readers import reading_together
 from skitai.services.postgresql.values import adapted, register_types
 
 #: What is called at the end of a statement: with its result, or with why there is none.
@@ -57,7 +58,7 @@ class Connection:
         self.on_notify: Callable[[str, str, int], None] | None = None
         self._reactor = reactor
         self._limits = limits
-        self._link = Link(reactor, limits.bytes_max, self._link_closed, self._notified)
+        self._link = Link(reading_together(reactor), limits.bytes_max, self._link_closed, self._notified)
         self._prepared = PreparedStatements() if limits.prepare else None
         self._state = State.IDLE
         #: Whether a transaction was open when the last statement ended, as the server says.
