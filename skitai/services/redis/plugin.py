@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -12,6 +13,7 @@ from skitai.plugins import hookimpl
 from skitai.services.redis.bus import RedisBus
 from skitai.services.redis.client import RedisClient
 from skitai.services.redis.connecting import NEEDED, has_driver
+from skitai.services.redis.results import RedisResults
 from skitai.services.redis.settings import KEYS, SECTION, settings_of
 
 if TYPE_CHECKING:
@@ -65,6 +67,15 @@ def skitai_buses(instance: IInstance) -> Mapping[str, RedisBus]:
     """Give ``[server] bus = redis``."""
     bus = _bus_of(instance)
     return {} if bus is None else {NAME: bus}
+
+
+@hookimpl
+def skitai_result_caches(instance: IInstance) -> Mapping[str, RedisResults]:
+    """Give ``[server] result_cache = redis``: its first level has ``num_result_cache_max`` entries."""
+    maximum = instance.config.server.num_result_cache_max
+    if not maximum or not _is_asked(instance, "result_cache"):
+        return {}
+    return {NAME: RedisResults(maximum, instance.reactor.seconds, partial(client_of, instance))}
 
 
 @hookimpl
