@@ -1,0 +1,138 @@
+"""The websockets of one instance: limits, numbers, and where their views run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from skitai.loop.ownthreads import OwnThreads
+from skitai.loop.sending import SendQueue
+from skitai.server.websocket.origin import Origins
+from skitai.websocket.watch import Watch
+
+if TYPE_CHECKING:
+    from skitai.interfaces import IExecutor, IInstance
+    from skitai.server.apps.slot import WSGIApp
+    from skitai.server.websocket.view import View
+    from skitai.server.wsgi.resource import WSGIResource
+    from skitai.websocket.contracts import Listener
+    from skitai.websocket.init import WebSocketInit
+    from skitai.websocket.settings import WebSocketSettings
+
+
+@attrs.frozen
+class Accepted:
+    """A handshake that an app has accepted.
+
+    ``environ`` is that of the handshake as it was before the app saw it; nobody changes it. ``line`` is
+    method and target of the request, for the log.
+    """
+
+    resource: WSGIResource
+    app: WSGIApp
+    environ: dict[str, Any]
+    line: str
+    init: WebSocketInit
+
+    @property
+    def executor(self) -> IExecutor:
+        """Where the app runs."""
+        return self.resource.executor
+
+    @property
+    def takes_thread(self) -> bool:
+        """Whether its view would keep a thread to itself."""
+        return self.executor.multithread and not iscoroutinefunction(self.init.serve)
+
+
+class Design(Protocol):
+    """One websocket, as the app uses it. All methods are called in the reactor thread."""
+
+    #: The name of the design.
+    kind: str
+    #: Who is told of messages, from before the client has its 101.
+    listener: Listener
+
+    def start(self) -> None:
+        """Begin: the client has its 101."""
+
+
+class WebSockets:
+    """What the websockets of ``instance`` share. All methods are called in the reactor thread."""
+
+    def __init__(self, instance: IInstance, settings: WebSocketSettings) -> None:
+        self.instance = instance
+        self.settings = settings
+        self.limits = settings.conversation_limits
+        self.bridge = instance.bridge
+        self.origins = Origins(settings.origins)
+        self.threads = OwnThreads(settings.threads_max, "skitai-websocket")
+        #: What each connection waits in for its time-outs and for the end of the turn.
+        self.watch = Watch(instance.reactor)
+        self.queue = SendQueue(instance.reactor)
+        self._open: set[Design] = set()
+        self._views: set[View] = set()
+        self._ends: list[Deferred[None]] = []
+
+    def has_room(self, accepted: Accepted) -> bool:
+        """Return whether one more view may begin that keeps its thread or greenlet."""
+        return not (accepted.takes_thread and self.threads.is_full)
+
+    def run(self, executor: IExecutor, task: Callable[[], None]) -> None:
+        """Run ``task`` where it may take as long as it likes: in a thread of its own, or in a greenlet.
+
+        ``executor`` is that of its app. Raises RuntimeError where there is no thread for it.
+        """
+        (self.threads if executor.multithread else executor).submit(task)
+
+    # -- what is open, and what runs -----------------------------------------------------------------------
+
+    def opened(self, design: Design) -> None:
+        """Note a websocket that is open."""
+        self._open.add(design)
+
+    def closed(self, design: Design) -> None:
+        """Note that a websocket is closed; one that never was open is ignored."""
+        self._open.discard(design)
+
+    def began(self, view: View) -> None:
+        """Note that ``view`` runs."""
+        self._views.add(view)
+
+    def ended(self, view: View) -> None:
+        """Note that ``view`` has ended."""
+        self._views.discard(view)
+        if not self._views:
+            ends, self._ends = self._ends, []
+            for end in ends:
+                end.callback(None)
+
+    def when_ended(self) -> Deferred[None]:
+        """Return a Deferred that fires when no view runs; if it is cancelled, those that run are stopped."""
+        ended: Deferred[None] = Deferred(self._stop_views)
+        if self._views:
+            self._ends.append(ended)
+        else:
+            ended.callback(None)
+        return ended
+
+    def _stop_views(self, ended: Deferred[None]) -> None:
+        self._ends.remove(ended)
+        for view in list(self._views):
+            view.stop()
+
+    def statistics(self) -> dict[str, int]:
+        """Return what the status page shows."""
+        kinds = Counter(design.kind for design in self._open)
+        return {
+            "open": len(self._open),
+            **{kind: kinds[kind] for kind in ("reqdata", "dedicate", "multicast")},
+            "views": len(self._views),
+            "threads": self.threads.running,
+            "threads_max": self.threads.most,
+        }

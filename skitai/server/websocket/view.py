@@ -1,0 +1,83 @@
+"""A view that keeps its websockets: in a thread of its own, a greenlet, or as a coroutine in the reactor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from inspect import iscoroutinefunction
+from io import BytesIO
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from skitai.context import start_with_was
+from skitai.server.websocket.calls import WebSocketCall, call_app
+from skitai.server.websocket.state import Accepted, WebSockets
+from skitai.websocket.closing import WebSocketClosed
+
+
+class View:
+    """Runs the app, or what it gave to be run, with ``socket``: a websocket or a room.
+
+    ``over(ok)`` is called in the reactor thread when it has ended, ``ok`` is whether without a failure.
+    """
+
+    def __init__(
+        self, websockets: WebSockets, accepted: Accepted, socket: Any, over: Callable[[bool], None]
+    ) -> None:
+        self._websockets = websockets
+        self._accepted = accepted
+        self._socket = socket
+        self._over = over
+        self._running: Deferred[Any] | None = None
+
+    def start(self) -> None:
+        """Begin to run. Raises RuntimeError where there is no thread for it. Called in the reactor thread."""
+        accepted, websockets = self._accepted, self._websockets
+        environ = {**accepted.environ, "wsgi.input": BytesIO(), "websocket": self._socket}
+        serve = accepted.init.serve
+        if serve is not None and iscoroutinefunction(serve):
+            websockets.began(self)
+            services = accepted.resource.services
+            self._running = start_with_was(services, partial(serve, self._socket), environ)
+            self._running.addBoth(self._coroutine_over)
+            return
+        function = partial(self._call, environ) if serve is None else partial(self._serve, serve)
+        call = WebSocketCall(accepted.resource, environ, accepted.line)
+        websockets.run(accepted.executor, partial(self._run, call, function))
+        websockets.began(self)
+
+    def stop(self) -> None:
+        """End it if that is possible: a coroutine is cancelled. Called in the reactor thread."""
+        if self._running is not None:
+            self._running.cancel()
+
+    # -- in the app's thread or greenlet -------------------------------------------------------------------
+
+    def _run(self, call: WebSocketCall, function: Callable[[], bool]) -> None:
+        ok = False
+        try:
+            ok = call.run(function, False)
+        finally:
+            self._websockets.bridge.submit(partial(self._ended, ok))
+
+    def _call(self, environ: dict[str, Any]) -> bool:
+        return call_app(self._accepted.app, environ).is_ok
+
+    def _serve(self, serve: Callable[[Any], Any]) -> bool:
+        serve(self._socket)
+        return True
+
+    # -- in the reactor thread -----------------------------------------------------------------------------
+
+    def _coroutine_over(self, outcome: Any) -> None:
+        self._running = None
+        ok = not isinstance(outcome, Failure)
+        if not ok and outcome.check(WebSocketClosed, CancelledError) is None:
+            self._accepted.resource.app_failed(outcome.value, self._accepted.line, outcome)
+        self._ended(ok)
+
+    def _ended(self, ok: bool) -> None:
+        self._websockets.ended(self)
+        self._over(ok)
