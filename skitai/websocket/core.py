@@ -13,6 +13,7 @@ from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
 from autobahn.websocket.utf8validator import Utf8Validator
 
 from skitai.websocket.closing import PROTOCOL_ERROR
+from skitai.websocket.deflate import Unpacker
 
 
 class Owner(Protocol):
@@ -41,7 +42,7 @@ class _Silent:
 class Core(WebSocketProtocol):
     """Reads what ``take`` is given: at most one frame at a time, or a part of one.
 
-    ``deflate`` is autobahn's object of the extension, or None. A message is kept in one piece of memory: a
+    ``limits`` are those of a message and of a frame. A message is kept in one piece of memory: a
     list of its fragments could be much larger than the limit of a message.
     """
 
@@ -58,12 +59,14 @@ class Core(WebSocketProtocol):
     #: Counted by autobahn; read by nobody.
     trafficStats = TrafficStats()  # type: ignore[no-untyped-call]
 
-    def __init__(self, owner: Owner, factory: SimpleNamespace, limits: tuple[int, int], deflate: Any) -> None:
+    def __init__(
+        self, owner: Owner, factory: SimpleNamespace, limits: tuple[int, int], unpacker: Unpacker | None
+    ) -> None:
         # Not that of autobahn: it makes two Futures.
         self._owner = owner
         self.factory = factory
         self.maxMessagePayloadSize, self.maxFramePayloadSize = limits
-        self._perMessageCompress = deflate
+        self._perMessageCompress: Any = unpacker
         self.state = self.STATE_OPEN
         self.data = b""
         self.current_frame: Any = None

@@ -1,4 +1,4 @@
-"""Compression of messages: permessage-deflate (RFC 7692), with autobahn's codec.
+"""Compression of messages: permessage-deflate (RFC 7692), which autobahn's classes negotiate.
 
 No message refers to an earlier one ("no context takeover"), and our window is small: so a socket has a
 compressor, 39 KB, only while a message is made.
@@ -6,7 +6,8 @@ compressor, 39 KB, only while a message is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -24,16 +25,56 @@ _WINDOW_BITS, _MEMORY_LEVEL = 12, 5
 _SMALL = 128
 #: The bit of the first byte (RFC 7692, section 6).
 _COMPRESSED = 0x40
+#: The end of the compressed data that is not sent (section 7.2.1).
+_SYNC = b"\0\0\xff\xff"
+
+
+class Unpacker:
+    """Unpacks messages for autobahn's reader, whose methods these are.
+
+    Not autobahn's own class: where a message reaches the limit, that one may cut off its end unseen.
+    """
+
+    __slots__ = ("_stream", "_window_bits")
+
+    #: What autobahn's errors call it.
+    EXTENSION_NAME = NAME
+
+    def __init__(self, window_bits: int) -> None:
+        self._window_bits = window_bits
+        self._stream: Any = None
+
+    def start_decompress_message(self) -> None:
+        """Begin with a message."""
+        self._stream = zlib.decompressobj(-self._window_bits)
+
+    def decompress_message_data(self, data: bytes, max_output_len: int) -> bytes:
+        """Return what the next piece contains. Raises autobahn's errors, if that is too much or broken."""
+        from autobahn.exception import PayloadCorruptError, PayloadExceededError
+
+        try:
+            # With room for one byte more, there is nothing left in the stream unless it is too much.
+            unpacked: bytes = self._stream.decompress(data, max_output_len + 1)
+        except zlib.error as error:
+            raise PayloadCorruptError(str(error)) from error
+        if len(unpacked) > max_output_len:
+            raise PayloadExceededError
+        return unpacked
+
+    def end_decompress_message(self) -> None:
+        """End a message: what the sender has left out, an empty block, would add nothing."""
+        self._stream = None
 
 
 @attrs.frozen
 class Deflate:
-    """What both ends of a websocket agreed upon: ``codec()`` returns a new object of autobahn for it.
+    """What both ends of a websocket agreed upon: the windows, in bits, of our messages and of the peer's.
 
     ``parameters`` is the member of Sec-WebSocket-Extensions with which a server accepts.
     """
 
-    codec: Callable[[], Any]
+    our_bits: int
+    peer_bits: int
     parameters: str = ""
 
     def frame_of(self, message: str | bytes) -> bytes:
@@ -41,10 +82,13 @@ class Deflate:
         if len(message) < _SMALL:
             return frame_of(message)
         first, payload = (TEXT, message.encode()) if isinstance(message, str) else (BINARY, message)
-        codec = self.codec()
-        codec.start_compress_message()
-        packed = codec.compress_message_data(payload) + codec.end_compress_message()
-        return whole_frame(first | _COMPRESSED, packed)
+        stream = zlib.compressobj(wbits=-self.our_bits, memLevel=_MEMORY_LEVEL)
+        packed = stream.compress(payload) + stream.flush(zlib.Z_SYNC_FLUSH)
+        return whole_frame(first | _COMPRESSED, packed.removesuffix(_SYNC))
+
+    def unpacker(self) -> Unpacker:
+        """Return what unpacks the messages of the peer."""
+        return Unpacker(self.peer_bits)
 
 
 def accept_offer(parameters: Parameters) -> Deflate | None:
@@ -61,14 +105,13 @@ def accept_offer(parameters: Parameters) -> Deflate | None:
             request_max_window_bits=(
                 (window if hint is True else min(window, int(hint))) if offer.accept_max_window_bits else 0
             ),
-            no_context_takeover=True,
             window_bits=min(window, offer.request_max_window_bits or window),
-            mem_level=_MEMORY_LEVEL,
         )
     except Exception:  # noqa: BLE001 - autobahn raises it for whatever it cannot accept
         return None
-    codec = autobahn.PerMessageDeflate
-    return Deflate(lambda: codec.create_from_offer_accept(True, accept), accept.get_extension_string())
+    return Deflate(
+        accept.window_bits, accept.request_max_window_bits or zlib.MAX_WBITS, accept.get_extension_string()
+    )
 
 
 def offer_text() -> str:
@@ -89,14 +132,8 @@ def accept_response(parameters: Parameters) -> Deflate:
         raise ValueError(str(error)) from error
     if not response.server_no_context_takeover:
         raise ValueError(f"{NAME} without server_no_context_takeover, which was asked for")
-    accept = autobahn.PerMessageDeflateResponseAccept(
-        response,
-        no_context_takeover=True,
-        window_bits=min(_WINDOW_BITS, response.client_max_window_bits or _WINDOW_BITS),
-        mem_level=_MEMORY_LEVEL,
-    )
-    codec = autobahn.PerMessageDeflate
-    return Deflate(lambda: codec.create_from_response_accept(False, accept))
+    our_bits = min(_WINDOW_BITS, response.client_max_window_bits or _WINDOW_BITS)
+    return Deflate(our_bits, response.server_max_window_bits or zlib.MAX_WBITS)
 
 
 def _autobahn() -> Any:

@@ -166,7 +166,8 @@ class _ReadingWire(BaseWire):
 
         settings = self._settings
         limits = settings.message_max, settings.largest_frame
-        return Core(self, self._factory, limits, self._deflate and self._deflate.codec())
+        unpacker = self._deflate.unpacker() if self._deflate is not None else None
+        return Core(self, self._factory, limits, unpacker)
 
     def _read_close(self, data: bytes, at: int) -> int:
         """Look for the close frame of the peer, and skip all else; return how much of ``data`` is read."""
