@@ -41,7 +41,10 @@ class OpenCalls:
         """Note what the request started. Where a function of it goes on after its end, calls are detached."""
         with _noting:
             if self._calls is not None:
-                self._calls += _calls_of(started)
+                if isinstance(started, Call):
+                    self._calls.append(started)
+                else:
+                    self._calls += started.calls
                 if len(self._calls) >= self._many:  # an endless response may make any number
                     self._calls = [call for call in self._calls if not call.over]
                     self._many = 2 * len(self._calls) + _MANY

@@ -61,6 +61,8 @@ class Connection:
         self._link = Link(reading_together(reactor), limits.bytes_max, self._link_closed, self._notified)
         self._prepared = PreparedStatements() if limits.prepare else None
         self._state = State.IDLE
+        #: Whether it is closed or lost.
+        self.closed = False
         #: Whether a transaction was open when the last statement ended, as the server says.
         self.in_transaction = False
         self._ended: Ended | None = None
@@ -104,11 +106,6 @@ class Connection:
         return connected
 
     # -- state -----------------------------------------------------------------------------------------------
-
-    @property
-    def closed(self) -> bool:
-        """Whether it is closed or lost."""
-        return self._state is State.CLOSED
 
     @property
     def busy(self) -> bool:
@@ -338,7 +335,7 @@ class Connection:
 
     def _link_closed(self) -> None:
         before, self._state = self._state, State.CLOSED
-        self.in_transaction = False
+        self.closed, self.in_transaction = True, False
         if before is State.CANCELLING:
             if self._limit.active():
                 self._limit.cancel()
