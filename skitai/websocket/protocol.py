@@ -18,7 +18,8 @@ from skitai.interfaces import ILastingProtocol
 from skitai.websocket.closing import INTERNAL_ERROR, INVALID_DATA
 from skitai.websocket.frames import BINARY, CLOSE, MASKED, PING, PONG, TEXT, payload_span
 from skitai.websocket.masks import masked, unmask
-from skitai.websocket.wire import CLOSING, OPEN, OVER, BaseWire
+from skitai.websocket.timing import CLOSING, OPEN, OVER
+from skitai.websocket.wire import BaseWire
 
 if TYPE_CHECKING:
     from skitai.websocket.core import Core
@@ -51,30 +52,28 @@ class _ReadingWire(BaseWire):
 
     def read_on(self, wanted: bool) -> None:
         """Pause or resume reading. A close or a pong is not read while it is paused."""
-        if wanted == self._paused and self._state is not OVER:
-            self._paused = not wanted
-            if not wanted:
+        if not wanted:
+            if self._state is OPEN and not self._paused:
+                self._paused = True
                 self._transport.pauseProducing()
-                return
+        elif self._paused:
+            self._paused = False
             self._heard = True  # what the peer has sent meanwhile may still be in the kernel
             self._transport.resumeProducing()
             if self._rest and not self._in_read:
                 self._read(self._rest)
 
     def _read(self, data: bytes) -> None:
-        self._in_read = True
         self._rest = b""
+        self._in_read = True
         try:
             at = self._read_messages(data) if self._state is OPEN else 0
             if self._state is CLOSING:
                 at = self._read_close(data, at)
-            if self._state is not OVER:
-                self._rest = data[at:]
-        except Exception:  # noqa: BLE001 - a mistake of the listener ends its websocket alone
-            _log.failure("what came over a websocket could not be taken")
-            self.fail(INTERNAL_ERROR, "")
         finally:
             self._in_read = False
+        if self._state is not OVER:
+            self._rest = data[at:]
 
     def _read_messages(self, data: bytes) -> int:
         """Read while that is wanted; return how much of ``data`` is read."""
@@ -131,15 +130,17 @@ class _ReadingWire(BaseWire):
         """Hand over a message."""
         if self._keep_alive:
             self._moved = self._watch.seconds()
-        self.listener.received(message)
+        try:
+            self.listener.received(message)
+        except Exception:  # noqa: BLE001 - it has nothing to do with the connection
+            _log.failure("a message of a websocket could not be taken")
+            self.fail(INTERNAL_ERROR, "")
 
     def _read_missing(self, data: bytes) -> int:
         """Let autobahn read the rest of a frame that it has begun; return how much that was."""
         core = self._core
-        missing = core.missing if core is not None else 0
-        if not missing:
+        if core is None or self._paused or not (missing := core.missing):
             return 0
-        assert core is not None
         part = data[:missing]
         core.take(part)
         if self._state is not OPEN:
@@ -221,4 +222,4 @@ class ClientWire(_ReadingWire):
         self._out.write(masked(frame))
 
     def _hang_up(self) -> None:
-        self._watch.call(self, self._watch.seconds() + self._settings.close_timeout)
+        self._end_in_time()

@@ -133,12 +133,12 @@ class SocketOutgoing(Outgoing):
 class TransportOutgoing(Outgoing):
     """Sends through a transport that must do it itself, such as TLS. It says when it has too much."""
 
-    __slots__ = ("_given", "_paused")
+    __slots__ = ("_given", "_hung_up", "_paused")
 
     def __init__(self, transport: Any, queue: SendQueue, on_drained: Callable[[], None]) -> None:
         super().__init__(transport, queue, on_drained)
         self._given = 0
-        self._paused = False
+        self._paused = self._hung_up = False
         transport.registerProducer(self, True)
 
     def _send(self, data: bytes) -> None:
@@ -164,6 +164,8 @@ class TransportOutgoing(Outgoing):
             self._give(self._next_piece())
         if not self._paused and self._late is not None:
             self._late = None
+            if self._hung_up:
+                self._transport.unregisterProducer()
             self._on_drained()
 
     def pauseProducing(self) -> None:
@@ -185,11 +187,10 @@ class TransportOutgoing(Outgoing):
     def hang_up(self) -> None:
         """Close the connection once all is sent."""
         self.flush()
-        self._transport.unregisterProducer()
-        if self._late:
-            self._transport.write(bytes(self._late))
-            self._late = bytearray()
-        self._transport.loseConnection()
+        self._hung_up = True
+        self._transport.loseConnection()  # it waits for its producer
+        if self._late is None:
+            self._transport.unregisterProducer()
 
 
 def outgoing_for(transport: Any, queue: SendQueue, on_drained: Callable[[], None]) -> Outgoing:
