@@ -53,6 +53,45 @@ DELIVERY = """
   found.steps = [...page.querySelectorAll(".chart rect")].length;
 """
 
+#: Two visitors in two frames. What websockets bring is waited for by requests: only these stop the browser's
+#: virtual time.
+ROOM = """
+  const until = async ready => { for (let n = 0; n < 5000 && !ready(); n++) await fetch("/websocket/who"); };
+  const items = (page, selector) => [...page.querySelectorAll(`${selector} li`)].map(item => item.innerText);
+  const second = frame.cloneNode();
+  document.body.append(second);
+  const enter = async (where, name) => {
+    await new Promise(go => { where.onload = go; where.src = "/websocket"; });
+    const page = where.contentDocument;
+    page.querySelector("#name").value = name;
+    page.querySelector("#enter button").click();
+    await until(() => items(page, "#said").includes(`${name} came in`));
+    return page;
+  };
+  const ann = await enter(frame, "Ann");
+  const ben = await enter(second, "Ben");
+  await until(() => items(ann, "#here").length == 2);
+  found.here = items(ann, "#here");
+  ann.querySelector("#text").value = "hello <b>Ben</b>";
+  ann.querySelector("#say button").click();
+  await until(() => items(ben, "#said").length == 2);
+  found.said = items(ben, "#said");
+  for (const kind of ["echo", "talk"]) {
+    const line = ann.querySelector(`[data-line*="${kind}"]`);
+    for (const text of ["a&b=c +%", "bye"]) {
+      const before = line.querySelectorAll(".other").length;
+      line.querySelector("input").value = text;
+      line.querySelector("button").click();
+      await until(() => line.querySelectorAll(".other").length > before);
+    }
+    if (kind == "talk") await until(() => line.querySelector(".event"));
+    found[kind] = items(line, ".said");
+  }
+  second.remove();
+  await until(() => items(ann, "#here").length == 1);
+  found.left = items(ann, "#said").pop();
+"""
+
 #: Looks at each page in windows of several widths, with a note and a message of one word that is long.
 MEASURE = """
   let page = await loaded(() => { frame.src = "/saddle"; });
@@ -68,7 +107,7 @@ MEASURE = """
   }
 """
 PATHS = [
-    "/", "/timeline", "/cluster", "/database", "/saddle", f"/saddle/hello/{'W' * 80}", "/flask",
+    "/", "/timeline", "/cluster", "/database", "/saddle", "/websocket", f"/saddle/hello/{'W' * 80}", "/flask",
     "/flask/echo", "/no",
 ]  # fmt: skip
 
@@ -90,6 +129,7 @@ def sample(running_server, pages):
         f"/driver = {pages}\n/ = {folder}/static\n/ = {folder}/home:app\n"
         f"/cluster = {folder}/cluster_app:app\n/database = {folder}/database_app:app\n"
         f"/saddle = {folder}/saddle_app:app\n/flask = {folder}/flask_app:app\n"
+        f"/websocket = {folder}/websocket_app:app\n"
         "[@bakery]\nmembers = 127.0.0.1:5071, 127.0.0.1:5072 2, 127.0.0.1:5073\n"
         "[@warehouses]\ntype = sqlite3\nmembers = :memory:haarlem, :memory:leiden\n"
     )
@@ -134,6 +174,24 @@ def test_a_delivery(drive):
     found = drive(DELIVERY)
     assert sorted(found["kettles"]) == ["Copper, <b>2</b> litres", "House kettle", "House kettle"]
     assert found["steps"] == 6
+
+
+@needs_browser
+def test_a_room_an_echo_and_a_talk(drive):
+    """Two visitors see and hear each other; echo and talk are the README's."""
+    assert drive(ROOM) == {
+        "here": ["Ann", "Ben"],
+        "said": ["Ben came in", "Ann: hello <b>Ben</b>"],
+        "echo": ["a&b=c +%", "ECHO:a&b=c +%", "bye", "ECHO:bye"],
+        "talk": [
+            "a&b=c +%",
+            "You Said:a&b=c +%",
+            "bye",
+            "Bye, have a nice day.bye",
+            "closed (1000)",
+        ],
+        "left": "Ben left",
+    }
 
 
 @needs_browser
