@@ -118,6 +118,12 @@ class IThreadExecutor(IExecutor):
     def progress() -> tuple[int, int]:
         """Return how many tasks have begun, and how many were handed out to the threads, since the start."""
 
+    def let_go(ident: int) -> None:
+        """Let the task that runs in the thread ``ident`` keep it; a new thread takes its place.
+
+        The thread ends with its task. Raises RuntimeError where the system has no more threads.
+        """
+
 
 class IConnector(Interface):
     """Makes connections to other machines as the ``[http]`` section says, for every protocol, not only HTTP.
@@ -324,10 +330,11 @@ class IConnection(Interface):
         """Resume or pause the streamed body."""
 
     def take_over(
-        request: Request, protocol: IProtocol, status: str, headers: Sequence[tuple[str, str]]
+        request: Request, protocol: IProtocol, status: str, headers: Sequence[tuple[str, str]] | None
     ) -> None:
         """Respond to ``request`` with ``status`` (101 or 2xx), and give the connection to ``protocol``.
 
+        Without ``headers`` nothing is sent: the protocol responds, and ``status`` is what the log shows.
         Raises MisuseError if it is too late for that, ValueError for headers that would break the framing.
         """
 

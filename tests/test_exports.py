@@ -85,7 +85,7 @@ def test_contracts():
         ],
         "IConnector": ["connect", "proxy_for", "resolve", "timeout", "tls"],
         "IExecutor": ["multithread", "start", "statistics", "stop", "submit"],
-        "IThreadExecutor": ["progress", "tasks"],
+        "IThreadExecutor": ["let_go", "progress", "tasks"],
         "IInstance": [
             "bridge",
             "bus",

@@ -23,6 +23,7 @@ def _original(module: str, name: str) -> Any:
 if TYPE_CHECKING:
     import select
     from _queue import SimpleQueue as SimpleQueue
+    from _socket import socketpair as socketpair
     from _thread import get_ident as get_ident
     from selectors import DefaultSelector as DefaultSelector
 
@@ -34,6 +35,8 @@ else:
     Lock = _original("_thread", "allocate_lock")
     poll = _original("select", "poll")
     DefaultSelector = _original("selectors", "DefaultSelector")
+    #: Returns two sockets of the base class, which has no ``makefile`` and the like.
+    socketpair = _original("_socket", "socketpair")
 
 _start_new_thread = _original("_thread", "start_new_thread")
 

@@ -41,15 +41,27 @@ class OwnThreads:
 
         Raises RuntimeError where ``is_full``, and where the system has no more threads.
         """
+        number = self.adopt()
+        try:
+            native.start_thread(partial(self._work, number, task), f"{self._name}-{number}")
+        except RuntimeError:
+            self.release(number)
+            raise
+
+    def adopt(self) -> int:
+        """Count a thread that another executor lets go; return what ``release`` takes when its task is over.
+
+        Raises RuntimeError where ``is_full``.
+        """
         if self.is_full:
             raise RuntimeError(f"{self.most} threads run already")
         number = next(self._numbers)
         self._running.add(number)
-        try:
-            native.start_thread(partial(self._work, number, task), f"{self._name}-{number}")
-        except RuntimeError:
-            self._running.discard(number)
-            raise
+        return number
+
+    def release(self, number: int) -> None:
+        """Count an adopted thread no more."""
+        self._running.discard(number)
 
     def _work(self, number: int, task: Task) -> None:
         worker = Worker()
@@ -57,4 +69,4 @@ class OwnThreads:
             worker.run(task)
         finally:
             worker.end()
-            self._running.discard(number)
+            self.release(number)

@@ -86,7 +86,7 @@ class ThreadExecutor:
     def start(self) -> None:
         """Start the threads. Called in the process that serves: threads do not survive a fork."""
         for number in range(len(self._since)):
-            native.start_thread(partial(self._work, number), f"{self._name}-{number + 1}")
+            self._start(number)
             self._started += 1
 
     def stop(self) -> None:
@@ -108,6 +108,20 @@ class ThreadExecutor:
             self._tasks.put(task)
         self._handed_out += len(held)
 
+    def let_go(self, ident: int) -> None:
+        """Let the task that runs in the thread ``ident`` keep it; a new thread takes its place.
+
+        The thread ends with its task. Raises RuntimeError where the system has no more threads. Called in any
+        thread, while the task waits for that.
+        """
+        number = self._idents.index(ident)
+        since, self._since[number], self._idents[number] = self._since[number], 0.0, 0
+        try:
+            self._start(number)
+        except RuntimeError:
+            self._since[number], self._idents[number] = since, ident
+            raise
+
     def statistics(self) -> dict[str, int]:
         """How many tasks run, how many wait for a thread, and how many threads there are and are idle."""
         running = sum(map(bool, self._since))
@@ -128,13 +142,18 @@ class ThreadExecutor:
         handed_out = self._handed_out
         return handed_out - self._tasks.qsize(), handed_out
 
+    def _start(self, number: int) -> None:
+        native.start_thread(partial(self._work, number), f"{self._name}-{number + 1}")
+
     def _work(self, number: int) -> None:
-        get, since = self._tasks.get, self._since
+        get, since, idents = self._tasks.get, self._since, self._idents
         worker = Worker()
-        self._idents[number] = worker.ident
+        idents[number] = ident = worker.ident
         while (task := get()) is not None:
             since[number] = monotonic()
             worker.run(task)
             del task  # or it would live on while the thread waits for the next one
+            if idents[number] != ident:  # see let_go(): the place is another thread's
+                break
             since[number] = 0.0
         worker.end()

@@ -159,6 +159,54 @@ def test_a_thread_lets_go_of_a_task_that_is_done(started):
     eventually(lambda: reference() is None)
 
 
+def test_a_task_keeps_its_thread(started):
+    """Another thread takes the place of one that is let go, which ends with its task."""
+    executor = started(ThreadExecutor(1, at_once, "kept"))
+    begun, gate, following = threading.Event(), threading.Event(), []
+    owners = []
+
+    def task():
+        owners.append(threading.current_thread())
+        begun.set()
+        gate.wait(60)
+
+    executor.submit(task)
+    assert begun.wait(60)
+    executor.let_go(owners[0].ident)
+    done = threading.Event()
+    executor.submit(lambda: (following.append(threading.current_thread()), done.set()))
+    assert done.wait(60)
+    eventually(lambda: executor.statistics() == {"running": 0, "queued": 0, "threads": 1, "idle": 1})
+    assert executor.tasks() == []
+    assert following != owners
+    gate.set()
+    owners[0].join(60)
+    assert not owners[0].is_alive()
+    assert following[0].is_alive()
+
+
+def test_a_thread_is_not_let_go_without_another(started, monkeypatch):
+    """Where the system has no more threads, everything stays as it was."""
+
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    executor = started(ThreadExecutor(1, at_once))
+    begun, gate = threading.Event(), threading.Event()
+    executor.submit(lambda: (begun.set(), gate.wait(60)))
+    assert begun.wait(60)
+    ((ident, since),) = executor.tasks()
+    with monkeypatch.context() as patch:
+        patch.setattr("skitai.loop.native.start_thread", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            executor.let_go(ident)
+    assert executor.tasks() == [(ident, since)]
+    gate.set()
+    done = threading.Event()
+    executor.submit(done.set)
+    assert done.wait(60)
+
+
 # -- greenlets ---------------------------------------------------------------------------------------------
 
 

@@ -75,6 +75,17 @@ def test_without_threads_of_the_system(monkeypatch):
     assert pool.running == 0
 
 
+def test_adopted_threads_count():
+    """A thread that another executor lets go counts until its task is over."""
+    pool = OwnThreads(1, "own")
+    number = pool.adopt()
+    assert pool.is_full
+    with pytest.raises(RuntimeError, match="1 threads run already"):
+        pool.submit(int)
+    pool.release(number)
+    assert pool.running == 0
+
+
 def test_a_context_of_its_own():
     """What a task sets in its context is not there for the next, nor for who submitted it."""
     pool, seen = OwnThreads(2, "own"), []

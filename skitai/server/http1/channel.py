@@ -396,17 +396,18 @@ class HTTPChannel(AnsweringConnection):
         self._update_reading()
 
     def take_over(
-        self, request: Request, protocol: IProtocol, status: str, headers: Sequence[tuple[str, str]]
+        self, request: Request, protocol: IProtocol, status: str, headers: Sequence[tuple[str, str]] | None
     ) -> None:
         """Answer with ``status``, and give the connection to ``protocol``. See ``IConnection``."""
         if self.current is not request or self._body_use is not BodyUse.HELD:
             raise MisuseError("a connection can be taken over once, by a resource that was asked at the head")
-        head = render_switch(status, headers, self.factory.stamp)
+        head = b"" if headers is None else render_switch(status, headers, self.factory.stamp)
         request.status_code = int(status[:3])
         request.bytes_sent = len(head)
         if self.factory.timed:
             request.answered = self.factory.seconds()
-        self.output.write(head)
+        if head:
+            self.output.write(head)
         self.output.detach()
         self.deadline = FOREVER  # also where the head had to wait for the client
         unread = self._reader.unread

@@ -134,8 +134,10 @@ class Request(LazyRequest):
             self.stream.complete()
         self.connection.stream_body()
 
-    def take_over(self, protocol: IProtocol, status: str, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Answer with ``status``, and give the connection to ``protocol``.
+    def take_over(
+        self, protocol: IProtocol, status: str, headers: Sequence[tuple[str, str]] | None = ()
+    ) -> None:
+        """Answer with ``status``, and give the connection to ``protocol``; see ``IConnection.take_over``.
 
         Called by a resource in ``at_head`` (see ``IHeadResource``), or later if that returned true. A request
         with ``upgrade`` is answered with ``"101 Switching Protocols"`` and an Upgrade field, and the method

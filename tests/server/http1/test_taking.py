@@ -259,6 +259,22 @@ def test_stop_while_it_is_decided(upgrading):
     assert ended.called
 
 
+def test_a_protocol_that_answers_itself(upgrading):
+    """Without header fields nothing is sent, and the protocol gets the connection as ever."""
+    requests = []
+
+    def take(request):
+        requests.append(request)
+        request.take_over(Echo(), "101 Switching Protocols", None)
+        return True
+
+    client = upgrading(AtHead(take)).connect()
+    client.send(UPGRADE + b"hel")
+    client.send(b"lo")
+    assert client.received == b"HELLO"
+    assert (requests[0].status_code, requests[0].bytes_sent, requests[0].written) == (101, 0, True)
+
+
 def test_connect(upgrading):
     """A tunnel begins after the 2xx answer to CONNECT, with what came behind its head."""
     proxy = Upgrading()
