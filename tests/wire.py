@@ -88,7 +88,7 @@ class Client:
         response = self.read_head()
         if response.code == 100:
             return self.response(method)
-        if method == "HEAD" or response.code in (204, 304):
+        if method == "HEAD" or response.code in (101, 204, 304):
             return response
         if response["Transfer-Encoding"] == "chunked":
             self._read_chunks(response)

@@ -9,8 +9,14 @@ from collections.abc import Mapping
 
 from skitai.config.casters import comma_list, integer, positive, seconds, show_size, size, yes_no
 from skitai.config.keys import Key
+from skitai.http.origins import checked_origin
 
 _MB = 1 << 20
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    return tuple(map(checked_origin, comma_list(value)))
+
 
 WEBSOCKET_KEYS: Mapping[str, Key] = {
     "message_max": Key(
@@ -25,7 +31,7 @@ WEBSOCKET_KEYS: Mapping[str, Key] = {
     "outbox_max": Key(positive(size), _MB, "what may wait for the peer before send waits, too", show_size),
     "send_timeout": Key(positive(seconds), 30.0, "a peer that reads nothing while send waits is cut off"),
     "origins": Key(
-        comma_list,
+        _origins,
         (),
         "other origins whose pages may connect: https://example.com, *.example.com, null, or * for all",
     ),

@@ -25,6 +25,7 @@ from skitai.saddle.remote import rpc
 from skitai.saddle.routes.router import Match, MethodNotAllowed, NotFound, SlashRedirect
 from skitai.saddle.routes.sockets import HANDSHAKE
 from skitai.saddle.was import SaddleWas
+from skitai.websocket.closing import WebSocketClosed
 
 if TYPE_CHECKING:
     from skitai.saddle.app import Saddle
@@ -66,6 +67,8 @@ def _answer(was: SaddleWas, context: Context) -> WSGIResponse:
         try:
             made = make_response(was, _serve(was.app, was), keep=True)
         except FAILURES as error:  # an app may raise anything, and the response is then an error
+            if isinstance(error, WebSocketClosed) and _has_left(was):
+                raise  # the server knows: nobody gets a response
             made = answer_to(was, error)
         if isinstance(made.body, Streamed):
             kept = made.body
@@ -77,6 +80,12 @@ def _answer(was: SaddleWas, context: Context) -> WSGIResponse:
             _close_unsent(was, kept)
         if kept is None and was.request.form is not None:
             _close(was, was.request.form)
+
+
+def _has_left(was: SaddleWas) -> bool:
+    """Return whether the websocket that the view was called for is closed."""
+    websocket = was.env.get("websocket")
+    return websocket is not None and bool(websocket.closed)
 
 
 def _close_unsent(was: SaddleWas, sent: Streamed | None) -> None:

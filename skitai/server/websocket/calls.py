@@ -13,7 +13,6 @@ from greenlet import GreenletExit
 
 from skitai.context import call_with_was
 from skitai.server.wsgi.checks import as_bytes, check_headers, check_status
-from skitai.websocket.closing import WebSocketClosed
 
 if TYPE_CHECKING:
     from skitai.context import Was
@@ -92,8 +91,7 @@ class WebSocketCall:
     def run(self, function: Callable[[], T], failed: T) -> T:
         """Return what ``function()`` returns, with a ``was`` of its own; ``failed`` if it raises.
 
-        What it raises is logged, unless it is the WebSocketClosed of a peer that has left: it ended the run,
-        as intended. Called in a thread or greenlet for apps.
+        What it raises is logged. Called in a thread or greenlet for apps.
         """
         self._began = monotonic()
         return call_with_was(self._resource.services, partial(self._run, function, failed), self._environ)
@@ -103,8 +101,6 @@ class WebSocketCall:
         self._environ["skitai.thread"] = current_thread().name
         try:
             return function()
-        except WebSocketClosed:
-            return failed
         except BaseException as error:  # an app may raise anything
             self._resource.app_failed(error, self.line)
             if isinstance(error, GreenletExit):

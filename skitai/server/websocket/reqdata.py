@@ -131,7 +131,9 @@ class MessageRuns:
     def _run(self, message: Message) -> None:
         accepted = self._accepted
         environ = accepted.environ.copy()
-        environ["QUERY_STRING"] = self._prefix + quote_plus(message)
+        # Frameworks refuse a query that is not UTF-8: the bytes themselves are in the environ.
+        text = message if isinstance(message, str) else message.decode(errors="replace")
+        environ["QUERY_STRING"] = self._prefix + quote_plus(text)
         environ["wsgi.input"] = BytesIO()
         environ["websocket.message"] = message
         call = WebSocketCall(accepted.resource, environ, accepted.line)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 from twisted.internet.defer import Deferred
 
+from skitai.http.origins import Origins
 from skitai.loop.ownthreads import OwnThreads
 from skitai.loop.sending import SendQueue
-from skitai.server.websocket.origin import Origins
 from skitai.websocket.watch import Watch
 
 if TYPE_CHECKING:

@@ -58,9 +58,18 @@ class View:
     def _run(self, call: WebSocketCall, function: Callable[[], bool]) -> None:
         ok = False
         try:
-            ok = call.run(function, False)
+            ok = call.run(partial(self._guarded, function), False)
         finally:
             self._websockets.bridge.submit(partial(self._ended, ok))
+
+    def _guarded(self, function: Callable[[], bool]) -> bool:
+        """Return what ``function()`` returns. That its peer has left may end a view, and is no failure."""
+        try:
+            return function()
+        except WebSocketClosed:
+            if not self._socket.closed:  # it is about another websocket
+                raise
+            return True
 
     def _call(self, environ: dict[str, Any]) -> bool:
         return call_app(self._accepted.app, environ).is_ok
@@ -74,9 +83,15 @@ class View:
     def _coroutine_over(self, outcome: Any) -> None:
         self._running = None
         ok = not isinstance(outcome, Failure)
-        if not ok and outcome.check(WebSocketClosed, CancelledError) is None:
+        if not ok and not self._is_expected(outcome):
             self._accepted.resource.app_failed(outcome.value, self._accepted.line, outcome)
         self._ended(ok)
+
+    def _is_expected(self, failure: Failure) -> bool:
+        """Return whether a coroutine has failed because it was told to end."""
+        if failure.check(CancelledError) is not None:  # type: ignore[no-untyped-call]
+            return True
+        return self._socket.closed and failure.check(WebSocketClosed) is not None  # type: ignore[no-untyped-call]
 
     def _ended(self, ok: bool) -> None:
         self._websockets.ended(self)

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 
 import pytest
-from websocket_server import WebSocketServer
+from websocket_server import WebSocketServer, shared
 
 
 @pytest.fixture
@@ -20,6 +20,7 @@ def serve_app(reactor_thread, threads, tmp_path, opened):
     ``code`` is that of the app, ``websocket`` the keys of its section; it runs on each of the executors.
     """
     servers = []
+    shared.gates, shared.runs = set(), []
 
     def start(code, routes="/ = ./tested:app", server="", threads=threads, **websocket):
         (tmp_path / "tested.py").write_text(code, encoding="utf-8")
@@ -31,6 +32,7 @@ def serve_app(reactor_thread, threads, tmp_path, opened):
         return servers[-1]
 
     yield start
+    shared.gates.clear()
     opened.close()
     for server in servers:
         server.stop()

@@ -2,6 +2,7 @@
 
 import os
 from struct import pack
+from types import SimpleNamespace
 
 from twisted.logger import formatEvent, globalLogPublisher
 from websockets.sync.client import connect
@@ -19,6 +20,9 @@ HANDSHAKE = {
     "Sec-WebSocket-Key": KEY,
 }
 
+#: What the code of apps, which is in files, shares with the tests: ``gates`` and ``runs``.
+shared = SimpleNamespace()
+
 
 class WebSocketServer(RunningInstance):
     """An instance with the plugin ``websocket``; ``opened`` is an ExitStack for its clients."""
@@ -32,19 +36,20 @@ class WebSocketServer(RunningInstance):
 
     def url(self, path="/", host="127.0.0.1"):
         """Return the URL of a websocket."""
-        return f"ws://{host}:{self.port}{path}"
+        scheme = self.instance.urls[0].partition(":")[0].replace("http", "ws")
+        return f"{scheme}://{host}:{self.port}{path}"
 
     def connect(self, path="/", **options):
         """Return a client of the library ``websockets``, connected; it is closed at the end of the test."""
         options = {"open_timeout": PATIENCE, "compression": None, **options}
         return self._opened.enter_context(connect(self.url(path), **options))
 
-    def handshake(self, path="/", method="GET", **fields):
+    def handshake(self, path="/", method="GET", host="localhost", **fields):
         """Send a handshake; return the client and the response. A field that is None is left out."""
         client = self._opened.enter_context(Client(self.port))
         sent = {**HANDSHAKE, **{name.replace("_", "-"): value for name, value in fields.items()}}
         chosen = [(name, value) for name, value in sent.items() if value is not None]
-        return client, client.ask(path, method, chosen)
+        return client, client.ask(path, method, chosen, host=host)
 
     @property
     def statistics(self):
@@ -90,3 +95,10 @@ def frame(message, first=None):
     )
     key = os.urandom(4)
     return size + key + bytes(byte ^ key[at % 4] for at, byte in enumerate(payload))
+
+
+def read_text(client):
+    """Return the next message to a ``Client``: a short text in one frame."""
+    first, length = client.read(2)
+    assert first == 0x81
+    return client.read(length).decode()

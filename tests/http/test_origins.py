@@ -2,7 +2,7 @@
 
 import pytest
 
-from skitai.server.websocket.origin import Origins, checked_origin
+from skitai.http.origins import Origins, checked_origin
 
 
 @pytest.mark.parametrize(
