@@ -35,9 +35,14 @@ class RedisBus:
         self._keys = f"{settings.prefix}bus:"
         # Redis has the same channels in all of its databases.
         self._wires = f"{settings.prefix}bus:{settings.database}:".encode()
-        self._channels = Channels(client.reactor, self._wire, settings.timeout)
-        self._channels.connect(client.subscriptions(self._channels.received))
+        # In this order: who is told of an interruption finds its members.
         self._presence = Presence(client, self._keys)
+        self._channels = Channels(client, self._wire)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether messages of others can come."""
+        return self._channels.link.is_up
 
     def start(self) -> None:
         """Connect."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from skitai.interfaces import IBusSubscriber
-    from skitai.services.redis.link import Link
+    from skitai.services.redis.client import RedisClient
 
 _log = Logger()
 
@@ -61,28 +61,23 @@ class Sent:
 class Channels:
     """All channels to which somebody in this process has subscribed. All methods: reactor thread.
 
-    ``wire(channel)`` is the name of a channel in Redis. ``timeout`` is in seconds. ``connect`` is called
-    before anything else, with a link that gives ``received`` what comes.
+    ``link`` is that of ``client`` for subscriptions; ``wire(channel)`` is the name of a channel in Redis.
     """
 
-    link: Link
-
-    def __init__(self, clock: Any, wire: Callable[[str], bytes], timeout: float) -> None:
+    def __init__(self, client: RedisClient, wire: Callable[[str], bytes]) -> None:
         #: Who this process is among those that publish.
         self.origin = token_hex(8).encode()
-        self._clock = clock
+        self.link = client.subscriptions(self._received)
+        self.link.when_up.append(self._up)
+        self.link.on_down = self._down
+        client.when_up.append(self._interrupt)
+        self._client = client
         self._wire = wire
-        self._timeout = timeout
         self._numbers = count(1)
         self._subscribers = Subscribers()
         self._by_name: dict[str, _Channel] = {}
         self._by_wire: dict[bytes, _Channel] = {}
         self._has_complained = False
-
-    def connect(self, link: Link) -> None:
-        """Subscribe through ``link``."""
-        self.link = link
-        link.on_up, link.on_down = self._up, self._down
 
     # -- subscribers -----------------------------------------------------------------------------------------
 
@@ -108,12 +103,8 @@ class Channels:
         channel.waiting.append(waiting)
         if self.link.is_up and not channel.is_asked:
             self._ask(channel)
-        waiting.addTimeout(self._timeout, self._clock, lambda _outcome, _seconds: self._late(channel))
-        return waiting
-
-    def _late(self, channel: _Channel) -> None:
-        channel.is_missing = True
-        raise OperationTimeout(f"Redis has not confirmed a subscription within {self._timeout:g} s")
+        seconds = self._client.settings.timeout
+        return waiting.addTimeout(seconds, self._client.reactor, partial(_late, channel))
 
     def remove(self, name: str, subscriber: IBusSubscriber) -> None:
         """Undo ``add``."""
@@ -134,9 +125,18 @@ class Channels:
         channel.is_asked = False
         channel.is_confirmed = True
         _fire(channel)
-        if channel.is_missing and self._by_name.get(channel.name) is channel:
+        self._tell(channel)
+
+    def _tell(self, channel: _Channel) -> None:
+        """Tell of an interruption, when what was missed can be asked for."""
+        if channel.is_missing and self._client.is_up and self._by_name.get(channel.name) is channel:
             channel.is_missing = False
             self._subscribers.interrupt_at(channel.name)
+
+    def _interrupt(self) -> None:
+        for channel in tuple(self._by_name.values()):
+            if channel.is_confirmed:
+                self._tell(channel)
 
     def _refused(self, channel: _Channel, failure: Failure) -> None:
         channel.is_asked = False
@@ -190,7 +190,7 @@ class Channels:
             self._give_until(sent.channel, sent.number)
             self._give(sent)
 
-    def received(self, wire: bytes, envelope: bytes) -> None:
+    def _received(self, wire: bytes, envelope: bytes) -> None:
         """Take what Redis sends."""
         channel = self._by_wire.get(wire)
         if channel is None:
@@ -220,6 +220,11 @@ class Channels:
         if not self._has_complained:
             self._has_complained = True
             _log.warn("what no Skitai has sent came over {channel}, and is dropped", channel=channel.wire)
+
+
+def _late(channel: _Channel, _outcome: Any, seconds: float) -> None:
+    channel.is_missing = True
+    raise OperationTimeout(f"Redis has not confirmed a subscription within {seconds:g} s")
 
 
 def _fire(channel: _Channel, error: BaseException | None = None) -> None:

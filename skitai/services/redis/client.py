@@ -24,27 +24,22 @@ if TYPE_CHECKING:
 class RedisClient:
     """One Redis: a connection for commands, and one for subscriptions where somebody wants that.
 
-    ``when_up`` are functions that are called whenever a connection for commands was made. Nothing is
-    connected before ``start`` or the first command. All of it is called in the reactor thread.
+    The functions ``when_up`` are called whenever a connection for commands was made. Nothing is connected
+    before ``start`` or the first command. All of it is called in the reactor thread.
     """
 
     def __init__(self, reactor: Any, connector: IConnector, settings: Settings) -> None:
         self.reactor = reactor
         self.settings = settings
-        self.when_up: list[Callable[[], None]] = []
         self._connector = connector
         self._health = Health(settings.label, reactor.seconds)
         self._commands = self._link("commands", _commands)
-        self._commands.on_up = self._up
+        self.when_up = self._commands.when_up
         self._subscriptions: Link | None = None
 
     def _link(self, name: str, make: Callable[[], Commands], *, bounded: bool = True) -> Link:
         connecting = partial(connect, self.reactor, self._connector, self.settings, make)
         return Link(self.reactor, name, connecting, self.settings.timeout, self._health, bounded=bounded)
-
-    def _up(self) -> None:
-        for function in self.when_up:
-            function()
 
     @property
     def is_up(self) -> bool:
@@ -98,6 +93,9 @@ class RedisClient:
 
         make = partial(_subscriptions, on_message)
         self._subscriptions = self._link("subscriptions", make, bounded=False)
+        # Where one gets through, the other will, too.
+        self._subscriptions.when_up.append(self._commands.hurry)
+        self._commands.when_up.append(self._subscriptions.hurry)
         return self._subscriptions
 
     def close(self) -> Deferred[Any]:

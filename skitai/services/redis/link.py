@@ -32,9 +32,9 @@ class Link:
     """One connection, kept alive by PINGs. All of it is called in the reactor thread.
 
     ``connect()`` makes a connection. ``timeout`` is how many seconds of silence are too many where an answer
-    is due. ``on_up()`` is called when a connection was made: what it sends is before what waits for that.
-    ``on_down(error)`` is called when it was lost, and at each attempt that fails. ``bounded``: commands fail
-    at once where too many are under way.
+    is due. The functions ``when_up`` are called when a connection was made: what they send is before what
+    waits for that. ``on_down(error)`` is called when it was lost, and at each attempt that fails.
+    ``bounded``: commands fail at once where too many are under way.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Link:
         self._timeout = timeout
         self._health = health
         self._bounded = bounded
-        self.on_up: Callable[[], None] = lambda: None
+        self.when_up: list[Callable[[], None]] = []
         self.on_down: Callable[[OperationError], None] = lambda _error: None
         self._protocol: Commands | None = None
         self._connecting: Deferred[Any] | None = None
@@ -92,6 +92,11 @@ class Link:
         """Connect, if nobody has said so before."""
         if self.is_new and self._connecting is None:
             self._attempt()
+
+    def hurry(self) -> None:
+        """Try to connect now instead of after the pause: there is a sign that Redis is back."""
+        if self._protocol is None and self._timer is not None:
+            self._timer.reset(0)
 
     def ask(self, *words: bytes | str | int) -> Deferred[Any]:
         """Send a command in the order of the calls; fire with the reply.
@@ -147,7 +152,8 @@ class Link:
         protocol.on_lost = lambda reason: self._lost(protocol, reason)
         self._timer = self._clock.callLater(self._timeout, self._look_after)
         self._health.up(self._name)
-        self.on_up()
+        for function in self.when_up:
+            function()
         early, self._early = self._early, []
         for answer, words in early:
             if not answer.called:

@@ -73,7 +73,11 @@ class Log:
 
     @property
     def lines(self):
-        return [formatEvent(event) for event in list(self.events) if "Redis" in formatEvent(event)]
+        return [line for line in self.all_lines if "Redis" in line]
+
+    @property
+    def all_lines(self):
+        return [formatEvent(event) for event in list(self.events)]
 
     def close(self):
         globalLogPublisher.removeObserver(self.events.append)
@@ -145,13 +149,32 @@ class Buses:
         self.log = Log()
         self._started = []
 
-    def start(self):
-        """Return one more bus, which is connected."""
+    def start(self, *, connected=True):
+        """Return one more bus."""
         client = RedisClient(self.loop.reactor, Connector(self.loop.reactor), self._settings)
         bus = self.loop.call(RedisBus, client)
         self.loop.call(bus.start)
         self._started.append((bus, client))
+        if connected:
+            self.until_up()
         return bus
+
+    def _all(self, condition):
+        return all(self.loop.call(condition, bus, client) for bus, client in self._started)
+
+    def until_up(self):
+        """Wait until all are connected."""
+        eventually(lambda: self._all(lambda bus, client: client.is_up and bus.is_up), "the connections")
+
+    def until_away(self):
+        """Wait until no connection is left."""
+        eventually(lambda: self._all(lambda bus, client: not (client.is_up or bus.is_up)), "the loss")
+
+    def connections_made(self):
+        return sum(self.loop.call(client.statistics)["connections_made"] for _, client in self._started)
+
+    def new_listener(self):
+        return Listener()
 
     def listen(self, bus, channel="a"):
         """Return a listener that has subscribed."""
