@@ -163,6 +163,32 @@ class TestAway:
         buses.publish(bus, b"end")
         eventually(lambda: reached.heard == [b"end"], "the end")
 
+    def test_an_answer_that_comes_too_late(self, buses, plain):
+        """Redis takes a message after the call has failed: what was given here already is not given again."""
+        bus, other = buses.start(), buses.start()
+        listener, elsewhere = buses.listen(bus), buses.listen(other)
+        plain.execute_command("CLIENT", "PAUSE", 500, "WRITE")
+        fails(buses.publish, bus, b"one", **KEPT)
+        assert listener.heard == [b"one"]
+        plain.execute_command("CLIENT", "UNPAUSE")
+        buses.until_up()
+        eventually(lambda: buses.publish(bus, b"end", "the way is free") is None, "the end of the pause")
+        buses.settle()
+        assert listener.heard == [b"one"]
+        assert elsewhere.heard in ([b"one"], [])
+
+    def test_twice_over_the_wire(self, buses, plain):
+        """A message of this process that comes a second time is known."""
+        bus, other = buses.start(), buses.start()
+        listener, elsewhere = buses.listen(bus), buses.listen(other)
+        with plain.pubsub() as watcher:
+            watcher.subscribe("skitai:bus:0:a")
+            buses.publish(bus, b"one")
+            envelope = next(found["data"] for found in watcher.listen() if found["type"] == "message")
+        plain.publish("skitai:bus:0:a", envelope)
+        buses.settle()
+        assert (listener.heard, elsewhere.heard) == ([b"one"], [b"one", b"one"])
+
     def test_it_refuses_a_subscription(self, own_redis, buses_on, server):
         """A user who may not subscribe is told what Redis says, once for each channel."""
         with PlainRedis(server.host, server.port) as plain:
