@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import apart, calls, db, measure
+from benchmarks import apart, calls, db, measure, ws
 from benchmarks.calls_report import calls_section
 from benchmarks.db_report import databases_section
 from benchmarks.db_servers import MAP, POSTGRESQL, SQLITE
@@ -24,15 +24,19 @@ from benchmarks.progress import failures_noted, say
 from benchmarks.report import Results, render
 from benchmarks.rounds import add_speed
 from benchmarks.servers import FANOUT, FRAMEWORKS, IDLE, SAMPLE, SPEED, WAITING, Server
+from benchmarks.ws_report import websockets_section
+from benchmarks.ws_servers import ECHO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DATABASES = (*POSTGRESQL, *SQLITE, MAP, DB_WAITING)
-NAMES = {server.name: server for server in (*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING, *DATABASES)}
+WEBSOCKETS = tuple(row.server for row in ECHO)
+ROWS = (*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING, *DATABASES, *WEBSOCKETS)
+NAMES = {server.name: server for server in ROWS}
 #: What else `--only` may name.
 OUTBOUND, KEPT, APART, FRAMEWORK = "outbound", "kept", "apart", "framework"
-PARTS = (OUTBOUND, KEPT, APART, FRAMEWORK, db.QUERY)
+PARTS = (OUTBOUND, KEPT, APART, FRAMEWORK, db.QUERY, *ws.PARTS)
 REPORT = REPOSITORY / "docs" / "benchmarks.md"
 
 
@@ -58,11 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measure_sample(results, placement)
     found = measure_calls(results, placement, options)
     found_of_databases = db.measured(results, placement, options)
+    found_of_websockets = ws.measured(results, placement, options)
     parts = apart.measured() if APART in options.only else None
     framework = measured() if FRAMEWORK in options.only else None
     sections = (
         *calls_section(results, found),
         *databases_section(found_of_databases),
+        *websockets_section(found_of_websockets),
         *apart.apart_section(parts, results),
         *framework_section(framework),
     )
