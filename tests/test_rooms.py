@@ -12,7 +12,7 @@ PACKAGE = Path(skitai.__file__).parent
 
 #: What each room may import besides itself. A room is a folder of the package, or one of its modules.
 FLOOR = {"errors", "interfaces"}
-TOOLS = FLOOR | {"formats", "http", "loop", "messaging", "net", "websocket"}
+TOOLS = FLOOR | {"formats", "http", "loop", "messaging", "net", "processes", "websocket"}
 CALLS = TOOLS | {"calls", "context"}
 PLUGIN = CALLS | {"config", "plugins", "services"}
 ROOMS = {
@@ -23,6 +23,7 @@ ROOMS = {
     "loop": FLOOR,
     "net": FLOOR | {"http", "loop"},
     "messaging": FLOOR,
+    "processes": FLOOR,
     "websocket": FLOOR | {"http", "loop"},
     "calls": TOOLS,
     "context": TOOLS | {"calls"},
