@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import hashlib
 import http
+import re
+import socket
 import ssl
 import threading
 from urllib.parse import parse_qs, urlsplit
@@ -110,3 +114,60 @@ class WebSocketServer:
                 connection.send(message)
             if where.path == "/once":
                 connection.close(1001)
+
+
+class RawServer:
+    """Answers each handshake with the bytes ``reply(accept)``, and the first frame behind it with ``then``.
+
+    ``accept`` is the value of Sec-WebSocket-Accept. After that it reads on until the client closes, and keeps
+    what it has read in ``received``.
+    """
+
+    def __init__(self, reply, then=b"", *, close=False):
+        self.received = b""
+        self.over = threading.Event()
+        self._reply = reply
+        self._then = then
+        self._close = close
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"ws://127.0.0.1:{self.port}/"
+
+    def __enter__(self):
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                with client, contextlib.suppress(ConnectionError):
+                    self._answer(client)
+                self.over.set()
+
+    def _answer(self, client):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += client.recv(65536)
+        key = re.search(rb"Sec-WebSocket-Key: (\S+)", head)[1]
+        client.sendall(self._reply(accept_value(key)))
+        if self._close:
+            return
+        while data := client.recv(65536):
+            if not self.received:
+                client.sendall(self._then)
+            self.received += data
+
+
+def accept_value(key):
+    return base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+
+
+def switching(accept, *fields, upgrade=b"websocket"):
+    """Return the head of a reply that opens a websocket."""
+    lines = [b"HTTP/1.1 101 Switching Protocols", b"Connection: Upgrade", b"Upgrade: " + upgrade]
+    lines += [b"Sec-WebSocket-Accept: " + accept, *fields]
+    return b"\r\n".join([*lines, b"", b""])
