@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from skitai.errors import CODE_CLOSED, OperationError
 
 #: The codes of close frames (RFC 6455, section 7.4.1).
@@ -45,3 +47,6 @@ class WebSocketClosed(OperationError):  # noqa: N818 - what peers call theirs
         self.reason = reason
         because = f": {reason}" if reason else ""
         super().__init__(f"the websocket is closed ({close_code}{because})", code=CODE_CLOSED)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.close_code, self.reason), vars(self)

@@ -8,6 +8,7 @@ from skitai.services.db.result import DBResult
 from skitai.services.db.rows import Row
 from skitai.services.http.result import HTTPResult
 from skitai.services.rpc.result import RPCResult
+from skitai.services.websocket.result import WebSocketResult
 
 
 def in_another_process(result):
@@ -21,6 +22,14 @@ def test_a_reply():
     found = in_another_process(reply)
     assert (found.text, found.code, found.msg, found.asked) == ("é", 404, "Not Found", "/x")
     assert found.get_header("content-type") == "text/plain"
+
+
+def test_a_message():
+    """Text stays text, and bytes stay bytes."""
+    for message in ("é", b"\xff"):
+        reply = WebSocketResult(message, headers=[("OPCODE", "1")])
+        found = in_another_process(reply)
+        assert (found.data, found.get_header("opcode")) == (message, "1")
 
 
 def test_a_remote_value():

@@ -30,7 +30,9 @@ class RefusedError(UnsentError):
     ``code`` is the HTTP status if that says so. ``headers`` are those of the reply.
     """
 
-    def __init__(self, message: str, *, code: int, headers: Any = (), node: object = None) -> None:
+    def __init__(
+        self, message: str, *, code: int = CODE_BAD_REPLY, headers: Any = (), node: object = None
+    ) -> None:
         self.headers = headers
         super().__init__(message, code=code, node=node)
 

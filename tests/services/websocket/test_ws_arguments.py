@@ -1,10 +1,15 @@
 """What apps give to was.ws, and what is wrong with it."""
 
+import copy
+import pickle
+
 import pytest
 from ws_fakes import URL, Client
 
 from skitai.services.websocket.messages import message_of
+from skitai.services.websocket.opening import RefusedError
 from skitai.services.websocket.result import WebSocketResult
+from skitai.websocket.closing import WebSocketClosed
 
 
 @pytest.mark.parametrize(
@@ -119,6 +124,17 @@ def test_results():
     assert WebSocketResult(b"\xff{}").text == "\ufffd{}"
     with pytest.raises(ValueError, match="nested too deep"):
         WebSocketResult("[" * 100_000).json()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [WebSocketClosed(1011, "boom"), RefusedError("no", code=403, headers=[("A", "b")], node="a:80")],
+)
+def test_errors(error):
+    """A failure can be copied, as FakeWas and other processes do."""
+    for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert type(twin) is type(error)
+        assert (str(twin), vars(twin)) == (str(error), vars(error))
 
 
 def test_the_cache_tells_messages_apart():
