@@ -3,17 +3,10 @@
 import pytest
 from ws_servers import RawServer, switching
 
-import skitai
 from skitai import was
 from skitai.errors import UnsentError
 
 ANSWER = b"\x81\x02ok"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _standalone():
-    with skitai.standalone():
-        yield
 
 
 @pytest.mark.parametrize(
@@ -37,10 +30,10 @@ def _standalone():
         (lambda accept: b"SSH-2.0-OpenSSH\r\n", 708, "bad reply"),
     ],
 )
-def test_handshakes(reply, code, words):
+def test_handshakes(run, reply, code, words):
     """A wrong handshake opens no websocket, and no byte of the message is sent."""
     with RawServer(reply, ANSWER) as server:
-        result = was.ws(server.url, "secret").getwait(20)
+        result = run(lambda: was.ws(server.url, "secret").getwait(20))
         assert (result.status, result.code) == (2, code)
         assert words in result.msg
         assert isinstance(result.error, UnsentError)
@@ -48,10 +41,10 @@ def test_handshakes(reply, code, words):
     assert b"secret" not in unmasked(server.received)
 
 
-def test_a_connection_that_ends_in_the_handshake():
+def test_a_connection_that_ends_in_the_handshake(run):
     """Another member of a cluster may be asked: the message was not sent."""
     with RawServer(lambda accept: b"HTTP/1.1 101 Sw", close=True) as server:
-        result = was.ws(server.url, "a").getwait(20)
+        result = run(lambda: was.ws(server.url, "a").getwait(20))
     assert (result.status, result.code) == (2, 700)
     assert result.msg.endswith("closed the connection in the middle of the reply")
     assert isinstance(result.error, UnsentError)
@@ -65,10 +58,10 @@ def test_a_connection_that_ends_in_the_handshake():
         (b"\x89\x01p\x02\x01o\x8a\x00\x80\x01k", b"ok"),
     ],
 )
-def test_replies(answer, data):
+def test_replies(run, answer, data):
     """Fragments are one message, and control frames none."""
     with RawServer(switching, answer) as server:
-        assert was.ws(server.url, "a").getwait(20).data == data
+        assert run(lambda: was.ws(server.url, "a").getwait(20)).data == data
 
 
 @pytest.mark.parametrize(
@@ -84,19 +77,19 @@ def test_replies(answer, data):
         (b"\x88\x00", 1005),
     ],
 )
-def test_what_is_no_reply(answer, code):
+def test_what_is_no_reply(run, answer, code):
     """The failed result has the close code, and the websocket is not used again."""
     with RawServer(switching, answer) as server:
-        result = was.ws(server.url, "a").getwait(20)
+        result = run(lambda: was.ws(server.url, "a").getwait(20))
         assert (result.status, result.code, result.error.close_code) == (2, 700, code)
         assert f"({code}" in result.msg
         assert server.over.wait(20)
 
 
-def test_a_reply_too_many():
+def test_a_reply_too_many(run):
     """A second message behind the reply ends the websocket: it would answer the next message."""
     with RawServer(switching, ANSWER + b"\x81\x04more") as server:
-        assert was.ws(server.url, "a").getwait(20).data == "ok"
+        assert run(lambda: was.ws(server.url, "a").getwait(20)).data == "ok"
         assert server.over.wait(20)
     assert b"\x88" in server.received
 
