@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from skitai import WEBSOCKET_MULTICAST, WEBSOCKET_REQDATA
 from skitai.http.fields import HOP_BY_HOP
+from skitai.server.websocket.asking import Asking, Manners
 from skitai.server.websocket.dedicate import Dedicated
-from skitai.server.websocket.handshaking import Fields, HandshakeCall
-from skitai.server.websocket.init import INIT, WebSocketInit
+from skitai.server.websocket.handshaking import Fields
+from skitai.server.websocket.init import WebSocketInit
 from skitai.server.websocket.multicast import Member, Rooms
 from skitai.server.websocket.reqdata import MessageRuns
 from skitai.server.websocket.state import Accepted, Design, WebSockets
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 #: What a 101 does not have of the app's response: it has no body, and its framing is the server's.
 _NOT_IN_101 = HOP_BY_HOP | {"content-length", "content-type", "date", "server"}
 _OF_HANDSHAKE = "sec-websocket-"
-#: What frameworks take for a request that only a route of another kind may answer: Werkzeug, for example.
-_HIDDEN = ("HTTP_UPGRADE", "HTTP_CONNECTION")
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 
 
@@ -41,6 +40,7 @@ class Gate:
     def __init__(self, websockets: WebSockets) -> None:
         self._websockets = websockets
         self._rooms = Rooms(websockets)
+        self._manners = Manners()
 
     def at_head(self, resource: WSGIResource, request: Request) -> bool:
         """Have the app asked whether it takes the websocket; return whether ``request`` is for one."""
@@ -69,12 +69,9 @@ class Gate:
         return opening
 
     def _ask(self, resource: WSGIResource, opening: Opening, request: Request, app: WSGIApp) -> None:
-        environ = resource.environ_of(request)
-        for name in _HIDDEN:
-            environ.pop(name, None)
-        decide = partial(self._decide, resource, opening, request, app, environ)
-        call = HandshakeCall(resource, app, request, {**environ, INIT: None}, decide)
-        resource.executor.submit(call.run)
+        decide = partial(self._decide, resource, opening, request, app)
+        no_thread = partial(_refuse_thread, request)
+        Asking(self._websockets, self._manners, resource, request, app, decide, no_thread).ask()
 
     def _decide(
         self,
@@ -86,8 +83,6 @@ class Gate:
         init: WebSocketInit | None,
         fields: Fields,
     ) -> None:
-        if request.gone or request.written:
-            return
         if init is None:
             _refuse(request, 400, "This address takes no websockets.")
             return
@@ -105,8 +100,7 @@ class Gate:
         accepted = Accepted(resource, app, environ, f"{request_line(request)} (websocket)", init)
         design = self._design(init, accepted, wire)
         if design is None:
-            text = "All threads for websockets are in use ([websocket] threads_max)."
-            _refuse(request, 503, text, [("Retry-After", "1")])
+            _refuse_thread(request)
             return
         wire.listener = design.listener
         kept = [(name, value) for name, value in fields if _is_kept(name.lower())]
@@ -139,6 +133,11 @@ def _names(value: bytes) -> list[bytes]:
 
 def _is_kept(name: str) -> bool:
     return name not in _NOT_IN_101 and not name.startswith(_OF_HANDSHAKE)
+
+
+def _refuse_thread(request: Request) -> None:
+    text = "All threads for websockets are in use ([websocket] threads_max)."
+    _refuse(request, 503, text, [("Retry-After", "1")])
 
 
 def _refuse(request: Request, code: int, text: str, fields: Sequence[tuple[str, str]] = ()) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from skitai.server.websocket.init import INIT, WebSocketInit, read_init
+from skitai.server.websocket.offer import Offer, Unwind, Use
 from skitai.server.wsgi.appcall import AppCall, ResponseOverError
 
 if TYPE_CHECKING:
@@ -24,16 +25,47 @@ class HandshakeCall(AppCall):
     """Calls the app for a handshake.
 
     A response other than 2xx goes to the client as it is: the app refuses. In the place of a 2xx ``decide``
-    is called; its body is dropped.
+    is called, and in that of a 400 ``again``, if it is given; their bodies are dropped. If the app uses the
+    socket of ``offer``, its response counts for nothing.
     """
 
-    __slots__ = ("_decide",)
+    __slots__ = ("_again", "_decide", "_offer")
 
     def __init__(
-        self, resource: WSGIResource, app: WSGIApp, request: Request, environ: dict[str, Any], decide: Decide
+        self,
+        resource: WSGIResource,
+        app: WSGIApp,
+        request: Request,
+        environ: dict[str, Any],
+        decide: Decide,
+        again: Callable[[], None] | None,
+        offer: Offer | None,
     ) -> None:
         super().__init__(resource, app, request, environ, None)
         self._decide = decide
+        self._again = again
+        self._offer = offer
+
+    def run(self, action: Callable[[], None] | None = None) -> None:
+        """Call the app; see ``AppCall.run``."""
+        if self._offer is None:
+            super().run(action)
+            return
+        self._offer.begin()
+        try:
+            super().run(action)
+        finally:
+            self._offer.end()
+
+    def _failed(self, error: BaseException) -> None:
+        if not self._uses_socket:
+            super()._failed(error)
+        elif not isinstance(error, Unwind | StopIteration):  # which libraries raise to end the call
+            self._resource.app_failed(error, self.line)
+
+    @property
+    def _uses_socket(self) -> bool:
+        return self._offer is not None and self._offer.use is not Use.NONE
 
     def _end(self, body: bytes) -> None:
         if self._outgoing is not None or not self._settle():
@@ -45,11 +77,18 @@ class HandshakeCall(AppCall):
         return super()._begin()
 
     def _settle(self) -> bool:
-        """Have it decided if the app has answered with 2xx; return whether it has."""
+        """See what follows from the response; return whether it counts for nothing itself."""
+        if self._uses_socket:
+            return True
         self._check_started()
-        if not self._status.startswith("2"):
+        if self._status.startswith("2"):
+            action: Callable[[], None] = partial(
+                self._decide, read_init(self._environ.get(INIT)), self._headers
+            )
+        elif self._again is not None and self._status.startswith("400"):
+            action = self._again
+        else:
             return False
-        init = read_init(self._environ.get(INIT))
         self.headers_sent = True
-        self._post(partial(self._decide, init, self._headers))
+        self._post(action)
         return True

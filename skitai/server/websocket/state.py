@@ -18,7 +18,6 @@ from skitai.websocket.watch import Watch
 if TYPE_CHECKING:
     from skitai.interfaces import IExecutor, IInstance
     from skitai.server.apps.slot import WSGIApp
-    from skitai.server.websocket.view import View
     from skitai.server.wsgi.resource import WSGIResource
     from skitai.websocket.contracts import Listener
     from skitai.websocket.init import WebSocketInit
@@ -50,11 +49,23 @@ class Accepted:
         return self.executor.multithread and not iscoroutinefunction(self.init.serve)
 
 
-class Design(Protocol):
+class Open(Protocol):
+    """A websocket that the status page counts."""
+
+    #: What it is counted as.
+    kind: str
+
+
+class Running(Protocol):
+    """A run of an app that the stop of the server waits for."""
+
+    def stop(self) -> None:
+        """End it if that is possible. Called in the reactor thread."""
+
+
+class Design(Open, Protocol):
     """One websocket, as the app uses it. All methods are called in the reactor thread."""
 
-    #: The name of the design.
-    kind: str
     #: Who is told of messages, from before the client has its 101.
     listener: Listener
 
@@ -75,8 +86,8 @@ class WebSockets:
         #: What each connection waits in for its time-outs and for the end of the turn.
         self.watch = Watch(instance.reactor)
         self.queue = SendQueue(instance.reactor)
-        self._open: set[Design] = set()
-        self._views: set[View] = set()
+        self._open: set[Open] = set()
+        self._views: set[Running] = set()
         self._ends: list[Deferred[None]] = []
 
     def has_room(self, accepted: Accepted) -> bool:
@@ -92,19 +103,19 @@ class WebSockets:
 
     # -- what is open, and what runs -----------------------------------------------------------------------
 
-    def opened(self, design: Design) -> None:
+    def opened(self, websocket: Open) -> None:
         """Note a websocket that is open."""
-        self._open.add(design)
+        self._open.add(websocket)
 
-    def closed(self, design: Design) -> None:
+    def closed(self, websocket: Open) -> None:
         """Note that a websocket is closed; one that never was open is ignored."""
-        self._open.discard(design)
+        self._open.discard(websocket)
 
-    def began(self, view: View) -> None:
+    def began(self, view: Running) -> None:
         """Note that ``view`` runs."""
         self._views.add(view)
 
-    def ended(self, view: View) -> None:
+    def ended(self, view: Running) -> None:
         """Note that ``view`` has ended."""
         self._views.discard(view)
         if not self._views:
@@ -128,10 +139,10 @@ class WebSockets:
 
     def statistics(self) -> dict[str, int]:
         """Return what the status page shows."""
-        kinds = Counter(design.kind for design in self._open)
+        kinds = Counter(websocket.kind for websocket in self._open)
         return {
             "open": len(self._open),
-            **{kind: kinds[kind] for kind in ("reqdata", "dedicate", "multicast")},
+            **{kind: kinds[kind] for kind in ("reqdata", "dedicate", "multicast", "socket")},
             "views": len(self._views),
             "threads": self.threads.running,
             "threads_max": self.threads.most,
