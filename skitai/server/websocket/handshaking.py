@@ -82,9 +82,8 @@ class HandshakeCall(AppCall):
             return True
         self._check_started()
         if self._status.startswith("2"):
-            action: Callable[[], None] = partial(
-                self._decide, read_init(self._environ.get(INIT)), self._headers
-            )
+            init = read_init(self._environ.get(INIT))
+            action: Callable[[], None] = partial(self._decide, init, self._headers)
         elif self._again is not None and self._status.startswith("400"):
             action = self._again
         else:

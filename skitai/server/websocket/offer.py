@@ -178,7 +178,7 @@ class Offer:
 
     def _begin(self, ours: _socket.socket) -> None:
         websockets = self._websockets
-        pump = self._pump = Pump(
+        pump = Pump(
             websockets.instance.reactor,
             ours,
             websockets.queue,
@@ -190,6 +190,7 @@ class Offer:
         websockets.began(self)
         self._asker.taken()
         self._request.take_over(pump, "101 Switching Protocols", None)
+        self._pump = pump
 
     def stop(self) -> None:
         """Cut the connection: the server stops, and the view did not end in time."""

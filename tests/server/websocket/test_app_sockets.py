@@ -1,7 +1,6 @@
 """Apps of flask-sock, whose library speaks the protocol itself, as they are."""
 
 import pytest
-from websockets.exceptions import ConnectionClosed
 
 from wire import PATIENCE
 
