@@ -266,7 +266,11 @@ def start_with_was(
     open_calls = OpenCalls()
     context = Context()
     context.run(current_was.set, Was(table, env, open_calls))
-    running = start_in(context, context.run(function))
+
+    async def run() -> T:
+        return await function()  # called here: what the call raises is of the coroutine, too
+
+    running = start_in(context, run())
 
     def end(outcome: Any) -> Any:
         open_calls.end()

@@ -60,6 +60,8 @@ class Gate:
             raise HandshakeError(400, "A websocket needs HTTP/1.1, also from a proxy to this server.")
         if request.method != b"GET":
             raise HandshakeError(405, "A websocket is opened by GET.", [("Allow", "GET")])
+        if not request.upgrade:
+            raise HandshakeError(400, "A websocket is opened by a GET without a body.")
         opening = read_request(request.method, request.headers)
         origin = request.field(b"origin")
         if not self._websockets.origins.allows(origin, request.authority, request.connection.secure):

@@ -187,6 +187,23 @@ def test_what_was_given_raises(server, path):
     assert f"GET {path} (websocket) failed" in server.messages
 
 
+def test_a_coroutine_that_cannot_begin(serve_app):
+    """It is code of the app that fails: the websocket is closed."""
+    server = serve_app(
+        """
+from skitai.server.websocket.init import WebSocketInit
+async def serve():
+    pass
+def app(environ, start_response):
+    environ["websocket_init"] = WebSocketInit(2, serve=serve)
+    start_response("200 OK", [])
+    return []
+"""
+    )
+    assert end_of(server.connect("/"))[1] == 1011
+    assert "TypeError: serve() takes 0 positional arguments" in server.failures[0]
+
+
 def test_the_view_closes(server):
     """With a code and a reason of its own; then there is nothing more to receive."""
     client = server.connect("/close")

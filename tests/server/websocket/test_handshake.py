@@ -4,9 +4,10 @@ import base64
 import ssl
 
 import pytest
-from websocket_server import KEY, frame, read_text
+from websocket_server import HANDSHAKE, KEY, frame, handshake_head, read_text, shared
 
 from certificates import Identity
+from serving import eventually
 from wire import PATIENCE, Client
 
 APP = """
@@ -202,6 +203,14 @@ def test_http_1_0(server):
     assert b"HTTP/1.1" in response.body
 
 
+def test_a_body(server):
+    """It could not be told from frames."""
+    with Client(server.port) as client:
+        response = client.ask("/talk", fields=list(HANDSHAKE.items()), body=b"a body")
+    assert response.code == 400
+    assert b"without a body" in response.body
+
+
 @pytest.mark.parametrize("fields", [{"Connection": None}, {"Connection": "keep-alive"}, {"Upgrade": "h2c"}])
 def test_plain_requests(server, fields):
     """Without the wish for a websocket on this connection, it is a request as any (RFC 9110, 7.8)."""
@@ -233,9 +242,7 @@ def test_other_pages(serve_app):
 def test_a_frame_with_the_handshake(server):
     """Frames in the packet of the handshake are not lost; the view gets them first."""
     with Client(server.port) as client:
-        lines = ["GET /talk HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade"]
-        lines += ["Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}", "", ""]
-        client.send("\r\n".join(lines).encode() + frame("early") + frame("bird"))
+        client.send(handshake_head("/talk").encode() + frame("early") + frame("bird"))
         assert client.read_head().code == 101
         assert read_text(client).startswith("None /talk")
         assert [read_text(client), read_text(client)] == ["early", "bird"]
@@ -290,3 +297,58 @@ def test_tls(serve_app, tmp_path):
     assert client.recv(PATIENCE).split()[2] == "https"
     client.send("x" * 70_000)
     assert client.recv(PATIENCE) == "x" * 70_000
+
+
+def test_an_app_that_cannot_be_loaded(serve_app):
+    """It is answered as a request is."""
+    server = serve_app("raise RuntimeError('not today')")
+    assert server.handshake("/talk")[1].code == 503
+
+
+def test_the_server_stops_meanwhile(serve_app):
+    """A handshake under way is answered, and the websocket closed at once."""
+    server = serve_app(
+        """
+import skitai
+from websocket_server import shared
+def app(environ, start_response):
+    if "websocket_init" in environ:
+        shared.runs.append("asked")
+        while "slow" in shared.gates:
+            skitai.was.sleep(0.005)
+        environ["websocket_init"] = (skitai.WEBSOCKET_DEDICATE, 60, None)
+    else:
+        shared.runs.append(environ["websocket"].getwait())
+    start_response("200 OK", [])
+    return []
+"""
+    )
+    shared.gates.add("slow")
+    with Client(server.port) as client:
+        client.send(handshake_head("/").encode())
+        eventually(lambda: shared.runs)
+        stopped = server.loop.call(lambda: [server.instance.stopService()])
+        shared.gates.clear()
+        assert client.read_head().code == 101
+        assert client.read(4) == b"\x88\x02\x03\xe9"
+    server.loop.call(lambda: stopped[0])
+    assert shared.runs == ["asked", None]
+
+
+def test_status(server):
+    """The status page has the numbers."""
+    clients = [server.connect("/talk") for _ in range(2)]
+    assert clients[1].recv(PATIENCE)
+    table = server.instance.status()["Websockets"]
+    assert (table["open"], table["dedicate"], table["reqdata"], table["multicast"]) == (2, 2, 0, 0)
+    assert table["views"] == 2
+
+
+def test_without_the_plugin(serve):
+    """Where nobody takes websockets, the request for one is a request as any (RFC 9110, section 7.8)."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [repr("websocket_init" in environ).encode()]
+
+    assert serve(app).ask("/", fields=list(HANDSHAKE.items())).body == b"False"

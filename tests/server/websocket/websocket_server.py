@@ -83,6 +83,14 @@ class WebSocketServer(RunningInstance):
             globalLogPublisher.removeObserver(self.log.append)
 
 
+def handshake_head(path):
+    """Return a handshake as text."""
+    fields = {"Host": "localhost", **HANDSHAKE}
+    return "".join(
+        [f"GET {path} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in fields.items()), "\r\n"]
+    )
+
+
 def frame(message, first=None):
     """Return a message as a client sends it, in one masked frame."""
     payload = message.encode() if isinstance(message, str) else message
