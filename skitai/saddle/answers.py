@@ -43,8 +43,8 @@ def make_response(was: SaddleWas, value: Any, *, keep: bool) -> WSGIResponse:
     if bodyless:
         headers = [field for field in headers if field[0].lower() != "content-length"]
     else:
-        if "content-type" not in response:
-            headers.append(("Content-Type", kind))
+        wanted = {"Content-Type": kind, **(body.headers if isinstance(body, Streamed) else {})}
+        headers += [(name, field) for name, field in wanted.items() if name not in response]
         if not isinstance(body, Streamed) and "content-length" not in response:
             headers.append(("Content-Length", str(len(body))))
     pieces: Iterable[bytes] = body if isinstance(body, Streamed) else [body]

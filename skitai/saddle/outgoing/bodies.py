@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from numbers import Number
 from typing import Any
 
 from skitai.formats.jsontext import as_json
+from skitai.http.lasting import LastingBody
 
 #: Bytes to read from a file at a time.
 BLOCK = 64 * 1024
@@ -24,15 +25,22 @@ _TEXTS = (str, bytes, bytearray, memoryview)
 class Streamed:
     """A body that is made piece by piece. ``close`` is always called in the end (PEP 3333).
 
-    ``kind`` is its content type if the view sets none.
+    ``kind`` is its content type if the view sets none, and ``headers`` are other fields that it wants.
     """
 
-    def __init__(self, pieces: Iterator[bytes], sources: Iterable[Any], kind: str = _TEXT) -> None:
+    def __init__(
+        self,
+        pieces: Iterator[bytes],
+        sources: Iterable[Any],
+        kind: str = _TEXT,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._pieces = pieces
         self._sources = list(sources)
         self._begun = False
         self._call: Callable[..., Any] = _call
         self.kind = kind
+        self.headers = headers or {}
 
     def __iter__(self) -> Iterator[bytes]:
         return self._pieces
@@ -85,8 +93,8 @@ def body_of(value: Any) -> tuple[bytes | Streamed, str]:
 
     A whole body is a str (UTF-8), bytes, a number or None (empty). Files (``read(size)``), iterators and
     objects with ``more()`` are sent piece by piece. A list or tuple of these is sent one after the other.
-    Other lists (an empty one, too) and dicts become JSON. Raises TypeError for anything else, and ValueError
-    for numbers that are not JSON.
+    Other lists (an empty one, too) and dicts become JSON. A ``LastingBody``, such as the events of a room, is
+    sent as it comes. Raises TypeError for anything else, and ValueError for numbers that are not JSON.
     """
     whole = _whole(value)
     if whole is not None:
@@ -108,6 +116,8 @@ def stream_of(value: Any) -> Streamed | None:
     if isinstance(value, list | tuple):
         pieces = all(_is_piece(item) for item in value) and any(_is_stream(item) for item in value)
         return Streamed(_chained(value), value) if pieces else None
+    if isinstance(value, LastingBody):
+        return Streamed(iter(value), [value], headers=value.headers)
     if _is_stream(value):
         return Streamed(_pieces(value), [value], _BINARY if hasattr(value, "read") else _TEXT)
     return None
@@ -122,7 +132,9 @@ def _whole(value: Any) -> tuple[bytes, str] | None:
         return b"", _TEXT
     if isinstance(value, str):
         return value.encode("utf-8", "surrogatepass"), _TEXT
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, bytes):  # of any class: the server knows some
+        return value, _TEXT
+    if isinstance(value, bytearray | memoryview):
         return bytes(value), _TEXT
     if isinstance(value, dict):
         return as_json(value), _JSON

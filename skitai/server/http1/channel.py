@@ -121,6 +121,8 @@ class HTTPChannel(AnsweringConnection):
             self._close()
         elif self._body_use not in (_NONE, BodyUse.DROPPED):
             self._refuse(request, 400)  # the rest of its body will never arrive
+        else:
+            request.read_lost()
 
     def writeConnectionLost(self) -> None:
         """Note that our half of the connection is closed."""

@@ -53,6 +53,9 @@ class Request(LazyRequest):
     keep_alive = False
     #: Whether the client is gone.
     gone = False
+    #: Whether the client sends nothing more, and what is called then: a response that lasts may end with it.
+    read_ended = False
+    at_read_end: Callable[[], None] | None = None
     #: Whether the whole response was handed to the connection.
     written = False
     #: When the request could be answered, when its response began and when that was sent, in seconds of a
@@ -235,6 +238,12 @@ class Request(LazyRequest):
         if self._low_water is not None:
             (level, call), self._low_water = self._low_water, None
             self.when_below(level, call)
+
+    def read_lost(self) -> None:
+        """Note that the client sends nothing more: it is gone, or waits for the end of the response."""
+        self.read_ended = True
+        if self.at_read_end is not None:
+            self.at_read_end()
 
     def drained(self) -> None:
         """Note that everything written so far was sent."""

@@ -15,14 +15,17 @@ from greenlet import GreenletExit
 from twisted.logger import Logger, LogLevel
 
 from skitai.context import call_with_was
+from skitai.http.lasting import FirstPiece
 from skitai.loop.bridge import Pending
 from skitai.loop.contexts import current_context, run_in
 from skitai.server.wsgi.checks import as_bytes, check_headers, check_status
 from skitai.server.wsgi.filewrapper import FileProducer, FileWrapper
+from skitai.server.wsgi.lasting import LastingReader
 from skitai.server.wsgi.outgoing import OutgoingBody, request_line, warn_of_excess, whole_body
 
 if TYPE_CHECKING:
     from skitai.context import Was
+    from skitai.http.lasting import LastingBody
     from skitai.server.apps.slot import WSGIApp
     from skitai.server.request.request import Request
     from skitai.server.wsgi.resource import WSGIResource
@@ -88,7 +91,7 @@ class AppCall:
         self._outgoing: OutgoingBody | None = None
         self._this_turn = 0
         self._turn_began = 0.0
-        #: Whether the reactor sends a file. It is closed in a second run, which may overtake the first.
+        #: Whether the reactor sends the body. That is closed in a second run, which may overtake the first.
         self._handed_over = False
         self._outbox: deque[Callable[[], None]] = deque()
         #: Whether the head is on its way and can no longer be changed.
@@ -197,6 +200,9 @@ class AppCall:
             self._send(outgoing, data)
             if outgoing.overflown:
                 break
+            if isinstance(chunk, FirstPiece) and not outgoing.complete:
+                self._hand_over_rest(chunk.body, outgoing, iterable)
+                return
         self._end(b"")
 
     def _exhaust(self, pieces: Iterator[bytes]) -> None:
@@ -235,21 +241,28 @@ class AppCall:
         if outgoing.complete:
             self._finish(outgoing)
             return
-        self._handed_over = True
-        context = current_context()
-        # Closing the file may run code of the app, and that must not run in the reactor thread.
-        closing = partial(run_in, context, self.run, partial(self._close_handed_over, file))
-        producer = FileProducer(
-            self._request,
-            partial(run_in, context, next, outgoing.of_file(file), None),
-            partial(self._resource.executor.submit, closing),
-        )
+        read = partial(run_in, current_context(), next, outgoing.of_file(file), None)
+        producer = FileProducer(self._request, read, self._later_close(file))
         self._post(lambda: self._send_file(producer))
 
-    def _close_handed_over(self, file: FileWrapper) -> None:
-        """Close a file that was sent by the reactor, and the request's body, from which it may read."""
+    def _hand_over_rest(self, body: LastingBody, outgoing: OutgoingBody, iterable: Iterable[bytes]) -> None:
+        """Let the reactor send the rest of a body that lasts."""
+        reader = LastingReader(self._request, outgoing, body, self._later_close(iterable))
+        self._post(reader.begin)
+
+    def _later_close(self, iterable: Any) -> Callable[[], None]:
+        """Return what closes a body that the reactor sends, once that is done."""
+        self._handed_over = True
+        # Closing it may run code of the app, and that must not run in the reactor thread.
+        closing = partial(run_in, current_context(), self.run, partial(self._close_handed_over, iterable))
+        return partial(self._resource.executor.submit, closing)
+
+    def _close_handed_over(self, iterable: Any) -> None:
+        """Close a body that was sent by the reactor, and the request's body, from which it may read."""
         try:
-            file.close()
+            close = getattr(iterable, "close", None)
+            if close is not None:
+                close()
         finally:
             if self._body is not None:
                 self._body.close()
