@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred
 
 from skitai.net.settings import SECTION as HTTP_SECTION
 from skitai.plugins import hookimpl
@@ -22,8 +22,6 @@ from skitai.websocket.settings import SECTION, WebSocketSettings
 from skitai.websocket.watch import Watch
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-
     from skitai.interfaces import IInstance
 
 
@@ -33,7 +31,14 @@ class _Client:
 
     sockets: SocketPool
     handshakes: ConnectionPool
+    watch: Watch
     service: WebSocketService
+
+    async def close(self) -> None:
+        """Close everything."""
+        await self.sockets.close()
+        await self.handshakes.close()
+        self.watch.stop()
 
 
 def _client_of(instance: IInstance) -> _Client:
@@ -47,12 +52,11 @@ def _make(instance: IInstance) -> _Client:
     settings = WebSocketSettings.of(instance.section(SECTION))
     limits = pool_limits(instance.section(HTTP_SECTION))
     handshakes = ConnectionPool(instance.reactor, limits, connector=instance.connector, tunnels=True)
-    watch = instance.state(Watch, partial(Watch, instance.reactor))
+    watch = Watch(instance.reactor)
     dialer = Dialer(handshakes, shared.logins, settings, watch)
     sockets = SocketPool(instance.reactor, limits, dialer.dial)
-    return _Client(
-        sockets, handshakes, WebSocketService(sockets, shared.members, settings.conversation_limits)
-    )
+    service = WebSocketService(sockets, shared.members, settings.conversation_limits)
+    return _Client(sockets, handshakes, watch, service)
 
 
 @hookimpl
@@ -77,7 +81,6 @@ def skitai_status(instance: IInstance) -> Mapping[str, Any]:
 
 
 @hookimpl
-def skitai_shutdown(instance: IInstance) -> Deferred[Any]:
+def skitai_shutdown(instance: IInstance) -> Deferred[None]:
     """Fail what is under way and close every websocket."""
-    client = _client_of(instance)
-    return gatherResults([client.sockets.close(), client.handshakes.close()])
+    return Deferred.fromCoroutine(_client_of(instance).close())
