@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fcntl import ioctl
+from sys import byteorder
+from termios import TIOCOUTQ
 from typing import Any
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
@@ -10,21 +13,20 @@ from zope.interface import implementer
 
 from skitai.loop.sending import SendQueue
 
-#: Bytes given to a transport at a time: progress is seen when a piece has left.
+#: Bytes given to a transport at a time.
 _PIECE = 64 * 1024
 
 
 class Outgoing:
     """What is to be sent. All methods are called in the reactor thread.
 
-    ``waiting`` is how many bytes have yet to leave, ``progress`` counts the times that some of them left
-    late. ``on_drained()`` is called when ``waiting`` is 0 again.
+    ``waiting`` is how many bytes have yet to leave. ``on_drained()`` is called when that is 0 again.
     """
 
-    __slots__ = ("_held", "_late", "_on_drained", "_queue", "_transport", "progress", "waiting")
+    __slots__ = ("_held", "_late", "_on_drained", "_queue", "_transport", "waiting")
 
     def __init__(self, transport: Any, queue: SendQueue, on_drained: Callable[[], None]) -> None:
-        self.waiting = self.progress = 0
+        self.waiting = 0
         self._transport = transport
         self._queue = queue
         self._on_drained = on_drained
@@ -37,6 +39,14 @@ class Outgoing:
     def blocked(self) -> bool:
         """Whether the peer takes less than we send."""
         return self._late is not None
+
+    @property
+    def untaken(self) -> int:
+        """How many bytes the peer has yet to acknowledge, with those in the kernel. A slow peer lessens it.
+
+        ``waiting`` alone would not show that: the kernel takes more only when a third of megabytes is free.
+        """
+        return self.waiting + _unacknowledged(self._transport)
 
     def write(self, data: bytes) -> None:
         """Send ``data`` after everything written before."""
@@ -73,7 +83,6 @@ class Outgoing:
 
     def _next_piece(self) -> bytes:
         assert self._late is not None
-        self.progress += 1
         piece = bytes(self._late[:_PIECE])
         del self._late[:_PIECE]
         return piece
@@ -164,9 +173,9 @@ class TransportOutgoing(Outgoing):
             self._give(self._next_piece())
         if not self._paused and self._late is not None:
             self._late = None
-            if self._hung_up:
-                self._transport.unregisterProducer()
             self._on_drained()
+            if self._hung_up:
+                self._lose()
 
     def pauseProducing(self) -> None:
         """Called by the transport when its buffer is full."""
@@ -175,7 +184,6 @@ class TransportOutgoing(Outgoing):
     def resumeProducing(self) -> None:
         """Called by the transport when its buffer is empty."""
         self._paused = False
-        self.progress += 1
         self.waiting -= self._given
         self._given = 0
         self._go_on()
@@ -187,10 +195,22 @@ class TransportOutgoing(Outgoing):
     def hang_up(self) -> None:
         """Close the connection once all is sent."""
         self.flush()
-        self._hung_up = True
-        self._transport.loseConnection()  # it waits for its producer
         if self._late is None:
-            self._transport.unregisterProducer()
+            self._lose()
+        else:
+            self._hung_up = True
+
+    def _lose(self) -> None:
+        # In this order: while there is a producer, TLS closes without what it has taken last.
+        self._transport.unregisterProducer()
+        self._transport.loseConnection()
+
+
+def _unacknowledged(transport: Any) -> int:
+    try:
+        return int.from_bytes(ioctl(transport.fileno(), TIOCOUTQ, bytes(4)), byteorder)
+    except (AttributeError, OSError, ValueError):
+        return 0  # not a socket, one that is closed, or a system that does not tell
 
 
 def outgoing_for(transport: Any, queue: SendQueue, on_drained: Callable[[], None]) -> Outgoing:

@@ -25,6 +25,9 @@ class State(IntEnum):
 # For the hot path: in Python 3.11, looking up a member of an Enum costs a call.
 OPEN, CLOSING, OVER = State.OPEN, State.CLOSING, State.OVER
 
+#: Bytes that every peer takes at once, if it takes anything.
+_LITTLE = 4096
+
 
 class TimedWire:
     """The time-outs of a wire, which a watch checks: a timer for each socket would cost more.
@@ -41,9 +44,9 @@ class TimedWire:
         "_paused",
         "_ping_at",
         "_pinged",
-        "_progress",
         "_settings",
         "_state",
+        "_untaken",
         "_watch",
         "slot",
     )
@@ -61,8 +64,8 @@ class TimedWire:
         self._heard = self._pinged = False
         #: When the last message came or went, and when the next ping, or the answer to one, is due.
         self._moved = self._ping_at = 0.0
-        #: How much had left at the last look.
-        self._progress = 0
+        #: How many bytes the peer had yet to take at the last look.
+        self._untaken = 0
 
     def check(self, now: float) -> None:
         """See which time-outs are over. Called by the watch."""
@@ -98,7 +101,11 @@ class TimedWire:
             self._watch.call(self, when)
 
     def _lives(self) -> bool:
-        return self._heard or self._paused or self._progress != self._out.progress
+        return self._heard or self._paused or self._takes()
+
+    def _takes(self) -> bool:
+        """Return whether the peer is busy with what was sent before the last look, and takes some of it."""
+        return self._out.untaken < self._untaken > _LITTLE
 
     def _ping_if_due(self, now: float) -> None:
         interval, timeout = self._settings.ping_interval, self._settings.ping_timeout
@@ -108,17 +115,17 @@ class TimedWire:
         if now >= self._ping_at:
             self._pinged = bool(timeout)
             self._heard = False
-            self._progress = self._out.progress
+            self._untaken = self._out.untaken
             self._ping_at = now + (timeout or interval)
             if not self._out.blocked:
                 self._write(control_frame(PING, b""))
 
     def _end_in_time(self) -> None:
-        self._progress = self._out.progress
+        self._untaken = self._out.untaken
         self._watch.call(self, self._watch.seconds() + self._settings.close_timeout)
 
     def _check_end(self) -> None:
-        if self._out.waiting and self._progress != self._out.progress:
+        if self._takes():
             self._end_in_time()
         else:
             self.abort(f"the peer did not close within {self._settings.close_timeout:g} s")
