@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from skitai.errors import MisuseError
 from skitai.loop.contexts import current_context, run_in
+from skitai.loop.deadlines import Deadlines, Sleeper
 from skitai.loop.native import Lock, get_ident
 from skitai.loop.switching import switch_to
 from skitai.loop.turn import Stage, turn_end_of
@@ -44,7 +45,8 @@ class Pending:
     def end(self) -> None:
         """Mark it as over and call the wakers. A second call does nothing. Called in any thread."""
         self.over = True
-        self._wake()
+        if self._wakers:
+            self._wake()
 
     def on_end(self, waker: Callable[[], object]) -> None:
         """Have ``waker`` called once when it is over: in the thread that ends it, or now if it is over.
@@ -85,6 +87,7 @@ class Bridge:
         self._context: Context | None = None
         self._turn_end = turn_end_of(reactor)
         self._hub = self._turn_end.hub
+        self._deadlines = Deadlines(reactor)
 
     def start(self) -> None:
         """Take the current thread and context as the reactor's. Called in that thread, outside any app."""
@@ -170,7 +173,10 @@ class Bridge:
         Not at once: the turn may bring more of what it waits for. And where this is called in a greenlet, a
         switch would abandon that one, because greenlets return to the hub and not to each other.
         """
-        self.submit(lambda: self._turn_end.call(Stage.RESUME, go_on))
+        if get_ident() == self._hub.ident:
+            self._turn_end.call(Stage.RESUME, go_on)
+        else:
+            self.submit(lambda: self._turn_end.call(Stage.RESUME, go_on))
 
     def in_reactor_thread(self) -> bool:
         """Whether this is the reactor's thread, in a greenlet or not."""
@@ -187,7 +193,7 @@ class Bridge:
     def wait(self, pending: Pending, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for ``pending``; return whether it is over.
 
-        ``inf`` waits without a limit, and costs no timer. Called in a thread or in a greenlet. Raises
+        ``inf`` waits without a limit. Called in a thread or in a greenlet. Raises
         MisuseError on the reactor thread outside a greenlet, because that would stop every connection of the
         server, and in a process that an app has forked.
         """
@@ -195,7 +201,7 @@ class Bridge:
             return True
         if self._hub.is_forked:
             raise MisuseError("this process was forked by an app: the reactor runs in the server alone")
-        if self.in_reactor_thread():
+        if get_ident() == self._hub.ident:
             self._wait_in_greenlet(pending, timeout)
         else:
             wait_in_thread(pending, timeout)
@@ -203,44 +209,22 @@ class Bridge:
 
     def _wait_in_greenlet(self, pending: Pending, timeout: float) -> None:
         hub = self._hub
-        if hub.parent is None or greenlet.getcurrent() is hub.reactor_greenlet:
+        me = greenlet.getcurrent()
+        if hub.parent is None or me is hub.reactor_greenlet:
             raise MisuseError(
                 "waiting here would block the reactor thread: wait in a view, or `await` in a coroutine"
             )
-        sleeper = _Sleeper(self._rouse)
+        sleeper = Sleeper(me, self._rouse)
         # Even if no time is left, the reactor gets a turn: a reply may have come while the app computed.
-        timer = None if timeout == inf else self.call_later(max(timeout, 0), sleeper.wake)
+        if timeout != inf:
+            self._deadlines.add(sleeper, timeout)
         pending.on_end(sleeper.wake)
         try:
             switch_to(hub.parent)
         finally:  # also if an exception is thrown into the greenlet
-            sleeper.awake = True
-            if timer is not None and timer.active():
-                timer.cancel()
-
-
-class _Sleeper:
-    """A greenlet that waits until the hub switches back to it; ``rouse`` has the hub call ``go_on``."""
-
-    __slots__ = ("_greenlet", "_rouse", "awake", "called")
-
-    def __init__(self, rouse: Callable[[Callable[[], None]], None]) -> None:
-        self._greenlet = greenlet.getcurrent()
-        self._rouse = rouse
-        # Two flags, not one state: any thread sets ``called``, and only the reactor's sets ``awake``.
-        self.awake = self.called = False
-
-    def wake(self) -> None:
-        """Have the greenlet go on soon. Called in any thread."""
-        if not self.called:
-            self.called = True
-            self._rouse(self.go_on)
-
-    def go_on(self) -> None:
-        """Go on with the greenlet, unless it does already. Called in the hub."""
-        if not self.awake:
-            self.awake = True
-            switch_to(self._greenlet)
+            sleeper.end()
+            if timeout != inf:
+                self._deadlines.discard_one()
 
 
 def wait_in_thread(pending: Pending, timeout: float) -> bool:

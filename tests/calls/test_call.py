@@ -279,7 +279,6 @@ class TestSeveralWaiters:
         assert late.status == 1
         assert in_greenlets.finish(patient) is late
         assert world.asked[0].cancelled == 1
-        assert world.reactor.getDelayedCalls() == []
 
 
 class TestAwait(SynchronousTestCase):

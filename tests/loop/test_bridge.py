@@ -213,13 +213,33 @@ class TestWait:
         pending.end()
         assert apps.finish(future) is True
 
-    def test_greenlet_leaves_no_timer(self, world, in_greenlets):
-        """The timer of a wait that ended early is cancelled."""
-        pending = Pending()
-        future = in_greenlets.start(lambda: world.bridge.wait(pending, 60))
-        assert len(world.reactor.getDelayedCalls()) == 1
-        pending.end()
-        assert in_greenlets.finish(future) is True
+    def test_greenlets_share_one_timer(self, world, in_greenlets):
+        """However many wait, each as long as it said, there is one timer; and none when all time is up."""
+        waits = {
+            seconds: in_greenlets.start(lambda seconds=seconds: world.bridge.wait(Pending(), seconds))
+            for seconds in (3, 1, 2, 1, 60)
+        }
+        for seconds, future in sorted(waits.items()):
+            assert len(world.reactor.getDelayedCalls()) == 1
+            world.reactor.advance(seconds - 0.5 - world.reactor.seconds())
+            assert not future.done()
+            world.reactor.advance(0.5)
+            assert in_greenlets.finish(future) is False
+        assert world.reactor.getDelayedCalls() == []
+
+    def test_an_early_end_leaves_the_others_their_time(self, world, in_greenlets):
+        """Waits that end early, however many, are forgotten; the timer outlasts them, and does nothing."""
+        patient = in_greenlets.start(lambda: world.bridge.wait(Pending(), 5))
+        for _ in range(1000):
+            pending = Pending()
+            future = in_greenlets.start(lambda pending=pending: world.bridge.wait(pending, 2))
+            pending.end()
+            assert in_greenlets.finish(future) is True
+        assert len(world.bridge._deadlines) < 200
+        world.reactor.advance(2)
+        assert not patient.done()
+        world.reactor.advance(3)
+        assert in_greenlets.finish(patient) is False
         assert world.reactor.getDelayedCalls() == []
 
     def test_reactor_thread_outside_a_greenlet_is_misuse(self, world):
@@ -273,12 +293,13 @@ class TestWait:
         assert in_greenlets.finish(future) is True
 
     def test_greenlet_that_is_killed_while_it_waits(self, world):
-        """A greenlet that is thrown out of its wait leaves no timer, and its end wakes nobody."""
+        """A greenlet that is thrown out of its wait is not woken, by its time or by the end."""
         pending = Pending()
         waiting = greenlet.greenlet(lambda: world.bridge.wait(pending, 60))
         waiting.switch()
         waiting.throw()
         assert waiting.dead
+        world.reactor.advance(60)
         assert world.reactor.getDelayedCalls() == []
         pending.end()
 
