@@ -52,7 +52,7 @@ class Pump:
         self._client_ended = self._gone = False
         #: Whether the app is done, and whether our half of the connection is closed.
         self._closing = self._closed_half = False
-        self._progress = 0
+        self._untaken = 0
 
     # -- the client ----------------------------------------------------------------------------------------
 
@@ -158,12 +158,12 @@ class Pump:
             self._wait_for_client()
 
     def _wait_for_client(self) -> None:
-        self._progress = self._out.progress
+        self._untaken = self._out.untaken
         self._watch.call(self, self._watch.seconds() + self._patience)
 
     def check(self, now: float) -> None:  # noqa: ARG002 - named by the watch
         """Cut a connection whose client neither takes the rest nor closes. Called by the watch."""
-        if self._out.waiting and self._progress != self._out.progress:
+        if self._out.waiting and self._out.untaken < self._untaken:
             self._wait_for_client()
         else:
             self._transport.abortConnection()
