@@ -8,10 +8,8 @@ import pytest
 
 from instances import RunningInstance, make_instance
 from processes import environment, run_python
-from skitai.errors import OperationError
 from skitai.services.http import plugin as http_plugin
 from skitai.services.run import plugin as run_plugin
-from skitai.testing import FakeWas
 
 PAGE = (Path(__file__).parents[1] / "docs" / "was.md").read_text("utf-8")
 
@@ -57,19 +55,6 @@ def test_functions_that_block(reactor_thread, site, threads):
         assert reactor_thread.call(instance.run, lambda was: names["page"]("ann")) == ["2 of 7 tea"]
     finally:
         running.stop()
-
-
-def test_websockets():
-    """The functions of the page: a message with its reply, and a conversation."""
-    names = {}
-    for example in blocks("Websockets", "python"):
-        exec(compile(example, "was.md", "exec"), names)
-    with FakeWas() as fake:
-        fake.reply("ws", "ws://search.example/query", '{"found": ["tea"]}')
-        fake.fail("ws", "ws://search.example/query", OperationError("gone"))
-        assert [names["board"]("tea") for _ in range(2)] == [["tea"], []]
-        fake.reply("ws", "wss://news.example/live", "first")
-        assert names["headlines"](1) == ["first"]
 
 
 def test_context_variables(serve):

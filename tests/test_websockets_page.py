@@ -8,6 +8,8 @@ from websocket_server import WebSocketServer
 
 from serving import REPOSITORY
 from skitai.config.websocket import WEBSOCKET_KEYS
+from skitai.errors import OperationError
+from skitai.testing import FakeWas
 from wire import PATIENCE
 
 PAGE = (REPOSITORY / "docs" / "websockets.md").read_text("utf-8")
@@ -53,6 +55,19 @@ def test_examples(serve_example, code, path, message, answer):
     client = serve_example(code).connect(path)
     client.send(message)
     assert client.recv(PATIENCE) == answer
+
+
+def test_asking_other_servers():
+    """A message with its reply, and a conversation."""
+    names = {}
+    for word in ("def board", "def headlines"):
+        exec(compile(example(word), "websockets.md", "exec"), names)
+    with FakeWas() as fake:
+        fake.reply("ws", "ws://search.example/query", '{"found": ["tea"]}')
+        fake.fail("ws", "ws://search.example/query", OperationError("gone"))
+        assert [names["board"]("tea") for _ in range(2)] == [["tea"], []]
+        fake.reply("ws", "wss://news.example/live", "first")
+        assert names["headlines"](1) == ["first"]
 
 
 def test_all_keys_are_in_the_table():
