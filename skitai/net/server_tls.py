@@ -10,8 +10,8 @@ from twisted.internet.protocol import Factory
 from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from skitai.net.listening import ListenError
 from skitai.net.pem import TLSConfigError, load_identity
+from skitai.net.sockets import ListenError
 
 
 def server_options(certificate: Path, key: Path | None, passphrase: str | None) -> CertificateOptions:

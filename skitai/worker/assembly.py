@@ -22,7 +22,7 @@ from skitai.errors import ConfigError, PluginError
 from skitai.interfaces import IBus, IInstance, IResultCache, IService
 from skitai.loop.bridge import Bridge
 from skitai.messaging.local import LocalBus
-from skitai.net.listening import ListenError
+from skitai.net.sockets import ListenError
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.plugins.mounting import Mounted, mount_resource
 from skitai.server.apps.sharing import shares_a_thread

@@ -11,7 +11,8 @@ from twisted.logger import Logger
 
 from skitai.config import Config, Mount
 from skitai.loop import asyncviews
-from skitai.net.listening import ListenError, Listening, listen
+from skitai.net.listening import Listening, listen
+from skitai.net.sockets import ListenError
 from skitai.plugins.manager import PluginManager
 from skitai.server.accesslog import AccessLog, open_access_log
 from skitai.server.apps.watching import FileWatcher

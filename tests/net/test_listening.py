@@ -11,7 +11,8 @@ from twisted.python.systemd import ListenFDs
 
 from serving import eventually
 from skitai.net.endpoints import PortEndpoint, UnixEndpoint
-from skitai.net.listening import ListenError, listen, take_inherited, url_of
+from skitai.net.listening import listen, take_inherited, url_of
+from skitai.net.sockets import ListenError
 from wire import PATIENCE
 
 

@@ -23,8 +23,8 @@ from twisted.logger import globalLogPublisher
 
 from instances import RunningInstance, make_instance
 from skitai.errors import ConfigError
-from skitai.net.listening import ListenError
 from skitai.net.server_tls import server_options, with_tls
+from skitai.net.sockets import ListenError
 from wire import PATIENCE
 
 BIG = 10 << 20

@@ -1,0 +1,108 @@
+"""Twisted's ports for sockets that listen already, whoever made them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any, Protocol
+
+from twisted.internet import tcp, unix
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from skitai.net.sockets import Opened
+from skitai.net.unix_files import identity_of
+
+
+class Turnstile(Protocol):
+    """Says when this process may accept a connection for which others are waiting, too."""
+
+    def wait(self) -> float:
+        """Return the seconds to wait until this is asked again; 0: accept one now."""
+
+
+class _Port(tcp.Port):
+    """With a ``turnstile``, the port accepts one connection in a turn of the reactor, when it may.
+
+    Otherwise it accepts all that wait, as Twisted does.
+    """
+
+    turnstile: Turnstile | None = None
+    reactor: Any
+
+    def doRead(self) -> None:
+        """Accept what waits."""
+        if self.turnstile is None:
+            super().doRead()  # type: ignore[no-untyped-call]
+            return
+        seconds = self.turnstile.wait()
+        if seconds:
+            self.stopReading()  # type: ignore[no-untyped-call]
+            self.reactor.callLater(seconds, self._look_again)
+            return
+        self.numberAccepts = 1
+        super().doRead()  # type: ignore[no-untyped-call]
+
+    def _look_again(self) -> None:
+        if self.connected and not self.disconnecting:
+            self.startReading()  # type: ignore[no-untyped-call]
+
+
+class _TCPPort(_Port):
+    """Accepts TCP connections."""
+
+
+class _UnixPort(_Port, unix.Port):
+    """Accepts connections of a Unix socket.
+
+    All methods are called in the reactor thread.
+    """
+
+    def __init__(self, opened: Opened, factory: Factory, reactor: Any) -> None:
+        unix.Port.__init__(self, opened.socket.getsockname(), factory, reactor=reactor)
+        self._listening = opened.socket.dup()
+        self._file = opened.file
+
+    def startListening(self) -> None:
+        """Begin to accept."""
+        # As Twisted's own ports do: the descriptor to give up when there are no others left.
+        tcp._reservedFD.reserve()  # type: ignore[no-untyped-call]
+        self.factory.doStart()  # type: ignore[union-attr]
+        self.connected = True
+        self.socket = self._listening
+        self.fileno = self.socket.fileno  # type: ignore[method-assign]
+        self.numberAccepts = 100
+        self.startReading()  # type: ignore[no-untyped-call]
+
+    def stopListening(self) -> Any:  # type: ignore[override]  # its argument is for subclasses
+        """Stop accepting: the file goes at once. Returns a Deferred that fires when the socket is closed."""
+        name = self._listening.getsockname()
+        if self._file is not None and self._file == identity_of(name):
+            os.unlink(name)
+        return self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close the socket."""
+        tcp.Port.connectionLost(self, reason)  # type: ignore[no-untyped-call]
+
+
+def port_on(reactor: Any, opened: Opened, factory: Factory, turnstile: Turnstile | None) -> IListeningPort:
+    """Have ``factory`` serve what connects to ``opened``, whose place the returned port takes.
+
+    Called in the reactor thread.
+    """
+    port: _Port
+    if opened.socket.family == socket.AF_UNIX:
+        port = _UnixPort(opened, factory, reactor)
+    else:
+        port = _TCPPort._fromListeningDescriptor(  # type: ignore[no-untyped-call]
+            reactor, opened.socket.fileno(), opened.socket.family, factory
+        )
+    port.turnstile = turnstile
+    port.startListening()
+    # A shutdown() of a socket that others hold, too, would end it for all of them. One that is ours alone
+    # must end although a child, which an app has forked, may hold it.
+    port._shouldShutdown = opened.endpoint is not None
+    opened.socket.close()
+    return port

@@ -1,0 +1,175 @@
+"""Listening sockets before any reactor: made as the config says, or taken over from whoever passed them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+
+from skitai.errors import SkitaiError
+from skitai.net.endpoints import Endpoint, PortEndpoint, UnixEndpoint
+from skitai.net.unix_files import bind_unix, identity_of
+
+#: How many connections the kernel queues until they are accepted.
+BACKLOG = 1024
+_TCP_PROBLEMS = {
+    "EADDRINUSE": ("port", "is in use: end the program that listens there or choose another port"),
+    "EACCES": ("port", "needs more rights: ports below 1024 are for root, so choose a higher one"),
+    "EADDRNOTAVAIL": ("ip", "is not an address of this machine: leave it out to listen on all interfaces"),
+}
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is being replaced
+
+#: What ``socket.getsockname()`` returns: a path, or host and port.
+Name: TypeAlias = Any
+
+
+class ListenError(SkitaiError):
+    """An address cannot be listened on; ``key`` is the config key that names it."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(message)
+
+
+@attrs.frozen
+class Opened:
+    """A socket that listens; ``tls`` is whether its connections are TLS.
+
+    ``endpoint`` is the one that it was made for; None if it was inherited. ``file`` is then the identity of
+    the file of a Unix socket, which goes with the socket.
+    """
+
+    socket: socket.socket
+    tls: bool
+    endpoint: Endpoint | None = None
+    file: tuple[int, int] | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL that people open."""
+        return url_of_name(self.socket.getsockname(), self.tls)
+
+    def close(self) -> None:
+        """Listen no longer: for this process, and for new clients of a Unix socket that was made here."""
+        if self.file is not None:
+            name = self.socket.getsockname()
+            if self.file == identity_of(name):
+                os.unlink(name)
+        self.socket.close()
+
+
+def open_sockets(endpoints: Sequence[Endpoint], inherited: Sequence[int] = ()) -> list[Opened]:
+    """Listen on all of ``endpoints``, and return what listens now, in their order, behind what was inherited.
+
+    ``inherited`` are descriptors of sockets that listen already. They replace all ports, and the Unix sockets
+    with the same paths. An inherited socket has TLS if the endpoint with its port or path has; a socket that
+    matches no endpoint has TLS if all endpoints have. What is returned for it is a duplicate.
+
+    ``::`` takes IPv4 connections, too, if the system does so and no other endpoint has the port. Raises
+    ListenError, and then nothing listens that was made here.
+    """
+    found: list[Opened] = []
+    try:
+        for descriptor in inherited:
+            passed = _duplicate(descriptor)
+            found.append(Opened(passed, _is_tls(passed.getsockname(), endpoints)))
+        names = [opened.socket.getsockname() for opened in found]
+        for endpoint in endpoints:
+            if not _is_replaced(endpoint, names):
+                found.append(open_socket(endpoint, endpoints))
+    except BaseException:
+        for opened in found:
+            opened.close()
+        raise
+    return found
+
+
+def open_socket(endpoint: Endpoint, endpoints: Sequence[Endpoint]) -> Opened:
+    """Listen on ``endpoint``, which is one of ``endpoints``. Raises ListenError."""
+    if isinstance(endpoint, UnixEndpoint):
+        return _open_unix(endpoint)
+    sharers = [each for each in endpoints if isinstance(each, PortEndpoint) and each.port == endpoint.port]
+    return _open_tcp(endpoint, ipv6_only=endpoint.ip == "::" and len(sharers) > 1)
+
+
+def _open_tcp(endpoint: PortEndpoint, *, ipv6_only: bool) -> Opened:
+    family = socket.AF_INET6 if ":" in endpoint.ip else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # A port whose connections of before are not forgotten yet can be had at once.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if ipv6_only:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind((endpoint.ip, endpoint.port))
+        made.listen(BACKLOG)
+    except OSError as error:
+        made.close()
+        name = errno.errorcode.get(error.errno or 0, "")
+        key, problem = _TCP_PROBLEMS.get(name, ("port", f"cannot be listened on: {error}"))
+        address = attrs.evolve(endpoint, ip=endpoint.ip or "*", tls=False)
+        raise ListenError(key, f"{address} {problem}") from error
+    made.setblocking(False)
+    return Opened(made, endpoint.tls, endpoint)
+
+
+def _open_unix(endpoint: UnixEndpoint) -> Opened:
+    try:
+        made = bind_unix(Path(endpoint.path), BACKLOG)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ListenError("unix_socket", f"cannot listen on {endpoint.path}: {reason}") from error
+    made.setblocking(False)
+    return Opened(made, endpoint.tls, endpoint, identity_of(made.getsockname()))
+
+
+def _duplicate(descriptor: int) -> socket.socket:
+    """Return a duplicate of an inherited socket; the original stays open, but children do not inherit it."""
+    try:
+        os.set_inheritable(descriptor, False)
+        passed = socket.socket(fileno=os.dup(descriptor))
+    except OSError as error:
+        raise _not_adopted(descriptor, error.strerror) from error
+    reason = None
+    if not passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        reason = "it does not listen"
+    elif passed.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+        reason = "it is neither TCP nor Unix"
+    if reason is not None:
+        passed.close()
+        raise _not_adopted(descriptor, reason)
+    passed.setblocking(False)
+    return passed
+
+
+def _not_adopted(descriptor: int, reason: object) -> ListenError:
+    return ListenError("ip", f"cannot use the inherited socket {descriptor}: {reason}")
+
+
+def _is_replaced(endpoint: Endpoint, inherited: Collection[Name]) -> bool:
+    """Whether one of the inherited sockets, which have these names, replaces ``endpoint``."""
+    return bool(inherited) if isinstance(endpoint, PortEndpoint) else str(endpoint.path) in inherited
+
+
+def _is_tls(name: Name, endpoints: Sequence[Endpoint]) -> bool:
+    for endpoint in endpoints:
+        if isinstance(endpoint, UnixEndpoint):
+            if str(endpoint.path) == name:
+                return endpoint.tls
+        elif isinstance(name, tuple) and name[1] == endpoint.port:
+            return endpoint.tls
+    return all(endpoint.tls for endpoint in endpoints)
+
+
+def url_of_name(name: Name, secure: bool) -> str:
+    """Return the URL that people open to reach a socket of this name; for a Unix socket, its path."""
+    if not isinstance(name, tuple):
+        path = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        return f"unix:{path}{' (TLS)' if secure else ''}"
+    host, port = str(name[0]), name[1]
+    host = _ANY.get(host, host)
+    return f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
