@@ -170,6 +170,8 @@ class IInstance(Interface):
     connector: IConnector = Attribute("The way to connect to other machines.")
     bridge: Any = Attribute("The ``skitai.loop.bridge.Bridge`` between apps and the reactor.")
     bus: IBus = Attribute("What carries messages to other workers and machines: ``[server] bus``.")
+    board: Any = Attribute("The figures of all workers of the server: a ``skitai.processes.Board``.")
+    slot: Any = Attribute("The place of this worker on the board, from the start of the instance on.")
 
     def run(function: Callable[[Any], Any], executor: IExecutor | None = None) -> Deferred[Any]:
         """Call ``function(was)`` where apps run, with a ``was`` of its own as the current one.

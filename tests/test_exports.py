@@ -87,6 +87,7 @@ def test_contracts():
         "IExecutor": ["multithread", "start", "statistics", "stop", "submit"],
         "IThreadExecutor": ["let_go", "progress", "tasks"],
         "IInstance": [
+            "board",
             "bridge",
             "bus",
             "config",
@@ -99,6 +100,7 @@ def test_contracts():
             "run",
             "section",
             "services",
+            "slot",
             "state",
             "status",
         ],

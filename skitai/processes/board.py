@@ -24,6 +24,8 @@ SLOT_BYTES = 256 * 1024
 REPORT_MAX = SLOT_BYTES - _REPORT
 #: How often a report is read that is being written.
 _READS_MAX = 100
+#: The descriptor of memory that no other process can open.
+_NO_FILE = -1
 
 
 class State(IntEnum):
@@ -117,9 +119,9 @@ class Slot:
 class Board:
     """The slots of all workers. ``descriptor`` is what another process opens the same board with."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, length: int = 0) -> None:
         self.descriptor = descriptor
-        self._memory = mmap.mmap(descriptor, 0)
+        self._memory = mmap.mmap(descriptor, length)
         self._slots = [Slot(self._memory, number) for number in range(len(self._memory) // SLOT_BYTES)]
 
     @classmethod
@@ -128,6 +130,11 @@ class Board:
         descriptor = os.memfd_create("skitai-board", 0)
         os.ftruncate(descriptor, slots * SLOT_BYTES)
         return cls(descriptor)
+
+    @classmethod
+    def alone(cls) -> Self:
+        """Return a new board with one slot, for a process that shares it with nobody."""
+        return cls(_NO_FILE, SLOT_BYTES)
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -149,4 +156,5 @@ class Board:
     def close(self) -> None:
         """Let go of it in this process."""
         self._memory.close()
-        os.close(self.descriptor)
+        if self.descriptor != _NO_FILE:
+            os.close(self.descriptor)

@@ -25,6 +25,7 @@ from skitai.loop.executors import Executors
 from skitai.messaging.local import LocalBus
 from skitai.net.connector import Connector
 from skitai.plugins.manager import PluginManager, create_plugin_manager
+from skitai.processes import Board
 from skitai.testing.clockbridge import ClockBridge
 from skitai.testing.executor import InlineExecutor
 from skitai.testing.recording import CLUSTER_TYPE, RecordedRequest, RecordingDispatcher, RecordingService
@@ -201,6 +202,8 @@ class _TestInstance:
         self.bridge = bridge
         self.plugins = plugins
         self.bus = LocalBus(reactor.seconds)
+        self.board = Board.alone()
+        self.slot = self.board[0]
         #: What ``run`` gives its functions; not there while plugins say what they bring.
         self.services: ServiceTable | None = None
         self._sections = self.config.claim(plugins.config_sections())

@@ -22,6 +22,7 @@ from skitai.loop.executors import Executors, executor_for
 from skitai.loop.turn import Stage, turn_end_of
 from skitai.net.settings import SECTION, make_connector, unverified
 from skitai.plugins.manager import PluginManager
+from skitai.processes import Board
 from skitai.worker.assembly import claim_sections, make_bus, make_dispatcher
 from skitai.worker.ending import tell
 from skitai.worker.overview import Section, overview
@@ -54,6 +55,8 @@ class Instance(Service):
         )
         self.executor = self.executors.shared
         self._began = self.bridge.seconds()
+        self.board = Board.alone()
+        self.slot = self.board[0]
         #: Seconds that what is under way gets when the worker stops.
         self._patience = config.server.response_timeout
         #: Whether the executors take tasks: after ``running``, until the stop is over.

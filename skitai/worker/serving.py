@@ -19,6 +19,7 @@ from skitai.server.apps.watching import FileWatcher
 from skitai.server.http1.factory import HTTPFactory
 from skitai.worker.assembly import SiteBuilder, make_limits, make_secure
 from skitai.worker.ending import end_requests
+from skitai.worker.figures import Figures
 from skitai.worker.instance import Instance
 from skitai.worker.overview import Section
 from skitai.worker.watch.watcher import Thresholds, Watcher
@@ -48,6 +49,7 @@ class Server(Instance):
         self._listening: list[Listening] = []
         self._access_log: AccessLog | None = None
         self._file_watcher: FileWatcher | None = None
+        self._figures = Figures(reactor, self.slot, self.executors)
         thresholds = Thresholds(config.server.blocked_warning, config.server.slow_request)
         self._watcher = Watcher(reactor, thresholds, self.executors.mounts)
         self._secure = make_secure(config, reactor)
@@ -91,6 +93,7 @@ class Server(Instance):
             self._listening = listen(self.reactor, server.endpoints, self._factory, secure, self._inherited)
         except ListenError as error:
             raise self.config.error("listen" if server.listen else error.key, str(error)) from error
+        self._figures.start(self._factory)
 
     def _make_observers(self) -> list[Callable[[Any], None]]:
         """Return the functions that are called with each request that has ended."""
@@ -118,6 +121,8 @@ class Server(Instance):
 
     def _apps_loaded(self, _: Any) -> None:
         """Go on when each app was loaded or has failed to load."""
+        if self.running:
+            self._figures.ready()
         # Not before: to load apps may take long, and so may what else is done then.
         self.bridge.call_later(0, self._watch)
 
@@ -141,6 +146,7 @@ class Server(Instance):
 
         It takes at most the config's ``response_timeout`` and a second.
         """
+        self._figures.draining()
         if self._file_watcher is not None:
             self._file_watcher.stop()
         yield DeferredList([maybeDeferred(listening.port.stopListening) for listening in self._listening])
@@ -152,6 +158,7 @@ class Server(Instance):
         super()._let_go()
         asyncviews.end_support(self.bridge)
         self._watcher.stop()
+        self._figures.stop()
         for listening in self._listening:  # there are some only if the start failed
             listening.port.stopListening()
         if self._access_log is not None:
