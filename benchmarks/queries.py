@@ -69,7 +69,7 @@ def skitai_engine(uri: str, count: int) -> float:
     @inlineCallbacks
     def ask(total):
         for number in range(1, total + 1):
-            assert (yield engine.run(node, query(sql, (number,)))).first()
+            assert (yield engine.run(node, query(sql, (number,))).deferred()).first()
 
     @inlineCallbacks
     def run():

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 
+    from skitai.calls.outcome import Outcome
     from skitai.calls.result import Result
     from skitai.messaging.words import Position, Published, Recent
     from skitai.server.request.request import Request
@@ -65,14 +66,14 @@ class IService(Interface):
         wrong address. Called once, before the server starts.
         """
 
-    def perform(node: INode, operation: Any) -> Deferred[Any]:
+    def perform(node: INode, operation: Any) -> Deferred[Any] | Outcome:
         """Carry out ``operation`` on ``node``: fire with a ``Result``, or with plain data for one.
 
         A failure says that the node is unwell: it rests for a while, and another may be asked. The failure
         should be an ``OperationError``, or an ``UnsentError`` if no byte was sent, so that another node can
         be asked for any operation. If a healthy node refuses, fire with a ``Result`` of status 2. Cancelling
-        the Deferred must release what it holds (close the socket). This may be an ``async`` method. Called in
-        the reactor thread.
+        the Deferred must release what it holds (close the socket). This may be an ``async`` method, or return
+        an ``Outcome``, which costs less than a Deferred. Called in the reactor thread.
         """
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from skitai.calls.outcome import Outcome
 from skitai.calls.result import Result
 from skitai.errors import NORMAL, TIMEOUT, UnsentError
 
@@ -19,15 +20,19 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
+_OUTCOMES = (Outcome, Deferred)
+
 
 class Attempt:
     """Brings ``call`` to its result. All methods but ``__init__`` run in the reactor thread."""
+
+    __slots__ = ("_outcome", "_service", "_traffic", "call")
 
     def __init__(self, traffic: Traffic, service: IService, call: Call) -> None:
         self.call = call
         self._traffic = traffic
         self._service = service
-        self._deferred: Deferred[object] | None = None
+        self._outcome: Deferred[object] | Outcome | None = None
 
     def start(self) -> None:
         """Perform the call, now or in its turn."""
@@ -42,10 +47,17 @@ class Attempt:
     def _next(self) -> None:
         raise NotImplementedError
 
-    def _perform(self, node: INode) -> Deferred[object]:
+    def _perform(self, node: INode) -> Deferred[object] | Outcome:
         self.call.node = node
-        self._deferred = maybeDeferred(self._service.perform, node, self.call.operation)
-        return self._deferred
+        outcome: Deferred[object] | Outcome
+        try:
+            outcome = self._service.perform(node, self.call.operation)
+        except BaseException:  # noqa: BLE001 - whatever it is, the app must not be left waiting
+            outcome = fail()
+        if not isinstance(outcome, _OUTCOMES):
+            outcome = maybeDeferred(lambda: outcome)  # of a coroutine, or of a plain value
+        self._outcome = outcome
+        return outcome
 
     def _settle(self, outcome: object, node: INode | None) -> None:
         self._traffic.leave(self.call)
@@ -62,24 +74,23 @@ class Attempt:
         self.call.settle(result)
 
     def _result(self, outcome: object, node: INode | None) -> Result:
-        target = self.call.operation.target
+        if isinstance(outcome, Result):
+            if outcome.node is None:
+                outcome.node = node
+            if outcome.status != NORMAL:
+                outcome.target = self.call.operation.target
+            return outcome
         if isinstance(outcome, Failure):
             assert outcome.value is not None
-            return self._service.result_type.failed(outcome.value, node, target)
-        if not isinstance(outcome, Result):
-            return self._service.result_type(outcome, node=node)
-        if outcome.node is None:
-            outcome.node = node
-        if outcome.status != NORMAL:
-            outcome.target = target
-        return outcome
+            return self._service.result_type.failed(outcome.value, node, self.call.operation.target)
+        return self._service.result_type(outcome, node=node)
 
     def _cancel(self) -> None:
-        deferred = self._deferred
-        if deferred is None:  # it failed before it was performed
+        outcome = self._outcome
+        if outcome is None:  # it failed before it was performed
             return
         try:
-            deferred.cancel()
+            outcome.cancel()
         except Exception:  # noqa: BLE001 - a service's mistake; other calls are being cancelled, too
             _log.failure(
                 "{service} failed to cancel {call}",
@@ -87,13 +98,15 @@ class Attempt:
                 call=self.call,
                 level=LogLevel.error,
             )
-            if not deferred.called:
-                deferred.errback()
+            if not outcome.called:
+                outcome.errback()
         self._traffic.leave(self.call)
 
 
 class DirectAttempt(Attempt):
     """Asks one node, that of the call, once."""
+
+    __slots__ = ()
 
     def _next(self) -> None:
         node = self.call.node
@@ -107,6 +120,8 @@ class BalancedAttempt(Attempt):
     Another member is asked as soon as one fails, not when the app waits; but only if the operation is
     idempotent or nothing of it was sent.
     """
+
+    __slots__ = ("_again", "_asking", "_cluster", "_only", "_tried")
 
     def __init__(
         self, traffic: Traffic, service: IService, call: Call, cluster: Cluster, member: Member | None

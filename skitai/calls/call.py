@@ -107,28 +107,27 @@ class Call(Pending):
         """
         if self.place is not None:
             result.cache_place = self.place
-        if not self._take(result):
-            return False
+        with _settling:
+            if self._result is not None:
+                return False
+            self._result = result
         self._cancel = None
         self.end()
         return True
 
     def give_up(self, error: OperationError) -> None:
         """Fail the call with ``error`` and free its socket. Called in any thread."""
-        if self._take(self._result_type.failed(error, self.node, self.operation.target)):
-            self.end()
-            self.bridge.submit(self._release)
+        result = self._result_type.failed(error, self.node, self.operation.target)
+        with _settling:
+            if self._result is not None:
+                return
+            self._result = result
+        self.end()
+        self.bridge.submit(self._release)
 
     def cancel(self) -> None:
         """Cancel the call (status 2, code 705) and free its socket. Called in any thread."""
         self.give_up(OperationError("cancelled", code=CODE_SHUTDOWN))
-
-    def _take(self, result: Result) -> bool:
-        with _settling:
-            if self._result is not None:
-                return False
-            self._result = result
-        return True
 
     def _release(self) -> None:
         cancel, self._cancel = self._cancel, None
@@ -146,7 +145,8 @@ class Call(Pending):
         greenlet.
         """
         self.collected = True
-        if not self.bridge.wait(self, self.remaining(timeout)):
+        remaining = self.remaining(timeout)
+        if not (self.over or self.bridge.wait(self, remaining)):
             self.time_out(timeout)
         result = self._shown()
         if reraise:

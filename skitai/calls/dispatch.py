@@ -67,7 +67,7 @@ class Dispatcher:
         """
         if mode != "one" and not service.cluster_types:
             raise MisuseError(f"was.{name} asks no clusters: it has neither lb nor map")
-        wanted = operation.cluster
+        wanted = None if operation.node is not None else operation.cluster
         cluster = None if wanted is None else self._cluster_of(service, wanted)
         to_all = cluster is not None and mode == "map"
         place = self._place(name, operation, to_all)
@@ -98,7 +98,10 @@ class Dispatcher:
         self, service: IService, operation: Operation, cluster: Cluster | None, place: CachePlace | None
     ) -> Call:
         call = Call(self.bridge, operation, service.result_type, place)
-        self.bridge.submit(self._starter([self._attempt(service, call, cluster)], service, place))
+        attempt = self._attempt(service, call, cluster)
+        self.bridge.submit(
+            attempt.start if self._levels is None else self._starter([attempt], service, place)
+        )
         return call
 
     def _start_all(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from skitai.calls.operation import Operation
+    from skitai.calls.outcome import Outcome
 
 
 @implementer(IService)
@@ -33,7 +34,7 @@ class Service:
         """Return the operation for an app's arguments; raise TypeError or ValueError for wrong ones."""
         raise NotImplementedError
 
-    def perform(self, node: Any, operation: Operation) -> Deferred[Any]:
+    def perform(self, node: Any, operation: Operation) -> Deferred[Any] | Outcome:
         """Carry out ``operation`` on ``node``; see ``IService.perform``. Called in the reactor thread."""
         raise NotImplementedError
 

@@ -14,6 +14,7 @@ from skitai.errors import SkitaiError
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from skitai.calls.outcome import Outcome
     from skitai.interfaces import INode
     from skitai.services.db.query import Query
     from skitai.services.db.result import DBResult
@@ -97,7 +98,7 @@ class IEngine(Interface):
     def member(address: str, options: Mapping[str, str]) -> INode:
         """Return the node of a cluster's member; see ``IService.member``."""
 
-    def run(node: INode, query: Query) -> Deferred[DBResult]:
+    def run(node: INode, query: Query) -> Deferred[DBResult] | Outcome:
         """Execute a statement (all executions of ``query.rows``, or none) and commit it.
 
         Fires with a result, also of status 2 if the database is well and refuses the statement. Fails with

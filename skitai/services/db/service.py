@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from skitai import DB_PGSQL, DB_SQLITE3
 from skitai.calls.operation import Operation
+from skitai.calls.outcome import Outcome
 from skitai.calls.raising import called_as
 from skitai.calls.service import Service
 from skitai.calls.step import Step
@@ -142,7 +143,7 @@ class DatabaseService(Service):
         """Refuse: every operation knows its node, or asks a cluster."""
         raise ValueError(f"{target!r} names no database")
 
-    def perform(self, node: Any, operation: Operation) -> Deferred[Any]:
+    def perform(self, node: Any, operation: Operation) -> Deferred[Any] | Outcome:
         """Execute a statement, or what else a request does; see ``IService.perform``."""
         request = operation.request
         if isinstance(request, Query):

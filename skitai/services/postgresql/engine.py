@@ -21,10 +21,10 @@ from skitai.services.postgresql.running import Running
 from skitai.services.postgresql.session import Session, begin_statement
 
 if TYPE_CHECKING:
+    from skitai.calls.outcome import Outcome
     from skitai.interfaces import IConnector
     from skitai.services.db.interfaces import Subscription
     from skitai.services.db.query import Query
-    from skitai.services.db.result import DBResult
     from skitai.services.postgresql.driver import Connection
     from skitai.services.postgresql.limits import Limits
     from skitai.services.postgresql.pool import PoolLimits
@@ -79,11 +79,11 @@ class PostgreSQL:
 
     # -- statements -----------------------------------------------------------------------------------------
 
-    def run(self, node: Any, query: Query) -> Deferred[DBResult]:
+    def run(self, node: Any, query: Query) -> Outcome:
         """Execute a statement; see ``IEngine.run``."""
         running = Running(self._pool(node), query, self.times, self._reactor.seconds)
         running.start()
-        return running.outcome
+        return running
 
     def begin(self, node: Any, options: TransactionOptions) -> Deferred[ISession]:
         """Begin a transaction; see ``IEngine.begin``."""

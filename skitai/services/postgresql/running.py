@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
-
+from skitai.calls.outcome import Outcome
 from skitai.errors import NORMAL, MisuseError, OperationError
 from skitai.services.db.reading import reads_only
 from skitai.services.db.result import DBResult
@@ -25,21 +24,21 @@ _LEFT_OPEN = (
 )
 
 
-class Running:
-    """Executes ``query`` on a connection of ``pool``, and fires ``outcome``; see ``IEngine.run``.
+class Running(Outcome):
+    """Executes ``query`` on a connection of ``pool``, and fires with the result; see ``IEngine.run``.
 
     ``times`` count it, by the clock ``seconds``. All of it is called in the reactor thread.
     """
 
-    __slots__ = ("_began", "_connection", "_pool", "_query", "_seconds", "_times", "_was_idle", "outcome")
+    __slots__ = ("_began", "_connection", "_pool", "_query", "_seconds", "_times", "_was_idle")
 
     def __init__(self, pool: Pool, query: Query, times: StatementTimes, seconds: Callable[[], float]) -> None:
+        super().__init__()
         self._pool = pool
         self._query = query
         self._times = times
         self._seconds = seconds
         self._connection: Connection | None = None
-        self.outcome: Deferred[DBResult] = Deferred(self._cancel)
 
     def start(self) -> None:
         """Take a connection, or wait for one, and execute the statement."""
@@ -59,7 +58,7 @@ class Running:
 
     def refuse(self, error: OperationError) -> None:
         """Fail, because no connection is to be had."""
-        self.outcome.errback(error)
+        self.errback(error)
 
     def _ended(self, result: DBResult | OperationError) -> None:
         connection = self._connection
@@ -68,16 +67,16 @@ class Running:
             result = DBResult.of_statement_error(MisuseError(_LEFT_OPEN), _LEFT_OPEN)
         seconds = self._note(connection)
         self._pool.put_back(connection)  # first, so that the server has the next statement soon
-        if self.outcome.called:  # who got the connection has cancelled this one
+        if self.called:  # who got the connection has cancelled this one
             return
         if not isinstance(result, OperationError):
-            self.outcome.callback(result)
+            self.callback(result)
         # The server had closed it before, where it fails at once: what only reads is executed on another one.
         # If the statement ran for a while, it was lost in the middle, maybe by the statement itself.
         elif self._was_idle and seconds < _STALE_SECONDS and reads_only(self._query.sql):
             self.start()
         else:
-            self.outcome.errback(result)
+            self.errback(result)
 
     def _note(self, connection: Connection) -> float:
         """Note the end, and return how many seconds the statement took."""
@@ -88,7 +87,7 @@ class Running:
             connection.close()
         return seconds
 
-    def _cancel(self, _: object) -> None:
+    def _stop(self) -> None:
         connection = self._connection
         if connection is None:
             self._pool.give_up(self)

@@ -36,7 +36,7 @@ class World:
 
     def run(self, sql="select 1", node=NODE):
         """Begin a statement."""
-        return self.engine.run(node, Query(sql))
+        return self.engine.run(node, Query(sql)).deferred()
 
     def idle(self):
         """Return a connection that is in the pool."""
