@@ -31,6 +31,8 @@ from skitai.testing.executor import InlineExecutor
 from skitai.testing.recording import CLUSTER_TYPE, RecordedRequest, RecordingDispatcher, RecordingService
 from skitai.testing.script import Script, ScriptedReply
 from skitai.testing.services import verify_service
+from skitai.testing.sockets import played_websocket
+from skitai.websocket.conversation import WebSocket
 
 #: What stands for the answer's own default in ``reply``.
 _EMPTY: Any = object()
@@ -133,6 +135,13 @@ class FakeWas:
     def stall(self, service: str, target: str, *, times: int = 1) -> None:
         """Never answer the next ``times`` requests to ``target``: the app gets a time-out without waiting."""
         self._add(service, target, lambda: Result(), None, times)
+
+    def websocket(self, *messages: str | bytes) -> WebSocket:
+        """Return a websocket for a view: its client sends ``messages`` while the app waits, and then leaves.
+
+        ``wire.sent`` is what the client got: a list of str and bytes.
+        """
+        return played_websocket(self._bridge, messages)
 
     def _add(
         self, service: str, target: str, outcome: Callable[[], Result], delay: float | None, times: int

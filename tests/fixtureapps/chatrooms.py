@@ -2,7 +2,7 @@
 
 import flask
 
-from skitai import was
+from skitai import WEBSOCKET_DEDICATE, was
 from skitai.saddle import Saddle
 
 app = Saddle(__name__)
@@ -54,6 +54,40 @@ async def flask_send(room):
 @flask_app.route("/closed")
 def closed_responses():
     return closed
+
+
+@app.websocket("/coroutine/<room>")
+async def coroutine(was, ws, room, last=None):
+    joined = was.rooms(room)
+    await joined.join(ws, last=last)
+    async for message in ws:
+        joined.send(message)
+
+
+@app.websocket("/function/<room>")
+def function(was, ws, room, last=None):
+    joined = was.rooms(room)
+    joined.join(ws, last=last).wait()
+    for message in ws:
+        if message == "leave":
+            joined.leave(ws).wait()
+            ws.send("left")
+        else:
+            joined.send(message)
+
+
+@flask_app.route("/talk/<room>")
+def talk(room):
+    environ = flask.request.environ
+    if "websocket_init" in environ:
+        environ["websocket_init"] = (WEBSOCKET_DEDICATE, 60, None)
+        return ""
+    ws = environ["websocket"]
+    joined = was.rooms(room)
+    joined.join(ws).wait()
+    for message in ws:
+        joined.send(message)
+    return ""
 
 
 @app.route("/state")

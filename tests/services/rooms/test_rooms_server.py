@@ -6,9 +6,10 @@ from contextlib import ExitStack
 
 import pytest
 from eventsource import EventSource
+from websockets.sync.client import connect
 
 from serving import FIXTURE_APPS, eventually
-from wire import Client
+from wire import PATIENCE, Client
 
 #: Fewer threads than there are streams.
 EXECUTORS = {"threads": {"threads": 2}, "greenlets": {"threads": 0}}
@@ -51,6 +52,10 @@ class World:
         if opened:
             source.opened()
         return source
+
+    def connect(self, target):
+        url = f"ws://127.0.0.1:{self.server.port}{target}"
+        return self.sources.enter_context(connect(url, open_timeout=PATIENCE, compression=None))
 
     def send(self, room, text, app=""):
         return self.server.ask(f"{app}/send/{room}", "POST", body=text.encode()).body.decode()
@@ -232,6 +237,53 @@ def test_changed_pieces(world, encoding):
             pass
         world.send("odd", "hello")
         assert b"Data: hello" in source.client.read_chunk()
+
+
+@pytest.mark.parametrize("path", ["/coroutine", "/function", "/flask/talk"])
+def test_websockets(world, path):
+    """Members of all kinds hear each other: websockets of each design, and readers of events."""
+    ann, bob = world.connect(f"{path}/talk"), world.connect(f"{path}/talk")
+    listener = world.listen("/events/talk")
+    eventually(lambda: world.state()["members"] == 3, "the joining")
+    ann.send("hello")
+    bob.send(b"\0\xff")
+    for ws in (ann, bob):
+        assert {ws.recv(PATIENCE), ws.recv(PATIENCE)} == {"hello", b"\0\xff"}
+    assert {event.data for event in listener.take(2)} == {"hello", "AP8="}
+    world.send("talk", "from a view")
+    assert ann.recv(PATIENCE) == bob.recv(PATIENCE) == "from a view"
+
+
+def test_a_websocket_comes_back(world):
+    """Nothing is lost and nothing comes twice, also while much is said."""
+    said = world.connect("/coroutine/busy")
+    seen, got = "", []
+    for number in range(5):
+        ws = world.connect(f"/coroutine/busy?last={seen}")
+        welcome = json.loads(ws.recv(PATIENCE))
+        assert not welcome["missed"]
+        for letter in "ab":
+            said.send(f"{number}{letter}")
+        while not got or got[-1] != f"{number}a":
+            message = json.loads(ws.recv(PATIENCE))
+            seen = message["id"]
+            got.append(message["data"])
+        ws.socket.close()
+    wanted = [f"{number}{letter}" for number in range(5) for letter in "ab"]
+    assert got == wanted[:-1]
+
+
+def test_leaving(world):
+    """A websocket that has left is open, and hears nothing of the room."""
+    ws, other = world.connect("/function/go"), world.connect("/function/go")
+    eventually(lambda: world.state()["members"] == 2, "the joining")
+    ws.send("leave")
+    assert ws.recv(PATIENCE) == "left"
+    other.send("hello")
+    assert other.recv(PATIENCE) == "hello"
+    assert world.state()["members"] == 1
+    with pytest.raises(TimeoutError):
+        ws.recv(0.05)
 
 
 def test_several_on_one_connection(world):
