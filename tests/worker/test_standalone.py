@@ -75,6 +75,16 @@ class TestBlock:
         with pytest.raises(NoServerError, match=r"within `with skitai\.standalone\(\):`"):
             was.get  # noqa: B018
 
+    def test_rooms(self):
+        """A script sends to rooms, and may listen."""
+        with skitai.standalone() as mine:
+            events = iter(mine.rooms("a").events())
+            assert next(events) == b":\n\n"
+            assert next(events).endswith(b":0\n\n")
+            position = mine.rooms("a").send("hello").getwait().data
+            assert next(events) == f"id: {position}\ndata: hello\n\n".encode()
+            events.close()
+
     def test_sleep(self):
         """``was.sleep`` waits."""
         with skitai.standalone() as mine:

@@ -8,6 +8,7 @@ from functools import partial
 from time import time
 from typing import TYPE_CHECKING
 
+import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
@@ -15,9 +16,8 @@ from zope.interface import implementer
 
 from skitai.errors import CODE_CLOSED, OperationError
 from skitai.interfaces import IBusSubscriber
-from skitai.loop.awaiting import until_over
-from skitai.loop.bridge import Pending
 from skitai.messaging import Position, Published, Recent
+from skitai.services.rooms.catchup import caught_up, start_of
 from skitai.services.rooms.fanout import Line
 from skitai.services.rooms.messages import Notice, Outgoing, OutgoingMessage, has_reached, position_of
 
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from skitai.services.rooms.members import Member, Owner
 
 _log = Logger()
-
-#: Bytes that a member has to take before it gets more of the history, and seconds between two looks.
-_PACE_BYTES, _PACE_SECONDS = 64 * 1024, 0.05
-#: How many messages may come while a member reads the history.
-_BACKLOG_MAX = 1000
 
 
 @implementer(IBusSubscriber)
@@ -153,36 +148,30 @@ class LiveRoom:
         """Have ``member`` get what came after ``last``; after the subscribing, so that nothing is lost."""
         since = position_of(last)
         try:
-            recent = await self._bus.recent(self._channel, since)
+            recent = await self._recent(since)
         except OperationError:
-            self._welcome(member, [Notice(since, missed=since is not None)])
+            self._welcome(member, [Notice(None, missed=since is not None)])
             raise
-        member.floor = recent.position
-        self._beginning = self._beginning or recent.position
+        if self._house.settings.history:
+            member.floor = recent.position
+            self._beginning = self._beginning or recent.position
         history = map(OutgoingMessage, recent.messages)
-        self._welcome(member, [Notice(_start(recent), missed=not recent.complete), *history])
+        self._welcome(member, [Notice(start_of(recent), missed=not recent.complete), *history])
+
+    async def _recent(self, since: Position | None) -> Recent:
+        recent = await self._bus.recent(self._channel, since)
+        if since is not None and not self._house.settings.history:
+            return attrs.evolve(recent, complete=False)  # messages have no positions, so nobody knows
+        return recent
 
     def _welcome(self, member: Member, history: Iterable[Outgoing]) -> None:
         Deferred.fromCoroutine(self._catch_up(member, deque(history))).addErrback(_log_failure)
 
     async def _catch_up(self, member: Member, history: deque[Outgoing]) -> None:
-        """Give the history no faster than ``member`` reads it, then what came meanwhile."""
-        came = member.backlog
-        assert came is not None
-        while member.active:
-            while history and member.waiting <= _PACE_BYTES:
-                member.send(history.popleft())
-            while came and not history and member.waiting <= _PACE_BYTES:
-                member.give(came.popleft())
-            if not (history or came):
-                member.backlog = None
-                self._reading.pop(member, None)
-                self._audience = None
-                return
-            if len(came) > _BACKLOG_MAX:
-                member.cut_off()
-                return
-            await until_over(self._house.bridge, Pending(), _PACE_SECONDS)
+        if await caught_up(member, history, self._house.bridge):
+            member.backlog = None
+            self._reading.pop(member, None)
+            self._audience = None
 
     # -- what the bus brings -------------------------------------------------------------------------------
 
@@ -238,26 +227,20 @@ class LiveRoom:
         while True:
             self._lost_again = False
             try:
-                recent = await self._bus.recent(self._channel, since)
+                recent = await self._recent(since)
             except OperationError:  # the bus is lost once more; when it is back, it says so
                 recent = None
             if not self._lost_again:
                 break
         held, self._held = self._held or [], None
         if recent is None or since is None:
-            self._give(Notice(since if recent is None else recent.position, missed=True))
+            self._give(Notice(None if recent is None else recent.position, missed=True))
         else:
-            self._position = _start(recent)
+            self._position = start_of(recent)
             self._give(Notice(self._position, missed=not recent.complete))
             held[:0] = recent.messages
         for message in held:
             self._take(message)
-
-
-def _start(recent: Recent) -> Position:
-    """Return the position after which the messages come."""
-    first = recent.messages[0].position if recent.messages else None
-    return recent.position if first is None else Position(first.epoch, first.offset - 1)
 
 
 def _pass_over(failure: Failure) -> None:

@@ -5,7 +5,8 @@ import json
 import pytest
 from room_fakes import World
 
-from skitai.services.rooms import liveroom
+from skitai.messaging import Position
+from skitai.services.rooms import catchup
 
 KEPT, PACE = 3, 64 * 1024
 
@@ -100,7 +101,7 @@ class TestBetweenSubscribingAndHistory:
         ws = world.member(last=f"{epoch}:0")
         room = world.house.room("a")
         room._position = None
-        for published in world.bus._histories.recent("room:a", liveroom.Position(epoch, 0)).messages:
+        for published in world.bus._histories.recent("room:a", Position(epoch, 0)).messages:
             room.published(published)
         say(world, "second")
         assert got(ws)[1] == [(1, "first"), (2, "second")]
@@ -134,7 +135,7 @@ class TestSlowReaders:
 
     def test_too_slow(self, world, epoch, monkeypatch):
         """Whoever does not even read the history while very much is said is cut off."""
-        monkeypatch.setattr(liveroom, "_BACKLOG_MAX", 5)
+        monkeypatch.setattr(catchup, "_BACKLOG_MAX", 5)
         ws = world.socket()
         ws.wire.waiting = PACE + 1
         world.room().join(ws, last="").wait()
@@ -260,6 +261,18 @@ class TestInterruptions:
         assert [data for _, data in got(ws)[1]] == ["2", "3", "4"]
 
 
+def test_without_a_history_nobody_knows():
+    """With ``history = 0``, whoever comes back and whoever was interrupted may have missed something."""
+    world = World(history=0)
+    first = world.member(last="")
+    welcome = first.wire.envelopes[0]
+    assert not welcome["missed"]
+    say(world, "lost")
+    assert world.member(last=welcome["id"]).wire.envelopes == [{**welcome, "missed": True}]
+    world.bus.come_back()
+    assert first.wire.envelopes[1:] == [{"id": None, "data": "lost"}, {**welcome, "missed": True}]
+
+
 class TestWithoutTheBus:
     def test_local_members_keep_talking(self, world, epoch):
         """Who joins meanwhile is in, and learns that the bus is not there."""
@@ -270,7 +283,7 @@ class TestWithoutTheBus:
         world.bus.lost = False
         say(world, "second")
         assert ws.wire.envelopes == [
-            {"id": f"{epoch}:1", "missed": True},
+            {"id": None, "missed": True},
             {"id": f"{epoch}:2", "data": "second"},
         ]
 
@@ -288,9 +301,11 @@ class TestWithoutTheBus:
         assert world.house.statistics()["rooms"] == 0
 
     def test_an_interruption_that_cannot_be_mended(self, world, epoch):
-        """Where what was missed cannot be read, it counts as missed."""
+        """Where what was missed cannot be read, it counts as missed, and nobody knows how far it goes."""
         follows = world.member(last="")
-        say(world, "second")
         world.bus.lost = True
         world.bus._subscribers.interrupt()
-        assert follows.wire.envelopes[-1] == {"id": f"{epoch}:2", "missed": True}
+        assert follows.wire.envelopes[1:] == [{"id": None, "missed": True}]
+        world.bus.publish_unheard("room:a", b"tsecond")
+        world.bus.come_back()
+        assert follows.wire.envelopes[-1] == {"id": f"{epoch}:2", "data": "second"}

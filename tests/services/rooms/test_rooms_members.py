@@ -1,12 +1,16 @@
 """Rooms as apps use them: who is in, what they get, and what is refused."""
 
+import gc
 import json
 
 import pytest
 from room_fakes import World
 
 from skitai.errors import MisuseError
+from skitai.services.rooms.liveroom import LiveRoom
+from skitai.services.rooms.members import SocketMember
 from skitai.websocket.closing import WebSocketClosed
+from skitai.websocket.conversation import WebSocket
 
 
 @pytest.fixture
@@ -272,6 +276,23 @@ class TestArguments:
         """There is one bus."""
         with pytest.raises(MisuseError, match="asks no clusters"):
             world.harness.call.lb("a").send("hello")
+
+
+def test_many_that_come_and_go_leave_nothing(world):
+    """Two thousand websockets join rooms and end in one way or the other: nothing of them is kept."""
+    for number in range(2000):
+        ws = world.member(str(number), last="" if number % 3 else None, room=f"room {number % 7}")
+        if number % 2:
+            ws.ended(1006, "")
+        else:
+            world.room(f"room {number % 7}").leave(ws)
+    del world.sockets[:], ws
+    gc.collect()
+    kinds = (LiveRoom, SocketMember, WebSocket)
+    assert [kept for kept in gc.get_objects() if isinstance(kept, kinds)] == []
+    assert world.clock.getDelayedCalls() == []
+    assert world.room("room 1").presence().getwait().data == []
+    assert world.harness.in_flight == 0
 
 
 def test_a_slow_member_is_cut_off(world):
