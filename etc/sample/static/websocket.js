@@ -39,7 +39,7 @@ function enter() {
   line.onopen = () => { pause = 1; state.textContent = ""; };
   line.onmessage = ({data}) => {
     const message = JSON.parse(data);
-    last = message.id;
+    last = message.id ?? last;  // null while the bus is away
     if (message.missed) add(said, "some messages are missing here", "event");
     if (message.data) show(JSON.parse(message.data));
   };
