@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, maybeDeferred
 
 from skitai.errors import CODE_BAD_REPLY, CODE_EXCEPTION, OperationError, UnsentError
+from skitai.loop.turn import Stage
 from skitai.services.websocket.jobs import Exchange, Job, Taking
 from skitai.services.websocket.pooled import PooledSocket
 from skitai.websocket.closing import GOING_AWAY, NORMAL, WebSocketClosed
@@ -112,13 +114,17 @@ class Peer:
 
     # Called by pooled websockets (pooled.Owner)
 
+    def at_turn_end(self, function: Callable[[], object]) -> None:
+        """Call ``function`` when the reactor has read all that is there."""
+        self._pool.turn_end.call(Stage.CALL, function)
+
     def replied(self, socket: PooledSocket, exchange: Exchange, message: Message) -> None:
         """Give the websocket to what waits, or keep or close it; then hand over the reply."""
         socket.since = self._pool.seconds()
         following = self._waiting[0] if self._waiting else None
-        if following is not None and not following.fresh and following.opening == socket.opening:
+        if following is not None and self._suits(socket, following):
             self._give(socket, self._waiting.popleft())
-        elif following is None and len(self._idle) < self._limits.idle and not self._pool.starved:
+        elif following is None and socket.in_step and self._may_keep():
             self._idle.append(socket)
         else:
             self._let_go(socket)
@@ -128,6 +134,8 @@ class Peer:
 
     def unasked(self, socket: PooledSocket) -> None:
         """Let go of a websocket whose messages are no replies."""
+        if socket.has_reply:
+            return  # ``replied`` is yet to come
         if socket in self._open:
             self._let_go(socket)
             self.move_up()
@@ -138,7 +146,7 @@ class Peer:
     def ended(self, socket: PooledSocket, code: int, reason: str) -> None:
         """Send the message again if the websocket was stale, or else fail it; move the queue up."""
         self._pool.ended(socket)
-        if socket not in self._open:
+        if socket not in self._open or socket.has_reply:
             return
         self._remove(socket)
         exchange, socket.exchange = socket.exchange, None
@@ -157,12 +165,19 @@ class Peer:
         if job.fresh:
             return None
         for socket in reversed(self._idle):
+            if self._suits(socket, job):
+                self._idle.remove(socket)
+                return socket
             if socket.opening == job.opening:
-                if socket.is_quiet():
-                    self._idle.remove(socket)
-                    return socket
                 self._let_go(socket)
         return None
+
+    def _suits(self, socket: PooledSocket, job: Job) -> bool:
+        """Return whether ``socket``, which is free, can do the job."""
+        return not job.fresh and job.opening == socket.opening and socket.in_step and socket.is_quiet()
+
+    def _may_keep(self) -> bool:
+        return len(self._idle) < self._limits.idle and not self._pool.starved
 
     def _give(self, socket: PooledSocket, job: Job) -> None:
         assert isinstance(job, Exchange)
@@ -213,7 +228,7 @@ class Peer:
         if not isinstance(listener, PooledSocket):
             job.succeed(listener)
             listener.at_close(self, partial(self._conversation_ended, listener))
-        elif listener.gone or listener.is_over:
+        elif listener.gone or not listener.in_step:
             # It sent a message, or its close, right behind the handshake.
             self._open.discard(listener)
             self._pool.released()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, fail
 
 from skitai.errors import UnsentError, stopping
+from skitai.loop.turn import turn_end_of
 from skitai.services.websocket.peer import Peer
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class SocketPool:
         self.limits = limits
         self.seconds = reactor.seconds
         self.dial = dial
+        self.turn_end = turn_end_of(reactor)
         #: ``open`` counts websockets that exist or are being opened, the others messages since the start.
         self.open = self.messages = self.reused = self.repeated = self.errors = 0
         #: Nodes that wait for the limit of all websockets, in order. While there are any, no idle ones are

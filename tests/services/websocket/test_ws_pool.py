@@ -68,6 +68,31 @@ def test_a_message_that_nobody_asked_for():
     assert client.pool.open == 1
 
 
+def test_a_reply_too_many():
+    """What comes in one read with the reply answers no other message, not even one that waits already."""
+    client = Client(connections=1)
+    call, waiting = client.ws(URL, "a"), client.ws(URL, "b")
+    wire = client.dialed[0].open()
+    wire.come("A", "more")
+    assert (call.getwait().data, wire.sent, wire.closed) == ("A", ["a"], 1000)
+    client.dialed[1].open().come("B")
+    assert waiting.getwait().data == "B"
+    assert client.pool.open == 1
+
+
+def test_a_close_behind_the_reply():
+    """The reply counts, and the websocket is not used again."""
+    client = Client()
+    call = client.ws(URL, "a")
+    wire = client.dialed[0].open()
+    wire.listener.received("A")
+    wire.end(1001)
+    assert call.getwait().data == "A"
+    assert client.counts()["open"] == 0
+    client.ws(URL, "b")
+    assert len(client.dialed) == 2
+
+
 @pytest.mark.parametrize("early", [lambda wire: wire.come("hello"), lambda wire: wire.end(1013, "full")])
 def test_a_server_that_speaks_first(early):
     """What comes behind the handshake is no reply either."""

@@ -26,6 +26,7 @@ class FakeWire:
         self.waiting = 0
         self.transport = SimpleNamespace(socket=socket)
         self.listener = None
+        self.reactor = None
 
     def send(self, message):
         self.sent.append(message)
@@ -42,8 +43,11 @@ class FakeWire:
     def read_on(self, wanted):
         """Do nothing."""
 
-    def come(self, message):
-        self.listener.received(message)
+    def come(self, *messages):
+        """Have the messages come in one read; then the turn of the reactor ends."""
+        for message in messages:
+            self.listener.received(message)
+        self.reactor.advance(0)
 
     def end(self, code=1006, reason=""):
         self.listener.ended(code, reason)
@@ -52,7 +56,8 @@ class FakeWire:
 class Dialed:
     """One attempt to open a websocket."""
 
-    def __init__(self, node, opening, listen):
+    def __init__(self, reactor, node, opening, listen):
+        self.reactor = reactor
         self.node = node
         self.opening = opening
         self.listen = listen
@@ -65,6 +70,7 @@ class Dialed:
     def open(self, wire=None, early=lambda wire: None):
         """Succeed; ``early(wire)`` is what comes in one packet with the end of the handshake."""
         wire = wire or FakeWire()
+        wire.reactor = self.reactor
         wire.listener = self.listen(wire)
         early(wire)
         self.fired.callback(wire.listener)
@@ -87,7 +93,7 @@ class Client:
         self.ws = self.harness.call
 
     def _dial(self, node, opening, listen):
-        self.dialed.append(Dialed(node, opening, listen))
+        self.dialed.append(Dialed(self.reactor, node, opening, listen))
         return self.dialed[-1].fired
 
     def exchanged(self, url=URL, **options):
