@@ -34,29 +34,30 @@ async def until_over(bridge: Bridge, pending: Pending, seconds: float) -> bool:
     """
     if pending.over:
         return True
-    if not in_asyncio(bridge):
-        await _in_reactor(bridge, pending, max(seconds, 0))
-    elif bridge.blocks_here() and not isinstance(asyncio.get_running_loop(), GreenletLoop):
-        bridge.wait(pending, seconds)
-    else:
-        await _in_loop(pending, max(seconds, 0))
-    return pending.over
-
-
-async def _in_reactor(bridge: Bridge, pending: Pending, seconds: float) -> None:
+    if in_asyncio(bridge):
+        await _in_app_loop(bridge, pending, seconds)
+        return pending.over
     ended: Deferred[None] = Deferred()
 
     def end() -> None:
         if not ended.called:
             ended.callback(None)
 
-    timer = None if seconds == inf else bridge.call_later(seconds, end)
+    timer = None if seconds == inf else bridge.call_later(max(seconds, 0), end)
     pending.on_end(partial(bridge.submit, end))
     try:
         await ended
     finally:
         if timer is not None and timer.active():
             timer.cancel()
+    return pending.over
+
+
+async def _in_app_loop(bridge: Bridge, pending: Pending, seconds: float) -> None:
+    if bridge.blocks_here() and not isinstance(asyncio.get_running_loop(), GreenletLoop):
+        bridge.wait(pending, seconds)
+    else:
+        await _in_loop(pending, max(seconds, 0))
 
 
 async def _in_loop(pending: Pending, seconds: float) -> None:

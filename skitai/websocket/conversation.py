@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from functools import partial
 from math import inf
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
@@ -17,6 +17,9 @@ from skitai.loop.awaiting import in_asyncio, until_over
 from skitai.loop.bridge import Bridge, Pending
 from skitai.websocket.closing import ABNORMAL, GOING_AWAY, NORMAL, REASON_MAX, WebSocketClosed, may_send
 from skitai.websocket.contracts import Wire
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
 
 Message = str | bytes
 
@@ -70,6 +73,9 @@ class WebSocket:
         self._bytes_sent = self._bytes_handed_over = 0
         self._paused = self._closing = False
         self._arrival: Pending | None = None
+        #: When the wait for a message ends, and the timer of this wait or of an earlier one.
+        self._wait_end = inf
+        self._alarm: IDelayedCall | None = None
         self._drained: list[Pending] = []
         self._at_close: dict[object, Callable[[], object]] = {}
 
@@ -116,7 +122,8 @@ class WebSocket:
             arrival = self._expect()
             try:
                 if not self._has_come():
-                    await until_over(self._bridge, arrival, inf if timeout is None else timeout)
+                    seconds = self._alarmed(inf if timeout is None else timeout)
+                    await until_over(self._bridge, arrival, seconds)
             finally:
                 self._arrival = None
         return self._after_wait(timeout)
@@ -141,9 +148,38 @@ class WebSocket:
         arrival = self._expect()
         try:
             if not self._has_come():
-                self._bridge.wait(arrival, timeout)
+                self._bridge.wait(arrival, self._alarmed(timeout))
         finally:
             self._arrival = None
+
+    def _alarmed(self, timeout: float) -> float:
+        """Return for how long to wait for a message, after setting the alarm that ends the wait.
+
+        The alarm stays when the message has come: a timer for each message would cost a tenth of an echo.
+        """
+        if not self._bridge.in_reactor_thread():
+            return timeout
+        self._wait_end = end = self._bridge.seconds() + timeout
+        if self._alarm is not None and self._alarm.getTime() > end:
+            self._stop_alarm()
+        if self._alarm is None and end < inf:
+            self._alarm = self._bridge.call_later(max(timeout, 0), self._ring)
+        return inf
+
+    def _stop_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._arrival is None or self._wait_end == inf:
+            return
+        left = self._wait_end - self._bridge.seconds()
+        if left > 0:
+            self._alarm = self._bridge.call_later(left, self._ring)
+        else:
+            self._arrival.end()
 
     def _after_wait(self, timeout: float | None) -> Message | None:
         if self._closing:
@@ -166,7 +202,7 @@ class WebSocket:
 
     # -- sending, in the app -------------------------------------------------------------------------------
 
-    def send(self, message: Message | bytearray | memoryview) -> Awaitable[None] | None:
+    def send(self, message: Message | bytearray | memoryview) -> Awaitable[None]:
         """Send a message: a str as text, bytes as binary. It waits while the peer has too much to read.
 
         A coroutine writes ``await ws.send(...)`` for that. Raises WebSocketClosed if the websocket is closed,
@@ -178,16 +214,20 @@ class WebSocket:
                 raise TypeError(f"a message is a str or bytes, not {message!r}")
         if self.closed:
             raise self._closed_error()
-        size = len(message)
-        self._bytes_sent += size
-        self._bridge.submit(partial(self._hand_over, message, size))
+        if self._bridge.in_reactor_thread():
+            self.wire.send(message)
+        else:
+            size = len(message)
+            self._bytes_sent += size
+            self._bridge.submit(partial(self._hand_over, message, size))
+        if self._outgoing() <= self._limits.outbox_max:
+            return _NOTHING
         if in_asyncio(self._bridge) or not self._bridge.may_wait():
-            return _NOTHING if self._outgoing() <= self._limits.outbox_max else self._until_drained()
-        if self._outgoing() > self._limits.outbox_max:
-            drained = self._drain()
-            self._bridge.wait(drained, self._limits.send_timeout)
-            self._check_drained(drained)
-        return None
+            return self._until_drained()
+        drained = self._drain()
+        self._bridge.wait(drained, self._limits.send_timeout)
+        self._check_drained(drained)
+        return _NOTHING
 
     def close(self, code: int = NORMAL, reason: str = "") -> None:
         """Close the websocket when all that was sent has left. Nothing more is received.
@@ -278,13 +318,15 @@ class WebSocket:
 
     def drained(self) -> None:
         """Note that the peer has read everything."""
-        waiting, self._drained = self._drained, []
-        for pending in waiting:
-            pending.end()
+        if self._drained:
+            waiting, self._drained = self._drained, []
+            for pending in waiting:
+                pending.end()
 
     def ended(self, code: int, reason: str) -> None:
         """Note the end of the websocket."""
         self.code, self.reason = code, reason
+        self._stop_alarm()
         self._wake()
         self.drained()
         functions, self._at_close = self._at_close, {}

@@ -77,7 +77,7 @@ class _ReadingWire(BaseWire):
 
     def _read_messages(self, data: bytes) -> int:
         """Read while that is wanted; return how much of ``data`` is read."""
-        at = self._read_missing(data)
+        at = 0 if self._core is None else self._read_missing(data)
         size = len(data)
         key_size, mask_bit, largest = self._key_size, self._mask_bit, self._settings.largest_frame
         short = self._short()

@@ -32,16 +32,17 @@ class WebSocketSettings:
     send_timeout: float = 30.0
     origins: tuple[str, ...] = ()
     threads_max: int = 100
+    #: How many bytes one frame may have. It is looked up for each message.
+    largest_frame: int = attrs.field(init=False)
+
+    @largest_frame.default
+    def _smaller_limit(self) -> int:
+        return min(self.frame_max or self.message_max, self.message_max)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Return the settings for typed ``values`` of the section."""
         return cls(**values)
-
-    @property
-    def largest_frame(self) -> int:
-        """How many bytes one frame may have."""
-        return min(self.frame_max or self.message_max, self.message_max)
 
     @property
     def conversation_limits(self) -> ConversationLimits:

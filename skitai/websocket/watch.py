@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
 from typing import Any, Protocol
 
@@ -33,14 +34,11 @@ class Watch:
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
+        #: Returns the time that ``check`` is given.
+        self.seconds: Callable[[], float] = clock.seconds
         self._slots: dict[int, set[Watched]] = {}
         self._timer: Any = None
         self._next = 0
-
-    def seconds(self) -> float:
-        """Return the time that ``check`` is given."""
-        now: float = self._clock.seconds()
-        return now
 
     def call(self, watched: Watched, when: float) -> None:
         """Have ``watched`` called at ``when``, in the place of what it asked for before."""

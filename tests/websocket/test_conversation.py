@@ -96,6 +96,54 @@ class TestReceiving:
         assert wire.reading == [False, True]
 
 
+class TestTimeouts:
+    """In a greenlet, one timer serves one wait after the other."""
+
+    def wait(self, apps, ws, timeout):
+        """Have a greenlet wait for a message, which comes."""
+        waiting = apps.start(lambda: ws.getwait(timeout))
+        ws.received("a")
+        assert apps.finish(waiting) == "a"
+
+    def test_one_timer(self, world, in_greenlets, ws):
+        """It goes on from message to message, and ends a wait in time whenever that began."""
+        for _ in range(3):
+            self.wait(in_greenlets, ws, 10)
+            world.reactor.advance(3)
+        assert len(world.reactor.getDelayedCalls()) == 1
+        waiting = in_greenlets.start(lambda: ws.getswait(10))
+        world.reactor.advance(9)
+        assert not waiting.done()
+        world.reactor.advance(1)
+        assert in_greenlets.finish(waiting) == []
+
+    def test_a_shorter_wait(self, world, in_greenlets, ws):
+        """The timer of a long wait does not make a short one longer."""
+        self.wait(in_greenlets, ws, 10)
+        waiting = in_greenlets.start(lambda: ws.getswait(1))
+        world.reactor.advance(1)
+        assert in_greenlets.finish(waiting) == []
+
+    def test_a_wait_without_limit(self, world, in_greenlets, ws):
+        """The timer of an earlier wait does not end it."""
+        self.wait(in_greenlets, ws, 10)
+        waiting = in_greenlets.start(ws.getwait)
+        world.reactor.advance(11)
+        assert not waiting.done()
+        ws.received("b")
+        assert in_greenlets.finish(waiting) == "b"
+        assert world.reactor.getDelayedCalls() == []
+
+    def test_nobody_waits(self, world, in_greenlets, ws):
+        """The timer ends by itself, or with the websocket."""
+        self.wait(in_greenlets, ws, 10)
+        world.reactor.advance(11)
+        assert world.reactor.getDelayedCalls() == []
+        self.wait(in_greenlets, ws, 10)
+        ws.ended(1000, "")
+        assert world.reactor.getDelayedCalls() == []
+
+
 def _finish_late(world, apps, future):
     """Finish what waits for a time-out: in greenlets the fake clock moves."""
     if apps.kind == "greenlet":
@@ -124,7 +172,7 @@ class TestSending:
         assert not sending.done()
         wire.waiting = 0
         ws.drained()
-        assert apps.finish(sending) is None
+        apps.finish(sending)
         assert not wire.aborted
 
     def test_a_peer_that_reads_nothing(self, world, apps, ws, wire):
@@ -152,7 +200,7 @@ class TestSending:
         while not world.reactor.posted:
             pass
         assert ws._outgoing() <= 1200
-        assert in_threads.finish(sending) == [None] * 4
+        assert len(in_threads.finish(sending)) == 4
 
     def test_after_the_end(self, ws):
         """Nothing can be sent on a closed websocket."""

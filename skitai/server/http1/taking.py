@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
@@ -20,10 +21,12 @@ class Taker:
     learns when the server stops. All methods are called in the reactor thread.
     """
 
-    __slots__ = ("_half_closeable", "_protocol", "_transport")
+    __slots__ = ("_half_closeable", "_protocol", "_transport", "data_received")
 
     def __init__(self, protocol: IProtocol, transport: Any) -> None:
         self._protocol: Any = protocol
+        #: Takes bytes from the client.
+        self.data_received: Callable[[bytes], object] = protocol.dataReceived
         self._transport = transport
         self._half_closeable = IHalfCloseableProtocol.providedBy(protocol)
 
@@ -38,10 +41,6 @@ class Taker:
                 "{protocol} failed to take over a connection", protocol=self._protocol, level=LogLevel.error
             )
             self._transport.abortConnection()
-
-    def data_received(self, data: bytes) -> None:
-        """Pass on bytes from the client."""
-        self._protocol.dataReceived(data)
 
     def read_lost(self) -> None:
         """Tell the protocol that the client will send no more, or close if it cannot handle that."""
