@@ -143,7 +143,7 @@ class RunningServer:
     Its config is in ``folder``.
     """
 
-    _READY = re.compile(r"\[info\] Skitai serves \S+ on http://127\.0\.0\.1:(\d+)/", re.MULTILINE)
+    _READY = re.compile(r"\[info\] Skitai serves \S+ on https?://127\.0\.0\.1:(\d+)/", re.MULTILINE)
 
     def __init__(self, directory: Path, config: str, threads: int | None):
         self.folder = directory

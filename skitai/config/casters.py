@@ -6,9 +6,12 @@ The ``show_*`` functions go the other way, for ``twist skitai --check``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+
+from skitai.net.trust import UNIX, Network
 
 Caster = Callable[[str], Any]
 
@@ -99,6 +102,29 @@ def path(value: str) -> Path:
 def comma_list(value: str) -> tuple[str, ...]:
     """Cast a list with commas, such as ``a, b``; empty items are left out."""
     return tuple(item for item in map(str.strip, value.split(",")) if item)
+
+
+def networks(value: str) -> tuple[Network | str, ...]:
+    """Cast a list of addresses and networks, such as 10.0.0.0/8; ``unix`` stands for Unix sockets."""
+    if value.lower() == "none":
+        return ()
+    return tuple(_network(item) for item in comma_list(value))
+
+
+def show_networks(value: Sequence[Network | str]) -> str:
+    """Return such a list as ``--check`` shows it."""
+    return ", ".join(map(str, value)) or "none"
+
+
+def _network(item: str) -> Network | str:
+    if item == UNIX:
+        return item
+    try:
+        return ip_network(item)
+    except ValueError:
+        raise ValueError(
+            f"{quoted(item)} is not an address, a network such as 10.0.0.0/8, or {UNIX}"
+        ) from None
 
 
 def optional(cast: Caster) -> Caster:

@@ -14,11 +14,13 @@ from attrs import field
 from skitai.config.casters import (
     Caster,
     integer,
+    networks,
     optional,
     path,
     positive,
     quoted,
     seconds,
+    show_networks,
     show_secret,
     show_size,
     show_value,
@@ -112,6 +114,13 @@ class ServerConfig:
     keyfile: Path | None = field(default=None, metadata=_key(optional(path), "PEM file of the key"))
     passphrase: str | None = field(
         default=None, repr=False, metadata=_key(optional(text), "passphrase of the key", show_secret)
+    )
+    trusted_proxies: tuple[Any, ...] = field(
+        default=(),
+        metadata=_key(networks, "proxies that name the client: addresses, networks, unix", show_networks),
+    )
+    proxy_protocol: bool = field(
+        default=False, metadata=_key(yes_no, "trusted proxies begin each connection with a PROXY header")
     )
     enable_proxy: bool = field(default=False, metadata=_key(yes_no, "act as a forward proxy"))
     static_max_age: float = field(default=300.0, metadata=_key(seconds, "how long clients keep static files"))
@@ -248,6 +257,8 @@ def read_server(
     if ServerConfig(**values).any_tls:
         _require_certificate(source, values, certificates)
     _require_writable_logs(source, values, ("access_log", "app_log"))
+    if values["proxy_protocol"] and not values["trusted_proxies"]:
+        raise source.error("needs trusted_proxies: only they may name the client", key="proxy_protocol")
     server = ServerConfig(**values)
     _require_socket_folders(source, server)
     return server, tuple(_warnings(source, values))

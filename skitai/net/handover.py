@@ -15,11 +15,21 @@ def hand_over(transport: Any, protocol: IProtocol, received: bytes = b"") -> Non
 
     ``received`` are bytes for ``protocol`` that were read already. Called in the reactor thread.
     """
+    connect_to(transport, protocol)
+    pass_on(protocol, received)
+
+
+def connect_to(transport: Any, protocol: IProtocol) -> None:
+    """Do the first half of ``hand_over``: for who has something to say before ``pass_on``."""
     # With TLS the transport is itself a protocol: a wrapper, which keeps the inner one by another name.
     if isinstance(transport, ProtocolWrapper):
         transport.wrappedProtocol = protocol
     else:
         transport.protocol = protocol
     protocol.makeConnection(transport)
+
+
+def pass_on(protocol: IProtocol, received: bytes) -> None:
+    """Give ``protocol`` the bytes that were read already, if there are any."""
     if received:
         protocol.dataReceived(received)

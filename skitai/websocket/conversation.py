@@ -206,12 +206,15 @@ class WebSocket:
         """Send a message: a str as text, bytes as binary. It waits while the peer has too much to read.
 
         A coroutine writes ``await ws.send(...)`` for that. Raises WebSocketClosed if the websocket is closed,
-        or the peer reads nothing in time; TypeError for anything but text and bytes. Called in any thread.
+        or the peer reads nothing in time; TypeError for anything but text and bytes, UnicodeEncodeError for
+        text with surrogates. Called in any thread.
         """
         if not isinstance(message, str):
             message = bytes(message) if isinstance(message, (bytearray, memoryview)) else message
             if not isinstance(message, bytes):
                 raise TypeError(f"a message is a str or bytes, not {message!r}")
+        elif not message.isascii():
+            message.encode()  # here, where the app hears of it, and not in the reactor
         if self.closed:
             raise self._closed_error()
         if self._bridge.in_reactor_thread():

@@ -13,10 +13,13 @@ from skitai.config import Config, Mount
 from skitai.loop import asyncviews
 from skitai.net.listening import Listening, listen
 from skitai.net.sockets import ListenError
+from skitai.net.trust import TrustedProxies
 from skitai.plugins.manager import PluginManager
 from skitai.server.accesslog import AccessLog, open_access_log
 from skitai.server.apps.watching import FileWatcher
 from skitai.server.http1.factory import HTTPFactory
+from skitai.server.proxied.forwarding import Forwarding
+from skitai.server.proxied.relayed import RelayedFactory
 from skitai.worker.assembly import SiteBuilder, make_limits, make_secure
 from skitai.worker.ending import end_requests
 from skitai.worker.figures import Figures
@@ -78,6 +81,7 @@ class Server(Instance):
         Raises ConfigError when an address cannot be listened on or a log not written.
         """
         server = self.config.server
+        proxies = TrustedProxies(server.trusted_proxies)
         site = self._builder.site(self.plugins.mounts(self))
         if not all(executor.multithread for executor in self.executors.mounts):
             asyncviews.support(self.bridge)
@@ -87,10 +91,17 @@ class Server(Instance):
             make_limits(server),
             judge=site.judge,
             observers=self._make_observers(),
+            forwarding=Forwarding(proxies) if proxies else None,
         )
+        plain: Any = self._factory
         secure = None if self._secure is None else self._secure(self._factory)
+        if server.proxy_protocol:
+            plain, secure = (
+                factory and RelayedFactory(factory, proxies, self.reactor, server.header_timeout)
+                for factory in (plain, secure)
+            )
         try:
-            self._listening = listen(self.reactor, server.endpoints, self._factory, secure, self._inherited)
+            self._listening = listen(self.reactor, server.endpoints, plain, secure, self._inherited)
         except ListenError as error:
             raise self.config.error("listen" if server.listen else error.key, str(error)) from error
         self._figures.start(self._factory)

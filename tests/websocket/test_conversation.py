@@ -164,6 +164,12 @@ class TestSending:
         with pytest.raises(TypeError, match="a message is a str or bytes, not "):
             ws.send(message)
 
+    def test_text_that_is_no_unicode(self, ws, wire):
+        """Half of a surrogate pair has no UTF-8: the app is told at once."""
+        with pytest.raises(UnicodeEncodeError):
+            ws.send("\ud800")
+        assert wire.sent == []
+
     def test_a_slow_peer(self, world, apps, ws, wire):
         """Sending waits while too much waits for the peer, and goes on when that has read all."""
         wire.waiting = 2000

@@ -195,6 +195,8 @@ class HTTPChannel(AnsweringConnection):
         self.current = request
         self.deadline = FOREVER
         self.factory.requests += 1
+        if self.factory.forwarding is not None:
+            self.factory.forwarding(request)
         if request.spool is None and (not self._reader.stopped or self._reader.requests):
             self.factory.handle(request)
         else:

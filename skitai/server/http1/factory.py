@@ -43,8 +43,9 @@ class HTTPFactory(Factory):
     ``handle(request)`` answers a complete request. ``judge(request)`` is called before that, at the end of
     the head, if the request has a body or asks for another protocol. It returns whether the request is taken
     care of; ``handle`` is then not called. Each of ``observers`` is called with a request whose response was
-    sent or broke off. ``wall_clock`` gives the seconds since the epoch for the Date field. One factory may
-    serve several sockets, with and without TLS. All methods are called in the reactor thread.
+    sent or broke off. ``forwarding(request)`` has the request of a proxy show its client before all that.
+    ``wall_clock`` gives the seconds since the epoch for the Date field. One factory may serve several
+    sockets, with and without TLS. All methods are called in the reactor thread.
     """
 
     noisy = False
@@ -57,6 +58,7 @@ class HTTPFactory(Factory):
         *,
         judge: Callable[[Request], bool] | None = None,
         observers: Sequence[Callable[[Request], None]] = (),
+        forwarding: Callable[[Request], None] | None = None,
         wall_clock: Callable[[], float] = time,
     ) -> None:
         self.reactor = reactor
@@ -75,6 +77,7 @@ class HTTPFactory(Factory):
         self._turn_end = turn_end_of(reactor)
         self._handle = handle
         self._judge = judge
+        self.forwarding = forwarding
         #: Whether the server stops: requests under way are the last.
         self.stopping = False
         self._refused = 0

@@ -69,7 +69,8 @@ def framing_head(request: Request) -> bytes:
 
 
 @lru_cache(64)  # a server has few names, and gets them with every request
-def _is_host(host: bytes) -> bool:
+def is_host(host: bytes) -> bool:
+    """Return whether ``host`` is a Host field (RFC 9110, section 7.2), which may be empty."""
     return _HOST.fullmatch(host) is not None
 
 
@@ -79,11 +80,11 @@ def _set_target(request: Request, host: bytes | None) -> None:
         if request.version == "1.1":
             raise HeadError(400)
         host = b""
-    if not _is_host(host):
+    if not is_host(host):
         raise HeadError(400)
     uri = request.uri
     if request.method == b"CONNECT":  # section 3.2.3: the port must be there
-        if not _AUTHORITY.fullmatch(uri) or not _is_host(uri):
+        if not _AUTHORITY.fullmatch(uri) or not is_host(uri):
             raise HeadError(400)
         request.authority = uri
         return
@@ -91,7 +92,7 @@ def _set_target(request: Request, host: bytes | None) -> None:
         absolute = _ABSOLUTE.fullmatch(uri)
         if absolute is not None:
             host, uri = absolute.groups()
-            if not host or not _is_host(host):
+            if not host or not is_host(host):
                 raise HeadError(400)
             if not uri.startswith(b"/"):
                 uri = b"/" + uri

@@ -14,7 +14,7 @@ class Connection:
     """
 
     # Slots, because there may be ten thousand idle connections.
-    __slots__ = ("addresses", "client", "secure", "server", "transport")
+    __slots__ = ("_direct", "addresses", "client", "secure", "server", "transport")
 
     transport: Any
     #: The address of the client, and the one that it connected to.
@@ -29,10 +29,22 @@ class Connection:
         """Set the attributes from ``transport``."""
         self.transport = transport
         self.secure = ISSLTransport.providedBy(transport)
-        self.set_addresses(transport.getPeer(), transport.getHost())
+        self.set_direct(transport.getPeer(), transport.getHost())
+
+    def set_direct(self, client: IAddress, server: IAddress) -> None:
+        """Set the addresses of the connection itself. Called again if a proxy that only relays names them."""
+        self._direct = (client, server, self.secure)
+        self.set_addresses(client, server)
+
+    def show_direct(self) -> None:
+        """Forget what a proxy has said of an earlier request."""
+        client, server, secure = self._direct
+        if client is not self.client or secure is not self.secure:
+            self.secure = secure
+            self.set_addresses(client, server)
 
     def set_addresses(self, client: IAddress, server: IAddress) -> None:
-        """Set both addresses. Called again if a proxy in front names the real client."""
+        """Set both addresses, as ``secure`` is. Called again for a request whose client a proxy names."""
         self.client = client
         self.server = server
         self.addresses = address_variables(client, server, self.secure)
