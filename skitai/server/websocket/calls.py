@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from threading import current_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -75,7 +74,7 @@ def call_app(app: WSGIApp, environ: dict[str, Any]) -> Response:
 class WebSocketCall:
     """One run of app code; ``doing`` is what the log calls it. ``environ`` is the run's own."""
 
-    __slots__ = ("_began", "_environ", "_resource", "line")
+    __slots__ = ("_began", "_environ", "_function", "_resource", "line")
 
     def __init__(self, resource: WSGIResource, environ: dict[str, Any], doing: str) -> None:
         self.line = doing
@@ -94,13 +93,10 @@ class WebSocketCall:
         What it raises is logged. Called in a thread or greenlet for apps.
         """
         self._began = monotonic()
-        return call_with_was(self._resource.services, partial(self._run, function, failed), self._environ)
-
-    def _run(self, function: Callable[[], T], failed: T, was: Was) -> T:
-        self._environ["skitai.was"] = was
-        self._environ["skitai.thread"] = current_thread().name
+        # No ``partial``: it would be another C function on the stack, which a greenlet that waits keeps.
+        self._function = function
         try:
-            return function()
+            found: T = call_with_was(self._resource.services, self._run, self._environ)
         except BaseException as error:  # an app may raise anything
             self._resource.app_failed(error, self.line)
             if isinstance(error, GreenletExit):
@@ -109,3 +105,9 @@ class WebSocketCall:
         finally:
             # environ and was refer to each other: without this, only the garbage collector would free them.
             self._environ.pop("skitai.was", None)
+        return found
+
+    def _run(self, was: Was) -> Any:
+        self._environ["skitai.was"] = was
+        self._environ["skitai.thread"] = current_thread().name
+        return self._function()

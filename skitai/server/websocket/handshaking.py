@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from skitai.server.websocket.init import INIT, WebSocketInit, read_init
-from skitai.server.websocket.offer import Offer, Unwind, Use
+from skitai.server.websocket.offer import OFFER, Offer, Unwind, Use
 from skitai.server.wsgi.appcall import AppCall, ResponseOverError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class HandshakeCall(AppCall):
         try:
             super().run(action)
         finally:
+            self._environ.pop(OFFER, None)  # a view that was given to be called may keep the environ
             self._offer.end()
 
     def _failed(self, error: BaseException) -> None:

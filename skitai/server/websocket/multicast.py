@@ -58,12 +58,12 @@ class Rooms:
         """Return whether one more may come in: there is the room, or a thread for its view."""
         return room_of(accepted) in self._halls or self.websockets.has_room(accepted)
 
-    def enter(self, member: Member) -> LocalHall:
+    def enter(self, member: Member, accepted: Accepted) -> LocalHall:
         """Bring ``member`` into its room, which begins with its first member."""
-        key = room_of(member.accepted)
+        key = room_of(accepted)
         hall = self._halls.get(key)
         if hall is None:
-            hall = self._halls[key] = LocalHall(self, key, member.accepted)
+            hall = self._halls[key] = LocalHall(self, key, accepted)
             hall.start()
         hall.enter(member)
         return hall
@@ -88,10 +88,10 @@ class Member:
 
     def __init__(self, rooms: Rooms, accepted: Accepted, wire: Wire) -> None:
         self.id = rooms.new_id()
-        self.accepted = accepted
         self.wire = wire
         self.listener: Listener = self
         self._rooms = rooms
+        self._accepted: Accepted | None = accepted
         self._hall: LocalHall | None = None
         #: What has come before the start.
         self._early: list[str | bytes] = []
@@ -99,10 +99,11 @@ class Member:
 
     def start(self) -> None:
         """Enter the room."""
-        if self._ended:
+        accepted, self._accepted = self._accepted, None  # with an environ that only the first needs
+        if self._ended or accepted is None:
             return
         self._rooms.websockets.opened(self)
-        self._hall = self._rooms.enter(self)
+        self._hall = self._rooms.enter(self, accepted)
         early, self._early = self._early, []
         for message in early:
             self.received(message)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Accepted:
     """A handshake that an app has accepted.
 
-    ``environ`` is that of the handshake as it was before the app saw it; nobody changes it. ``line`` is
-    method and target of the request, for the log.
+    ``environ`` is that of the handshake, for the app's further calls: for its only one, or to copy it for
+    each. ``line`` is method and target of the request, for the log.
     """
 
     resource: WSGIResource

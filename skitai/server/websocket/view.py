@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from inspect import iscoroutinefunction
-from io import BytesIO
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -35,18 +34,17 @@ class View:
     def start(self) -> None:
         """Begin to run. Raises RuntimeError where there is no thread for it. Called in the reactor thread."""
         accepted, websockets = self._accepted, self._websockets
-        environ = {**accepted.environ, "wsgi.input": BytesIO(), "websocket": self._socket}
+        environ = accepted.environ
+        environ["websocket"] = self._socket
         serve = accepted.init.serve
         if serve is not None and iscoroutinefunction(serve):
             websockets.began(self)
             services = accepted.resource.services
             self._running = start_with_was(services, partial(serve, self._socket), environ)
             self._running.addBoth(self._coroutine_over)
-            return
-        function = partial(self._call, environ) if serve is None else partial(self._serve, serve)
-        call = WebSocketCall(accepted.resource, environ, accepted.line)
-        websockets.run(accepted.executor, partial(self._run, call, function))
-        websockets.began(self)
+        else:
+            websockets.run(accepted.executor, self._run)
+            websockets.began(self)
 
     def stop(self) -> None:
         """End it if that is possible: a coroutine is cancelled. Called in the reactor thread."""
@@ -55,27 +53,24 @@ class View:
 
     # -- in the app's thread or greenlet -------------------------------------------------------------------
 
-    def _run(self, call: WebSocketCall, function: Callable[[], bool]) -> None:
+    def _run(self) -> None:
+        accepted = self._accepted
         ok = False
         try:
-            ok = call.run(partial(self._guarded, function), False)
+            ok = WebSocketCall(accepted.resource, accepted.environ, accepted.line).run(self._serve, False)
         finally:
             self._websockets.bridge.submit(partial(self._ended, ok))
 
-    def _guarded(self, function: Callable[[], bool]) -> bool:
-        """Return what ``function()`` returns. That its peer has left may end a view, and is no failure."""
+    def _serve(self) -> bool:
+        """Return whether the view has ended well. That its peer has left may end it, and is no failure."""
+        accepted = self._accepted
         try:
-            return function()
+            if accepted.init.serve is None:
+                return call_app(accepted.app, accepted.environ).is_ok
+            accepted.init.serve(self._socket)
         except WebSocketClosed:
             if not self._socket.closed:  # it is about another websocket
                 raise
-            return True
-
-    def _call(self, environ: dict[str, Any]) -> bool:
-        return call_app(self._accepted.app, environ).is_ok
-
-    def _serve(self, serve: Callable[[Any], Any]) -> bool:
-        serve(self._socket)
         return True
 
     # -- in the reactor thread -----------------------------------------------------------------------------
