@@ -235,8 +235,8 @@ def test_a_view_that_begins_late(server):
 
 
 @pytest.mark.parametrize("politely", [True, False])
-def test_the_client_leaves(server, politely):
-    """A view that sends is told, ends, and is no failure."""
+def test_the_client_leaves(server, politely, caplog):
+    """A view that sends is told, ends, and is no failure, for Saddle either."""
     client, _ = server.handshake("/talks")
     assert client.read(4) == b"\x81\x7e\x03\xe8"
     if politely:
@@ -246,6 +246,7 @@ def test_the_client_leaves(server, politely):
     assert shared.runs == ["ended"]
     assert server.failures == []
     assert not [line for line in server.messages if "failed" in line]
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("threads", [4], indirect=False)

@@ -9,8 +9,10 @@ from serving import eventually
 from wire import PATIENCE
 
 APP = """
+import sys
 import skitai
 from skitai.saddle import Saddle
+from skitai.worker.watch.stacks import stack_of
 from websocket_server import shared
 
 app = Saddle(__name__)
@@ -32,6 +34,10 @@ def env(was, message, **others):
     shown = [was.env.get(name) for name in names]
     return repr([*shown, sorted(others.items()), was.env["wsgi.input"].read(), was.env["websocket.message"],
                  "websocket_init" in was.env or "websocket" in was.env, "HTTP_UPGRADE" in was.env])
+
+@view("/stack")
+def stack(was, message, a):
+    return stack_of(sys._getframe()).task
 
 @view("/binary")
 def binary(was, message):
@@ -96,6 +102,13 @@ def test_a_run_is_a_get(server):
     client = server.connect("/env")
     client.send("m")
     assert ast.literal_eval(client.recv(PATIENCE))[3] == "message=m"
+
+
+def test_a_run_has_a_name(server):
+    """Who looks at what blocks sees which websocket it is."""
+    client = server.connect("/stack?a=1")
+    client.send("m")
+    assert client.recv(PATIENCE) == "GET /stack?a=1 (websocket)"
 
 
 def test_binary(server):
