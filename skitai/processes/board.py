@@ -10,19 +10,22 @@ from struct import Struct
 from time import monotonic
 from typing import Generic, Self, TypeVar
 
+from skitai.processes.reports import fold
+
 T = TypeVar("T", int, float)
 
 #: The first bytes of a slot: each number has eight bytes, so that one write is never seen by halves.
 _NUMBER, _SECONDS = Struct("=q"), Struct("=d")
 _NUMBERS = ("pid", "generation", "state", "connections", "in_flight", "queued", "requests", "memory")
 _TIMES = ("began", "heartbeat")
-#: Where the length and the version of the report stand, and where the report begins.
-_LENGTH, _VERSION = 8 * len(_NUMBERS + _TIMES), 8 * len(_NUMBERS + _TIMES) + 8
-_REPORT = 256
-#: The bytes of a slot; pages that nobody writes take no memory.
-SLOT_BYTES = 256 * 1024
-REPORT_MAX = SLOT_BYTES - _REPORT
-#: How often a report is read that is being written.
+#: Where the number of the last report stands. The next is written beside that: who dies meanwhile leaves it.
+_VERSION = 8 * len(_NUMBERS + _TIMES)
+#: Where the first of the two places of reports begins: each has the length of its report before it.
+_REPORTS, _LENGTH_BYTES = 256, 8
+#: The longest report, and the bytes of a slot; pages that nobody writes take no memory.
+REPORT_MAX = 256 * 1024
+SLOT_BYTES = _REPORTS + 2 * (_LENGTH_BYTES + REPORT_MAX)
+#: How often one begins to read again what is being written.
 _READS_MAX = 100
 #: The descriptor of memory that no other process can open.
 _NO_FILE = -1
@@ -80,8 +83,8 @@ class Slot:
         self._start = number * SLOT_BYTES
 
     def clear(self) -> None:
-        """Free the slot: its worker is gone."""
-        self._memory[self._start : self._start + _REPORT] = bytes(_REPORT)
+        """Free the slot: its worker is gone. See ``Board.retire`` for one that has reported."""
+        self._memory[self._start : self._start + _REPORTS] = bytes(_REPORTS)
 
     def beat(self, now: Callable[[], float] = monotonic) -> None:
         """Note that the worker is alive."""
@@ -91,22 +94,28 @@ class Slot:
         """Put up ``data`` in the place of the last report; ValueError if it is longer than REPORT_MAX."""
         if len(data) > REPORT_MAX:
             raise ValueError(f"a report of {len(data)} bytes: there is room for {REPORT_MAX}")
-        version = self._read(_VERSION)
-        self._write(_VERSION, version + 1)  # odd: it is being written
-        self._write(_LENGTH, len(data))
-        start = self._start + _REPORT
-        self._memory[start : start + len(data)] = data
-        self._write(_VERSION, version + 2)
+        version = self._read(_VERSION) + 1
+        place = self._place_of(version)
+        _NUMBER.pack_into(self._memory, place, len(data))
+        self._memory[place + _LENGTH_BYTES : place + _LENGTH_BYTES + len(data)] = data
+        self._write(_VERSION, version)
 
     def last_report(self) -> bytes:
-        """Return the last report; empty if there is none, or if its worker died while it wrote one."""
+        """Return the last report, the last whole one of a worker that died; empty if there is none."""
+        data = b""
         for _ in range(_READS_MAX):
             version = self._read(_VERSION)
-            start = self._start + _REPORT
-            data = self._memory[start : start + min(self._read(_LENGTH), REPORT_MAX)]
-            if version % 2 == 0 and version == self._read(_VERSION):
-                return data
-        return b""
+            if not version:
+                return b""
+            place = self._place_of(version)
+            length = min(_NUMBER.unpack_from(self._memory, place)[0], REPORT_MAX)
+            data = self._memory[place + _LENGTH_BYTES : place + _LENGTH_BYTES + length]
+            if version == self._read(_VERSION):
+                break
+        return data
+
+    def _place_of(self, version: int) -> int:
+        return self._start + _REPORTS + version % 2 * (_LENGTH_BYTES + REPORT_MAX)
 
     def _read(self, place: int) -> int:
         value: int = _NUMBER.unpack_from(self._memory, self._start + place)[0]
@@ -122,19 +131,21 @@ class Board:
     def __init__(self, descriptor: int, length: int = 0) -> None:
         self.descriptor = descriptor
         self._memory = mmap.mmap(descriptor, length)
-        self._slots = [Slot(self._memory, number) for number in range(len(self._memory) // SLOT_BYTES)]
+        *self._slots, self._retired = (
+            Slot(self._memory, number) for number in range(len(self._memory) // SLOT_BYTES)
+        )
 
     @classmethod
     def create(cls, slots: int) -> Self:
         """Return a new board, with all its slots free. Children inherit it."""
         descriptor = os.memfd_create("skitai-board", 0)
-        os.ftruncate(descriptor, slots * SLOT_BYTES)
+        os.ftruncate(descriptor, (slots + 1) * SLOT_BYTES)
         return cls(descriptor)
 
     @classmethod
     def alone(cls) -> Self:
         """Return a new board with one slot, for a process that shares it with nobody."""
-        return cls(_NO_FILE, SLOT_BYTES)
+        return cls(_NO_FILE, 2 * SLOT_BYTES)
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -152,6 +163,25 @@ class Board:
     def free(self) -> Slot | None:
         """Return a slot without a worker, or None."""
         return next((slot for slot in self._slots if slot.state == State.FREE), None)
+
+    def reports(self) -> list[bytes]:
+        """Return the last reports of all workers, behind the sums of those that are gone. Any process."""
+        reports: list[bytes] = []
+        for _ in range(_READS_MAX):
+            changes = self._retired.generation
+            reports = [slot.last_report() for slot in (self._retired, *self._slots)]
+            if not changes % 2 and changes == self._retired.generation:
+                break
+        return [report for report in reports if report]
+
+    def retire(self, slot: Slot) -> None:
+        """Free ``slot``: its worker is gone, but what it counted stays in the sums. Called in one process."""
+        retired = self._retired
+        sums = fold(retired.last_report(), slot.last_report(), REPORT_MAX)
+        retired.generation += 1  # odd: who reads now would find the counts twice, or not at all
+        retired.report(sums)
+        slot.clear()
+        retired.generation += 1
 
     def close(self) -> None:
         """Let go of it in this process."""
