@@ -50,5 +50,9 @@ def _call(handler: Callable[..., Any] | None, was: Any, *arguments: Any) -> Any:
 
 def result_of(was: Any, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
     """Return what ``function(was, ...)`` returns; wait for it if it is a coroutine."""
-    value = function(was, *arguments, **named)
+    return value_of(was, function(was, *arguments, **named))
+
+
+def value_of(was: Any, value: Any) -> Any:
+    """Return what a view or a handler has returned; wait for it if it is a coroutine."""
     return was.wait_for(value) if iscoroutine(value) else value
