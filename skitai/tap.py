@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from twisted.application.service import IService
 from twisted.logger import Logger
@@ -17,20 +17,27 @@ from twisted.python import usage
 
 import skitai
 from skitai.config import SHARED_SECTIONS, Config, describe, describe_section, load
-from skitai.daemon.logs import keep_standard_streams, plain_unless_asked
+from skitai.daemon.becoming import become_supervisor
+from skitai.daemon.logs import keep_standard_streams, logging_already, plain_unless_asked
+from skitai.daemon.notify import Notifier
+from skitai.daemon.privileges import Identity, become, identity_of
 from skitai.errors import ConfigError, PluginError
 from skitai.loop.cooperative import CannotCooperateError, host
+from skitai.loop.renewal import renew
 from skitai.net.listening import take_inherited
+from skitai.net.sockets import ListenError
 from skitai.plugins.listing import describe_plugins
-from skitai.worker.assembly import load_plugins
-from skitai.worker.serving import Server
+from skitai.processes.orders import EXIT_CONFIG, EXIT_RESTART
+from skitai.worker.assembly import load_plugins, make_secure
+from skitai.worker.nursery import Nursery, threads_besides, wishes_of
+from skitai.worker.serving import Server, cannot_listen, open_as_configured
 from skitai.worker.watch.interrupts import Interrupter
 from skitai.worker.watch.lastresort import LastResort
 
-#: The exit status for a configuration that cannot be served.
-EXIT_CONFIG = 2
-#: The exit status that asks whoever supervises the process to start it again.
-EXIT_RESTART = 3
+_THREADS_STAY = (
+    "threads were started while the apps were loaded, and are not there in the workers: {threads};"
+    " let them start later, or set preload = no"
+)
 
 #: How many new objects there may be before the collector looks at the youngest. Python's 700 come with one or
 #: two requests of a framework; looking at them, nearly all still in use, took a twelfth of a busy worker's
@@ -77,23 +84,89 @@ def makeService(options: Options) -> IService:
     if twist is not None and "fileLogObserverFactory" in twist:  # twistd has none; it may become a daemon
         plain_unless_asked(twist, sys.argv[1:])
         keep_standard_streams(reactor.callWhenRunning)
+    nursery = Nursery.of(os.environ)
+    if nursery is not None:
+        return _or_exit(lambda: _make_worker(options, reactor, nursery), nursery.broken)
     return _or_exit(lambda: _make(options, reactor))
 
 
 def _make(options: Options, reactor: object) -> Announced:
     inherited = take_inherited(reactor, os.environ)  # before a plugin imports what would take them
+    config = _load(options)
+    asks = options["check"] or options["plugins"]
+    if config.server.processes > 1 and not asks:
+        if options.parent is None or "logFile" not in options.parent:
+            raise config.error("processes", "needs twist skitai: twistd runs one process")
+        become_supervisor(options.parent, inherited)
+    if config.server.cooperative:
+        _cooperate(config, reactor)  # before plugins and apps are imported, which take what they find
+    identity = None if asks else _identity(config)
+    if identity is None:
+        server = Announced(config, load_plugins(config), reactor, inherited)
+    else:
+        secure, sockets = make_secure(config, reactor), open_as_configured(config, inherited)
+        _become(config, identity)
+        server = Announced(config, load_plugins(config), reactor, inherited, secure=secure, sockets=sockets)
+        server.may_begin_anew = False  # only root can open the same again
+    _warn(server)
+    if asks:
+        _report(server, with_config=bool(options["check"]))
+    return server
+
+
+def _make_worker(options: Options, reactor: Any, nursery: Nursery) -> Announced:
+    """Load the server, and return it in each worker that is forked from this process."""
+    config = _load(options)
+    if config.server.cooperative:
+        _cooperate(config, reactor)
+    try:
+        sockets = nursery.introduce(wishes_of(config))
+    except ListenError as error:
+        raise cannot_listen(config, error) from error
+    secure = make_secure(config, reactor)  # once, so that TLS sessions are resumed by every worker
+    identity = _identity(config)
+    if identity is not None:
+        _become(config, identity)
+    server = Announced(config, load_plugins(config), reactor, secure=secure, sockets=sockets)
+    _warn(server)
+    with logging_already(options.parent):
+        failed = server.load_now() if config.server.preload else []
+        if threads := threads_besides():
+            _log.warn(_THREADS_STAY, threads=", ".join(threads))
+    place = nursery.serve(failed)
+    renew(reactor)
+    server.take(place)
+    return server
+
+
+def _load(options: Options) -> Config:
     overrides = {key: options[key] for key in ("ip", "port", "threads") if options[key] is not None}
     if options["cooperative"]:
         overrides["cooperative"] = "yes"
-    config = load(options["config"] or sample_config(), overrides)
-    if config.server.cooperative:
-        _cooperate(config, reactor)  # before plugins and apps are imported, which take what they find
-    server = Announced(config, load_plugins(config), reactor, inherited)
+    return load(options["config"] or sample_config(), overrides)
+
+
+def _identity(config: Config) -> Identity | None:
+    server = config.server
+    if server.user is None and server.group is None:
+        return None
+    try:
+        return identity_of(server.user, server.group)
+    except ValueError as error:
+        raise config.error("group" if server.user is None else "user", str(error)) from error
+
+
+def _become(config: Config, identity: Identity) -> None:
+    logs = (config.server.access_log, config.server.app_log)
+    try:
+        become(identity, [log for log in logs if isinstance(log, Path)])
+    except OSError as error:
+        raise config.error("user", f"cannot become {identity.name}: {error.strerror}") from error
+
+
+def _warn(server: Server) -> None:
     for warning in server.warnings:
         print(warning, file=sys.stderr)
-    if options["check"] or options["plugins"]:
-        _report(server, with_config=bool(options["check"]))
-    return server
 
 
 def _cooperate(config: Config, reactor: object) -> None:
@@ -115,28 +188,46 @@ def _report(server: Server, *, with_config: bool) -> NoReturn:
 class Announced(Server):
     """A server that says where it serves, and exits when it cannot."""
 
+    #: Whether this process can open all that it has opened once more.
+    may_begin_anew = True
+
     def startService(self) -> None:
         """Start, or print one line and exit with status 2."""
         _raise_descriptor_limit()
         self.reactor.callWhenRunning(self._take_signals)  # before apps are loaded: one may block for ever
+        self._notifier = Notifier(os.environ)
+        if self._notifier.watchdog:
+            self._figures.at_beat.append(self._notifier.alive)
         _or_exit(super().startService)
-        urls = ", ".join(self.urls)
-        _log.info("Skitai serves {name} on {urls}", name=self.config.server.name, urls=urls)
+        if self._line is None:  # else the supervisor says so
+            urls = ", ".join(self.urls)
+            _log.info("Skitai serves {name} on {urls}", name=self.config.server.name, urls=urls)
 
     def _take_signals(self) -> None:
         interrupter = Interrupter()
-        last_resort = LastResort(self.reactor, self.config.server.response_timeout + 1, interrupter)
+        last_resort = LastResort(self.reactor, self.config.server.stop_seconds + 1, interrupter)
         if last_resort.install():
             self._watcher.interrupter = interrupter
 
     def _apps_loaded(self, result: object) -> None:
         super()._apps_loaded(result)
-        if self.running and not self.config.server.reloader:  # frozen modules would outlive their reload
-            _spare_the_collector()
+        if self.running:
+            self._notifier.ready("serving")
+            if not self.config.server.reloader:  # frozen modules would outlive their reload
+                _spare_the_collector()
+
+    def _close(self) -> Any:
+        self._notifier.stopping()
+        return super()._close()
 
     def _end_process(self, restart: bool) -> None:
+        if self._line is not None:
+            self._line.ask_to_leave(restart=restart)
+            return
         if restart:
-            self.reactor.addSystemEventTrigger("after", "shutdown", _begin_anew, bool(self._inherited))
+            by_others = bool(self._inherited) or not self.may_begin_anew
+            self._notifier.pass_on(os.environ)
+            self.reactor.addSystemEventTrigger("after", "shutdown", _begin_anew, by_others)
         super()._end_process(restart)
 
 
@@ -149,11 +240,15 @@ def _begin_anew(by_others: bool) -> None:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - what was started before
 
 
-def _or_exit(action: Callable[[], T]) -> T:
+def _complain(reason: str) -> None:
+    print(reason, file=sys.stderr)
+
+
+def _or_exit(action: Callable[[], T], complain: Callable[[str], None] = _complain) -> T:
     try:
         return action()
     except (ConfigError, PluginError) as error:
-        print(error, file=sys.stderr)
+        complain(str(error))
         raise SystemExit(EXIT_CONFIG) from None
 
 

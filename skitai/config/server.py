@@ -30,12 +30,14 @@ from skitai.config.casters import (
 )
 from skitai.config.keys import Key, cast_value, nearest, typed_values
 from skitai.config.listening import endpoints, listen_list, settle_listening
+from skitai.config.machine import usable_cores
 from skitai.config.reader import Entry, Section
 from skitai.errors import ConfigError
 from skitai.net.endpoints import Endpoint, UnixEndpoint
 
 #: Other spellings of keys: the README and the original's sample.conf differ.
 _ALIASES = {"pass_phrase": "passphrase"}
+_AT_LEAST_ONE = integer(1)
 _KB, _MB, _GB = 1 << 10, 1 << 20, 1 << 30
 
 
@@ -80,6 +82,19 @@ def _show_warning(value: float) -> str:
     return show_value(value) if value else "off"
 
 
+def _processes(value: str) -> int:
+    return usable_cores() if value.lower() == "auto" else int(_AT_LEAST_ONE(value))
+
+
+def _limit(cast: Caster) -> Caster:
+    """Return a caster like ``cast`` that takes ``off``, too: 0."""
+    return lambda value: 0 if value.lower() == "off" else cast(value)
+
+
+def _show_limit(show: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: show(value) if value else "off"
+
+
 def _key(cast: Caster, help: str, show: Callable[[Any], str] = show_value) -> dict[str, Any]:  # noqa: A002
     """Return how the key of a field is read and shown. The default of the key is that of the field."""
     return {"cast": cast, "help": help, "show": show}
@@ -101,7 +116,39 @@ class ServerConfig:
         default=(),
         metadata=_key(listen_list, "replaces ip, port, unix_socket, ssl: 80, 127.0.0.1:443 ssl, unix:PATH"),
     )
-    processes: int = field(default=1, metadata=_key(integer(1), "worker processes"))
+    processes: int = field(
+        default=1, metadata=_key(_processes, "worker processes; auto: as many as there are cores")
+    )
+    preload: bool = field(
+        default=True,
+        metadata=_key(yes_no, "load apps once and fork then; no: in each worker"),
+    )
+    worker_timeout: float = field(
+        default=30.0,
+        metadata=_key(_warning, "a worker that hangs for longer is killed; off: never", _show_warning),
+    )
+    max_requests: int = field(
+        default=0,
+        metadata=_key(
+            _limit(integer(0)), "requests after which a worker is replaced; off: never", _show_limit(str)
+        ),
+    )
+    max_memory: int = field(
+        default=0,
+        metadata=_key(
+            _limit(size), "memory with which a worker is replaced; off: never", _show_limit(show_size)
+        ),
+    )
+    shutdown_timeout: float | None = field(
+        default=None,
+        metadata=_key(optional(seconds), "what a stop gives to requests; default: response_timeout"),
+    )
+    user: str | None = field(
+        default=None, metadata=_key(optional(text), "user to become when all is opened; for root")
+    )
+    group: str | None = field(
+        default=None, metadata=_key(optional(text), "group to become; default: that of the user")
+    )
     threads: int = field(
         default=4, metadata=_key(integer(0, 10_000), "threads for apps; 0: greenlets instead")
     )
@@ -189,6 +236,11 @@ class ServerConfig:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Where to listen."""
         return self.listen or endpoints(self.ip, self.port, self.unix_socket, self.ssl)
+
+    @property
+    def stop_seconds(self) -> float:
+        """What requests under way get when the server stops."""
+        return self.response_timeout if self.shutdown_timeout is None else self.shutdown_timeout
 
     @property
     def any_tls(self) -> bool:
@@ -319,8 +371,6 @@ def _require_socket_folders(source: ServerSource, server: ServerConfig) -> None:
 
 def _warnings(source: ServerSource, values: Mapping[str, Any]) -> list[str]:
     warnings = []
-    if values["processes"] > 1:
-        warnings.append(str(source.error("this version runs one worker", key="processes")))
     if values["enable_proxy"]:
         warnings.append(
             str(source.error("this version does not act as a forward proxy yet", key="enable_proxy"))

@@ -13,9 +13,19 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO, Any
 
-from twisted.logger import FileLogObserver, LogEvent, LogLevel, formatEvent
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+    globalLogBeginner,
+    globalLogPublisher,
+)
 from twisted.python.failure import Failure
 
 from skitai.formats.loglines import one_line, stamp
@@ -27,6 +37,8 @@ _FIRST_COLUMN = re.compile(
     r"Traceback \(most recent call last\):|During handling of |The above exception |[^\W\d][\w.<>]*(?:: .*)?$"
 )
 _MOVED_IN = "  "
+#: The names of standard output and standard error as logs.
+_STANDARD = ("-", "+")
 #: What Twisted says of each port, also of the one that a DNS question opens. Skitai names its own addresses.
 _OF_PORTS = re.compile(r"\S+ starting on \S+|\((?:TCP|UDP|UNIX) Port \S+ Closed\)")
 
@@ -73,6 +85,36 @@ def _traceback(failure: Failure) -> Iterator[str]:
         yield one_line(line) if is_pythons else _MOVED_IN + one_line(line)
 
 
+def open_log(name: str) -> IO[str]:
+    """Return the stream that ``twist --log-file`` names: ``-`` and ``+`` are the standard streams."""
+    if name in _STANDARD:
+        return sys.stdout if name == "-" else sys.stderr
+    return open(name, "a", encoding="utf-8")
+
+
+def name_of_log(stream: Any) -> str:
+    """Return the name by which ``open_log`` opens ``stream``; that of a stream without any is ``-``."""
+    if stream is sys.stderr:
+        return "+"
+    name = getattr(stream, "name", None)
+    return name if isinstance(name, str) and not name.startswith("<") else "-"
+
+
+def reopen(stream: Any) -> None:
+    """Let ``stream`` go on in a new file of its name, after the old one was moved away.
+
+    A stream without a file of its own stays as it is. Raises OSError, and then nothing has changed.
+    """
+    name = name_of_log(stream)
+    if name in _STANDARD:
+        return
+    fresh = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        os.dup2(fresh, stream.fileno(), inheritable=False)
+    finally:
+        os.close(fresh)
+
+
 def plain_unless_asked(twist: Any, words: Sequence[str]) -> None:
     """Let ``twist`` (its ``TwistOptions``) log in plain lines, unless its command line asks for JSON.
 
@@ -82,6 +124,25 @@ def plain_unless_asked(twist: Any, words: Sequence[str]) -> None:
     asked = any(word.startswith(_FORMAT_OPTION) for word in words)
     if not (asked and twist["logFormat"] == "json"):
         twist["fileLogObserverFactory"] = plain_observer
+
+
+@contextmanager
+def logging_already(twist: Any) -> Iterator[None]:
+    """Write to the log that ``twist`` (its ``TwistOptions``) will open later, in this process or in a child.
+
+    What was logged until the end is not written again when it is opened.
+    """
+    observer = twist["fileLogObserverFactory"](twist["logFile"])
+    filtering = FilteringLogObserver(observer, [LogLevelFilterPredicate(twist["logLevel"])])
+    kept = globalLogBeginner._initialBuffer._buffer
+    for event in kept:
+        filtering(event)
+    globalLogPublisher.addObserver(filtering)
+    try:
+        yield
+    finally:
+        globalLogPublisher.removeObserver(filtering)
+        kept.clear()
 
 
 def keep_standard_streams(call_when_running: Callable[..., Any]) -> None:

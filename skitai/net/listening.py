@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
@@ -14,10 +13,7 @@ from twisted.internet.protocol import Factory
 
 from skitai.net.endpoints import Endpoint
 from skitai.net.ports import Turnstile, port_on
-from skitai.net.sockets import Opened, open_sockets, url_of_name
-
-#: The first descriptor that systemd passes (sd_listen_fds(3)).
-_FIRST_INHERITED = 3
+from skitai.net.sockets import Opened, open_sockets, passed_by_systemd, url_of_name
 
 
 @attrs.frozen
@@ -31,6 +27,14 @@ class Listening:
     def url(self) -> str:
         """The URL that people open."""
         return url_of(self.port.getHost(), self.tls)
+
+    def pause(self) -> None:
+        """Accept nothing until ``go_on`` is called."""
+        self.port.stopReading()  # type: ignore[attr-defined]
+
+    def go_on(self) -> None:
+        """Accept connections."""
+        self.port.startReading()  # type: ignore[attr-defined]
 
 
 def listen(
@@ -68,10 +72,8 @@ def take_inherited(reactor: Any, environ: MutableMapping[str, str]) -> Sequence[
 
     Their variables are removed from ``environ``, so that child processes do not take the sockets for theirs.
     """
-    if environ.get("LISTEN_PID") != str(os.getpid()):
-        return _taken_by_twisted(reactor)
-    count, _, _ = (environ.pop(name, "") for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"))
-    return range(_FIRST_INHERITED, _FIRST_INHERITED + (int(count) if count.isdecimal() else 0))
+    passed = passed_by_systemd(environ)
+    return _taken_by_twisted(reactor) if passed is None else passed
 
 
 def _taken_by_twisted(reactor: Any) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,6 +22,8 @@ _TCP_PROBLEMS = {
     "EACCES": ("port", "needs more rights: ports below 1024 are for root, so choose a higher one"),
     "EADDRNOTAVAIL": ("ip", "is not an address of this machine: leave it out to listen on all interfaces"),
 }
+#: The first descriptor that systemd passes (sd_listen_fds(3)).
+_FIRST_INHERITED = 3
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is being replaced
 
 #: What ``socket.getsockname()`` returns: a path, or host and port.
@@ -54,6 +56,10 @@ class Opened:
         """The URL that people open."""
         return url_of_name(self.socket.getsockname(), self.tls)
 
+    def is_at(self, endpoint: Endpoint) -> bool:
+        """Whether it was made for the address of ``endpoint``."""
+        return self.endpoint is not None and attrs.evolve(self.endpoint, tls=endpoint.tls) == endpoint
+
     def close(self) -> None:
         """Listen no longer: for this process, and for new clients of a Unix socket that was made here."""
         if self.file is not None:
@@ -63,34 +69,64 @@ class Opened:
         self.socket.close()
 
 
-def open_sockets(endpoints: Sequence[Endpoint], inherited: Sequence[int] = ()) -> list[Opened]:
+def passed_by_systemd(environ: MutableMapping[str, str]) -> Sequence[int] | None:
+    """Return the descriptors of the sockets that systemd passed to this process; None if it passed none.
+
+    Their variables are removed from ``environ``, so that child processes do not take the sockets for theirs.
+    """
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return None
+    count, _, _ = (environ.pop(name, "") for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"))
+    return range(_FIRST_INHERITED, _FIRST_INHERITED + (int(count) if count.isdecimal() else 0))
+
+
+def pass_on(descriptors: Sequence[int], environ: MutableMapping[str, str]) -> None:
+    """Undo ``passed_by_systemd``, for a program that this process is about to become."""
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, True)
+    environ.update(LISTEN_FDS=str(len(descriptors)), LISTEN_PID=str(os.getpid()))
+
+
+def open_sockets(
+    endpoints: Sequence[Endpoint], inherited: Sequence[int] = (), present: Sequence[Opened] = ()
+) -> list[Opened]:
     """Listen on all of ``endpoints``, and return what listens now, in their order, behind what was inherited.
 
     ``inherited`` are descriptors of sockets that listen already. They replace all ports, and the Unix sockets
     with the same paths. An inherited socket has TLS if the endpoint with its port or path has; a socket that
-    matches no endpoint has TLS if all endpoints have. What is returned for it is a duplicate.
+    matches no endpoint has TLS if all endpoints have. What is returned for it is a duplicate. ``present`` are
+    sockets of before: those among them that are wanted now are taken, instead of new ones.
 
     ``::`` takes IPv4 connections, too, if the system does so and no other endpoint has the port. Raises
     ListenError, and then nothing listens that was made here.
     """
     found: list[Opened] = []
+    made: list[Opened] = []
+    left = list(present)
     try:
         for descriptor in inherited:
             passed = _duplicate(descriptor)
             found.append(Opened(passed, _is_tls(passed.getsockname(), endpoints)))
+            made.append(found[-1])
         names = [opened.socket.getsockname() for opened in found]
         for endpoint in endpoints:
-            if not _is_replaced(endpoint, names):
-                found.append(open_socket(endpoint, endpoints))
+            if _is_replaced(endpoint, names):
+                continue
+            old = next((each for each in left if each.is_at(endpoint)), None)
+            if old is None:
+                made.append(_open(endpoint, endpoints))
+                found.append(made[-1])
+            else:
+                left.remove(old)
+                found.append(attrs.evolve(old, tls=endpoint.tls, endpoint=endpoint))
     except BaseException:
-        for opened in found:
+        for opened in made:
             opened.close()
         raise
     return found
 
 
-def open_socket(endpoint: Endpoint, endpoints: Sequence[Endpoint]) -> Opened:
-    """Listen on ``endpoint``, which is one of ``endpoints``. Raises ListenError."""
+def _open(endpoint: Endpoint, endpoints: Sequence[Endpoint]) -> Opened:
     if isinstance(endpoint, UnixEndpoint):
         return _open_unix(endpoint)
     sharers = [each for each in endpoints if isinstance(each, PortEndpoint) and each.port == endpoint.port]

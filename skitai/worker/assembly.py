@@ -32,6 +32,8 @@ from skitai.server.static.directory import StaticDirectory
 from skitai.server.wsgi.resource import WSGIResource
 
 Shared = list[tuple[bytes, Any]]
+#: Gives the connections of a factory TLS.
+Secure = Callable[[Factory], Any]
 
 
 def load_plugins(config: Config) -> PluginManager:
@@ -148,7 +150,7 @@ def claim_sections(config: Config, plugins: PluginManager) -> tuple[Mapping[str,
     return config.claim(declared), warnings
 
 
-def make_secure(config: Config, reactor: Any) -> Callable[[Factory], Any] | None:
+def make_secure(config: Config, reactor: Any) -> Secure | None:
     """Return what gives a factory's connections TLS; None where nothing listens with it.
 
     Raises ConfigError for files that cannot be used.
@@ -225,6 +227,14 @@ class SiteBuilder:
     def load(self) -> list[Deferred[None]]:
         """Have all apps loaded; return a Deferred for each that fires when that is over. Reactor thread."""
         return [app.preload() for app in self._apps]
+
+    def load_now(self) -> list[str]:
+        """Load all apps here; return what keeps some from being loaded. The reactor must not run yet."""
+        return [failed for app in self._apps if (failed := app.load_now()) is not None]
+
+    def failures(self) -> list[str]:
+        """Return what keeps apps from being served. Reactor thread."""
+        return [str(app.failure) for app in self._apps if app.failure is not None]
 
     def look_again(self) -> None:
         """Have those apps loaded again that reload and have changed. Reactor thread."""

@@ -62,6 +62,10 @@ class Figures:
             except Exception:  # noqa: BLE001 - without heartbeats the worker would be killed
                 _log.failure("what is done at each heartbeat failed")
 
+    def count(self, connections: int) -> None:
+        """Note the number of connections at once: other workers look at it before they accept one."""
+        self._slot.connections = connections
+
     def ready(self) -> None:
         """The worker serves: it listens, and its apps are loaded or have failed."""
         self._slot.state = State.READY

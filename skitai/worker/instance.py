@@ -58,7 +58,7 @@ class Instance(Service):
         self.board = Board.alone()
         self.slot = self.board[0]
         #: Seconds that what is under way gets when the worker stops.
-        self._patience = config.server.response_timeout
+        self._patience = config.server.stop_seconds
         #: Whether the executors take tasks: after ``running``, until the stop is over.
         self._apps_run = False
         self._states: dict[Hashable, Any] = {}
@@ -183,6 +183,7 @@ class Instance(Service):
         self._patience = min(self._patience, _FAST_SECONDS)
 
     def _end_process(self, restart: bool) -> None:  # noqa: ARG002 - only a program can start itself anew
+        """End, and begin anew with ``restart``, as far as this is possible. Called in the reactor thread."""
         with suppress(ReactorNotRunning):  # it was asked to stop before
             self.reactor.stop()
 

@@ -10,9 +10,10 @@ from twisted.internet.defer import DeferredList, inlineCallbacks, maybeDeferred
 from twisted.logger import Logger
 
 from skitai.config import Config, Mount
+from skitai.errors import ConfigError
 from skitai.loop import asyncviews
-from skitai.net.listening import Listening, listen
-from skitai.net.sockets import ListenError
+from skitai.net.listening import Listening, serve
+from skitai.net.sockets import ListenError, Opened, open_sockets
 from skitai.net.trust import TrustedProxies
 from skitai.plugins.manager import PluginManager
 from skitai.server.accesslog import AccessLog, open_access_log
@@ -20,11 +21,14 @@ from skitai.server.apps.watching import FileWatcher
 from skitai.server.http1.factory import HTTPFactory
 from skitai.server.proxied.forwarding import Forwarding
 from skitai.server.proxied.relayed import RelayedFactory
-from skitai.worker.assembly import SiteBuilder, make_limits, make_secure
+from skitai.worker.assembly import Secure, SiteBuilder, make_limits, make_secure
 from skitai.worker.ending import end_requests
-from skitai.worker.figures import Figures
+from skitai.worker.figures import BEAT_SECONDS, Figures
 from skitai.worker.instance import Instance
+from skitai.worker.nursery import Place
 from skitai.worker.overview import Section
+from skitai.worker.places import Line, write_stacks_when_asked
+from skitai.worker.turnstile import Turnstile
 from skitai.worker.watch.watcher import Thresholds, Watcher
 
 _log = Logger()
@@ -39,15 +43,27 @@ _SHARED_THREAD = (
 class Server(Instance):
     """Serves one configuration, from its one start to its one stop.
 
-    Beside what ``Instance`` checks, the routes and the certificate are checked here. ``inherited`` are
-    descriptors of listening sockets that take the place of all ports.
+    Beside what ``Instance`` checks, the routes are checked here. ``secure`` is what ``make_secure`` returned;
+    by default, the certificate is read here. ``sockets`` are those that others have opened; by default, the
+    server opens what its config says when it starts, where ``inherited`` descriptors of listening sockets
+    take the place of all ports.
     """
 
     def __init__(
-        self, config: Config, plugins: PluginManager, reactor: Any, inherited: Sequence[int] = ()
+        self,
+        config: Config,
+        plugins: PluginManager,
+        reactor: Any,
+        inherited: Sequence[int] = (),
+        *,
+        secure: Secure | None = None,
+        sockets: Sequence[Opened] | None = None,
     ) -> None:
         super().__init__(config, plugins, reactor)
         self._inherited = inherited
+        self._sockets = sockets
+        self._line: Line | None = None
+        self._turnstile: Turnstile | None = None
         self._factory: HTTPFactory | None = None
         self._listening: list[Listening] = []
         self._access_log: AccessLog | None = None
@@ -55,7 +71,7 @@ class Server(Instance):
         self._figures = Figures(reactor, self.slot, self.executors)
         thresholds = Thresholds(config.server.blocked_warning, config.server.slow_request)
         self._watcher = Watcher(reactor, thresholds, self.executors.mounts)
-        self._secure = make_secure(config, reactor)
+        self._secure = secure or make_secure(config, reactor)
         self._builder = SiteBuilder(self)
         self.warnings += self._builder.warnings
 
@@ -72,6 +88,26 @@ class Server(Instance):
 
     def _connections(self) -> Section:
         return {} if self._factory is None else self._factory.statistics()
+
+    # -- with a supervisor ---------------------------------------------------------------------------------
+
+    def load_now(self) -> list[str]:
+        """Load all apps here, before anything runs; return what keeps some of them from being loaded."""
+        return self._builder.load_now()
+
+    def take(self, place: Place) -> None:
+        """Serve as the worker at ``place``. Called in a fork of the process that made the server."""
+        self.board = place.board
+        self.slot = place.board[place.slot]
+        self._turnstile = Turnstile(self.board, self.slot)
+        self._line = Line(self.reactor, place.link, self._accept, self._end_alone)
+        self._figures = Figures(self.reactor, self.slot, self.executors, _beat_seconds(self.config))
+        self._figures.at_beat.append(self._turnstile.refresh)
+        write_stacks_when_asked(place.stacks)
+
+    def _end_alone(self) -> None:
+        """End, as the supervisor has."""
+        super()._end_process(restart=False)
 
     # -- start ---------------------------------------------------------------------------------------------
 
@@ -100,11 +136,13 @@ class Server(Instance):
                 factory and RelayedFactory(factory, proxies, self.reactor, server.header_timeout)
                 for factory in (plain, secure)
             )
-        try:
-            self._listening = listen(self.reactor, server.endpoints, plain, secure, self._inherited)
-        except ListenError as error:
-            raise self.config.error("listen" if server.listen else error.key, str(error)) from error
+        sockets = open_as_configured(self.config, self._inherited) if self._sockets is None else self._sockets
+        self._listening = serve(self.reactor, sockets, plain, secure, self._turnstile)
         self._figures.start(self._factory)
+        if self._turnstile is not None:
+            self._factory.count = self._figures.count
+            for listening in self._listening:
+                listening.pause()  # until the supervisor says so
 
     def _make_observers(self) -> list[Callable[[Any], None]]:
         """Return the functions that are called with each request that has ended."""
@@ -124,6 +162,8 @@ class Server(Instance):
         self.plugins.notify("skitai_request_finished", instance=self, request=request)
 
     def _started(self) -> None:
+        if self._line is not None:
+            self._line.start()
         in_one_thread = self._builder.in_one_thread()
         if in_one_thread:
             _log.info(_SHARED_THREAD, mounts=", ".join(in_one_thread))
@@ -132,10 +172,19 @@ class Server(Instance):
 
     def _apps_loaded(self, _: Any) -> None:
         """Go on when each app was loaded or has failed to load."""
-        if self.running:
+        if self.running and self._line is not None:
+            self._line.ready(self._builder.failures())
+        elif self.running:
             self._figures.ready()
         # Not before: to load apps may take long, and so may what else is done then.
         self.bridge.call_later(0, self._watch)
+
+    def _accept(self) -> None:
+        """Accept connections: the supervisor finds that the worker can serve."""
+        if self.running:
+            self._figures.ready()
+            for listening in self._listening:
+                listening.go_on()
 
     def _watch(self) -> None:
         if self.running:
@@ -170,7 +219,27 @@ class Server(Instance):
         asyncviews.end_support(self.bridge)
         self._watcher.stop()
         self._figures.stop()
+        if self._line is not None:
+            self._line.stop()
         for listening in self._listening:  # there are some only if the start failed
             listening.port.stopListening()
         if self._access_log is not None:
             self._access_log.close()
+
+
+def open_as_configured(config: Config, inherited: Sequence[int]) -> list[Opened]:
+    """Return the sockets that ``config`` names, open. Raises ConfigError."""
+    try:
+        return open_sockets(config.server.endpoints, inherited)
+    except ListenError as error:
+        raise cannot_listen(config, error) from error
+
+
+def cannot_listen(config: Config, error: ListenError) -> ConfigError:
+    """Return ``error`` with the line of the config."""
+    return config.error("listen" if config.server.listen else error.key, str(error))
+
+
+def _beat_seconds(config: Config) -> float:
+    """Return the seconds between heartbeats: several must be missed before the worker counts as hung."""
+    return min(BEAT_SECONDS, config.server.worker_timeout / 4 or BEAT_SECONDS)

@@ -55,14 +55,23 @@ class HostedPoller:
     """An epoll object whose ``poll`` waits in the hub of ``hub``."""
 
     def __init__(self, epoll: Any, hub: GeventHub) -> None:
-        self._epoll = epoll
         self._hub = hub
-        self._loop = hub.gevent.loop
-        self._watcher = self._loop.io(epoll.fileno(), _READ)
         self._last_turn = 0.0
         self._waiting: greenlet.greenlet | None = None
+        self._use(epoll)
+
+    def _use(self, epoll: Any) -> None:
+        self._epoll = epoll
+        self._loop = self._hub.gevent.loop
+        self._watcher = self._loop.io(epoll.fileno(), _READ)
         self.register, self.modify, self.unregister = epoll.register, epoll.modify, epoll.unregister
         self.fileno, self.close = epoll.fileno, epoll.close
+
+    def renew(self) -> None:
+        """Use an epoll object of its own: the process was forked. Called in the child."""
+        self._watcher.close()
+        self._epoll.close()
+        self._use(type(self._epoll)())
 
     def poll(self, timeout: float, maxevents: int) -> Any:
         """Return events as ``select.epoll.poll`` does. Called in the reactor's greenlet."""

@@ -61,6 +61,7 @@ def _resource(
         executor,
         instance.services,
         buffer_max=server.response_buffer_max,
+        multiprocess=server.processes > 1,
         watcher=PluginsWatcher(instance, loaded, executor),
         reloads=lambda: loaded.reloads,
         in_turn=in_turn,

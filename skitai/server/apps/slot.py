@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from skitai.context import Was
 
 _log = Logger()
+
+#: Characters of a traceback that are passed on: the last ones tell the most.
+_TRACE_MAX = 10_000
 
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -72,6 +76,21 @@ class AppSlot:
     def code(self) -> int:
         """The status without an app: 503 if it was never loaded, 500 if a change has broken it."""
         return 503 if self._app is None else 500
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What the last attempt to load the app raised."""
+        return self._failure
+
+    def load_now(self) -> str | None:
+        """Load the app, but do not let it begin; see ``WSGIResource.load_now``."""
+        try:
+            self._load()
+        except Exception as error:  # noqa: BLE001 - whatever an app's module raises
+            cause = error.__cause__
+            trace = "" if cause is None else "".join(traceback.format_exception(cause)).rstrip()
+            return f"{error}\n{trace[-_TRACE_MAX:]}".rstrip()
+        return None
 
     def when_loaded(self, call: Callable[[], None]) -> None:
         """Call ``call()``, which must not raise, when ``serving`` is up to date with the files."""

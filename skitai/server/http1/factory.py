@@ -85,6 +85,8 @@ class HTTPFactory(Factory):
         self._sweep = LoopingCall(self._tick)
         self._sweep.clock = reactor
         self._idle: Deferred[None] | None = None
+        #: Called with the number of connections whenever it changes.
+        self.count: Callable[[int], object] | None = None
         self._update_clock()
 
     def startFactory(self) -> None:
@@ -107,6 +109,8 @@ class HTTPFactory(Factory):
         if too_many >= 0:
             self._surplus.add(channel)
         self.channels.add(channel)
+        if self.count is not None:
+            self.count(len(self.channels))
         return channel
 
     def _note_refusal(self) -> None:
@@ -120,6 +124,8 @@ class HTTPFactory(Factory):
     def forget(self, channel: HTTPChannel) -> None:
         """Remove a channel whose connection is gone."""
         self.channels.discard(channel)
+        if self.count is not None:
+            self.count(len(self.channels))
         self._surplus.discard(channel)
         # Not at the first that leaves: under load, another one takes its place at once.
         if self._refused and len(self.channels) <= self.limits.connections_max * 9 // 10:

@@ -99,6 +99,19 @@ class WSGIResource:
         self._slot.when_loaded(partial(loaded.callback, None))
         return loaded
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What keeps the app from being loaded, if it was tried."""
+        return self._slot.failure
+
+    def load_now(self) -> str | None:
+        """Load the app in this thread, for processes that are forked from this one.
+
+        Nobody is told that the app begins: that is for those processes. Returns what keeps it from being
+        loaded, with the traceback of its own code; None if it was loaded.
+        """
+        return self._slot.load_now()
+
     def look_again(self) -> None:
         """Load the app again if its files have changed, without waiting for a request."""
         self._slot.look_again()

@@ -1,0 +1,47 @@
+"""``python -m skitai.daemon.supervisor [--log FILE] [--level LEVEL] [--json] -- COMMAND``.
+
+``twist skitai`` becomes this process if its config wants several workers. COMMAND, which starts with the path
+of Python, is what was started before: it starts nurseries.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from functools import partial
+
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    jsonFileLogObserver,
+)
+
+from skitai.daemon.logs import open_log, plain_observer, reopen
+from skitai.daemon.notify import Notifier
+from skitai.daemon.supervisor.process import Supervisor
+from skitai.net.sockets import passed_by_systemd
+
+
+def main(words: Sequence[str]) -> int:
+    """Supervise what the words of the command line say; return the exit status."""
+    parser = ArgumentParser()
+    parser.add_argument("--log", default="-")
+    parser.add_argument("--level", default="info")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args(words)
+    stream = open_log(options.log)
+    observer = (jsonFileLogObserver if options.json else plain_observer)(stream)
+    level = LogLevelFilterPredicate(LogLevel.levelWithName(options.level))
+    globalLogBeginner.beginLoggingTo([FilteringLogObserver(observer, [level])], redirectStandardIO=False)
+    inherited = passed_by_systemd(os.environ) or ()
+    supervisor = Supervisor(options.command, inherited, Notifier(os.environ), partial(reopen, stream))
+    return supervisor.run()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

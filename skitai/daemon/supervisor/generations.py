@@ -1,0 +1,220 @@
+"""The generations of a server: each is a nursery, the sockets that it serves, and what its config wants."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from twisted.logger import Logger
+
+from skitai.daemon.supervisor.crew import Poll
+from skitai.daemon.supervisor.nurseries import Nursery, Stage, logical_folder, start_nursery
+from skitai.daemon.supervisor.sockets import Sockets
+from skitai.net.sockets import ListenError
+from skitai.processes import Board
+from skitai.processes.link import Link, LinkClosedError
+from skitai.processes.orders import (
+    BROKEN,
+    CANNOT,
+    EXIT_BROKEN,
+    EXIT_CONFIG,
+    FORKED,
+    GONE,
+    HELLO,
+    LOADED,
+    SOCKETS,
+    Wishes,
+)
+
+_log = Logger()
+
+
+class Owner(Protocol):
+    """Is told what becomes of generations."""
+
+    def loaded(self, nursery: Nursery) -> None:
+        """Take note that a nursery can fork."""
+
+    def refused(self, generation: int, reason: str, status: int) -> None:
+        """Take note that one cannot be loaded. ``status`` is that of a server which has no other one."""
+
+    def lost(self, generation: int, reason: str) -> None:
+        """Take note that a nursery which had loaded has ended."""
+
+    def forked(self, slot: int, pid: int) -> None:
+        """Take note that the worker of ``slot`` has the process ``pid``."""
+
+    def gone(self, slot: int, generation: int, status: int | None, reason: str | None) -> None:
+        """Take note that the worker of ``slot`` has ended."""
+
+
+class Generations:
+    """Starts nurseries by ``command``, and hears them; ``owner`` is told what they say."""
+
+    def __init__(
+        self, command: Sequence[str], sockets: Sockets, board: Board, poll: Poll, owner: Owner
+    ) -> None:
+        #: The last one of which was said that it serves.
+        self.announced = 0
+        self._command = command
+        self._folder = logical_folder()
+        self._sockets = sockets
+        self._board = board
+        self._poll = poll
+        self._owner = owner
+        self._last = 0
+        self._nurseries: dict[int, Nursery] = {}
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a nursery is being loaded."""
+        return any(nursery.stage is Stage.LOADING for nursery in self._nurseries.values())
+
+    def link(self, generation: int) -> Link:
+        """Return the line to the nursery of a generation that was not dropped."""
+        return self._nurseries[generation].link
+
+    def load(self) -> None:
+        """Begin with a new generation, in the place of one that is being loaded."""
+        self.stop_loading()
+        self._last += 1
+        try:
+            nursery = start_nursery(self._last, self._command, self._folder)
+        except OSError as error:
+            self._owner.refused(self._last, f"cannot start {self._command[0]}: {error.strerror}", EXIT_BROKEN)
+            return
+        self._nurseries[nursery.generation] = nursery
+        self._poll.watch(nursery.link, lambda: self._hear(nursery))
+
+    def stop_loading(self) -> None:
+        """Let go of what is being loaded."""
+        for nursery in list(self._nurseries.values()):
+            if nursery.stage is Stage.LOADING:
+                self.drop(nursery.generation)
+
+    def drop(self, generation: int) -> None:
+        """Let go of a generation that has no workers."""
+        nursery = self._nurseries.get(generation)
+        if nursery is not None and nursery.stage is not Stage.RETIRED:
+            nursery.stage = Stage.RETIRED
+            self._kill(nursery)
+            self._close_unused()
+
+    def _kill(self, nursery: Nursery) -> None:
+        self._close(nursery)
+        with suppress(ProcessLookupError):
+            os.kill(nursery.pid, signal.SIGKILL)
+
+    def _close(self, nursery: Nursery) -> None:
+        with suppress(KeyError, ValueError):
+            self._poll.unwatch(nursery.link)
+        nursery.link.close()
+
+    def _close_unused(self) -> None:
+        """Close what is listened on for former generations, and for those that were refused."""
+        self._sockets.keep(
+            [
+                opened
+                for nursery in self._nurseries.values()
+                if nursery.stage is not Stage.RETIRED and nursery.generation >= self.announced
+                for opened in nursery.sockets
+            ]
+        )
+
+    # -- what nurseries say --------------------------------------------------------------------------------
+
+    def _hear(self, nursery: Nursery) -> None:
+        try:
+            message, _ = nursery.link.receive()
+        except BlockingIOError:
+            return
+        except LinkClosedError:  # it ends, and will be reaped
+            self._poll.unwatch(nursery.link)
+            return
+        self._take(nursery, message)
+
+    def _hear_out(self, nursery: Nursery) -> None:
+        """Take what a nursery said before it ended."""
+        with suppress(BlockingIOError, LinkClosedError, OSError):
+            while True:
+                self._take(nursery, nursery.link.receive()[0])
+
+    def _take(self, nursery: Nursery, message: dict[str, Any]) -> None:
+        kind = message["kind"]
+        if kind == FORKED:
+            self._owner.forked(message["slot"], message["pid"])
+        elif kind == GONE:
+            self._owner.gone(message["slot"], nursery.generation, message["status"], message["reason"])
+        elif nursery.stage is not Stage.LOADING:
+            return
+        elif kind == HELLO:
+            nursery.wishes = Wishes.from_message(message["wishes"])
+            self._give_sockets(nursery, nursery.wishes)
+        elif kind == LOADED:
+            self._loaded(nursery, message["failed"])
+        elif kind == BROKEN:
+            self._refuse(nursery, message["reason"], EXIT_CONFIG)
+
+    def _give_sockets(self, nursery: Nursery, wishes: Wishes) -> None:
+        answer: dict[str, Any]
+        try:
+            nursery.sockets = self._sockets.want(wishes.endpoints)
+            answer = {"kind": SOCKETS, "tls": [opened.tls for opened in nursery.sockets]}
+        except ListenError as error:  # the nursery knows the line of the config
+            answer = {"kind": CANNOT, "key": error.key, "reason": str(error)}
+        descriptors = [opened.socket.fileno() for opened in nursery.sockets]
+        with suppress(LinkClosedError):
+            nursery.link.send(answer, [self._board.descriptor, *descriptors])
+
+    def _loaded(self, nursery: Nursery, failed: Sequence[str]) -> None:
+        if failed and self.announced:
+            self._refuse(nursery, "\n".join(failed), EXIT_CONFIG)
+            return
+        nursery.stage = Stage.LOADED
+        self._owner.loaded(nursery)
+
+    def _refuse(self, nursery: Nursery, reason: str, status: int) -> None:
+        self.drop(nursery.generation)
+        self._owner.refused(nursery.generation, reason, status)
+
+    # -- the end of generations ----------------------------------------------------------------------------
+
+    def announce(self, generation: int) -> None:
+        """Say where ``generation`` serves, all of it; what only former ones served is closed."""
+        nursery = self._nurseries[generation]
+        self.announced = generation
+        self._close_unused()
+        assert nursery.wishes is not None
+        _log.info(
+            "Skitai serves {name} on {urls} with {count} workers",
+            name=nursery.wishes.name,
+            urls=", ".join(opened.url for opened in nursery.sockets),
+            count=nursery.wishes.processes,
+        )
+
+    def ended(self, pid: int, reason: str) -> None:
+        """Take note that a child of this process has ended, if it is a nursery."""
+        for nursery in list(self._nurseries.values()):
+            if nursery.pid != pid:
+                continue
+            self._hear_out(nursery)
+            stage, nursery.stage = nursery.stage, Stage.RETIRED
+            del self._nurseries[nursery.generation]
+            self._close(nursery)
+            if stage is Stage.LOADING:
+                said = f"its process ended while it was loaded: {reason}"
+                self._owner.refused(nursery.generation, said, EXIT_BROKEN)
+            elif stage is Stage.LOADED:
+                self._owner.lost(nursery.generation, reason)
+
+    def close(self) -> None:
+        """End all nurseries, none of which has a worker, and listen no longer."""
+        self._sockets.close()
+        for nursery in self._nurseries.values():
+            self._kill(nursery)
+        for nursery in self._nurseries.values():
+            with suppress(ChildProcessError):
+                os.waitpid(nursery.pid, 0)

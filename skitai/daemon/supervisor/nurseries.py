@@ -1,0 +1,69 @@
+"""Nurseries as the supervisor sees them: processes that load the server, and fork its workers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from enum import Enum, auto
+
+import attrs
+
+from skitai.net.sockets import Opened
+from skitai.processes.link import Link
+from skitai.processes.orders import BLOCKED, NURSERY_VARIABLE, Wishes
+
+
+class Stage(Enum):
+    """How far a nursery is."""
+
+    LOADING = auto()
+    LOADED = auto()
+    #: It will fork no more.
+    RETIRED = auto()
+
+
+@attrs.define(eq=False)
+class Nursery:
+    """The process ``pid``, which loads the ``generation``; ``link`` is the line to it."""
+
+    generation: int
+    pid: int
+    link: Link
+    stage: Stage = Stage.LOADING
+    wishes: Wishes | None = None
+    sockets: Sequence[Opened] = ()
+
+
+def start_nursery(generation: int, command: Sequence[str], folder: str) -> Nursery:
+    """Start the ``command`` as a nursery, in ``folder``: the name is looked up anew each time.
+
+    Raises OSError if it cannot be started.
+    """
+    with suppress(OSError):  # it was removed: all absolute paths may still be right
+        os.chdir(folder)
+    ours, theirs = Link.pair()
+    ours.set_blocking(False)
+    environment = {**os.environ, NURSERY_VARIABLE: f"{theirs.fileno()} {os.getpid()}"}
+    try:
+        os.set_inheritable(theirs.fileno(), True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # A Ctrl-C is meant for the supervisor, which ends the nursery.
+        pid = os.posix_spawn(command[0], list(command), environment, setsigmask=BLOCKED)
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return Nursery(generation, pid, ours)
+
+
+def logical_folder() -> str:
+    """Return the present folder by the name that its user gave it: that may contain symbolic links."""
+    folder = os.environ.get("PWD", "")
+    with suppress(OSError):
+        if folder and os.path.samefile(folder, os.getcwd()):
+            return folder
+    return os.getcwd()

@@ -1,0 +1,42 @@
+"""How long to wait before the next worker, where workers keep dying at their start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+#: Seconds that a worker must have served to count as one that has started.
+STARTED_SECONDS = 1.0
+_FIRST_SECONDS, _LONGEST_SECONDS = 0.5, 30.0
+#: The doubling stops here, long after the longest pause is reached.
+_STEPS_MAX = 16
+
+
+@attrs.define
+class Pauses:
+    """The first failure costs no pause; each further one doubles it. One worker that has started ends it.
+
+    ``random`` returns numbers from 0 to 1: servers that fail for one reason must not all try at once.
+    """
+
+    random: Callable[[], float]
+    until: float = 0.0
+    failures: int = 0
+    _last: float = 0.0
+
+    def failed(self, now: float) -> float:
+        """Take note that a worker died at its start; return the seconds until the next one may be forked."""
+        self.failures += 1
+        self._last = now
+        seconds = 0.0
+        if self.failures > 1:
+            seconds = min(_FIRST_SECONDS * 2 ** min(self.failures - 2, _STEPS_MAX), _LONGEST_SECONDS)
+            seconds *= 0.75 + self.random() / 2
+        self.until = now + seconds
+        return seconds
+
+    def started(self, began: float) -> None:
+        """Take note that a worker has started which began at the time ``began``."""
+        if began >= self._last:
+            self.failures, self.until = 0, 0.0

@@ -1,0 +1,78 @@
+"""What the processes of one server say to each other.
+
+A supervisor starts a *nursery*: a process that loads the server once and forks a worker for each order. The
+nursery says HELLO with its wishes, gets the SOCKETS (or CANNOT), and says LOADED (or BROKEN). A FORK order
+brings the worker's own line to the supervisor, on which it says READY, and LEAVE if an app asks for that. The
+nursery says FORKED and GONE. A worker accepts nothing before it is told to SERVE: what is loaded anew may
+turn out to be broken when its first worker is ready.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from typing import Any, Self
+
+import attrs
+
+HELLO, SOCKETS, CANNOT, LOADED, BROKEN = "hello", "sockets", "cannot", "loaded", "broken"
+FORK, FORKED, GONE = "fork", "forked", "gone"
+READY, SERVE, LEAVE = "ready", "serve", "leave"
+
+#: The variable that tells a process that it is a nursery: the descriptor of its line to the supervisor.
+NURSERY_VARIABLE = "SKITAI_NURSERY"
+
+#: The exit status of a server that did not come to serve, for a reason other than its configuration.
+EXIT_BROKEN = 1
+#: The exit status for a configuration that cannot be served.
+EXIT_CONFIG = 2
+#: The exit status that asks whoever supervises the process to start it again.
+EXIT_RESTART = 3
+
+#: The signals that come from a terminal or a service manager: the supervisor alone acts on them. A nursery
+#: starts with these blocked.
+BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1)
+
+#: The signal at which a worker writes down where its threads and greenlets are.
+STACKS_SIGNAL = signal.SIGRTMIN + 6
+
+
+@attrs.frozen(kw_only=True)
+class Wishes:
+    """What the config wants of a supervisor; None and 0 if something is off.
+
+    ``endpoints`` are addresses as ``skitai.net.endpoints`` writes them. ``worker_timeout`` are the seconds
+    without a heartbeat after which a worker is killed, ``end_seconds`` those that a worker may take to end.
+    ``max_memory`` is in bytes.
+    """
+
+    name: str
+    processes: int
+    endpoints: tuple[str, ...]
+    worker_timeout: float
+    end_seconds: float
+    max_requests: int
+    max_memory: int
+
+    def as_message(self) -> dict[str, Any]:
+        """Return it as JSON can carry it."""
+        return attrs.asdict(self)
+
+    @classmethod
+    def from_message(cls, message: Mapping[str, Any]) -> Self:
+        """Return what ``as_message`` was given, as far as this version knows it."""
+        known = {field.name: message[field.name] for field in attrs.fields(cls)}
+        return cls(**{**known, "endpoints": tuple(known["endpoints"])})
+
+
+def said_of(status: int) -> str:
+    """Return what a wait status (``os.waitpid``) says of the end of a process."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        return f"killed by {name}"
+    return f"exit status {os.waitstatus_to_exitcode(status)}"

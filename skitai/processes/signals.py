@@ -1,0 +1,38 @@
+"""Signals as something to wait for, in a process without a reactor."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+
+class Signals:
+    """The signals ``numbers``, each of which makes the descriptor readable and waits until it is taken."""
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self._told, self._tell = os.pipe()
+        os.set_blocking(self._told, False)
+        os.set_blocking(self._tell, False)
+        signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
+        for number in numbers:
+            signal.signal(number, _take)
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for."""
+        return self._told
+
+    def taken(self) -> Iterator[int]:
+        """Yield the signals that have come, in their order."""
+        with suppress(BlockingIOError):
+            yield from os.read(self._told, 4096)
+
+    def close(self) -> None:
+        """Let go of the descriptors; somebody else is told of signals now."""
+        os.close(self._told)
+        os.close(self._tell)
+
+
+def _take(_number: int, _frame: object) -> None:
+    """Do nothing: the number was written to the pipe."""
