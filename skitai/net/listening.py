@@ -32,6 +32,10 @@ class Listening:
         """Accept nothing until ``go_on`` is called."""
         self.port.stopReading()  # type: ignore[attr-defined]
 
+    def accept_all(self) -> None:
+        """Accept all connections that wait, whoever else may."""
+        self.port.accept_all()  # type: ignore[attr-defined]
+
     def go_on(self) -> None:
         """Accept connections."""
         self.port.startReading()  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from skitai.net.sockets import Opened
+from skitai.net.sockets import BACKLOG, Opened
 from skitai.net.unix_files import identity_of
 
 
@@ -43,6 +43,12 @@ class _Port(tcp.Port):
             return
         self.numberAccepts = 1
         super().doRead()  # type: ignore[no-untyped-call]
+
+    def accept_all(self) -> None:
+        """Accept all that waits: the server stops, and the system would hang up on it."""
+        self.turnstile = None
+        self.numberAccepts = BACKLOG
+        self.doRead()
 
     def _look_again(self) -> None:
         if self.connected and not self.disconnecting:

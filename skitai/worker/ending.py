@@ -26,16 +26,23 @@ _LOOK_SECONDS = 0.02
 
 @inlineCallbacks
 def end_requests(
-    instance: IInstance, factory: HTTPFactory, builder: SiteBuilder, dispatcher: Dispatcher, seconds: float
+    instance: IInstance,
+    factory: HTTPFactory,
+    builder: SiteBuilder,
+    dispatcher: Dispatcher,
+    seconds: float,
+    idle_seconds: float = 0.0,
 ) -> Any:
     """Let the requests under way end: after ``seconds`` their waits are ended, a second later they are cut.
+
+    ``idle_seconds`` are what a connection without a request gets for one, ``seconds`` at most.
 
     Returns a Deferred that fires when no request is under way and no app runs. Called in the reactor thread.
     """
     reactor = instance.reactor
     end_of_calls = reactor.callLater(seconds, dispatcher.end_calls)
     end_of_connections = reactor.callLater(seconds + _LAST_WORDS_SECONDS, factory.abort)
-    yield factory.finish()
+    yield factory.finish(min(idle_seconds, seconds))
     builder.stop_loading()  # nobody waits for an app any more
     # An app may have something to do after its last byte.
     while instance.executors.is_busy() and end_of_connections.active():

@@ -33,6 +33,9 @@ from skitai.worker.watch.watcher import Thresholds, Watcher
 
 _log = Logger()
 
+#: Seconds in which a worker that is replaced waits for one more request of each idle connection.
+_IDLE_SECONDS = 1.0
+
 _SHARED_THREAD = (
     "threads = 0 at {mounts}: requests share threading.local, and what waits for anything but `was` (a lock,"
     " a driver, time.sleep) holds up all of them: such apps need threads, or cooperative = yes"
@@ -209,10 +212,14 @@ class Server(Instance):
         self._figures.draining()
         if self._file_watcher is not None:
             self._file_watcher.stop()
+        if self._turnstile is not None:
+            for listening in self._listening:
+                listening.accept_all()
         yield DeferredList([maybeDeferred(listening.port.stopListening) for listening in self._listening])
         self._listening = []
         assert self._factory is not None
-        yield end_requests(self, self._factory, self._builder, self._dispatcher, self._patience)
+        idle_seconds = 0.0 if self._line is None else _IDLE_SECONDS
+        yield end_requests(self, self._factory, self._builder, self._dispatcher, self._patience, idle_seconds)
 
     def _let_go(self) -> None:
         super()._let_go()

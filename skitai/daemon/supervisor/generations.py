@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Protocol
 
 from twisted.logger import Logger
@@ -30,6 +31,9 @@ from skitai.processes.orders import (
 )
 
 _log = Logger()
+
+#: Seconds that a load may take before a newer one takes its place.
+_PATIENCE_SECONDS = 10.0
 
 
 class Owner(Protocol):
@@ -66,6 +70,8 @@ class Generations:
         self._poll = poll
         self._owner = owner
         self._last = 0
+        #: Whether another one is to be loaded when the present one is done.
+        self._is_due = False
         self._nurseries: dict[int, Nursery] = {}
 
     @property
@@ -78,7 +84,14 @@ class Generations:
         return self._nurseries[generation].link
 
     def load(self) -> None:
-        """Begin with a new generation, in the place of one that is being loaded."""
+        """Begin with a new generation: now, or when the one that is being loaded is done.
+
+        One that has been loading for long may never be done; the new one takes its place.
+        """
+        loading = [nursery for nursery in self._nurseries.values() if nursery.stage is Stage.LOADING]
+        self._is_due = any(monotonic() - nursery.began < _PATIENCE_SECONDS for nursery in loading)
+        if self._is_due:
+            return
         self.stop_loading()
         self._last += 1
         try:
@@ -91,6 +104,7 @@ class Generations:
 
     def stop_loading(self) -> None:
         """Let go of what is being loaded."""
+        self._is_due = False
         for nursery in list(self._nurseries.values()):
             if nursery.stage is Stage.LOADING:
                 self.drop(nursery.generation)
@@ -175,10 +189,16 @@ class Generations:
             return
         nursery.stage = Stage.LOADED
         self._owner.loaded(nursery)
+        self._load_if_due()
 
     def _refuse(self, nursery: Nursery, reason: str, status: int) -> None:
         self.drop(nursery.generation)
         self._owner.refused(nursery.generation, reason, status)
+        self._load_if_due()
+
+    def _load_if_due(self) -> None:
+        if self._is_due:
+            self.load()
 
     # -- the end of generations ----------------------------------------------------------------------------
 
@@ -207,6 +227,7 @@ class Generations:
             if stage is Stage.LOADING:
                 said = f"its process ended while it was loaded: {reason}"
                 self._owner.refused(nursery.generation, said, EXIT_BROKEN)
+                self._load_if_due()
             elif stage is Stage.LOADED:
                 self._owner.lost(nursery.generation, reason)
 

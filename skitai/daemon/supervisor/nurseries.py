@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum, auto
+from time import monotonic
 
 import attrs
 
@@ -31,6 +32,7 @@ class Nursery:
     generation: int
     pid: int
     link: Link
+    began: float = attrs.field(factory=monotonic)
     stage: Stage = Stage.LOADING
     wishes: Wishes | None = None
     sockets: Sequence[Opened] = ()

@@ -347,14 +347,20 @@ class HTTPChannel(AnsweringConnection):
         self._linger_end = self.factory.now + LINGER_SECONDS_MAX
         self._set_deadline(LINGER_SECONDS)
 
-    def close_when_idle(self) -> None:
-        """Close unless a request is under way, which will then be the last. Called when the server stops."""
+    def close_when_idle(self, seconds: float = 0.0) -> None:
+        """Close unless a request is under way, or comes within ``seconds``, which will then be the last.
+
+        Called when the server stops.
+        """
         if self._taker is not None:
             self._taker.stop()
         elif self.current is not None:
             self.current.keep_alive = False
         elif self.state is _SERVING and not self._reader.has_partial_request:
-            self._close()
+            if seconds:
+                self.deadline = min(self.deadline, self.factory.now + seconds)
+            else:
+                self._close()
 
     # -- what happens with the body: a part of IConnection -------------------------------------------------
 

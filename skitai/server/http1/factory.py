@@ -176,14 +176,16 @@ class HTTPFactory(Factory):
             except Exception:  # noqa: BLE001 - a full disk under the log must not end connections
                 _log.failure("{uri}: an observer failed", uri=request.uri, level=LogLevel.error)
 
-    def finish(self) -> Deferred[None]:
+    def finish(self, idle_seconds: float = 0.0) -> Deferred[None]:
         """Let the requests under way end. Return a Deferred that fires when the last connection is gone.
 
-        A request that has begun to arrive is under way. Its response says that the connection closes.
+        A request that has begun to arrive is under way. Its response says that the connection closes. A
+        connection without any is closed in about ``idle_seconds``: its client may have sent one just now, and
+        has no way to know that nobody reads it.
         """
         self.stopping = True
         for channel in list(self.channels):
-            channel.close_when_idle()
+            channel.close_when_idle(idle_seconds)
         done: Deferred[None] = Deferred()
         if self.channels:
             self._idle = done
