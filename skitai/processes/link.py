@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -65,13 +66,13 @@ class Link:
         Raises LinkClosedError when nothing will come any more.
         """
         try:
-            data, descriptors, _, _ = socket.recv_fds(
-                self._end, _LONGEST, _DESCRIPTORS_MAX, socket.MSG_CMSG_CLOEXEC
-            )
+            data, descriptors, _, _ = socket.recv_fds(self._end, _LONGEST, _DESCRIPTORS_MAX)
         except ConnectionError as error:
             raise LinkClosedError from error
         if not data:
             raise LinkClosedError
+        for descriptor in descriptors:  # some versions of Python ignore the flag that would do so
+            os.set_inheritable(descriptor, False)
         return json.loads(data), list(descriptors)
 
     def close(self) -> None:

@@ -192,7 +192,6 @@ def test_warnings(site):
 
     assert (config.server.enable_proxy, config.server.processes) == (True, 2)
     assert config.warnings == (
-        "--processes: this version runs one worker",
         f"{site.file}:2: [server] enable_proxy: this version does not act as a forward proxy yet",
     )
 

@@ -127,10 +127,9 @@ class Roster:
 
     def nominate(self, generation: int, limits: Limits, now: float) -> None:
         """Take note that ``generation`` is loaded and can fork."""
-        self._limits[generation] = limits
         if self.candidate is not None:
             self._refuse(self.candidate, "something newer was loaded meanwhile")
-        self.candidate = generation
+        self.candidate, self._limits[generation] = generation, limits
         if self.current is None:  # there is nothing to keep
             self._promote(generation, now)
         self.settle(now)
