@@ -10,6 +10,7 @@ from instances import RunningInstance, make_instance
 from skitai.config import describe
 from skitai.errors import ConfigError
 from skitai.plugins import hookspecs
+from skitai.services.http import plugin as http_plugin
 
 PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text("utf-8")
 SHOP = """
@@ -17,6 +18,10 @@ from skitai import was
 
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["PATH_INFO"] == "/asks":
+        return [was.get("http://127.0.0.1:" + environ["SERVER_PORT"] + "/mark").getwait().data]
+    if environ["PATH_INFO"] == "/mark":
+        return [environ.get("HTTP_X_MARK", "none").encode()]
     return [b"tea %d" % was.visits["/tea"]]
 """
 
@@ -42,7 +47,7 @@ def make(reactor_thread, tmp_path, plugin):
     def instance(config=config):
         head = "[server]\nip = 127.0.0.1\nport = 0\naccess_log = off\n"
         (tmp_path / "site.conf").write_text(head + config)
-        return make_instance(reactor_thread.reactor, tmp_path / "site.conf", visits=plugin)
+        return make_instance(reactor_thread.reactor, tmp_path / "site.conf", visits=plugin, http=http_plugin)
 
     return instance
 
@@ -61,6 +66,17 @@ def test_page(reactor_thread, tmp_path, make, plugin):
     finally:
         server.stop()
     assert (tmp_path / "visits.txt").read_text().startswith("5 /tea\n1 /coffee\n")
+
+
+@pytest.mark.parametrize(("keys", "mark"), [("", b"none"), ("mark = tea", b"tea")])
+def test_requests_are_marked(reactor_thread, make, keys, mark):
+    """The plugin takes part in calls if the config asks for it."""
+    (config,) = blocks("ini")
+    server = RunningInstance(reactor_thread, make(config + keys))
+    try:
+        assert server.ask("/asks").body == mark
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize("name", re.findall(r"^def (test_\w+)", PAGE, re.MULTILINE))

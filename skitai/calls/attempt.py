@@ -15,6 +15,7 @@ from skitai.errors import NORMAL, TIMEOUT, UnsentError
 if TYPE_CHECKING:
     from skitai.calls.call import Call
     from skitai.calls.cluster import Cluster, Member
+    from skitai.calls.observers import CallObservers
     from skitai.calls.traffic import Traffic
     from skitai.interfaces import INode, IService
 
@@ -24,12 +25,19 @@ _OUTCOMES = (Outcome, Deferred)
 
 
 class Attempt:
-    """Brings ``call`` to its result. All methods but ``__init__`` run in the reactor thread."""
+    """Brings ``call`` to its result. All methods but ``__init__`` run in the reactor thread.
 
-    __slots__ = ("_outcome", "_service", "_traffic", "call")
+    ``observers`` are told that it is made for ``asking``, the call that an app waits for.
+    """
 
-    def __init__(self, traffic: Traffic, service: IService, call: Call) -> None:
+    __slots__ = ("_asking_call", "_observers", "_outcome", "_service", "_traffic", "call")
+
+    def __init__(
+        self, traffic: Traffic, service: IService, call: Call, observers: CallObservers, asking: Call
+    ) -> None:
         self.call = call
+        self._observers = observers
+        self._asking_call = asking
         self._traffic = traffic
         self._service = service
         self._outcome: Deferred[object] | Outcome | None = None
@@ -51,7 +59,10 @@ class Attempt:
         self.call.node = node
         outcome: Deferred[object] | Outcome
         try:
-            outcome = self._service.perform(node, self.call.operation)
+            operation = self.call.operation
+            if self._observers.attempt:
+                operation = self._observers.prepared(self._asking_call, node, operation)
+            outcome = self._service.perform(node, operation)
         except BaseException:  # noqa: BLE001 - whatever it is, the app must not be left waiting
             outcome = fail()
         if not isinstance(outcome, _OUTCOMES):
@@ -124,9 +135,16 @@ class BalancedAttempt(Attempt):
     __slots__ = ("_again", "_asking", "_cluster", "_only", "_tried")
 
     def __init__(
-        self, traffic: Traffic, service: IService, call: Call, cluster: Cluster, member: Member | None
+        self,
+        traffic: Traffic,
+        service: IService,
+        call: Call,
+        observers: CallObservers,
+        asking: Call,
+        cluster: Cluster,
+        member: Member | None,
     ) -> None:
-        super().__init__(traffic, service, call)
+        super().__init__(traffic, service, call, observers, asking)
         self._cluster = cluster
         self._only = member
         self._tried: set[Member] = set()

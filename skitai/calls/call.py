@@ -39,7 +39,7 @@ class Call(Pending):
 
     ``result_type`` is the class of the result after a time-out or a cancellation. ``place`` is where the
     result can be kept, None if it cannot. ``node`` is the node that was asked last, None before the first.
-    ``collected`` says whether anybody has waited for the result.
+    ``collected`` says whether anybody has waited for the result. ``service`` is the name after ``was.``.
     """
 
     __slots__ = (
@@ -54,6 +54,7 @@ class Call(Pending):
         "node",
         "operation",
         "place",
+        "service",
     )
 
     def __init__(
@@ -62,6 +63,7 @@ class Call(Pending):
         operation: Operation,
         result_type: type[Result] = Result,
         place: CachePlace | None = None,
+        service: str = "",
     ) -> None:
         super().__init__()
         self.bridge = bridge
@@ -69,6 +71,7 @@ class Call(Pending):
         self.created = bridge.seconds()
         self.node: INode | None = None
         self.place = place
+        self.service = service
         self.collected = False
         self._result_type = result_type
         self._result: Result | None = None

@@ -13,6 +13,7 @@ from skitai.calls.cluster import Cluster, Member
 from skitai.calls.clusterview import ClusterView
 from skitai.calls.coalesce import Flights
 from skitai.calls.group import CallGroup
+from skitai.calls.observers import CallObservers
 from skitai.calls.operation import Operation
 from skitai.calls.sharing import SecondLevel, SharedPlace
 from skitai.calls.sleeping import Sleeps
@@ -31,7 +32,7 @@ class Dispatcher:
 
     ``bridge`` leads to the reactor thread, ``clusters`` are those of the config by name. ``cache`` keeps
     results (None: nothing is kept). With ``coalesce``, equal calls at the same time share one request, if it
-    is idempotent; each keeps its own deadline and result.
+    is idempotent; each keeps its own deadline and result. ``observers`` are told of calls that are made.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Dispatcher:
         cache: IResultCache | None = None,
         limits: CallLimits | None = None,
         coalesce: bool = False,
+        observers: CallObservers | None = None,
     ) -> None:
         self.bridge = bridge
         self.cache = cache
@@ -54,6 +56,7 @@ class Dispatcher:
         self._traffic = Traffic(limits or CallLimits())
         self._flights = Flights() if coalesce else None
         self._sleeps = Sleeps(bridge)
+        self._observers = observers or CallObservers()
 
     def submit(
         self, service: IService, operation: Operation, mode: Mode = "one", name: str = ""
@@ -76,11 +79,11 @@ class Dispatcher:
             if kept is not None:
                 return self._answered(operation, kept, to_all)
         if cluster is not None and to_all:
-            return self._start_all(service, operation, cluster, place)
+            return self._start_all(service, name, operation, cluster, place)
         if self._flights is not None and operation.may_be_shared:
             key = (name, operation.target, operation.cache_key)
-            return self._share(self._flights, key, service, operation, cluster, place)
-        return self._start(service, operation, cluster, place)
+            return self._share(self._flights, key, service, name, operation, cluster, place)
+        return self._start(service, name, operation, cluster, place)
 
     def _place(self, name: str, operation: Operation, to_all: bool) -> CachePlace | None:
         if self.cache is None or operation.cache_key is None:
@@ -95,23 +98,31 @@ class Dispatcher:
         return CallGroup(calls, kept.cache_place)
 
     def _start(
-        self, service: IService, operation: Operation, cluster: Cluster | None, place: CachePlace | None
+        self,
+        service: IService,
+        name: str,
+        operation: Operation,
+        cluster: Cluster | None,
+        place: CachePlace | None,
     ) -> Call:
-        call = Call(self.bridge, operation, service.result_type, place)
+        call = Call(self.bridge, operation, service.result_type, place, name)
         attempt = self._attempt(service, call, cluster)
+        self._observers.begin(call)
         self.bridge.submit(
             attempt.start if self._levels is None else self._starter([attempt], service, place)
         )
         return call
 
     def _start_all(
-        self, service: IService, operation: Operation, cluster: Cluster, place: CachePlace | None
+        self, service: IService, name: str, operation: Operation, cluster: Cluster, place: CachePlace | None
     ) -> CallGroup:
-        calls = [Call(self.bridge, operation, service.result_type) for _ in cluster.members]
+        calls = [Call(self.bridge, operation, service.result_type, service=name) for _ in cluster.members]
         attempts = [
             self._attempt(service, call, cluster, member)
             for call, member in zip(calls, cluster.members, strict=True)
         ]
+        for call in calls:
+            self._observers.begin(call)
         self.bridge.submit(self._starter(attempts, service, place))
         return CallGroup(calls, place)
 
@@ -129,23 +140,32 @@ class Dispatcher:
         flights: Flights,
         key: Hashable,
         service: IService,
+        name: str,
         operation: Operation,
         cluster: Cluster | None,
         place: CachePlace | None,
     ) -> Call:
-        call = Call(self.bridge, operation, service.result_type, place)
-        attempt = self._attempt(service, Call(self.bridge, operation, service.result_type), cluster)
+        call = Call(self.bridge, operation, service.result_type, place, name)
+        upstream = Call(self.bridge, operation, service.result_type, service=name)
+        attempt = self._attempt(service, upstream, cluster, asking=call)
+        self._observers.begin(call)
         start = self._starter([attempt], service, place)
         self.bridge.submit(partial(flights.join, key, call, attempt.call, start))
         return call
 
     def _attempt(
-        self, service: IService, call: Call, cluster: Cluster | None, member: Member | None = None
+        self,
+        service: IService,
+        call: Call,
+        cluster: Cluster | None,
+        member: Member | None = None,
+        asking: Call | None = None,
     ) -> Attempt:
+        told = (self._observers, asking or call)
         if cluster is not None:
-            return BalancedAttempt(self._traffic, service, call, cluster, member)
+            return BalancedAttempt(self._traffic, service, call, *told, cluster, member)
         call.node = call.operation.node or service.node(call.operation.target)
-        return DirectAttempt(self._traffic, service, call)
+        return DirectAttempt(self._traffic, service, call, *told)
 
     def _cluster_of(self, service: IService, name: str) -> Cluster:
         cluster = self._cluster(name)

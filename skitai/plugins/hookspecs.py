@@ -108,6 +108,14 @@ def skitai_app_failed(instance: IInstance, error: BaseException, doing: str) -> 
 
 
 @hookspec
+def skitai_worker_started(instance: IInstance) -> None:
+    """Begin what a fork would break, such as threads: fires in the process that serves, reactor thread.
+
+    It is the first hook there, before ``skitai_startup``. The hooks above may fire in the process before.
+    """
+
+
+@hookspec
 def skitai_startup(instance: IInstance) -> None:
     """Begin what needs open sockets: fires when they listen, before apps are loaded, reactor thread.
 
@@ -137,10 +145,53 @@ def skitai_shutdown(instance: IInstance) -> Any:
 
 
 @hookspec
+def skitai_observer(instance: IInstance) -> object | None:
+    """Return an object with some of the five hooks below as its methods; None takes part in none of them.
+
+    Its methods take the same arguments by position, without ``instance``. A plugin that takes part only if
+    the config asks for it costs nothing otherwise. Fires once at start, reactor thread, for ``--check``, too.
+    """
+
+
+@hookspec
+def skitai_request_started(instance: IInstance, request: Any, environ: dict[str, Any]) -> None:
+    """Note that an app is called: fires for each call, where the app runs, in the context of the request.
+
+    ``environ`` is what the app gets. Files, routes of other plugins and handshakes of websockets have none.
+    """
+
+
+@hookspec
 def skitai_request_finished(instance: IInstance, request: Any) -> None:
     """Note a response that left or broke off: fires after each, reactor thread; return value ignored.
 
     It does not see the context variables of the request.
+    """
+
+
+@hookspec
+def skitai_call_started(instance: IInstance, call: Any) -> None:
+    """Note a call of ``was``: fires when it is made, there and in its context.
+
+    ``call.service`` is the name after ``was.``. A call to all members is one for each. A result from the
+    cache is none.
+    """
+
+
+@hookspec
+def skitai_attempt(instance: IInstance, call: Any, node: Any, operation: Any) -> Any:
+    """Return the operation to perform on ``node``, or None for ``operation``: fires for each try.
+
+    An operation is never changed: make another with ``attrs.evolve``. Where equal calls share a request,
+    ``call`` is the first. Fires in the reactor thread, outside of the context of the call.
+    """
+
+
+@hookspec
+def skitai_call_finished(instance: IInstance, call: Any, result: Any) -> None:
+    """Note the end of a call that has started: fires once, in any thread, before anybody has the result.
+
+    ``result`` is what came before a filter changes it. It must not be changed.
     """
 
 

@@ -27,6 +27,7 @@ from skitai.plugins.contributions import (
     checked,
 )
 from skitai.plugins.listing import PluginInfo
+from skitai.plugins.observing import check_implementation, check_observer, plain_function
 
 if TYPE_CHECKING:
     from skitai.interfaces import IBus, IInstance, IResultCache, IService
@@ -57,6 +58,7 @@ class PluginManager:
         self._callers: dict[str, list[tuple[PluginInfo, Callable[..., Any]]]] = {}
         self._instance: IInstance | None = None
         self._gathered: dict[Kind, dict[str, Any]] = {}
+        self._observers: list[object] | None = None
 
     @property
     def hook(self) -> pluggy.HookRelay:
@@ -137,13 +139,19 @@ class PluginManager:
             self._callers[hook] = [(self._infos[name], self._caller(hook, name)) for name in names]
         return self._callers[hook]
 
+    def functions(self, hook: str, instance: IInstance) -> tuple[Callable[..., Any], ...]:
+        """Return what takes part in a hook of ``skitai_observer``: they take its arguments by position.
+
+        The first call asks the plugins for their observers. A ConfigError of a plugin is passed on.
+        """
+        observers = self._observers_of(instance)
+        implementations = reversed(getattr(self._pluggy.hook, hook).get_hookimpls())
+        found = [plain_function(implementation, hook, instance) for implementation in implementations]
+        return (*found, *(getattr(observer, hook) for observer in observers if hasattr(observer, hook)))
+
     def not_loaded(self) -> list[str]:
         """Return, for each disabled or failed plugin, why it is not loaded, in words that follow "plugin"."""
         return [info.trouble for info in self.plugins() if info.state != "loaded"]
-
-    def implements(self, hook: str) -> bool:
-        """Say whether any plugin takes part in a hook."""
-        return bool(getattr(self._pluggy.hook, hook).get_hookimpls())
 
     def missing(self, name: str) -> str | None:
         """Return why ``was.<name>`` is not there, if a plugin that is not loaded may be the reason, or None.
@@ -176,6 +184,8 @@ class PluginManager:
         self._pluggy.register(plugin, name=name)
         callers = self._pluggy.get_hookcallers(plugin) or []
         for caller in callers:
+            for implementation in caller.get_hookimpls():
+                check_implementation(implementation, caller.name)
             optional = all(implementation.optionalhook for implementation in caller.get_hookimpls())
             if not caller.has_spec() and not optional:
                 raise PluginError(name, f"there is no hook {caller.name!r}: {nearest(caller.name, _HOOKS)}")
@@ -203,10 +213,32 @@ class PluginManager:
         self._callers.clear()
 
     def _given(self, kind: Kind, instance: IInstance) -> dict[str, Any]:
+        self._meet(instance)
+        return dict(self._gathered[kind])
+
+    def _meet(self, instance: IInstance) -> None:
+        """Ask all plugins what they give to ``instance``, unless they have been asked."""
         if self._instance is not instance:
+            self._observers = None
             self._gathered = self._gather(_AT_START, instance=instance)
             self._instance = instance
-        return dict(self._gathered[kind])
+
+    def _observers_of(self, instance: IInstance) -> list[object]:
+        self._meet(instance)
+        if self._observers is None:
+            self._observers = []
+            for info, ask in self.callers("skitai_observer"):
+                try:
+                    found = ask(instance=instance)
+                    for observer in found:
+                        check_observer(observer)
+                except ConfigError:
+                    raise
+                except RAISED_BY_PLUGINS as error:
+                    self._fail(info.name, error)
+                else:
+                    self._observers += found
+        return self._observers
 
     def _gather(self, kinds: Collection[Kind], **arguments: Any) -> dict[Kind, dict[str, Any]]:
         gathered: dict[Kind, dict[str, Any]] = {kind: {} for kind in kinds}

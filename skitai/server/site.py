@@ -14,6 +14,7 @@ from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 
+from skitai.config.routes import DEFAULT_HOST
 from skitai.http.fields import ALLOW_ALL
 from skitai.interfaces import IHeadResource
 from skitai.server.static.directory import StaticDirectory
@@ -22,8 +23,6 @@ from skitai.server.wsgi.resource import WSGIResource
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
 
-Directories = Sequence[tuple[bytes, StaticDirectory]]
-
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 _READING = (b"GET", b"HEAD")
 _PORT = re.compile(rb":[0-9]*\Z")
@@ -31,20 +30,47 @@ _PORT = re.compile(rb":[0-9]*\Z")
 _ESCAPES = re.compile(rb"(?:%(?!2[Ff])[0-9A-Fa-f]{2})+")
 
 
-def _longest_first(pairs: Sequence[tuple[bytes, Any]]) -> tuple[tuple[bytes, Any], ...]:
-    return tuple(sorted(pairs, key=lambda pair: len(pair[0]), reverse=True))
+@attrs.frozen(eq=False)
+class Place:
+    """Where a request was served: the first name of the virtual host and the mount point, ``/`` for the root.
+
+    A server has one object for each.
+    """
+
+    host: str
+    point: str
+
+
+Directories = Sequence[tuple[bytes, StaticDirectory, Place]]
 
 
 @attrs.frozen
 class Mounts:
     """What one virtual host serves. A file in one of the ``directories`` comes before all ``resources``.
 
-    Both are pairs of a mount point and what is mounted there. The mount point of the root is ``b""``; others
-    look like ``b"/app"``.
+    Both are given as pairs of a mount point and what is mounted there. The mount point of the root is
+    ``b""``; others look like ``b"/app"``. ``host`` is the first name of the virtual host.
     """
 
-    directories: Directories = attrs.field(converter=_longest_first)
-    resources: Sequence[tuple[bytes, Any]] = attrs.field(converter=_longest_first)
+    directories: Sequence[tuple[bytes, Any]]
+    resources: Sequence[tuple[bytes, Any]]
+    host: str = DEFAULT_HOST
+    #: Both with their places, the longest mount points first.
+    directories_at: Directories = attrs.field(init=False)
+    resources_at: Sequence[tuple[bytes, Any, Place]] = attrs.field(init=False)
+
+    @directories_at.default
+    def _directories_at(self) -> Directories:
+        return _with_places(self.directories, self.host)
+
+    @resources_at.default
+    def _resources_at(self) -> Sequence[tuple[bytes, Any, Place]]:
+        return _with_places(self.resources, self.host)
+
+
+def _with_places(pairs: Sequence[tuple[bytes, Any]], host: str) -> tuple[tuple[bytes, Any, Place], ...]:
+    longest_first = sorted(pairs, key=lambda pair: len(pair[0]), reverse=True)
+    return tuple((point, mounted, Place(host, point.decode() or "/")) for point, mounted in longest_first)
 
 
 class Site:
@@ -107,12 +133,13 @@ class Site:
         if b"%" in path:
             path = _ESCAPES.sub(lambda escapes: unquote_to_bytes(escapes.group()), path)
         reading = request.method in _READING
-        if reading and mounts.directories and _serve_file(request, path, mounts.directories):
+        if reading and mounts.directories and _serve_file(request, path, mounts.directories_at):
             return True
-        for point, resource in mounts.resources:
+        for point, resource, place in mounts.resources_at:
             if _below(point, path):
+                request.place = place
                 return use(request, point, resource)
-        if not reading and any(_found_files(request, path, mounts.directories)):
+        if not reading and any(_found_files(request, path, mounts.directories_at)):
             request.fail(405, ("Allow", "GET, HEAD"))
         else:
             request.fail(404)
@@ -144,10 +171,11 @@ def _below_point(point: bytes, path: bytes) -> bytes:
 
 def _found_files(request: Request, path: bytes, directories: Directories) -> Iterator[Callable[[], None]]:
     """Yield a function that serves the file, for each directory that has it."""
-    for point, directory in directories:
+    for point, directory, place in directories:
         if _below(point, path):
             found = directory.find(_below_point(point, request.path))
             if found is not None:
+                request.place = place
                 yield partial(directory.serve, request, found)
 
 

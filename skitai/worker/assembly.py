@@ -12,6 +12,7 @@ from twisted.internet.protocol import Factory
 
 from skitai.calls.cluster import Cluster, Member
 from skitai.calls.dispatch import Dispatcher
+from skitai.calls.observers import CallObservers
 from skitai.calls.traffic import CallLimits
 from skitai.config import ClusterConfig, Config, Mount, ServerConfig, VirtualHost
 from skitai.config.clusters import unknown_key
@@ -112,6 +113,11 @@ def make_dispatcher(
         cache=_result_cache(config, plugins.result_caches(instance)),
         limits=CallLimits(server.calls_max, server.calls_queue_max),
         coalesce=server.coalesce,
+        observers=CallObservers(
+            started=plugins.functions("skitai_call_started", instance),
+            attempt=plugins.functions("skitai_attempt", instance),
+            finished=plugins.functions("skitai_call_finished", instance),
+        ),
     )
 
 
@@ -263,4 +269,4 @@ class SiteBuilder:
         pairs = [(mount.point.encode(), self._mounted[mount].resource) for mount in host.mounts]
         directories = [pair for pair in pairs if isinstance(pair[1], StaticDirectory)]
         resources = [pair for pair in pairs if not isinstance(pair[1], StaticDirectory)]
-        return Mounts(directories, [*resources, *shared])
+        return Mounts(directories, [*resources, *shared], host.names[0])

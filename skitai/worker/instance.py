@@ -159,6 +159,7 @@ class Instance(Service):
 
     def _begin(self) -> None:
         if self.running:
+            self.plugins.notify("skitai_worker_started", instance=self)
             self.plugins.notify("skitai_startup", instance=self)
             self._started()
 

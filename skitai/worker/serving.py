@@ -157,12 +157,7 @@ class Server(Instance):
             except OSError as error:
                 raise self.config.error("access_log", f"cannot write {path}: {error.strerror}") from error
             observers.append(self._access_log)
-        if self.plugins.implements("skitai_request_finished"):
-            observers.append(self._request_finished)
-        return observers
-
-    def _request_finished(self, request: Any) -> None:
-        self.plugins.notify("skitai_request_finished", instance=self, request=request)
+        return [*observers, *self.plugins.functions("skitai_request_finished", self)]
 
     def _started(self) -> None:
         if self._line is not None:

@@ -362,3 +362,41 @@ class TestStop:
         with capturedLogs() as logged:
             server.stop()
         assert any(expected in event["log_format"] for event in logged if event.get("log_format"))
+
+
+class RequestObserver:
+    """Notes what it hears of requests, and what was current then."""
+
+    def __init__(self):
+        self.heard = []
+
+    def skitai_request_started(self, request, environ):
+        self.heard.append(("started", request, environ["skitai.was"] is get_current(), current_thread().name))
+
+    def skitai_request_finished(self, request):
+        self.heard.append(("finished", request, request.status_code))
+
+
+class TestObserver:
+    """What a plugin that observes requests hears."""
+
+    @pytest.mark.parametrize("count", [2, 0], ids=["threads", "greenlets"])
+    def test_requests(self, setting, count):
+        """A request starts where its app runs; one that no app answers only ends."""
+        observer = RequestObserver()
+        order = []
+        running = setting.start(
+            f"threads = {count}",
+            observing=Hooks(
+                skitai_observer=lambda: observer,
+                skitai_worker_started=lambda: order.append("worker"),
+                skitai_startup=lambda: order.append("startup"),
+            ),
+        )
+        assert [running.ask("/").code, running.ask("/ping").code] == [200, 200]
+        started, *finished = observer.heard
+        assert (started[0], started[2]) == ("started", True)
+        assert started[3].startswith("skitai-app") == bool(count)
+        assert finished == [("finished", started[1], 200), ("finished", finished[1][1], 200)]
+        assert [finished[0][1].place.point, finished[1][1].place] == ["/", None]
+        assert order == ["worker", "startup"]

@@ -69,6 +69,7 @@ def _resource(
         upgrades=instance.plugins.first("skitai_upgrades", instance=instance),
         # Two mounts of one instance differ in this, and the same config says the same on all machines.
         name=f"{mount.point}={mount.target}",
+        observers=instance.plugins.functions("skitai_request_started", instance),
     )
 
 

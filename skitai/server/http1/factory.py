@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 
+from skitai.calls.observers import RAISED_BY_OBSERVERS, log_failure
 from skitai.http.fields import ALLOW_ALL
 from skitai.loop.sending import SendQueue
 from skitai.loop.turn import turn_end_of
@@ -173,8 +174,8 @@ class HTTPFactory(Factory):
         for observe in self.observers:
             try:
                 observe(request)
-            except Exception:  # noqa: BLE001 - a full disk under the log must not end connections
-                _log.failure("{uri}: an observer failed", uri=request.uri, level=LogLevel.error)
+            except RAISED_BY_OBSERVERS:  # a full disk under the log must not end connections
+                log_failure(observe)
 
     def finish(self, idle_seconds: float = 0.0) -> Deferred[None]:
         """Let the requests under way end. Return a Deferred that fires when the last connection is gone.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from skitai.interfaces import IBodySink, IConnection
     from skitai.server.request.body import BodySpool
+    from skitai.server.site import Place
 
 _log = Logger()
 
@@ -47,6 +48,8 @@ class Request(LazyRequest):
     #: Whether the whole request was received.
     complete = False
     path = b""
+    #: Where it was served; None for what no route leads to.
+    place: Place | None = None
     #: The status code of the error page if the server itself refuses the request, else 0.
     refusal = 0
     #: Whether the connection may carry another request after this one.

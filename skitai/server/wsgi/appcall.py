@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from greenlet import GreenletExit
 from twisted.logger import Logger, LogLevel
 
+from skitai.calls.observers import tell
 from skitai.context import call_with_was
 from skitai.http.lasting import FirstPiece
 from skitai.loop.bridge import Pending
@@ -353,3 +354,13 @@ class AppCall:
             self._request.when_below(self._resource.buffer_max // 2 + 1, call)
         else:
             self._resource.bridge.call_later(0, call)
+
+
+class ObservedAppCall(AppCall):
+    """A call of an app of which the observers of its resource are told."""
+
+    __slots__ = ()
+
+    def _serve(self) -> None:
+        tell(self._resource.observers, self._request, self._environ)
+        super()._serve()

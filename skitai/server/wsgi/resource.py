@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +16,7 @@ from skitai.context import ServiceTable, run_in_executor
 from skitai.interfaces import IExecutor, IHeadResource
 from skitai.loop.bridge import Bridge
 from skitai.server.apps.slot import AppSlot, AppWatcher, WSGIApp
-from skitai.server.wsgi.appcall import AppCall
+from skitai.server.wsgi.appcall import AppCall, ObservedAppCall
 from skitai.server.wsgi.environ import base_environ, make_environ
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ class WSGIResource:
     ``LoadQueue``, several apps are loaded in order. ``point`` is the mount point, empty for the root.
     ``watcher`` is told about the app's life. ``directories()``, called in any thread, returns the directories
     whose files load the app again. ``upgrades`` takes requests for other protocols; None: they are served as
-    plain requests. ``name`` tells this mount from others, also in other processes. All methods are called in
-    the reactor thread.
+    plain requests. ``name`` tells this mount from others, also in other processes. Each of ``observers`` is
+    called with a request and its environ, where the app runs, before that is called. All methods are called
+    in the reactor thread.
     """
 
     isLeaf = True
@@ -70,6 +71,7 @@ class WSGIResource:
         directories: Callable[[], set[str]] = set,
         upgrades: Upgrades | None = None,
         name: str = "",
+        observers: Sequence[Callable[[Request, dict[str, Any]], object]] = (),
     ) -> None:
         self.executor = executor
         self.bridge: Bridge = services.dispatcher.bridge
@@ -78,6 +80,8 @@ class WSGIResource:
         self.watcher = watcher or AppWatcher()
         self.directories = directories
         self.name = name
+        self.observers = observers
+        self._app_call = ObservedAppCall if observers else AppCall
         self._upgrades = upgrades
         # In WSGI, native strings carry bytes (PEP 3333, "Unicode Issues").
         self._script_name = point.encode().decode("latin-1")
@@ -166,7 +170,7 @@ class WSGIResource:
 
     def _call(self, request: Request, app: WSGIApp) -> None:
         body = request.take_body()
-        self.executor.submit(AppCall(self, app, request, self.environ_of(request, body), body).run)
+        self.executor.submit(self._app_call(self, app, request, self.environ_of(request, body), body).run)
 
     def getChildWithDefault(self, name: bytes, request: Any) -> Any:
         """Never called: a leaf has no children."""
