@@ -45,19 +45,22 @@ class Worker:
 
     def run(self, task: Task) -> None:
         """Run ``task`` in an empty context of its own; what it raises is logged."""
-        me = self._greenlet
-        me.gr_context = Context()
+        self._greenlet.gr_context = Context()
         try:
             task()
         except greenlet.GreenletExit:
             pass  # it is raised to end the task, and has done so
         except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
             _log.failure("a task failed")
-        me.gr_context = None  # or it would live on while the thread waits for the next task
+        self._greenlet.gr_context = None  # or it would live on while the thread waits for the next task
 
     def end(self) -> None:
-        """Forget the thread: it ends."""
-        del _workers[self.ident]
+        """Forget the thread: it ends.
+
+        The main greenlet of a thread that has ended should have no references: greenlet looks for them among
+        all objects there are. So no frame has it in a variable: tracebacks may be kept.
+        """
+        del _workers[self.ident], self._greenlet
 
 
 @implementer(IThreadExecutor)
