@@ -67,7 +67,10 @@ class _UnixPort(_Port, unix.Port):
 
     def __init__(self, opened: Opened, factory: Factory, reactor: Any) -> None:
         unix.Port.__init__(self, opened.socket.getsockname(), factory, reactor=reactor)
-        self._listening = opened.socket.dup()
+        # Twisted's ``socket`` has real sockets also where the standard library is patched.
+        self._listening = tcp.socket.fromfd(  # type: ignore[attr-defined]
+            opened.socket.fileno(), opened.socket.family, opened.socket.type
+        )
         self._file = opened.file
 
     def startListening(self) -> None:

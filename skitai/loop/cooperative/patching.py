@@ -90,7 +90,10 @@ def _native_sockets() -> ModuleType:
             descriptor, address = self._accept()  # type: ignore[attr-defined]
             return NativeSocket(self.family, self.type, self.proto, fileno=descriptor), address
 
-    native.__dict__["socket"] = NativeSocket
+    def fromfd(descriptor: int, family: int, kind: int, proto: int = 0) -> socket.socket:
+        return NativeSocket(family, kind, proto, fileno=os.dup(descriptor))
+
+    native.__dict__.update(socket=NativeSocket, fromfd=fromfd)
     return native
 
 
