@@ -22,7 +22,7 @@ ROOMS = {
     "http": FLOOR,
     "loop": FLOOR,
     "net": FLOOR | {"http", "loop"},
-    "messaging": FLOOR,
+    "messaging": FLOOR | {"formats"},
     "processes": FLOOR,
     "websocket": FLOOR | {"http", "loop"},
     "calls": TOOLS,
