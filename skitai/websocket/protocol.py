@@ -8,7 +8,7 @@ second.
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
@@ -31,24 +31,36 @@ _MESSAGES, _CONTROLS = frozenset((TEXT, BINARY)), frozenset((CLOSE, PING, PONG))
 _WHOLE = _MESSAGES | _CONTROLS
 #: What stands for a length in the next two bytes: control frames are shorter (section 5.5).
 _MEDIUM = 126
+#: How many frames of one websocket are read in a turn of the reactor, and as how many each counts that
+#: autobahn reads. Tiny ones come by the ten thousand in one read, and all other sockets would wait for them.
+_FRAMES_PER_TURN, _SLOW_FRAME = 256, 8
 
 
 class _ReadingWire(BaseWire):
     """Reads frames. ``_mask_bit`` and ``_key_size`` say what the frames of the peer must have."""
 
-    __slots__ = ()
+    __slots__ = ("_resting",)
 
     _mask_bit: int
     _key_size: int
     #: What autobahn asks for which end it reads.
     _factory: SimpleNamespace
 
+    def makeConnection(self, transport: Any) -> None:
+        """Begin on a connection that has just changed to the websocket protocol."""
+        #: Whether this turn's frames are read, and what is left waits for the next turn.
+        self._resting = False
+        super().makeConnection(transport)
+
     def dataReceived(self, data: bytes) -> None:
         """Read what has come."""
         self._heard = True
         if self._rest:
             data = self._rest + data
-        self._read(data)
+        if self._resting:  # TLS gives what it has unpacked
+            self._rest = data
+        else:
+            self._read(data)
 
     def read_on(self, wanted: bool) -> None:
         """Pause or resume reading. A close or a pong is not read while it is paused."""
@@ -59,9 +71,24 @@ class _ReadingWire(BaseWire):
         elif self._paused:
             self._paused = False
             self._heard = True  # what the peer has sent meanwhile may still be in the kernel
+            if self._resting:
+                return
             self._transport.resumeProducing()
             if self._rest and not self._in_read:
                 self._read(self._rest)
+
+    def _rest_this_turn(self) -> None:
+        self._resting = True
+        self._transport.pauseProducing()
+        self._watch.next_turn(self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = False
+        if self._state is OVER or self._paused:
+            return
+        self._transport.resumeProducing()
+        if self._rest:
+            self._read(self._rest)
 
     def _read(self, data: bytes) -> None:
         self._rest = b""
@@ -81,7 +108,12 @@ class _ReadingWire(BaseWire):
         size = len(data)
         key_size, mask_bit, largest = self._key_size, self._mask_bit, self._settings.largest_frame
         short = self._short()
+        left = _FRAMES_PER_TURN
         while self._state is OPEN and not self._paused and size - at >= 2:
+            if left <= 0:
+                self._rest_this_turn()
+                break
+            left -= 1
             first = data[at]
             length = data[at + 1] - mask_bit
             start = at + 2 + key_size
@@ -104,6 +136,7 @@ class _ReadingWire(BaseWire):
             if after == at:
                 break
             at = after
+            left -= _SLOW_FRAME
             short = self._short()
         return at
 

@@ -54,6 +54,10 @@ class Watch:
             self._slots[watched.slot].discard(watched)
             watched.slot = 0
 
+    def next_turn(self, function: Callable[[], None]) -> None:
+        """Call ``function`` in the next turn of the reactor."""
+        self._clock.callLater(0, function)
+
     def stop(self) -> None:
         """Forget everything: no time-out runs any more."""
         for slot in self._slots.values():

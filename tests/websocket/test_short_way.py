@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 from endpoints import Endpoint, binary, close, frame, ping, pong, text
@@ -54,3 +55,60 @@ def test_autobahn_is_imported_late():
         "assert 'autobahn' in sys.modules and 'twisted.internet.reactor' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code, *sys.path], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "many", [text("x"), ping(), text("x", fin=False) + frame(0, "y", fin=False) * 9 + frame(0)]
+)
+def test_a_flood_of_tiny_frames_leaves_others_their_turn(many):
+    """A read of 64 KB can hold ten thousand of them: in each turn of the reactor some are read."""
+    endpoint = Endpoint()
+    turns = []
+    endpoint.wire.dataReceived(many * 1000 + binary("end"))
+    while endpoint.messages[-1:] != [b"end"]:
+        turns.append(len(endpoint.messages))
+        assert endpoint.transport.producerState == "paused", "the kernel keeps what is not read in time"
+        assert len(turns) < 1000
+        _next_turn(endpoint)
+    assert len(turns) > 2
+    assert max(later - sooner for sooner, later in pairwise([0, *turns])) < 500
+    assert len(endpoint.messages) == (1 if many == ping() else 1001)
+    assert endpoint.transport.producerState == "producing"
+
+
+def test_the_app_may_pause_and_close_between_two_turns():
+    """Nothing is read while it has paused, and a close waits for the turn."""
+    endpoint = Endpoint()
+    endpoint.wire.dataReceived(text("x") * 600)
+    count = len(endpoint.messages)
+    endpoint.wire.read_on(False)
+    endpoint.clock.advance(0)
+    assert (len(endpoint.messages), endpoint.transport.producerState) == (count, "paused")
+    endpoint.wire.read_on(True)
+    assert len(endpoint.messages) == 2 * count
+    endpoint.wire.read_on(False)
+    endpoint.wire.read_on(True)
+    endpoint.wire.dataReceived(close(1000))  # as TLS does, which has unpacked it
+    assert len(endpoint.messages) == 2 * count
+    endpoint.wire.close(1000)
+    endpoint.clock.advance(0)
+    assert (len(endpoint.messages), endpoint.end) == (2 * count, (1000, ""))
+
+
+def test_a_connection_that_is_lost_between_two_turns():
+    """The rest is dropped."""
+    endpoint = Endpoint()
+    endpoint.wire.dataReceived(text("x") * 600)
+    count = len(endpoint.messages)
+    endpoint.lose()
+    endpoint.clock.advance(0)
+    assert (len(endpoint.messages), endpoint.end[0]) == (count, 1006)
+
+
+def _next_turn(endpoint):
+    """Call what is due now, but not what that puts off to the turn after."""
+    due = [call for call in endpoint.clock.getDelayedCalls() if call.getTime() <= endpoint.clock.seconds()]
+    for call in due:
+        endpoint.clock.calls.remove(call)
+        call.called = 1
+        call.func(*call.args, **call.kw)
