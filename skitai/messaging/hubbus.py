@@ -43,8 +43,9 @@ class _Asked:
 class HubBus:
     """Carries messages between the workers of one machine.
 
-    ``connect(factory)`` connects to the hub: it returns a Deferred. A message of this process comes back from
-    the hub like those of others, so that everybody sees the same order. All methods: reactor thread.
+    ``connect(factory)`` connects to the hub: it returns a Deferred. That is done when somebody first wants
+    something of the bus. A message of this process comes back from the hub like those of others, so that
+    everybody sees the same order. All methods: reactor thread.
     """
 
     shared = True
@@ -141,6 +142,7 @@ class HubBus:
             answer: Deferred[Any] = Deferred()
             again = partial(self._ask, what, *arguments, published=published)
             self._early.append(lambda: _chain(again(), answer))
+            self.start()
             return answer
         if self._wire is None:
             if published is not None:

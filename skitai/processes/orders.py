@@ -23,6 +23,9 @@ READY, SERVE, LEAVE = "ready", "serve", "leave"
 #: The variable that tells a process that it is a nursery: the descriptor of its line to the supervisor.
 NURSERY_VARIABLE = "SKITAI_NURSERY"
 
+#: The variable that names the Unix socket of the hub of the rooms.
+HUB_VARIABLE = "SKITAI_HUB"
+
 #: The exit status of a server that did not come to serve, for a reason other than its configuration.
 EXIT_BROKEN = 1
 #: The exit status for a configuration that cannot be served.

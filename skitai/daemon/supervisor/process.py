@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from skitai.daemon.notify import Notifier
 from skitai.daemon.supervisor.crew import Crew, reason_of
 from skitai.daemon.supervisor.generations import Generations
+from skitai.daemon.supervisor.hub import HubKeeper
 from skitai.daemon.supervisor.nurseries import Nursery
 from skitai.daemon.supervisor.pauses import Pauses
 from skitai.daemon.supervisor.roster import Limits, Roster, Seen, Worker
@@ -59,6 +60,7 @@ class Supervisor:
         self._crew = Crew(self._board, self, self._listen)
         self._roster = Roster(self, self._free_slots, random.random)
         self._generations = Generations(command, Sockets(inherited), self._board, self, self)
+        self._hub = HubKeeper(self.watch, self.unwatch)
         #: How long to wait where nurseries cannot be had while none is there.
         self._pauses = Pauses(random.random)
         self._status = 0
@@ -94,6 +96,7 @@ class Supervisor:
                 look_at = now + _LOOK_SECONDS
                 self._look(now)
         self._generations.close()
+        self._hub.close()
         return self._status
 
     def watch(self, source: Any, call: Callable[[], object]) -> None:
@@ -106,6 +109,7 @@ class Supervisor:
 
     def _look(self, now: float) -> None:
         self._roster.look(self._seen, now)
+        self._hub.look(now)
         if self._roster.current is None and not self._generations.is_loading and now >= self._pauses.until:
             self._load()
         if self._notifier.watchdog and now >= self._sign_at:
@@ -167,6 +171,7 @@ class Supervisor:
             while (found := os.waitpid(-1, os.WNOHANG)) != (0, 0):
                 pid, status = found
                 self._generations.ended(pid, said_of(status))
+                self._hub.ended(pid, said_of(status))
                 for worker in list(self._roster.workers.values()):
                     if worker.pid == pid:  # its nursery ended before it
                         self.gone(worker.slot, worker.generation, status, None)
