@@ -8,6 +8,7 @@ from websocket_server import frame, shared
 from websockets.exceptions import ConnectionClosed
 
 from serving import eventually
+from skitai.loop import native
 from wire import PATIENCE
 
 APP = """
@@ -262,6 +263,24 @@ def test_too_many_threads(serve_app, threads):
     clients[0].close()
     eventually(lambda: server.statistics["threads"] == 1)
     assert server.handshake("/echo")[1].code == 101
+
+
+@pytest.mark.parametrize("design", ["DEDICATE", "MULTICAST"])
+def test_the_system_has_no_threads(serve_app, monkeypatch, design):
+    """The client, which has its 101 already, is told to try again later."""
+    server = serve_app(APP.replace("DEDICATE", design), threads=4)
+
+    def start(function, name):
+        if name.startswith("skitai-websocket"):
+            raise RuntimeError("can't start new thread")
+        started(function, name)
+
+    started = native.start_thread
+    monkeypatch.setattr(native, "start_thread", start)
+    assert end_of(server.connect("/echo")) == ([], 1013)
+    monkeypatch.undo()
+    server.idle()
+    assert server.failures == []
 
 
 def test_the_server_stops(server):

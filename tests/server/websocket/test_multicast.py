@@ -14,7 +14,7 @@ from skitai.messaging.local import LocalBus
 from wire import PATIENCE
 
 APP = """
-import skitai
+import skitai.errors
 from skitai.saddle import Saddle
 from websocket_server import shared
 
@@ -82,6 +82,15 @@ def flood(ws):
     while not ws.closed and "flood" in shared.gates:
         ws.sendall(b"x" * 10000)
         skitai.was.sleep(0.001)
+
+@view("/patient")
+def patient(ws):
+    try:
+        ws.getwait(0.01)
+    except skitai.errors.OperationTimeout as error:
+        shared.runs.append(str(error))
+    shared.runs.append(ws.getwait(10)[1])
+    shared.runs.append(ws.getwait(10))
 
 @view("/wrong")
 def wrong(ws):
@@ -176,6 +185,16 @@ def test_no_changes_unasked(server):
     server.idle()
     eventually(lambda: [items for items in shared.runs if items])
     assert [[message for _, message in items] for items in shared.runs if items] == [["m"]]
+
+
+def test_one_message_at_a_time(server):
+    """A wait with a limit ends with an exception, and with None where the room is over."""
+    client = server.connect("/patient?roomid=a")
+    eventually(lambda: shared.runs)
+    client.send("m")
+    client.close()
+    server.idle()
+    assert shared.runs == ["[702] no message came within 0.01 s (status: 1)", "m", None]
 
 
 def test_the_last_words_of_a_room(server):
