@@ -13,7 +13,9 @@ from skitai.errors import ConfigError
 
 _LINE_SUFFIX = ":line"
 #: Sections whose name ends with ``:line``: one that is written without it gets a hint.
-_LINE_SECTIONS = frozenset({"routes"})
+_LINE_SECTIONS = frozenset({"crontab", "routes"})
+#: Sections whose lines are commands of a shell: a semicolon within one begins no comment.
+_COMMAND_SECTIONS = frozenset({"crontab:line"})
 _HEADER = re.compile(r"\[\s*([^\[\]]*?)\s*\]")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SEPARATOR = re.compile("[=:]")
@@ -91,8 +93,12 @@ def _read_text(path: str) -> str:
 def _sections(text: str, path: str) -> Iterator[Section]:
     bodies: dict[str, tuple[int, list[ConfigLine]]] = {}
     body: list[ConfigLine] | None = None
-    for line in _meaningful_lines(text, path):
-        if line.text.startswith("["):
+    name = ""
+    for written in _meaningful_lines(text, path):
+        is_header = written.text.startswith("[")
+        is_command = name in _COMMAND_SECTIONS and not is_header
+        line = written if is_command else _without_comment(written)
+        if is_header:
             name = _header(line, path)
             if name in bodies:
                 message = f"is at line {bodies[name][0]} already: join the two"
@@ -118,7 +124,11 @@ def _meaningful_lines(text: str, path: str) -> Iterator[ConfigLine]:
             raise ConfigError(message, path=path, line=number)
         stripped = raw.strip()
         if stripped and stripped[0] not in ";#":
-            yield ConfigLine(_INLINE_COMMENT.sub("", stripped).rstrip(), number)
+            yield ConfigLine(stripped, number)
+
+
+def _without_comment(line: ConfigLine) -> ConfigLine:
+    return line._replace(text=_INLINE_COMMENT.sub("", line.text).rstrip())
 
 
 def _header(line: ConfigLine, path: str) -> str:

@@ -1,0 +1,70 @@
+"""The crontab of a file, which is read again whenever the file has changed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import attrs
+
+from skitai.config import Key, seconds
+from skitai.config.keys import typed_values
+from skitai.config.reader import Section, read_sections
+from skitai.daemon.cron.lines import JOB_KEYS, Job, read_jobs
+from skitai.errors import ConfigError
+
+SECTION, LINES = "cron", "crontab:line"
+
+#: The keys of ``[cron]``.
+CRON_KEYS = {
+    **JOB_KEYS,
+    "shutdown_timeout": Key(seconds, 10.0, "what jobs under way get when the agent stops"),
+}
+
+
+@attrs.frozen
+class Crontab:
+    """What a file says: the jobs, the lines that are none, and the seconds that jobs have at a stop."""
+
+    jobs: tuple[Job, ...] = ()
+    errors: tuple[ConfigError, ...] = ()
+    shutdown_timeout: float = CRON_KEYS["shutdown_timeout"].default
+
+
+def read_crontab(path: Path) -> Crontab:
+    """Return the crontab of a file, an empty one if there is no file.
+
+    Raises ConfigError if the file is none that can be read, or if ``[cron]`` is wrong.
+    """
+    if not path.exists():
+        return Crontab()
+    sections = read_sections(path)
+    values = typed_values(sections.get(SECTION, Section(str(path), SECTION, 0)), CRON_KEYS)
+    shutdown_timeout = values.pop("shutdown_timeout")
+    lines = sections.get(LINES, Section(str(path), LINES, 0))
+    jobs, errors = read_jobs(lines, values)
+    return Crontab(tuple(jobs), tuple(errors), shutdown_timeout)
+
+
+class CrontabFile:
+    """The file ``path``, and what it said last."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: tuple[int, ...] | None = None
+
+    def read_if_changed(self) -> Crontab | None:
+        """Return the crontab, or None if the file is as it was the last time. Raises ConfigError."""
+        now = _state(self.path)
+        if now == self._seen:
+            return None
+        self._seen = now
+        return read_crontab(self.path)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
