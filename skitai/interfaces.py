@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from skitai.calls.outcome import Outcome
     from skitai.calls.result import Result
     from skitai.messaging.words import Position, Published, Recent
+    from skitai.plugins.metrics import Metric
     from skitai.server.request.request import Request
 
 
@@ -198,6 +199,12 @@ class IInstance(Interface):
         """Return the state of the worker, a table for each title; see the hook ``skitai_status``.
 
         Raises OperationTimeout if the reactor is busy for ten seconds. Called in any thread.
+        """
+
+    def metrics() -> list[Metric]:
+        """Return the figures of the worker and its plugins for monitoring; see the hook ``skitai_metrics``.
+
+        Called in the reactor thread.
         """
 
     def leave(*, restart: bool = False, fast: bool = False) -> None:

@@ -42,8 +42,8 @@ def test_public_names_of_testing():
 
 
 def test_public_names_of_plugins():
-    """What plugin authors decorate their hooks with, and what one hook returns."""
-    assert skitai.plugins.__all__ == ["Answerer", "hookimpl"]
+    """What plugin authors decorate their hooks with, and what some hooks return."""
+    assert skitai.plugins.__all__ == ["Answerer", "Metric", "counter", "gauge", "hookimpl"]
 
 
 @pytest.mark.parametrize("module", [skitai, skitai.plugins, skitai.testing])
@@ -95,6 +95,7 @@ def test_contracts():
             "executor",
             "executors",
             "leave",
+            "metrics",
             "plugins",
             "reactor",
             "run",

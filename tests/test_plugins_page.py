@@ -79,6 +79,15 @@ def test_requests_are_marked(reactor_thread, make, keys, mark):
         server.stop()
 
 
+def test_figures(reactor_thread, make, plugin):
+    """The plugin's figures are among the metrics."""
+    instance = make()
+    instance.state(plugin.Visits, plugin.Visits).update({"/tea": 3, "/": 1})
+    metrics = {metric.name: metric.values for metric in reactor_thread.call(instance.metrics)}
+    assert metrics["visits_total"] == {("tea",): 3, ("coffee",): 0}
+    assert metrics["visits_paths"] == {(): 2}
+
+
 @pytest.mark.parametrize("name", re.findall(r"^def (test_\w+)", PAGE, re.MULTILINE))
 def test_tests_of_the_page(plugin, name):
     """What the page tests holds."""

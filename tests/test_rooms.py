@@ -39,7 +39,7 @@ ROOMS = {
     "__init__": {"context", "worker"},  # the worker within ``standalone``, where it is asked for
 }
 #: What annotations may name besides: a contract speaks of what is handed over.
-ANNOTATIONS = {"interfaces": {"calls", "messaging", "server"}}
+ANNOTATIONS = {"interfaces": {"calls", "messaging", "plugins", "server"}}
 
 
 def _modules():

@@ -126,6 +126,14 @@ def open_sockets(
     return found
 
 
+def open_port(endpoint: PortEndpoint, *, among_processes: bool = False) -> Opened:
+    """Listen on ``endpoint``. Raises ListenError.
+
+    ``among_processes`` of one user may then listen there at once: the system chooses one for each connection.
+    """
+    return _open_tcp(endpoint, ipv6_only=False, among_processes=among_processes)
+
+
 def _open(endpoint: Endpoint, endpoints: Sequence[Endpoint]) -> Opened:
     if isinstance(endpoint, UnixEndpoint):
         return _open_unix(endpoint)
@@ -133,12 +141,14 @@ def _open(endpoint: Endpoint, endpoints: Sequence[Endpoint]) -> Opened:
     return _open_tcp(endpoint, ipv6_only=endpoint.ip == "::" and len(sharers) > 1)
 
 
-def _open_tcp(endpoint: PortEndpoint, *, ipv6_only: bool) -> Opened:
+def _open_tcp(endpoint: PortEndpoint, *, ipv6_only: bool, among_processes: bool = False) -> Opened:
     family = socket.AF_INET6 if ":" in endpoint.ip else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
         # A port whose connections of before are not forgotten yet can be had at once.
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if among_processes:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if ipv6_only:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind((endpoint.ip, endpoint.port))

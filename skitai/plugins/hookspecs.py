@@ -9,7 +9,7 @@ A plugin that raises at start is marked failed and gives nothing; the server sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -17,6 +17,7 @@ import pluggy
 if TYPE_CHECKING:
     from skitai.config import Mount
     from skitai.interfaces import IBus, IExecutor, IInstance, IResultCache, IService
+    from skitai.plugins.metrics import Metric
     from skitai.plugins.mounting import Answerer
 
 hookspec = pluggy.HookspecMarker("skitai")
@@ -201,4 +202,13 @@ def skitai_status(instance: IInstance) -> Mapping[str, Any]:  # type: ignore[emp
 
     A table is a mapping, or a list of mappings with the same keys. Keys that end in ``_bytes`` or
     ``_seconds`` are shown with their unit.
+    """
+
+
+@hookspec
+def skitai_metrics(instance: IInstance) -> Sequence[Metric]:  # type: ignore[empty-body]
+    """Return figures for monitoring, as ``counter`` and ``gauge`` make them: fires once a second.
+
+    It fires in the reactor thread, only if somebody monitors the server. The values are those of this worker,
+    and those of all workers are added up. Labels must have few values: no addresses of clients.
     """

@@ -25,6 +25,7 @@ from skitai.loop.executors import Executors
 from skitai.messaging.local import LocalBus
 from skitai.net.connector import Connector
 from skitai.plugins.manager import PluginManager, create_plugin_manager
+from skitai.plugins.metrics import Metric
 from skitai.processes import Board
 from skitai.testing.clockbridge import ClockBridge
 from skitai.testing.executor import InlineExecutor
@@ -233,6 +234,9 @@ class _TestInstance:
 
     def status(self) -> dict[str, Any]:
         return {}
+
+    def metrics(self) -> list[Metric]:
+        return []
 
     def leave(self, *, restart: bool = False, fast: bool = False) -> None:
         """Stay: the test that asks goes on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from threading import RLock
@@ -22,9 +22,11 @@ from skitai.loop.executors import Executors, executor_for
 from skitai.loop.turn import Stage, turn_end_of
 from skitai.net.settings import SECTION, make_connector, unverified
 from skitai.plugins.manager import PluginManager
+from skitai.plugins.metrics import Metric
 from skitai.processes import Board
 from skitai.worker.assembly import claim_sections, make_bus, make_dispatcher
 from skitai.worker.ending import tell
+from skitai.worker.measures import measures
 from skitai.worker.overview import Section, overview
 
 #: Seconds that what is under way gets when the worker is to end fast.
@@ -120,6 +122,14 @@ class Instance(Service):
         except TimeoutError:
             message = f"the reactor was busy for {_STATUS_SECONDS:g} s: there is no status"
             raise OperationTimeout(message) from None
+
+    def metrics(self) -> list[Metric]:
+        """Return the figures of the worker; see ``IInstance.metrics``."""
+        return measures(self, self._dispatcher, self._own_metrics())
+
+    def _own_metrics(self) -> Iterable[Metric]:
+        """Return the figures that only this kind of instance has."""
+        return ()
 
     def _overview(self) -> dict[str, Section]:
         uptime = self.bridge.seconds() - self._began

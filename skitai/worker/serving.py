@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from skitai.net.listening import Listening, serve
 from skitai.net.sockets import ListenError, Opened, open_sockets
 from skitai.net.trust import TrustedProxies
 from skitai.plugins.manager import PluginManager
+from skitai.plugins.metrics import Metric
 from skitai.server.accesslog import AccessLog, open_access_log
 from skitai.server.apps.watching import FileWatcher
 from skitai.server.http1.factory import HTTPFactory
@@ -91,6 +92,9 @@ class Server(Instance):
 
     def _connections(self) -> Section:
         return {} if self._factory is None else self._factory.statistics()
+
+    def _own_metrics(self) -> Iterable[Metric]:
+        return self._watcher.counts.metrics()
 
     # -- with a supervisor ---------------------------------------------------------------------------------
 

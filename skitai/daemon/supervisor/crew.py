@@ -98,7 +98,7 @@ class Crew:
 
     def gone(self, worker: Worker) -> None:
         """Forget a worker that has ended."""
-        self._board[worker.slot].clear()
+        self._board.retire(self._board[worker.slot])
         lines = self._lines.pop(worker, None)
         if lines is not None:
             with suppress(KeyError, ValueError):

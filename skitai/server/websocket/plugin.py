@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from skitai.plugins import hookimpl
+from skitai.plugins import Metric, gauge, hookimpl
 from skitai.server.websocket.gate import Gate
 from skitai.server.websocket.state import WebSockets
 from skitai.websocket.settings import SECTION, WebSocketSettings
@@ -34,6 +34,17 @@ def skitai_upgrades(instance: IInstance) -> Gate:
 def skitai_status(instance: IInstance) -> Mapping[str, Any]:
     """Show how many websockets are open, and what runs for them."""
     return {"Websockets": _websockets_of(instance).statistics()}
+
+
+@hookimpl
+def skitai_metrics(instance: IInstance) -> Sequence[Metric]:
+    """Count the websockets of clients."""
+    websockets = _websockets_of(instance).statistics()
+    kinds = {kind: websockets[kind] for kind in ("reqdata", "dedicate", "multicast", "socket")}
+    return [
+        gauge("skitai_websockets", "Websockets of clients that are open.", kinds, "design"),
+        gauge("skitai_websocket_threads", "Threads that websockets keep.", websockets["threads"]),
+    ]
 
 
 @hookimpl

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skitai.http.fields import METHODS
-from skitai.plugins import hookimpl
+from skitai.plugins import Metric, counter, gauge, hookimpl
 from skitai.services.http.connections import connections_of
 from skitai.services.http.service import HTTPService, UploadService
 
@@ -36,6 +36,20 @@ def skitai_status(instance: IInstance) -> Mapping[str, Any]:
     totals = connections_of(instance).pool.statistics()
     hosts = totals.pop("hosts")
     return {"HTTP client": totals, "HTTP client, by host": hosts}
+
+
+@hookimpl
+def skitai_metrics(instance: IInstance) -> Sequence[Metric]:
+    """Count the connections to other machines."""
+    pool = connections_of(instance).pool.statistics()
+    states = {state: pool[state] for state in ("idle", "in_use")}
+    return [
+        gauge("skitai_http_client_connections", "Connections to other machines.", states, "state"),
+        gauge("skitai_http_client_waiting", "Requests that wait for a connection.", pool["waiting"]),
+        counter("skitai_http_client_requests_total", "Requests to other machines.", pool["requests"]),
+        counter("skitai_http_client_reused_total", "Requests over a connection of before.", pool["reused"]),
+        counter("skitai_http_client_errors_total", "Requests that failed without a reply.", pool["errors"]),
+    ]
 
 
 @hookimpl

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skitai import DB_PGSQL
 from skitai.config import Key
-from skitai.plugins import hookimpl
+from skitai.plugins import Metric, gauge, hookimpl
 from skitai.services.db.service import DatabaseService, MembersOf, databases_of
 from skitai.services.postgresql.engine import PostgreSQL
 from skitai.services.postgresql.settings import KEYS, SECTION, limits, pool_limits
@@ -59,6 +59,27 @@ def skitai_status(instance: IInstance) -> Mapping[str, Any]:
     """Show the pools, and the statements that took most."""
     engine = _engine_of(instance)
     return {"PostgreSQL": engine.statistics(), "PostgreSQL, by statement": engine.times.statistics()}
+
+
+@hookimpl
+def skitai_metrics(instance: IInstance) -> Sequence[Metric]:
+    """Count the connections of the pools."""
+    pools = _engine_of(instance).statistics()
+    waiting = {pool["database"]: pool["waiting"] for pool in pools}
+    states = {
+        (pool["database"], state): count
+        for pool in pools
+        for state, count in (
+            ("idle", pool["idle"]),
+            ("in_use", pool["connections"] - pool["idle"]),
+            ("connecting", pool["connecting"]),
+        )
+    }
+    names = ("database", "state")
+    return [
+        gauge("skitai_postgresql_connections", "Connections of the pools.", states, *names),
+        gauge("skitai_postgresql_waiting", "Statements that wait for a connection.", waiting, "database"),
+    ]
 
 
 @hookimpl

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
 from skitai.config import Key
-from skitai.plugins import hookimpl
+from skitai.plugins import Metric, counter, gauge, hookimpl
 from skitai.services.redis.bus import RedisBus
 from skitai.services.redis.client import RedisClient
 from skitai.services.redis.connecting import NEEDED, has_driver
@@ -92,6 +92,23 @@ def skitai_startup(instance: IInstance) -> None:
 def skitai_status(instance: IInstance) -> Mapping[str, Any]:
     """Show how Redis is."""
     return {"Redis": client_of(instance).statistics()} if _is_used(instance) else {}
+
+
+@hookimpl
+def skitai_metrics(instance: IInstance) -> Sequence[Metric]:
+    """Count the workers with a Redis, and what they asked of it."""
+    if not _is_used(instance):
+        return []
+    client, bus = client_of(instance), _bus_of(instance)
+    redis = client.statistics()
+    links = {"commands": client.is_up, **({} if bus is None else {"bus": bus.is_up})}
+    return [
+        gauge("skitai_redis_connected", "Workers whose link to Redis is up.", links, "link"),
+        counter("skitai_redis_connections_total", "Connections made to Redis.", redis["connections_made"]),
+        counter("skitai_redis_commands_total", "Commands sent to Redis.", redis["commands"]),
+        counter("skitai_redis_failures_total", "Commands that failed.", redis["failures"]),
+        counter("skitai_redis_timeouts_total", "Commands without a reply in time.", redis["timeouts"]),
+    ]
 
 
 @hookimpl

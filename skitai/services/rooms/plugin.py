@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skitai.config import Key, integer, positive, seconds, show_size, size
-from skitai.plugins import hookimpl
+from skitai.plugins import Metric, counter, gauge, hookimpl
 from skitai.services.rooms.house import House, Settings
 from skitai.services.rooms.service import RoomService
 
@@ -61,3 +61,15 @@ def skitai_closing(instance: IInstance) -> None:
 def skitai_status(instance: IInstance) -> Mapping[str, Any]:
     """Show the rooms on the status page."""
     return {"was.rooms": _house_of(instance).statistics()}
+
+
+@hookimpl
+def skitai_metrics(instance: IInstance) -> Sequence[Metric]:
+    """Count the rooms: one with members in several workers is there in each of them."""
+    house = _house_of(instance).statistics()
+    return [
+        gauge("skitai_rooms", "Rooms with members in a worker.", house["rooms"]),
+        gauge("skitai_room_members", "Members of rooms.", house["members"]),
+        gauge("skitai_room_event_streams", "Streams of server-sent events.", house["event_streams"]),
+        counter("skitai_room_messages_total", "Messages that a worker got for its rooms.", house["messages"]),
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from skitai.config import Key, integer
 from skitai.errors import UnsentError, stopping
 from skitai.loop.pool import ThreadPool
-from skitai.plugins import hookimpl
+from skitai.plugins import Metric, gauge, hookimpl
 from skitai.services.run.service import RunService
 
 if TYPE_CHECKING:
@@ -51,6 +51,14 @@ def skitai_services(instance: IInstance) -> Mapping[str, RunService]:
 def skitai_status(instance: IInstance) -> Mapping[str, Any]:
     """Show the pool on the status page."""
     return {"was.run": _pool_of(instance).statistics()}
+
+
+@hookimpl
+def skitai_metrics(instance: IInstance) -> Sequence[Metric]:
+    """Count the functions."""
+    pool = _pool_of(instance).statistics()
+    states = {state: pool[state] for state in ("running", "queued", "given_up")}
+    return [gauge("skitai_run_functions", "Functions of was.run.", states, "state")]
 
 
 @hookimpl

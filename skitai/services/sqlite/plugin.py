@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
 from skitai import DB_SQLITE3
 from skitai.config import Key, integer, positive, seconds, yes_no
-from skitai.plugins import hookimpl
+from skitai.plugins import Metric, gauge, hookimpl
 from skitai.services.db.service import DatabaseService, MembersOf, databases_of
 from skitai.services.sqlite.engine import SQLiteEngine
 
@@ -61,6 +61,14 @@ def skitai_cluster_types(instance: IInstance) -> Mapping[str, MembersOf]:
 def skitai_status(instance: IInstance) -> Mapping[str, Any]:
     """Show the files on the status page."""
     return _engine_of(instance).statistics()
+
+
+@hookimpl
+def skitai_metrics(instance: IInstance) -> Sequence[Metric]:
+    """Count the statements."""
+    pool = _engine_of(instance).statistics()["SQLite, threads"]
+    states = {state: pool[state] for state in ("running", "queued", "given_up")}
+    return [gauge("skitai_sqlite_statements", "Statements of SQLite.", states, "state")]
 
 
 @hookimpl

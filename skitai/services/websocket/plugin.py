@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from skitai.net.settings import SECTION as HTTP_SECTION
-from skitai.plugins import hookimpl
+from skitai.plugins import Metric, counter, gauge, hookimpl
 from skitai.services.http.connections import connections_of
 from skitai.services.http.pool import ConnectionPool
 from skitai.services.http.service import HTTPService
@@ -78,6 +78,19 @@ def skitai_status(instance: IInstance) -> Mapping[str, Any]:
     totals = _client_of(instance).sockets.statistics()
     hosts = totals.pop("hosts")
     return {"Websocket client": totals, "Websocket client, by host": hosts}
+
+
+@hookimpl
+def skitai_metrics(instance: IInstance) -> Sequence[Metric]:
+    """Count the websockets to other machines."""
+    pool = _client_of(instance).sockets.statistics()
+    states = {state: pool[state] for state in ("idle", "in_use")}
+    return [
+        gauge("skitai_websocket_client_sockets", "Websockets to other machines.", states, "state"),
+        gauge("skitai_websocket_client_waiting", "Messages that wait for a websocket.", pool["waiting"]),
+        counter("skitai_websocket_client_messages_total", "Messages to other machines.", pool["messages"]),
+        counter("skitai_websocket_client_errors_total", "Messages that failed.", pool["errors"]),
+    ]
 
 
 @hookimpl

@@ -9,6 +9,7 @@ from typing import Any
 
 from skitai.loop.turn import turn_end_of
 from skitai.worker.watch.blocking import Hold, Places, Question
+from skitai.worker.watch.counts import Counts
 from skitai.worker.watch.deadlock import DOUBT_SECONDS, LockWatch
 from skitai.worker.watch.interrupts import Interrupter
 from skitai.worker.watch.reports import Say, report_blocked
@@ -24,8 +25,14 @@ class ReactorWatch:
     """
 
     def __init__(
-        self, reactor: Any, seconds: float, ident: int, interrupter: Interrupter | None = None
+        self,
+        reactor: Any,
+        seconds: float,
+        ident: int,
+        counts: Counts,
+        interrupter: Interrupter | None = None,
     ) -> None:
+        self._counts = counts
         self._locks = None if interrupter is None else LockWatch(interrupter, ident)
         self._question = Question(reactor)
         self._seconds = seconds
@@ -69,7 +76,10 @@ class ReactorWatch:
     def _say(self, frame: FrameType, held: float, say: Say) -> None:
         self._hold.is_said = True
         stack = stack_of(frame)
-        if not stack.loads and self._places.is_new(stack.place):
+        if stack.loads:
+            return
+        self._counts.blocked += 1
+        if self._places.is_new(stack.place):
             say(partial(report_blocked, stack, held))
 
     def _processor_seconds(self) -> float:

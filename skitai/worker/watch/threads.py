@@ -8,6 +8,7 @@ from functools import partial
 from skitai.interfaces import IExecutor, IThreadExecutor
 from skitai.loop.threads import waiting_frame
 from skitai.worker.watch.blocking import Places
+from skitai.worker.watch.counts import Counts
 from skitai.worker.watch.queues import WAIT_SECONDS, QueueWatch
 from skitai.worker.watch.reports import Busy, Say, report_all_busy, report_slow
 from skitai.worker.watch.stacks import Frames, stack_of
@@ -21,8 +22,9 @@ _Task = tuple[int, float]
 class ThreadsWatch:
     """Sees requests that run longer than ``slow`` seconds in a thread, and threads that are all busy."""
 
-    def __init__(self, slow: float) -> None:
+    def __init__(self, slow: float, counts: Counts) -> None:
         self._slow = slow
+        self._counts = counts
         self._places = Places()
         self._known: set[_Task] = set()
         self._queues: dict[int, QueueWatch] = {}
@@ -38,6 +40,7 @@ class ThreadsWatch:
                 self._look_for_waits(executor, mounts, frames, now, say)
                 slow.update(task for task in executor.tasks() if now - task[1] >= self._slow)
         for task in slow - self._known:
+            self._counts.slow += 1
             busy_for_long = _busy(task, frames, now)
             if busy_for_long.stack is not None and self._places.is_new(busy_for_long.stack.place):
                 say(partial(report_slow, busy_for_long))
@@ -51,6 +54,7 @@ class ThreadsWatch:
         tasks = executor.tasks()
         begun, handed_out = executor.progress()
         if self._queues.setdefault(id(executor), QueueWatch()).look(begun, handed_out, now):
+            self._counts.busy += 1
             busy = [_busy(task, frames, now) for task in tasks]
             say(partial(report_all_busy, mounts, busy, handed_out - begun, WAIT_SECONDS))
 

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from skitai.loop import native
 from skitai.loop.turn import turn_end_of
+from skitai.worker.watch.counts import Counts
 from skitai.worker.watch.interrupts import Interrupter
 from skitai.worker.watch.reactor import ReactorWatch
 from skitai.worker.watch.threads import Executors, ThreadsWatch
@@ -47,6 +48,7 @@ class Watcher:
         self._thresholds = thresholds
         self._executors = executors
         self._turn_end = turn_end_of(reactor)
+        self.counts = Counts()
         # A longer one would miss threads that are busy, and locks.
         self._interval = min(thresholds.blocked_warning / 2 or _LOOK_SECONDS, _LOOK_SECONDS)
         self._gate = native.Lock()
@@ -59,8 +61,10 @@ class Watcher:
         blocked, slow = self._thresholds.blocked_warning, self._thresholds.slow_request
         if not (blocked or slow or self.interrupter):
             return
-        self._threads = ThreadsWatch(slow or inf)
-        self._on_reactor = ReactorWatch(self._reactor, blocked, native.get_ident(), self.interrupter)
+        self._threads = ThreadsWatch(slow or inf, self.counts)
+        self._on_reactor = ReactorWatch(
+            self._reactor, blocked, native.get_ident(), self.counts, self.interrupter
+        )
         self._gate.acquire()
         native.start_thread(self._watch, "skitai-watch")
 

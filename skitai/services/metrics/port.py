@@ -1,0 +1,72 @@
+"""A port for the pages alone, which all workers of a server share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+from twisted.web.server import Site
+
+from skitai.net.endpoints import PortEndpoint
+from skitai.net.listening import Listening, serve
+from skitai.net.sockets import ListenError, open_port
+from skitai.processes import State
+from skitai.services.metrics.pages import PathPages
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+    from twisted.web.resource import Resource
+
+    from skitai.interfaces import IInstance
+
+_log = Logger()
+
+
+class _Quiet(Site):
+    """A site without an access log."""
+
+    noisy = False
+    displayTracebacks = False
+
+    def log(self, request: Any) -> None:
+        """Log nothing."""
+
+
+class OwnPort:
+    """Serves ``pages`` at ``endpoint``. Called in the reactor thread.
+
+    Each worker has a socket of its own there, and the system chooses: any of them answers for all.
+    """
+
+    def __init__(self, instance: IInstance, endpoint: PortEndpoint, pages: Mapping[str, Resource]) -> None:
+        self._instance = instance
+        self._endpoint = endpoint
+        self._site: Any = _Quiet(PathPages(pages))  # type: ignore[no-untyped-call]
+        self._listening: Listening | None = None
+
+    def start(self) -> None:
+        """Listen. A port that cannot be had is logged: the server itself may serve."""
+        try:
+            opened = open_port(self._endpoint, among_processes=len(self._instance.board) > 1)
+        except ListenError as error:
+            _log.error("metrics: {error}", error=error)
+            return
+        (self._listening,) = serve(self._instance.reactor, [opened], self._site)
+        _log.info("metrics are at {url}", url=self._listening.url)
+
+    @property
+    def url(self) -> str:
+        """The URL of the port, empty if it is closed."""
+        return "" if self._listening is None else self._listening.url
+
+    def leave_to_others(self) -> None:
+        """Stop if another worker can answer; without one, this says that the server stops."""
+        own = self._instance.slot.number
+        if any(slot.state == State.READY and slot.number != own for slot in self._instance.board.taken()):
+            self.stop()
+
+    def stop(self) -> Deferred[Any] | None:
+        """Listen no longer."""
+        listening, self._listening = self._listening, None
+        return None if listening is None else listening.port.stopListening()
