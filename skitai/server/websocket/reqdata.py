@@ -6,7 +6,7 @@ from collections import deque
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 from twisted.logger import Logger
 
@@ -57,8 +57,7 @@ class MessageRuns:
         self._accepted = accepted
         self._wire = wire
         self.listener: Listener = self
-        query, name = accepted.environ["QUERY_STRING"], quote_plus(accepted.init.name or "")
-        self._prefix = f"{query}&{name}=" if query else f"{name}="
+        self._prefix = _query_before(accepted.environ["QUERY_STRING"], accepted.init.name or "")
         self._waiting: deque[Message] = deque()
         self._unread = 0
         self._running = self._paused = self._ended = False
@@ -142,6 +141,15 @@ class MessageRuns:
             response = call.run(partial(call_app, accepted.app, environ), _FAILED)
         finally:
             self._websockets.bridge.submit(partial(self._answered, _answer(response)))
+
+
+def _query_before(query: str, name: str) -> str:
+    """Return what stands before a message: ``query`` without the variable ``name``, which is the message's.
+
+    Frameworks give an app the first of several with one name, so a client could hide its messages.
+    """
+    others = [pair for pair in query.split("&") if pair and unquote_plus(pair.partition("=")[0]) != name]
+    return "&".join([*others, f"{quote_plus(name)}="])
 
 
 def _answer(response: Response) -> Message:

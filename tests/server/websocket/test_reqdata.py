@@ -104,6 +104,14 @@ def test_a_run_is_a_get(server):
     assert ast.literal_eval(client.recv(PATIENCE))[3] == "message=m"
 
 
+def test_the_variable_is_the_message(server):
+    """In the handshake's query it counts for nothing, in whatever way it is written there."""
+    client = server.connect("/env?message=no&a=1&%6Dessage=no&message&&b=%26")
+    client.send("yes")
+    shown = ast.literal_eval(client.recv(PATIENCE))
+    assert shown[3] == "a=1&b=%26&message=yes"
+
+
 def test_a_run_has_a_name(server):
     """Who looks at what blocks sees which websocket it is."""
     client = server.connect("/stack?a=1")
