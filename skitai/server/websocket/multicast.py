@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from secrets import randbelow
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from zope.interface import implementer
 
@@ -142,8 +142,7 @@ class LocalHall:
         self._rooms = rooms
         websockets = rooms.websockets
         self._bridge = websockets.bridge
-        resource, path, value = key
-        self._channel = f"websocket {resource.name} {path} {value}"
+        self._channel = _channel_of(key)
         self._members: dict[int, Member] = {}
         self._paused: set[Member] = set()
         self._room = Room(websockets.bridge, self, websockets.limits)
@@ -240,6 +239,13 @@ class LocalHall:
 
     def interrupted(self, channel: str) -> None:
         """Note that messages of others may be lost: a room has no history, and the bus has said so."""
+
+
+def _channel_of(key: Key) -> str:
+    """Return the channel of a room on the bus, which no other room has."""
+    resource, path, value = key
+    # Quoted, or a client could choose where one part ends and the next begins.
+    return f"websocket {quote(resource.name)} {quote(path, encoding='latin-1')} {value}"
 
 
 def _ignore_failure(deferred: Deferred[Any]) -> None:

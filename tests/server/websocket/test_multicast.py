@@ -146,6 +146,15 @@ def test_rooms_are_apart(server):
     assert [text.count(",") + 1 for text in members] == [1, 1, 1, 2, 2]
 
 
+def test_rooms_whose_path_and_variable_look_alike(serve_app):
+    """A space may be in both: what is said in one of the rooms stays there."""
+    server = serve_app(APP.replace('"/chat"', '"/chat/<path:of>"'))
+    one, other = server.connect("/chat/a%20b?roomid=c"), server.connect("/chat/a?roomid=b%20c")
+    assert ask(one, "hi") == "hi"
+    assert ask(other, "members").count(",") == 0
+    assert ask(other, "there") == "there"
+
+
 def test_one_member(server):
     """A message to one reaches nobody else; to one who is gone, nobody."""
     one, other = server.connect("/chat?roomid=a"), server.connect("/chat?roomid=a")
