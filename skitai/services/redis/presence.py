@@ -40,13 +40,15 @@ class Presence:
         self._members: dict[str, dict[str, bytes]] = {}
         self._is_first = True
         self._is_renewing = False
+        #: Whether Redis may lack a member, or have one that has left: it has refused a command.
+        self._differs = False
         self._timer: IDelayedCall | None = None
         client.when_up.append(self._up)
 
     async def enter(self, channel: str, member: str, data: bytes) -> None:
         """Note a member here and in Redis; if that fails, as soon as Redis is back."""
         self._members.setdefault(channel, {})[member] = data
-        await self._script(ENTER, self._process, _encoded(channel), _encoded(member), data)
+        await self._change(ENTER, self._process, _encoded(channel), _encoded(member), data)
 
     async def leave(self, channel: str, member: str) -> None:
         """Undo ``enter``."""
@@ -54,7 +56,7 @@ class Presence:
         members.pop(member, None)
         if not members:
             self._members.pop(channel, None)
-        await self._script(LEAVE, _encoded(channel), _encoded(member))
+        await self._change(LEAVE, _encoded(channel), _encoded(member))
 
     async def members(self, channel: str) -> dict[str, bytes]:
         """Return the members of all processes that are alive."""
@@ -63,6 +65,13 @@ class Presence:
             names = (name.decode("utf-8", "surrogatepass") for name in words[::2])
             found.update(zip(names, words[1::2], strict=True))
         return found
+
+    async def _change(self, script: str, *arguments: bytes | str) -> None:
+        try:
+            await self._script(script, *arguments)
+        except OperationError:
+            self._differs = True  # a new connection renews all, but Redis may be full, for example
+            raise
 
     async def _script(self, script: str, *arguments: bytes | str | int) -> Any:
         return await self._client.script(script, (), (self._prefix, *arguments))
@@ -90,13 +99,15 @@ class Presence:
         return bool(await self._script(BEAT, *arguments))
 
     async def _beat_or_renew(self) -> None:
-        if not await self._beat():  # it was cut off, or stood still, and another one has cleaned it away
+        # Not known: it was cut off, or stood still, and another one has cleaned it away.
+        if not await self._beat() or self._differs:
             await self._renew()
 
     async def _renew(self) -> None:
         if self._is_renewing:
             return
         self._is_renewing = True
+        self._differs = False
         try:
             former, self._process = self._process, token_hex(8)
             await self._beat()
@@ -104,6 +115,9 @@ class Presence:
             for start in range(0, len(everybody), _AT_A_TIME):
                 await self._enter_again(everybody[start : start + _AT_A_TIME])
             await self._forget(former)
+        except OperationError:
+            self._differs = True
+            raise
         finally:
             self._is_renewing = False
 

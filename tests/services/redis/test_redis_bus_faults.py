@@ -239,6 +239,31 @@ class TestPresence:
         plain.delete(*plain.keys("*"))
         eventually(lambda: reactor_thread.call(bus.members, "a") == {"ann": b""}, "the members")
 
+    def test_redis_is_full_for_a_while(self, buses, plain, reactor_thread):
+        """Who comes or goes meanwhile does so when there is room again, though the connection has held."""
+        call = reactor_thread.call
+        here, there = buses.start(), buses.start()
+        call(here.enter, "a", "ann", b"")
+        plain.config_set("maxmemory", 1)
+        fails(call, here.enter, "a", "bob", b"")
+        assert call(there.members, "a") == {"ann": b""}
+        plain.config_set("maxmemory", 0)
+        eventually(lambda: call(there.members, "a") == {"ann": b"", "bob": b""}, "the members")
+
+    def test_redis_is_full_after_a_new_connection(self, buses, plain, reactor_thread):
+        """Members that cannot be entered anew are entered later."""
+        call = reactor_thread.call
+        here, there = buses.start(), buses.start()
+        call(here.enter, "a", "ann", b"")
+        plain.config_set("maxmemory", 1)
+        made = buses.connections_made()
+        plain.client_kill_filter(_type="normal", skipme=True)
+        eventually(lambda: buses.connections_made() >= made + 2, "new connections")
+        buses.until_up()
+        eventually(lambda: call(there.members, "a") == {}, "the end of their life")
+        plain.config_set("maxmemory", 0)
+        eventually(lambda: call(there.members, "a") == {"ann": b""}, "the members")
+
     def test_nobody_disappears_with_a_connection(self, buses, plain, reactor_thread):
         """While a process enters its members anew, others see them all."""
         call = reactor_thread.call
