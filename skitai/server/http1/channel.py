@@ -244,7 +244,7 @@ class HTTPChannel(AnsweringConnection):
         if request.refusal and use is not BodyUse.DROPPED:
             self._refuse(request, request.refusal)
             return
-        if request.complete:
+        if request.complete and use is not BodyUse.HELD:  # TLS may bring more, paused or not
             self._body_use = _NONE
             self.deadline = FOREVER
         if use is BodyUse.STREAMED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from skitai.server.websocket.handshaking import Fields, HandshakeCall
 from skitai.server.websocket.init import INIT, WebSocketInit
@@ -22,16 +22,24 @@ _UPGRADE = ("HTTP_UPGRADE", "HTTP_CONNECTION")
 Decide = Callable[[dict[str, Any], WebSocketInit | None, Fields], None]
 
 
+#: Paths of an app that are remembered. A client that makes up others cannot fill the memory.
+_PATHS_MAX = 1000
+
+
 class Manners:
-    """In which of two ways apps are asked first.
+    """How apps are asked first: what they have taught.
 
     The request is shown as it is, with the socket of its connection: that is what libraries need which answer
     the handshake themselves. Werkzeug answers it with 400 unless the route is one of such a library. Then the
     app is asked again as for a plain request, and from then on so at first.
+
+    Where the app has used the socket in a greenlet that must not block, it is asked again in a thread, and at
+    the same path from then on at once.
     """
 
     def __init__(self) -> None:
         self._plain: WeakSet[WSGIResource] = WeakSet()
+        self._in_threads: WeakKeyDictionary[WSGIResource, set[bytes]] = WeakKeyDictionary()
 
     def is_plain(self, resource: WSGIResource) -> bool:
         """Return whether the app of ``resource`` is first asked as for a plain request."""
@@ -40,6 +48,16 @@ class Manners:
     def learn(self, resource: WSGIResource, plain: bool) -> None:
         """Note how the app of ``resource`` has taken a websocket."""
         (self._plain.add if plain else self._plain.discard)(resource)
+
+    def needs_thread(self, resource: WSGIResource, path: bytes) -> bool:
+        """Return whether the app of ``resource`` has used the socket at ``path``, in a greenlet."""
+        return path in self._in_threads.get(resource, ())
+
+    def learn_thread(self, resource: WSGIResource, path: bytes) -> None:
+        """Note that the app of ``resource`` needs a thread at ``path``."""
+        paths = self._in_threads.setdefault(resource, set())
+        if len(paths) < _PATHS_MAX:
+            paths.add(path)
 
 
 class Asking:
@@ -70,8 +88,11 @@ class Asking:
         self._is_first = True
 
     def ask(self) -> None:
-        """Ask the app, where it runs."""
-        self._resource.executor.submit(self._call().run)
+        """Ask the app: where it runs, or in a thread if it needs that."""
+        if not self._plain and self._manners.needs_thread(self._resource, self._request.path):
+            self._ask_in_thread()
+        else:
+            self._resource.executor.submit(self._call().run)
 
     def _ask_again(self) -> None:
         if not self._request.gone:
@@ -84,8 +105,11 @@ class Asking:
 
     def misplaced(self) -> None:
         """Ask again in a thread, where the app may block: it has used the socket in a greenlet."""
-        if self._request.gone or self._request.written:
-            return
+        self._manners.learn_thread(self._resource, self._request.path)
+        if not (self._request.gone or self._request.written):
+            self._ask_in_thread()
+
+    def _ask_in_thread(self) -> None:
         try:
             self._websockets.threads.submit(self._call(in_own_thread=True).run)
         except RuntimeError:  # too many threads, or the system has no more

@@ -51,6 +51,10 @@ class LazySocket:
             self._made = self._make()
         return getattr(self._made, name)
 
+    def __del__(self) -> None:
+        if self._made is not None:
+            self._made.close()  # whoever has it no more need not have closed it
+
 
 class Use(Enum):
     """What has become of an offer."""

@@ -259,6 +259,18 @@ def test_stop_while_it_is_decided(upgrading):
     assert ended.called
 
 
+def test_bytes_that_come_while_it_is_decided(upgrading):
+    """TLS may bring some though reading is paused: the protocol gets them, too."""
+    waiting = []
+    client = upgrading(AtHead(lambda request: waiting.append(request) or True)).connect()
+    client.send(UPGRADE + b"he")
+    assert client.transport.reading_paused
+    client.transport.protocol.dataReceived(b"ll")
+    client.transport.protocol.dataReceived(b"o")
+    waiting[0].take_over(Echo(), "101 Switching Protocols", [("Upgrade", "echo")])
+    assert after_the_head(client)[1] == b"HELLO"
+
+
 def test_a_protocol_that_answers_itself(upgrading):
     """Without header fields nothing is sent, and the protocol gets the connection as ever."""
     requests = []
