@@ -119,6 +119,7 @@ class Offer:
     def end(self) -> None:
         """Note that the call of the app is over: what it has sent is passed on, and the connection closed."""
         self._caller = None
+        del self.socket  # which closes it, if nobody else has it
         if self._is_taken:
             self._bridge.submit(self._over)
         elif self.use is Use.MISPLACED:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 class Pump:
     """The protocol of a connection whose bytes an app exchanges through ``end``, one of a pair of sockets.
 
-    Who does not read makes the other one wait. When the app has closed its end, or ``finish`` is called, the
-    client gets what is left, and the connection is closed. The end of a client is the end of the app's input.
-    ``patience`` is how many seconds the client may take none of the rest, or not close. ``closed()`` is
-    called when the connection is gone. All methods are called in the reactor thread.
+    Who does not read makes the other one wait. When the app has closed its end, the client gets what is left,
+    and the connection is closed. The end of a client is the end of the app's input. ``patience`` is for how
+    many seconds, at the end, the app may not close, or the client may take none of the rest or not close.
+    ``closed()`` is called when the connection is gone. All methods are called in the reactor thread.
     """
 
     slot = 0
@@ -133,14 +133,15 @@ class Pump:
     # -- the end -------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Send what the app has written until now, and close."""
-        self._app.finish()
-        if self._gone:
-            return
-        self.app_took_all()
-        self._close()
-        if self._app.ended:
-            self.app_ended()
+        """Let the app see the end of its input; close when it has closed its end, or at last after a while.
+
+        Not at once: a thread of the app's library may be about to answer the client's close.
+        """
+        self.stop()
+        if not self._gone:
+            self._close()
+            if self._app.ended:
+                self.app_ended()
 
     def stop(self) -> None:
         """Let the app see the end of its input: the server stops."""
@@ -162,8 +163,11 @@ class Pump:
         self._watch.call(self, self._watch.seconds() + self._patience)
 
     def check(self, now: float) -> None:  # noqa: ARG002 - named by the watch
-        """Cut a connection whose client neither takes the rest nor closes. Called by the watch."""
-        if self._out.waiting and self._out.untaken < self._untaken:
+        """End what takes too long: that the app closes, or that the client takes the rest and closes."""
+        if not self._app.deaf:
+            self._app.finish()
+            self._wait_for_client()
+        elif self._out.waiting and self._out.untaken < self._untaken:
             self._wait_for_client()
         else:
             self._transport.abortConnection()
