@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from skitai.calls.outcome import Outcome
 from skitai.calls.result import Result
-from skitai.errors import NORMAL, TIMEOUT, UnsentError
+from skitai.errors import CODE_DNS, NORMAL, TIMEOUT, UnsentError
 
 if TYPE_CHECKING:
     from skitai.calls.call import Call
@@ -169,7 +169,10 @@ class BalancedAttempt(Attempt):
 
     def _ask_member(self) -> None:
         member = self._only or self._cluster.pick(self._tried)
-        assert member is not None
+        if member is None:
+            error = UnsentError(f"cluster @{self._cluster.name} has no members at present", code=CODE_DNS)
+            self._settle(Failure(error), None)  # type: ignore[no-untyped-call]
+            return
         self._tried.add(member)
         probe, began = self._cluster.begin(member), self.call.bridge.seconds()
         self._perform(member.node).addBoth(self._done, member, probe, began)

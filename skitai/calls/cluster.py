@@ -52,14 +52,21 @@ class Member:
 class Cluster:
     """The members behind one ``@name`` of the config.
 
-    ``type_name`` says which services may ask it; ``seconds`` is the clock. Raises ValueError without members.
-    All methods but ``view`` are called in the reactor thread.
+    ``type_name`` says which services may ask it; ``seconds`` is the clock. Members may come and go; if
+    ``follows`` is false there must be some: otherwise ValueError is raised. All methods but ``view`` are
+    called in the reactor thread.
     """
 
     def __init__(
-        self, name: str, type_name: str, members: Sequence[Member], seconds: Callable[[], float]
+        self,
+        name: str,
+        type_name: str,
+        members: Sequence[Member],
+        seconds: Callable[[], float],
+        *,
+        follows: bool = False,
     ) -> None:
-        if not members:
+        if not members and not follows:
             raise ValueError(f"cluster @{name} has no members")
         self.name = name
         self.type_name = type_name
@@ -69,6 +76,17 @@ class Cluster:
         #: The share of the member picked last. A member that comes back starts here, so that it does not get
         #: all requests until it has caught up.
         self._share = 0.0
+
+    def change(self, members: Sequence[Member]) -> None:
+        """Have ``members`` from now on. One with the node of a present one is that one, with its state.
+
+        What is under way at one that is gone goes on.
+        """
+        present = {member.node: member for member in self.members}
+        for member in members:
+            if member.node in present:
+                present[member.node].weight = member.weight
+        self.members = tuple(present.get(member.node, member) for member in members)
 
     def pick(self, tried: Collection[Member] = ()) -> Member | None:
         """Return a member that is among the least busy and not in ``tried``, or None.

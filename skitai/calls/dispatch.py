@@ -116,10 +116,12 @@ class Dispatcher:
     def _start_all(
         self, service: IService, name: str, operation: Operation, cluster: Cluster, place: CachePlace | None
     ) -> CallGroup:
-        calls = [Call(self.bridge, operation, service.result_type, service=name) for _ in cluster.members]
+        members = cluster.members
+        if not members:  # they come and go: one result says that there is none
+            return CallGroup([self._start(service, name, operation, cluster, None)])
+        calls = [Call(self.bridge, operation, service.result_type, service=name) for _ in members]
         attempts = [
-            self._attempt(service, call, cluster, member)
-            for call, member in zip(calls, cluster.members, strict=True)
+            self._attempt(service, call, cluster, member) for call, member in zip(calls, members, strict=True)
         ]
         for call in calls:
             self._observers.begin(call)

@@ -31,13 +31,15 @@ _HOST_NAME_MAX = 253
 class HostNode:
     """A host and a port, with TLS or without.
 
-    ``profile`` says how to speak TLS; None: as ``[http]`` says.
+    ``profile`` says how to speak TLS; None: as ``[http]`` says. ``at`` is the IP address to connect to; None:
+    the one that ``host`` has.
     """
 
     host: str
     port: int
     tls: bool = False
     profile: TLSProfile | None = None
+    at: str | None = None
 
     @property
     def reach(self) -> str:
@@ -47,7 +49,7 @@ class HostNode:
     @property
     def label(self) -> str:
         """``host:port``, with an IPv6 address in brackets."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return _with_port(self.at or self.host, self.port)
 
 
 @implementer(INode)
@@ -74,8 +76,12 @@ class HTTPNode(HostNode):
     def authority(self) -> str:
         """The value of the Host header: it has the port unless that is the default of the scheme."""
         if self.port != DEFAULT_PORTS["https" if self.tls else "http"]:
-            return self.label
+            return _with_port(self.host, self.port)
         return f"[{self.host}]" if ":" in self.host else self.host
+
+
+def _with_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def parse_host_port(text: str, default_port: int | None = None) -> tuple[str, int]:

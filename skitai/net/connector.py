@@ -165,8 +165,8 @@ class _ConnectionAttempt:
                 raise UnsentError(f"{peer.label}: the path is too long", code=CODE_SOCKET_ERROR, node=peer)
             connecting = self._reactor.connectUNIX(peer.path, factory, None)
             self._set_end_of_stage(connecting.stopConnecting)
-        elif isIPAddress(peer.host) or isIPv6Address(peer.host):
-            connecting = self._reactor.connectTCP(peer.host, peer.port, factory, None)
+        elif peer.at or isIPAddress(peer.host) or isIPv6Address(peer.host):
+            connecting = self._reactor.connectTCP(peer.at or peer.host, peer.port, factory, None)
             self._set_end_of_stage(connecting.stopConnecting)
         else:
             race = Race(self._reactor, peer.port, factory, self.unreached)

@@ -23,6 +23,7 @@ from skitai.errors import ConfigError, PluginError
 from skitai.interfaces import IBus, IInstance, IResultCache, IService
 from skitai.loop.bridge import Bridge
 from skitai.messaging.local import LocalBus
+from skitai.net.discovery import source_of
 from skitai.net.sockets import ListenError
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.plugins.mounting import Mounted, mount_resource
@@ -31,6 +32,7 @@ from skitai.server.http1.limits import ServerLimits
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
 from skitai.server.wsgi.resource import WSGIResource
+from skitai.worker.following import Followed, Following, node_maker
 
 Shared = list[tuple[bytes, Any]]
 #: Gives the connections of a factory TLS.
@@ -60,14 +62,17 @@ def make_clusters(
     types: Mapping[str, IService],
     sections: Mapping[str, Iterable[str]],
     seconds: Callable[[], float],
+    following: Following,
 ) -> dict[str, Cluster]:
     """Return the clusters of the config by name; ``types`` are the services that read their members.
 
     ``sections`` are the keys of the sections of plugins: what is misplaced in a cluster may belong there.
-    Raises ConfigError for a type that is not there and for an address that its service refuses.
+    Those with members that come and go are added to ``following``. Raises ConfigError for a type that is not
+    there and for an address that its service refuses.
     """
     return {
-        name: _cluster(config, cluster, types, sections, seconds) for name, cluster in config.clusters.items()
+        name: _cluster(config, cluster, types, sections, seconds, following)
+        for name, cluster in config.clusters.items()
     }
 
 
@@ -77,6 +82,7 @@ def _cluster(
     types: Mapping[str, IService],
     sections: Mapping[str, Iterable[str]],
     seconds: Callable[[], float],
+    following: Following,
 ) -> Cluster:
     def wrong(key: str, message: str) -> ConfigError:
         return config.error(key, message, section=f"@{cluster.name}")
@@ -89,27 +95,35 @@ def _cluster(
         if key not in service.cluster_keys:
             raise wrong(key, unknown_key(key, cluster.type, service.cluster_keys, sections))
     try:
-        members = [
+        sources = [source_of(member.address, member.weight) for member in cluster.members]
+        members = tuple(
             Member(service.member(member.address, cluster.options), member.weight)
-            for member in cluster.members
-        ]
+            for member, source in zip(cluster.members, sources, strict=True)
+            if source is None
+        )
     except ValueError as error:
         raise wrong(getattr(error, "key", "members"), str(error)) from error
-    return Cluster(cluster.name, cluster.type, members, seconds)
+    followed = tuple(source for source in sources if source is not None)
+    made = Cluster(cluster.name, cluster.type, members, seconds, follows=bool(followed))
+    if followed:
+        node_of = node_maker(lambda address: service.member(address, cluster.options))
+        following.followed.append(Followed(made, members, followed, node_of))
+    return made
 
 
 def make_dispatcher(
-    config: Config, plugins: PluginManager, instance: IInstance, bridge: Bridge
+    config: Config, plugins: PluginManager, instance: IInstance, bridge: Bridge, following: Following
 ) -> Dispatcher:
     """Return what starts the calls of ``instance``, with clusters, cache and limits of the config.
 
-    Raises ConfigError for a wrong cluster or an unknown cache.
+    Clusters whose members come and go are added to ``following``. Raises ConfigError for a wrong cluster or
+    an unknown cache.
     """
     server = config.server
     sections = {**plugins.config_sections(), **SHARED_SECTIONS}
     return Dispatcher(
         bridge,
-        make_clusters(config, plugins.cluster_types(instance), sections, bridge.seconds),
+        make_clusters(config, plugins.cluster_types(instance), sections, bridge.seconds, following),
         cache=_result_cache(config, plugins.result_caches(instance)),
         limits=CallLimits(server.calls_max, server.calls_queue_max),
         coalesce=server.coalesce,

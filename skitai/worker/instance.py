@@ -20,12 +20,14 @@ from skitai.interfaces import IExecutor, IInstance
 from skitai.loop.bridge import Bridge
 from skitai.loop.executors import Executors, executor_for
 from skitai.loop.turn import Stage, turn_end_of
+from skitai.net.discovery import services_of_system
 from skitai.net.settings import SECTION, make_connector, unverified
 from skitai.plugins.manager import PluginManager
 from skitai.plugins.metrics import Metric
 from skitai.processes import Board
 from skitai.worker.assembly import claim_sections, make_bus, make_dispatcher
 from skitai.worker.ending import tell
+from skitai.worker.following import Following
 from skitai.worker.measures import measures
 from skitai.worker.overview import Section, overview
 
@@ -74,7 +76,8 @@ class Instance(Service):
             self.bus = make_bus(config, plugins, self)
         except ConfigError as error:
             raise config.located(error) from error
-        self._dispatcher = make_dispatcher(config, plugins, self, self.bridge)
+        self._following = Following(reactor, self.connector, services_of_system(reactor))
+        self._dispatcher = make_dispatcher(config, plugins, self, self.bridge, self._following)
         attributes = plugins.attributes(self)
         self.services = ServiceTable(
             self._dispatcher, services, attributes, explain=plugins.missing, source=config.path.resolve()
@@ -170,6 +173,7 @@ class Instance(Service):
     def _begin(self) -> None:
         if self.running:
             self.plugins.notify("skitai_worker_started", instance=self)
+            self._following.start()
             self.plugins.notify("skitai_startup", instance=self)
             self._started()
 
@@ -210,6 +214,7 @@ class Instance(Service):
         self.plugins.notify("skitai_closing", instance=self)
         yield self._close()
         yield tell(self, "skitai_stopping", self._patience)
+        self._following.stop()
         self._dispatcher.stop()
         yield tell(self, "skitai_shutdown", self.config.server.response_timeout)
         yield self.connector.close()
