@@ -161,6 +161,17 @@ class Cluster:
         member.failures += 1
         member.paused_until = now + pause
 
+    def is_unwell(self, member: Member, seconds: float) -> None:
+        """Have a member rest for ``seconds`` at least: it has said that it cannot answer."""
+        if not member.failures:
+            member.failures = 1
+        member.paused_until = max(member.paused_until, self._seconds() + seconds)
+
+    def is_well(self, member: Member) -> None:
+        """End the rest of a member: it has said that it can answer."""
+        if member.failures:
+            self.succeeded(member)
+
     def view(self) -> ClusterView:
         """Return the present state of the members. Called in any thread."""
         now = self._seconds()

@@ -33,6 +33,7 @@ from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
 from skitai.server.wsgi.resource import WSGIResource
 from skitai.worker.following import Followed, Following, node_maker
+from skitai.worker.health import KEY, HealthCheck, read_health
 
 Shared = list[tuple[bytes, Any]]
 #: Gives the connections of a factory TLS.
@@ -108,6 +109,13 @@ def _cluster(
     if followed:
         node_of = node_maker(lambda address: service.member(address, cluster.options))
         following.followed.append(Followed(made, members, followed, node_of))
+    if KEY in cluster.options:
+        try:
+            health = read_health(cluster.options[KEY])
+        except ValueError as error:
+            raise wrong(KEY, str(error)) from error
+        operation = service.operation(f"@{cluster.name}{health.path}", use_cache=False)  # type: ignore[attr-defined]
+        following.checks.append(HealthCheck(following.reactor, made, service, operation, health.seconds))
     return made
 
 

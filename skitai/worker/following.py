@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from skitai.calls.cluster import Cluster, Member
 from skitai.errors import UnsentError
 from skitai.net.discovery import Found, Services, Source
+from skitai.worker.health import HealthCheck
 
 if TYPE_CHECKING:
     from skitai.interfaces import IConnector, INode
@@ -48,20 +49,26 @@ class Following:
 
     def __init__(self, reactor: Any, connector: IConnector, services: Services) -> None:
         self.followed: list[Followed] = []
+        self.checks: list[HealthCheck] = []
         self._connector = connector
         self._services = services
+        self.reactor = reactor
         self._looks = 0
         self._under_way: set[tuple[Followed, Source]] = set()
         self._loop = LoopingCall(self._look)
         self._loop.clock = reactor
 
     def start(self) -> None:
-        """Begin, if there is anything to follow."""
+        """Begin, if there is anything to follow or to ask."""
+        for check in self.checks:
+            check.start()
         if self.followed and not self._loop.running:
             self._loop.start(_LOOK_SECONDS)
 
     def stop(self) -> None:
         """End; what is under way changes nothing any more."""
+        for check in self.checks:
+            check.stop()
         if self._loop.running:
             self._loop.stop()
 

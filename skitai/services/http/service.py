@@ -44,7 +44,7 @@ class HTTPService(Service):
     """
 
     cluster_types = frozenset({"http"})
-    cluster_keys = frozenset({"ssl", *TLS_KEYS})
+    cluster_keys = frozenset({"ssl", "health", *TLS_KEYS})
     result_type: type[ReplyResult] = HTTPResult
 
     def __init__(self, method: str, pool: ConnectionPool, logins: Logins | None = None) -> None:
