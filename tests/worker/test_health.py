@@ -105,9 +105,7 @@ def test_reading(text, health):
     assert read_health(text) == health
 
 
-@pytest.mark.parametrize(
-    "text", ["", "/ping", "ping every 5", "/ping every", "/ping every 0", "/ping every x"]
-)
+@pytest.mark.parametrize("text", ["", "/ping", "ping every 5", "/ping every", "/ping every 0", "/p every x"])
 def test_a_malformed_key(tmp_path, text):
     """The line of the config is named."""
     config = tmp_path / "a.conf"
