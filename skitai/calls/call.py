@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from skitai.calls.cache import DEFAULT_SECONDS
 from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
 from skitai.calls.filtering import Filtering
-from skitai.calls.raising import no_attribute, not_iterable
+from skitai.calls.raising import OfResult, not_iterable
 from skitai.calls.result import Result, Results, together
 from skitai.errors import CODE_SHUTDOWN, WAITING, MisuseError, OperationError, OperationTimeout
 from skitai.loop.awaiting import CANCELLATIONS, in_asyncio, until_over
@@ -88,9 +88,11 @@ class Call(Pending):
         return call
 
     if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            raise no_attribute(name)
+        data, error, msg, reraise = OfResult(), OfResult(), OfResult(), OfResult()
+        # Those of HTTP.
+        get_header, headers, json, text = OfResult(), OfResult(), OfResult(), OfResult()
+        # Those of databases.
+        first, rowcount, rows, scalar = OfResult(), OfResult(), OfResult(), OfResult()
 
         def __iter__(self) -> Iterator[Any]:
             raise not_iterable("getwait")

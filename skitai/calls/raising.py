@@ -52,6 +52,21 @@ def not_iterable(way: str) -> TypeError:
     return TypeError(f"a call is not iterable, its result may be: write call.{way}()")
 
 
+class OfResult:
+    """An attribute of a class of calls that only results have: it raises what ``no_attribute`` returns.
+
+    With a ``__getattr__`` in that class, Python would look up every attribute in the slow way.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None:
+            return self
+        raise no_attribute(self._name)
+
+
 def no_attribute(name: str) -> AttributeError:
     """Return the error for an attribute that a call has not: many forget to wait for its result."""
     hint = "" if name.startswith("_") else f", its result may have one: write getwait().{name}"
