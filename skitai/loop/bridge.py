@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 _log = Logger()
 
+_RESUME = Stage.RESUME  # looking up the member of an Enum takes long
+
 
 class Pending:
     """Something that will be over, and that ``Bridge.wait`` can wait for."""
@@ -174,9 +176,9 @@ class Bridge:
         switch would abandon that one, because greenlets return to the hub and not to each other.
         """
         if get_ident() == self._hub.ident:
-            self._turn_end.call(Stage.RESUME, go_on)
+            self._turn_end.call(_RESUME, go_on)
         else:
-            self.submit(lambda: self._turn_end.call(Stage.RESUME, go_on))
+            self.submit(lambda: self._turn_end.call(_RESUME, go_on))
 
     def in_reactor_thread(self) -> bool:
         """Whether this is the reactor's thread, in a greenlet or not."""

@@ -30,9 +30,9 @@ def test_is_careful_by_default():
     assert operation.idempotent is False
 
 
-def test_is_never_changed():
-    """Setting anything on an operation raises, since several threads look at it."""
-    operation = Operation("host:80", cache_key=("a", 1), idempotent=True)
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        operation.target = "other:80"
-    assert operation == Operation("host:80", cache_key=("a", 1), idempotent=True)
+def test_another_one():
+    """What differs is another operation, which equals one that was made so."""
+    operation = Operation("host:80", cache_key=("a", 1))
+    other = attrs.evolve(operation, idempotent=True)
+    assert operation == Operation("host:80", cache_key=("a", 1))
+    assert other == Operation("host:80", cache_key=("a", 1), idempotent=True)

@@ -46,6 +46,10 @@ class State(Enum):
     CLOSED = auto()
 
 
+#: Each statement passes through these, and looking up the member of an Enum takes long.
+_IDLE, _RUNNING = State.IDLE, State.RUNNING
+
+
 class Connection:
     """A connection that executes one statement at a time. All of it is called in the reactor thread.
 
@@ -60,7 +64,7 @@ class Connection:
         self._limits = limits
         self._link = Link(reading_together(reactor), limits.bytes_max, self._link_closed, self._notified)
         self._prepared = PreparedStatements() if limits.prepare else None
-        self._state = State.IDLE
+        self._state = _IDLE
         #: Whether it is closed or lost.
         self.closed = False
         #: Whether a transaction was open when the last statement ended, as the server says.
@@ -110,7 +114,7 @@ class Connection:
     @property
     def busy(self) -> bool:
         """Whether a statement runs or is being cancelled."""
-        return self._state is State.RUNNING or self._state is State.CANCELLING
+        return self._state is _RUNNING or self._state is State.CANCELLING
 
     def when_idle(self) -> Deferred[bool]:
         """Fire when no statement runs or is being cancelled: whether it can be used again."""
@@ -148,10 +152,10 @@ class Connection:
 
         ``ended`` is called once, maybe at once, unless the statement is cancelled before.
         """
-        if self._state is not State.IDLE:
+        if self._state is not _IDLE:
             ended(UnsentError(f"the connection is {self._state.name.lower()}", code=CODE_CLOSED))
             return
-        self._state = State.RUNNING
+        self._state = _RUNNING
         self._ended = ended
         if query.rows is not None:
             self._go_on(self._execute_many(query))
@@ -192,7 +196,7 @@ class Connection:
             result.addCallbacks(self._end, lambda failure: self._failed(failure.value))
 
     def _is_wanted(self) -> bool:
-        return self._state is State.RUNNING
+        return self._state is _RUNNING
 
     # -- several messages ------------------------------------------------------------------------------------
 
@@ -284,7 +288,7 @@ class Connection:
     def _end(self, result: DBResult | OperationError) -> None:
         """Note that the statement is over, and tell whoever waits for it."""
         ended, self._ended = self._ended, None
-        if self._state is State.RUNNING:
+        if self._state is _RUNNING:
             self._settle()
         elif self._state is State.CANCELLING:
             self._one_has_ended()
@@ -297,7 +301,7 @@ class Connection:
         if status == TRANSACTION_STATUS_ACTIVE:
             self.close()  # a COPY, which nobody will end
             return
-        self._state = State.IDLE
+        self._state = _IDLE
         if self._waiting:
             self._tell_waiting(True)
 
@@ -342,7 +346,7 @@ class Connection:
             if self._request is not None:
                 self._request.stop()
         self._tell_waiting(False)
-        if before is State.IDLE and self.on_lost is not None:
+        if before is _IDLE and self.on_lost is not None:
             self.on_lost()
 
     def _notified(self, notifies: list[Any]) -> None:
