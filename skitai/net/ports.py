@@ -110,6 +110,7 @@ def port_on(reactor: Any, opened: Opened, factory: Factory, turnstile: Turnstile
         )
     port.turnstile = turnstile
     port.startListening()
+    port.socket.setblocking(False)  # the object, too: gevent's would wait for the next connection
     # A shutdown() of a socket that others hold, too, would end it for all of them. One that is ours alone
     # must end although a child, which an app has forked, may hold it.
     port._shouldShutdown = opened.endpoint is not None
