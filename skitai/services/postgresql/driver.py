@@ -179,7 +179,8 @@ class Connection:
         if execution.preparing:
             self._go_on(self._prepare(execution, values, sql, params))
         else:
-            self._link.execute(execution.sql, values, partial(self._executed_as, execution, sql, params))
+            done = partial(self._executed_as, execution, sql, params)
+            self._link.execute(*execution.bound(values), done)
 
     def _executed(self, cursor: Any, error: Exception | None) -> None:
         if error is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from operator import itemgetter
 from typing import Any
 
 import psycopg2
@@ -33,7 +32,7 @@ def fetch(
         return DBResult(rowcount=rowcount)
     if rowcount > rows_max:
         return too_large(f"the result has {rowcount} rows; rows_max allows {rows_max}")
-    columns = list(map(itemgetter(0), description))
+    columns = [column[0] for column in description]
     if rowcount <= _STEP:
         return DBResult(_next(cursor, columns), description=description, rowcount=rowcount)
     rows: list[Row] = []

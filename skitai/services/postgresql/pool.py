@@ -76,6 +76,7 @@ class Pool:
     ) -> None:
         self.label = label
         self._clock = clock
+        self._seconds: Callable[[], float] = clock.seconds
         self._limits = limits
         self._connect = connect
         self._idle: deque[tuple[Connection, float]] = deque()
@@ -103,7 +104,7 @@ class Pool:
         """Return an idle connection, or None."""
         while self._idle:
             connection, since = self._idle.pop()
-            if self._clock.seconds() - since > _FRESH_SECONDS:
+            if self._seconds() - since > _FRESH_SECONDS:
                 connection.look()
             if not connection.closed:
                 return connection
@@ -131,7 +132,7 @@ class Pool:
             text = f"{WAITERS_MAX} statements wait for a connection to {self.label}"
             waiter.refuse(UnsentError(f"{text} (pool_max in [postgresql])", code=CODE_BUSY))
             return
-        self._waiters[waiter] = self._clock.seconds() + self._limits.wait_seconds
+        self._waiters[waiter] = self._seconds() + self._limits.wait_seconds
         if self._patience is None:
             self._keep_timer()
         if self._has_room():
@@ -159,7 +160,7 @@ class Pool:
         born = self._born.get(connection)
         if born is None:
             return
-        now = self._clock.seconds()
+        now = self._seconds()
         is_old = now - born > self._limits.lifetime_seconds
         if is_old or connection.closed or self._closed or connection.in_transaction:
             self._drop(connection)
@@ -191,7 +192,7 @@ class Pool:
         if self._patience is None:
             if self._waiters:
                 until = next(iter(self._waiters.values()))
-                self._patience = self._clock.callLater(max(until - self._clock.seconds(), 0), self._time_out)
+                self._patience = self._clock.callLater(max(until - self._seconds(), 0), self._time_out)
         elif not self._waiters:
             self._patience.cancel()
             self._patience = None
@@ -199,7 +200,7 @@ class Pool:
     def _time_out(self) -> None:
         """Fail those who have waited too long."""
         self._patience = None
-        now = self._clock.seconds()
+        now = self._seconds()
         while self._waiters and next(iter(self._waiters.values())) <= now:
             waiter, _ = self._waiters.popitem(last=False)
             waiter.refuse(self._too_long())
@@ -234,7 +235,7 @@ class Pool:
     def _connected(self, connection: Connection, connecting: Deferred[Connection]) -> None:
         self._connecting.discard(connecting)
         self._last_error = None
-        self._born[connection] = self._clock.seconds()
+        self._born[connection] = self._seconds()
         connection.on_lost = lambda: self._lost(connection)
         self.put_back(connection)
 
@@ -244,7 +245,7 @@ class Pool:
         if not isinstance(error, OperationError):
             error = UnsentError(f"no connection to {self.label}: {type(error).__name__}: {error}")
         self._last_error = error
-        self._retry_at = self._clock.seconds() + _RETRY_SECONDS
+        self._retry_at = self._seconds() + _RETRY_SECONDS
         # Those that wait may get one of the connections in use. Without any, they wait in vain.
         if not self._born and not self._connecting:
             self._fail_waiters(error)
@@ -275,7 +276,7 @@ class Pool:
 
     def _sweep(self) -> None:
         self._sweeper = None
-        now = self._clock.seconds()
+        now = self._seconds()
         kept: deque[tuple[Connection, float]] = deque()
         for connection, since in self._idle:  # the oldest first
             spare = now - since > self._limits.idle_seconds and len(self._born) > self._limits.minimum

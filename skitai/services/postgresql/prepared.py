@@ -58,6 +58,8 @@ _TYPES_BY_VALUE: Mapping[type, Callable[[Any], str | None]] = {
 }
 
 
+_INTEGER = frozenset((int,))
+
 #: A statement and the types of its parameters.
 Key = tuple[str, tuple[str, ...]]
 
@@ -70,6 +72,15 @@ class Execution:
     key: Key
     sql: str
     preparing: tuple[str, ...] = ()
+
+    def bound(self, values: tuple[Any, ...] | None) -> tuple[str, Any]:
+        """Return the text to send, and the values that psycopg2 has to put into it.
+
+        Integers, as keys of rows are, need no quotes: psycopg2 would take a microsecond for each.
+        """
+        if values is not None and _INTEGER.issuperset(map(type, values)):
+            return self.sql % values, None
+        return self.sql, values
 
 
 class PreparedStatements:

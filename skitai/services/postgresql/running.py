@@ -63,7 +63,7 @@ class Running(Outcome):
     def _ended(self, result: DBResult | OperationError) -> None:
         connection = self._connection
         assert connection is not None
-        if not isinstance(result, OperationError) and result.status == NORMAL and connection.in_transaction:
+        if connection.in_transaction and not isinstance(result, OperationError) and result.status == NORMAL:
             result = DBResult.of_statement_error(MisuseError(_LEFT_OPEN), _LEFT_OPEN)
         seconds = self._note(connection)
         self._pool.put_back(connection)  # first, so that the server has the next statement soon

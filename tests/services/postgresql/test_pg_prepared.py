@@ -123,6 +123,18 @@ class TestUses:
         (prepared_as,) = statements(driven)
         assert prepared_as.startswith(f"PREPARE _skitai_1 ({declared}) AS ")
 
+    def test_integers(self, driven):
+        """Integers of any size and sign mean what they meant before, alone and beside other values."""
+        numbers = [0, -1, 1 << 31, -1 << 62, 1 << 70]
+        for number in numbers * 6:
+            assert driven.scalar("select %s + 1", [number]) == number + 1
+            assert driven.scalar("select %(a)s - %(b)s", {"a": 5, "b": number}) == 5 - number
+            assert driven.run("select %s + 1 as a, %s as b", [number, "x%s"]).first().b == "x%s"
+        assert driven.scalar("select %s", [True]) is True
+        failed = driven.run("select %s + 1", [10**5000])
+        assert (failed.status, failed.code) == (2, 501)
+        assert driven.scalar("select %s + 1", [1]) == 2
+
     def test_no_values(self, driven):
         """An empty tuple of values is not the same as none: with values, %% stands for %."""
         for _ in range(7):
