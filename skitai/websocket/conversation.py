@@ -71,6 +71,8 @@ class WebSocket:
         # Counted up in two threads, so each has a number of its own.
         self._bytes_received = self._bytes_taken = 0
         self._bytes_sent = self._bytes_handed_over = 0
+        #: Messages of other threads that the reactor has yet to send, before its own and before a close.
+        self._handed: deque[Message] = deque()
         self._paused = self._closing = False
         self._arrival: Pending | None = None
         #: When the wait for a message ends, and the timer of this wait or of an earlier one.
@@ -218,11 +220,12 @@ class WebSocket:
         if self.closed:
             raise self._closed_error()
         if self._bridge.in_reactor_thread():
+            self._hand_over()
             self.wire.send(message)
         else:
-            size = len(message)
-            self._bytes_sent += size
-            self._bridge.submit(partial(self._hand_over, message, size))
+            self._bytes_sent += len(message)
+            self._handed.append(message)
+            self._bridge.submit(self._hand_over)
         if self._outgoing() <= self._limits.outbox_max:
             return _NOTHING
         if in_asyncio(self._bridge) or not self._bridge.may_wait():
@@ -241,8 +244,10 @@ class WebSocket:
             raise ValueError(f"a close frame cannot have the code {code}: RFC 6455, section 7.4")
         if len(reason.encode()) > REASON_MAX:
             raise ValueError(f"the reason of a close frame has at most {REASON_MAX} bytes")
+        if self._closing:  # the code of the first may still be on its way to the reactor
+            return
         self._closing = True
-        self._bridge.submit(partial(self.wire.close, code, reason))
+        self._bridge.submit(partial(self._close_wire, code, reason))
         self._wake()
 
     def _outgoing(self) -> int:
@@ -341,9 +346,16 @@ class WebSocket:
             self._paused = False
             self.wire.read_on(True)
 
-    def _hand_over(self, message: Message, size: int) -> None:
-        self._bytes_handed_over += size
-        self.wire.send(message)
+    def _hand_over(self) -> None:
+        handed = self._handed
+        while handed:
+            message = handed.popleft()
+            self._bytes_handed_over += len(message)
+            self.wire.send(message)
+
+    def _close_wire(self, code: int, reason: str) -> None:
+        self._hand_over()
+        self.wire.close(code, reason)
 
     def _when_drained(self, drained: Pending) -> None:
         if self.wire.waiting == 0 or self.code is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import nullcontext
+from threading import Thread
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -199,6 +200,27 @@ class TestSending:
         ws.ended(1006, "gone")
         with pytest.raises(WebSocketClosed, match=r"closed \(1006: gone\)"):
             apps.finish(sending)
+
+    @pytest.mark.parametrize("act", ["send", "close"])
+    def test_a_thread_comes_first(self, world, ws, wire, act):
+        """What a thread has sent before the reactor's own thread sends or closes leaves before that."""
+        thread = Thread(target=lambda: (ws.send("a"), ws.send(b"b")))
+        thread.start()
+        thread.join()
+        ws.send("c") if act == "send" else ws.close(4000)
+        assert wire.sent == ["a", b"b", "c"][: 3 if act == "send" else 2]
+        assert wire.closes == ([] if act == "send" else [(4000, "")])
+        world.reactor.turn()
+        assert len(wire.sent) == (3 if act == "send" else 2)
+
+    def test_the_first_close_counts(self, world, ws, wire):
+        """Also where it comes from a thread, and the reactor's own closes before it is told of that."""
+        thread = Thread(target=ws.close, args=(4000, "done"))
+        thread.start()
+        thread.join()
+        ws.close()
+        world.reactor.turn()
+        assert wire.closes[:1] == [(4000, "done")]
 
     def test_a_thread_that_sends_faster_than_the_reactor_runs(self, world, in_threads, ws):
         """What the reactor has not yet taken counts, too."""
