@@ -56,23 +56,23 @@ class RequestCounts:
 
     def _observer(self) -> Callable[[Any], None]:
         get, make = self._cells.get, self._make
+        first = BOUNDS[0]
 
         def observe(request: Any) -> None:
-            key = (request.place, request.method, request.status_code)
-            cell = get(key) or make(key)
+            cell = get((request.place, request.method, request.status_code)) or make(request)
             seconds = request.ended - (request.arrived or request.ended)
-            cell[bisect_left(BOUNDS, seconds)] += 1
+            cell[0 if seconds <= first else bisect_left(BOUNDS, seconds)] += 1
             cell[-1] += seconds
 
         return observe
 
-    def _make(self, key: tuple[Any, bytes, int]) -> Cell:
-        place, method, code = key
+    def _make(self, request: Any) -> Cell:
+        place, method, code = request.place, request.method, request.status_code
         if len(self._cells) >= _KEYS_MAX:
             self._cells.clear()
         host, point = ("", "") if place is None else (place.host, place.point)
         labels = (_method(method), _status(code), host, point)
-        cell = self._cells[key] = self.histograms.cell(labels)
+        cell = self._cells[place, method, code] = self.histograms.cell(labels)
         return cell
 
 
