@@ -4,6 +4,7 @@ import json
 
 import psycopg
 import pytest
+from scraping import scrape
 from shops import EXECUTORS, check_deadline, check_stop, check_transactions, executor_keys
 
 from serving import FIXTURE_APPS, config_text, eventually
@@ -24,7 +25,7 @@ def config(postgres, name, **keys):
         config_text(ROUTES, **keys)
         + f"[@main]\ntype = postresql\nmembers = {member}\n"
         + f"[@replicas]\ntype = pgsql\nread_only = yes\nsslmode = disable\nmembers = {member}\n"
-        + "[postgresql]\npool_max = 8\npool_wait = 20\n"
+        + "[postgresql]\npool_max = 8\npool_wait = 20\n[metrics]\n"
     )
 
 
@@ -42,6 +43,10 @@ def server(request, postgres, running_server):
 def test_transactions(server):
     """Fifty transactions at once, of which a third is undone, lose nothing; others are served meanwhile."""
     check_transactions(server)
+    counted = scrape(server)
+    assert 0 < counted("skitai_postgresql_connections") <= 2 * 8  # two clusters
+    assert counted("skitai_postgresql_connections", state="in_use") == 0
+    assert counted("skitai_postgresql_waiting") == 0
 
 
 def test_deadline(server):

@@ -33,6 +33,9 @@ def test_asked_for(start, reactor_thread, redis_server):
     running = RunningInstance(reactor_thread, instance)
     eventually(lambda: reactor_thread.call(lambda: instance.bus.is_up), "the connection")
     assert reactor_thread.call(instance.bus.members, "a") == {}
+    metrics = {metric.name: metric.values for metric in reactor_thread.call(instance.metrics)}
+    assert metrics["skitai_redis_connected"] == {("commands",): 1, ("bus",): 1}
+    assert metrics["skitai_redis_commands_total"][()] > 0
     row = instance.status()["Redis"]
     assert (row["address"], row["state"]) == (
         f"Redis {redis_server.host}:{redis_server.port}/2",
@@ -64,6 +67,7 @@ def test_not_asked_for(start, monkeypatch):
     instance = start("[redis]\npassword_file = absent\n")
     assert type(instance.bus) is LocalBus
     assert "Redis" not in plugin.skitai_status(instance)
+    assert plugin.skitai_metrics(instance) == []
 
 
 def test_without_the_driver(start, monkeypatch):

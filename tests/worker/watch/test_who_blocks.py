@@ -4,6 +4,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from scraping import scrape
 
 from serving import config_text, eventually
 from skitai.loop.turn import turn_end_of
@@ -35,7 +36,8 @@ def folder(tmp_path_factory):
 
 def test_a_view_that_blocks_is_named(running_server, folder):
     """Under greenlets the log names request, place and stack of code that holds the reactor, once."""
-    server = running_server(config_text({"/": f"{folder}/waits:app"}, blocked_warning="0.05"), threads=0)
+    config = config_text({"/": f"{folder}/waits:app"}, blocked_warning="0.05") + "[metrics]\n"
+    server = running_server(config, threads=0)
     for seconds in ("0.001", "0.5", "0.6"):
         assert server.ask(f"/{seconds}").status == "200 OK"
     place = re.escape(f"{folder}/waits.py")
@@ -49,6 +51,7 @@ def test_a_view_that_blocks_is_named(running_server, folder):
         ["line 12", "in app"],
         ["line 5", "in pause"],
     ]
+    assert scrape(server)("skitai_reactor_blocked_total") == 2  # also what is not said again
 
 
 COROUTINE = """
@@ -88,11 +91,15 @@ def test_threads_that_are_busy_are_named(running_server, folder, cooperative, bl
     if cooperative == "yes":
         pytest.importorskip("gevent")
     limits = {"blocked_warning": blocked_warning, "slow_request": "0.5", "response_timeout": 2, "threads": 2}
-    server = running_server(config_text({"/": f"{folder}/waits:app"}, cooperative=cooperative, **limits))
+    config = config_text({"/": f"{folder}/waits:app"}, cooperative=cooperative, **limits) + "[metrics]\n"
+    server = running_server(config)
     with ThreadPoolExecutor(5) as pool:
         answers = [pool.submit(server.ask, path) for path in ("/held", "/held", "/", "/", "/")]
         eventually(lambda: "are busy" in server.log_text(), "the warning")
         eventually(lambda: "slow: " in server.log_text(), "the slow requests")
+        counted = scrape(server)
+        assert (counted("skitai_slow_requests_total"), counted("skitai_threads_busy_total")) == (2, 1)
+        assert (counted("skitai_executor_running"), counted("skitai_executor_queued")) == (2, 3)
         server.stop()
         for answer in answers:
             answer.exception()
