@@ -8,7 +8,7 @@ on as they are, so this works through all that a framework puts around a body.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, Self
 
 
 class BodyReader(Protocol):
@@ -58,3 +58,7 @@ class FirstPiece(bytes):
         piece = cls(data)
         piece.body = body
         return piece
+
+    def __bytes__(self) -> Self:
+        """Remain what it is: Django calls ``bytes()`` on each piece of a streamed body."""
+        return self

@@ -1,4 +1,4 @@
-"""Event streams of a server as people run it: Saddle and Flask, with each executor."""
+"""Event streams of a server as people run it: Saddle, Flask and Django, with each executor."""
 
 import json
 import time
@@ -29,6 +29,7 @@ events_waiting_max = 100 KB
 [routes:line]
 / = {folder}/chatrooms:app
 /flask = {folder}/chatrooms:flask_app
+/django = {folder}/djangorooms:app
 """
 
 
@@ -80,13 +81,14 @@ def world(server):
 
 
 APPS = pytest.mark.parametrize("app", ["", "/flask"], ids=["saddle", "flask"])
+ALL_APPS = pytest.mark.parametrize("app", ["", "/flask", "/django"], ids=["saddle", "flask", "django"])
 
 
-@APPS
+@ALL_APPS
 def test_events(world, app):
     """Every reader gets every message with its position, whichever app it was sent in."""
     sources = [world.listen(f"{app}/events/news") for _ in range(3)]
-    positions = [world.send("news", text, sender) for text, sender in (("one", ""), ("two\nlines", "/flask"))]
+    positions = [world.send("news", text, sender) for text, sender in (("one", ""), ("two\nlines", app))]
     for source in sources:
         assert source.response["Content-Type"] == "text/event-stream; charset=utf-8"
         assert source.response.all("Content-Encoding") == []
@@ -103,7 +105,7 @@ def test_fields_of_saddle(world):
     assert response["X-Accel-Buffering"] == "no"
 
 
-@APPS
+@ALL_APPS
 def test_streams_hold_no_thread(world, app):
     """Many more streams than threads are open, and views are answered at once."""
     sources = [world.listen(f"{app}/events/crowd") for _ in range(60)]
@@ -113,7 +115,7 @@ def test_streams_hold_no_thread(world, app):
     assert [source.take(1)[0].data for source in sources] == ["hello"] * 60
 
 
-@APPS
+@ALL_APPS
 def test_a_browser_comes_back(world, app):
     """With the field Last-Event-ID it gets what it has missed, and nothing twice."""
     with EventSource(world.server.port, f"{app}/events/back") as source:
@@ -206,7 +208,7 @@ def test_a_slow_reader_is_cut_off(world):
     assert not slow.ended()
 
 
-@APPS
+@ALL_APPS
 def test_head(world, app):
     """HEAD has the same fields, and no stream."""
     response = world.server.ask(f"{app}/events/news", "HEAD")
