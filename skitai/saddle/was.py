@@ -14,7 +14,7 @@ from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 from wsgiref.handlers import format_date_time
 
-from skitai.context import registered, run_coroutine
+from skitai.context import current_was, registered, run_coroutine
 from skitai.loop.contexts import current_context, steps_in
 from skitai.saddle.errors import HTTPError
 from skitai.saddle.failures import pages
@@ -54,7 +54,8 @@ class SaddleWas:
         self.request = Request(env)
         self.g = Globals()
         self.response = Response(self._error_body)
-        self._services: Any = env.get("skitai.was")
+        # A server gives them with the request; a test has them around it, by FakeWas.
+        self._services: Any = env.get("skitai.was") or current_was.get(None)
 
     def __getattr__(self, name: str) -> Any:
         if name == "session":

@@ -6,6 +6,7 @@ from flask import Flask, Response
 from skitai import was
 from skitai.context import run_coroutine
 from skitai.errors import OperationError, OperationTimeout
+from skitai.saddle import Saddle
 from skitai.testing import FakeWas
 from skitai.websocket.closing import WebSocketClosed
 
@@ -106,3 +107,21 @@ def test_events_in_a_test_client(fake):
     assert next(pieces) == b":\n\n"
     assert fake.clock.seconds() == 15
     response.close()
+
+
+def test_a_view_of_saddle(fake):
+    """The test's client of a Saddle app has the services of the block, in functions and coroutines."""
+    app = Saddle(__name__)
+
+    @app.route("/send", methods=["POST"])
+    def send(was, text):
+        return was.rooms("a").send(text).getwait().data
+
+    @app.route("/who")
+    async def who(was):
+        return {"members": (await was.rooms("a").presence()).data}
+
+    client = app.test_client()
+    assert client.post("/send", data={"text": "hello"}).text.endswith(":1")
+    assert client.get("/who").json == {"members": []}
+    assert [asked.request.message for asked in fake.requests[:1]] == ["hello"]
