@@ -159,7 +159,7 @@ def show_value(value: Any) -> str:
 
 def show_size(value: int) -> str:
     """Return a number of bytes with the largest unit that divides it."""
-    unit = next(unit for unit in ("GB", "MB", "KB", "B") if value % _BYTES[unit] == 0)
+    unit = next(unit for unit in ("GB", "MB", "KB", "B") if value % _BYTES[unit] == 0) if value else "B"
     return f"{value // _BYTES[unit]} {unit}"
 
 

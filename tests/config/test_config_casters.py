@@ -87,6 +87,11 @@ def test_shown_sizes_read_back(amount):
     assert amount == size(show_size(amount))
 
 
+def test_no_size():
+    """Nothing is nothing of the smallest unit."""
+    assert show_size(0) == "0 B"
+
+
 def test_secrets_are_not_shown():
     """A secret is shown as stars of a fixed number."""
     assert (show_secret("hunter2"), show_secret(None)) == ("****", "")

@@ -103,6 +103,11 @@ class Connecting:
         self._begun = False
         self._forget: Callable[[], None] = lambda: None
 
+    if not TYPE_CHECKING:  # which finds the mistake without it
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(f"no {name!r} before it is open: write `with was.ws.connect(...) as ws:`")
+
     def __enter__(self) -> WebSocket:
         return self._opened(self._begin().getwait(self._timeout))
 

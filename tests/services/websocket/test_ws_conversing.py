@@ -105,6 +105,12 @@ def test_one_block():
     assert len(client.wires) == 1
 
 
+def test_no_block():
+    """Whoever forgets the block is told of it."""
+    with pytest.raises(AttributeError, match=r"write `with was\.ws\.connect"):
+        Opening().ws.connect(URL).send("hello")
+
+
 def test_nothing_before_the_block():
     """A websocket that no block takes is not opened: nobody would close it."""
     client = Opening()
