@@ -16,11 +16,15 @@ from skitai.services.metrics.pages import PathPages
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IDelayedCall
     from twisted.web.resource import Resource
 
     from skitai.interfaces import IInstance
 
 _log = Logger()
+
+#: Seconds after the beginning of its stop in which a worker looks whether others go on.
+_LEAVE_SECONDS = 0.5
 
 
 class _Quiet(Site):
@@ -44,6 +48,7 @@ class OwnPort:
         self._endpoint = endpoint
         self._site: Any = _Quiet(PathPages(pages))  # type: ignore[no-untyped-call]
         self._listening: Listening | None = None
+        self._leaving: IDelayedCall | None = None
 
     def start(self) -> None:
         """Listen. A port that cannot be had is logged: the server itself may serve."""
@@ -61,12 +66,19 @@ class OwnPort:
         return "" if self._listening is None else self._listening.url
 
     def leave_to_others(self) -> None:
-        """Stop if another worker can answer; without one, this says that the server stops."""
-        own = self._instance.slot.number
-        if any(slot.state == State.READY and slot.number != own for slot in self._instance.board.taken()):
+        """Stop soon if another worker can answer; without one, this says that the server stops.
+
+        Not at once: where all workers stop, each would still take the others for ready.
+        """
+        self._leaving = self._instance.reactor.callLater(_LEAVE_SECONDS, self._leave)
+
+    def _leave(self) -> None:
+        if any(slot.state == State.READY for slot in self._instance.board.taken()):
             self.stop()
 
     def stop(self) -> Deferred[Any] | None:
         """Listen no longer."""
+        if self._leaving is not None and self._leaving.active():
+            self._leaving.cancel()
         listening, self._listening = self._listening, None
         return None if listening is None else listening.port.stopListening()

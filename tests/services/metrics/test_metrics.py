@@ -325,9 +325,20 @@ class TestOwnPort:
         for instance in instances:
             world.serve(instance)
         assert [own_port(server) for server in world.running] == [port, port]
-        world.running.pop().stop()
-        assert ask(port, "/ready").code == 200
-        world.running.pop().stop()
+        staying, leaving = world.running
+        with Client(leaving.port) as busy:
+            busy.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+            eventually(lambda: scrape_own(port)("http_server_active_requests") == 1, "a request under way")
+            stopped = Thread(target=leaving.stop)
+            stopped.start()
+            eventually(lambda: not metrics_plugin._metrics_of(leaving.instance).port.url, "the closed port")
+            assert ask(port, "/ready").code == 200
+            busy.send(b"b")
+            assert busy.response().code == 200
+        stopped.join()
+        assert own_port(staying) == port
+        world.running.clear()
+        staying.stop()
         board.close()
 
 
