@@ -46,6 +46,10 @@ def threads_are_greenlets() -> bool:
     return threading._start_new_thread is not _start_new_thread  # type: ignore[attr-defined]
 
 
+#: Called at the end of each real thread, in it, where threads are greenlets.
+at_thread_end: list[Callable[[], object]] = []
+
+
 def start_thread(function: Callable[[], object], name: str) -> None:
     """Call ``function()`` in a real thread, which does not keep the process from ending.
 
@@ -57,6 +61,10 @@ def start_thread(function: Callable[[], object], name: str) -> None:
 
     def run() -> None:
         threading.current_thread().name = name  # there is none yet: this makes one
-        function()
+        try:
+            function()
+        finally:
+            for end in at_thread_end:
+                end()
 
     _start_new_thread(run, ())

@@ -18,9 +18,13 @@ from gevent import monkey
 from gevent._hub_local import get_hub_if_exists
 from twisted.internet import base, tcp
 
+from skitai.loop import native
 from skitai.loop.cooperative import multiprocess
 from skitai.loop.cooperative.children import Loop
 from skitai.loop.cooperative.locks import Lock
+
+#: Seconds that greenlets of a real thread may run on when its task is done.
+_LAST_SECONDS = 10.0
 
 
 def patch() -> None:
@@ -39,7 +43,16 @@ def patch() -> None:
             monkey.patch_item(os, "close", _prompt_close(os.close))
     multiprocess.patch()
     _patch_psycopg2()
+    native.at_thread_end.append(_end_hub)
     _keep()
+
+
+def _end_hub() -> None:
+    """Let go of the hub of a real thread that ends, when the greenlets have ended that an app left there."""
+    hub = get_hub_if_exists()
+    if hub is not None:
+        hub.join(_LAST_SECONDS)
+        hub.destroy()
 
 
 def _keep() -> None:

@@ -8,6 +8,7 @@ made when it is first used.
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
 from enum import Enum
 from errno import EBADF
@@ -25,6 +26,8 @@ from skitai.server.websocket.pump import Pump
 if TYPE_CHECKING:
     import _socket
 
+    from _typeshed import ReadableBuffer as Buffer
+
     from skitai.interfaces import IExecutor
     from skitai.server.request.request import Request
     from skitai.server.websocket.state import WebSockets
@@ -38,18 +41,41 @@ class Unwind(BaseException):
 
 
 class LazySocket:
-    """A socket that is what ``make()`` returns, from its first use on."""
+    """A socket that is what ``make()`` returns, from its first use on.
+
+    In two ways it is better than that. ``send`` sends all, which libraries take for granted: gevent's sends a
+    part. And what two threads send does not mix.
+    """
 
     def __init__(self, make: Callable[[], socket.socket]) -> None:
         self._make = make
         self._made: socket.socket | None = None
+        self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # copying and debugging is no use
             raise AttributeError(name)
+        return getattr(self._socket(), name)
+
+    def _socket(self) -> socket.socket:
         if self._made is None:
             self._made = self._make()
-        return getattr(self._made, name)
+        return self._made
+
+    def send(self, data: Buffer, flags: int = 0) -> int:
+        """Send ``data``, and return how much; all, unless the socket has a time-out or does not block."""
+        made = self._socket()
+        if made.gettimeout() is not None:
+            return made.send(data, flags)
+        with self._lock:
+            made.sendall(data, flags)
+        return memoryview(data).nbytes
+
+    def sendall(self, data: Buffer, flags: int = 0) -> None:
+        """Send all of ``data``."""
+        made = self._socket()
+        with self._lock:
+            made.sendall(data, flags)
 
     def __del__(self) -> None:
         if self._made is not None:
