@@ -366,6 +366,7 @@ def test_tls(start, tmp_path, opened):
     """Bytes go both ways at once, and the close is one of TLS."""
 
     def use(sock):
+        sock.setblocking(True)
         sender = threading.Thread(target=sock.sendall, args=(LARGE,))
         sender.start()
         got = sock.recv(len(LARGE), socket.MSG_WAITALL)
