@@ -47,11 +47,12 @@ def serve_example(reactor_thread, threads, tmp_path):
         (example("REQDATA"), "/echo", "hi", "ECHO:hi"),
         (SADDLE + example("DEDICATE, 60, None"), "/talk?name=Ann", "hi", "Ann said hi"),
         (SADDLE + example("MULTICAST"), "/chat?roomid=1", "hi", "Client 1 said: hi"),
+        (example("flask_sock"), "/echo", "hi", "hi"),
     ],
-    ids=["reqdata", "dedicate", "multicast"],
+    ids=["reqdata", "dedicate", "multicast", "flask-sock"],
 )
 def test_examples(serve_example, code, path, message, answer):
-    """Each design answers as the page says."""
+    """Each design answers as the page says, and an app of flask-sock."""
     client = serve_example(code).connect(path)
     client.send(message)
     assert client.recv(PATIENCE) == answer

@@ -434,7 +434,7 @@ def test_coming_and_going(start, opened):
     before = left_over(server)  # the tracebacks of other tests may keep something
     visit(0)
     eventually(is_as_before, "the end of the first websocket")
-    for number in range(300):
+    for number in range(150):
         visit(number)
     eventually(is_as_before, "the end of all websockets")
     assert server.failures == []
