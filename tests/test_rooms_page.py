@@ -62,6 +62,16 @@ def test_chat(server):
     assert json.loads(back.recv(PATIENCE))["data"] == "soup"
 
 
+def test_chat_in_flask(server):
+    """It is the same room; a plain request is told what the address is for."""
+    ann, bob = (server.connect(f"{app}/chat/bar?nick={app}") for app in ("", "/flask"))
+    for websocket in (ann, bob):
+        assert json.loads(websocket.recv(PATIENCE))["missed"] is False
+    bob.send("hello")
+    assert json.loads(ann.recv(PATIENCE))["data"] == "/flask: hello"
+    assert server.ask("/flask/chat/bar").code == 400
+
+
 @pytest.mark.parametrize("path", ["/news", "/flask/news"])
 def test_news(server, path):
     """Events come from either framework."""
