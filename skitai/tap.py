@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 import skitai
-from skitai.config import SHARED_SECTIONS, Config, describe, describe_section, load
+from skitai.config import SHARED_SECTIONS, Config, describe, describe_section, load, sample_config
 from skitai.daemon.becoming import become_supervisor
 from skitai.daemon.logs import keep_standard_streams, logging_already, plain_unless_asked
 from skitai.daemon.notify import Notifier
@@ -27,6 +27,7 @@ from skitai.loop.renewal import renew
 from skitai.net.listening import take_inherited
 from skitai.net.sockets import ListenError
 from skitai.plugins.listing import describe_plugins
+from skitai.processes import Board
 from skitai.processes.orders import EXIT_CONFIG, EXIT_RESTART
 from skitai.worker.assembly import load_plugins, make_secure
 from skitai.worker.nursery import Nursery, threads_besides, wishes_of
@@ -58,6 +59,12 @@ class Options(usage.Options):
         ["config", "c", None, "The configuration (an INI file). Default: the sample app."],
         ["ip", "i", None, "Listen on this address instead of the configured ones."],
         ["port", "p", None, "Listen on this port instead of the configured ones."],
+        [
+            "logs",
+            None,
+            None,
+            "Keep request.log and app.log in this folder, unless the configuration names them.",
+        ],
         ["threads", "t", None, "Run apps in this many threads; with 0, each request runs in a greenlet."],
     ]
     optFlags = [  # noqa: RUF012 - Twisted's way
@@ -102,11 +109,14 @@ def _make(options: Options, reactor: object) -> Announced:
         _cooperate(config, reactor)  # before plugins and apps are imported, which take what they find
     identity = None if asks else _identity(config)
     if identity is None:
-        server = Announced(config, load_plugins(config), reactor, inherited)
+        server = Announced(config, load_plugins(config), reactor, inherited, board=Board.given(os.environ))
     else:
         secure, sockets = make_secure(config, reactor), open_as_configured(config, inherited)
         _become(config, identity)
-        server = Announced(config, load_plugins(config), reactor, inherited, secure=secure, sockets=sockets)
+        server = Announced(
+            config, load_plugins(config), reactor, inherited,
+            secure=secure, sockets=sockets, board=Board.given(os.environ),
+        )  # fmt: skip
         server.may_begin_anew = False  # only root can open the same again
     _warn(server)
     if asks:
@@ -143,7 +153,8 @@ def _load(options: Options) -> Config:
     overrides = {key: options[key] for key in ("ip", "port", "threads") if options[key] is not None}
     if options["cooperative"]:
         overrides["cooperative"] = "yes"
-    return load(options["config"] or sample_config(), overrides)
+    logs = None if options["logs"] is None else Path.cwd() / options["logs"]
+    return load(options["config"] or sample_config(), overrides, logs=logs)
 
 
 def _identity(config: Config) -> Identity | None:
@@ -271,10 +282,3 @@ def _raise_descriptor_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # some systems name a hard limit that they do not grant
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def sample_config() -> Path:
-    """Return the configuration of the sample app: the installed one, or that of a checkout."""
-    package = Path(skitai.__file__).parent
-    installed = package / "data" / "sample.conf"
-    return installed if installed.exists() else package.parent / "etc" / "sample.conf"

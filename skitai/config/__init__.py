@@ -22,6 +22,7 @@ from skitai.config.loader import SHARED_SECTIONS, Config, load
 from skitai.config.mounts import Mount
 from skitai.config.reader import Section
 from skitai.config.routes import DEFAULT_HOST, VirtualHost
+from skitai.config.sample import sample_config
 from skitai.config.server import SERVER_KEYS, ServerConfig
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "optional",
     "path",
     "positive",
+    "sample_config",
     "seconds",
     "show_secret",
     "show_size",

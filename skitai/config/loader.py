@@ -93,12 +93,14 @@ def load(
     *,
     certificates: Path = CERTIFICATES,
     serving: bool = True,
+    logs: Path | None = None,
 ) -> Config:
     """Return the configuration that a file describes.
 
     ``overrides`` are values from the command line for keys of ``[server]``, such as ``{"port": "8080"}``.
     ``certificates`` is the folder where certificate files are looked up that are not beside the file. Without
     ``serving``, what only a server uses need not be there: certificates, folders of sockets, the access log.
+    ``logs`` is the folder of logs that the file does not name; by default, they go to the standard streams.
     Raises ConfigError for whatever is wrong with the file, the options or what they name, but for the targets
     of ``[routes:line]`` and the sections of plugins: these are for the plugins to judge.
     """
@@ -111,7 +113,7 @@ def load(
         for name in [name for name in sections if name.startswith(PREFIX)]
     }
     source = ServerSource(core[_SERVER], overrides)
-    server, warnings = read_server(source, certificates, serving=serving)
+    server, warnings = read_server(source, certificates, serving=serving, logs=logs)
     return Config(
         path=path,
         server=server,

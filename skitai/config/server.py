@@ -37,6 +37,8 @@ from skitai.net.endpoints import Endpoint, UnixEndpoint
 
 #: Other spellings of keys: the README and the original's sample.conf differ.
 _ALIASES = {"pass_phrase": "passphrase"}
+#: The logs of a server that has a folder for them.
+_LOG_FILES = {"access_log": "request.log", "app_log": "app.log"}
 _AT_LEAST_ONE = integer(1)
 _KB, _MB, _GB = 1 << 10, 1 << 20, 1 << 30
 
@@ -287,17 +289,21 @@ class ServerSource:
 
 
 def read_server(
-    source: ServerSource, certificates: Path, *, serving: bool = True
+    source: ServerSource, certificates: Path, *, serving: bool = True, logs: Path | None = None
 ) -> tuple[ServerConfig, tuple[str, ...]]:
     """Return the values of ``[server]`` with those of the command line on top, and warnings for the user.
 
     ``certificates`` is the folder where certificate files are looked up that are not beside the file. Without
-    ``serving``, only what is used without a server is checked, and there are no warnings. Raises ConfigError.
+    ``serving``, only what is used without a server is checked, and there are no warnings. ``logs`` is the
+    folder of logs that are not named. Raises ConfigError.
     """
     section = source.section
     values = typed_values(section, SERVER_KEYS)
     for key, given in source.overrides.items():
         values[key] = _override(source, key, given)
+    for key, name in _LOG_FILES.items():
+        if logs is not None and key not in section.entries and key not in source.overrides:
+            values[key] = logs / name
     if "name" not in section.entries and "name" not in source.overrides:
         values["name"] = Path(section.path).stem
     if values["cooperative"] and not _asks_for_threads(source):

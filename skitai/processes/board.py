@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from struct import Struct
 from time import monotonic
@@ -27,6 +27,8 @@ REPORT_MAX = 256 * 1024
 SLOT_BYTES = _REPORTS + 2 * (_LENGTH_BYTES + REPORT_MAX)
 #: How often one begins to read again what is being written.
 _READS_MAX = 100
+#: The variable that names the board of whoever started this process: its descriptor and its inode.
+BOARD_VARIABLE = "SKITAI_BOARD"
 #: The descriptor of memory that no other process can open.
 _NO_FILE = -1
 
@@ -146,6 +148,20 @@ class Board:
     def alone(cls) -> Self:
         """Return a new board with one slot, for a process that shares it with nobody."""
         return cls(_NO_FILE, 2 * SLOT_BYTES)
+
+    @classmethod
+    def given(cls, environ: Mapping[str, str]) -> Self | None:
+        """Return the board that ``environ`` names, or None. A child that has the variable only gets None."""
+        descriptor, _, inode = environ.get(BOARD_VARIABLE, "").partition(":")
+        try:
+            is_it = str(os.fstat(int(descriptor)).st_ino) == inode
+        except (OSError, ValueError):
+            return None
+        return cls(int(descriptor)) if is_it else None
+
+    def as_variable(self) -> str:
+        """Return the value of BOARD_VARIABLE for a process that inherits the descriptor."""
+        return f"{self.descriptor}:{os.fstat(self.descriptor).st_ino}"
 
     def __len__(self) -> int:
         return len(self._slots)

@@ -42,11 +42,13 @@ class Instance(Service):
     """Gives ``was`` as one configuration says, from its one start to its one stop; a subclass serves.
 
     ``plugins`` are loaded; the sections that they declare and the clusters are checked here. Raises
-    ConfigError or PluginError for what cannot be. ``warnings`` are sentences for the user. Created, started
-    and stopped in the reactor thread.
+    ConfigError or PluginError for what cannot be. ``warnings`` are sentences for the user. ``board`` is one
+    that others look at. Created, started and stopped in the reactor thread.
     """
 
-    def __init__(self, config: Config, plugins: PluginManager, reactor: Any) -> None:
+    def __init__(
+        self, config: Config, plugins: PluginManager, reactor: Any, board: Board | None = None
+    ) -> None:
         self.config = config
         self.plugins = plugins
         self.reactor = reactor
@@ -59,7 +61,7 @@ class Instance(Service):
         )
         self.executor = self.executors.shared
         self._began = self.bridge.seconds()
-        self.board = Board.alone()
+        self.board = board or Board.alone()
         self.slot = self.board[0]
         #: Seconds that what is under way gets when the worker stops.
         self._patience = config.server.stop_seconds

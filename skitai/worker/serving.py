@@ -17,6 +17,7 @@ from skitai.net.sockets import ListenError, Opened, open_sockets
 from skitai.net.trust import TrustedProxies
 from skitai.plugins.manager import PluginManager
 from skitai.plugins.metrics import Metric
+from skitai.processes import Board
 from skitai.server.accesslog import AccessLog, open_access_log
 from skitai.server.apps.watching import FileWatcher
 from skitai.server.http1.factory import HTTPFactory
@@ -62,8 +63,9 @@ class Server(Instance):
         *,
         secure: Secure | None = None,
         sockets: Sequence[Opened] | None = None,
+        board: Board | None = None,
     ) -> None:
-        super().__init__(config, plugins, reactor)
+        super().__init__(config, plugins, reactor, board)
         self._inherited = inherited
         self._sockets = sockets
         self._line: Line | None = None

@@ -310,3 +310,13 @@ class TestListen:
         config = site.load(f"[server]\n{line}")
 
         assert site.load(describe(config)).server == config.server
+
+
+def test_folder_of_logs(site, tmp_path):
+    """Logs that are not named are in the folder of logs, if there is one."""
+    server = site.load("[server]\napp_log = own.log\n", logs=tmp_path).server
+    assert (server.access_log, server.app_log) == (tmp_path / "request.log", site.folder / "own.log")
+    server = site.load("[server]\naccess_log = off\n", logs=tmp_path).server
+    assert (server.access_log, server.app_log) == (None, tmp_path / "app.log")
+    with pytest.raises(ConfigError, match="there is no folder"):
+        site.load("", logs=tmp_path / "missing")

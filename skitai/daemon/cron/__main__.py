@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +15,6 @@ from skitai.daemon.cron.agent import Agent
 from skitai.daemon.cron.crontab import CrontabFile
 from skitai.daemon.cron.zone import LocalZone
 from skitai.daemon.logs import open_log, plain_observer, reopen
-from skitai.processes.family import end_with_parent
 
 
 def main(words: Sequence[str]) -> int:
@@ -25,16 +22,10 @@ def main(words: Sequence[str]) -> int:
     parser = ArgumentParser(prog="python -m skitai.daemon.cron")
     parser.add_argument("--config", required=True, type=Path, help="the file with [crontab:line]")
     parser.add_argument("--log", default="-", help="the log; - is standard output")
-    parser.add_argument("--parent", type=int, help="the process to end with")
     options = parser.parse_args(words)
     stream = open_log(options.log)
     globalLogBeginner.beginLoggingTo([plain_observer(stream)], redirectStandardIO=False)
     agent = Agent(CrontabFile(options.config), LocalZone(), os.environ, partial(reopen, stream))
-    if options.parent is not None:
-        with suppress(ProcessLookupError):
-            end_with_parent(options.parent, signal.SIGTERM)
-            agent.run()
-        return 0
     agent.run()
     return 0
 

@@ -101,7 +101,7 @@ class Agent:
             _log.error("{error}", error=str(wrong))
         self._shutdown_timeout = crontab.shutdown_timeout
         self._timetable.set_jobs(crontab.jobs, self._clock())
-        _log.info("{count} jobs in {path}", count=len(crontab.jobs), path=str(self._file.path))
+        _log.info("jobs in {path}: {count}", count=len(crontab.jobs), path=str(self._file.path))
 
     # -- jobs ----------------------------------------------------------------------------------------------
 
@@ -163,7 +163,7 @@ class Agent:
             self._leave_at_once()
             return
         self._leave_at = monotonic() + self._shutdown_timeout
-        _log.info("the agent stops; {count} jobs run", count=len(self._runs))
+        _log.info("the agent stops; jobs that run: {count}", count=len(self._runs))
 
     def _leave_at_once(self) -> None:
         self._leave_at = monotonic()

@@ -21,6 +21,8 @@ class Pauses:
     """
 
     random: Callable[[], float]
+    first_seconds: float = _FIRST_SECONDS
+    longest_seconds: float = _LONGEST_SECONDS
     until: float = 0.0
     failures: int = 0
     _last: float = 0.0
@@ -31,7 +33,8 @@ class Pauses:
         self._last = now
         seconds = 0.0
         if self.failures > 1:
-            seconds = min(_FIRST_SECONDS * 2 ** min(self.failures - 2, _STEPS_MAX), _LONGEST_SECONDS)
+            doubled = self.first_seconds * 2 ** min(self.failures - 2, _STEPS_MAX)
+            seconds = min(doubled, self.longest_seconds)
             seconds *= 0.75 + self.random() / 2
         self.until = now + seconds
         return seconds

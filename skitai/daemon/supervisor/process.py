@@ -56,7 +56,7 @@ class Supervisor:
         self._notifier = notifier
         self._reopen = reopen
         self._selector = DefaultSelector()
-        self._board = Board.create(_SLOTS)
+        self._board = Board.given(os.environ) or Board.create(_SLOTS)
         self._crew = Crew(self._board, self, self._listen)
         self._roster = Roster(self, self._free_slots, random.random)
         self._generations = Generations(command, Sockets(inherited), self._board, self, self)

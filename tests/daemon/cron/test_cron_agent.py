@@ -75,7 +75,7 @@ def world(tmp_path):
 def test_job(world):
     """A due command runs by the shell, in the home folder; its start, status and output are logged."""
     world.write("* * * * * echo in $PWD as $LOGNAME; echo oops >&2; exit 3")
-    assert world.log == [f"info 1 jobs in {world.path}"]
+    assert world.log == [f"info jobs in {world.path}: 1"]
     world.minute()
     line = world.wait_for("exit status")
     assert line.startswith("error exit status 3 after 0.")
@@ -171,7 +171,7 @@ def test_stop(world):
     signal.raise_signal(signal.SIGTERM)
     world.agent.turn(0.02)
     assert world.reopened == [True]
-    assert world.log[-1] == "info the agent stops; 2 jobs run"
+    assert world.log[-1] == "info the agent stops; jobs that run: 2"
     with open(world.folder / "fifo", "w") as fifo:
         fifo.write("hello\n")
     world.now += 60
@@ -195,14 +195,14 @@ def test_process(tmp_path):
         "--log",
         log,
     ]
-    with subprocess.Popen([*command, "--parent", str(os.getpid())], env=environment()) as process:
+    with subprocess.Popen(command, env=environment()) as process:
         try:
-            eventually(lambda: log.exists() and "1 jobs in" in log.read_text())
+            eventually(lambda: log.exists() and "jobs in" in log.read_text())
         finally:
             process.terminate()
         assert process.wait(30) == 0
     lines = log.read_text().splitlines()
     assert [line.split(" ", 2)[2] for line in lines] == [
-        f"[info] 1 jobs in {tmp_path}/skitaid.conf",
-        "[info] the agent stops; 0 jobs run",
+        f"[info] jobs in {tmp_path}/skitaid.conf: 1",
+        "[info] the agent stops; jobs that run: 0",
     ]

@@ -1,0 +1,147 @@
+"""Where skitaid finds its configuration, and where it keeps logs and locks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from skitai.config import Key, optional, path
+from skitai.config.keys import nearest, typed_values
+from skitai.config.reader import Section, read_sections
+from skitai.errors import ConfigError
+
+#: The agents that skitaid runs beside the servers: no server may have their names.
+AGENTS = ("cron", "smtpda")
+#: The logs of a server.
+SERVER_LOGS = ("server", "request", "app", "stderr")
+
+_GLOBAL = "global"
+#: The keys of ``[global]``.
+GLOBAL_KEYS = {
+    "log_path": Key(optional(path), None, "folder of the logs"),
+    "var_path": Key(optional(path), None, "folder of the spool and the locks"),
+}
+#: The sections of skitaid.conf; all but the first are those of the agents.
+_SECTIONS = (_GLOBAL, "cron", "crontab:line", "smtpda")
+_ROOT = 0
+
+
+@attrs.frozen
+class Places:
+    """The file ``config``, and the folders. ``warnings`` are sentences for the user about the file."""
+
+    config: Path
+    logs: Path
+    var: Path
+    lock: Path
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def servers(self) -> Path:
+        """The folder of the configurations of servers."""
+        return self.config.parent / "servers-enabled"
+
+    @property
+    def available(self) -> Path:
+        """The folder of configurations of servers that may be enabled."""
+        return self.config.parent / "servers-available"
+
+    @property
+    def pid_file(self) -> Path:
+        """The file with the process id of skitaid, which is locked while that runs."""
+        return self.lock / "skitaid.pid"
+
+    @property
+    def socket(self) -> Path:
+        """The Unix socket where skitaid takes commands."""
+        return self.lock / "skitaid.sock"
+
+    def folder_of(self, name: str | None) -> Path:
+        """Return the folder with the logs of a server or of an agent; without a name, that of skitaid."""
+        if name is None:
+            return self.logs
+        return self.logs / ("daemons" if name in AGENTS else "instances") / name
+
+    def log_of(self, name: str | None, kind: str | None = None) -> Path:
+        """Return a log. ``kind``, one of SERVER_LOGS, counts for servers only, and is ``app`` by default."""
+        if name is None or name in AGENTS:
+            return self.folder_of(name) / f"{name or 'skitaid'}.log"
+        return self.folder_of(name) / f"{kind or 'app'}.log"
+
+    def make_folders(self) -> None:
+        """Make the folders of skitaid itself, for its user alone where others could disturb it."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.var.mkdir(parents=True, exist_ok=True)
+        self.lock.mkdir(parents=True, exist_ok=True, mode=0o755)
+
+
+def find_places(given: Mapping[str, str | None], environ: Mapping[str, str], uid: int) -> Places:
+    """Return the places of the user ``uid``.
+
+    What counts first is ``given`` (the options ``config``, ``log_path`` and ``var_path``), then the variables
+    SKITAID_CONFIG, SKITAID_LOG_PATH and SKITAID_VAR_PATH, then ``[global]`` of the file, then the defaults.
+    Raises ConfigError for a wrong file, and for one that was named and is not there.
+    """
+
+    def said(key: str) -> Path | None:
+        text = given.get(key) or environ.get(f"SKITAID_{key.upper()}")
+        return Path(text).absolute() if text else None
+
+    state = (
+        Path("/var/local/skitaid")
+        if uid == _ROOT
+        else _user_folder(environ, "XDG_STATE_HOME", ".local/state")
+    )
+    named = said("config")
+    config = named or _config_folder(environ, uid) / "skitaid.conf"
+    values, warnings = _read(config, must_exist=named is not None)
+    var = said("var_path") or values["var_path"]
+    logs = said("log_path") or values["log_path"]
+    default_logs = Path("/var/log/skitaid") if uid == _ROOT else state / "log"
+    is_default_root = uid == _ROOT and var is None
+    return Places(
+        config=config,
+        logs=logs or default_logs,
+        var=var or state,
+        lock=Path("/var/lock/skitaid") if is_default_root else (var or state) / "lock",
+        warnings=warnings,
+    )
+
+
+def _config_folder(environ: Mapping[str, str], uid: int) -> Path:
+    return Path("/etc/skitaid") if uid == _ROOT else _user_folder(environ, "XDG_CONFIG_HOME", ".config")
+
+
+def _user_folder(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    """Return our folder in one of the XDG Base Directory Specification, which takes absolute paths only."""
+    base = environ.get(variable, "")
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return (Path(base) if base.startswith("/") else Path(home) / default) / "skitaid"
+
+
+def _read(config: Path, *, must_exist: bool) -> tuple[dict[str, Path | None], tuple[str, ...]]:
+    if not config.exists() and not must_exist:
+        return dict.fromkeys(GLOBAL_KEYS), ()
+    sections = read_sections(config)
+    values = typed_values(sections.get(_GLOBAL, Section(str(config), _GLOBAL, 0)), GLOBAL_KEYS)
+    unknown = [section for name, section in sections.items() if name not in _SECTIONS]
+    hints = (section.error(f"unknown section: {nearest(section.name, _SECTIONS)}") for section in unknown)
+    return values, tuple(str(hint) for hint in hints)
+
+
+def config_of(places: Places, name: str) -> Path:
+    """Return the configuration that ``-f name`` means: ``e/`` is servers-enabled, ``a/`` servers-available.
+
+    Without one of these, the first folder counts that has it. Raises ConfigError.
+    """
+    folders = {"e": places.servers, "a": places.available}
+    which, slash, rest = name.partition("/")
+    looked = [folders[which]] if slash and which in folders else list(folders.values())
+    stem = (rest if slash and which in folders else name).removesuffix(".conf")
+    for folder in looked:
+        if (folder / f"{stem}.conf").is_file():
+            return folder / f"{stem}.conf"
+    raise ConfigError(f"there is no {stem}.conf in {' or '.join(map(str, looked))}")
