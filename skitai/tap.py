@@ -18,7 +18,7 @@ from twisted.python import usage
 import skitai
 from skitai.config import SHARED_SECTIONS, Config, describe, describe_section, load, sample_config
 from skitai.daemon.becoming import become_supervisor
-from skitai.daemon.logs import keep_standard_streams, logging_already, plain_unless_asked
+from skitai.daemon.logs import keep_standard_streams, logging_already, plain_unless_asked, silence_reactor
 from skitai.daemon.notify import Notifier
 from skitai.daemon.privileges import Identity, become, identity_of
 from skitai.errors import ConfigError, PluginError
@@ -144,6 +144,7 @@ def _make_worker(options: Options, reactor: Any, nursery: Nursery) -> Announced:
         if threads := threads_besides():
             _log.warn(_THREADS_STAY, threads=", ".join(threads))
     place = nursery.serve(failed)
+    silence_reactor(options.parent)
     renew(reactor)
     server.take(place)
     return server

@@ -43,7 +43,11 @@ class Client:
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(PATIENCE)
-        self.socket.connect(address if isinstance(address, str) else ("127.0.0.1", address))
+        try:
+            self.socket.connect(address if isinstance(address, str) else ("127.0.0.1", address))
+        except OSError:
+            self.socket.close()
+            raise
         self._file = self.socket.makefile("rb")
 
     def __enter__(self) -> Client:

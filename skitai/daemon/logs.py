@@ -22,6 +22,7 @@ from twisted.logger import (
     LogEvent,
     LogLevel,
     LogLevelFilterPredicate,
+    PredicateResult,
     formatEvent,
     globalLogBeginner,
     globalLogPublisher,
@@ -37,6 +38,12 @@ _FIRST_COLUMN = re.compile(
     r"Traceback \(most recent call last\):|During handling of |The above exception |[^\W\d][\w.<>]*(?:: .*)?$"
 )
 _MOVED_IN = "  "
+#: What Twisted says when a reactor starts, is asked to stop, and has stopped.
+_OF_REACTOR = {
+    "Starting reactor...",
+    "Received SIGTERM, shutting down.",
+    "Main loop terminated.",
+}
 #: The names of standard output and standard error as logs.
 _STANDARD = ("-", "+")
 #: What Twisted says of each port, also of the one that a DNS question opens. Skitai names its own addresses.
@@ -83,6 +90,24 @@ def _traceback(failure: Failure) -> Iterator[str]:
     for line in printed.rstrip("\n").split("\n"):
         is_pythons = not line or line[0] == " " or _FIRST_COLUMN.match(line)
         yield one_line(line) if is_pythons else _MOVED_IN + one_line(line)
+
+
+def silence_reactor(twist: Any) -> None:
+    """Leave out what the reactor says of its own start and end: with several workers, it is said for each.
+
+    Called before ``twist`` opens the log; a log in JSON has all.
+    """
+    if twist["fileLogObserverFactory"] is plain_observer:
+        twist["fileLogObserverFactory"] = _silent_observer
+
+
+def _silent_observer(stream: IO[str]) -> FilteringLogObserver:
+    return FilteringLogObserver(plain_observer(stream), [_unless_of_reactor])  # type: ignore[list-item]
+
+
+def _unless_of_reactor(event: LogEvent) -> Any:
+    is_silent = formatEvent(event) in _OF_REACTOR
+    return PredicateResult.no if is_silent else PredicateResult.maybe
 
 
 def open_log(name: str) -> IO[str]:

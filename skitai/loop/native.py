@@ -1,4 +1,4 @@
-"""Real threads, and what they wait for, even where the standard library is patched to run greenlets instead.
+"""Real threads and processes, even where the standard library is patched to run greenlets instead.
 
 Patching replaces names such as ``threading.Lock``. This module gives what stood there before, whether it is
 imported before or after the patch. So whoever needs the real thing takes it from here.
@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from _queue import SimpleQueue as SimpleQueue
     from _socket import socketpair as socketpair
     from _thread import get_ident as get_ident
+    from os import fork as fork
+    from os import waitpid as waitpid
     from selectors import DefaultSelector as DefaultSelector
 
     Lock = threading.Lock
     poll = select.poll
 else:
+    fork = _original("os", "fork")
+    waitpid = _original("os", "waitpid")
     SimpleQueue = _original("_queue", "SimpleQueue")
     get_ident = _original("_thread", "get_ident")
     Lock = _original("_thread", "allocate_lock")

@@ -67,10 +67,7 @@ class _UnixPort(_Port, unix.Port):
 
     def __init__(self, opened: Opened, factory: Factory, reactor: Any) -> None:
         unix.Port.__init__(self, opened.socket.getsockname(), factory, reactor=reactor)
-        # Twisted's ``socket`` has real sockets also where the standard library is patched.
-        self._listening = tcp.socket.fromfd(  # type: ignore[attr-defined]
-            opened.socket.fileno(), opened.socket.family, opened.socket.type
-        )
+        self._listening = _for_reactor(opened.socket)
         self._file = opened.file
 
     def startListening(self) -> None:
@@ -96,6 +93,14 @@ class _UnixPort(_Port, unix.Port):
         tcp.Port.connectionLost(self, reason)  # type: ignore[no-untyped-call]
 
 
+def _for_reactor(listening: socket.socket) -> socket.socket:
+    """Return a duplicate of ``listening`` that never waits, of the class that Twisted uses."""
+    chosen: Any = vars(tcp)["socket"]
+    made: socket.socket = chosen.socket(listening.family, listening.type, 0, os.dup(listening.fileno()))
+    made.setblocking(False)
+    return made
+
+
 def port_on(reactor: Any, opened: Opened, factory: Factory, turnstile: Turnstile | None) -> IListeningPort:
     """Have ``factory`` serve what connects to ``opened``, whose place the returned port takes.
 
@@ -108,9 +113,10 @@ def port_on(reactor: Any, opened: Opened, factory: Factory, turnstile: Turnstile
         port = _TCPPort._fromListeningDescriptor(  # type: ignore[no-untyped-call]
             reactor, opened.socket.fileno(), opened.socket.family, factory
         )
+        port._preexistingSocket.close()  # type: ignore[union-attr]  # it waits, where gevent has patched it
+        port._preexistingSocket = _for_reactor(opened.socket)
     port.turnstile = turnstile
     port.startListening()
-    port.socket.setblocking(False)  # the object, too: gevent's would wait for the next connection
     # A shutdown() of a socket that others hold, too, would end it for all of them. One that is ours alone
     # must end although a child, which an app has forked, may hold it.
     port._shouldShutdown = opened.endpoint is not None

@@ -28,6 +28,7 @@ from skitai.processes.orders import (
     BLOCKED,
     BROKEN,
     CANNOT,
+    CLOSE,
     FORKED,
     GONE,
     HELLO,
@@ -35,7 +36,6 @@ from skitai.processes.orders import (
     NURSERY_VARIABLE,
     Wishes,
 )
-from skitai.processes.signals import Signals
 
 #: Signals that the supervisor acts on: workers leave them alone, or have their own ways.
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
@@ -54,6 +54,14 @@ class Place:
     stacks: int
 
 
+@attrs.frozen
+class _Child:
+    """A worker that was forked."""
+
+    pid: int
+    slot: int
+
+
 class Nursery:
     """What makes this process a nursery: ``link`` is its line to the process ``supervisor``."""
 
@@ -61,7 +69,9 @@ class Nursery:
         self._link = link
         self._supervisor = supervisor
         self._board: Board | None = None
-        self._workers: dict[int, int] = {}
+        self._sockets: list[Opened] = []
+        #: Waits for orders, and for the end of workers by a descriptor of each (pidfd_open(2)).
+        self._selector = native.DefaultSelector()
 
     @classmethod
     def of(cls, environ: MutableMapping[str, str]) -> Self | None:
@@ -93,9 +103,9 @@ class Nursery:
             raise ListenError(message["key"], message["reason"])
         board, *sockets = descriptors
         self._board = Board(board)
-        return [
-            Opened(socket.socket(fileno=each), tls) for each, tls in zip(sockets, message["tls"], strict=True)
-        ]
+        pairs = zip(sockets, message["tls"], strict=True)
+        self._sockets = [Opened(socket.socket(fileno=descriptor), tls) for descriptor, tls in pairs]
+        return self._sockets
 
     def broken(self, reason: str) -> None:
         """Tell the supervisor why this server cannot serve."""
@@ -114,25 +124,27 @@ class Nursery:
             self._link.send({"kind": LOADED, "failed": list(failed)})
         except (LinkClosedError, ProcessLookupError):
             _end()
-        signals = Signals([signal.SIGCHLD])
-        selector = native.DefaultSelector()
-        selector.register(signals, _READ)
+        selector = self._selector
         selector.register(self._link, _READ)
         while True:
             for key, _ in selector.select():
-                if key.fileobj is signals:
-                    list(signals.taken())
-                    self._reap()
+                if key.data is not None:
+                    self._reap(key.data, key.fd)
                     continue
                 try:
                     order, descriptors = self._link.receive()
                 except LinkClosedError:
                     _end()
+                if order["kind"] == CLOSE:
+                    self._let_go()
+                    continue
                 place = self._fork(order["slot"], descriptors)
                 if place is not None:
-                    selector.close()
-                    signals.close()
                     return place
+
+    def _let_go(self) -> None:
+        for opened in self._sockets:
+            opened.socket.close()
 
     def _fork(self, slot: int, descriptors: Sequence[int]) -> Place | None:
         """Fork the worker of ``slot``; return its place in the worker itself, and None in this process."""
@@ -142,7 +154,7 @@ class Nursery:
         # A signal for the child that comes before it can take it must wait.
         signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
         try:
-            pid = os.fork()
+            pid = native.fork()
         except OSError as error:
             reason = f"it cannot be forked: {error.strerror}"
             self._say({"kind": GONE, "slot": slot, "status": None, "reason": reason})
@@ -153,16 +165,18 @@ class Nursery:
             os.close(descriptor)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
         if pid > 0:
-            self._workers[pid] = slot
+            self._selector.register(os.pidfd_open(pid), _READ, _Child(pid, slot))
             self._say({"kind": FORKED, "slot": slot, "pid": pid})
         return None
 
     def _become_worker(self, mother: int, slot: int, descriptors: Sequence[int]) -> Place:
+        for sibling in list(self._selector.get_map().values()):
+            if sibling.data is not None:
+                os.close(sibling.fd)
+        self._selector.close()
         self._link.close()
         for number in BLOCKED:
             signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.set_wakeup_fd(-1)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
         try:
             end_with_parent(mother, signal.SIGTERM)
@@ -172,13 +186,12 @@ class Nursery:
         assert self._board is not None
         return Place(self._board, slot, Link.at(link), stacks)
 
-    def _reap(self) -> None:
-        with suppress(ChildProcessError):
-            while (found := os.waitpid(-1, os.WNOHANG)) != (0, 0):
-                pid, status = found
-                slot = self._workers.pop(pid, None)
-                if slot is not None:
-                    self._say({"kind": GONE, "slot": slot, "status": status, "reason": None})
+    def _reap(self, child: _Child, descriptor: int) -> None:
+        """Take note that a worker has ended."""
+        self._selector.unregister(descriptor)
+        os.close(descriptor)
+        _, status = native.waitpid(child.pid, 0)
+        self._say({"kind": GONE, "slot": child.slot, "status": status, "reason": None})
 
     def _say(self, message: dict[str, object]) -> None:
         with suppress(LinkClosedError):  # the next order will not come either

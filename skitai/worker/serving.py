@@ -111,7 +111,6 @@ class Server(Instance):
         self._turnstile = Turnstile(self.board, self.slot)
         self._line = Line(self.reactor, place.link, self._accept, self._end_alone)
         self._figures = Figures(self.reactor, self.slot, self.executors, _beat_seconds(self.config))
-        self._figures.at_beat.append(self._turnstile.refresh)
         write_stacks_when_asked(place.stacks)
 
     def _end_alone(self) -> None:

@@ -20,6 +20,7 @@ from skitai.processes.link import Link, LinkClosedError
 from skitai.processes.orders import (
     BROKEN,
     CANNOT,
+    CLOSE,
     EXIT_BROKEN,
     EXIT_CONFIG,
     FORKED,
@@ -207,6 +208,9 @@ class Generations:
         nursery = self._nurseries[generation]
         self.announced = generation
         self._close_unused()
+        for former in self._nurseries.values():
+            if former.generation < generation:
+                self._let_go(former)
         assert nursery.wishes is not None
         _log.info(
             "Skitai serves {name} on {urls} with {count} workers",
@@ -230,6 +234,16 @@ class Generations:
                 self._load_if_due()
             elif stage is Stage.LOADED:
                 self._owner.lost(nursery.generation, reason)
+
+    def stop_listening(self) -> None:
+        """Let go of the sockets: when the last worker does so, too, new clients are refused at once."""
+        self._sockets.close()
+        for nursery in self._nurseries.values():
+            self._let_go(nursery)
+
+    def _let_go(self, nursery: Nursery) -> None:
+        with suppress(LinkClosedError, BlockingIOError, OSError):
+            nursery.link.send({"kind": CLOSE})
 
     def close(self) -> None:
         """End all nurseries, none of which has a worker, and listen no longer."""

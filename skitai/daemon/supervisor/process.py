@@ -20,13 +20,13 @@ from skitai.daemon.supervisor.hub import HubKeeper
 from skitai.daemon.supervisor.nurseries import Nursery
 from skitai.daemon.supervisor.pauses import Pauses
 from skitai.daemon.supervisor.roster import Limits, Roster, Seen, Worker
+from skitai.daemon.supervisor.signals import Signals
 from skitai.daemon.supervisor.sockets import Sockets
 from skitai.loop.native import DefaultSelector
 from skitai.processes import Board
 from skitai.processes.family import adopt_orphans
 from skitai.processes.link import LinkClosedError
 from skitai.processes.orders import EXIT_CONFIG, LEAVE, READY, SERVE, said_of
-from skitai.processes.signals import Signals
 
 _log = Logger()
 
@@ -134,12 +134,12 @@ class Supervisor:
     def _leave_at_once(self) -> None:
         self._end("the server stops at once", at_once=True)
 
-    def _end(self, text: str, status: int = 0, *, at_once: bool = False) -> None:
-        self._status = self._status or status
+    def _end(self, text: str, *, at_once: bool = False) -> None:
         self._is_leaving = True
         _log.info("{text}", text=text)
         self._notifier.stopping()
         self._generations.stop_loading()
+        self._generations.stop_listening()
         self._roster.end(monotonic(), at_once=at_once)
 
     def _load_anew(self) -> None:
@@ -281,7 +281,9 @@ class Supervisor:
             self._notifier.ready("the last reload was refused")
         elif not self._is_leaving:
             print(reason, file=sys.stderr)
-            self._end("the server cannot start", status)
+            self._status = status
+            self._is_leaving = True
+            self._roster.end(monotonic(), at_once=True)
 
     def retire(self, generation: int) -> None:
         """Let the nursery of ``generation`` end: it forks no more workers, and has none."""

@@ -288,11 +288,11 @@ class Roster:
         self.settle(now)
 
     def _kill(self, worker: Worker) -> None:
+        self._hands.kill(worker)
         if not worker.is_killed:
             worker.is_killed = True
             late = "did not end in time" if worker.state is State.DRAINING else "hangs"
             self._hands.say(f"worker {worker.slot} (pid {worker.pid}) {late}: it is killed", is_bad=True)
-        self._hands.kill(worker)
 
     def _judge_use(self, worker: Worker, figures: Seen) -> None:
         if worker.is_outworn:

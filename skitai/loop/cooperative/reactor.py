@@ -10,6 +10,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
+import gevent
 import greenlet
 from twisted.internet.base import DelayedCall
 from twisted.internet.epollreactor import EPollReactor
@@ -68,8 +69,9 @@ class HostedPoller:
         self.fileno, self.close = epoll.fileno, epoll.close
 
     def renew(self) -> None:
-        """Use an epoll object of its own: the process was forked. Called in the child."""
+        """Use an epoll object of its own: the process was forked by ``native.fork``. Called in the child."""
         self._watcher.close()
+        gevent.reinit(self._hub.gevent)
         self._epoll.close()
         self._use(type(self._epoll)())
 

@@ -28,11 +28,6 @@ class Signals:
         with suppress(BlockingIOError):
             yield from os.read(self._told, 4096)
 
-    def close(self) -> None:
-        """Let go of the descriptors; somebody else is told of signals now."""
-        os.close(self._told)
-        os.close(self._tell)
-
 
 def _take(_number: int, _frame: object) -> None:
     """Do nothing: the number was written to the pipe."""

@@ -1,0 +1,297 @@
+"""Several workers as users run them: real processes, on real sockets."""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import time
+
+import pytest
+
+from serving import eventually
+from supervised import Load, is_alive
+from wire import Client
+
+SERVING = "Skitai serves"
+OTHER = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"other"]
+"""
+
+
+def is_refused(port):
+    """Return whether nobody listens on ``port``."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_start(served):
+    """One line says where the server serves; the workers share what was loaded, and apps know of them."""
+    server = served()
+    assert server.log_text().count(SERVING) == 1
+    assert "with 3 workers" in server.log_text()
+    assert len(server.workers()) == 3
+    assert server.ask("/multiprocess").body == b"True"
+    assert {server.pid() for _ in range(60)} <= server.workers()
+    server.stop()
+    assert server.process.returncode == 0
+    assert "Traceback" not in server.log_text()
+
+
+class TestDeaths:
+    """Workers, or others, that are killed."""
+
+    def test_under_load(self, served):
+        """Only what was under way on the killed worker fails; it is replaced at once, with the reason."""
+        server = served()
+        load = Load(server.port, clients=6)
+        deaths = 8
+        for number in range(deaths):
+            time.sleep(0.4)
+            os.kill(random.choice(sorted(server.workers())), signal.SIGKILL)
+            server.said("is gone: killed by SIGKILL; it is replaced", number + 1)
+            eventually(lambda: len(server.workers()) == 3)
+        answers = load.stop()
+        assert answers > 100
+        # Each of the six clients has one request under way; each death can hit a part of them.
+        assert sum(load.failures.values()) <= 6 * deaths
+        assert set(load.answers) == {200}
+        with Client(server.port) as client:
+            assert client.ask("/").code == 200
+
+    def test_a_stopped_worker(self, served):
+        """Without a heartbeat it is killed and replaced; meanwhile the others take all new connections."""
+        server = served("port = 0\nprocesses = 2\nworker_timeout = 1")
+        victim = server.pid()
+        os.kill(victim, signal.SIGSTOP)
+        began = time.monotonic()
+        assert {server.pid() for _ in range(20)}.isdisjoint({victim})
+        server.said("it is stopped, or waits for the system")
+        server.said("hangs: it is killed")
+        assert time.monotonic() - began < 20
+        eventually(lambda: victim not in server.workers() and len(server.workers()) == 2)
+
+    def test_a_hung_worker(self, served):
+        """The log has the stacks of its threads and greenlets before it is killed."""
+        server = served("port = 0\nprocesses = 2\nworker_timeout = 1\nthreads = 0\nblocked_warning = off")
+        with Client(server.port) as client:
+            client.send(b"GET /sleep?60 HTTP/1.1\r\nHost: x\r\n\r\n")
+            server.said("hangs: it is killed")
+            assert client.at_end()
+        text = server.log_text()
+        stacks = text[text.index("gave no sign of life for 1 s; its threads were here:") :]
+        assert 'served.py", line' in stacks[: stacks.index("it is killed")]
+        assert server.ask("/").code == 200
+
+    def test_the_supervisor(self, served):
+        """No worker, and no nursery, outlives it; who comes next can listen at once."""
+        server = served()
+        alive = server.workers() | server.nurseries()
+        assert len(alive) == 4
+        server.process.kill()
+        server.process.wait()
+        eventually(lambda: not any(map(is_alive, alive)), "the end of the children")
+        socket.create_server(("127.0.0.1", server.port)).close()
+
+    def test_the_nursery(self, served):
+        """If it is killed, another one is started, and nobody is refused meanwhile."""
+        server = served()
+        before = server.workers()
+        (nursery,) = server.nurseries()
+        os.kill(nursery, signal.SIGKILL)
+        assert server.ask("/").code == 200
+        server.said(SERVING, 2)
+        assert server.workers().isdisjoint(before)
+        eventually(lambda: not any(map(is_alive, before)))
+        assert len(server.workers()) == 3
+
+
+class TestReload:
+    """SIGHUP."""
+
+    def test_under_load(self, served):
+        """No request is refused, reset or dropped, and the workers are others then."""
+        server = served()
+        before = server.workers()
+        load = Load(server.port)
+        for _ in range(4):
+            server.reload()
+        assert load.stop() > 100
+        assert (dict(load.failures), set(load.answers)) == ({}, {200})
+        eventually(lambda: not any(map(is_alive, before)))
+        eventually(lambda: (len(server.workers()), len(server.nurseries())) == (3, 1))
+
+    def test_new_code_and_config(self, served):
+        """Both are read again: apps, the number of workers, and the addresses to listen on."""
+        server = served()
+        (server.folder / "other.py").write_text(OTHER)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        former = server.port
+        server.write(f"port = {port}\nprocesses = 2", "/ = ./other:app")
+        server.reload()
+        server.port = port
+        assert server.ask("/").body == b"other"
+        eventually(lambda: len(server.workers()) == 2)
+        eventually(lambda: is_refused(former), "the end of the former port")
+
+    @pytest.mark.parametrize("preload", ["yes", "no"])
+    def test_broken(self, served, preload):
+        """With a broken config, or a broken app, the workers of before go on, and the log names the error."""
+        keys = f"port = 0\nprocesses = 2\npreload = {preload}"
+        server = served(keys)
+        before = server.workers()
+        server.write("port = 0\nprocesses = x")
+        server.signal(signal.SIGHUP)
+        server.said("site.conf:5: [server] processes: must be a whole number of at least 1, not 'x'")
+        server.write(keys)
+        app = server.folder / "served.py"
+        good = app.read_text()
+        app.write_text("import nosuch\n")
+        load = Load(server.port, clients=2)
+        server.signal(signal.SIGHUP)
+        server.said("the workers of before go on: cannot load", 1)
+        server.said("No module named 'nosuch'")
+        eventually(lambda: server.workers() == before)
+        assert load.stop() > 0
+        assert (dict(load.failures), set(load.answers)) == ({}, {200})
+        app.write_text(good)
+        server.reload()
+        eventually(lambda: server.workers().isdisjoint(before) and len(server.workers()) == 2)
+
+    def test_current(self, served, tmp_path):
+        """A release behind a symbolic link is found anew."""
+        config = served.write("port = 0\nprocesses = 2", "/ = ./served:app")
+        releases = [tmp_path / "one", tmp_path / "two"]
+        for release in releases:
+            release.mkdir()
+            shutil.copy(config, release)
+            text = (tmp_path / "served.py").read_text()
+            (release / "served.py").write_text(text.replace("str(os.getpid())", repr(release.name)))
+        current = tmp_path / "current"
+        current.symlink_to("one")
+        server = served.running("site.conf", cwd=current, PWD=str(current))
+        assert server.ask("/").body == b"one"
+        current.unlink()
+        current.symlink_to("two")
+        shutil.rmtree(releases[0])
+        server.reload()
+        assert server.ask("/").body == b"two"
+
+    def test_asked_by_an_app(self, served):
+        """``was.restart()`` replaces all workers, after the request that asks."""
+        server = served("port = 0\nprocesses = 2")
+        before = server.workers()
+        assert server.ask("/restart").code == 200
+        server.said(SERVING, 2)
+        eventually(lambda: server.workers().isdisjoint(before) and len(server.workers()) == 2)
+
+
+class TestStop:
+    """SIGTERM and others."""
+
+    def test_in_good_order(self, served):
+        """What is under way is answered, and no new connection is taken."""
+        server = served()
+        with Client(server.port) as busy, Client(server.port) as idle:
+            assert idle.ask("/").code == 200
+            busy.send(b"GET /sleep?1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            eventually(lambda: server.ask("/").code == 200)  # so the other request has arrived, too
+            server.signal(signal.SIGTERM)
+            server.said("the server stops")
+            assert idle.ask("/")["Connection"] == "close"
+            response = busy.response()
+            assert (response.code, response["Connection"]) == (200, "close")
+        assert server.process.wait(30) == 0
+        assert not server.workers()
+
+    def test_under_load(self, served):
+        """Each request that was sent on an open connection is answered."""
+        server = served()
+        load = Load(server.port, clients=4)
+        time.sleep(0.5)
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+        assert load.stop() > 10
+        assert set(load.answers) == {200}
+        refused = {reason for reason in load.failures if "ConnectionRefused" in reason}
+        assert set(load.failures) == refused
+
+    @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGINT], ids=lambda number: number.name)
+    def test_at_once(self, served, number):
+        """SIGQUIT, and a second signal, wait for nobody."""
+        server = served()
+        with Client(server.port) as client:
+            client.send(b"GET /sleep?30 HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert server.ask("/").code == 200
+            server.signal(number)
+            server.said("the server stops")
+            if number == signal.SIGINT:
+                server.signal(number)
+            assert server.process.wait(10) == 0
+            assert client.at_end()
+
+    def test_asked_by_an_app(self, served):
+        """``was.shutdown()`` ends the server, after the request that asks."""
+        server = served()
+        assert server.ask("/shutdown").code == 200
+        assert server.process.wait(30) == 0
+
+
+def test_more_and_fewer(served):
+    """SIGTTIN adds a worker, SIGTTOU ends one."""
+    server = served("port = 0\nprocesses = 2")
+    server.signal(signal.SIGTTIN)
+    eventually(lambda: len(server.workers()) == 3)
+    for count in (2, 1, 1):
+        server.signal(signal.SIGTTOU)
+        server.said(f"there are to be {count} workers")
+        time.sleep(0.01)  # for the last time it says the same
+    eventually(lambda: len(server.workers()) == 1)
+    assert server.ask("/").code == 200
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("processes = 2\nport = x", "site.conf:5: [server] port: must be"),
+        ("processes = 2\nport = {taken}", "site.conf:5: [server] port: 127.0.0.1:{taken} is in use"),
+        ("processes = 2\nuser = nosuch-user", "site.conf:5: [server] user: there is no user nosuch-user"),
+    ],
+    ids=["config", "port", "user"],
+)
+def test_cannot_start(start_broken, keys, words):
+    """One line says why, and the exit status is 2."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        status, output, errors = start_broken(keys.format(taken=taken))
+    assert (status, output, errors.count("\n")) == (2, "", 1)
+    assert words.format(taken=taken) in errors
+
+
+def test_even_load(served):
+    """Few connections, and many at once, are shared out evenly."""
+    server = served("port = 0\nprocesses = 4")
+    for count in (8, 200):
+        clients = [Client(server.port) for _ in range(count)]
+        try:
+            found = [client.ask("/").body for client in clients]
+        finally:
+            for client in clients:
+                client.close()
+        shares = sorted(found.count(body) for body in set(found))
+        assert len(shares) == 4
+        assert shares[0] >= count / 4 * 0.8
+        time.sleep(1.5)  # so that the next ones find the same number everywhere
+
+
+def test_max_requests(served):
+    """A worker that has answered so many is replaced, and no request fails."""
+    server = served("port = 0\nprocesses = 2\nmax_requests = 200")
+    load = Load(server.port, clients=4)
+    server.said("is replaced after", 3)
+    load.stop()
+    assert (dict(load.failures), set(load.answers)) == ({}, {200})
+    eventually(lambda: len(server.workers()) == 2)

@@ -1,0 +1,147 @@
+"""Servers with several workers, as users run them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections import Counter
+
+from processes import TWIST, environment
+from serving import RunningServer, eventually
+from wire import PATIENCE, Client
+
+APP = """
+import os
+import time
+from skitai import was
+
+def app(environ, start_response):
+    path, text = environ["PATH_INFO"], str(os.getpid())
+    if path == "/sleep":
+        time.sleep(float(environ["QUERY_STRING"]))
+    elif path == "/restart":
+        was.restart()
+    elif path == "/shutdown":
+        was.shutdown()
+    elif path == "/multiprocess":
+        text = str(environ["wsgi.multiprocess"])
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [text.encode()]
+"""
+
+
+class Supervised(RunningServer):
+    """``twist skitai`` with workers. ``process`` is the supervisor."""
+
+    _READY = re.compile(r"\[info\] Skitai serves \S+ on http://127\.0\.0\.1:(\d+)/ with \d+ workers")
+
+    def __init__(self, folder, *arguments, cwd=None, **variables):
+        self.folder = folder
+        self._log = folder / "server.log"
+        command = [*TWIST, "skitai", "--config", *map(str, arguments)]
+        with open(self._log, "ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                cwd=cwd or folder, env=environment(**variables), process_group=0,
+            )  # fmt: skip
+        self.port = self._wait_for_port()
+
+    def pid(self):
+        """Return the process that answers a request on a new connection."""
+        return int(self.ask("/", fields=[("Connection", "close")]).body)
+
+    def nurseries(self):
+        return children(self.process.pid)
+
+    def workers(self):
+        """Return the processes of the workers."""
+        return {pid for nursery in self.nurseries() for pid in children(nursery)}
+
+    def said(self, text, times=1):
+        """Wait until the log has ``text``."""
+        eventually(lambda: self.log_text().count(text) >= times, f"{text!r} in the log")
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def reload(self, times=1):
+        """Reload, and wait until all workers are new ones."""
+        before = self.log_text().count("Skitai serves")
+        self.signal(signal.SIGHUP)
+        self.said("Skitai serves", before + times)
+
+    def end(self):
+        """End all that is left of it, whatever state it is in."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+                raise
+
+
+def children(pid):
+    """Return the processes whose parent is ``pid``."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return set(map(int, file.read().split()))
+    except OSError:
+        return set()
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Load:
+    """Clients that ask on connections that they keep, one request after the other, until ``stop``.
+
+    ``failures`` are the requests that were not answered, by reason; ``answers`` the others, by status.
+    """
+
+    def __init__(self, port, clients=6, target="/"):
+        self._port = port
+        self._target = target
+        self._stopped = False
+        self._lock = threading.Lock()
+        self.answers, self.failures = Counter(), Counter()
+        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self):
+        client = None
+        while not self._stopped:
+            try:
+                client = client or Client(self._port)
+                response = client.ask(self._target)
+                assert response.complete, "cut off"
+                with self._lock:
+                    self.answers[response.code] += 1
+                if response["Connection"] == "close":
+                    client.close()
+                    client = None
+            except (OSError, AssertionError) as error:
+                with self._lock:
+                    self.failures[repr(error)] += 1
+                if client is not None:
+                    client.close()
+                client = None
+        if client is not None:
+            client.close()
+
+    def stop(self):
+        """Return the number of answers."""
+        self._stopped = True
+        for thread in self._threads:
+            thread.join()
+        return sum(self.answers.values())
