@@ -20,13 +20,13 @@ from skitai.daemon.supervisor.hub import HubKeeper
 from skitai.daemon.supervisor.nurseries import Nursery
 from skitai.daemon.supervisor.pauses import Pauses
 from skitai.daemon.supervisor.roster import Limits, Roster, Seen, Worker
-from skitai.daemon.supervisor.signals import Signals
 from skitai.daemon.supervisor.sockets import Sockets
 from skitai.loop.native import DefaultSelector
 from skitai.processes import Board
 from skitai.processes.family import adopt_orphans
 from skitai.processes.link import LinkClosedError
 from skitai.processes.orders import EXIT_CONFIG, LEAVE, READY, SERVE, said_of
+from skitai.processes.signals import Signals
 
 _log = Logger()
 

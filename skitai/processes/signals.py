@@ -28,6 +28,12 @@ class Signals:
         with suppress(BlockingIOError):
             yield from os.read(self._told, 4096)
 
+    def close(self) -> None:
+        """Let go of the descriptors; nobody is told of signals any more."""
+        signal.set_wakeup_fd(-1)
+        os.close(self._told)
+        os.close(self._tell)
+
 
 def _take(_number: int, _frame: object) -> None:
     """Do nothing: the number was written to the pipe."""
