@@ -29,8 +29,7 @@ class Signals:
             yield from os.read(self._told, 4096)
 
     def close(self) -> None:
-        """Let go of the descriptors; nobody is told of signals any more."""
-        signal.set_wakeup_fd(-1)
+        """Let go of the descriptors; somebody else is told of signals now."""
         os.close(self._told)
         os.close(self._tell)
 
