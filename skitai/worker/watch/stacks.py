@@ -6,6 +6,7 @@ would end them in the wrong thread.
 
 from __future__ import annotations
 
+import gc
 import os
 import sysconfig
 import traceback
@@ -162,7 +163,23 @@ def outwards(frame: FrameType | None) -> Iterator[FrameType]:
     """Yield ``frame``, its caller, and so on."""
     while frame is not None:
         yield frame
-        frame = frame.f_back
+        frame = _caller_of(frame)
+
+
+def _caller_of(frame: FrameType) -> FrameType | None:
+    """Return ``frame.f_back``, without a collection of garbage in the middle.
+
+    Python may make the object of the caller, and that may start a collection, which runs code and lets other
+    threads go on. If the frame ends meanwhile, Python 3.11 reads memory that is no longer its own.
+    """
+    collects = gc.isenabled()
+    if collects:
+        gc.disable()
+    try:
+        return frame.f_back
+    finally:
+        if collects:
+            gc.enable()
 
 
 def is_of_skitai(frame: FrameType) -> bool:
