@@ -11,6 +11,8 @@ from pathlib import Path
 
 import attrs
 
+from skitai.processes.family import keeping_end_with_parent
+
 
 @attrs.frozen
 class Identity:
@@ -53,7 +55,8 @@ def become(identity: Identity, logs: Iterable[Path]) -> None:
         with suppress(FileExistsError):
             os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640))
             os.chown(log, identity.uid, identity.gid)
-    os.initgroups(identity.name, identity.gid)
-    os.setgid(identity.gid)
-    os.setuid(identity.uid)
+    with keeping_end_with_parent():
+        os.initgroups(identity.name, identity.gid)
+        os.setgid(identity.gid)
+        os.setuid(identity.uid)
     os.environ.update(HOME=identity.home, USER=identity.name, LOGNAME=identity.name)

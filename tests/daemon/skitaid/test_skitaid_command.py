@@ -200,7 +200,8 @@ def test_several_workers(home):
 
 
 def test_in_the_foreground(home):
-    """With -v all logs are printed; a wrong server is tried again; a signal ends all."""
+    """With -v all logs are printed; a wrong server is tried again; a signal ends all. Also as root."""
+    home.become = []
     home.write("one")
     (home.config / "servers-enabled" / "bad.conf").write_text("[server]\nport = x\n")
     (home.config / "skitaid.conf").write_text("[crontab:line]\n* * 99 * * x\n[smtpd]\n")
