@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from skitai.interfaces import IThreadExecutor
 from skitai.worker.watch.blocking import Hold, Places
+from skitai.worker.watch.counts import Counts
 from skitai.worker.watch.queues import QueueWatch
 from skitai.worker.watch.reactor import ReactorWatch
 from skitai.worker.watch.stacks import stack_of
@@ -178,7 +179,8 @@ def test_a_queue_that_moves_is_no_wait():
 
 def test_slow_and_busy_threads(said):
     """A slow task is named once for its place; when all threads are busy, each is listed."""
-    watch = ThreadsWatch(10.0)
+    counts = Counts()
+    watch = ThreadsWatch(10.0, counts)
     frame, _kept = frame_in("/srv/shop/views.py")
     executor = BusyExecutor((7, 100.0), (8, 95.0), begun=2, handed_out=3)
     for now in (104.0, 104.5):
@@ -195,3 +197,4 @@ def test_slow_and_busy_threads(said):
     )
     assert said[1].startswith("slow: code outside of requests, for 10.0 s, at /srv/shop/views.py:2 in view\n")
     assert not watch.look({BusyExecutor(): ["/"]}, {}, 112.0, at_once)
+    assert (counts.busy, counts.slow) == (1, 2)
