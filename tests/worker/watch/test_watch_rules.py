@@ -100,7 +100,7 @@ def test_places_are_bounded():
 def test_the_reactor_is_held(said):
     """Code that holds the reactor is named with its line and for how long, once for each place."""
     reactor = IdleReactor()
-    watch = ReactorWatch(reactor, 0.1, ME)
+    watch = ReactorWatch(reactor, 0.1, ME, Counts())
     frame, _kept = frame_in("/srv/shop/views.py")
     for now in (10.0, 10.0625, 10.125, 10.1875, 10.25, 12.0):
         assert watch.look({ME: frame}, now, 0.0, at_once)
@@ -118,7 +118,7 @@ def test_the_reactor_is_held(said):
 def test_a_busy_reactor_is_not_held(said):
     """A reactor that has its turns between the looks blocks nobody, however busy it is."""
     reactor = IdleReactor()
-    watch = ReactorWatch(reactor, 0.1, ME)
+    watch = ReactorWatch(reactor, 0.1, ME, Counts())
     frame, _kept = frame_in("/srv/shop/views.py")
     for now in range(10):
         watch.look({ME: frame}, float(now), 0.0, at_once)
@@ -129,7 +129,7 @@ def test_a_busy_reactor_is_not_held(said):
 def test_an_idle_reactor_is_left_alone():
     """A reactor that waits for the system is not asked anything."""
     reactor = IdleReactor()
-    watch = ReactorWatch(reactor, 0.1, ME)
+    watch = ReactorWatch(reactor, 0.1, ME, Counts())
     waiting = reactor.doIteration(None)
     next(waiting)
     assert not watch.look({ME: waiting.gi_frame}, 1.0, 0.0, at_once)
