@@ -17,6 +17,7 @@ from skitai.calls.dispatch import Dispatcher, Mode
 from skitai.calls.group import CallGroup
 from skitai.calls.operation import Operation
 from skitai.calls.step import Step
+from skitai.errors import MisuseError
 from skitai.interfaces import INode, IResultCache, IService
 from skitai.testing.clockbridge import ClockBridge
 from skitai.testing.script import Script
@@ -132,6 +133,13 @@ class RecordingDispatcher(Dispatcher):
         if len(self._script.surprises) > surprises:
             raise AssertionError(self._script.surprises[-1])
         return call
+
+    def _cluster(self, name: str) -> Cluster:
+        try:
+            return super()._cluster(name)
+        except MisuseError:
+            hint = f"FakeWas(clusters={{{name!r}: 1}})"
+            raise MisuseError(f"there is no cluster @{name} here: {hint}") from None
 
     def _record(self, operation: Operation, mode: Mode, name: str) -> None:
         request = operation.request

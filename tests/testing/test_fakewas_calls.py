@@ -56,7 +56,7 @@ def test_cluster(fake):
     fake.reply("get", "@c/", b"up")
     assert was.get.lb("@c/").getwait().data == b"up"
     assert [member.state for member in was.cluster("@c").members] == ["resting", "up"]
-    with pytest.raises(MisuseError, match="no cluster @d"):
+    with pytest.raises(MisuseError, match=r"no cluster @d here: FakeWas\(clusters=\{'d': 1\}\)"):
         was.cluster("@d")
 
 
