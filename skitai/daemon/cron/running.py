@@ -38,7 +38,7 @@ class Run:
         self._kill_at: float | None = None
         with _input(job.given) as given:
             self._process = subprocess.Popen(  # noqa: S603 - the command of the config
-                ["/bin/sh", "-c", job.command],
+                ["/bin/sh", "-c", job.command.encode()],  # as in the file, whatever the locale is
                 stdin=given,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

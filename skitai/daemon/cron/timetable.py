@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
+from math import inf
 
 from cronsim import CronSim
 
@@ -36,7 +37,7 @@ class Timetable:
         self._next = {job: before.get(job) or self._after(job, now) for job in jobs}
 
     def next_time(self) -> float | None:
-        """Return when the next job is due, or None if there are none."""
+        """Return when the next job is due: None if there are none, infinity if that is in no 50 years."""
         return min(self._next.values(), default=None)
 
     def due(self, now: float) -> list[Job]:
@@ -59,4 +60,4 @@ class Timetable:
     def _after(self, job: Job, moment: float) -> float:
         times = CronSim(job.schedule, datetime.fromtimestamp(moment, self._zone))
         # In the second of two hours with the same name, the next time may have been in the first.
-        return next(time for time in (each.timestamp() for each in times) if time > moment)
+        return next((time for time in (each.timestamp() for each in times) if time > moment), inf)

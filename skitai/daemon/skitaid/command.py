@@ -22,7 +22,7 @@ from skitai.daemon.logs import open_log, plain_observer, reopen
 from skitai.daemon.notify import Notifier
 from skitai.daemon.skitaid.control import NotRunningError, ask
 from skitai.daemon.skitaid.logfiles import follow, tail
-from skitai.daemon.skitaid.places import AGENTS, SERVER_LOGS, Places, find_places
+from skitai.daemon.skitaid.places import AGENTS, SERVER_LOGS, VARIABLES, Places, find_places
 from skitai.daemon.skitaid.process import AlreadyRunsError, Skitaid, running_pid
 from skitai.daemon.skitaid.shown import table
 from skitai.errors import ConfigError
@@ -136,6 +136,7 @@ def _start(places: Places, options: Namespace) -> int:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            env={**os.environ, **_variables()},
             cwd="/",
             start_new_session=True,
         )
@@ -154,11 +155,17 @@ def _start(places: Places, options: Namespace) -> int:
 def _given(options: Namespace) -> list[str]:
     """Return the options that say where things are, for a process that starts in another folder."""
     given = []
-    for name in ("config", "log_path", "var_path"):
+    for name in VARIABLES:
         value = getattr(options, name)
         if value is not None:
             given += [f"--{name.replace('_', '-')}", os.path.abspath(value)]
     return given
+
+
+def _variables() -> dict[str, str]:
+    """Return the variables that say where things are, for a process that starts in another folder."""
+    given = {name: os.environ.get(name) for name in VARIABLES.values()}
+    return {name: os.path.abspath(value) for name, value in given.items() if value}
 
 
 def _stop(places: Places, options: Namespace) -> int:

@@ -18,6 +18,9 @@ AGENTS = ("cron", "smtpda")
 #: The logs of a server.
 SERVER_LOGS = ("server", "request", "app", "stderr")
 
+#: The options that say where things are, and the variables that do.
+VARIABLES = {name: f"SKITAID_{name.upper()}" for name in ("config", "log_path", "var_path")}
+
 _GLOBAL = "global"
 #: The keys of ``[global]``.
 GLOBAL_KEYS = {
@@ -81,13 +84,13 @@ class Places:
 def find_places(given: Mapping[str, str | None], environ: Mapping[str, str], uid: int) -> Places:
     """Return the places of the user ``uid``.
 
-    What counts first is ``given`` (the options ``config``, ``log_path`` and ``var_path``), then the variables
-    SKITAID_CONFIG, SKITAID_LOG_PATH and SKITAID_VAR_PATH, then ``[global]`` of the file, then the defaults.
+    What counts first is ``given`` (the options), then VARIABLES, then ``[global]`` of the file, then the
+    defaults.
     Raises ConfigError for a wrong file, and for one that was named and is not there.
     """
 
     def said(key: str) -> Path | None:
-        text = given.get(key) or environ.get(f"SKITAID_{key.upper()}")
+        text = given.get(key) or environ.get(VARIABLES[key])
         return Path(text).absolute() if text else None
 
     state = (

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from math import inf
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -133,6 +134,15 @@ def test_aligned_to_the_minute():
     assert len(watch.starts) == 1
     assert watch.timetable.next_time() == at(2026, 6, 1, 10, 2)
     assert Timetable(BERLIN).next_time() is None
+
+
+def test_never():
+    """A job that does not come in 50 years waits for ever, and keeps no other from its time."""
+    watch = Watch(at(2026, 6, 1), "0 0 */31 2 1L")
+    assert watch.timetable.next_time() == inf
+    watch.set_jobs("0 0 */31 2 1L", "0 10 * * *")
+    watch.run(at(2026, 6, 2))
+    assert watch.times() == ["2026-06-01T10:00:00+02:00"]
 
 
 def test_kept_where_lines_move():

@@ -51,6 +51,7 @@ class Home:
         self.folder = folder
         self.config = folder / ".config" / "skitaid"
         self.state = folder / ".local" / "state" / "skitaid"
+        self.variables = {}
         self.become = becoming_another()
         (self.config / "servers-enabled").mkdir(parents=True)
         (self.config / "app.py").write_text(APP)
@@ -66,7 +67,13 @@ class Home:
             "SKITAID_LOG_PATH": str(self.state / "log"),
             "SKITAID_VAR_PATH": str(self.state),
         }  # fmt: skip
-        return {**given, **as_root, "HOME": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {
+            **given,
+            **as_root,
+            "HOME": str(self.folder),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **self.variables,
+        }
 
     def popen(self, *words, program=SKITAID, **options):
         return subprocess.Popen(
@@ -238,9 +245,11 @@ def test_children_end_with_it(home):
 
     eventually(are_gone)
     assert home.run("status", status=3) == "skitaid is not running\n"
+    home.variables = {"SKITAID_LOG_PATH": "elsewhere"}
     home.run("start")
     home.wait_for(serves("one"))
     home.run("stop")
+    assert (home.folder / "elsewhere" / "instances" / "one" / "request.log").exists()
 
 
 def test_log_that_is_followed(home):
