@@ -16,7 +16,7 @@ class World:
     """A child whose program is ``script``, run by the shell; ``log`` are the lines that skitaid logs."""
 
     def __init__(self, folder, events):
-        self.script = "sleep 1000"
+        self.script = "exec sleep 1000"
         self.output = folder / "stderr.log"
         self.now = 1000.0
         self._events = events
@@ -59,7 +59,7 @@ def test_stays_down(world):
     world.child.look(world.now)
     assert (world.child.condition, world.child.pid) == (Condition.DOWN, None)
     assert world.log[-1] == "one has ended by itself: exit status 0"
-    world.start("sleep 1000")
+    world.start("exec sleep 1000")
     assert world.child.condition is Condition.RUNNING
 
 
@@ -67,7 +67,7 @@ def test_asks_for_a_restart(world):
     """A process that ends with 3 is started again at once."""
     world.start("exit 3")
     pid = world.child.pid
-    world.script = "sleep 1000"
+    world.script = "exec sleep 1000"
     world.reap()
     assert world.child.pid not in (None, pid)
     assert world.child.restarts == 1
@@ -101,14 +101,14 @@ def test_change_ends_a_pause(world):
     world.now += 1
     world.child.look(world.now)
     world.reap()
-    world.script = "sleep 1000"
+    world.script = "exec sleep 1000"
     world.child.changed(world.now)
     assert world.child.condition is Condition.RUNNING
 
 
 def test_killed_after_long(world):
     """What served well and is killed is started again at once, each time."""
-    world.start("sleep 1000")
+    world.start("exec sleep 1000")
     for _ in range(3):
         world.now += 3600
         world.child.look(world.now)
@@ -122,7 +122,7 @@ def test_killed_after_long(world):
 
 def test_restart(world):
     """Who handles SIGHUP gets it; who does not is ended, and started again."""
-    world.start("sleep 1000")
+    world.start("exec sleep 1000")
     first = world.child.pid
     world.child.restart(world.now)
     world.child.restart(world.now)
@@ -138,7 +138,7 @@ def test_restart(world):
     assert not handles(second, signal.SIGUSR1)
     world.child.stop()
     world.child.start(world.now)  # it is told so before it has ended
-    world.script = "sleep 1000"
+    world.script = "exec sleep 1000"
     world.reap()
     assert world.child.condition is Condition.RUNNING
 
@@ -153,7 +153,7 @@ while True:
 
 def test_does_not_end(world):
     """What ignores the order to end at once is killed."""
-    world.start('trap "" TERM QUIT; echo ready; while :; do sleep 1; done')
+    world.start('trap "" TERM QUIT; echo ready; while :; do sleep 0.2; done')
     eventually(lambda: "ready" in world.output.read_text())
     world.child.stop()
     world.child.stop(at_once=True, now=world.now)
