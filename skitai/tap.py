@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +20,13 @@ from twisted.python import usage
 import skitai
 from skitai.config import SHARED_SECTIONS, Config, describe, describe_section, load, sample_config
 from skitai.daemon.becoming import become_supervisor
-from skitai.daemon.logs import keep_standard_streams, logging_already, plain_unless_asked, silence_reactor
+from skitai.daemon.logs import (
+    keep_standard_streams,
+    logging_already,
+    plain_unless_asked,
+    reopen,
+    silence_reactor,
+)
 from skitai.daemon.notify import Notifier
 from skitai.daemon.privileges import Identity, become, identity_of
 from skitai.errors import ConfigError, PluginError
@@ -93,8 +101,11 @@ def makeService(options: Options) -> IService:
         keep_standard_streams(reactor.callWhenRunning)
     nursery = Nursery.of(os.environ)
     if nursery is not None:
-        return _or_exit(lambda: _make_worker(options, reactor, nursery), nursery.broken)
-    return _or_exit(lambda: _make(options, reactor))
+        server = _or_exit(lambda: _make_worker(options, reactor, nursery), nursery.broken)
+    else:
+        server = _or_exit(lambda: _make(options, reactor))
+    server.own_log = None if twist is None else twist.get("logFile")
+    return server
 
 
 def _make(options: Options, reactor: object) -> Announced:
@@ -202,6 +213,8 @@ class Announced(Server):
 
     #: Whether this process can open all that it has opened once more.
     may_begin_anew = True
+    #: The stream of the server's own log.
+    own_log: Any = None
 
     def startService(self) -> None:
         """Start, or print one line and exit with status 2."""
@@ -218,8 +231,19 @@ class Announced(Server):
     def _take_signals(self) -> None:
         interrupter = Interrupter()
         last_resort = LastResort(self.reactor, self.config.server.stop_seconds + 1, interrupter)
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main:  # before the last resort looks who else handles signals
+            signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(self.reopen_logs))
         if last_resort.install():
             self._watcher.interrupter = interrupter
+
+    def reopen_logs(self) -> None:
+        """Go on in new files, also in that of the server's own log."""
+        try:
+            reopen(self.own_log)
+        except OSError as error:
+            _log.error("cannot open the log anew: {error}", error=error)
+        super().reopen_logs()
 
     def _apps_loaded(self, result: object) -> None:
         super()._apps_loaded(result)

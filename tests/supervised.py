@@ -14,6 +14,7 @@ from serving import RunningServer, eventually
 from wire import PATIENCE, Client
 
 APP = """
+import json
 import os
 import time
 from skitai import was
@@ -26,6 +27,10 @@ def app(environ, start_response):
         was.restart()
     elif path == "/shutdown":
         was.shutdown()
+    elif path == "/status":
+        text = json.dumps(was.status(fancy=False), default=str)
+    elif path == "/log":
+        was.log("said")
     elif path == "/multiprocess":
         text = str(environ["wsgi.multiprocess"])
     start_response("200 OK", [("Content-Type", "text/plain")])

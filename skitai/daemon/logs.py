@@ -30,6 +30,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from skitai.formats.loglines import one_line, stamp
+from skitai.processes.files import begin_anew
 
 #: The shortest form of ``--log-format`` that ``twist`` accepts.
 _FORMAT_OPTION = "--log-fo"
@@ -131,13 +132,10 @@ def reopen(stream: Any) -> None:
     A stream without a file of its own stays as it is. Raises OSError, and then nothing has changed.
     """
     name = name_of_log(stream)
-    if name in _STANDARD:
+    if stream is None or name in _STANDARD:
         return
-    fresh = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    try:
-        os.dup2(fresh, stream.fileno(), inheritable=False)
-    finally:
-        os.close(fresh)
+    stream.flush()
+    begin_anew(stream.fileno(), name)
 
 
 def plain_unless_asked(twist: Any, words: Sequence[str]) -> None:

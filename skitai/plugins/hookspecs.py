@@ -125,6 +125,11 @@ def skitai_startup(instance: IInstance) -> None:
 
 
 @hookspec
+def skitai_reopen_logs(instance: IInstance) -> None:
+    """Go on in new files: those of the logs were moved away. Fires at SIGUSR1, in the reactor thread."""
+
+
+@hookspec
 def skitai_closing(instance: IInstance) -> None:
     """End responses that last for as long as somebody reads: fires when the stop begins, reactor thread.
 

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from skitai.formats.loglines import stamp
 from skitai.loop.turn import Stage, turn_end_of
+from skitai.processes.files import begin_anew
 
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
@@ -77,6 +78,12 @@ class AccessLog:
             self._stream.flush()
         except (OSError, ValueError) as error:  # the disk is full, or the stream is closed
             _log.error("cannot write the access log ({error}); lines lost: {n}", n=len(lines), error=error)
+
+    def reopen(self) -> None:
+        """Go on in a new file of the same name: the old one was moved away. Raises OSError."""
+        self.flush()
+        if self._stream is not sys.stdout:
+            begin_anew(self._stream.fileno(), self._stream.name)
 
     def close(self) -> None:
         """Write the waiting lines, and close the stream unless it is standard output."""

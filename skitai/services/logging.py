@@ -15,6 +15,7 @@ from skitai.errors import words_of
 from skitai.formats.loglines import one_line, stamp
 from skitai.loop.native import Lock
 from skitai.plugins import hookimpl
+from skitai.processes.files import begin_anew
 
 if TYPE_CHECKING:
     from skitai.interfaces import IInstance
@@ -89,6 +90,11 @@ class LogFile:
     def flush(self) -> None:
         """Do nothing: nothing is buffered."""
 
+    def reopen(self) -> None:
+        """Go on in a new file of the same name: the old one was moved away. Raises OSError."""
+        if self._file is not None and not self._closed:
+            begin_anew(self._file.fileno(), self._path)
+
     def close(self) -> None:
         """Close the file for good."""
         self._closed = True
@@ -137,6 +143,14 @@ def skitai_app_failed(instance: IInstance, error: BaseException, doing: str) -> 
     log = _log_of(instance)
     if log.file is not None:
         log.app_log.exception(error, doing)
+
+
+@hookimpl
+def skitai_reopen_logs(instance: IInstance) -> None:
+    """Go on in a new file."""
+    log = _log_of(instance)
+    if log.file is not None:
+        log.file.reopen()
 
 
 @hookimpl(trylast=True)

@@ -7,17 +7,20 @@ import platform
 import resource
 import sys
 from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
 import skitai
 import twisted
+from skitai.processes import State
 
 if TYPE_CHECKING:
     from skitai.calls.clusterview import ClusterView
     from skitai.calls.dispatch import Dispatcher
     from skitai.interfaces import IInstance
+    from skitai.processes import Board
 
 #: A section is a table of two columns (a mapping) or of several (rows of the same keys).
 Section = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -42,6 +45,7 @@ def overview(
     sections: dict[str, Section] = {
         "Server": _server(instance, urls, uptime),
         "Connections": connections,
+        **({"Workers": _workers(instance.board)} if instance.config.server.processes > 1 else {}),
         "Apps": instance.executors.overview(),
         "Calls": calls,
         "Result cache": {"state": "off"} if cache is None else cache,
@@ -70,6 +74,25 @@ def _server(instance: IInstance, urls: Sequence[str], uptime: float) -> dict[str
         "reactor": type(instance.reactor).__name__,
         "cooperative": instance.config.server.cooperative,
     }
+
+
+def _workers(board: Board) -> list[dict[str, Any]]:
+    now = monotonic()
+    return [
+        {
+            "worker": slot.number,
+            "process": slot.pid,
+            "state": State(slot.state).name.lower(),
+            "generation": slot.generation,
+            "uptime_seconds": round(now - slot.began, 1) if slot.began else None,
+            "connections": slot.connections,
+            "in_flight": slot.in_flight,
+            "queued": slot.queued,
+            "requests": slot.requests,
+            "memory_bytes": slot.memory,
+        }
+        for slot in board.taken()
+    ]
 
 
 def resident_bytes() -> int:

@@ -201,6 +201,15 @@ class Server(Instance):
             self._file_watcher = FileWatcher(self._builder.directories, look_again)
             self._file_watcher.start()
 
+    def reopen_logs(self) -> None:
+        """Go on in new files: those of the logs were moved away. Called in the reactor thread."""
+        try:
+            if self._access_log is not None:
+                self._access_log.reopen()
+        except OSError as error:
+            _log.error("cannot open the access log anew: {error}", error=error)
+        self.plugins.notify("skitai_reopen_logs", instance=self)
+
     # -- stop ----------------------------------------------------------------------------------------------
 
     @inlineCallbacks

@@ -1,5 +1,6 @@
 """Several workers as users run them: real processes, on real sockets."""
 
+import json
 import os
 import random
 import shutil
@@ -295,3 +296,41 @@ def test_max_requests(served):
     load.stop()
     assert (dict(load.failures), set(load.answers)) == ({}, {200})
     eventually(lambda: len(server.workers()) == 2)
+
+
+def test_status(served):
+    """The status page of any worker shows all of them."""
+    server = served("port = 0\nprocesses = 2")
+    eventually(lambda: len(json.loads(server.ask("/status").body)["Workers"]) == 2)
+    rows = json.loads(server.ask("/status").body)["Workers"]
+    assert {row["process"] for row in rows} == server.workers()
+    assert {(row["state"], row["generation"]) for row in rows} == {("ready", 1)}
+    assert sum(row["connections"] for row in rows) == 1
+
+
+def test_logs_that_are_moved_away(served):
+    """At SIGUSR1 all processes go on in new files."""
+    server = served("port = 0\nprocesses = 2\napp_log = app.log")
+    config = server.folder / "site.conf"
+    config.write_text(config.read_text().replace("access_log = off", "access_log = access.log"))
+    before = server.workers()
+    server.reload()
+    eventually(lambda: server.workers().isdisjoint(before))
+    logs = [(server.folder / "app.log", "said"), (server.folder / "access.log", "GET /log")]
+
+    def ask_all():
+        clients = [Client(server.port) for _ in range(8)]  # all workers have some of them
+        for client in clients:
+            client.ask("/log")
+        for client in clients:
+            client.close()
+        eventually(lambda: [log.read_text().count(word) for log, word in logs] == [8, 8])
+
+    ask_all()
+    for log, _ in logs:
+        log.rename(f"{log}.1")
+    server.signal(signal.SIGUSR1)
+    server.said("the logs were opened anew")
+    eventually(lambda: all(log.exists() for log, _ in logs))
+    time.sleep(0.3)  # so that the other worker has done so, too
+    ask_all()
