@@ -107,6 +107,15 @@ class IExecutor(Interface):
         The task must not raise. Called in the reactor thread.
         """
 
+    lines: Any = Attribute("What waits: the ``Lines`` of ``skitai.loop.lines``.")
+
+    def line(name: str, limits: Any) -> Any:
+        """Return a new ``Line`` of requests for the mount ``name``; both are of ``skitai.loop.lines``.
+
+        What is submitted to it may be refused while it waits; what is submitted to the executor may not.
+        Called before the start.
+        """
+
     def statistics() -> dict[str, int]:
         """Return what the status page shows: at least ``running`` and ``queued``. Called in any thread."""
 
@@ -116,9 +125,6 @@ class IThreadExecutor(IExecutor):
 
     def tasks() -> list[tuple[int, float]]:
         """Return the ``get_ident()`` of each thread that runs a task, and when it began, by ``monotonic``."""
-
-    def progress() -> tuple[int, int]:
-        """Return how many tasks have begun, and how many were handed out to the threads, since the start."""
 
     def let_go(ident: int) -> None:
         """Let the task that runs in the thread ``ident`` keep it; a new thread takes its place.

@@ -84,8 +84,8 @@ def test_contracts():
             "waiting",
         ],
         "IConnector": ["connect", "proxy_for", "resolve", "timeout", "tls"],
-        "IExecutor": ["multithread", "start", "statistics", "stop", "submit"],
-        "IThreadExecutor": ["let_go", "progress", "tasks"],
+        "IExecutor": ["line", "lines", "multithread", "start", "statistics", "stop", "submit"],
+        "IThreadExecutor": ["let_go", "tasks"],
         "IInstance": [
             "board",
             "bridge",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,6 +96,15 @@ def _limit(cast: Caster) -> Caster:
 
 def _show_limit(show: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda value: show(value) if value else "off"
+
+
+def _count_or_off(value: str) -> float:
+    """Cast a number that may not be exceeded; infinite for ``off``: here 0 is a number, too."""
+    return inf if value.lower() == "off" else int(integer(0)(value))
+
+
+def _show_count(value: float) -> str:
+    return "off" if value == inf else str(value)
 
 
 def _key(cast: Caster, help: str, show: Callable[[Any], str] = show_value) -> dict[str, Any]:  # noqa: A002
@@ -223,6 +233,18 @@ class ServerConfig:
         ),
     )
 
+    queue_max: float = field(
+        default=10_000,
+        metadata=_key(_count_or_off, "requests of a mount that may wait for a thread; off: any", _show_count),
+    )
+    queue_timeout: float = field(
+        default=1.0,
+        metadata=_key(
+            _limit(seconds),
+            "a request that waits longer for a thread gets 503; off: never",
+            _show_limit(show_value),
+        ),
+    )
     blocked_warning: float = field(
         default=0.1,
         metadata=_key(_warning, "code that holds the reactor longer is logged; off: never", _show_warning),

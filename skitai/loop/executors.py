@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from skitai.interfaces import IExecutor
 from skitai.loop.greenlets import GreenletExecutor
 from skitai.loop.hub import Hub
+from skitai.loop.lines import CallLater, Line
 from skitai.loop.threads import ThreadExecutor
 from skitai.loop.turn import CallSoon
 
 
 def executor_for(
-    threads: int, call_soon: CallSoon, hub: Hub | None = None, *, mount: str = ""
+    threads: int,
+    call_soon: CallSoon,
+    hub: Hub | None = None,
+    *,
+    mount: str = "",
+    call_later: CallLater | None = None,
 ) -> ThreadExecutor | GreenletExecutor:
     """Return the executor for the config's ``threads``: greenlets, which wait in ``hub``, for 0.
 
     ``mount`` is a part of the threads' names: the mount point of their app, empty for those of all others.
+    ``call_later`` is the reactor's: without it, requests wait however long it takes.
     """
     if not threads:
-        return GreenletExecutor(call_soon, hub)
-    return ThreadExecutor(threads, call_soon, f"skitai-app-{mount}" if mount else "skitai-app")
+        return GreenletExecutor(call_soon, hub, call_later)
+    return ThreadExecutor(threads, call_soon, f"skitai-app-{mount}" if mount else "skitai-app", call_later)
 
 
 class Executors:
@@ -58,6 +65,10 @@ class Executors:
         self.mounts[executor] = [name]
         return executor
 
+    def lines(self) -> list[Line]:
+        """Return the lines of all mounts: their figures are for metrics and the status page."""
+        return [line for executor in self.mounts for line in executor.lines]
+
     def start(self) -> None:
         """Start all of them. Called in the process that serves: threads do not survive a fork."""
         for executor in self.mounts:
@@ -87,4 +98,13 @@ def _row(executor: IExecutor, mounts: list[str]) -> dict[str, Any]:
         "running": tasks["running"],
         "queued": tasks["queued"],
         "idle": tasks.get("idle"),
+        "refused": sum(line.full for line in executor.lines),
+        "late": sum(line.late for line in executor.lines),
+        "left": sum(line.left for line in executor.lines),
+        "mean_wait_seconds": _mean_wait(executor.lines),
     }
+
+
+def _mean_wait(lines: Iterable[Line]) -> float:
+    begun = sum(line.begun for line in lines)
+    return round(sum(line.waited for line in lines) / begun, 4) if begun else 0.0

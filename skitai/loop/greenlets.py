@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from contextvars import Context
 from time import monotonic
 from types import FrameType
@@ -15,6 +14,7 @@ from zope.interface import implementer
 
 from skitai.interfaces import IExecutor
 from skitai.loop.hub import Hub
+from skitai.loop.lines import CallLater, Limits, Line, Lines, Task, Waiter
 from skitai.loop.switching import switch_to
 from skitai.loop.turn import CallSoon
 
@@ -22,8 +22,6 @@ _log = Logger()
 
 #: Seconds in which tasks begin before the reactor has its turn: they may compute before they first wait.
 _TURN_SECONDS = 0.02
-
-Task = Callable[[], None]
 
 #: All greenlets of all executors.
 _workers: WeakSet[greenlet.greenlet] = WeakSet()
@@ -42,9 +40,10 @@ def waiting_frames() -> list[FrameType]:
 class GreenletExecutor:
     """Runs each task in its own greenlet on the reactor thread, up to where it waits for something.
 
-    ``call_soon(function)`` has the reactor call ``function`` when its turn ends, in the hub. ``hub`` is where
-    the greenlets wait; by default, the greenlet in which the executor is started. Greenlets that are done are
-    kept for the next tasks: starting one costs more than switching to it.
+    ``call_soon(function)`` has the reactor call ``function`` when its turn ends, in the hub, ``call_later``
+    after some seconds. ``hub`` is where the greenlets wait; by default, the greenlet in which the executor is
+    started. Greenlets that are done are kept for the next tasks: starting one costs more than switching to
+    it.
     """
 
     multithread = False
@@ -52,11 +51,16 @@ class GreenletExecutor:
     #: Greenlets kept for later; a burst may use more.
     idle_max = 256
 
-    def __init__(self, call_soon: CallSoon, hub: Hub | None = None) -> None:
+    def __init__(
+        self, call_soon: CallSoon, hub: Hub | None = None, call_later: CallLater | None = None
+    ) -> None:
         self._call_soon = call_soon
         self._hub = hub or Hub()
         self._idle: list[greenlet.greenlet] = []
-        self._ready: deque[Task] = deque()
+        self.lines = Lines(self._begin_soon, lambda: 0, call_later)
+        self._is_due = False
+        #: What begins in this turn, past its line.
+        self._ready: deque[Waiter] = deque()
         self._running = 0
         #: When the reactor is to have its turn, though more tasks could begin.
         self._turn_over = 0.0
@@ -76,27 +80,48 @@ class GreenletExecutor:
 
     def submit(self, task: Task) -> None:
         """Run ``task`` until it first waits: when the turn ends, or the task that submits it."""
-        self._ready.append(task)
-        if len(self._ready) == 1:
-            # Never at once: both return to the hub, so a greenlet that started another would be abandoned.
-            self._call_soon(self._run_ready)
+        # Never at once: both return to the hub, so a greenlet that started another would be abandoned.
+        self.lines.submit(task)
+
+    def line(self, name: str, limits: Limits) -> Line:
+        """Return a new line for requests; see ``IExecutor.line``."""
+        return self.lines.line(name, limits)
 
     def statistics(self) -> dict[str, int]:
         """How many tasks run or wait, how many have not begun, and how many greenlets are idle."""
-        return {"running": self._running, "queued": len(self._ready), "idle": len(self._idle)}
+        return {
+            "running": self._running,
+            "queued": self.lines.queued + len(self._ready),
+            "idle": len(self._idle),
+        }
+
+    def _begin_soon(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._call_soon(self._run_ready)
 
     def _run_ready(self) -> None:
-        self._turn_over = monotonic() + _TURN_SECONDS
+        self._is_due = False
+        began, lines = monotonic(), self.lines
+        self._turn_over = began + _TURN_SECONDS
+        taken = lines.take_held()
+        if taken is None:
+            lines.hand_out()
+        else:
+            self._ready = taken[1]
         try:
             while self._may_begin() and not self._hub.is_forked:
                 worker = self._idle.pop() if self._idle else self._new_worker()
                 switch_to(worker)
-        finally:
-            if self._ready:  # time is up, or an exception got out of a greenlet
-                self._call_soon(self._run_ready)
+        finally:  # time may be up, or an exception got out of a greenlet
+            if taken is not None and self._ready:
+                lines.give_back(*taken, began)
+                self._ready = deque()
+            if lines.active:
+                self._begin_soon()
 
     def _may_begin(self) -> bool:
-        return bool(self._ready) and monotonic() < self._turn_over
+        return bool(self._ready or self.lines.active) and monotonic() < self._turn_over
 
     def _new_worker(self) -> greenlet.greenlet:
         worker = greenlet.greenlet(self._work, self._hub.parent)
@@ -104,11 +129,15 @@ class GreenletExecutor:
         return worker
 
     def _work(self) -> None:
-        me, parent, hub = greenlet.getcurrent(), self._hub.parent, self._hub
+        me, parent, hub, lines = greenlet.getcurrent(), self._hub.parent, self._hub, self.lines
         assert parent is not None
         while not hub.is_forked:
-            if self._may_begin():
-                self._run(self._ready.popleft(), me)
+            ready = self._ready
+            if (ready or lines.active) and (now := monotonic()) < self._turn_over:
+                task = ready.popleft().run if ready else lines.take(now)
+                if task is not None:
+                    self._run(task, me)
+                    del task  # or it would live on while the greenlet waits for the next one
             elif len(self._idle) < self.idle_max:
                 self._idle.append(me)
                 greenlet.greenlet.switch(parent)

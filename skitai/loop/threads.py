@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 from time import monotonic
@@ -14,11 +13,10 @@ from zope.interface import implementer
 
 from skitai.interfaces import IThreadExecutor
 from skitai.loop import native
+from skitai.loop.lines import CallLater, Limits, Line, Lines, Task
 from skitai.loop.turn import CallSoon
 
 _log = Logger()
-
-Task = Callable[[], None]
 
 #: The greenlet that runs tasks in each thread of all executors, by the thread's ``get_ident()``. Not a weak
 #: dictionary: where greenlet lets go of a thread's greenlet, no Python code may run.
@@ -65,26 +63,33 @@ class Worker:
 
 @implementer(IThreadExecutor)
 class ThreadExecutor:
-    """Runs tasks in ``count`` threads, in the order in which they came.
+    """Runs tasks in ``count`` threads, in the order that ``lines`` gives them.
 
     The queue is a plain one, not Twisted's thread pool: handing over a task costs a third as much. Tasks are
     handed out when the reactor's turn ends. Threads that woke before would only contend with the reactor for
     the interpreter's lock, which halves the requests a second. The threads are daemons, so that an app that
     blocks for ever cannot keep the process from ending. ``call_soon(function)`` has the reactor call
-    ``function`` when its turn ends. The threads are called ``name-1``, ``name-2`` and so on.
+    ``function`` when its turn ends, ``call_later`` after some seconds. The threads are called ``name-1``,
+    ``name-2`` and so on.
     """
 
     multithread = True
 
-    def __init__(self, count: int, call_soon: CallSoon, name: str = "skitai-app") -> None:
-        self._call_soon = call_soon
+    def __init__(
+        self,
+        count: int,
+        call_soon: CallSoon,
+        name: str = "skitai-app",
+        call_later: CallLater | None = None,
+    ) -> None:
         self._name = name
-        self._held: list[Task] = []
-        self._tasks: native.SimpleQueue[Task | None] = native.SimpleQueue()
+        self.lines = Lines(partial(call_soon, self._hand_out), self._idle, call_later)
+        #: Something true for each task that a thread is to take from the lines; something false ends one.
+        self._tokens: native.SimpleQueue[bool] = native.SimpleQueue()
         #: When each thread began with its task, in seconds of ``monotonic``; 0 for a thread that has none.
         self._since = [0.0] * count
         self._idents = [0] * count
-        self._started = self._handed_out = 0
+        self._started = 0
 
     def start(self) -> None:
         """Start the threads. Called in the process that serves: threads do not survive a fork."""
@@ -96,20 +101,21 @@ class ThreadExecutor:
         """Let each thread end when all that was submitted is done."""
         self._hand_out()
         for _ in range(self._started):
-            self._tasks.put(None)
+            self._tokens.put(False)
         self._started = 0
 
     def submit(self, task: Task) -> None:
         """Run ``task`` in the next free thread."""
-        self._held.append(task)
-        if len(self._held) == 1:
-            self._call_soon(self._hand_out)
+        self.lines.submit(task)
+
+    def line(self, name: str, limits: Limits) -> Line:
+        """Return a new line for requests; see ``IExecutor.line``."""
+        return self.lines.line(name, limits)
 
     def _hand_out(self) -> None:
-        held, self._held = self._held, []
-        for task in held:
-            self._tasks.put(task)
-        self._handed_out += len(held)
+        put = self._tokens.put
+        for _ in range(self.lines.hand_out()):
+            put(True)
 
     def let_go(self, ident: int) -> None:
         """Let the task that runs in the thread ``ident`` keep it; a new thread takes its place.
@@ -130,7 +136,7 @@ class ThreadExecutor:
         running = sum(map(bool, self._since))
         return {
             "running": running,
-            "queued": self._tasks.qsize() + len(self._held),
+            "queued": self.lines.queued,
             "threads": self._started,
             "idle": max(self._started - running, 0),  # tasks may run on when the executor was stopped
         }
@@ -139,21 +145,22 @@ class ThreadExecutor:
         """Return the ``get_ident()`` of each thread that runs a task, and when it began with it."""
         return [(ident, since) for ident, since in zip(self._idents, self._since, strict=True) if since]
 
-    def progress(self) -> tuple[int, int]:
-        """Return how many tasks have begun, and how many were handed out to the threads, since the start."""
-        # In this order: a task that is taken in between has begun.
-        handed_out = self._handed_out
-        return handed_out - self._tasks.qsize(), handed_out
+    def _idle(self) -> int:
+        return len(self._since) - sum(map(bool, self._since))
 
     def _start(self, number: int) -> None:
         native.start_thread(partial(self._work, number), f"{self._name}-{number + 1}")
 
     def _work(self, number: int) -> None:
-        get, since, idents = self._tasks.get, self._since, self._idents
+        get, take, since, idents = self._tokens.get, self.lines.take, self._since, self._idents
         worker = Worker()
         idents[number] = ident = worker.ident
-        while (task := get()) is not None:
-            since[number] = monotonic()
+        while get():
+            now = monotonic()
+            task = take(now)
+            if task is None:
+                continue
+            since[number] = now
             worker.run(task)
             del task  # or it would live on while the thread waits for the next one
             if idents[number] != ident:  # see let_go(): the place is another thread's

@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from skitai.interfaces import IExecutor
 from skitai.loop.contexts import run_in
+from skitai.loop.lines import Limits, Line, Lines
 
 
 @implementer(IExecutor)
@@ -25,6 +26,9 @@ class InlineExecutor:
 
     multithread = False
 
+    def __init__(self) -> None:
+        self.lines = Lines(self._run, lambda: 0)
+
     def start(self) -> None:
         """Do nothing: there is nothing to make ready."""
 
@@ -33,7 +37,17 @@ class InlineExecutor:
 
     def submit(self, task: Callable[[], None]) -> None:
         """Run ``task`` now."""
-        run_in(Context(), task)
+        self.lines.submit(task)
+
+    def line(self, name: str, limits: Limits) -> Line:
+        """Return a new line: nobody ever waits in it."""
+        return self.lines.line(name, limits)
+
+    def _run(self) -> None:
+        for _ in range(self.lines.hand_out()):
+            task = self.lines.take(self.lines.seconds())
+            if task is not None:
+                run_in(Context(), task)
 
     def statistics(self) -> dict[str, int]:
         """Nothing runs or waits when anybody can look."""

@@ -56,7 +56,9 @@ class Instance(Service):
         turn_end = turn_end_of(reactor)
         call_soon = partial(turn_end.call, Stage.START)
         self.executors = Executors(
-            lambda threads, mount: executor_for(threads, call_soon, turn_end.hub, mount=mount),
+            lambda threads, mount: executor_for(
+                threads, call_soon, turn_end.hub, mount=mount, call_later=self.bridge.call_later
+            ),
             config.server.threads,
         )
         self.executor = self.executors.shared

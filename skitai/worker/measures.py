@@ -30,6 +30,7 @@ def measures(instance: IInstance, dispatcher: Dispatcher, own: Iterable[Metric])
         gauge("skitai_info", "Workers by what they run.", {version: 1}, "version", "python"),
         *own,
         *_executors(instance.executors),
+        *_lines(instance.executors),
         *_calls(dispatcher.statistics()),
         *_clusters(dispatcher.clusters()),
     ]
@@ -50,6 +51,27 @@ def _executors(executors: Executors) -> Iterator[Metric]:
     ):
         values: dict[str | Labels, float] = {mounts: row[name] for mounts, row in rows.items() if name in row}
         yield gauge(f"skitai_executor_{name}", text, values, "mounts")
+
+
+def _lines(executors: Executors) -> Iterator[Metric]:
+    lines = executors.lines()
+    sums: dict[str, Counter[str | Labels]] = {name: Counter() for name in ("queued", "begun", "waited")}
+    refused: Counter[str | Labels] = Counter()
+    for line in lines:  # several hosts may have mounts at one path
+        for name, values in sums.items():
+            values[line.name] += getattr(line, name)
+        refused.update({(line.name, reason): getattr(line, reason) for reason in ("full", "late", "left")})
+    yield gauge("skitai_queue_length", "Requests that wait for their turn.", sums["queued"], "mount")
+    yield counter("skitai_queue_begun_total", "Requests whose turn has come.", sums["begun"], "mount")
+    yield counter(
+        "skitai_queue_wait_seconds_total", "How long these had waited in all.", sums["waited"], "mount"
+    )
+    yield counter(
+        "skitai_queue_refused_total",
+        "Requests that were not begun: full, late, or their clients had left.",
+        refused,
+        *("mount", "reason"),
+    )
 
 
 def _calls(calls: dict[str, Any]) -> Iterator[Metric]:

@@ -98,7 +98,7 @@ def test_an_app_that_patches_too_late(running_server, tmp_path, threads):
 
 def test_threads_stay_what_they_were_elsewhere(running_server):
     """Without the key nothing is patched, though gevent is installed."""
-    plain = running_server({"/": f"{FIXTURE_APPS}/waiting:app"}, threads=0)
+    plain = running_server({"/": f"{FIXTURE_APPS}/waiting:app"}, threads=0, queue_timeout="off")
     _, seconds = ask_all(plain, "/sleep", 3)
     assert seconds > 3 * 0.5
 
@@ -106,7 +106,7 @@ def test_threads_stay_what_they_were_elsewhere(running_server):
 @pytest.mark.parametrize("keys", [{"cooperative": "yes"}, {"threads": 0}], ids=["cooperative", "greenlets"])
 def test_a_forked_child_serves_nobody(running_server, keys):
     """A child goes on with its own request alone, waits as it likes, and ends when that is over."""
-    forking = running_server({"/": f"{FIXTURE_APPS}/waiting:app"}, **keys)
+    forking = running_server({"/": f"{FIXTURE_APPS}/waiting:app"}, queue_timeout="off", **keys)
     bodies, _ = ask_all(forking, "/fork", 10)
     assert bodies == [f"{number} 70".encode() for number in range(10)]
     assert ask_all(forking, "/ping", 10)[0] == [b"pong"] * 10

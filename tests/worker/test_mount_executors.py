@@ -56,6 +56,7 @@ port = 0
 access_log = off
 blocked_warning = 0
 threads = 2
+queue_timeout = off
 [routes:line]
 / = {folder}/mixed:app
 /shop = {folder}/mixed:app threads=8

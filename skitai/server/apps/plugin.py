@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from skitai.config import Mount
+from skitai.config import Mount, ServerConfig
 from skitai.config.casters import quoted
 from skitai.config.server import SERVER_KEYS
 from skitai.interfaces import IInstance
+from skitai.loop.lines import Limits
 from skitai.plugins import Answerer, hookimpl
 from skitai.server.apps.life import PluginsWatcher
 from skitai.server.apps.loader import AppSource, LoadedApp
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
 
     from skitai.context import Was
 
-#: The options of an app. Those without ``threads`` share the executor of the server.
-_OPTIONS = {"threads": attrs.evolve(SERVER_KEYS["threads"], default=None)}
+#: The options of an app. Those without ``threads`` share the executor of the server, where each has a line
+#: of its own. The limits of a line that are not given are those of the server.
+_OPTIONS = {
+    name: attrs.evolve(SERVER_KEYS[name], default=None) for name in ("threads", "queue_max", "queue_timeout")
+}
 _DEFAULT_CALLABLE = "app"
 _CLUSTER = "@"
 
@@ -70,6 +74,15 @@ def _resource(
         # Two mounts of one instance differ in this, and the same config says the same on all machines.
         name=f"{mount.point}={mount.target}",
         observers=instance.plugins.functions("skitai_request_started", instance),
+        limits=_limits(server, options),
+    )
+
+
+def _limits(server: ServerConfig, options: Mapping[str, Any]) -> Limits:
+    most, seconds = options["queue_max"], options["queue_timeout"]
+    return Limits(
+        server.queue_max if most is None else most,
+        server.queue_timeout if seconds is None else seconds,
     )
 
 

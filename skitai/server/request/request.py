@@ -56,6 +56,8 @@ class Request(LazyRequest):
     keep_alive = False
     #: Whether the client is gone.
     gone = False
+    #: Whether the client is gone, or sends nothing more and may be.
+    leaving = False
     #: Whether the client sends nothing more, and what is called then: a response that lasts may end with it.
     read_ended = False
     at_read_end: Callable[[], None] | None = None
@@ -244,7 +246,7 @@ class Request(LazyRequest):
 
     def read_lost(self) -> None:
         """Note that the client sends nothing more: it is gone, or waits for the end of the response."""
-        self.read_ended = True
+        self.read_ended = self.leaving = True
         if self.at_read_end is not None:
             self.at_read_end()
 
@@ -261,7 +263,7 @@ class Request(LazyRequest):
 
     def connectionLost(self, reason: Failure) -> None:
         """Note that the client is gone."""
-        self.gone = self._disconnected = True
+        self.gone = self.leaving = self._disconnected = True
         if self.stream is not None:
             self.stream.fail(reason.value or ConnectionLost())
         production, self.production = self.production, None

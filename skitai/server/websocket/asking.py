@@ -92,7 +92,7 @@ class Asking:
         if not self._plain and self._manners.needs_thread(self._resource, self._request.path):
             self._ask_in_thread()
         else:
-            self._resource.executor.submit(self._call().run)
+            self._resource.line.submit(self._call())
 
     def _ask_again(self) -> None:
         if not self._request.gone:

@@ -38,6 +38,8 @@ _BYTES_PER_TURN = 256 * 1024
 _SECONDS_PER_TURN = 0.005
 #: Pieces that are still taken from an app when its body is complete. All of them should be empty.
 _PIECES_AFTER_THE_END = 100
+#: Methods that change nothing (RFC 9110, section 9.2.1).
+_SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 #: Seconds of one wait. A paused app is woken when its client has read something or is gone.
 _PAUSE_SECONDS = 60.0
 
@@ -64,12 +66,13 @@ class AppCall:
         "_headers",
         "_outbox",
         "_outgoing",
-        "_request",
         "_resource",
         "_status",
         "_this_turn",
         "_turn_began",
         "headers_sent",
+        "request",
+        "since",
     )
 
     def __init__(
@@ -82,7 +85,7 @@ class AppCall:
     ) -> None:
         self._resource = resource
         self._app = app
-        self._request = request
+        self.request = request
         self._environ = environ
         self._body = body
         self._status = ""
@@ -101,12 +104,30 @@ class AppCall:
     @property
     def line(self) -> str:
         """Method and target of the request, for the log. Read in any thread."""
-        return request_line(self._request)
+        return request_line(self.request)
 
     @property
     def mark(self) -> tuple[int, float]:
         """What tells this call from others, also from those that are over. Read in any thread."""
-        return id(self._request), self._request.arrived
+        return id(self.request), self.request.arrived
+
+    def has_left(self, standing: bool) -> bool:
+        """Return whether the client does not want the answer any more; see ``Waiter``.
+
+        A client that has closed its half of the connection may still read. It is taken for gone only where
+        requests have to wait: there most of them are. What changes something is done in any case.
+        """
+        request = self.request
+        if not request.gone and not (standing and request.read_ended):
+            return False
+        return request.method in _SAFE
+
+    def refuse(self) -> None:
+        """Answer with 503: the app has not begun, and will not. Called in the reactor thread."""
+        if self._body is not None:
+            self._body.close()
+        if not self.request.gone:
+            self._resource.refuse(self.request)
 
     # -- in the app's thread or greenlet -------------------------------------------------------------------
 
@@ -180,7 +201,7 @@ class AppCall:
 
     def _is_over(self) -> bool:
         """Whether the client is gone, or has got an error page because the head could not be sent."""
-        return self._request.gone or self._request.written
+        return self.request.gone or self.request.written
 
     def _send_each(self, iterable: Iterable[bytes]) -> None:
         pieces = iter(iterable)
@@ -209,7 +230,7 @@ class AppCall:
     def _exhaust(self, pieces: Iterator[bytes]) -> None:
         """Let the app run to its end. Its further pieces exceed its Content-Length."""
         if any(islice(pieces, _PIECES_AFTER_THE_END)):
-            warn_of_excess(self._request)
+            warn_of_excess(self.request)
 
     def _end(self, body: bytes) -> None:
         """Send the rest of the body: all of it, if nothing has been sent."""
@@ -219,22 +240,22 @@ class AppCall:
             self._finish(self._outgoing)
             return
         self._check_started()
-        headers, body = whole_body(self._request, self._status, self._headers, self._announced, body)
+        headers, body = whole_body(self.request, self._status, self._headers, self._announced, body)
         self.headers_sent = True
-        if len(body) <= _BYTES_PER_TURN or self._request.method == b"HEAD":
-            self._post(lambda: self._request.respond(self._status, headers, body))
+        if len(body) <= _BYTES_PER_TURN or self.request.method == b"HEAD":
+            self._post(lambda: self.request.respond(self._status, headers, body))
         else:
             self._send_pieces(headers, body)
 
     def _send_pieces(self, headers: list[tuple[str, str]], body: bytes) -> None:
         """Send a large body in pieces, so that other requests get their turn while it is written to disk."""
         self._turn_began = monotonic()
-        self._outbox.append(lambda: self._request.start(self._status, headers, len(body)))
+        self._outbox.append(lambda: self.request.start(self._status, headers, len(body)))
         for start in range(0, len(body), _BYTES_PER_TURN):
             if self._is_over():
                 return
             self._send_piece(body[start : start + _BYTES_PER_TURN])
-        self._post(self._request.end)
+        self._post(self.request.end)
 
     def _hand_over(self, file: FileWrapper) -> None:
         """Let the reactor send the file as fast as the client reads it."""
@@ -243,12 +264,12 @@ class AppCall:
             self._finish(outgoing)
             return
         read = partial(run_in, current_context(), next, outgoing.of_file(file), None)
-        producer = FileProducer(self._request, read, self._later_close(file))
+        producer = FileProducer(self.request, read, self._later_close(file))
         self._post(lambda: self._send_file(producer))
 
     def _hand_over_rest(self, body: LastingBody, outgoing: OutgoingBody, iterable: Iterable[bytes]) -> None:
         """Let the reactor send the rest of a body that lasts."""
-        reader = LastingReader(self._request, outgoing, body, self._later_close(iterable))
+        reader = LastingReader(self.request, outgoing, body, self._later_close(iterable))
         self._post(reader.begin)
 
     def _later_close(self, iterable: Any) -> Callable[[], None]:
@@ -272,10 +293,10 @@ class AppCall:
         """Queue the head, which is sent together with the first piece."""
         self._check_started()
         self._turn_began = monotonic()
-        self._outgoing = outgoing = OutgoingBody(self._request, self._status, self._headers, self._announced)
+        self._outgoing = outgoing = OutgoingBody(self.request, self._status, self._headers, self._announced)
         self.headers_sent = True
         status = self._status
-        self._outbox.append(lambda: self._request.start(status, outgoing.headers))
+        self._outbox.append(lambda: self.request.start(status, outgoing.headers))
         return outgoing
 
     def _check_started(self) -> None:
@@ -287,7 +308,7 @@ class AppCall:
 
     def _send_piece(self, piece: bytes) -> None:
         # Sent at once: no piece may wait for the next one (PEP 3333).
-        self._post(partial(self._request.send_now, piece))
+        self._post(partial(self.request.send_now, piece))
         self._take_turns(len(piece))
 
     def _take_turns(self, sent: int) -> None:
@@ -304,8 +325,8 @@ class AppCall:
     def _finish(self, outgoing: OutgoingBody) -> None:
         last = outgoing.last()
         if last:
-            self._outbox.append(lambda: self._request.send(last))
-        self._post(self._request.end)
+            self._outbox.append(lambda: self.request.send(last))
+        self._post(self.request.end)
 
     def catch_up(self) -> None:
         """Wait until the reactor has what was sent and the client has read enough of it."""
@@ -334,24 +355,24 @@ class AppCall:
             except Exception:  # noqa: BLE001 - a field that breaks the framing, for example
                 _log.failure(
                     "the response to {request} cannot be sent",
-                    request=request_line(self._request),
+                    request=request_line(self.request),
                     level=LogLevel.error,
                 )
                 self._give_up()
 
     def _give_up(self) -> None:
-        if not self._request.written:  # else the connection may already serve another request
-            self._request.fail(500)
+        if not self.request.written:  # else the connection may already serve another request
+            self.request.fail(500)
 
     def _send_file(self, producer: FileProducer) -> None:
-        if self._request.written:
+        if self.request.written:
             producer.stopProducing()
         else:
-            self._request.registerProducer(producer, False)
+            self.request.registerProducer(producer, False)
 
     def _when_caught_up(self, call: Callable[[], None]) -> None:
-        if self._request.waiting > self._resource.buffer_max:
-            self._request.when_below(self._resource.buffer_max // 2 + 1, call)
+        if self.request.waiting > self._resource.buffer_max:
+            self.request.when_below(self._resource.buffer_max // 2 + 1, call)
         else:
             self._resource.bridge.call_later(0, call)
 
@@ -362,5 +383,5 @@ class ObservedAppCall(AppCall):
     __slots__ = ()
 
     def _serve(self) -> None:
-        tell(self._resource.observers, self._request, self._environ)
+        tell(self._resource.observers, self.request, self._environ)
         super()._serve()

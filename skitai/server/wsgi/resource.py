@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import ceil
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -15,6 +16,7 @@ from zope.interface import implementer
 from skitai.context import ServiceTable, run_in_executor
 from skitai.interfaces import IExecutor, IHeadResource
 from skitai.loop.bridge import Bridge
+from skitai.loop.lines import NO_LIMITS, Limits
 from skitai.server.apps.slot import AppSlot, AppWatcher, WSGIApp
 from skitai.server.wsgi.appcall import AppCall, ObservedAppCall
 from skitai.server.wsgi.environ import base_environ, make_environ
@@ -50,8 +52,9 @@ class WSGIResource:
     ``watcher`` is told about the app's life. ``directories()``, called in any thread, returns the directories
     whose files load the app again. ``upgrades`` takes requests for other protocols; None: they are served as
     plain requests. ``name`` tells this mount from others, also in other processes. Each of ``observers`` is
-    called with a request and its environ, where the app runs, before that is called. All methods are called
-    in the reactor thread.
+    called with a request and its environ, where the app runs, before that is called. ``limits`` say which
+    requests are refused because too many wait, or have waited too long. All methods are called in the reactor
+    thread.
     """
 
     isLeaf = True
@@ -72,8 +75,11 @@ class WSGIResource:
         upgrades: Upgrades | None = None,
         name: str = "",
         observers: Sequence[Callable[[Request, dict[str, Any]], object]] = (),
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self.executor = executor
+        #: Requests that wait for their turn in the executor.
+        self.line = executor.line(point or "/", limits)
         self.bridge: Bridge = services.dispatcher.bridge
         self.services = services
         self.buffer_max = buffer_max
@@ -83,6 +89,7 @@ class WSGIResource:
         self.observers = observers
         self._app_call = ObservedAppCall if observers else AppCall
         self._upgrades = upgrades
+        self._retry_after = str(max(ceil(limits.queue_timeout), 1))
         # In WSGI, native strings carry bytes (PEP 3333, "Unicode Issues").
         self._script_name = point.encode().decode("latin-1")
         self._base = base_environ(executor.multithread, multiprocess)
@@ -125,7 +132,10 @@ class WSGIResource:
         self._slot.stop()
 
     def at_head(self, request: Request) -> bool:
-        """Return whether ``request`` asks for another protocol, and is taken care of."""
+        """Return whether ``request`` is taken care of: it asks for another protocol, or too many wait."""
+        if self.line.is_full:  # its body would be read in vain
+            self._turn_away(request)
+            return True
         return self._upgrades is not None and self._upgrades.at_head(self, request)
 
     def render(self, request: Request) -> int:
@@ -169,8 +179,20 @@ class WSGIResource:
             use(request, app)
 
     def _call(self, request: Request, app: WSGIApp) -> None:
+        line = self.line
+        if len(line.held) >= line.room and line.is_full:
+            self._turn_away(request)
+            return
         body = request.take_body()
-        self.executor.submit(self._app_call(self, app, request, self.environ_of(request, body), body).run)
+        line.submit(self._app_call(self, app, request, self.environ_of(request, body), body))
+
+    def _turn_away(self, request: Request) -> None:
+        self.line.full += 1
+        self.refuse(request)
+
+    def refuse(self, request: Request) -> None:
+        """Answer with 503: the app would not come to it in time."""
+        request.fail(503, ("Retry-After", self._retry_after))
 
     def getChildWithDefault(self, name: bytes, request: Any) -> Any:
         """Never called: a leaf has no children."""

@@ -17,7 +17,7 @@ class Counts:
     blocked: int = 0
     #: Tasks that ran for ``slow_request`` seconds in a thread.
     slow: int = 0
-    #: How often all threads of an executor were busy while tasks waited.
+    #: How often requests began to wait too long for an executor.
     busy: int = 0
 
     def metrics(self) -> Iterator[Metric]:
@@ -27,5 +27,7 @@ class Counts:
         )
         yield counter("skitai_slow_requests_total", "Requests that ran long in a thread.", self.slow)
         yield counter(
-            "skitai_threads_busy_total", "Times that all threads were busy and requests waited.", self.busy
+            "skitai_threads_busy_total",
+            "Times that requests began to wait too long.",
+            self.busy,
         )

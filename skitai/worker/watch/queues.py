@@ -1,39 +1,77 @@
-"""When all threads count as busy: a task has waited for one of them for a while."""
+"""When an executor counts as overloaded: requests wait long for their turn, or are refused."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from enum import Enum
+from typing import Self
+
 import attrs
+
+from skitai.loop.lines import Line
 
 #: Seconds that a task waits before it is said that all threads are busy.
 WAIT_SECONDS = 1.0
-#: Seconds without such a wait after which it may be said again.
+#: Seconds without such a wait or a refusal after which that is over.
 _QUIET_SECONDS = 30.0
+
+
+@attrs.frozen
+class Refusals:
+    """How many requests were not begun: too many waited, they waited too long, or their clients left."""
+
+    full: int = 0
+    late: int = 0
+    left: int = 0
+
+    @classmethod
+    def of(cls, lines: Iterable[Line]) -> Self:
+        """Return those of ``lines`` since the start."""
+        counts = [(line.full, line.late, line.left) for line in lines]
+        return cls(*map(sum, zip(*counts, strict=True))) if counts else cls()
+
+    def since(self, before: Refusals) -> Refusals:
+        """Return how many have come after ``before``."""
+        return Refusals(self.full - before.full, self.late - before.late, self.left - before.left)
+
+    @property
+    def refused(self) -> int:
+        """How many were answered with 503."""
+        return self.full + self.late
+
+
+class News(Enum):
+    """What there is to say."""
+
+    NONE = 0
+    BEGUN = 1
+    OVER = 2
 
 
 @attrs.define
 class QueueWatch:
-    """Measures how long tasks wait for a thread, without a clock for each of them.
+    """Tells when requests begin to wait too long, and when that has been over for a while."""
 
-    Tasks begin in the order in which they were handed out. So a task has begun when as many have begun as
-    were handed out up to it.
-    """
+    #: Since when that is so; None if it is not.
+    began: float | None = None
+    #: The refusals before it began, and at the last look.
+    before: Refusals = Refusals()
+    last: Refusals = Refusals()
+    _last_at: float = 0.0
 
-    #: How many had been handed out at ``_noted_at``, for a task that had not begun then.
-    _noted: int | None = None
-    _noted_at: float = 0.0
-    _last_said: float | None = None
+    def look(self, waited: float, refusals: Refusals, now: float) -> News:
+        """Return what is new: each begin and each end once.
 
-    def look(self, begun: int, handed_out: int, now: float) -> bool:
-        """Return whether to say that all threads are busy: once, until that has been over for a while.
-
-        ``begun`` and ``handed_out`` count tasks since the start; ``now`` is in seconds.
+        ``waited`` is for how many seconds the first in the line has waited, ``refusals`` are those since the
+        start; ``now`` is in seconds.
         """
-        if self._noted is not None and begun >= self._noted:
-            self._noted = None
-        if self._noted is None and begun < handed_out:
-            self._noted, self._noted_at = handed_out, now
-        if self._noted is None or now - self._noted_at < WAIT_SECONDS:
-            return False
-        is_new = self._last_said is None or now - self._last_said > _QUIET_SECONDS
-        self._last_said = now
-        return is_new
+        before, self.last = self.last, refusals
+        if waited >= WAIT_SECONDS or refusals.refused > before.refused:
+            self._last_at = now
+            if self.began is None:
+                self.began, self.before = now, before
+                return News.BEGUN
+        elif self.began is not None and now - self._last_at > _QUIET_SECONDS:
+            self.began = None
+            return News.OVER
+        return News.NONE

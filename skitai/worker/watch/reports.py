@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import attrs
 from twisted.logger import Logger
 
+from skitai.worker.watch.queues import Refusals
 from skitai.worker.watch.stacks import Stack
 
 _log = Logger()
@@ -45,20 +46,45 @@ def report_slow(busy: Busy) -> None:
         _log.warn("slow: {busy}\n{stack}", busy=str(busy), stack=busy.stack.shown())
 
 
-def report_all_busy(mounts: Iterable[str], tasks: Iterable[Busy], waiting: int, waited: float) -> None:
-    """Log that ``waiting`` tasks wait for a thread, the first for ``waited`` seconds, and what all do.
+def report_all_busy(mounts: Iterable[str], tasks: Iterable[Busy], waiting: int, refused: int) -> None:
+    """Log that ``waiting`` tasks wait long for a thread, that some were refused, and what all threads do.
 
     ``mounts`` are the mount points that share the threads.
     """
     lines = [str(task) for task in tasks]
     _log.warn(
-        "all {count} threads of {mounts} are busy, and requests wait ({waiting}, the first for {waited:g} s):"
-        " raise `threads`, or see what takes long\n{lines}",
+        "all {count} threads of {mounts} are busy, and requests wait too long ({waiting} wait, {refused} got"
+        " 503 so far): raise `threads`, or see what takes long\n{lines}",
         count=len(lines),
         mounts=", ".join(mounts),
         waiting=waiting,
-        waited=waited,
+        refused=refused,
         lines="\n".join(lines),
+    )
+
+
+def report_crowded(mounts: Iterable[str], waiting: int, refused: int) -> None:
+    """Log that ``waiting`` tasks wait long for their turn in the reactor's thread, and some were refused."""
+    _log.warn(
+        "requests of {mounts} wait too long ({waiting} wait, {refused} got 503 so far): one thread cannot do"
+        " what they compute; see what takes long, or raise `threads` or `processes`",
+        mounts=", ".join(mounts),
+        waiting=waiting,
+        refused=refused,
+    )
+
+
+def report_over(mounts: Iterable[str], refusals: Refusals, seconds: float) -> None:
+    """Log that requests do not wait long any more, and what became of those that did."""
+    _log.warn(
+        "requests of {mounts} do not wait too long any more: in {seconds:.0f} s, {refused} got 503 ({late}"
+        " after waiting, {full} at once), and {left} were not begun because their clients had left",
+        mounts=", ".join(mounts),
+        seconds=seconds,
+        refused=refusals.refused,
+        late=refusals.late,
+        full=refusals.full,
+        left=refusals.left,
     )
 
 

@@ -1,4 +1,4 @@
-"""Sees what is slow in the threads of apps, and whether all of them are busy."""
+"""Sees what is slow in the threads of apps, and which executors do not keep up."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from skitai.interfaces import IExecutor, IThreadExecutor
 from skitai.loop.threads import waiting_frame
 from skitai.worker.watch.blocking import Places
 from skitai.worker.watch.counts import Counts
-from skitai.worker.watch.queues import WAIT_SECONDS, QueueWatch
-from skitai.worker.watch.reports import Busy, Say, report_all_busy, report_slow
+from skitai.worker.watch.queues import News, QueueWatch, Refusals
+from skitai.worker.watch.reports import (
+    Busy,
+    Say,
+    report_all_busy,
+    report_crowded,
+    report_over,
+    report_slow,
+)
 from skitai.worker.watch.stacks import Frames, stack_of
 
 #: What runs tasks, and the mount points of the apps that run there.
@@ -20,7 +27,7 @@ _Task = tuple[int, float]
 
 
 class ThreadsWatch:
-    """Sees requests that run longer than ``slow`` seconds in a thread, and threads that are all busy."""
+    """Sees requests that run longer than ``slow`` seconds in a thread, and executors that do not keep up."""
 
     def __init__(self, slow: float, counts: Counts) -> None:
         self._slow = slow
@@ -30,14 +37,14 @@ class ThreadsWatch:
         self._queues: dict[int, QueueWatch] = {}
 
     def look(self, executors: Executors, frames: Frames, now: float, say: Say) -> bool:
-        """Have ``say`` log what is slow; return whether any task runs or waits."""
+        """Have ``say`` log what is slow; return whether a task runs or waits, or something is to be said."""
         is_any = False
         slow: set[_Task] = set()
         for executor, mounts in executors.items():
             tasks = executor.statistics()
             is_any = is_any or tasks["running"] + tasks["queued"] > 0
+            self._look_for_waits(executor, mounts, frames, now, say)
             if IThreadExecutor.providedBy(executor):
-                self._look_for_waits(executor, mounts, frames, now, say)
                 slow.update(task for task in executor.tasks() if now - task[1] >= self._slow)
         for task in slow - self._known:
             self._counts.slow += 1
@@ -45,18 +52,27 @@ class ThreadsWatch:
             if busy_for_long.stack is not None and self._places.is_new(busy_for_long.stack.place):
                 say(partial(report_slow, busy_for_long))
         self._known = slow
-        return is_any
+        return is_any or any(queue.began is not None for queue in self._queues.values())
 
     def _look_for_waits(
-        self, executor: IThreadExecutor, mounts: Sequence[str], frames: Frames, now: float, say: Say
+        self, executor: IExecutor, mounts: Sequence[str], frames: Frames, now: float, say: Say
     ) -> None:
-        """Have ``say`` log that all threads of ``executor`` are busy, if a task waits for one."""
-        tasks = executor.tasks()
-        begun, handed_out = executor.progress()
-        if self._queues.setdefault(id(executor), QueueWatch()).look(begun, handed_out, now):
+        """Have ``say`` log that ``executor`` does not keep up, and that it does again."""
+        queue = self._queues.setdefault(id(executor), QueueWatch())
+        began = queue.began
+        news = queue.look(executor.lines.longest_wait(), Refusals.of(executor.lines), now)
+        if news is News.OVER:
+            assert began is not None
+            say(partial(report_over, mounts, queue.last.since(queue.before), now - began))
+        elif news is News.BEGUN:
             self._counts.busy += 1
-            busy = [_busy(task, frames, now) for task in tasks]
-            say(partial(report_all_busy, mounts, busy, handed_out - begun, WAIT_SECONDS))
+            waiting = executor.statistics()["queued"]
+            refused = queue.last.since(queue.before).refused
+            if IThreadExecutor.providedBy(executor):
+                busy = [_busy(task, frames, now) for task in executor.tasks()]
+                say(partial(report_all_busy, mounts, busy, waiting, refused))
+            else:
+                say(partial(report_crowded, mounts, waiting, refused))
 
 
 def _busy(task: _Task, frames: Frames, now: float) -> Busy:

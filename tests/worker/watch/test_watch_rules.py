@@ -5,13 +5,15 @@ import threading
 from pathlib import Path
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
-from zope.interface import implementer
+from zope.interface import implementer, implementer_only
 
-from skitai.interfaces import IThreadExecutor
+from skitai.interfaces import IExecutor, IThreadExecutor
+from skitai.loop.lines import Limits, Lines
 from skitai.worker.watch.blocking import Hold, Places
 from skitai.worker.watch.counts import Counts
-from skitai.worker.watch.queues import QueueWatch
+from skitai.worker.watch.queues import News, QueueWatch, Refusals
 from skitai.worker.watch.reactor import ReactorWatch
 from skitai.worker.watch.stacks import stack_of
 from skitai.worker.watch.threads import ThreadsWatch
@@ -54,18 +56,20 @@ class IdleReactor:
 class BusyExecutor:
     """An executor with tasks that the test makes up."""
 
-    def __init__(self, *tasks, begun=0, handed_out=0):
+    def __init__(self, *tasks, clock=None):
         self.running = list(tasks)
-        self.counts = begun, handed_out
+        self.lines = Lines(lambda: None, lambda: 0, seconds=(clock or Clock()).seconds)
 
     def tasks(self):
         return self.running
 
-    def progress(self):
-        return self.counts
-
     def statistics(self):
-        return {"running": len(self.running), "queued": 0}
+        return {"running": len(self.running), "queued": self.lines.queued}
+
+
+@implementer_only(IExecutor)
+class CrowdedExecutor(BusyExecutor):
+    """One with greenlets."""
 
 
 @pytest.fixture
@@ -160,41 +164,80 @@ def test_the_place_is_that_of_the_app(files, place):
     assert stack_of(space["found"][0]).place.file.endswith(place)
 
 
-def test_a_wait_for_a_thread_is_said_once():
-    """All threads are busy when a task has waited for a second; it is said again only after a quiet time."""
+def test_a_long_wait_is_said_once_and_so_is_its_end():
+    """It begins when a task has waited for a second, and is over when that has not been for a while."""
     queue = QueueWatch()
-    looks = [(4, 4, 0.0), (4, 6, 1.0), (4, 7, 1.5), (4, 7, 2.0), (4, 9, 9.0), (9, 9, 10.0), (9, 10, 11.0)]
-    assert [queue.look(*look) for look in looks] == [False, False, False, True, False, False, False]
-    assert [queue.look(*look) for look in [(9, 11, 12.0), (9, 11, 13.0)]] == [False, False]
-    assert [queue.look(*look) for look in [(11, 11, 14.0), (11, 12, 60.0), (11, 12, 61.0)]] == [
-        False, False, True,
-    ]  # fmt: skip
+    looks = [(0.0, 0.0), (0.9, 1.0), (1.1, 1.5), (3.0, 4.0), (0.0, 5.0), (1.0, 9.0), (0.1, 39.0), (0.1, 39.5)]
+    news = [queue.look(waited, Refusals(), now) for waited, now in looks]
+    assert news == [News.NONE, News.NONE, News.BEGUN, *[News.NONE] * 4, News.OVER]
+    assert queue.look(0.0, Refusals(), 99.0) is News.NONE
+    assert queue.look(1.0, Refusals(), 100.0) is News.BEGUN
 
 
-def test_a_queue_that_moves_is_no_wait():
-    """A queue that is never empty is fine as long as every task begins soon."""
+@pytest.mark.parametrize("refusals", [Refusals(full=1), Refusals(late=1)])
+def test_a_refusal_is_a_long_wait(refusals):
+    """Where requests are refused, nobody waits for a second; those that leave are no reason."""
     queue = QueueWatch()
-    assert not any(queue.look(number * 10, number * 10 + 8, number / 2) for number in range(100))
+    assert queue.look(0.1, Refusals(left=9), 1.0) is News.NONE
+    assert queue.look(0.1, refusals, 2.0) is News.BEGUN
+    assert queue.look(0.1, refusals, 3.0) is News.NONE
+    assert queue.last.since(queue.before).refused == 1
 
 
 def test_slow_and_busy_threads(said):
-    """A slow task is named once for its place; when all threads are busy, each is listed."""
-    counts = Counts()
-    watch = ThreadsWatch(10.0, counts)
-    frame, _kept = frame_in("/srv/shop/views.py")
-    executor = BusyExecutor((7, 100.0), (8, 95.0), begun=2, handed_out=3)
-    for now in (104.0, 104.5):
-        assert watch.look({executor: ["/shop"]}, {7: frame, 8: frame}, now, at_once)
+    """A slow task is named once for its place; when requests wait long, each thread is listed."""
+    clock, counts = Clock(), Counts()
+    clock.advance(100)
+    watch, (frame, _kept) = ThreadsWatch(10.0, counts), frame_in("/srv/shop/views.py")
+    executor = BusyExecutor((7, 100.0), (8, 95.0), clock=clock)
+
+    def look():
+        return watch.look({executor: ["/shop"]}, {7: frame, 8: frame}, clock.seconds(), at_once)
+
+    clock.advance(4)
+    executor.lines.submit(lambda: None)
+    executor.lines.hand_out()
+    assert look()
     assert said == []
-    for now in (105.0, 105.5, 111.0):
-        watch.look({executor: ["/shop"]}, {7: frame, 8: frame}, now, at_once)
+    for _ in range(3):
+        clock.advance(1)
+        look()
     assert len(said) == 2
     assert said[0] == (
-        "all 2 threads of /shop are busy, and requests wait (1, the first for 1 s):"
+        "all 2 threads of /shop are busy, and requests wait too long (1 wait, 0 got 503 so far):"
         " raise `threads`, or see what takes long\n"
         "code outside of requests, for 5.0 s, at /srv/shop/views.py:2 in view\n"
         "code outside of requests, for 10.0 s, at /srv/shop/views.py:2 in view"
     )
     assert said[1].startswith("slow: code outside of requests, for 10.0 s, at /srv/shop/views.py:2 in view\n")
-    assert not watch.look({BusyExecutor(): ["/"]}, {}, 112.0, at_once)
-    assert (counts.busy, counts.slow) == (1, 2)
+    clock.advance(5)
+    look()
+    assert counts == Counts(slow=2, busy=1)
+    assert len(said) == 2  # the second slow one is at the same place
+    executor.lines.take(clock.seconds())
+    executor.running.clear()
+    clock.advance(29)
+    assert look()  # or the watching thread would sleep, and not see the end
+    clock.advance(2)
+    assert not look()
+    assert said[2:] == [
+        "requests of /shop do not wait too long any more: in 38 s, 0 got 503 (0 after waiting, 0 at once),"
+        " and 0 were not begun because their clients had left"
+    ]
+    assert counts == Counts(slow=2, busy=1)
+
+
+def test_greenlets_that_do_not_keep_up(said):
+    """There are no threads to show; what to do is said."""
+    executor, counts = CrowdedExecutor(), Counts()
+    line = executor.lines.line("/live", Limits(queue_max=0))
+    watch = ThreadsWatch(10.0, counts)
+    watch.look({executor: ["/live"]}, {}, 1.0, at_once)
+    line.full += 3
+    for now in (2.0, 3.0):
+        watch.look({executor: ["/live"]}, {}, now, at_once)
+    assert said == [
+        "requests of /live wait too long (0 wait, 3 got 503 so far): one thread cannot do what they compute;"
+        " see what takes long, or raise `threads` or `processes`"
+    ]
+    assert counts.busy == 1
