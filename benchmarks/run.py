@@ -13,12 +13,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import apart, calls, db, measure, ws
+from benchmarks import apart, calls, db, measure, overload, ws
 from benchmarks.calls_report import calls_section
 from benchmarks.db_report import databases_section
 from benchmarks.db_servers import MAP, POSTGRESQL, SQLITE
 from benchmarks.db_servers import WAITING as DB_WAITING
 from benchmarks.frameworks import framework_section, measured
+from benchmarks.overload_report import overload_section
 from benchmarks.process import REPOSITORY, Placement, running, upstream, version_of
 from benchmarks.progress import failures_noted, say
 from benchmarks.report import Results, render
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 DATABASES = (*POSTGRESQL, *SQLITE, MAP, DB_WAITING)
 WEBSOCKETS = tuple(row.server for row in ECHO)
-ROWS = (*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING, *DATABASES, *WEBSOCKETS)
+ROWS = (*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING, *DATABASES, *WEBSOCKETS, *overload.ROWS)
 NAMES = {server.name: server for server in ROWS}
 #: What else `--only` may name.
 OUTBOUND, KEPT, APART, FRAMEWORK = "outbound", "kept", "apart", "framework"
@@ -63,12 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = measure_calls(results, placement, options)
     found_of_databases = db.measured(results, placement, options)
     found_of_websockets = ws.measured(results, placement, options)
+    found_of_overload = overload.measured(results, placement, options)
     parts = apart.measured() if APART in options.only else None
     framework = measured() if FRAMEWORK in options.only else None
     sections = (
         *calls_section(results, found),
         *databases_section(found_of_databases),
         *websockets_section(found_of_websockets),
+        *overload_section(found_of_overload),
         *apart.apart_section(parts, results),
         *framework_section(framework),
     )

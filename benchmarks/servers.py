@@ -73,6 +73,13 @@ def gunicorn(name: str, label: str, *settings: str, app: str = "hello:app", body
     return Server(name, f"gunicorn, {label}", "gunicorn", command, body=body)
 
 
+def waitress(name: str, threads: int, app: str = "hello:app", body: bytes = HELLO) -> Server:
+    """Return a row for waitress with that many threads."""
+    settings = ("--listen", "127.0.0.1:{port}", "--threads", str(threads), "--asyncore-use-poll")
+    command = ("waitress-serve", *settings, app)
+    return Server(name, f"waitress, {threads} threads", "waitress", command, body=body)
+
+
 def uvicorn(name: str, label: str, loop: str, *settings: str, app: str, body: bytes = HELLO) -> Server:
     """Return a row for uvicorn on that event loop."""
     where = ("--host", "127.0.0.1", "--port", "{port}", "--loop", loop, "--http", "httptools")
@@ -140,20 +147,7 @@ SPEED = (
     *UWSGI,
     gunicorn("gunicorn-gthread", "gthread, 4 threads", "--worker-class", "gthread", "--threads", "4"),
     gunicorn("gunicorn-gevent", "gevent", "--worker-class", "gevent"),
-    Server(
-        "waitress",
-        "waitress, 4 threads",
-        "waitress",
-        (
-            "waitress-serve",
-            "--listen",
-            "127.0.0.1:{port}",
-            "--threads",
-            "4",
-            "--asyncore-use-poll",
-            "hello:app",
-        ),
-    ),
+    waitress("waitress", 4),
     Server(
         "granian",
         "granian, WSGI, 1 worker",
