@@ -41,16 +41,16 @@ def app(environ, start_response):
 class Supervised(RunningServer):
     """``twist skitai`` with workers. ``process`` is the supervisor."""
 
-    _READY = re.compile(r"\[info\] Skitai serves \S+ on http://127\.0\.0\.1:(\d+)/ with \d+ workers")
+    _READY = re.compile(r"\[info\] Skitai serves \S+ on https?://127\.0\.0\.1:(\d+)/.* with \d+ workers")
 
-    def __init__(self, folder, *arguments, cwd=None, **variables):
+    def __init__(self, folder, *arguments, cwd=None, launcher=(), pass_fds=(), **variables):
         self.folder = folder
         self._log = folder / "server.log"
-        command = [*TWIST, "skitai", "--config", *map(str, arguments)]
+        command = [*launcher, *TWIST, "skitai", "--config", *map(str, arguments)]
         with open(self._log, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                cwd=cwd or folder, env=environment(**variables), process_group=0,
+                cwd=cwd or folder, env=environment(**variables), process_group=0, pass_fds=pass_fds,
             )  # fmt: skip
         self.port = self._wait_for_port()
 

@@ -19,9 +19,13 @@ def server_options(certificate: Path, key: Path | None, passphrase: str | None) 
 
     ``certificate`` is a file with the certificate, the chain after it and, unless ``key`` is another file,
     the private key. ``passphrase`` decrypts the key. Raises ListenError for files that cannot be used.
+
+    Clients may resume sessions by tickets (RFC 8446, section 2.2; RFC 5077). The key of these is in the
+    options, so processes that are forked after this resume each other's.
     """
     try:
-        return load_identity(certificate, key, passphrase).options(acceptableProtocols=[b"http/1.1"])
+        identity = load_identity(certificate, key, passphrase)
+        return identity.options(acceptableProtocols=[b"http/1.1"], enableSessionTickets=True)
     except TLSConfigError as error:
         raise ListenError(error.key, str(error)) from error
 

@@ -29,7 +29,7 @@ class Sockets:
         """Close all but ``wanted``."""
         for opened in _others(self._opened, wanted):
             opened.close()
-        self._opened = list(wanted)
+        self._opened = [opened for opened in wanted if opened not in _others(wanted, self._opened)]
 
     def close(self) -> None:
         """Listen no longer."""

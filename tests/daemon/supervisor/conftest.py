@@ -16,7 +16,8 @@ def served(tmp_path):
     (tmp_path / "served.py").write_text(APP)
 
     def write(keys, routes="/ = ./served:app"):
-        text = f"[server]\nip = 127.0.0.1\naccess_log = off\n{keys}\n\n[routes:line]\n{routes}\n"
+        ip = "" if "listen =" in keys else "ip = 127.0.0.1\n"
+        text = f"[server]\n{ip}access_log = off\n{keys}\n\n[routes:line]\n{routes}\n"
         (tmp_path / "site.conf").write_text(text)
         return tmp_path / "site.conf"
 
