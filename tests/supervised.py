@@ -78,6 +78,12 @@ class Supervised(RunningServer):
         self.signal(signal.SIGHUP)
         self.said("Skitai serves", before + times)
 
+    def ends(self, seconds=PATIENCE):
+        """Wait for the end; return the exit status. The log must have no traceback."""
+        status = self.process.wait(seconds)
+        assert "Traceback" not in self.log_text(), self.log_text()
+        return status
+
     def end(self):
         """End all that is left of it, whatever state it is in."""
         if self.process.poll() is None:
@@ -110,7 +116,8 @@ def is_alive(pid):
 class Load:
     """Clients that ask on connections that they keep, one request after the other, until ``stop``.
 
-    ``failures`` are the requests that were not answered, by reason; ``answers`` the others, by status.
+    ``failures`` are the requests that were not answered, by reason, and by whether the connection was ``new``
+    or ``kept``; ``answers`` the others, by status.
     """
 
     def __init__(self, port, clients=6, target="/"):
@@ -124,8 +131,9 @@ class Load:
             thread.start()
 
     def _run(self):
-        client = None
+        client, is_kept = None, False
         while not self._stopped:
+            is_kept = client is not None
             try:
                 client = client or Client(self._port)
                 response = client.ask(self._target)
@@ -137,7 +145,7 @@ class Load:
                     client = None
             except (OSError, AssertionError) as error:
                 with self._lock:
-                    self.failures[repr(error)] += 1
+                    self.failures[f"{'kept' if is_kept else 'new'}: {error!r}"] += 1
                 if client is not None:
                     client.close()
                 client = None

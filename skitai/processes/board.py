@@ -13,6 +13,7 @@ from typing import Generic, Self, TypeVar
 from skitai.processes.reports import fold
 
 T = TypeVar("T", int, float)
+R = TypeVar("R")
 
 #: The first bytes of a slot: each number has eight bytes, so that one write is never seen by halves.
 _NUMBER, _SECONDS = Struct("=q"), Struct("=d")
@@ -182,13 +183,22 @@ class Board:
 
     def reports(self) -> list[bytes]:
         """Return the last reports of all workers, behind the sums of those that are gone. Any process."""
-        reports: list[bytes] = []
+        reports = self._read_all(Slot.last_report)
+        return [report for report in reports if report]
+
+    def requests(self) -> int:
+        """Return how many requests have ended, those of workers that are gone among them. Any process."""
+        return sum(self._read_all(lambda slot: slot.requests))
+
+    def _read_all(self, read: Callable[[Slot], R]) -> list[R]:
+        """Return what ``read`` finds in each slot, and in that of the workers that are gone."""
+        found: list[R] = []
         for _ in range(_READS_MAX):
             changes = self._retired.generation
-            reports = [slot.last_report() for slot in (self._retired, *self._slots)]
+            found = [read(slot) for slot in (self._retired, *self._slots)]
             if not changes % 2 and changes == self._retired.generation:
                 break
-        return [report for report in reports if report]
+        return found
 
     def retire(self, slot: Slot) -> None:
         """Free ``slot``: its worker is gone, but what it counted stays in the sums. Called in one process."""
@@ -196,6 +206,7 @@ class Board:
         sums = fold(retired.last_report(), slot.last_report(), REPORT_MAX)
         retired.generation += 1  # odd: who reads now would find the counts twice, or not at all
         retired.report(sums)
+        retired.requests += slot.requests
         slot.clear()
         retired.generation += 1
 

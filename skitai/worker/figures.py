@@ -77,4 +77,5 @@ class Figures:
     def stop(self) -> None:
         """The worker is at its end."""
         if self._beats.running:
+            self.update()  # what was counted last must not be lost
             self._beats.stop()

@@ -93,3 +93,13 @@ def test_a_report_that_is_too_long(board):
     with pytest.raises(ValueError, match="there is room for"):
         board[0].report(bytes(REPORT_MAX + 1))
     assert board[0].last_report() == b"a"
+
+
+def test_requests(board):
+    """Those of workers that are gone stay in the sum."""
+    board[0].state, board[0].requests = State.READY, 7
+    board[1].state, board[1].requests = State.READY, 4
+    board.retire(board[0])
+    board[1].requests = 5
+    assert board.requests() == 12
+    assert [slot.number for slot in board.taken()] == [1]

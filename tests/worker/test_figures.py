@@ -63,8 +63,10 @@ def test_figures():
     finally:
         globalLogPublisher.removeObserver(log.append)
     assert [event["log_failure"].type for event in log] == [ZeroDivisionError] * 2
+    figures.at_beat.clear()
     figures.draining()
+    factory.requests = 12
     figures.stop()
     figures.stop()
-    assert slot.state == State.DRAINING
+    assert (slot.state, slot.requests) == (State.DRAINING, 12)
     assert not clock.getDelayedCalls()

@@ -16,15 +16,15 @@ class Rates:
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        #: The requests of each worker when it was last seen, by its slot and process.
-        self._seen: dict[tuple[int, int], int] = {}
+        #: The requests when it was last looked: a server that begins anew counts from 0.
+        self._seen = 0
         self._total = 0
         self._counts: deque[tuple[float, int]] = deque()
 
     def look(self, now: float) -> None:
         """Take note of what was counted until ``now``, in seconds of a clock that is never set."""
-        seen = {(slot.number, slot.pid): slot.requests for slot in self._board.taken()}
-        self._total += sum(max(count - self._seen.get(key, 0), 0) for key, count in seen.items())
+        seen = self._board.requests()
+        self._total += seen - self._seen if seen >= self._seen else seen
         self._seen = seen
         self._counts.append((now, self._total))
         while now - self._counts[0][0] > _SPAN_SECONDS and len(self._counts) > 2:

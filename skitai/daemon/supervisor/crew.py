@@ -33,7 +33,7 @@ class Poll(Protocol):
         """Call ``call`` whenever ``source`` can be read."""
 
     def unwatch(self, source: Any) -> None:
-        """Undo ``watch``."""
+        """Undo ``watch``; the second time, do nothing."""
 
 
 @attrs.define
@@ -101,8 +101,7 @@ class Crew:
         self._board.retire(self._board[worker.slot])
         lines = self._lines.pop(worker, None)
         if lines is not None:
-            with suppress(KeyError, ValueError):
-                self._poll.unwatch(lines.link)
+            self._poll.unwatch(lines.link)
             lines.link.close()
             os.close(lines.stacks)
 

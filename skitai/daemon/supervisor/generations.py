@@ -124,8 +124,7 @@ class Generations:
             os.kill(nursery.pid, signal.SIGKILL)
 
     def _close(self, nursery: Nursery) -> None:
-        with suppress(KeyError, ValueError):
-            self._poll.unwatch(nursery.link)
+        self._poll.unwatch(nursery.link)
         nursery.link.close()
 
     def _close_unused(self) -> None:

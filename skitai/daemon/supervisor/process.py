@@ -56,6 +56,7 @@ class Supervisor:
         self._notifier = notifier
         self._reopen = reopen
         self._selector = DefaultSelector()
+        self._watched: dict[Any, Any] = {}
         self._board = Board.given(os.environ) or Board.create(_SLOTS)
         self._crew = Crew(self._board, self, self._listen)
         self._roster = Roster(self, self._free_slots, random.random)
@@ -88,7 +89,8 @@ class Supervisor:
         look_at = monotonic() + _LOOK_SECONDS
         while not (self._is_leaving and not self._roster.workers):
             for key, _ in self._selector.select(max(look_at - monotonic(), 0)):
-                key.data()
+                if self._watched.get(key.fileobj) is key:  # else one before has let go of it
+                    key.data()
             now = monotonic()
             if now >= look_at:
                 if now - look_at > _LATE_SECONDS:
@@ -101,11 +103,12 @@ class Supervisor:
 
     def watch(self, source: Any, call: Callable[[], object]) -> None:
         """Call ``call`` whenever ``source`` can be read."""
-        self._selector.register(source, _READ, call)
+        self._watched[source] = self._selector.register(source, _READ, call)
 
     def unwatch(self, source: Any) -> None:
-        """Undo ``watch``."""
-        self._selector.unregister(source)
+        """Undo ``watch``; the second time, do nothing."""
+        if self._watched.pop(source, None) is not None:
+            self._selector.unregister(source)
 
     def _look(self, now: float) -> None:
         self._roster.look(self._seen, now)

@@ -63,7 +63,7 @@ def test_service_manager(served, tmp_path):
         hear("READY=1\nSTATUS=the last reload was refused")
         server.signal(signal.SIGTERM)
         hear("STOPPING=1")
-        assert server.process.wait(30) == 0
+        assert server.ends() == 0
 
 
 def test_sockets_from_systemd(served):
@@ -90,7 +90,7 @@ def test_unix_socket(served, tmp_path):
     server.reload()
     assert ask(str(path), "/").code == 200
     server.signal(signal.SIGTERM)
-    assert server.process.wait(30) == 0
+    assert server.ends() == 0
     assert not path.exists()
 
 
@@ -125,7 +125,7 @@ def test_cooperative(served):
     for client in clients:
         client.close()
     server.signal(signal.SIGTERM)
-    assert server.process.wait(30) == 0
+    assert server.ends() == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare(1)")
@@ -140,7 +140,7 @@ def test_in_a_container(served):
     assert server.ask("/").body.isdigit()
     eventually(lambda: len(children(init)) == 1, "the end of the orphan")
     os.kill(init, signal.SIGTERM)
-    assert server.process.wait(30) == 0
+    assert server.ends() == 0
 
 
 def test_many_requests_leave_nothing_behind(served):

@@ -205,20 +205,20 @@ class TestStop:
             assert idle.ask("/")["Connection"] == "close"
             response = busy.response()
             assert (response.code, response["Connection"]) == (200, "close")
-        assert server.process.wait(30) == 0
+        assert server.ends() == 0
         assert not server.workers()
 
     def test_under_load(self, served):
-        """Each request that was sent on an open connection is answered."""
+        """Each request on a connection that was served before is answered."""
         server = served()
         load = Load(server.port, clients=4)
         time.sleep(0.5)
         server.signal(signal.SIGTERM)
-        assert server.process.wait(30) == 0
+        assert server.ends() == 0
         assert load.stop() > 10
         assert set(load.answers) == {200}
-        refused = {reason for reason in load.failures if "ConnectionRefused" in reason}
-        assert set(load.failures) == refused
+        # A new one is refused, or reset: it was in the queue of the socket when that was closed.
+        assert all(reason.startswith("new: Connection") for reason in load.failures)
 
     @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGINT], ids=lambda number: number.name)
     def test_at_once(self, served, number):
@@ -231,14 +231,14 @@ class TestStop:
             server.said("the server stops")
             if number == signal.SIGINT:
                 server.signal(number)
-            assert server.process.wait(10) == 0
+            assert server.ends(10) == 0
             assert client.at_end()
 
     def test_asked_by_an_app(self, served):
         """``was.shutdown()`` ends the server, after the request that asks."""
         server = served()
         assert server.ask("/shutdown").code == 200
-        assert server.process.wait(30) == 0
+        assert server.ends() == 0
 
 
 def test_more_and_fewer(served):
