@@ -196,6 +196,7 @@ class RunningServer:
 
 def config_text(apps: dict[str, str], **server: object) -> str:
     """Return a configuration: ``apps`` are targets by mount point, ``server`` the keys of [server]."""
-    keys = {"port": 0, "ip": "127.0.0.1", **server}
+    # Machines that run tests may be slow: no request is refused for its wait unless the test is about that.
+    keys = {"port": 0, "ip": "127.0.0.1", "queue_timeout": "off", **server}
     lines = ["[server]", *(f"{key} = {value}" for key, value in keys.items()), "", "[routes:line]"]
     return "\n".join([*lines, *(f"{point} = {target}" for point, target in apps.items()), ""])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.logger import Logger, LogLevel
@@ -120,8 +120,7 @@ class DirectAttempt(Attempt):
     __slots__ = ()
 
     def _next(self) -> None:
-        node = self.call.node
-        assert node is not None
+        node: Any = self.call.node
         self._perform(node).addBoth(self._settle, node)
 
 

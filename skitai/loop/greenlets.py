@@ -71,6 +71,7 @@ class GreenletExecutor:
 
     def stop(self) -> None:
         """Let go of the idle greenlets."""
+        self.lines.stop()
         self._hub.run(self._end_idle)
 
     def _end_idle(self) -> None:

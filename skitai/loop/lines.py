@@ -12,18 +12,21 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from math import inf
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 from twisted.logger import Logger
 
 from skitai.loop import native
 
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
 _log = Logger()
 
 Task = Callable[[], None]
 #: Calls a function in a number of seconds: the reactor's way.
-CallLater = Callable[[float, Callable[[], None]], object]
+CallLater = Callable[[float, Callable[[], None]], "IDelayedCall"]
 
 #: The share of ``queue_timeout`` after which the newest is served first.
 _STANDING = 0.1
@@ -216,6 +219,7 @@ class Lines:
         self.seconds = seconds
         self._wake = wake
         self._call_later = call_later
+        self._timer: IDelayedCall | None = None
         self._lock = native.Lock()
         #: Lines with something held, and lines with something handed out, the next in turn first.
         self._due: list[Line] = []
@@ -315,7 +319,13 @@ class Lines:
     def _look_later(self) -> None:
         if self._call_later is not None:
             self._is_looking = True
-            self._call_later(self._pause(), self._look_again)
+            self._timer = self._call_later(self._pause(), self._look_again)
+
+    def stop(self) -> None:
+        """Look no more: what still waits begins, or is let go by others. Called in the reactor thread."""
+        self._call_later = None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
 
     def _look_again(self) -> None:
         self._is_looking = False

@@ -100,6 +100,7 @@ class ThreadExecutor:
     def stop(self) -> None:
         """Let each thread end when all that was submitted is done."""
         self._hand_out()
+        self.lines.stop()
         for _ in range(self._started):
             self._tokens.put(False)
         self._started = 0

@@ -82,5 +82,6 @@ def test_coming_and_going(server, path):
     rounds(ROUNDS)
     # What the turns of the reactor need comes and goes.
     eventually(lambda: not grown(before, left_over(server)), "the end of all that was begun")
-    assert all(left_over(server)[kind.__name__] == 0 for kind in KINDS[:-3])
+    after = left_over(server)  # other tests of the process may have left some
+    assert all(after[kind.__name__] <= before[kind.__name__] for kind in KINDS[:-3])
     assert server.failures == []
