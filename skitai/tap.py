@@ -256,15 +256,15 @@ class Announced(Server):
         self._notifier.stopping()
         return super()._close()
 
-    def _end_process(self, restart: bool) -> None:
+    def _end_process(self, restart: bool, fast: bool) -> None:
         if self._line is not None:
-            self._line.ask_to_leave(restart=restart)
+            self._line.ask_to_leave(restart=restart, fast=fast)
             return
         if restart:
             by_others = bool(self._inherited) or not self.may_begin_anew
             self._notifier.pass_on(os.environ)
             self.reactor.addSystemEventTrigger("after", "shutdown", _begin_anew, by_others)
-        super()._end_process(restart)
+        super()._end_process(restart, fast)
 
 
 def _begin_anew(by_others: bool) -> None:

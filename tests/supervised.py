@@ -26,7 +26,7 @@ def app(environ, start_response):
     elif path == "/restart":
         was.restart()
     elif path == "/shutdown":
-        was.shutdown()
+        was.shutdown(fast=environ["QUERY_STRING"] == "fast")
     elif path == "/status":
         text = json.dumps(was.status(fancy=False), default=str)
     elif path == "/log":

@@ -4,7 +4,8 @@ A supervisor starts a *nursery*: a process that loads the server once and forks 
 nursery says HELLO with its wishes, gets the SOCKETS (or CANNOT), and says LOADED (or BROKEN). A FORK order
 brings the worker's own line to the supervisor, on which it says READY, and LEAVE if an app asks for that. The
 nursery says FORKED and GONE. At CLOSE it lets go of the sockets. A worker accepts nothing before it is told
-to SERVE: what is loaded anew may turn out to be broken when its first worker is ready.
+to SERVE: what is loaded anew may turn out to be broken when its first worker is ready. HURRY is SIGTERM, but
+leaves requests a second.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import attrs
 
 HELLO, SOCKETS, CANNOT, LOADED, BROKEN = "hello", "sockets", "cannot", "loaded", "broken"
 FORK, CLOSE, FORKED, GONE = "fork", "close", "forked", "gone"
-READY, SERVE, LEAVE = "ready", "serve", "leave"
+READY, SERVE, LEAVE, HURRY = "ready", "serve", "leave", "hurry"
 
 #: The variable that tells a process that it is a nursery: the descriptor of its line to the supervisor.
 NURSERY_VARIABLE = "SKITAI_NURSERY"

@@ -192,7 +192,7 @@ class Instance(Service):
         def begin() -> None:
             if fast:
                 self.hurry()
-            self._end_process(restart)
+            self._end_process(restart, fast)
 
         # In a turn of its own: a request that asks in a greenlet may still answer.
         self.bridge.submit(partial(self.bridge.call_later, 0, begin))
@@ -201,7 +201,7 @@ class Instance(Service):
         """Have the stop give what is under way a second at most. Called in the reactor thread."""
         self._patience = min(self._patience, _FAST_SECONDS)
 
-    def _end_process(self, restart: bool) -> None:  # noqa: ARG002 - only a program can start itself anew
+    def _end_process(self, restart: bool, fast: bool) -> None:  # noqa: ARG002 - see the subclasses
         """End, and begin anew with ``restart``, as far as this is possible. Called in the reactor thread."""
         with suppress(ReactorNotRunning):  # it was asked to stop before
             self.reactor.stop()

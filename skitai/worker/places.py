@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from skitai.loop.greenlets import waiting_frames
 from skitai.processes.link import Link, LinkClosedError
-from skitai.processes.orders import LEAVE, READY, SERVE, STACKS_SIGNAL
+from skitai.processes.orders import HURRY, LEAVE, READY, SERVE, STACKS_SIGNAL
 from skitai.worker.watch.stacks import stack_of
 
 if TYPE_CHECKING:
@@ -30,17 +30,23 @@ _GREENLETS_MAX = 50
 class Line:
     """The end of ``link`` in a worker, read by its ``reactor``.
 
-    ``serve()`` is called when the worker may accept connections, ``leave()`` when the supervisor is gone. All
-    methods are called in the reactor thread.
+    ``serve()`` is called when the worker may accept connections, ``leave()`` when the supervisor is gone, and
+    ``hurry()`` when the worker is to end fast. All methods are called in the reactor thread.
     """
 
     def __init__(
-        self, reactor: Any, link: Link, serve: Callable[[], object], leave: Callable[[], object]
+        self,
+        reactor: Any,
+        link: Link,
+        serve: Callable[[], object],
+        leave: Callable[[], object],
+        hurry: Callable[[], object],
     ) -> None:
         self._reactor = reactor
         self._link = link
         self._serve = serve
         self._leave = leave
+        self._hurry = hurry
 
     def start(self) -> None:
         """Begin to listen to the supervisor."""
@@ -51,9 +57,9 @@ class Line:
         """Say that the worker can serve; ``failed`` says which of its apps cannot be loaded."""
         self._say({"kind": READY, "pid": os.getpid(), "failed": list(failed)})
 
-    def ask_to_leave(self, *, restart: bool) -> None:
-        """Have the supervisor stop the server, or replace all workers."""
-        self._say({"kind": LEAVE, "restart": restart})
+    def ask_to_leave(self, *, restart: bool, fast: bool) -> None:
+        """Have the supervisor stop the server, or replace all workers; ``fast``: requests have a second."""
+        self._say({"kind": LEAVE, "restart": restart, "fast": fast})
 
     def _say(self, message: dict[str, Any]) -> None:
         with suppress(LinkClosedError, BlockingIOError):  # the worker ends when the supervisor does
@@ -75,6 +81,8 @@ class Line:
             return
         if message["kind"] == SERVE:
             self._serve()
+        elif message["kind"] == HURRY:
+            self._hurry()
 
     def stop(self) -> None:
         """Listen no longer."""

@@ -109,13 +109,18 @@ class Server(Instance):
         self.board = place.board
         self.slot = place.board[place.slot]
         self._turnstile = Turnstile(self.board, self.slot)
-        self._line = Line(self.reactor, place.link, self._accept, self._end_alone)
+        self._line = Line(self.reactor, place.link, self._accept, self._end_alone, self._end_fast)
         self._figures = Figures(self.reactor, self.slot, self.executors, _beat_seconds(self.config))
         write_stacks_when_asked(place.stacks)
 
     def _end_alone(self) -> None:
         """End, as the supervisor has."""
-        super()._end_process(restart=False)
+        super()._end_process(restart=False, fast=False)
+
+    def _end_fast(self) -> None:
+        """End, and leave the requests under way a second."""
+        self.hurry()
+        self._end_alone()
 
     # -- start ---------------------------------------------------------------------------------------------
 

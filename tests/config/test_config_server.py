@@ -56,9 +56,23 @@ def test_logs(site):
     assert (ServerConfig().access_log, ServerConfig().app_log) == ("-", "-")
 
 
+def test_workers(site):
+    """Limits are off unless they are given; ``auto`` are the cores that there are."""
+    server = site.load("[server]\nprocesses = AUTO\nmax_memory = 200 MB\nmax_requests = off").server
+
+    assert server.processes >= 1
+    assert (server.max_memory, server.max_requests, server.worker_timeout) == (200 << 20, 0, 30)
+    assert site.load("[server]\nworker_timeout = off\nmax_requests = 9").server.max_requests == 9
+    assert server.stop_seconds == server.response_timeout
+    assert site.load("[server]\nshutdown_timeout = 2 min").server.stop_seconds == 120
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
+        ("processes = many", "must be a whole number of at least 1, not 'many'"),
+        ("max_requests = -1", "must be a whole number of at least 0, not '-1'"),
+        ("max_memory = much", "must be a number of bytes, or one with KB, MB or GB, not 'much'"),
         ("port = 70000", "must be a whole number from 0 to 65535, not '70000'"),
         ("threads = -1", "must be a whole number from 0 to 10000, not '-1'"),
         ("processes = 0", "must be a whole number of at least 1, not '0'"),

@@ -25,7 +25,7 @@ from skitai.loop.native import DefaultSelector
 from skitai.processes import Board
 from skitai.processes.family import adopt_orphans
 from skitai.processes.link import LinkClosedError
-from skitai.processes.orders import EXIT_CONFIG, LEAVE, READY, SERVE, said_of
+from skitai.processes.orders import EXIT_CONFIG, HURRY, LEAVE, READY, SERVE, said_of
 from skitai.processes.signals import Signals
 
 _log = Logger()
@@ -65,7 +65,7 @@ class Supervisor:
         #: How long to wait where nurseries cannot be had while none is there.
         self._pauses = Pauses(random.random)
         self._status = 0
-        self._is_leaving = self._was_served = False
+        self._is_leaving = self._was_served = self._is_fast = False
         self._sign_at = 0.0
 
     # -- the loop ------------------------------------------------------------------------------------------
@@ -232,9 +232,10 @@ class Supervisor:
                 self._crew.send(worker, {"kind": SERVE})
             self._tell_when_full()
         elif message["kind"] == LEAVE:
-            self._asked_to_leave(restart=message["restart"])
+            self._asked_to_leave(restart=message["restart"], fast=message["fast"])
 
-    def _asked_to_leave(self, *, restart: bool) -> None:
+    def _asked_to_leave(self, *, restart: bool, fast: bool) -> None:
+        self._is_fast = fast
         if restart:
             self._load_anew()
         elif not self._is_leaving:
@@ -247,7 +248,7 @@ class Supervisor:
         serving = [worker for worker in workers if worker.ready_at and worker.generation == current]
         if current is None or len(serving) < self._roster.count or self._generations.announced == current:
             return
-        self._was_served = True
+        self._was_served, self._is_fast = True, False
         self._generations.announce(current)
         self._notifier.ready(f"{len(serving)} workers serve")
 
@@ -260,7 +261,10 @@ class Supervisor:
 
     def ask_to_end(self, worker: Worker) -> None:
         """Ask a worker to end in good order; the second time, at once."""
-        self._crew.signal(worker, signal.SIGTERM)
+        if self._is_fast:
+            self._crew.send(worker, {"kind": HURRY})
+        else:
+            self._crew.signal(worker, signal.SIGTERM)
 
     def kill(self, worker: Worker) -> None:
         """End a worker, whatever it does."""

@@ -241,6 +241,21 @@ class TestStop:
         assert server.ends() == 0
 
 
+def test_fast_end_asked_by_an_app(served):
+    """``was.shutdown(fast=True)`` leaves the requests of all workers one second."""
+    server = served("port = 0\nprocesses = 2\nthreads = 4")
+    clients = [Client(server.port) for _ in range(4)]
+    for client in clients:
+        client.send(b"GET /sleep?20 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert server.ask("/shutdown?fast").code == 200
+    began = time.monotonic()
+    assert server.ends() == 0
+    assert time.monotonic() - began < 10
+    for client in clients:
+        assert client.at_end()
+        client.close()
+
+
 def test_more_and_fewer(served):
     """SIGTTIN adds a worker, SIGTTOU ends one."""
     server = served("port = 0\nprocesses = 2")
