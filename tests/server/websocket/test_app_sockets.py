@@ -378,10 +378,8 @@ def test_tls(start, tmp_path, opened):
     pem.write_bytes(identity.pem + identity.key_pem())
     server = start(use, server=f"certfile = {pem}\nssl = yes")
     client = knock(server, opened, context=ssl.create_default_context(cadata=identity.pem.decode()))
-    sender = threading.Thread(target=client.sendall, args=(LARGE,))
-    sender.start()
+    client.sendall(LARGE)  # not in a thread: an SSL object is for one at a time
     assert read_all(client) == LARGE  # a connection that is cut would raise SSLEOFError
-    sender.join(PATIENCE)
     assert outcome() == LARGE
     client.close()
     server.idle()

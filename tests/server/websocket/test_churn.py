@@ -41,7 +41,9 @@ def left_over(server):
     gc.collect()
     everything = gc.get_objects()
     counts = {kind.__name__: sum(type(each) is kind for each in everything) for kind in KINDS}
-    counts["greenlets"] = sum(isinstance(each, greenlet.greenlet) and not each.dead for each in everything)
+    counts["greenlets"] = sum(
+        issubclass(type(each), greenlet.greenlet) and not each.dead for each in everything
+    )
     # Those of the factory and of what it counts stay.
     counts["timers"] = len(server.loop.call(lambda: server.loop.reactor.getDelayedCalls()))
     counts["threads"] = threading.active_count()

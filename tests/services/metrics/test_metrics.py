@@ -299,7 +299,7 @@ class TestOwnPort:
         """The port has them, and the other ports of the server do not."""
         server = world.start("[metrics]\nport = 0\nip = 127.0.0.1\npath = /internal/metrics")
         own = own_port(server)
-        assert scrape_own(own, "/internal/metrics")("skitai_workers", state="ready") == 1
+        eventually(lambda: scrape_own(own, "/internal/metrics")("skitai_workers", state="ready") == 1)
         assert ask(own, "/ready").code == 200
         assert ask(own, "/").code == 404
         assert server.ask("/internal/metrics").body == server.ask("/ready").body == b"hello"
