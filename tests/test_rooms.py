@@ -12,7 +12,7 @@ PACKAGE = Path(skitai.__file__).parent
 
 #: What each room may import besides itself. A room is a folder of the package, or one of its modules.
 FLOOR = {"errors", "interfaces"}
-TOOLS = FLOOR | {"formats", "http", "loop", "messaging", "net", "processes", "websocket"}
+TOOLS = FLOOR | {"formats", "http", "loop", "mail", "messaging", "net", "processes", "websocket"}
 CALLS = TOOLS | {"calls", "context"}
 PLUGIN = CALLS | {"config", "plugins", "services"}
 ROOMS = {
@@ -22,6 +22,7 @@ ROOMS = {
     "http": FLOOR,
     "loop": FLOOR,
     "net": FLOOR | {"http", "loop"},
+    "mail": FLOOR | {"net", "processes"},
     "messaging": FLOOR | {"formats"},
     "processes": FLOOR,
     "websocket": FLOOR | {"http", "loop"},

@@ -13,6 +13,8 @@ from skitai.config.casters import comma_list
 from skitai.config.clusters import PREFIX, ClusterConfig, read_cluster
 from skitai.config.http import HTTP_KEYS
 from skitai.config.keys import Key, nearest, typed_values
+from skitai.config.mail import MAIL_KEYS
+from skitai.config.places import GLOBAL_KEYS
 from skitai.config.reader import Section, read_sections
 from skitai.config.routes import VirtualHost, read_hosts
 from skitai.config.server import ServerConfig, ServerSource, read_server
@@ -28,7 +30,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 #: The sections that do not depend on any plugin.
 SHARED_SECTIONS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
-    {"http": HTTP_KEYS, "websocket": WEBSOCKET_KEYS}
+    {"global": GLOBAL_KEYS, "http": HTTP_KEYS, "smtpda": MAIL_KEYS, "websocket": WEBSOCKET_KEYS}
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,13 +20,15 @@ _COMMAND_SECTIONS = frozenset({"crontab:line"})
 _HEADER = re.compile(r"\[\s*([^\[\]]*?)\s*\]")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SEPARATOR = re.compile("[=:]")
+#: ``${NAME}``, an environment variable; ``$${NAME}`` stands for these characters themselves.
+_VARIABLE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _INLINE_COMMENT = re.compile(r"\s;.*")
 # Control characters but tab and newline, and Unicode's separators: they would break a message into lines.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Entry(NamedTuple):
-    """The value of one key, with the number of its line."""
+    """The value of one key, its environment variables filled in, with the number of its line."""
 
     value: str
     line: int
@@ -68,7 +71,8 @@ class Section:
 def read_sections(path: str | Path) -> dict[str, Section]:
     """Return the sections of a file by name, in the order of the file.
 
-    Raises ConfigError for a file that cannot be read, is not UTF-8 text, or breaks the form of an INI file.
+    ``${NAME}`` in the value of a key stands for an environment variable. Raises ConfigError for a file that
+    cannot be read, is not UTF-8 text, breaks the form of an INI file, or names a variable that is not set.
     """
     name = str(path)
     return {section.name: section for section in _sections(_read_text(name), name)}
@@ -152,8 +156,20 @@ def _entries(lines: list[ConfigLine], section: Section) -> dict[str, Entry]:
         if key in entries:
             message = f"is at line {entries[key].line} already: keep one of the two"
             raise section.error(message, key=key, line=number)
-        entries[key] = Entry(value, number)
+        try:
+            filled = _VARIABLE.sub(_variable, value)
+        except KeyError as error:
+            message = f"the environment has no {error.args[0]}: set it, or write $${{ for ${{ itself"
+            raise section.error(message, key=key, line=number) from None
+        if "\n" in filled or _CONTROL.search(filled):
+            raise section.error("the variable has a control character: remove it", key=key, line=number)
+        entries[key] = Entry(filled, number)
     return entries
+
+
+def _variable(match: re.Match[str]) -> str:
+    """Return what stands for ``match``; raises KeyError with the name of a variable that is not set."""
+    return match[1] or os.environ[match[2]]
 
 
 def _split_pair(text: str) -> tuple[str, str, str]:

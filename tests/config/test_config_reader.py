@@ -30,6 +30,32 @@ def test_colon_separates_too(site):
     assert config.clusters["c"].members[0].address == "host:80"
 
 
+def test_environment_variables(site, monkeypatch):
+    """A value may have variables in it; what they hold is not read again."""
+    monkeypatch.setenv("SITE_SECRET", "a ;b ${HOME}")
+    text = "[server]\npassphrase = x${SITE_SECRET}$y$${SITE_SECRET}$"
+
+    assert site.load(text).server.passphrase == "xa ;b ${HOME}$y${SITE_SECRET}$"
+
+
+def test_missing_environment_variable(site, monkeypatch):
+    """The name that is missing is said, with the way to write these characters."""
+    monkeypatch.delenv("SITE_SECRET", raising=False)
+
+    assert site.error("[server]\n\npassphrase = ${SITE_SECRET}") == (
+        "site.conf:3: [server] passphrase: the environment has no SITE_SECRET: set it, or write $${ for ${ itself"
+    )
+
+
+def test_control_characters_in_the_environment(site, monkeypatch):
+    """A variable cannot bring what the file may not have."""
+    monkeypatch.setenv("SITE_NAME", "a\nb")
+
+    assert site.error("[server]\nname = ${SITE_NAME}") == (
+        "site.conf:2: [server] name: the variable has a control character: remove it"
+    )
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_newlines(site, newline):
     """Files of every operating system number their lines alike."""

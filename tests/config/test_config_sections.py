@@ -14,7 +14,7 @@ SMTP = {
     }
 }
 
-KNOWN = ("http", "plugins", "routes:line", "server", "smtp", "websocket")
+KNOWN = ("global", "http", "plugins", "routes:line", "server", "smtp", "smtpda", "websocket")
 
 
 def claim_error(site, content, declared=SMTP):

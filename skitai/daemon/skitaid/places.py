@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 
-from skitai.config import Key, optional, path
 from skitai.config.keys import nearest, typed_values
+from skitai.config.places import GLOBAL_KEYS, state_folder, user_folder
 from skitai.config.reader import Section, read_sections
 from skitai.errors import ConfigError
 
@@ -22,11 +21,6 @@ SERVER_LOGS = ("server", "request", "app", "stderr")
 VARIABLES = {name: f"SKITAID_{name.upper()}" for name in ("config", "log_path", "var_path")}
 
 _GLOBAL = "global"
-#: The keys of ``[global]``.
-GLOBAL_KEYS = {
-    "log_path": Key(optional(path), None, "folder of the logs"),
-    "var_path": Key(optional(path), None, "folder of the spool and the locks"),
-}
 #: The sections of skitaid.conf; all but the first are those of the agents.
 _SECTIONS = (_GLOBAL, "cron", "crontab:line", "smtpda")
 _ROOT = 0
@@ -93,11 +87,7 @@ def find_places(given: Mapping[str, str | None], environ: Mapping[str, str], uid
         text = given.get(key) or environ.get(VARIABLES[key])
         return Path(text).absolute() if text else None
 
-    state = (
-        Path("/var/local/skitaid")
-        if uid == _ROOT
-        else _user_folder(environ, "XDG_STATE_HOME", ".local/state")
-    )
+    state = state_folder(environ, uid)
     named = said("config")
     config = named or _config_folder(environ, uid) / "skitaid.conf"
     values, warnings = _read(config, must_exist=named is not None)
@@ -115,14 +105,7 @@ def find_places(given: Mapping[str, str | None], environ: Mapping[str, str], uid
 
 
 def _config_folder(environ: Mapping[str, str], uid: int) -> Path:
-    return Path("/etc/skitaid") if uid == _ROOT else _user_folder(environ, "XDG_CONFIG_HOME", ".config")
-
-
-def _user_folder(environ: Mapping[str, str], variable: str, default: str) -> Path:
-    """Return our folder in one of the XDG Base Directory Specification, which takes absolute paths only."""
-    base = environ.get(variable, "")
-    home = environ.get("HOME") or os.path.expanduser("~")
-    return (Path(base) if base.startswith("/") else Path(home) / default) / "skitaid"
+    return Path("/etc/skitaid") if uid == _ROOT else user_folder(environ, "XDG_CONFIG_HOME", ".config")
 
 
 def _read(config: Path, *, must_exist: bool) -> tuple[dict[str, Path | None], tuple[str, ...]]:

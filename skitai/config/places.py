@@ -1,0 +1,40 @@
+"""The keys of ``[global]``: the folders of logs, and of what is kept on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from skitai.config.casters import optional, path
+from skitai.config.keys import Key
+
+#: The keys of ``[global]``, in skitaid.conf and in the configuration of a server.
+GLOBAL_KEYS: Mapping[str, Key] = {
+    "log_path": Key(optional(path), None, "folder of the logs"),
+    "var_path": Key(optional(path), None, "folder of the spool and the locks"),
+}
+
+_ROOT = 0
+
+
+def state_folder(environ: Mapping[str, str], uid: int) -> Path:
+    """Return where the user ``uid`` keeps what no configuration names a folder for."""
+    return (
+        Path("/var/local/skitaid") if uid == _ROOT else user_folder(environ, "XDG_STATE_HOME", ".local/state")
+    )
+
+
+def user_folder(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    """Return our folder in one of the XDG Base Directory Specification, which takes absolute paths only."""
+    base = environ.get(variable, "")
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return (Path(base) if base.startswith("/") else Path(home) / default) / "skitaid"
+
+
+def var_folder(named: Path | None) -> Path:
+    """Return the folder of the spool and the locks: ``named``, or else SKITAID_VAR_PATH, or the user's own."""
+    variable = os.environ.get("SKITAID_VAR_PATH")
+    if named is None and variable:
+        return Path(variable).absolute()
+    return named or state_folder(os.environ, os.getuid())
