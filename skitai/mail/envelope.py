@@ -3,22 +3,58 @@
 from __future__ import annotations
 
 import json
+import re
+import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
+from attrs.validators import deep_iterable, instance_of, min_len, optional
 
 #: The form of the file. A reader refuses one that it does not know.
 _FORM = 1
+#: What is safe as the name of a file, on a command line and in a log.
+_ID = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_TEXT = instance_of(str)
+#: The last second that every library can print, in the year 9999.
+_END_OF_TIME = 253402300800
+
+
+def new_id(now: float) -> str:
+    """Return the id of a mail that is made at ``now``, in seconds since the epoch.
+
+    It begins with the time in UTC, so ids sort by age, and ends with 64 random bits, so nobody guesses it.
+    """
+    return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(8)}"
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` can be the id of a mail: letters, digits, ``-`` and ``_``, at most 100."""
+    return _ID.fullmatch(text) is not None
+
+
+def _check_id(_envelope: Envelope, _attribute: attrs.Attribute[str], value: Any) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"the id is no text: {value!r:.80}")
+    if not is_id(value):
+        raise ValueError(f"the id has other characters than letters, digits, - and _: {value!r:.80}")
+
+
+def _check_number(_envelope: Envelope, _attribute: attrs.Attribute[float], value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"the time is no number: {value!r:.80}")
+    if not 0 <= value < _END_OF_TIME:
+        raise ValueError(f"this time is not in this era: {value!r:.80}")
 
 
 @attrs.frozen
 class Server:
     """An SMTP server of one mail's own, as ``set_smtp`` names it. ``address`` is ``host:port``."""
 
-    address: str
-    user: str = ""
-    password: str = attrs.field(default="", repr=False)
-    ssl: bool = False
+    address: str = attrs.field(validator=[_TEXT, min_len(1)])
+    user: str = attrs.field(default="", validator=_TEXT)
+    password: str = attrs.field(default="", validator=_TEXT, repr=False)
+    ssl: bool = attrs.field(default=False, validator=instance_of(bool))
 
 
 @attrs.frozen
@@ -28,49 +64,51 @@ class Envelope:
     ``sender`` is the reverse path, empty for a bounce. ``recipients`` are addresses without names, each once:
     those of To, Cc and Bcc. ``created`` is in seconds since the epoch. ``needs_utf8`` says that the message or
     an address cannot be sent without SMTPUTF8 (RFC 6531). Without ``server``, that of the configuration counts.
+
+    Raises TypeError and ValueError for anything else.
     """
 
-    id: str
-    sender: str
-    recipients: tuple[str, ...]
-    created: float
-    subject: str = ""
-    needs_utf8: bool = False
-    server: Server | None = None
+    id: str = attrs.field(validator=_check_id)
+    sender: str = attrs.field(validator=_TEXT)
+    recipients: tuple[str, ...] = attrs.field(
+        validator=[deep_iterable([_TEXT, min_len(1)], instance_of(tuple)), min_len(1)]
+    )
+    created: float = attrs.field(validator=_check_number)
+    subject: str = attrs.field(default="", validator=_TEXT)
+    needs_utf8: bool = attrs.field(default=False, validator=instance_of(bool))
+    server: Server | None = attrs.field(default=None, validator=optional(instance_of(Server)))
 
     def to_json(self) -> bytes:
         """Return the text of the file, in UTF-8, for people to read, too."""
         content = {"form": _FORM, **attrs.asdict(self)}
-        return json.dumps(content, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace") + b"\n"
+        try:
+            return json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n"
+        except UnicodeEncodeError:  # half a surrogate pair: JSON can say it, UTF-8 cannot
+            return json.dumps(content, indent=1).encode() + b"\n"
 
 
 def envelope_from(data: bytes) -> Envelope:
     """Return the envelope that ``to_json`` wrote.
 
-    Raises ValueError, with a sentence for people, if ``data`` is anything else.
+    Raises ValueError, with a sentence for people and without a secret, if ``data`` is anything else.
     """
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"is not JSON: {error}") from None
+        raise ValueError(f"the envelope is not JSON: {error}") from None
     if not isinstance(content, dict) or content.pop("form", None) != _FORM:
-        raise ValueError("is not an envelope that this version can read")
-    server = content.pop("server", None)
+        raise ValueError("this is not an envelope that this version can read")
+    server, recipients = content.get("server"), content.get("recipients")
     try:
-        envelope = Envelope(
-            **{**content, "recipients": tuple(content["recipients"])}, server=server and Server(**server)
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"lacks something, or has too much: {error}") from None
-    _check_types(envelope)
-    return envelope
+        if isinstance(server, dict):
+            content["server"] = Server(**server)
+        if isinstance(recipients, list):
+            content["recipients"] = tuple(recipients)
+        return Envelope(**content)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the envelope is malformed: {_problem(error)}") from None
 
 
-def _check_types(envelope: Envelope) -> None:
-    texts: list[Any] = [envelope.id, envelope.sender, envelope.subject, *envelope.recipients]
-    if envelope.server is not None:
-        texts += [envelope.server.address, envelope.server.user, envelope.server.password]
-    if not all(isinstance(value, str) for value in texts) or not isinstance(envelope.created, int | float):
-        raise ValueError("has a value of the wrong type")
-    if not envelope.recipients:
-        raise ValueError("has no recipients")
+def _problem(error: Exception) -> str:
+    # attrs' message shows the value, which may be a password; beside it is the attribute.
+    return f"{error.args[1].name} is of the wrong type" if len(error.args) > 1 else str(error)

@@ -1,0 +1,204 @@
+"""Files of the spool: written so that they last, for their owner alone, locked, moved together.
+
+What is raised is OSError, with the path.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+FILE_MODE, FOLDER_MODE = 0o600, 0o700
+#: The files of a mail. The envelope stands for the mail: without one, the others are leftovers.
+MESSAGE, STATE, ENVELOPE, REASON = ".eml", ".state", ".json", ".reason"
+_ROOT = 0
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` for its owner alone, if it is not there; its parents are made as usual."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(FOLDER_MODE)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+        return
+    if stat.S_IMODE(folder.stat().st_mode) != FOLDER_MODE:  # a strange umask
+        folder.chmod(FOLDER_MODE)
+    _give_to_owner_of(folder.parent, folder)
+    sync_folder(folder.parent)
+
+
+def _give_to_owner_of(folder: Path, target: Path | int) -> None:
+    """Let ``target``, which was just made, belong to whom its folder does: only root may, and should."""
+    if os.geteuid() != _ROOT:
+        return
+    owner = folder.stat()
+    if owner.st_uid != _ROOT:
+        os.chown(target, owner.st_uid, owner.st_gid)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Add ``path`` to an OSError of a call that takes a descriptor."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def create(path: Path, data: bytes = b"") -> int:
+    """Make a new file with ``data``; return its descriptor. Nothing is synced yet.
+
+    A file that cannot be written whole is gone when this raises.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    try:
+        with named(path):
+            os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
+            _give_to_owner_of(path.parent, descriptor)
+            write_all(descriptor, data)
+    except BaseException:
+        os.close(descriptor)
+        remove(path)
+        raise
+    return descriptor
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write ``data`` to the end: a call may take only a part of it."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Make a new file, and sync it."""
+    descriptor = create(path, data)
+    try:
+        with named(path):
+            os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> bytes:
+    """Return what a plain file holds; anything else, such as a link or a pipe, is an error at once."""
+    descriptor = open_plain(path, os.O_RDONLY)
+    with open(descriptor, "rb") as file, named(path):
+        return file.read()
+
+
+def open_plain(path: Path, flags: int) -> int:
+    """Open a plain file; anything else is an error at once."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is not a plain file", str(path))
+    return descriptor
+
+
+def check_message(path: Path) -> None:
+    """Raise ValueError for a message that says nothing, OSError for one that cannot be read."""
+    descriptor = open_plain(path, os.O_RDONLY)
+    try:
+        if not os.fstat(descriptor).st_size:
+            raise ValueError("the message is empty")
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in ``folder`` are as durable as its files."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with named(folder):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file that may be gone already."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+
+
+def lock(path: Path) -> int | None:
+    """Return a descriptor of the file ``path`` that holds its lock, or None: another has it, or it is gone.
+
+    The lock is that of flock(2): it goes with the descriptor, so it ends with the process, too.
+    """
+    try:
+        descriptor = open_plain(path, os.O_RDWR)  # NFS gives no lock to those who only read
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Between the opening and the lock, the mail may have been done with, or moved.
+        if os.path.samestat(os.fstat(descriptor), path.lstat()):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def move(mail_id: str, source: Path, target: Path, reason: str | None = None) -> None:
+    """Move the mail ``mail_id`` from the folder ``source`` to ``target``, where it has ``reason`` beside it.
+
+    The renaming of the envelope is what moves it. A crash before leaves it where it was, and a crash after
+    leaves but a second name of its files behind. Who calls holds the lock of the envelope, if there is any.
+    """
+    for suffix in (MESSAGE, STATE):
+        _link(source / f"{mail_id}{suffix}", target / f"{mail_id}{suffix}")
+    if reason is not None:
+        remove(target / f"{mail_id}{REASON}")
+        with suppress(FileExistsError):
+            write_synced(target / f"{mail_id}{REASON}", reason.encode("utf-8", "backslashreplace") + b"\n")
+    sync_folder(target)
+    (source / f"{mail_id}{ENVELOPE}").rename(target / f"{mail_id}{ENVELOPE}")
+    sync_folder(target)
+    for suffix in (MESSAGE, STATE, REASON):
+        remove(source / f"{mail_id}{suffix}")
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file, which may be missing, a second name. A leftover that has this name goes."""
+    try:
+        if not (os.path.lexists(target) and os.path.samestat(source.lstat(), target.lstat())):
+            remove(target)
+            os.link(source, target, follow_symlinks=False)
+    except FileNotFoundError:
+        pass
+    except PermissionError:  # not ours, no plain file, or a file system without links
+        source.rename(target)
+
+
+def explained(error: OSError, folder: Path) -> OSError:
+    """Return ``error``, or one that says whose spool it is where that is why."""
+    while not os.path.exists(folder):
+        folder = folder.parent
+    owner, user = folder.stat().st_uid, os.geteuid()
+    if owner == user:
+        return error
+    message = f"belongs to {_user(owner)}, and this is {_user(user)}: run as the former, or name another folder"
+    return PermissionError(error.errno, message, str(folder))
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
