@@ -20,8 +20,8 @@ _COMMAND_SECTIONS = frozenset({"crontab:line"})
 _HEADER = re.compile(r"\[\s*([^\[\]]*?)\s*\]")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SEPARATOR = re.compile("[=:]")
-#: ``${NAME}``, an environment variable; ``$${NAME}`` stands for these characters themselves.
-_VARIABLE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+#: ``${NAME}``, an environment variable, or ``${NAME:-default}``; ``$${`` stands for ``${`` itself.
+_VARIABLE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
 _INLINE_COMMENT = re.compile(r"\s;.*")
 # Control characters but tab and newline, and Unicode's separators: they would break a message into lines.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
@@ -71,8 +71,9 @@ class Section:
 def read_sections(path: str | Path) -> dict[str, Section]:
     """Return the sections of a file by name, in the order of the file.
 
-    ``${NAME}`` in the value of a key stands for an environment variable. Raises ConfigError for a file that
-    cannot be read, is not UTF-8 text, breaks the form of an INI file, or names a variable that is not set.
+    ``${NAME}`` in the value of a key stands for an environment variable, and ``${NAME:-text}`` for ``text`` if
+    that is not set or empty. Raises ConfigError for a file that cannot be read, is not UTF-8 text, breaks the
+    form of an INI file, or names a variable that is not set.
     """
     name = str(path)
     return {section.name: section for section in _sections(_read_text(name), name)}
@@ -169,7 +170,11 @@ def _entries(lines: list[ConfigLine], section: Section) -> dict[str, Entry]:
 
 def _variable(match: re.Match[str]) -> str:
     """Return what stands for ``match``; raises KeyError with the name of a variable that is not set."""
-    return match[1] or os.environ[match[2]]
+    escaped, name, default = match.groups()
+    if escaped:
+        return str(escaped)
+    # As in a shell, the default stands for an empty variable, too.
+    return os.environ[name] if default is None else os.environ.get(name) or default
 
 
 def _split_pair(text: str) -> tuple[str, str, str]:

@@ -38,6 +38,16 @@ def test_environment_variables(site, monkeypatch):
     assert site.load(text).server.passphrase == "xa ;b ${HOME}$y${SITE_SECRET}$"
 
 
+def test_defaults_of_environment_variables(site, monkeypatch):
+    """As in a shell, the default stands for a variable that is not set, and for an empty one."""
+    monkeypatch.delenv("SITE_A", raising=False)
+    monkeypatch.setenv("SITE_B", "")
+    monkeypatch.setenv("SITE_C", "c")
+    text = "[server]\npassphrase = ${SITE_A:-a b}/${SITE_B:-}/${SITE_C:-x}"
+
+    assert site.load(text).server.passphrase == "a b//c"
+
+
 def test_missing_environment_variable(site, monkeypatch):
     """The name that is missing is said, with the way to write these characters."""
     monkeypatch.delenv("SITE_SECRET", raising=False)
