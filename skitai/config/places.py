@@ -33,7 +33,7 @@ def user_folder(environ: Mapping[str, str], variable: str, default: str) -> Path
 
 
 def var_folder(named: Path | None) -> Path:
-    """Return the folder of the spool and the locks: ``named``, or else SKITAID_VAR_PATH, or the user's own."""
+    """Return the folder of the spool and the locks: ``named``, else SKITAID_VAR_PATH, else the user's own."""
     variable = os.environ.get("SKITAID_VAR_PATH")
     if named is None and variable:
         return Path(variable).absolute()

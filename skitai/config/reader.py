@@ -71,9 +71,9 @@ class Section:
 def read_sections(path: str | Path) -> dict[str, Section]:
     """Return the sections of a file by name, in the order of the file.
 
-    ``${NAME}`` in the value of a key stands for an environment variable, and ``${NAME:-text}`` for ``text`` if
-    that is not set or empty. Raises ConfigError for a file that cannot be read, is not UTF-8 text, breaks the
-    form of an INI file, or names a variable that is not set.
+    ``${NAME}`` in the value of a key stands for an environment variable, and ``${NAME:-text}`` for ``text``
+    if that is not set or empty. Raises ConfigError for a file that cannot be read, is not UTF-8 text, breaks
+    the form of an INI file, or names a variable that is not set.
     """
     name = str(path)
     return {section.name: section for section in _sections(_read_text(name), name)}

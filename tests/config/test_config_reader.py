@@ -53,7 +53,8 @@ def test_missing_environment_variable(site, monkeypatch):
     monkeypatch.delenv("SITE_SECRET", raising=False)
 
     assert site.error("[server]\n\npassphrase = ${SITE_SECRET}") == (
-        "site.conf:3: [server] passphrase: the environment has no SITE_SECRET: set it, or write $${ for ${ itself"
+        "site.conf:3: [server] passphrase: the environment has no SITE_SECRET: "
+        "set it, or write $${ for ${ itself"
     )
 
 
