@@ -1,1 +1,1 @@
-"""Mail on disk: what is sent, to whom, and what became of it. The app writes it, the delivery agent reads it."""
+"""Mail on disk: what is sent, to whom, and what became of it. Apps write it, the delivery agent reads it."""

@@ -1,21 +1,21 @@
-"""The envelope of a spooled mail (RFC 5321, section 2.3.1): who sends it, who gets it, and by which server."""
+"""The envelope of a spooled mail (RFC 5321, section 2.3.1): from whom it is, to whom, and by which server."""
 
 from __future__ import annotations
 
 import json
 import re
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import attrs
-from attrs.validators import deep_iterable, instance_of, min_len, optional
+from attrs.validators import optional
 
 #: The form of the file. A reader refuses one that it does not know.
 _FORM = 1
 #: What is safe as the name of a file, on a command line and in a log.
 _ID = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_TEXT = instance_of(str)
 #: The last second that every library can print, in the year 9999.
 _END_OF_TIME = 253402300800
 
@@ -33,28 +33,50 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def _check_id(_envelope: Envelope, _attribute: attrs.Attribute[str], value: Any) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"the id is no text: {value!r:.80}")
+# None of these shows a value: it may be a password.
+def _check_type(kind: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    def check(_owner: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, kind):
+            raise TypeError(f"{attribute.name} is of the wrong type")
+
+    return check
+
+
+def _check_filled(_owner: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not value:
+        raise ValueError(f"{attribute.name} is empty")
+
+
+def _check_id(_owner: Any, _attribute: attrs.Attribute[str], value: str) -> None:
     if not is_id(value):
-        raise ValueError(f"the id has other characters than letters, digits, - and _: {value!r:.80}")
+        raise ValueError("id has other characters than letters, digits, - and _, or more than 100")
 
 
-def _check_number(_envelope: Envelope, _attribute: attrs.Attribute[float], value: Any) -> None:
+def _check_recipients(_owner: Any, _attribute: attrs.Attribute[Any], value: tuple[Any, ...]) -> None:
+    if not all(isinstance(address, str) for address in value):
+        raise TypeError("recipients has something of the wrong type")
+    if not all(value):
+        raise ValueError("recipients has an empty address")
+
+
+def _check_time(_owner: Any, attribute: attrs.Attribute[float], value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"the time is no number: {value!r:.80}")
+        raise TypeError(f"{attribute.name} is no number")
     if not 0 <= value < _END_OF_TIME:
-        raise ValueError(f"this time is not in this era: {value!r:.80}")
+        raise ValueError(f"{attribute.name} is not in this era")
+
+
+_TEXT, _FLAG = _check_type(str), _check_type(bool)
 
 
 @attrs.frozen
 class Server:
     """An SMTP server of one mail's own, as ``set_smtp`` names it. ``address`` is ``host:port``."""
 
-    address: str = attrs.field(validator=[_TEXT, min_len(1)])
+    address: str = attrs.field(validator=[_TEXT, _check_filled])
     user: str = attrs.field(default="", validator=_TEXT)
     password: str = attrs.field(default="", validator=_TEXT, repr=False)
-    ssl: bool = attrs.field(default=False, validator=instance_of(bool))
+    ssl: bool = attrs.field(default=False, validator=_FLAG)
 
 
 @attrs.frozen
@@ -62,21 +84,22 @@ class Envelope:
     """What the SMTP dialogue needs besides the message.
 
     ``sender`` is the reverse path, empty for a bounce. ``recipients`` are addresses without names, each once:
-    those of To, Cc and Bcc. ``created`` is in seconds since the epoch. ``needs_utf8`` says that the message or
-    an address cannot be sent without SMTPUTF8 (RFC 6531). Without ``server``, that of the configuration counts.
+    those of To, Cc and Bcc. ``created`` is in seconds since the epoch. ``needs_utf8`` says that the message
+    or an address cannot be sent without SMTPUTF8 (RFC 6531). Without ``server``, that of the configuration
+    counts.
 
     Raises TypeError and ValueError for anything else.
     """
 
-    id: str = attrs.field(validator=_check_id)
+    id: str = attrs.field(validator=[_TEXT, _check_id])
     sender: str = attrs.field(validator=_TEXT)
     recipients: tuple[str, ...] = attrs.field(
-        validator=[deep_iterable([_TEXT, min_len(1)], instance_of(tuple)), min_len(1)]
+        validator=[_check_type(tuple), _check_filled, _check_recipients]
     )
-    created: float = attrs.field(validator=_check_number)
+    created: float = attrs.field(validator=_check_time)
     subject: str = attrs.field(default="", validator=_TEXT)
-    needs_utf8: bool = attrs.field(default=False, validator=instance_of(bool))
-    server: Server | None = attrs.field(default=None, validator=optional(instance_of(Server)))
+    needs_utf8: bool = attrs.field(default=False, validator=_FLAG)
+    server: Server | None = attrs.field(default=None, validator=optional(_check_type(Server)))
 
     def to_json(self) -> bytes:
         """Return the text of the file, in UTF-8, for people to read, too."""
@@ -106,9 +129,4 @@ def envelope_from(data: bytes) -> Envelope:
             content["recipients"] = tuple(recipients)
         return Envelope(**content)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the envelope is malformed: {_problem(error)}") from None
-
-
-def _problem(error: Exception) -> str:
-    # attrs' message shows the value, which may be a password; beside it is the attribute.
-    return f"{error.args[1].name} is of the wrong type" if len(error.args) > 1 else str(error)
+        raise ValueError(f"the envelope is malformed: {error}") from None

@@ -168,7 +168,11 @@ def move(mail_id: str, source: Path, target: Path, reason: str | None = None) ->
         with suppress(FileExistsError):
             write_synced(target / f"{mail_id}{REASON}", reason.encode("utf-8", "backslashreplace") + b"\n")
     sync_folder(target)
-    (source / f"{mail_id}{ENVELOPE}").rename(target / f"{mail_id}{ENVELOPE}")
+    try:
+        (source / f"{mail_id}{ENVELOPE}").rename(target / f"{mail_id}{ENVELOPE}")
+    except FileNotFoundError:
+        if not os.path.lexists(target / f"{mail_id}{ENVELOPE}"):  # else a call before has come this far
+            raise
     sync_folder(target)
     for suffix in (MESSAGE, STATE, REASON):
         remove(source / f"{mail_id}{suffix}")
@@ -193,7 +197,9 @@ def explained(error: OSError, folder: Path) -> OSError:
     owner, user = folder.stat().st_uid, os.geteuid()
     if owner == user:
         return error
-    message = f"belongs to {_user(owner)}, and this is {_user(user)}: run as the former, or name another folder"
+    message = (
+        f"belongs to {_user(owner)}, and this is {_user(user)}: run as the former, or name another folder"
+    )
     return PermissionError(error.errno, message, str(folder))
 
 

@@ -30,7 +30,7 @@ class Entry:
     @property
     def created(self) -> float | None:
         """When the app sent it, in seconds since the epoch."""
-        return self.envelope and self.envelope.created
+        return self.envelope.created if self.envelope else None
 
     @property
     def sender(self) -> str:

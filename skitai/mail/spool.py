@@ -1,8 +1,9 @@
 """The spool: mail on disk between the app, which writes it, and the delivery agent, which sends it.
 
 Folders, beside each other: ``tmp/`` (being written), ``spool/`` (to be sent), ``undeliver/`` (given up) and
-``bad/`` (cannot be read). A mail is ``ID.json``, its envelope, with ``ID.eml``, the message, and ``ID.state``,
-what became of it so far. The envelope comes last and goes first: without one, the other files are leftovers.
+``bad/`` (cannot be read). A mail is ``ID.json``, its envelope, with ``ID.eml``, the message, and
+``ID.state``, what became of it so far. The envelope comes last and goes first: without one, the other files
+are leftovers.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Spool:
                 make_folder(self.folder / name)
 
     def write(self, envelope: Envelope, message: bytes) -> None:
-        """Add a mail, which is durable when this returns.
+        """Add a mail, which is durable when this returns. Lines of ``message`` end with LF, or with CRLF.
 
         Raises OSError if that fails, as on a full disk: then nothing is left of it. FileExistsError: there is
         a mail with this id.
@@ -106,8 +107,8 @@ class Spool:
     def claim(self, mail_id: str, name: Place = "spool") -> Claim | None:
         """Return the mail, locked; None if another has it, or it is gone.
 
-        A mail that cannot be read goes to ``bad/``, with the reason beside it, and is not returned, either. If
-        it is there already, that is a ValueError.
+        A mail that cannot be read goes to ``bad/``, with the reason beside it, and is not returned, either.
+        If it is there already, that is a ValueError.
         """
         with self._explained():
             return self._claim(mail_id, name)
@@ -194,21 +195,21 @@ class Spool:
 
     def _claim(self, mail_id: str, name: Place) -> Claim | None:
         folder = self.place(name)
-        descriptor = None
+        descriptor, claim = None, None
         try:
             descriptor = lock(folder / f"{mail_id}{ENVELOPE}")
-            return None if descriptor is None else _read_claim(mail_id, folder, descriptor)
-        except BaseException as error:
-            try:
-                if not _is_unfit(error):
-                    raise
-                if name == "bad":
-                    raise ValueError(str(error)) from error
-                self._set_aside(mail_id, folder, str(error))
-            finally:
-                if descriptor is not None:
-                    os.close(descriptor)
-            return None
+            if descriptor is not None:
+                claim = _read_claim(mail_id, folder, descriptor)
+        except (OSError, ValueError) as error:
+            if not _is_unfit(error):
+                raise
+            if name == "bad":
+                raise ValueError(str(error)) from error
+            self._set_aside(mail_id, folder, str(error))
+        finally:
+            if claim is None and descriptor is not None:
+                os.close(descriptor)
+        return claim
 
     def _set_aside(self, mail_id: str, folder: Path, reason: str) -> None:
         try:
@@ -232,6 +233,6 @@ def _read_claim(mail_id: str, folder: Path, descriptor: int) -> Claim:
     return Claim(folder, descriptor, envelope, read_state(mail_id, folder))
 
 
-def _is_unfit(error: BaseException) -> bool:
+def _is_unfit(error: OSError | ValueError) -> bool:
     """Whether this is about one mail, and will not be otherwise the next time."""
-    return isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno in _UNFIT)
+    return isinstance(error, ValueError) or error.errno in _UNFIT

@@ -1,4 +1,4 @@
-"""What became of a spooled mail so far: lines of JSON in a file beside it, of which only its owner adds some."""
+"""What became of a spooled mail so far: lines of JSON in a file beside it. Who has claimed it adds some."""
 
 from __future__ import annotations
 
