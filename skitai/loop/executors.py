@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from skitai.interfaces import IExecutor
@@ -88,6 +89,10 @@ class Executors:
         """Return a row for each of them, for the status page."""
         return [_row(executor, names) for executor, names in self.mounts.items()]
 
+    def queues(self) -> list[dict[str, Any]]:
+        """Return a row for the line of each mount, for the status page."""
+        return [_queue(line) for line in self.lines()]
+
 
 def _row(executor: IExecutor, mounts: list[str]) -> dict[str, Any]:
     tasks = executor.statistics()
@@ -98,13 +103,19 @@ def _row(executor: IExecutor, mounts: list[str]) -> dict[str, Any]:
         "running": tasks["running"],
         "queued": tasks["queued"],
         "idle": tasks.get("idle"),
-        "refused": sum(line.full for line in executor.lines),
-        "late": sum(line.late for line in executor.lines),
-        "left": sum(line.left for line in executor.lines),
-        "mean_wait_seconds": _mean_wait(executor.lines),
     }
 
 
-def _mean_wait(lines: Iterable[Line]) -> float:
-    begun = sum(line.begun for line in lines)
-    return round(sum(line.waited for line in lines) / begun, 4) if begun else 0.0
+def _queue(line: Line) -> dict[str, Any]:
+    begun = line.begun
+    return {
+        "mount": line.name,
+        "queued": line.queued,
+        "queue_max": None if line.most == inf else int(line.most),
+        "queue_timeout_seconds": None if line.timeout == inf else line.timeout,
+        "begun": begun,
+        "refused": line.full,
+        "late": line.late,
+        "left": line.left,
+        "mean_wait_seconds": round(line.waited / begun, 4) if begun else 0.0,
+    }

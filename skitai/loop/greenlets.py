@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextvars import Context
+from math import inf
 from time import monotonic
 from types import FrameType
 from weakref import WeakSet
@@ -57,7 +58,7 @@ class GreenletExecutor:
         self._call_soon = call_soon
         self._hub = hub or Hub()
         self._idle: list[greenlet.greenlet] = []
-        self.lines = Lines(self._begin_soon, lambda: 0, call_later)
+        self.lines = Lines(self._begin_soon, self._room, call_later)
         self._is_due = False
         #: What begins in this turn, past its line.
         self._ready: deque[Waiter] = deque()
@@ -96,6 +97,10 @@ class GreenletExecutor:
             "idle": len(self._idle),
         }
 
+    def _room(self) -> float:
+        # While nobody waits, all that come in a turn may begin in it: it depends on how long each computes.
+        return 0 if self.lines.active else inf
+
     def _begin_soon(self) -> None:
         if not self._is_due:
             self._is_due = True
@@ -118,7 +123,8 @@ class GreenletExecutor:
             if taken is not None and self._ready:
                 lines.give_back(*taken, began)
                 self._ready = deque()
-            if lines.active:
+            if lines.active and not self._hub.is_forked:
+                lines.trim()
                 self._begin_soon()
 
     def _may_begin(self) -> bool:

@@ -9,7 +9,7 @@ docs/decisions.md has the figures.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -204,14 +204,15 @@ class Lines:
     """The lines before one executor.
 
     ``wake()`` is called when something was submitted: ``hand_out`` is to be called when the reactor's turn
-    ends. ``idle()`` returns how many could begin at once. ``call_later`` is the reactor's; without it nobody
-    is refused for having waited too long. ``seconds`` is the clock.
+    ends. ``idle()`` returns how many could begin at once; ``inf`` if only the turn shows it: then ``trim`` is
+    to be called at its end. ``call_later`` is the reactor's; without it nobody is refused for having waited
+    too long. ``seconds`` is the clock.
     """
 
     def __init__(
         self,
         wake: Callable[[], object],
-        idle: Callable[[], int],
+        idle: Callable[[], float],
         call_later: CallLater | None = None,
         seconds: Callable[[], float] = monotonic,
     ) -> None:
@@ -295,6 +296,19 @@ class Lines:
         self._look_soon()
         return count - spent
 
+    def trim(self) -> None:
+        """Refuse the newest of those who have not begun where more wait than may."""
+        gone = []
+        with self._lock:
+            for line in self.active:
+                while len(line.waiting) > line.most:
+                    gone.append(line.waiting.pop())
+                    line.came -= 1
+                    line.full += 1
+            self._surplus += len(gone)
+            self._drop_empty()
+        _refuse(gone)
+
     def look(self) -> None:
         """Refuse those who have waited too long, and let go of those who have left."""
         now = self.seconds()
@@ -303,13 +317,12 @@ class Lines:
             for line in self.active:
                 line.sweep(now, self._gone)
             self._surplus += len(self._gone) - before
-            self.active = deque(line for line in self.active if line.waiting)
+            self._drop_empty()
             gone, self._gone = self._gone, []
-        for waiter in gone:
-            try:
-                waiter.refuse()
-            except Exception:  # noqa: BLE001 - the others wait for their answer, too
-                _log.failure("a request that waited cannot be refused")
+        _refuse(gone)
+
+    def _drop_empty(self) -> None:
+        self.active = deque(line for line in self.active if line.waiting)
 
     def _look_soon(self) -> None:
         self._is_used = True
@@ -379,3 +392,11 @@ class Lines:
                     return waiter.run
             self._surplus = max(self._surplus - 1, 0)
             return None
+
+
+def _refuse(waiters: Iterable[Waiter]) -> None:
+    for waiter in waiters:
+        try:
+            waiter.refuse()
+        except Exception:  # noqa: BLE001 - the others wait for their answer, too
+            _log.failure("a request that waited cannot be refused")

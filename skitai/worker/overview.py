@@ -47,6 +47,7 @@ def overview(
         "Connections": connections,
         **({"Workers": _workers(instance.board)} if instance.config.server.processes > 1 else {}),
         "Apps": instance.executors.overview(),
+        "Queues": instance.executors.queues(),
         "Calls": calls,
         "Result cache": {"state": "off"} if cache is None else cache,
         "Clusters": [row for cluster in dispatcher.clusters() for row in _members(cluster)],

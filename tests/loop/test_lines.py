@@ -200,6 +200,25 @@ def test_how_many_may_wait(idle, room):
     assert not world.line.is_full
 
 
+def test_more_than_may_wait_at_the_end_of_a_turn():
+    """Where only the turn shows how many can begin, the newest of the others are refused at its end."""
+    world = World(float("inf"), queue_max=2)
+    other = world.lines.line("/other", Limits(queue_max=1))
+    for name in "abcd":
+        assert not world.line.is_full
+        world.line.submit(Waiter(name, world.ended))
+    world.come("e", "f", line=other)
+    world.serve()
+    world.lines.trim()
+    assert sorted(world.ended) == ["a ran", "d refused", "f refused"]
+    assert (world.line.full, world.line.begun, world.line.queued) == (1, 1, 2)
+    assert (other.full, other.begun, other.queued) == (1, 0, 1)
+    while world.tokens:
+        world.serve()
+    assert sorted(world.ended[3:]) == ["b ran", "c ran", "e ran"]
+    assert world.lines.take(0) is None
+
+
 def test_lines_take_turns():
     """A long line of one mount does not hold up the others in the same threads."""
     world = World()

@@ -1,141 +1,20 @@
 """A server that gets more than it can do, over real sockets: in threads and in greenlets."""
 
-import json
 import select
 import socket
 import time
 
 import pytest
+from overloading import APP, connect, held, release, row, send
 
 from instances import make_instance
 from serving import eventually
 from skitai.errors import ConfigError
-from wire import Client
-
-APP = """
-import json
-import threading
-import time
-
-from skitai import was
-
-gate = threading.Event()
-begun = []
 
 
-def app(environ, start_response):
-    path = environ["PATH_INFO"]
-    begun.append(environ["REQUEST_METHOD"] + " " + path)
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [ANSWERS.get(path, lambda: path)().encode()]
-
-
-def hold():
-    gate.wait(60)
-    return "held"
-
-
-def compute():
-    time.sleep(0.1)
-    return "computed"
-
-
-def release():
-    gate.set()
-    return ""
-
-
-def status():
-    return json.dumps(was.status(flt="Apps", fancy=False)["Apps"])
-
-
-ANSWERS = {
-    "/hold": hold,
-    "/compute": compute,
-    "/release": release,
-    "/status": status,
-    "/begun": lambda: " ".join(begun),
-}
-"""
-CONFIG = """[server]
-ip = 127.0.0.1
-port = 0
-access_log = off
-blocked_warning = 0
-threads = {threads}
-queue_timeout = {queue_timeout}
-[routes:line]
-/ = {folder}/held:app {options}
-/other = {folder}/held:app threads=1
-/files = {folder}/files
-"""
-
-
-@pytest.fixture
-def serve(running_server, tmp_path):
-    """Return ``serve(threads, ...)``, which serves an app that can be held up."""
-    (tmp_path / "held.py").write_text(APP)
-    (tmp_path / "files").mkdir()
-    (tmp_path / "files" / "page.txt").write_text("a file")
-    servers = []
-
-    def start(threads=1, queue_timeout="0.3", options=""):
-        values = {"threads": threads, "queue_timeout": queue_timeout, "options": options}
-        servers.append(running_server(CONFIG.format(folder=tmp_path, **values)))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
-
-
-clients = []
-
-
-@pytest.fixture(autouse=True)
-def closing():
-    """Close all connections of a test in the end."""
-    yield
-    while clients:
-        clients.pop().close()
-
-
-def connect(server):
-    """Return a new connection."""
-    clients.append(Client(server.port))
-    return clients[-1]
-
-
-def send(server, path, method="GET", body=b""):
-    """Send a request and return its connection."""
-    client = connect(server)
-    length = f"Content-Length: {len(body)}\r\n" if body else ""
-    client.send(f"{method} {path} HTTP/1.1\r\nHost: test\r\n{length}\r\n".encode() + body)
-    return client
-
-
-def held(server):
-    """Keep the only thread busy until ``/other/release`` is asked for."""
-    client = send(server, "/hold")
-    eventually(lambda: b"/hold" in server.ask("/other/begun").body, "the request that holds the thread")
-    return client
-
-
-def release(server, *held_up):
-    """Let the thread go on; return the bodies of those who had to wait."""
-    server.ask("/other/release")
-    return [client.response().body for client in held_up]
-
-
-def row(server):
-    """Return what the status page shows of the threads of the first mount."""
-    rows = json.loads(server.ask("/other/status").body)
-    return next(row for row in rows if row["mounts"] == "/")
-
-
-def test_what_waits_too_long_gets_503(serve):
+def test_what_waits_too_long_gets_503(overloaded):
     """It gets it when its time is over, and the app never sees it; the connection goes on."""
-    server = serve()
+    server = overloaded()
     holding = held(server)
     began = time.monotonic()
     late = [send(server, "/late") for _ in range(3)]
@@ -151,9 +30,9 @@ def test_what_waits_too_long_gets_503(serve):
     assert b"/late" not in server.ask("/other/begun").body
 
 
-def test_more_than_may_wait_get_503_at_once(serve):
+def test_more_than_may_wait_get_503_at_once(overloaded):
     """Also at the head, before a body is sent; those that wait are served."""
-    server = serve(options="queue_max=2", queue_timeout="off")
+    server = overloaded(options="queue_max=2", queue_timeout="off")
     holding = held(server)
     waiting = [send(server, "/a"), send(server, "/b")]
     eventually(lambda: row(server)["queued"] == 2)
@@ -165,31 +44,33 @@ def test_more_than_may_wait_get_503_at_once(serve):
     assert release(server, holding, *waiting) == [b"held", b"/a", b"/b"]
 
 
-def test_ping_files_and_other_mounts_are_always_answered(serve):
+def test_ping_files_and_other_mounts_are_always_answered(overloaded):
     """The first two need no thread, and the mount has one of its own."""
-    server = serve(queue_timeout="off")
+    server = overloaded(queue_timeout="off")
     holding = held(server)
     waiting = [send(server, f"/{number}") for number in range(50)]
     eventually(lambda: row(server)["queued"] == 50)
     assert server.ask("/ping").body == b"pong"
+    assert server.ask("/ready").status == "200 OK"
     assert server.ask("/files/page.txt").body == b"a file"
     assert server.ask("/other/").body == b"/"
     assert len(release(server, holding, *waiting)) == 51
 
 
-def test_ping_and_files_have_their_turn_among_greenlets(serve):
+def test_ping_and_files_have_their_turn_among_greenlets(overloaded):
     """They are answered between two requests that compute, not after all of them."""
-    server = serve(0, queue_timeout="off")
+    server = overloaded(0, queue_timeout="off")
     computing = [send(server, "/compute") for _ in range(30)]
     assert server.ask("/ping").body == b"pong"
+    assert server.ask("/ready").status == "200 OK"
     assert server.ask("/files/page.txt").body == b"a file"
     assert select.select([computing[-1].socket], [], [], 0)[0] == []
     assert {client.response().body for client in computing} == {b"computed"}
 
 
-def test_greenlets_that_do_not_keep_up(serve):
+def test_greenlets_that_do_not_keep_up(overloaded):
     """Requests that compute hold the only thread: those that wait too long for their turn get 503."""
-    server = serve(0)
+    server = overloaded(0)
     sent = [send(server, "/compute") for _ in range(20)]
     assert {client.response().status for client in sent} == {"200 OK", "503 Service Unavailable"}
     assert server.ask("/").status == "200 OK"
@@ -197,9 +78,9 @@ def test_greenlets_that_do_not_keep_up(serve):
 
 
 @pytest.mark.parametrize("reset", [True, False])
-def test_a_request_whose_client_has_left_is_not_begun(serve, reset):
+def test_a_request_whose_client_has_left_is_not_begun(overloaded, reset):
     """Whether it reset the connection or closed it; but what changes something is done."""
-    server = serve(queue_timeout="10")
+    server = overloaded(queue_timeout="10")
     holding = held(server)
     first = send(server, "/first")
     eventually(lambda: row(server)["queued"] == 1)
@@ -216,9 +97,9 @@ def test_a_request_whose_client_has_left_is_not_begun(serve, reset):
     assert b"GET /get" not in server.ask("/other/begun").body
 
 
-def test_a_client_that_closes_its_half_is_answered(serve):
+def test_a_client_that_closes_its_half_is_answered(overloaded):
     """At once by a server that has time; with 503 by one that has not, and nothing is begun for it."""
-    server = serve(queue_timeout="1.5")
+    server = overloaded(queue_timeout="1.5")
     client = send(server, "/half")
     client.socket.shutdown(socket.SHUT_WR)
     assert client.response().body == b"/half"
@@ -232,9 +113,9 @@ def test_a_client_that_closes_its_half_is_answered(serve):
     assert b"/waits" not in server.ask("/other/begun").body
 
 
-def test_the_log_says_so_once(serve):
+def test_the_log_says_so_once(overloaded):
     """Not for each request."""
-    server = serve()
+    server = overloaded()
     holding = held(server)
     late = [send(server, "/late") for _ in range(5)]
     assert {client.response().status for client in late} == {"503 Service Unavailable"}
@@ -271,4 +152,4 @@ def test_figures_of_each_mount(reactor_thread, tmp_path):
     lines = {line.name: (line.most, line.timeout) for line in instance.executors.lines()}
     inf = float("inf")
     assert lines == {"/a": (5, inf), "/b": (inf, 2), "/c": (7, 2)}
-    assert {"refused", "late", "left", "mean_wait_seconds"} <= instance.executors.overview()[0].keys()
+    assert [row["queue_max"] for row in instance.executors.queues()] == [5, 7, None]
