@@ -32,7 +32,8 @@ class Operation:
 
     ``node`` is the node to ask, if the service knows it already; then ``target`` only names it in messages.
     With ``counted`` false the operation does not count towards ``calls_max``, because calls that do may wait
-    for it. With ``shareable`` false equal operations never share one request.
+    for it. With ``shareable`` false equal operations never share one request. ``name`` is what is called,
+    such as a remote method, for those who trace it.
     """
 
     target: str
@@ -45,6 +46,7 @@ class Operation:
     node: INode | None = attrs.field(default=None, kw_only=True)
     counted: bool = attrs.field(default=True, kw_only=True)
     shareable: bool = attrs.field(default=True, kw_only=True)
+    name: str = attrs.field(default="", kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if self.filter is not None and not callable(self.filter):

@@ -143,6 +143,7 @@ def _route(app: Saddle, was: SaddleWas) -> Any:
     if match.endpoint is None:  # OPTIONS, and no view takes it
         return was.response("200 OK", "", [("Allow", ", ".join(_without_handshake(match.allowed)))])
     endpoint: Endpoint = match.endpoint
+    was.env["skitai.route"] = endpoint.prefix + endpoint.route.rule.text  # for traces
     was.scopes = endpoint.scopes
     _take_arguments(was, endpoint, match.arguments)
     return events.run(was.scopes, was, lambda: _call_view(was, endpoint))

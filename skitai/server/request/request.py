@@ -50,6 +50,8 @@ class Request(LazyRequest):
     path = b""
     #: Where it was served; None for what no route leads to.
     place: Place | None = None
+    #: What a plugin keeps of it that traces requests.
+    trace: Any = None
     #: The status code of the error page if the server itself refuses the request, else 0.
     refusal = 0
     #: Whether the connection may carry another request after this one.

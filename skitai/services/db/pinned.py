@@ -55,6 +55,8 @@ class Pinned:
     def __init__(self, label: str) -> None:
         self.label = label
         self.state = State.BEGINNING
+        #: The node that it is on, once it has begun.
+        self.database: Any = None
         self._session: ISession | None = None
         #: The result to give for the commit; None while all is well.
         self._failed: DBResult | None = None
@@ -73,7 +75,7 @@ class Pinned:
             session = await engine.begin(node, options)
         except RefusedError as refused:
             return refused.result
-        self.label = node.label
+        self.label, self.database = node.label, node
         return await self.adopt(session)
 
     async def adopt(self, session: ISession) -> DBResult:

@@ -148,22 +148,24 @@ class Transaction(Block):
 
     def enter(self, name: str) -> Call:
         """Set a savepoint. For blocks within this one."""
-        return self._keep_call(self._step(partial(self._pinned.savepoint, name)))
+        return self._keep_call(self._step(partial(self._pinned.savepoint, name), name="SAVEPOINT"))
 
     def keep(self, name: str) -> Call:
         """Keep what was done since a savepoint. For blocks within this one."""
-        return self._step(partial(self._pinned.release, name))
+        return self._step(partial(self._pinned.release, name), name="RELEASE SAVEPOINT")
 
     def undo(self, name: str, entered: Call) -> None:
         """Go back to a savepoint, and cancel the statements behind ``entered``; see ``enter``."""
         behind = list(takewhile(lambda call: call is not entered, reversed(self._calls)))
         self._submit(lambda: self._pinned.cancel_within(behind))
-        self._step(partial(self._pinned.back_to, name))
+        self._step(partial(self._pinned.back_to, name), name="ROLLBACK TO SAVEPOINT")
 
-    def _step(self, take: Callable[[], Any], statement: Query | None = None) -> Call:
+    def _step(self, take: Callable[[], Any], statement: Query | None = None, name: str = "") -> Call:
         """Have ``take()``, a coroutine of ``Pinned``, run in its turn."""
         request = PinnedStep(take, statement)
-        operation = Operation(self._target, request, use_cache=False, node=self._pinned, counted=False)
+        operation = Operation(
+            self._target, request, use_cache=False, node=self._pinned, counted=False, name=name
+        )
         started: Any = self._caller.submit(operation)
         return started  # type: ignore[no-any-return]
 
@@ -171,12 +173,12 @@ class Transaction(Block):
         self._forget = self._caller.at_end(self._abandon)
         request = Begin(self._pinned, self._options)
         began: Any = self._caller.submit(
-            Operation(self._target, request, idempotent=True, use_cache=False, node=self._node)
+            Operation(self._target, request, idempotent=True, use_cache=False, node=self._node, name="BEGIN")
         )
         began.on_end(lambda: self._submit(lambda: self._pinned.not_begun(began.original)))
 
     def _keep(self) -> Call:
-        return self._step(self._pinned.commit)
+        return self._step(self._pinned.commit, name="COMMIT")
 
     def _undo(self) -> None:
         self._forget()

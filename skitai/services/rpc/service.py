@@ -85,7 +85,7 @@ class RPCService(HTTPService):
 
         def prepare(method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation:
             operation = post(data=self._codec.encode(method, args, kwargs))
-            return attrs.evolve(operation, idempotent=idempotent)
+            return attrs.evolve(operation, idempotent=idempotent, name=method)
 
         return prepare
 

@@ -38,13 +38,13 @@ _NODE = ThreadsNode()
 class Run:
     """One run of ``function()``, in ``context``. Its ``call`` is set as soon as there is one."""
 
-    __slots__ = ("_context", "_function", "_name", "call")
+    __slots__ = ("_function", "_name", "call", "context")
 
     def __init__(self, name: str, function: Callable[[], Any], context: Context) -> None:
         self._name = name
         self.call: Call | None = None
         self._function = function
-        self._context = context
+        self.context = context
 
     def __call__(self) -> RunResult | None:
         """Return the result of the function; None, without calling it, if nobody wants that any more."""
@@ -52,7 +52,7 @@ class Run:
         if call is not None and call.over:
             return None
         try:
-            return RunResult(self._context.run(self._function))
+            return RunResult(self.context.run(self._function))
         except BaseException as error:  # noqa: BLE001 - an app may raise anything; it is for who waits
             trace = error.__traceback__
             assert trace is not None
