@@ -23,6 +23,8 @@ _SEPARATOR = re.compile("[=:]")
 #: ``${NAME}``, an environment variable, or ``${NAME:-default}``; ``$${`` stands for ``${`` itself.
 _VARIABLE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
 _INLINE_COMMENT = re.compile(r"\s;.*")
+#: A value in quotes, which may have spaces at its ends and a semicolon after a space; a comment may follow.
+_QUOTED = re.compile(r'([^=:"]*)[=:]\s*"([^"]*)"(?:\s+;.*)?')
 # Control characters but tab and newline, and Unicode's separators: they would break a message into lines.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -35,7 +37,10 @@ class Entry(NamedTuple):
 
 
 class ConfigLine(NamedTuple):
-    """One line without comment and surrounding space, with its number (from 1)."""
+    """One line without surrounding space, with its number (from 1).
+
+    It is without its comment, too, unless the section consists of commands.
+    """
 
     text: str
     number: int
@@ -101,8 +106,9 @@ def _sections(text: str, path: str) -> Iterator[Section]:
     name = ""
     for written in _meaningful_lines(text, path):
         is_header = written.text.startswith("[")
-        is_command = name in _COMMAND_SECTIONS and not is_header
-        line = written if is_command else _without_comment(written)
+        # Commands keep their semicolons, and a value may have quotes around it.
+        is_whole = not is_header and (name in _COMMAND_SECTIONS or not name.endswith(_LINE_SUFFIX))
+        line = written if is_whole else written._replace(text=_without_comment(written.text))
         if is_header:
             name = _header(line, path)
             if name in bodies:
@@ -132,8 +138,8 @@ def _meaningful_lines(text: str, path: str) -> Iterator[ConfigLine]:
             yield ConfigLine(stripped, number)
 
 
-def _without_comment(line: ConfigLine) -> ConfigLine:
-    return line._replace(text=_INLINE_COMMENT.sub("", line.text).rstrip())
+def _without_comment(text: str) -> str:
+    return _INLINE_COMMENT.sub("", text).rstrip()
 
 
 def _header(line: ConfigLine, path: str) -> str:
@@ -178,7 +184,11 @@ def _variable(match: re.Match[str]) -> str:
 
 
 def _split_pair(text: str) -> tuple[str, str, str]:
-    """Split at the first ``=`` or ``:``, whichever comes first."""
+    """Split at the first ``=`` or ``:``, whichever comes first, and leave out the comment."""
+    quoted = _QUOTED.fullmatch(text)
+    if quoted:
+        return quoted[1].rstrip(), "=", quoted[2]
+    text = _without_comment(text)
     separator = _SEPARATOR.search(text)
     if not separator:
         return text, "", ""

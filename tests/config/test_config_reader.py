@@ -22,6 +22,22 @@ def test_semicolon_within_a_value(site):
     assert site.load("[server]\npassphrase = pa;ss#w").server.passphrase == "pa;ss#w"
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ('"pa ;ss"', "pa ;ss"),
+        ('"  " ; note', "  "),
+        ('"a" "b" ; note', '"a" "b"'),
+        ('"a', '"a'),
+        ('a"b"', 'a"b"'),
+        ('"a=b:c"', "a=b:c"),
+    ],
+)
+def test_values_in_quotes(site, written, value):
+    """Quotes around a whole value are taken off; they keep a semicolon and spaces. Others belong to it."""
+    assert site.load(f"[server]\npassphrase = {written}").server.passphrase == value
+
+
 def test_colon_separates_too(site):
     """A colon may stand for the equals sign; whichever comes first separates."""
     config = site.load("[server]\nport: 81\npassphrase: a=b:c\n[@c]\nmembers = host:80")
