@@ -10,7 +10,7 @@ import fcntl
 import os
 import pwd
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -84,10 +84,20 @@ def write_synced(path: Path, data: bytes) -> None:
     """Make a new file, and sync it."""
     descriptor = create(path, data)
     try:
-        with named(path):
-            os.fdatasync(descriptor)
+        sync_files([descriptor], [path])
     finally:
         os.close(descriptor)
+
+
+def sync_files(descriptors: Sequence[int], paths: Sequence[Path]) -> None:
+    """Return when what was written to files is durable; ``paths`` are for errors."""
+    if len(descriptors) > 1:
+        for descriptor in descriptors:
+            # Linux begins to write here. So the disk has both before it is told to flush for the first.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    for descriptor, path in zip(descriptors, paths, strict=True):
+        with named(path):
+            os.fdatasync(descriptor)
 
 
 def read(path: Path) -> bytes:

@@ -27,8 +27,8 @@ from skitai.mail.files import (
     lock,
     make_folder,
     move,
-    named,
     remove,
+    sync_files,
     sync_folder,
 )
 from skitai.mail.listing import Entry, read_entries
@@ -166,22 +166,19 @@ class Spool:
     # -- how it is written -----------------------------------------------------------------------------------
 
     def _write(self, envelope: Envelope, message: bytes) -> None:
-        tmp, spool = self.folder / "tmp", self.place("spool")
-        names = [f"{envelope.id}{suffix}" for suffix in (MESSAGE, ENVELOPE)]
-        if os.path.lexists(spool / names[1]):
-            raise FileExistsError(errno.EEXIST, "there is a mail with this id", str(spool / names[1]))
+        tmp, spool = self.folder / "tmp", self.incoming
+        contents = {f"{envelope.id}{MESSAGE}": message, f"{envelope.id}{ENVELOPE}": envelope.to_json()}
+        if (spool / f"{envelope.id}{ENVELOPE}").exists():
+            raise FileExistsError(errno.EEXIST, "there is a mail with this id", str(spool / envelope.id))
         written: list[Path] = []
         descriptors: list[int] = []
         try:
-            for name, data in zip(names, (message, envelope.to_json()), strict=True):
+            for name, data in contents.items():
                 descriptors.append(create(tmp / name, data))
                 written.append(tmp / name)
-            for path, descriptor in zip(tuple(written), descriptors, strict=True):
-                with named(path):
-                    os.fdatasync(descriptor)
-            for index, name in enumerate(names):
-                (tmp / name).rename(spool / name)
-                written[index] = spool / name
+            sync_files(descriptors, written)
+            for index, name in enumerate(contents):  # the envelope last
+                written[index] = written[index].rename(spool / name)
             sync_folder(spool)
         except BaseException:
             for path in reversed(written):

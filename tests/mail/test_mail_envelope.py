@@ -4,7 +4,7 @@ import json
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skitai.mail.envelope import Envelope, Server, envelope_from, is_id, new_id
@@ -37,6 +37,7 @@ def test_the_password_is_not_shown():
     assert "pass" not in repr(FULL)
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         Envelope,
@@ -121,6 +122,7 @@ def test_what_is_no_envelope(data):
         envelope_from(data)
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes(data):
     """Nothing else than ValueError comes of it."""
