@@ -1,0 +1,137 @@
+"""The parts of a message (RFC 2045 to 2049): texts, files, and what holds several of them."""
+
+from __future__ import annotations
+
+import base64
+import quopri
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from urllib.parse import quote
+
+from skitai.mail.fields import LINE_WANTED, Field
+from skitai.mail.words import checked_text, quoted_string, shown
+
+_MEDIA_TYPE = re.compile(r"([a-z0-9][a-z0-9!#$&^_.+-]*)/([a-z0-9][a-z0-9!#$&^_.+-]*)")
+#: How long the pieces of a file name are that stand on lines of their own.
+_NAME_PIECE_MAX = 60
+#: Control characters that texts cannot have as they are: all but tab and line end.
+_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+#: The bytes that are not ASCII.
+_OTHERS = bytes(range(0x80, 0x100))
+_LINE_END = re.compile(r"\r\n?")
+
+
+def media_type(written: object, argument: str = "mimetype") -> tuple[str, str]:
+    """Return the two halves of a media type such as ``text/html``; raise ValueError for any other text."""
+    text = checked_text(written, argument).strip().lower()
+    match = _MEDIA_TYPE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{argument}: {shown(text)} is not a media type such as text/html")
+    return match[1], match[2]
+
+
+def encoded_text(text: str, charset: str) -> bytes:
+    """Return ``text`` in ``charset``, with LF at the ends of its lines and a last one.
+
+    Raises ValueError, which names the argument, for a charset that no mail can have, and for a text that it
+    cannot express.
+    """
+    if not text.endswith("\n"):
+        text += "\n"
+    try:
+        data = _LINE_END.sub("\n", text).encode(charset)
+        ascii_based = "Aa\n".encode(charset) == b"Aa\n"
+    except UnicodeEncodeError as error:
+        character = ord(error.object[error.start])
+        raise ValueError(f"text: {charset} has no character U+{character:04X}") from None
+    except (LookupError, ValueError, TypeError):
+        raise ValueError(f"charset: {charset!r} is unknown") from None
+    if not ascii_based:
+        raise ValueError(f"charset: {charset!r} has other line ends than ASCII, which no mail can have")
+    return data
+
+
+class Part(NamedTuple):
+    """A part of a message, or what is in it as a whole: its own header fields, and its body."""
+
+    fields: tuple[Field, ...]
+    body: bytes
+
+    def with_fields(self, fields: Iterable[Field]) -> bytes:
+        """Return it with ``fields`` before its own, as it stands in a message, with LF as line ends."""
+        head = "".join(map(str, (*fields, *self.fields)))
+        return b"%b\n%b" % (head.encode(), self.body)
+
+
+def text_part(data: bytes, subtype: str, charset: str, *, inline: bool = False) -> Part:
+    """Return the part of a text that ``encoded_text`` gave; ``inline`` for one that follows others."""
+    encoding, body = _transferred(data)
+    fields = [Field("Content-Type", f'text/{subtype}; charset="{charset}"')]
+    if inline:
+        fields.append(Field("Content-Disposition", "inline"))
+    return Part((*fields, Field("Content-Transfer-Encoding", encoding)), body)
+
+
+def _transferred(data: bytes) -> tuple[str, bytes]:
+    """Return the Content-Transfer-Encoding for ``data`` and its body: ASCII only, in lines that all take."""
+    others = len(data) - len(data.translate(None, _OTHERS))
+    if not others and not _CONTROL.search(data) and max(map(len, data.split(b"\n"))) <= LINE_WANTED:
+        return "7bit", data
+    if others * 6 <= len(data):  # then base64 would be longer
+        return "quoted-printable", quopri.encodestring(data)
+    return "base64", base64.encodebytes(data)
+
+
+def file_part(data: bytes, kind: tuple[str, str], name: str, cid: str, *, inline: bool) -> Part:
+    """Return the part of a file; ``name`` and ``cid`` may be empty. HTML shows what is ``inline``."""
+    content_type = "/".join(kind)
+    if kind[0] == "text" and _is_utf8(data):
+        content_type += '; charset="utf-8"'
+    disposition = "inline" if inline else "attachment"
+    fields = [
+        Field("Content-Type", content_type),
+        Field("Content-Disposition", disposition + _file_name(name)),
+        Field("Content-Transfer-Encoding", "base64"),
+    ]
+    if cid:
+        fields.append(Field("Content-ID", f"<{cid}>"))
+    return Part(tuple(fields), base64.encodebytes(data))
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _file_name(name: str) -> str:
+    """Return the parameter for a file's name (RFC 2183; RFC 2231 for long ones and other scripts)."""
+    if not name:
+        return ""
+    if name.isascii() and len(name) <= LINE_WANTED // 2:
+        return f"; filename={quoted_string(name)}"
+    pieces = ["utf-8''"]
+    for character in name:
+        encoded = quote(character, safe="")
+        # Not within a character: some mail programs decode each piece for itself.
+        if len(pieces[-1]) + len(encoded) > _NAME_PIECE_MAX:
+            pieces.append("")
+        pieces[-1] += encoded
+    if len(pieces) == 1:
+        return f";\n filename*={pieces[0]}"
+    return "".join(f";\n filename*{number}*={piece}" for number, piece in enumerate(pieces))
+
+
+def multipart(subtype: str, parts: Sequence[Part], parameter: str = "") -> Part:
+    """Return what holds ``parts`` (RFC 2046, section 5.1); one alone needs nothing that holds it."""
+    if len(parts) == 1:
+        return parts[0]
+    boundary = f"=_{secrets.token_hex(16)}"  # never within base64 or quoted-printable
+    content_type = Field("Content-Type", f'multipart/{subtype};\n boundary="{boundary}"{parameter}')
+    delimiter = f"\n--{boundary}".encode()
+    pieces = (b"%b\n%b" % (delimiter, part.with_fields(())) for part in parts)
+    return Part((content_type,), b"".join((*pieces, delimiter, b"--\n")).removeprefix(b"\n"))
