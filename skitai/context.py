@@ -22,6 +22,7 @@ from skitai.calls.operation import Operation
 from skitai.calls.result import Results
 from skitai.calls.uncollected import OpenCalls, detach
 from skitai.errors import NoServerError
+from skitai.http.requestids import ENVIRON_KEY
 from skitai.loop import coroutines
 from skitai.loop.bridge import Bridge, Pending, wait_in_thread
 from skitai.loop.contexts import start_in
@@ -155,12 +156,20 @@ class Was:
     ``open_calls`` notes each call that is started here.
     """
 
+    #: The id of the request for what outlives it.
+    _request_id = ""
+
     def __init__(
         self, table: ServiceTable, env: dict[str, Any] | None = None, open_calls: OpenCalls | None = None
     ) -> None:
         self.env = {} if env is None else env
         self._table = table
         self._open_calls = open_calls
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request, which stands in the logs; empty outside a request."""
+        return self._request_id or self.env.get(ENVIRON_KEY, "")
 
     def gather(self, *calls: Any, timeout: float = DEFAULT_TIMEOUT) -> Results | Deferred[Results]:
         """Wait for all ``calls`` and return their results in the order of the calls.
@@ -233,7 +242,9 @@ def _outside_request() -> Iterator[None]:
     if was is None:
         yield
         return
-    token = current_was.set(Was(was._table))
+    outside = Was(was._table)
+    outside._request_id = was.request_id
+    token = current_was.set(outside)
     try:
         yield
     finally:
@@ -348,6 +359,12 @@ def source_in_use() -> Path | None:
 def _default() -> Was | None:
     latest = _defaults[-1:]  # read once: another thread may change it before a second read
     return latest[0] if latest else None
+
+
+def current_request_id() -> str:
+    """Return the id of the request that this thread, greenlet or coroutine serves; empty if there is none."""
+    was = current_was.get(None)
+    return "" if was is None else was.request_id
 
 
 def get_current() -> Was:

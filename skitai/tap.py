@@ -23,6 +23,7 @@ from skitai.daemon.becoming import become_supervisor
 from skitai.daemon.logs import (
     keep_standard_streams,
     logging_already,
+    own_log,
     plain_unless_asked,
     reopen,
     silence_reactor,
@@ -38,6 +39,7 @@ from skitai.plugins.listing import describe_plugins
 from skitai.processes import Board
 from skitai.processes.orders import EXIT_CONFIG, EXIT_RESTART
 from skitai.worker.assembly import load_plugins, make_secure
+from skitai.worker.logs import rotated_logs, rotation_of
 from skitai.worker.nursery import Nursery, threads_besides, wishes_of
 from skitai.worker.serving import Server, cannot_listen, open_as_configured
 from skitai.worker.watch.interrupts import Interrupter
@@ -79,6 +81,7 @@ class Options(usage.Options):
         ["check", None, "Check the configuration, print it as Skitai understands it, and exit."],
         ["cooperative", None, "Run apps in greenlets that wait for anything; needs skitai[gevent]."],
         ["plugins", None, "List the plugins and what they give, and exit."],
+        ["verbose", "v", "Print all logs on the console, whatever the configuration says of files."],
     ]
 
     def opt_version(self) -> NoReturn:
@@ -112,8 +115,11 @@ def _make(options: Options, reactor: object) -> Announced:
     inherited = take_inherited(reactor, os.environ)  # before a plugin imports what would take them
     config = _load(options)
     asks = options["check"] or options["plugins"]
+    log = None if asks else _open_own_log(options, config)
+    if not asks:
+        rotation_of(config, log, lambda: reopen(log)).look()  # before anything is written
     if config.server.processes > 1 and not asks:
-        if options.parent is None or "logFile" not in options.parent:
+        if log is None:
             raise config.error("processes", "needs twist skitai: twistd runs one process")
         become_supervisor(options.parent, inherited)
     if config.server.cooperative:
@@ -140,8 +146,9 @@ def _make_worker(options: Options, reactor: Any, nursery: Nursery) -> Announced:
     config = _load(options)
     if config.server.cooperative:
         _cooperate(config, reactor)
+    logs = rotated_logs(config, _open_own_log(options, config))
     try:
-        sockets = nursery.introduce(wishes_of(config))
+        sockets = nursery.introduce(wishes_of(config, logs))
     except ListenError as error:
         raise cannot_listen(config, error) from error
     secure = make_secure(config, reactor)  # once, so that TLS sessions are resumed by every worker
@@ -166,7 +173,26 @@ def _load(options: Options) -> Config:
     if options["cooperative"]:
         overrides["cooperative"] = "yes"
     logs = None if options["logs"] is None else Path.cwd() / options["logs"]
-    return load(options["config"] or sample_config(), overrides, logs=logs)
+    config = options["config"] or sample_config()
+    return load(config, overrides, logs=logs, verbose=bool(options["verbose"]))
+
+
+def _open_own_log(options: Options, config: Config) -> Any:
+    """Return the stream of the server's own log, in the place of what ``twist`` has opened.
+
+    Without ``--log-file``, it goes to the folder of the other logs, if there is one. Raises ConfigError.
+    """
+    twist = options.parent
+    if twist is None or "logFile" not in twist:  # that of twistd is opened later, and by twistd
+        return None
+    try:
+        if config.log_folder is not None:
+            config.log_folder.mkdir(parents=True, exist_ok=True)
+        twist["logFile"] = own_log(twist["logFile"], sys.argv[1:], config.log_folder)
+    except OSError as error:
+        message = f"cannot keep logs in {config.log_folder}: {error.strerror}"
+        raise config.error("log_path", message, section="global") from error
+    return twist["logFile"]
 
 
 def _identity(config: Config) -> Identity | None:
@@ -224,7 +250,8 @@ class Announced(Server):
         if self._notifier.watchdog:
             self._figures.at_beat.append(self._notifier.alive)
         _or_exit(super().startService)
-        if self._line is None:  # else the supervisor says so
+        if self._line is None:  # else the supervisor does both
+            self._figures.at_beat.append(rotation_of(self.config, self.own_log, self.reopen_logs).look)
             urls = ", ".join(self.urls)
             _log.info("Skitai serves {name} on {urls}", name=self.config.server.name, urls=urls)
 

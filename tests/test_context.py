@@ -187,7 +187,7 @@ class TestWas:
 
     def test_own_names(self):
         """What every ``was`` has is listed, so that no plugin takes such a name."""
-        assert {"env", "gather", "as_completed", "cluster", "sleep"} == OWN_NAMES
+        assert {"env", "gather", "as_completed", "cluster", "request_id", "sleep"} == OWN_NAMES
 
     def test_unknown_name(self, was):
         """A name that nothing gives raises AttributeError with those that there are."""

@@ -33,6 +33,11 @@ def test_standard_streams(server):
     """Text, bytes, child processes, records and wsgi.errors leave at once, and in the order of writing."""
     text, code, rest = written(server, "/kinds")
     assert (code, rest) == (200, "")
+    record = re.compile(
+        rf"^{STAMP} \[warning\] tested: (6 record) \(request [0-9a-f]+-[0-9a-f]+\)$", re.MULTILINE
+    )
+    assert record.search(text)
+    text = record.sub(r"\1", text)
     assert [line[:2] for line in text.splitlines()] == [f"{n} " for n in range(1, 9)]
     assert text.endswith("8 words and more\n")
 
@@ -54,7 +59,9 @@ def test_traceback(server):
     """An app that fails leaves one record with the traceback that Python prints, before its access line."""
     text, code, _ = written(server, "/fails")
     assert code == 500
-    assert re.match(rf"{STAMP} \[error\] GET /fails failed\nTraceback \(most recent call last\):\n", text)
+    assert re.match(
+        rf"{STAMP} \[error\] GET /fails failed \(request \S+\)\nTraceback \(most recent call last\):\n", text
+    )
     assert text.endswith('    raise ValueError("on purpose")\nValueError: on purpose\n')
 
 

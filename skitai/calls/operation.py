@@ -52,6 +52,14 @@ class Operation:
         if self.filter is not None and not callable(self.filter):
             raise TypeError(f"filter must be callable with a result, not {self.filter!r}")
 
+    def with_request(self, request: Any) -> Operation:
+        """Return the same operation with another request. Faster than ``attrs.evolve``."""
+        return Operation(
+            self.target, request, self.cache_key, self.idempotent, self.use_cache,
+            filter=self.filter, local=self.local, node=self.node, counted=self.counted,
+            shareable=self.shareable,
+        )  # fmt: skip
+
     @property
     def may_be_shared(self) -> bool:
         """Whether equal operations at the same time can share one request."""

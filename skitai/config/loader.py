@@ -14,7 +14,7 @@ from skitai.config.clusters import PREFIX, ClusterConfig, read_cluster
 from skitai.config.http import HTTP_KEYS
 from skitai.config.keys import Key, nearest, typed_values
 from skitai.config.mail import MAIL_KEYS
-from skitai.config.places import GLOBAL_KEYS
+from skitai.config.places import GLOBAL_KEYS, log_folder
 from skitai.config.reader import Section, read_sections
 from skitai.config.routes import VirtualHost, read_hosts
 from skitai.config.server import ServerConfig, ServerSource, read_server
@@ -40,7 +40,8 @@ class Config:
 
     ``path`` is the file as it was given, ``hosts`` the virtual hosts in the order of the file, ``clusters``
     go by name without the ``@``, ``sections`` are those left for plugins to ``claim``. ``warnings`` are
-    sentences for the user, in the form of a ConfigError.
+    sentences for the user, in the form of a ConfigError. ``places`` are the values of ``[global]``, and
+    ``log_folder`` is where logs are that nobody has named.
     """
 
     path: Path
@@ -50,6 +51,8 @@ class Config:
     disabled_plugins: frozenset[str] = frozenset()
     sections: Mapping[str, Section] = _NOTHING
     warnings: tuple[str, ...] = ()
+    places: Mapping[str, Any] = MappingProxyType({name: key.default for name, key in GLOBAL_KEYS.items()})
+    log_folder: Path | None = None
     _origins: Mapping[str, Section | ServerSource] = attrs.field(default=_NOTHING, repr=False, eq=False)
 
     def claim(self, declared: Mapping[str, Mapping[str, Key]]) -> Mapping[str, Mapping[str, Any]]:
@@ -96,13 +99,15 @@ def load(
     certificates: Path = CERTIFICATES,
     serving: bool = True,
     logs: Path | None = None,
+    verbose: bool = False,
 ) -> Config:
     """Return the configuration that a file describes.
 
     ``overrides`` are values from the command line for keys of ``[server]``, such as ``{"port": "8080"}``.
     ``certificates`` is the folder where certificate files are looked up that are not beside the file. Without
     ``serving``, what only a server uses need not be there: certificates, folders of sockets, the access log.
-    ``logs`` is the folder of logs that the file does not name; by default, they go to the standard streams.
+    ``logs`` is the folder of logs that the file does not name; by default, it is that of the server below
+    ``log_path`` of the file, and without that, they go to the standard streams. With ``verbose``, all do.
     Raises ConfigError for whatever is wrong with the file, the options or what they name, but for the targets
     of ``[routes:line]`` and the sections of plugins: these are for the plugins to judge.
     """
@@ -115,7 +120,12 @@ def load(
         for name in [name for name in sections if name.startswith(PREFIX)]
     }
     source = ServerSource(core[_SERVER], overrides)
-    server, warnings = read_server(source, certificates, serving=serving, logs=logs)
+    places = typed_values(found.get("global", Section(str(path), "global", line=0)), GLOBAL_KEYS)
+
+    log_path = places["log_path"]
+    server, warnings = read_server(
+        source, certificates, serving=serving, logs=logs, log_path=log_path, verbose=verbose
+    )
     return Config(
         path=path,
         server=server,
@@ -124,5 +134,7 @@ def load(
         disabled_plugins=frozenset(typed_values(core[_PLUGINS], _PLUGIN_KEYS)["disable"]),
         sections=MappingProxyType(sections),
         warnings=warnings,
+        places=MappingProxyType(places),
+        log_folder=None if verbose else log_folder(logs, log_path, server.name),
         origins={**found, _SERVER: source},
     )

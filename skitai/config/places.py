@@ -5,17 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from skitai.config.casters import optional, path
+from skitai.config.casters import integer, optional, path, yes_no
 from skitai.config.keys import Key
 
 #: The keys of ``[global]``, in skitaid.conf and in the configuration of a server.
 GLOBAL_KEYS: Mapping[str, Key] = {
     "log_path": Key(optional(path), None, "folder of the logs"),
     "var_path": Key(optional(path), None, "folder of the spool and the locks"),
+    "log_rotate": Key(yes_no, True, "give logs a date when their day is over, server.log when its month is"),
+    "log_keep": Key(integer(1), 100, "how many files with a date are kept of each log"),
 }
 
 _ROOT = 0
+
+
+def logs_kept(values: Mapping[str, Any]) -> int:
+    """Return how many former files of each log the values of ``[global]`` want; 0: logs are not rotated."""
+    return int(values["log_keep"]) if values["log_rotate"] else 0
+
+
+def log_folder(named: Path | None, log_path: Path | None, name: str) -> Path | None:
+    """Return the folder of the logs of the server ``name``: ``named``, or else one below ``log_path``."""
+    return named if named is not None or log_path is None else log_path / "instances" / name
 
 
 def state_folder(environ: Mapping[str, str], uid: int) -> Path:

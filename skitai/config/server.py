@@ -16,6 +16,7 @@ from skitai.config.casters import (
     Caster,
     integer,
     networks,
+    one_of,
     optional,
     path,
     positive,
@@ -32,6 +33,7 @@ from skitai.config.casters import (
 from skitai.config.keys import Key, cast_value, nearest, typed_values
 from skitai.config.listening import endpoints, listen_list, settle_listening
 from skitai.config.machine import usable_cores
+from skitai.config.places import log_folder
 from skitai.config.reader import Entry, Section
 from skitai.errors import ConfigError
 from skitai.net.endpoints import Endpoint, UnixEndpoint
@@ -215,6 +217,16 @@ class ServerConfig:
     access_log: Path | Literal["-"] | None = field(
         default="-", metadata=_key(_access_log, "a path, - for standard output, or off", _show_access_log)
     )
+    access_format: str = field(
+        default="skitai",
+        metadata=_key(one_of("skitai", "combined", "json"), "its lines: skitai, combined or json"),
+    )
+    access_id: bool = field(
+        default=False, metadata=_key(yes_no, "lines of the access log end with the id of the request")
+    )
+    request_id_header: bool = field(
+        default=True, metadata=_key(yes_no, "responses of apps have the id of the request: X-Request-ID")
+    )
     app_log: Path | Literal["-"] = field(
         default="-", metadata=_key(_app_log, "a path, or - for standard error")
     )
@@ -311,32 +323,43 @@ class ServerSource:
 
 
 def read_server(
-    source: ServerSource, certificates: Path, *, serving: bool = True, logs: Path | None = None
+    source: ServerSource,
+    certificates: Path,
+    *,
+    serving: bool = True,
+    logs: Path | None = None,
+    log_path: Path | None = None,
+    verbose: bool = False,
 ) -> tuple[ServerConfig, tuple[str, ...]]:
     """Return the values of ``[server]`` with those of the command line on top, and warnings for the user.
 
     ``certificates`` is the folder where certificate files are looked up that are not beside the file. Without
     ``serving``, only what is used without a server is checked, and there are no warnings. ``logs`` is the
-    folder of logs that are not named. Raises ConfigError.
+    folder of logs that are not named; by default, it is one below ``log_path``, which need not be there yet.
+    With ``verbose``, all logs go to the standard streams. Raises ConfigError.
     """
     section = source.section
     values = typed_values(section, SERVER_KEYS)
     for key, given in source.overrides.items():
         values[key] = _override(source, key, given)
-    for key, name in _LOG_FILES.items():
-        if logs is not None and key not in section.entries and key not in source.overrides:
-            values[key] = logs / name
     if "name" not in section.entries and "name" not in source.overrides:
         values["name"] = Path(section.path).stem
+    folder = None if verbose else log_folder(logs, log_path, values["name"])
+    made = folder if logs is None else None
+    for key, name in _LOG_FILES.items():
+        if folder is not None and key not in section.entries and key not in source.overrides:
+            values[key] = folder / name
+        elif verbose and isinstance(values[key], Path):
+            values[key] = "-"
     if values["cooperative"] and not _asks_for_threads(source):
         values["threads"] = 0
     settle_listening(values, section.entries, source.overrides, section.folder, source.error)
     if not serving:
-        _require_writable_logs(source, values, ("app_log",))
+        _require_writable_logs(source, values, ("app_log",), made)
         return ServerConfig(**values), ()
     if ServerConfig(**values).any_tls:
         _require_certificate(source, values, certificates)
-    _require_writable_logs(source, values, ("access_log", "app_log"))
+    _require_writable_logs(source, values, ("access_log", "app_log"), made)
     if values["proxy_protocol"] and not values["trusted_proxies"]:
         raise source.error("needs trusted_proxies: only they may name the client", key="proxy_protocol")
     server = ServerConfig(**values)
@@ -373,11 +396,22 @@ def _require_certificate(source: ServerSource, values: dict[str, Any], certifica
         values[key] = found
 
 
-def _require_writable_logs(source: ServerSource, values: Mapping[str, Any], keys: Iterable[str]) -> None:
-    """Refuse logs that cannot be written, without creating them: this may be a mere check."""
+def _require_writable_logs(
+    source: ServerSource, values: Mapping[str, Any], keys: Iterable[str], made: Path | None
+) -> None:
+    """Refuse logs that cannot be written, without creating them: this may be a mere check.
+
+    The folder ``made`` need not be there yet.
+    """
     for key in keys:
         log = values[key]
         if not isinstance(log, Path):
+            continue
+        if log.parent == made and not log.parent.exists():
+            base = next(folder for folder in made.parents if folder.exists())
+            if not (base.is_dir() and os.access(base, os.W_OK | os.X_OK)):
+                message = f"cannot make the folder {made}: change the rights of {base}, or name another"
+                raise ConfigError(message, path=source.section.path, section="global", key="log_path")
             continue
         if os.path.isdir(log):
             raise source.error(f"{log} is a folder: name a file in it", key=key)

@@ -14,7 +14,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, Any, cast
 
 from twisted.logger import (
     FileLogObserver,
@@ -29,16 +30,14 @@ from twisted.logger import (
 )
 from twisted.python.failure import Failure
 
-from skitai.formats.loglines import one_line, stamp
-from skitai.processes.files import begin_anew
+from skitai.formats.colours import coloured, wants_colours
+from skitai.formats.loglines import moved_in, one_line, stamp, traceback_lines
+from skitai.processes.files import AppendedFile
 
 #: The shortest form of ``--log-format`` that ``twist`` accepts.
 _FORMAT_OPTION = "--log-fo"
-#: The lines of a traceback that Python does not indent: the headings, and ``module.Name: words``.
-_FIRST_COLUMN = re.compile(
-    r"Traceback \(most recent call last\):|During handling of |The above exception |[^\W\d][\w.<>]*(?:: .*)?$"
-)
-_MOVED_IN = "  "
+#: That of ``--log-file``.
+_FILE_OPTION = "--log-fi"
 #: What Twisted says when a reactor starts, is asked to stop, and has stopped.
 _OF_REACTOR = {
     "Starting reactor...",
@@ -52,11 +51,17 @@ _OF_PORTS = re.compile(r"\S+ starting on \S+|\((?:TCP|UDP|UNIX) Port \S+ Closed\
 
 
 def plain_observer(stream: IO[str]) -> FileLogObserver:
-    """Return an observer that writes each event to ``stream`` at once, in the form of ``plain_record``."""
+    """Return an observer that writes each event to ``stream`` at once, in the form of ``plain_record``.
+
+    On a terminal, the first lines of bad news are in colours.
+    """
     encoding = getattr(stream, "encoding", None) or "utf-8"
+    has_colours = wants_colours(stream)
 
     def record(event: LogEvent) -> str | None:
         text = plain_record(event)
+        if text and has_colours:
+            text = coloured(text)
         # A character that the stream cannot encode must not lose the record.
         return text and text.encode(encoding, "backslashreplace").decode(encoding)
 
@@ -75,7 +80,7 @@ def plain_record(event: LogEvent) -> str | None:
         return None
     level = event.get("log_level", LogLevel.info).name
     lines = [f"{stamp(event.get('log_time', 0.0))} [{level}] {one_line(first)}".rstrip()]
-    lines += (_MOVED_IN + one_line(line) for line in others)
+    lines += map(moved_in, others)
     if failure is not None:
         lines += _traceback(failure)
     return "\n".join([*lines, ""])
@@ -87,10 +92,7 @@ def _is_of_port(event: LogEvent, text: str) -> bool:
 
 def _traceback(failure: Failure) -> Iterator[str]:
     frames = failure.getTracebackObject()  # type: ignore[no-untyped-call]
-    printed = "".join(traceback.format_exception(failure.type, failure.value, frames))
-    for line in printed.rstrip("\n").split("\n"):
-        is_pythons = not line or line[0] == " " or _FIRST_COLUMN.match(line)
-        yield one_line(line) if is_pythons else _MOVED_IN + one_line(line)
+    return traceback_lines("".join(traceback.format_exception(failure.type, failure.value, frames)))
 
 
 def silence_reactor(twist: Any) -> None:
@@ -112,10 +114,27 @@ def _unless_of_reactor(event: LogEvent) -> Any:
 
 
 def open_log(name: str) -> IO[str]:
-    """Return the stream that ``twist --log-file`` names: ``-`` and ``+`` are the standard streams."""
+    """Return the stream that ``twist --log-file`` names: ``-`` and ``+`` are the standard streams.
+
+    Raises OSError for a file that cannot be written.
+    """
     if name in _STANDARD:
         return sys.stdout if name == "-" else sys.stderr
-    return open(name, "a", encoding="utf-8")
+    file = AppendedFile(name)
+    file.open()
+    return cast(IO[str], file)
+
+
+def own_log(opened: Any, words: Sequence[str], folder: Path | None) -> Any:
+    """Return the stream for the server's log in the place of ``opened``, the one that ``twist`` has opened.
+
+    ``words`` are the command line of ``twist``: where that names no log, it is ``server.log`` in ``folder``.
+    Raises OSError.
+    """
+    if folder is not None and not any(word.startswith(_FILE_OPTION) for word in words):
+        return open_log(str(folder / "server.log"))
+    name = name_of_log(opened)
+    return opened if name in _STANDARD else open_log(os.path.abspath(name))
 
 
 def name_of_log(stream: Any) -> str:
@@ -131,11 +150,8 @@ def reopen(stream: Any) -> None:
 
     A stream without a file of its own stays as it is. Raises OSError, and then nothing has changed.
     """
-    name = name_of_log(stream)
-    if stream is None or name in _STANDARD:
-        return
-    stream.flush()
-    begin_anew(stream.fileno(), name)
+    if isinstance(stream, AppendedFile):
+        stream.reopen()
 
 
 def plain_unless_asked(twist: Any, words: Sequence[str]) -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from time import localtime, strftime
 
 #: Characters that end a line or control a terminal, except tabs.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+
+#: The lines of a traceback that Python does not indent: the headings, and ``module.Name: words``.
+_FIRST_COLUMN = re.compile(
+    r"Traceback \(most recent call last\):|During handling of |The above exception |[^\W\d][\w.<>]*(?:: .*)?$"
+)
 
 
 def stamp(moment: float) -> str:
@@ -17,6 +23,18 @@ def stamp(moment: float) -> str:
 def one_line(text: str) -> str:
     r"""Return ``text`` with its line ends and control characters escaped: ``\n``, ``\x1b``."""
     return _CONTROLS.sub(_escaped, text)
+
+
+def moved_in(line: str) -> str:
+    """Return a further line of a record, which cannot pass for the first of another."""
+    return "  " + one_line(line)
+
+
+def traceback_lines(printed: str) -> Iterator[str]:
+    """Yield the lines of a traceback as Python prints it; words of an exception cannot pass for a record."""
+    for line in printed.rstrip("\n").split("\n"):
+        is_pythons = not line or line[0] == " " or _FIRST_COLUMN.match(line)
+        yield one_line(line) if is_pythons else moved_in(line)
 
 
 def _escaped(match: re.Match[str]) -> str:

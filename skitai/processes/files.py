@@ -16,3 +16,60 @@ def begin_anew(descriptor: int, path: str | os.PathLike[str]) -> None:
         os.dup2(fresh, descriptor, inheritable=False)
     finally:
         os.close(fresh)
+
+
+class AppendedFile:
+    """Appends text to the file at ``path``: it stands for a text stream where one is only written to.
+
+    Several processes may append to one file: each text is written in one piece, so that no line is torn
+    (write(2) with O_APPEND). The first text opens the file, so that a mere check leaves none. All methods
+    raise OSError where the file cannot be written to, and ``write`` raises ValueError after ``close``. They
+    may be called in any thread, but ``write`` by one at a time.
+    """
+
+    encoding = "utf-8"
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.name = os.fspath(path)
+        self._descriptor = -1
+        self.closed = False
+
+    def open(self) -> None:
+        """Open the file before there is any text: to fail early, or while the process has the right to."""
+        if self._descriptor < 0:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._descriptor = os.open(self.name, flags, 0o666)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the file, which is open from now on."""
+        self.open()
+        return self._descriptor
+
+    def write(self, text: str) -> int:
+        """Append ``text``; return its length."""
+        if self.closed:
+            raise ValueError("the log is closed")
+        self.open()
+        data = memoryview(text.encode("utf-8", "backslashreplace"))
+        while data:  # a disk that fills up takes a part, and refuses the rest
+            data = data[os.write(self._descriptor, data) :]
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: nothing is kept back."""
+
+    def isatty(self) -> bool:
+        """Return whether the file is a terminal."""
+        return self._descriptor >= 0 and os.isatty(self._descriptor)
+
+    def reopen(self) -> None:
+        """Go on in a new file of the same name: the old one was moved away."""
+        if self._descriptor >= 0 and not self.closed:
+            begin_anew(self._descriptor, self.name)
+
+    def close(self) -> None:
+        """Close the file for good."""
+        self.closed = True
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

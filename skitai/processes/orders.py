@@ -48,7 +48,8 @@ class Wishes:
 
     ``endpoints`` are addresses as ``skitai.net.endpoints`` writes them. ``worker_timeout`` are the seconds
     without a heartbeat after which a worker is killed, ``end_seconds`` those that a worker may take to end.
-    ``max_memory`` is in bytes.
+    ``max_memory`` is in bytes. ``logs`` are paths and periods of the logs to rotate, of which ``logs_kept``
+    former files are kept.
     """
 
     name: str
@@ -58,6 +59,8 @@ class Wishes:
     end_seconds: float
     max_requests: int
     max_memory: int
+    logs: tuple[tuple[str, str], ...] = ()
+    logs_kept: int = 0
 
     def as_message(self) -> dict[str, Any]:
         """Return it as JSON can carry it."""
@@ -67,7 +70,8 @@ class Wishes:
     def from_message(cls, message: Mapping[str, Any]) -> Self:
         """Return what ``as_message`` was given, as far as this version knows it."""
         known = {field.name: message[field.name] for field in attrs.fields(cls)}
-        return cls(**{**known, "endpoints": tuple(known["endpoints"])})
+        logs = tuple((path, period) for path, period in known["logs"])
+        return cls(**{**known, "endpoints": tuple(known["endpoints"]), "logs": logs})
 
 
 def said_of(status: int) -> str:

@@ -19,6 +19,7 @@ from typing import NoReturn, Self
 import attrs
 
 from skitai.config import Config
+from skitai.config.places import logs_kept
 from skitai.loop import native
 from skitai.net.sockets import ListenError, Opened
 from skitai.processes import Board
@@ -36,6 +37,7 @@ from skitai.processes.orders import (
     NURSERY_VARIABLE,
     Wishes,
 )
+from skitai.processes.rotation import RotatedLog
 
 #: Signals that the supervisor acts on: workers leave them alone, or have their own ways.
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
@@ -198,8 +200,8 @@ class Nursery:
             self._link.send(message)
 
 
-def wishes_of(config: Config) -> Wishes:
-    """Return what ``config`` wants of a supervisor."""
+def wishes_of(config: Config, logs: Sequence[RotatedLog] = ()) -> Wishes:
+    """Return what ``config`` wants of a supervisor, which also rotates ``logs``."""
     server = config.server
     return Wishes(
         name=server.name,
@@ -209,6 +211,8 @@ def wishes_of(config: Config) -> Wishes:
         end_seconds=_ENDS * (server.stop_seconds + _END_SECONDS),
         max_requests=server.max_requests,
         max_memory=server.max_memory,
+        logs=tuple((str(log.path), log.period) for log in logs),
+        logs_kept=logs_kept(config.places),
     )
 
 

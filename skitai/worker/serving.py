@@ -141,6 +141,7 @@ class Server(Instance):
             judge=site.judge,
             observers=self._make_observers(),
             forwarding=Forwarding(proxies) if proxies else None,
+            names_requests=server.request_id_header,
         )
         plain: Any = self._factory
         secure = None if self._secure is None else self._secure(self._factory)
@@ -160,10 +161,13 @@ class Server(Instance):
     def _make_observers(self) -> list[Callable[[Any], None]]:
         """Return the functions that are called with each request that has ended."""
         observers: list[Callable[[Any], None]] = []
-        path = self.config.server.access_log
+        server = self.config.server
+        path = server.access_log
         if path is not None:
             try:
-                self._access_log = open_access_log(path, self.reactor)
+                self._access_log = open_access_log(
+                    path, self.reactor, form=server.access_format, has_ids=server.access_id
+                )
             except OSError as error:
                 raise self.config.error("access_log", f"cannot write {path}: {error.strerror}") from error
             observers.append(self._access_log)

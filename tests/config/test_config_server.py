@@ -92,7 +92,7 @@ def test_workers(site):
         ("app_log = off", "cannot be off: give a path, or - for standard error"),
         ("treads = 4", "unknown key: did you mean threads?"),
         ("Port = 4", "unknown key: did you mean port?"),
-        ("flavour = 4", "unknown key: known are access_log, "),
+        ("flavour = 4", "unknown key: known are access_format, "),
     ],
 )
 def test_bad_values(site, line, problem):

@@ -1,4 +1,4 @@
-"""``python -m skitai.daemon.cron --config FILE [--log FILE]``: the cron agent, as skitaid starts it."""
+"""``python -m skitai.daemon.cron --config FILE [--log FILE] [--keep N]``: the cron agent of skitaid."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-
-from twisted.logger import globalLogBeginner
 
 from skitai.daemon.cron.agent import Agent
 from skitai.daemon.cron.crontab import CrontabFile
 from skitai.daemon.cron.zone import LocalZone
-from skitai.daemon.logs import open_log, plain_observer, reopen
+from skitai.daemon.ownlog import OwnLog
 
 
 def main(words: Sequence[str]) -> int:
@@ -22,10 +19,11 @@ def main(words: Sequence[str]) -> int:
     parser = ArgumentParser(prog="python -m skitai.daemon.cron")
     parser.add_argument("--config", required=True, type=Path, help="the file with [crontab:line]")
     parser.add_argument("--log", default="-", help="the log; - is standard output")
+    parser.add_argument("--keep", default=0, type=int, help="how many former files; 0: it is not rotated")
     options = parser.parse_args(words)
-    stream = open_log(options.log)
-    globalLogBeginner.beginLoggingTo([plain_observer(stream)], redirectStandardIO=False)
-    agent = Agent(CrontabFile(options.config), LocalZone(), os.environ, partial(reopen, stream))
+    log = OwnLog(options.log, keep=options.keep)
+    log.begin()
+    agent = Agent(CrontabFile(options.config), LocalZone(), os.environ, log)
     agent.run()
     return 0
 

@@ -13,6 +13,7 @@ from skitai.daemon.cron.crontab import CrontabFile
 from skitai.daemon.cron.lines import Job
 from skitai.daemon.cron.running import Run, job_environ
 from skitai.daemon.cron.timetable import Timetable
+from skitai.daemon.ownlog import OwnLog
 from skitai.errors import ConfigError
 from skitai.loop.native import DefaultSelector
 from skitai.processes.orders import said_of
@@ -28,7 +29,7 @@ _LOOK_SECONDS = 1.0
 class Agent:
     """Runs the jobs of ``file`` until it is told to leave. Used in the main thread.
 
-    ``clock`` gives the seconds since the epoch; ``reopen()`` opens the log anew.
+    ``clock`` gives the seconds since the epoch; ``log`` is the own log.
     """
 
     def __init__(
@@ -36,13 +37,14 @@ class Agent:
         file: CrontabFile,
         zone: tzinfo,
         environ: Mapping[str, str],
-        reopen: Callable[[], object],
+        log: OwnLog,
         clock: Callable[[], float] = time,
     ) -> None:
         self._file = file
         self._timetable = Timetable(zone)
         self._environ = job_environ(environ)
         self._clock = clock
+        self._own_log = log
         self._selector = DefaultSelector()
         self._runs: list[Run] = []
         self._shutdown_timeout = 0.0
@@ -52,7 +54,7 @@ class Agent:
             signal.SIGINT: self._leave,
             signal.SIGQUIT: self._leave_at_once,
             signal.SIGHUP: lambda: None,  # the file is read again in any case
-            signal.SIGUSR1: reopen,
+            signal.SIGUSR1: log.reopen,
             signal.SIGCHLD: lambda: None,  # whose child it was is seen at the end of the turn
         }
         self._signals = Signals(self._handlers)
@@ -73,6 +75,7 @@ class Agent:
 
     def turn(self, seconds: float = _LOOK_SECONDS) -> None:
         """Wait until something happens, for ``seconds`` at most, and do what is to be done then."""
+        self._own_log.look()
         if not self._is_leaving:
             self._read_file()
             for job in self._timetable.due(self._clock()):

@@ -11,15 +11,14 @@ import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from time import monotonic
 from typing import Any
 
-from twisted.logger import Logger, globalLogBeginner
+from twisted.logger import Logger
 
 import skitai
-from skitai.daemon.logs import open_log, plain_observer, reopen
 from skitai.daemon.notify import Notifier
+from skitai.daemon.ownlog import OwnLog
 from skitai.daemon.skitaid.control import NotRunningError, ask
 from skitai.daemon.skitaid.logfiles import follow, tail
 from skitai.daemon.skitaid.places import AGENTS, SERVER_LOGS, VARIABLES, Places, find_places
@@ -114,9 +113,9 @@ def _parser() -> ArgumentParser:
 
 def _run(places: Places, options: Namespace) -> int:
     places.make_folders()
-    stream = open_log("-" if options.verbose else str(places.log_of(None)))
-    globalLogBeginner.beginLoggingTo([plain_observer(stream)], redirectStandardIO=False)
-    skitaid = Skitaid(places, Notifier(os.environ), partial(reopen, stream), is_verbose=options.verbose)
+    log = OwnLog("-" if options.verbose else str(places.log_of(None)), keep=places.logs_kept)
+    log.begin()
+    skitaid = Skitaid(places, Notifier(os.environ), log, is_verbose=options.verbose)
     for warning in places.warnings:
         _logger.warn("{warning}", warning=warning)
     skitaid.run()

@@ -35,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if options.test:
             command += ["skitai", "--check"]
         elif options.verbose:
-            command += ["skitai"]
+            command += ["skitai", "-v"]
         else:
             folder = places.folder_of(config.stem)
             folder.mkdir(parents=True, exist_ok=True)

@@ -129,7 +129,7 @@ class Keeper:
     def _server(self, name: str) -> Program:
         config = str(self._places.servers / f"{name}.conf")
         if self._is_verbose:
-            return Program([*_python("twisted"), "--log-file=-", "skitai", "--config", config], None)
+            return Program([*_python("twisted"), "--log-file=-", "skitai", "-v", "--config", config], None)
         folder = self._folder(name)
         log = f"--log-file={folder / 'server.log'}"
         command = [*_python("twisted"), log, "skitai", "--config", config, "--logs", str(folder)]
@@ -140,7 +140,8 @@ class Keeper:
         if self._is_verbose:
             return Program(command, None)
         folder = self._folder("cron")
-        return Program([*command, "--log", str(folder / "cron.log")], folder / "stderr.log")
+        log = ["--log", str(folder / "cron.log"), "--keep", str(self._places.logs_kept)]
+        return Program([*command, *log], folder / "stderr.log")
 
     def _folder(self, name: str) -> Path:
         folder = self._places.folder_of(name)

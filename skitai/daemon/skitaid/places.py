@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from skitai.config.keys import nearest, typed_values
-from skitai.config.places import GLOBAL_KEYS, state_folder, user_folder
+from skitai.config.places import GLOBAL_KEYS, logs_kept, state_folder, user_folder
 from skitai.config.reader import Section, read_sections
 from skitai.errors import ConfigError
 
@@ -28,12 +29,16 @@ _ROOT = 0
 
 @attrs.frozen
 class Places:
-    """The file ``config``, and the folders. ``warnings`` are sentences for the user about the file."""
+    """The file ``config``, and the folders. ``warnings`` are sentences for the user about the file.
+
+    ``logs_kept`` are the former files of each log; 0: logs are not rotated.
+    """
 
     config: Path
     logs: Path
     var: Path
     lock: Path
+    logs_kept: int = 0
     warnings: tuple[str, ...] = ()
 
     @property
@@ -100,6 +105,7 @@ def find_places(given: Mapping[str, str | None], environ: Mapping[str, str], uid
         logs=logs or default_logs,
         var=var or state,
         lock=Path("/var/lock/skitaid") if is_default_root else (var or state) / "lock",
+        logs_kept=logs_kept(values),
         warnings=warnings,
     )
 
@@ -108,9 +114,9 @@ def _config_folder(environ: Mapping[str, str], uid: int) -> Path:
     return Path("/etc/skitaid") if uid == _ROOT else user_folder(environ, "XDG_CONFIG_HOME", ".config")
 
 
-def _read(config: Path, *, must_exist: bool) -> tuple[dict[str, Path | None], tuple[str, ...]]:
+def _read(config: Path, *, must_exist: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
     if not config.exists() and not must_exist:
-        return dict.fromkeys(GLOBAL_KEYS), ()
+        return {name: key.default for name, key in GLOBAL_KEYS.items()}, ()
     sections = read_sections(config)
     values = typed_values(sections.get(_GLOBAL, Section(str(config), _GLOBAL, 0)), GLOBAL_KEYS)
     unknown = [section for name, section in sections.items() if name not in _SECTIONS]

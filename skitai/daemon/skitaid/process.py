@@ -13,6 +13,7 @@ from typing import IO, Any
 from twisted.logger import Logger
 
 from skitai.daemon.notify import Notifier
+from skitai.daemon.ownlog import OwnLog
 from skitai.daemon.skitaid.child import Child
 from skitai.daemon.skitaid.control import Control
 from skitai.daemon.skitaid.keeper import Keeper
@@ -33,16 +34,14 @@ class AlreadyRunsError(Exception):
 
 
 class Skitaid:
-    """Keeps what ``places`` say running until a signal ends it; ``reopen()`` opens its own log anew.
+    """Keeps what ``places`` say running until a signal ends it; ``log`` is its own.
 
     Raises AlreadyRunsError, and OSError where a folder cannot be made. Used in the main thread.
     """
 
-    def __init__(
-        self, places: Places, notifier: Notifier, reopen: Callable[[], object], *, is_verbose: bool
-    ) -> None:
+    def __init__(self, places: Places, notifier: Notifier, log: OwnLog, *, is_verbose: bool) -> None:
         self._notifier = notifier
-        self._reopen = reopen
+        self._own_log = log
         places.make_folders()
         self._pid_file = _lock(places)
         self._keeper = Keeper(places, is_verbose=is_verbose)
@@ -76,6 +75,7 @@ class Skitaid:
             now = monotonic()
             if now >= self._look_at:
                 self._look_at = now + _LOOK_SECONDS
+                self._own_log.look()
                 self._keeper.look(now)
                 self._notifier.alive()
         self._control.close()
@@ -107,7 +107,7 @@ class Skitaid:
                 child.restart(monotonic())
 
     def _rotate_all(self) -> None:
-        self._reopen()
+        self._own_log.reopen()
         for child in self._keeper.children():
             child.reopen_logs()
         _log.info("the logs were opened anew")

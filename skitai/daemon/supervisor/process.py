@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -26,6 +27,7 @@ from skitai.processes import Board
 from skitai.processes.family import adopt_orphans
 from skitai.processes.link import LinkClosedError
 from skitai.processes.orders import EXIT_CONFIG, HURRY, LEAVE, READY, SERVE, said_of
+from skitai.processes.rotation import Period, RotatedLog, Rotation
 from skitai.processes.signals import Signals
 
 _log = Logger()
@@ -67,6 +69,7 @@ class Supervisor:
         self._status = 0
         self._is_leaving = self._was_served = self._is_fast = False
         self._sign_at = 0.0
+        self._rotation = Rotation((), reopen=self._reopen_logs)
 
     # -- the loop ------------------------------------------------------------------------------------------
 
@@ -113,6 +116,7 @@ class Supervisor:
     def _look(self, now: float) -> None:
         self._roster.look(self._seen, now)
         self._hub.look(now)
+        self._rotation.look()
         if self._roster.current is None and not self._generations.is_loading and now >= self._pauses.until:
             self._load()
         if self._notifier.watchdog and now >= self._sign_at:
@@ -192,6 +196,8 @@ class Supervisor:
             wishes.max_requests,
             wishes.max_memory,
         )
+        logs = [RotatedLog(Path(path), Period(period)) for path, period in wishes.logs]
+        self._rotation = Rotation(logs, keep=wishes.logs_kept, reopen=self._reopen_logs)
         self._pauses = Pauses(random.random)
         self._roster.nominate(nursery.generation, limits, monotonic())
 

@@ -69,12 +69,16 @@ class AnsweringConnection(Connection):
         head = render_head(
             status, tuple(headers), length, request.version, request.bodyless, request.keep_alive
         )
-        self._unsent_head = head.data + factory.stamp(head.dated, head.served)
+        stamp = factory.stamp(head.dated, head.served)
+        if factory.names_requests and request.request_id and not head.identified:
+            stamp = b"X-Request-ID: %b\r\n%b" % (request.request_id.encode(), stamp)
+        self._unsent_head = head.data + stamp
         self._chunked = head.chunked
         if head.close:
             request.keep_alive = False
         if factory.timed:
             request.answered = factory.seconds()
+            request.head_bytes = len(self._unsent_head)
         return head.length
 
     def send(self, data: bytes) -> None:

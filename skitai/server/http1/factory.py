@@ -45,8 +45,9 @@ class HTTPFactory(Factory):
     the head, if the request has a body or asks for another protocol. It returns whether the request is taken
     care of; ``handle`` is then not called. Each of ``observers`` is called with a request whose response was
     sent or broke off. ``forwarding(request)`` has the request of a proxy show its client before all that.
-    ``wall_clock`` gives the seconds since the epoch for the Date field. One factory may serve several
-    sockets, with and without TLS. All methods are called in the reactor thread.
+    ``wall_clock`` gives the seconds since the epoch for the Date field. With ``names_requests``, responses
+    have the id of their request if it has one. One factory may serve several sockets, with and without TLS.
+    All methods are called in the reactor thread.
     """
 
     noisy = False
@@ -61,11 +62,14 @@ class HTTPFactory(Factory):
         observers: Sequence[Callable[[Request], None]] = (),
         forwarding: Callable[[Request], None] | None = None,
         wall_clock: Callable[[], float] = time,
+        names_requests: bool = False,
     ) -> None:
         self.reactor = reactor
         self.limits = limits or ServerLimits()
         self.sending = SendQueue(reactor)
         self.observers = tuple(observers)
+        #: Whether responses have an X-Request-ID.
+        self.names_requests = names_requests
         #: Whether the times of requests are recorded.
         self.timed = bool(self.observers)
         self.channels: set[HTTPChannel] = set()

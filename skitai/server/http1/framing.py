@@ -11,7 +11,7 @@ from skitai.http.fields import HOP_BY_HOP
 _HEADS_MAX, _HEAD_SIZE_MAX = 512, 2048
 
 # The fields that the server itself must look at.
-_SPECIAL = HOP_BY_HOP | {"content-length", "date", "server"}
+_SPECIAL = HOP_BY_HOP | {"content-length", "date", "server", "x-request-id"}
 
 
 class Head(NamedTuple):
@@ -19,7 +19,7 @@ class Head(NamedTuple):
 
     ``length`` is the length of the body; None if it is unknown, or if there is no body. ``chunked`` says that
     the body is sent in chunks, and ``close`` that the connection ends with it. ``dated`` and ``served`` say
-    that the head has a Date or a Server field.
+    that the head has a Date or a Server field, and ``identified`` that it has an X-Request-ID.
     """
 
     data: bytes
@@ -28,6 +28,7 @@ class Head(NamedTuple):
     close: bool
     dated: bool
     served: bool
+    identified: bool
 
 
 _heads: dict[tuple[object, ...], Head] = {}
@@ -72,7 +73,7 @@ def _make_head(
     announced: int | None = None
     close = not keep_alive
     options: list[str] = []
-    dated = served = False
+    dated = served = identified = False
     for name, value in headers:
         lower = name.lower()
         if lower in _SPECIAL:
@@ -86,6 +87,7 @@ def _make_head(
                 options.append("upgrade")
             dated = dated or lower == "date"
             served = served or lower == "server"
+            identified = identified or lower == "x-request-id"
         # Not an f-string, which would write the name of a (str, Enum) instead of its value.
         lines.append(name + ": " + value + "\r\n")
     code = status[:3]
@@ -107,7 +109,8 @@ def _make_head(
         options.append("keep-alive")
     if options:
         lines.append(f"Connection: {', '.join(options)}\r\n")
-    return Head(_joined(lines), None if bodyless else length, chunked, close, dated, served)
+    data = _joined(lines)
+    return Head(data, None if bodyless else length, chunked, close, dated, served, identified)
 
 
 def render_switch(

@@ -12,6 +12,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.web.http import datetimeToString
 
 from skitai.errors import MisuseError
+from skitai.http.requestids import is_sane, new_request_id
 from skitai.http.statuses import BODYLESS
 from skitai.server.request.compress import Compressor, negotiate
 from skitai.server.request.lazy import LazyRequest
@@ -70,8 +71,10 @@ class Request(LazyRequest):
     arrived = answered = ended = 0.0
     #: The status code of the response, or 0 before the response has begun.
     status_code = 0
-    #: Bytes of the response, including its head.
-    bytes_sent = 0
+    #: Bytes of the response, including its head, and those of the head.
+    bytes_sent = head_bytes = 0
+    #: By what the request is found in all logs; empty until somebody needs it.
+    request_id = ""
     #: Whether the response must have no body, as for HEAD: what is sent of one is dropped.
     bodyless = False
 
@@ -102,6 +105,18 @@ class Request(LazyRequest):
         self.headers = headers
 
     # -- receiving -----------------------------------------------------------------------------------------
+
+    def identify(self, given: str | None) -> str:
+        """Set and return the id of the request: that ``given`` by the client if it is sane, or a new one."""
+        self.request_id = new_request_id() if given is None or not is_sane(given) else given
+        return self.request_id
+
+    def identified(self) -> str:
+        """Return the id of the request, which has one from now on."""
+        if self.request_id:
+            return self.request_id
+        given = self.field(b"x-request-id")
+        return self.identify(None if given is None else given.decode("latin-1"))
 
     @property
     def body(self) -> BodySpool | BodyStream | None:
@@ -222,6 +237,7 @@ class Request(LazyRequest):
         if self.status_code:
             self.abort()
             return
+        self.identified()  # who gets an error page may ask what happened
         status = f"{code} {HTTPStatus(code).phrase}"
         page = error_page(code).encode()
         self.respond(status, [("Content-Type", "text/html; charset=utf-8"), *headers], page)

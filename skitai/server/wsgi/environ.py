@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from skitai import __version__
+from skitai.http.requestids import ENVIRON_KEY
 from skitai.server.wsgi.filewrapper import FileWrapper
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def make_environ(
     """Return the environ of ``request`` for the app mounted at ``script_name``.
 
     PATH_INFO is never empty: it is ``/`` for the mount point itself, with and without a slash at its end.
+    HTTP_X_REQUEST_ID is the id of the request, whether its client has sent one or not.
     ``body`` is the whole body, or None, so a chunked request has a CONTENT_LENGTH, too. Fields with an
     underscore are dropped: in an environ, ``X_User`` would pass for ``X-User``. Called in the reactor thread.
     """
@@ -77,6 +79,7 @@ def make_environ(
     for key, texts in repeated.items():
         # RFC 9110, section 5.3; cookies have a separator of their own (RFC 6265, section 5.4).
         environ[key] = ("; " if key == "HTTP_COOKIE" else ", ").join(texts)
+    environ[ENVIRON_KEY] = request.request_id or request.identify(environ.get(ENVIRON_KEY))
     if request.authority:
         environ["HTTP_HOST"] = request.authority.decode("latin-1")
     if body is None:

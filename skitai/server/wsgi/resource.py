@@ -13,7 +13,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from skitai.context import ServiceTable, run_in_executor
+from skitai.context import ServiceTable, current_request_id, run_in_executor
 from skitai.interfaces import IExecutor, IHeadResource
 from skitai.loop.bridge import Bridge
 from skitai.loop.lines import NO_LIMITS, Limits
@@ -159,7 +159,9 @@ class WSGIResource:
 
         Called in any thread, where it is handled; elsewhere with its ``failure``.
         """
-        _log.failure("{doing} failed", failure, doing=doing, level=LogLevel.error)
+        request_id = current_request_id()
+        about = f" (request {request_id})" if request_id else ""
+        _log.failure("{doing} failed{about}", failure, doing=doing, about=about, level=LogLevel.error)
         self.watcher.failed(error, doing)
 
     def _start_late(self, request: Request, use: Use) -> None:

@@ -13,6 +13,8 @@ from skitai.calls.operation import Operation
 from skitai.calls.raising import called_as
 from skitai.calls.service import Service
 from skitai.config.http import TLS_KEYS, cluster_profile
+from skitai.context import current_request_id
+from skitai.http.requestids import FIELD
 from skitai.net.addresses import HTTPNode, member_node
 from skitai.net.pem import TLSConfigError
 from skitai.services.http.auth import Logins, fingerprint, parse_auth
@@ -33,6 +35,9 @@ _YES_NO = {"yes": True, "no": False}
 # Bodies of these are not read, so a dict becomes the query, as with a form of method=get.
 _DATA_IN_QUERY = frozenset(["GET", "HEAD", "DELETE", "OPTIONS"])
 _SECRET_HEADERS = frozenset(["authorization", "cookie", "proxy-authorization"])
+
+#: How a header of the app's own begins, in lower case.
+_HAS_ID = f"{FIELD.lower()}:"
 
 Filter = Callable[[Any], Any]
 
@@ -59,8 +64,8 @@ class HTTPService(Service):
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> Any:
         """Submit the operation at once and return its ``Call``. Called in the app's thread."""
         if kwargs or len(args) != 1 or type(args[0]) is not str:
-            return submit(called_as(self.name, self.operation, *args, **kwargs))
-        return submit(self._plain_operation(args[0]))
+            return submit(with_request_id(called_as(self.name, self.operation, *args, **kwargs)))
+        return submit(with_request_id(self._plain_operation(args[0])))
 
     def operation(
         self,
@@ -141,6 +146,18 @@ class UploadService(HTTPService):
     def content(self, data: Any) -> Content:
         """Return the form that is sent; see ``multipart_content``. Called in the app's thread."""
         return multipart_content(data)
+
+
+def with_request_id(operation: Operation) -> Operation:
+    """Return an operation that passes on the id of the request for which it is, unless the app gives one.
+
+    Called in the app's thread.
+    """
+    request_id = current_request_id()
+    request: HTTPRequest = operation.request
+    if not request_id or _HAS_ID in request.fields.lower():
+        return operation
+    return operation.with_request(request.with_field(FIELD, request_id))
 
 
 def _with_options(request: HTTPRequest, pairs: list[tuple[str, str]], auth: Any, follow: Any) -> HTTPRequest:

@@ -14,7 +14,7 @@ from skitai.calls.raising import called_as
 from skitai.errors import CODE_BAD_REPLY, OperationError
 from skitai.http.fields import media_type
 from skitai.services.http.request import Headers, header_pairs
-from skitai.services.http.service import HTTPService
+from skitai.services.http.service import HTTPService, with_request_id
 from skitai.services.rpc.faults import FAULTS
 from skitai.services.rpc.proxy import RPCProxy
 from skitai.services.rpc.result import RPCResult
@@ -52,7 +52,7 @@ class RPCService(HTTPService):
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> RPCProxy:
         """Return the proxy that submits its first method call. The arguments are those of ``endpoint``."""
         prepare = called_as(self.name, self.endpoint, *args, **kwargs)
-        return RPCProxy(lambda method, params, named: submit(prepare(method, params, named)))
+        return RPCProxy(lambda method, params, named: submit(with_request_id(prepare(method, params, named))))
 
     def endpoint(
         self,

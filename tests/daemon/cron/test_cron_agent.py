@@ -28,8 +28,14 @@ class World:
         self.reopened = []
         self.agent = Agent(
             CrontabFile(self.path), UTC, {**os.environ, "HOME": str(folder)},
-            lambda: self.reopened.append(True), clock=lambda: self.now,
+            self, clock=lambda: self.now,
         )  # fmt: skip
+
+    def reopen(self):
+        self.reopened.append(True)
+
+    def look(self):
+        """The log of this agent is that of the test."""
 
     def write(self, *lines, options=""):
         self.path.write_text("\n".join([f"[cron]\n{options}", "[crontab:line]", *lines]))
