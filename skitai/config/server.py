@@ -225,7 +225,7 @@ class ServerConfig:
         default=False, metadata=_key(yes_no, "lines of the access log end with the id of the request")
     )
     request_id_header: bool = field(
-        default=True, metadata=_key(yes_no, "responses of apps have the id of the request: X-Request-ID")
+        default=False, metadata=_key(yes_no, "responses of apps have the id of the request: X-Request-ID")
     )
     app_log: Path | Literal["-"] = field(
         default="-", metadata=_key(_app_log, "a path, or - for standard error")

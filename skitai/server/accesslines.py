@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from time import localtime, strftime, time
+from time import localtime, strftime
 from typing import TYPE_CHECKING
 
 from skitai.formats.loglines import stamp
@@ -33,13 +33,13 @@ class SkitaiLine:
     ``clock`` gives the seconds since the epoch.
     """
 
-    def __init__(self, clock: Clock = time) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._second = _NO_TIME
         self._date = ""
 
-    def __call__(self, request: Request) -> str:
-        """Return the line."""
+    def of(self, request: Request) -> str:
+        """Return the line of ``request``."""
         second = int(self._clock())
         if second != self._second:
             self._second, self._date = second, stamp(second)
@@ -61,13 +61,13 @@ class CombinedLine:
     those of the body. Escapes are those of nginx, so a quoted part has no quotes within.
     """
 
-    def __init__(self, clock: Clock = time) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._second = _NO_TIME
         self._date = ""
 
-    def __call__(self, request: Request) -> str:
-        """Return the line."""
+    def of(self, request: Request) -> str:
+        """Return the line of ``request``."""
         second = int(self._clock())
         if second != self._second:
             self._second, self._date = second, _apache_date(second)
@@ -90,13 +90,13 @@ class JSONLine:
     ``mount`` the mount point that served it.
     """
 
-    def __init__(self, clock: Clock = time) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._minute = _NO_TIME
         self._zone = ""
 
-    def __call__(self, request: Request) -> str:
-        """Return the line."""
+    def of(self, request: Request) -> str:
+        """Return the line of ``request``."""
         ended = request.ended
         fields = {
             "time": self._time(self._clock()),
@@ -129,10 +129,10 @@ def with_id(line: Line) -> Line:
 
 
 #: The formats by name.
-FORMATS: Mapping[str, Callable[[], Line]] = {
-    "skitai": SkitaiLine,
-    "combined": CombinedLine,
-    "json": JSONLine,
+FORMATS: Mapping[str, Callable[[Clock], Line]] = {
+    "skitai": lambda clock: SkitaiLine(clock).of,
+    "combined": lambda clock: CombinedLine(clock).of,
+    "json": lambda clock: JSONLine(clock).of,
 }
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

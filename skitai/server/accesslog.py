@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from skitai.formats.colours import coloured_access, wants_colours
 from skitai.loop.turn import Stage, turn_end_of
 from skitai.processes.files import AppendedFile
-from skitai.server.accesslines import FORMATS, Line, SkitaiLine, with_id
+from skitai.server.accesslines import FORMATS, Line, with_id
 
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
@@ -45,7 +45,7 @@ class AccessLog:
     ) -> None:
         self._stream = stream
         self._soon = soon
-        self._line = line or SkitaiLine(clock)
+        self._line = line or FORMATS["skitai"](clock)
         self._lines: list[str] = []
 
     def __call__(self, request: Request) -> None:
@@ -110,7 +110,7 @@ def open_access_log(
     ``form`` is one of FORMATS; with ``has_ids``, each line ends with the id of its request, unless the format
     has it. Raises OSError if the file cannot be opened. Called in the reactor thread.
     """
-    line = FORMATS[form]()
+    line = FORMATS[form](time)
     if has_ids and form != "json":
         line = with_id(line)
     if path == "-":  # in order with what others print there

@@ -246,36 +246,40 @@ def test_a_clock_that_is_set_back(logs):
     assert logs.names() == ["request-20261129.log", "request.log"]
 
 
-LINES = 3000
+ROTATIONS = 20
 
 
-def _write_lines(path, number, begun, moved):
-    file = AppendedFile(path)
+def _write_lines(path, number, begun, moved, written):
+    """Write numbered lines to the log until it has been rotated often; say how many there are."""
+    file, seen, line = AppendedFile(path), 0, 0
     begun.wait()
-    for line in range(LINES):
-        if moved.value != getattr(file, "seen", 0):
-            file.seen = moved.value
+    while seen < ROTATIONS:
+        if moved.value != seen:
+            seen = moved.value
             file.reopen()
-        file.write(f"{number} {line} {'x' * (line % 300)}.\n" * (1 + line % 3))
-    file.close()
+        # One line, or several at once, as those of an access log.
+        file.write("".join(f"{number} {line + n} {'x' * (line % 300)}.\n" for n in range(1 + line % 3)))
+        line += 1 + line % 3
+    written[number] = line
 
 
 def test_four_processes_write_while_their_log_is_rotated(tmp_path):
-    """Each line of each process is in one of the files, whole and in order."""
+    """Each line of each process is in one of the files, once and whole."""
     context = multiprocessing.get_context("fork")
     path = tmp_path / "app.log"
-    begun, moved = context.Barrier(5), context.Value("i", 0)
+    begun, moved, written = context.Barrier(5), context.Value("i", 0), context.Array("i", 4)
     writers = [
-        context.Process(target=_write_lines, args=(str(path), number, begun, moved)) for number in range(4)
+        context.Process(target=_write_lines, args=(str(path), number, begun, moved, written))
+        for number in range(4)
     ]
     for writer in writers:
         writer.start()
-    now = [NOON]
+    now = [time.time()]
 
     def reopen():
         moved.value += 1
 
-    rotation = Rotation([RotatedLog(path)], keep=100_000, reopen=reopen, clock=lambda: now[0])
+    rotation = Rotation([RotatedLog(path)], keep=100, reopen=reopen, clock=lambda: now[0])
     begun.wait()
     while any(writer.is_alive() for writer in writers):
         rotation.look()
@@ -283,13 +287,14 @@ def test_four_processes_write_while_their_log_is_rotated(tmp_path):
     for writer in writers:
         writer.join()
         assert writer.exitcode == 0
-    files = sorted(tmp_path.iterdir(), key=lambda file: (file == path, file.name))
-    assert moved.value > 3
+    files = list(tmp_path.iterdir())
+    assert len(files) >= ROTATIONS
     found = {number: [] for number in range(4)}
     for file in files:
         for line in file.read_text().splitlines():
             match = re.fullmatch(r"(\d) (\d+) x*\.", line)
             assert match, line
             found[int(match[1])].append(int(match[2]))
-    wanted = sorted(line for line in range(LINES) for _ in range(1 + line % 3))
-    assert all(sorted(lines) == wanted for lines in found.values())
+    assert {number: sorted(lines) for number, lines in found.items()} == {
+        number: list(range(count)) for number, count in enumerate(written)
+    }

@@ -119,7 +119,13 @@ class TestJSON:
     def test_what_is_not_there(self):
         """What is not known is null; a request without an id gets one."""
         request = answered(
-            b"", method=b"", status_code=0, arrived=0.0, authority=b"", request_id="", connection=Connection("", "")
+            b"",
+            method=b"",
+            status_code=0,
+            arrived=0.0,
+            authority=b"",
+            request_id="",
+            connection=Connection("", ""),
         )
         found = json.loads(line("json", request))
         nulls = ("client", "method", "target", "status", "referrer", "user_agent", "host", "mount")
@@ -129,10 +135,10 @@ class TestJSON:
     def test_no_client_forges_a_line(self):
         """Whatever bytes come, the line is printable ASCII, and says what came."""
         text = bytes(range(256))
-        written = line("json", answered(b"/\r\n\x7f\"\\", (b"user-agent", text), authority=b"\x1b"))
+        written = line("json", answered(b'/\r\n\x7f"\\', (b"user-agent", text), authority=b"\x1b"))
         assert re.fullmatch(r"[ -~]+", written)
         found = json.loads(written)
-        assert (found["target"], found["host"]) == ("/\r\n\x7f\"\\", "\x1b")
+        assert (found["target"], found["host"]) == ('/\r\n\x7f"\\', "\x1b")
 
     def test_zone(self, monkeypatch):
         """The offset has a colon, and the milliseconds are cut off, not rounded up."""
@@ -206,7 +212,9 @@ def test_pieces_for_a_pipe():
         log(answered(b"/" + b"x" * 90))
     log(answered(b"/" + b"x" * 8000))
     log.flush()
-    assert all(piece.endswith("\n") and (len(piece) <= 4096 or piece.count("\n") == 1) for piece in stream.pieces)
+    assert all(
+        piece.endswith("\n") and (len(piece) <= 4096 or piece.count("\n") == 1) for piece in stream.pieces
+    )
     assert stream.getvalue().count("\n") == 1001
     assert len(stream.pieces) < 60
 

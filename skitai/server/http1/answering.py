@@ -69,10 +69,10 @@ class AnsweringConnection(Connection):
         head = render_head(
             status, tuple(headers), length, request.version, request.bodyless, request.keep_alive
         )
-        stamp = factory.stamp(head.dated, head.served)
+        data, stamp = head.data, factory.stamp(head.dated, head.served)
         if factory.names_requests and request.request_id and not head.identified:
-            stamp = b"X-Request-ID: %b\r\n%b" % (request.request_id.encode(), stamp)
-        self._unsent_head = head.data + stamp
+            data += b"X-Request-ID: " + request.request_id.encode() + b"\r\n"
+        self._unsent_head = data + stamp
         self._chunked = head.chunked
         if head.close:
             request.keep_alive = False

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from skitai import __version__
-from skitai.http.requestids import ENVIRON_KEY
+from skitai.http.requestids import ENVIRON_KEY, new_request_id
 from skitai.server.wsgi.filewrapper import FileWrapper
 
 if TYPE_CHECKING:
@@ -79,7 +79,11 @@ def make_environ(
     for key, texts in repeated.items():
         # RFC 9110, section 5.3; cookies have a separator of their own (RFC 6265, section 5.4).
         environ[key] = ("; " if key == "HTTP_COOKIE" else ", ").join(texts)
-    environ[ENVIRON_KEY] = request.request_id or request.identify(environ.get(ENVIRON_KEY))
+    request_id = request.request_id
+    if not request_id:
+        given = environ.get(ENVIRON_KEY)
+        request.request_id = request_id = new_request_id() if given is None else request.identify(given)
+    environ[ENVIRON_KEY] = request_id
     if request.authority:
         environ["HTTP_HOST"] = request.authority.decode("latin-1")
     if body is None:
