@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from skitai.context import start_with_was
+from skitai.context import call_with_was, start_with_was
 from skitai.server.websocket.calls import WebSocketCall, call_app
 from skitai.server.websocket.state import Accepted, WebSockets
 from skitai.websocket.closing import WebSocketClosed
@@ -79,7 +80,10 @@ class View:
         self._running = None
         ok = not isinstance(outcome, Failure)
         if not ok and not self._is_expected(outcome):
-            self._accepted.resource.app_failed(outcome.value, self._accepted.line, outcome)
+            accepted = self._accepted
+            report = partial(accepted.resource.app_failed, outcome.value, accepted.line, outcome)
+            # As of the request: its context has ended with the coroutine.
+            Context().run(call_with_was, accepted.resource.services, lambda _was: report(), accepted.environ)
         self._ended(ok)
 
     def _is_expected(self, failure: Failure) -> bool:
