@@ -190,14 +190,16 @@ def move(mail_id: str, source: Path, target: Path, reason: str | None = None) ->
 
 def _link(source: Path, target: Path) -> None:
     """Give a file, which may be missing, a second name. A leftover that has this name goes."""
-    try:
-        if not (os.path.lexists(target) and os.path.samestat(source.lstat(), target.lstat())):
-            remove(target)
+    with suppress(FileNotFoundError):
+        try:
             os.link(source, target, follow_symlinks=False)
-    except FileNotFoundError:
-        pass
-    except PermissionError:  # not ours, no plain file, or a file system without links
-        source.rename(target)
+        except FileExistsError:
+            # What cannot be locked may be moved by two: the same file stays.
+            if not os.path.samestat(source.lstat(), target.lstat()):
+                remove(target)
+                os.link(source, target, follow_symlinks=False)
+        except PermissionError:  # not ours, no plain file, or a file system without links
+            source.rename(target)
 
 
 def explained(error: OSError, folder: Path) -> OSError:
