@@ -40,6 +40,9 @@ _LOOK_SECONDS = 60.0
 #: The ``was`` of the request that this thread, greenlet or coroutine serves.
 current_was: ContextVar[Was] = ContextVar("skitai.was")
 
+#: What Saddle gives the view of this request: a ``was`` that can ``render`` the templates of its app.
+current_view: ContextVar[Any] = ContextVar("skitai.saddle.was")
+
 
 class ServiceTable:
     """All that ``was.NAME`` can be in one instance: built once at start, shared by all requests.

@@ -15,6 +15,7 @@ from skitai.calls.coalesce import Flights
 from skitai.calls.group import CallGroup
 from skitai.calls.observers import CallObservers
 from skitai.calls.operation import Operation
+from skitai.calls.result import Result
 from skitai.calls.sharing import SecondLevel, SharedPlace
 from skitai.calls.sleeping import Sleeps
 from skitai.calls.traffic import CallLimits, Traffic
@@ -70,6 +71,8 @@ class Dispatcher:
         """
         if mode != "one" and not service.cluster_types:
             raise MisuseError(f"was.{name} asks no clusters: it has neither lb nor map")
+        if operation.here is not None and not self.bridge.in_reactor_thread():
+            return self._do_here(service, operation, operation.here, name)
         wanted = None if operation.node is not None else operation.cluster
         cluster = None if wanted is None else self._cluster_of(service, wanted)
         to_all = cluster is not None and mode == "map"
@@ -111,6 +114,21 @@ class Dispatcher:
         self.bridge.submit(
             attempt.start if self._levels is None else self._starter([attempt], service, place)
         )
+        return call
+
+    def _do_here(
+        self, service: IService, operation: Operation, function: Callable[[], Result], name: str
+    ) -> Call:
+        call = Call(self.bridge, operation, service.result_type, service=name)
+        call.node = operation.node or service.node(operation.target)
+        self._observers.begin(call)
+        try:
+            result = function()
+        except BaseException as error:  # a signal, in the main thread of a script
+            call.settle(service.result_type.failed(error, call.node, operation.target))
+            raise
+        result.node = call.node
+        call.settle(result)
         return call
 
     def _start_all(

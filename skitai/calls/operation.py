@@ -34,6 +34,9 @@ class Operation:
     With ``counted`` false the operation does not count towards ``calls_max``, because calls that do may wait
     for it. With ``shareable`` false equal operations never share one request. ``name`` is what is called,
     such as a remote method, for those who trace it.
+
+    ``here`` returns the result where a thread of an app may block for it: then no node is asked, and no other
+    thread. It must not raise. In the thread of the reactor the service performs the operation as usual.
     """
 
     target: str
@@ -47,6 +50,7 @@ class Operation:
     counted: bool = attrs.field(default=True, kw_only=True)
     shareable: bool = attrs.field(default=True, kw_only=True)
     name: str = attrs.field(default="", kw_only=True)
+    here: Callable[[], Result] | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if self.filter is not None and not callable(self.filter):

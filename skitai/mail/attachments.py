@@ -55,9 +55,9 @@ def attachment(
         if not name and not cid:
             raise ValueError("name: an attachment of bytes needs a name, or a cid")
     else:
-        content = os.fspath(source)
-        if not isinstance(content, str) or not content:
+        if not isinstance(source, str | PathLike) or not source:
             raise TypeError(f"an attachment is a path or bytes, not {source!r}")
+        content = os.fsdecode(source)
         name = name or _readable(os.path.basename(content))
     if len(checked_text(name, "name").encode()) > _NAME_MAX:
         raise ValueError(f"name: {shown(name)} has more than {_NAME_MAX} bytes")

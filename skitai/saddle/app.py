@@ -12,7 +12,7 @@ from wsgiref.types import StartResponse
 
 from zope.interface import implementer
 
-from skitai.context import get_current
+from skitai.context import current_view, get_current
 from skitai.interfaces import ILivingApp
 from skitai.saddle import handling
 from skitai.saddle.errors import FAILURES
@@ -23,7 +23,7 @@ from skitai.saddle.life import Life
 from skitai.saddle.login.auth import Authenticator, Challenge
 from skitai.saddle.outgoing.bodies import Streamed
 from skitai.saddle.outgoing.templates import Templates
-from skitai.saddle.part import Endpoint, Saddlery, current
+from skitai.saddle.part import Endpoint, Saddlery
 from skitai.saddle.registry import wasc
 from skitai.saddle.routes.router import Router
 from skitai.saddle.routes.tables import Tables
@@ -185,7 +185,7 @@ class Saddle(Saddlery):
         The mount point of the current request comes first. Raises BuildError for an unknown view and
         AssertionError for arguments that do not fit it.
         """
-        was = current.get(None)
+        was = current_view.get(None)
         return self.url_at("" if was is None else was.mount_point, function, arguments, named)
 
     buld_url = build_url
@@ -259,7 +259,7 @@ class Saddle(Saddlery):
 
 
 def _warn(line: str) -> None:
-    was = current.get(None)
+    was = current_view.get(None)
     if was is None:
         _log.warning("%s", line)
     else:

@@ -10,6 +10,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from skitai.context import current_view
 from skitai.loop.contexts import current_context, run_in
 from skitai.saddle import events, websockets
 from skitai.saddle.answers import WSGIResponse, begin_body, content_of, make_response, note_stream
@@ -20,7 +21,7 @@ from skitai.saddle.incoming.forms import Form, FormError, parse_form
 from skitai.saddle.incoming.request import path_info
 from skitai.saddle.outgoing.bodies import Streamed
 from skitai.saddle.outgoing.locations import query_as_uri
-from skitai.saddle.part import Endpoint, current
+from skitai.saddle.part import Endpoint
 from skitai.saddle.remote import rpc
 from skitai.saddle.routes.router import Match, MethodNotAllowed, NotFound, SlashRedirect
 from skitai.saddle.routes.sockets import HANDSHAKE
@@ -46,11 +47,11 @@ def answer(app: Saddle, env: dict[str, Any]) -> WSGIResponse:
     was = SaddleWas(app, env)
     if "skitai.was" in env:
         # Without the detour of ``run_in``: of each step of that kind a greenlet that waits keeps half a KB.
-        token = current.set(was)
+        token = current_view.set(was)
         try:
             return _answer(was, current_context())
         finally:
-            current.reset(token)
+            current_view.reset(token)
     context = copy_context()
     return _in_request(context, was, _answer, was, context)
 
@@ -61,11 +62,11 @@ def _in_request(context: Context, was: SaddleWas, function: Callable[..., T], *a
 
 
 def _with_current(was: SaddleWas, function: Callable[..., T], *arguments: Any) -> T:
-    token = current.set(was)
+    token = current_view.set(was)
     try:
         return function(*arguments)
     finally:
-        current.reset(token)
+        current_view.reset(token)
 
 
 def _answer(was: SaddleWas, context: Context) -> WSGIResponse:

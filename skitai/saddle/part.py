@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextvars import ContextVar
 from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -13,13 +12,11 @@ from typing import Any, TypeVar
 
 import attrs
 
+from skitai.context import current_view
 from skitai.saddle.outgoing.rendering import render_template
 from skitai.saddle.outgoing.templates import Templates
 from skitai.saddle.routes.rules import Rule
 from skitai.saddle.routes.sockets import HANDSHAKE, WebSocketOptions, check_view
-
-#: The ``SaddleWas`` of the request that this thread, greenlet or coroutine serves.
-current: ContextVar[Any] = ContextVar("skitai.saddle.was")
 
 #: The folder of the templates, beside the module.
 TEMPLATES = "templates"
@@ -109,7 +106,7 @@ class Saddlery:
 
         ``render2("show.htm", ...)`` or ``render2(was, "show.htm", ...)``.
         """
-        was = current.get()
+        was = current_view.get()
         name, *dicts = arguments if isinstance(arguments[0], str) else arguments[1:]
         return render_template(was, self.own_templates(was.app), name, dicts, named)
 

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from skitai.context import get_current
+from skitai.context import current_view, get_current
 from skitai.saddle.errors import HTTPError
-from skitai.saddle.part import current
 from skitai.saddle.routes.sockets import PARAMETER, WebSocketOptions
 from skitai.websocket.init import WebSocketInit
 
@@ -45,7 +44,7 @@ def open_later(
 
     def begin(ws: Any) -> dict[str, Any]:
         was.go_on(get_current())
-        current.set(was)
+        current_view.set(was)
         return {**arguments, PARAMETER: ws}
 
     async def serve_coroutine(ws: Any) -> None:

@@ -22,6 +22,7 @@ from skitai.context import ServiceTable, Was, current_was, registered, run_in_ex
 from skitai.errors import MisuseError
 from skitai.interfaces import IExecutor, IInstance, INode, IService
 from skitai.loop.executors import Executors
+from skitai.mail.message import Mail
 from skitai.messaging.local import LocalBus
 from skitai.net.connector import Connector
 from skitai.plugins.manager import PluginManager, create_plugin_manager
@@ -95,6 +96,15 @@ class FakeWas:
         It is one for a ``map``, however many members that asks.
         """
         return list(self._dispatcher.requests)
+
+    @property
+    def mails(self) -> list[Mail]:
+        """What the app has sent by ``was.email``, in order: the ``message`` and the ``envelope`` of each.
+
+        Nothing is written, and the script needs no answers for mail.
+        """
+        found = (getattr(request.request, "mail", None) for request in self._dispatcher.requests)
+        return [mail for mail in found if isinstance(mail, Mail)]
 
     def reply(
         self,

@@ -43,7 +43,6 @@ class RecordedRequest:
     mode: Mode = "one"
     cluster: str | None = None
     request: Any = attrs.field(default=None, kw_only=True, eq=False, repr=False)
-    _function: Callable[[], Any] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
 
 
 @implementer(IService)
@@ -67,18 +66,9 @@ class RecordingService:
         """Submit the operation of the real service, with a record of the arguments as its request."""
 
         def recorded(operation: Operation) -> Any:
-            target, cluster = operation.target, operation.cluster
-            function = operation.request if operation.local else None
-            record = RecordedRequest(
-                self._name,
-                target,
-                args,
-                kwargs,
-                cluster=cluster,
-                request=operation.request,
-                function=function,
-            )
-            return submit(attrs.evolve(operation, request=record))
+            target, cluster, request = operation.target, operation.cluster, operation.request
+            record = RecordedRequest(self._name, target, args, kwargs, cluster=cluster, request=request)
+            return submit(attrs.evolve(operation, request=record, here=None))
 
         return self._service.begin(recorded, *args, **kwargs)
 
@@ -93,12 +83,14 @@ class RecordingService:
     def perform(self, node: INode, operation: Operation) -> Deferred[Any]:  # noqa: ARG002
         """Return the reply of the script; without one do what is local, or else fail with AssertionError."""
         request: RecordedRequest | Step = operation.request
+        reply = partial(self._reply, operation)
         if isinstance(request, Step):
-            return request.rehearse(partial(self._reply, operation))
-        function = request._function
-        if function is not None and not self._script.has(self._name, operation.target):
-            return maybeDeferred(function)
-        return self._reply(operation)
+            return request.rehearse(reply)
+        if not operation.local or self._script.has(self._name, operation.target):
+            return reply()
+        if isinstance(request.request, Step):
+            return request.request.rehearse(reply)
+        return maybeDeferred(request.request)
 
     def _reply(self, operation: Operation) -> Deferred[Any]:
         reply = self._script.take(self._name, operation.target)

@@ -10,6 +10,7 @@ from twisted.logger import globalLogPublisher
 
 from skitai.calls.call import Call
 from skitai.calls.group import CallGroup
+from skitai.calls.observers import CallObservers
 from skitai.calls.operation import Operation
 from skitai.calls.result import Result
 from skitai.calls.service import Service
@@ -56,6 +57,46 @@ class TestOneNode:
         world.asked[2].deferred.callback(Result(node=other))
         nodes = [call.getwait().node.label for call in (plain, whole, named)]
         assert nodes == ["a:80", "a:80", "other:1"]
+
+
+class TestHere:
+    """What a thread of an app can do itself, such as writing a file."""
+
+    def test_in_a_thread(self, world, in_threads):
+        """The thread does it, and nobody else is asked or waited for."""
+        idents = []
+
+        def work():
+            idents.append(threading.get_ident())
+            return Result(b"done")
+
+        def app():
+            call = world.ask("a", here=work)
+            return call.over, call.getwait(0).data, call.node.label, threading.get_ident()
+
+        over, data, label, ident = in_threads.run(app)
+        assert (over, data, label, idents) == (True, b"done", "a:80", [ident])
+        assert world.asked == []
+        assert world.in_flight() == IDLE
+
+    def test_in_a_greenlet(self, world, in_greenlets):
+        """In the thread of the reactor, the service performs it as usual."""
+        waiting = in_greenlets.start(lambda: world.ask("a", here=pytest.fail).getwait().data)
+        world.asked[0].deferred.callback(b"done")
+        assert in_greenlets.finish(waiting) == b"done"
+
+    def test_a_signal(self, in_threads):
+        """What a signal raises meanwhile gets out, and observers see the end of the call."""
+        ended = []
+        observers = CallObservers(finished=[lambda call, result: ended.append(result.msg)])
+        world = World(observers=observers)
+
+        def work():
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            in_threads.run(lambda: world.ask("a", here=work))
+        assert ended == ["KeyboardInterrupt: "]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from skitai.calls.raising import fresh
 from skitai.calls.result import Result
@@ -23,7 +23,7 @@ class RunResult(Result):
     _traceback: TracebackType | None = None
 
     @classmethod
-    def raised(cls, error: BaseException) -> RunResult:
+    def raised(cls, error: BaseException) -> Self:
         """Return the result of a function that raised ``error``."""
         code = error.code if isinstance(error, OperationError) else CODE_EXCEPTION
         message = f"{type(error).__name__}: {words_of(error)}"
