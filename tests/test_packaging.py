@@ -8,6 +8,9 @@ import skitai
 from processes import environment, run_python, run_twist
 from serving import REPOSITORY
 
+#: What `twist` finds us by.
+TWIST_PLUGINS = ["twisted/plugins/skitai_mail.py", "twisted/plugins/skitai_plugin.py"]
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
@@ -31,16 +34,14 @@ def test_contents(wheel):
         for path in (REPOSITORY / "etc/sample").rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
-    others = {"skitai/py.typed", "skitai/data/sample.conf", "twisted/plugins/skitai_plugin.py"}
+    others = {"skitai/py.typed", "skitai/data/sample.conf", *TWIST_PLUGINS}
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert names == packaged | sample | others
 
 
 def test_nothing_of_twisted_is_replaced(wheel):
     """The folder twisted/plugins is shared: neither packages nor a cache may come with ours."""
-    assert [name for name in wheel.namelist() if name.startswith("twisted/")] == [
-        "twisted/plugins/skitai_plugin.py"
-    ]
+    assert [name for name in wheel.namelist() if name.startswith("twisted/")] == TWIST_PLUGINS
 
 
 def test_metadata(wheel):

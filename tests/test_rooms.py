@@ -102,7 +102,7 @@ def test_the_reactor_is_imported_by_the_entry_points_alone():
         for path in _modules()
         if "from twisted.internet import reactor" in path.read_text("utf-8")
     }
-    assert users <= {"tap.py", "daemon/hub.py", "worker/standalone.py"}
+    assert users <= {"tap.py", "daemon/hub.py", "daemon/mail/tap.py", "worker/standalone.py"}
 
 
 def test_one_package_knows_of_gevent():

@@ -38,7 +38,7 @@ MAIL_KEYS: Mapping[str, Key] = {
     "tls": Key(
         one_of("required", "yes", "no"),
         "yes",
-        "STARTTLS: required and verified; yes: where offered, unverified; no",
+        "STARTTLS: required and verified; yes: where offered, verified only to log in; no",
     ),
     "ca_file": Key(optional(path), None, "PEM file of the authorities to trust; default: the system's"),
     "helo": Key(optional(text), None, "name to greet the server with; default: that of this host"),

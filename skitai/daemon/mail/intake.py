@@ -1,0 +1,98 @@
+"""Takes note of what is in the spool, in a thread of its own: reading files must not hold up the reactor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from skitai.daemon.mail.delivery import Office
+from skitai.daemon.mail.lanes import Waiting
+from skitai.loop.native import SimpleQueue, start_thread
+from skitai.mail.listing import read_entry
+from skitai.mail.spool import Spool
+
+_log = Logger()
+
+#: Seconds after which a file without an envelope is what a crash has left.
+_LEFTOVER_SECONDS = 3600.0
+
+
+class Intake:
+    """Tells the queue of ``office`` of each mail. Every method but ``run`` may be called in any thread."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._spool: Spool = office.spool
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._seen = 0
+
+    def start(self) -> None:
+        """Start the thread."""
+        start_thread(self.run, "mail intake")
+
+    def stop(self) -> None:
+        """Have the thread end, after what it was told before."""
+        self._jobs.put(None)
+
+    def notice(self, mail_id: str) -> None:
+        """The envelope of the mail was written, or touched."""
+        self._jobs.put(lambda: self._read(mail_id))
+
+    def look(self) -> None:
+        """Look whether there is mail that nobody has told of."""
+        self._jobs.put(self._look)
+
+    def clean_up(self) -> None:
+        """Remove undelivered mail that is old enough, and what crashes have left."""
+        self._jobs.put(self._clean_up)
+
+    def run(self) -> None:
+        """Do what there is to do until ``stop``."""
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except OSError as error:
+                _log.error("cannot read the spool: {error}", error=str(error))
+            except Exception:  # noqa: BLE001 - the thread must go on
+                _log.failure("spool")
+
+    def _look(self) -> None:
+        # A folder that nothing has come into or gone from need not be read again: there may be thousands.
+        office = self._office
+        changed = os.stat(self._spool.incoming).st_mtime_ns
+        if changed == self._seen and not office.has_left_some:
+            return
+        office.has_left_some = False
+        for mail_id in self._spool.ids():
+            if not office.queue.knows(mail_id):
+                self._read(mail_id)
+        self._seen = changed
+
+    def _read(self, mail_id: str) -> None:
+        entry = read_entry(mail_id, self._spool.incoming)
+        if entry is None:
+            return
+        envelope = entry.envelope
+        if envelope is None:
+            self._set_aside(mail_id)
+            return
+        mail = Waiting(entry.next_at or 0.0, mail_id, envelope.created)
+        self._office.queue.add(envelope.server, mail)
+
+    def _set_aside(self, mail_id: str) -> None:
+        """Have a mail that cannot be read moved to ``bad/``."""
+        claim = self._spool.claim(mail_id)
+        if claim is not None:  # it can, now
+            claim.release()
+            self.notice(mail_id)
+        elif not (self._spool.incoming / f"{mail_id}.json").exists():
+            _log.error("mail {id} cannot be read; it is in bad, with the reason beside it", id=mail_id)
+
+    def _clean_up(self) -> None:
+        keep = self._office.rules.keep_seconds
+        removed = self._spool.purge(keep) if keep is not None else 0
+        if removed:
+            _log.info("{count} undelivered mails were removed: they were old enough", count=removed)
+        self._spool.clean(_LEFTOVER_SECONDS)
