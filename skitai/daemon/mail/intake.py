@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 from skitai.daemon.mail.delivery import Office
 from skitai.daemon.mail.lanes import Waiting
-from skitai.loop.native import SimpleQueue, start_thread
+from skitai.loop import native
 from skitai.mail.listing import read_entry
 from skitai.mail.spool import Spool
 
@@ -25,12 +25,12 @@ class Intake:
     def __init__(self, office: Office) -> None:
         self._office = office
         self._spool: Spool = office.spool
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._jobs: native.SimpleQueue[Callable[[], None] | None] = native.SimpleQueue()
         self._seen = 0
 
     def start(self) -> None:
         """Start the thread."""
-        start_thread(self.run, "mail intake")
+        native.start_thread(self.run, "mail intake")
 
     def stop(self) -> None:
         """Have the thread end, after what it was told before."""
