@@ -16,8 +16,8 @@ from attrs.validators import optional
 _FORM = 1
 #: What is safe as the name of a file, on a command line and in a log.
 _ID = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-#: The last second that every library can print, in the year 9999.
-_END_OF_TIME = 253402300800
+#: Every library can print what is before that, in every zone: the last day of the year 9999.
+_END_OF_TIME = 253402214400
 
 
 def new_id(now: float) -> str:

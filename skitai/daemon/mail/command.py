@@ -159,12 +159,12 @@ def _place(entry: Entry) -> Place:
 
 def _test(spool: Spool, settings: MailSettings, options: Namespace) -> int:
     try:
-        envelope, message = trial_mail(options.address, options.sender, settings.values, time.time())
+        mail = trial_mail(options.address, options.sender, settings.values, time.time())
     except ValueError as error:
         print(f"skitai-mail: {plain(str(error))}", file=sys.stderr)
         return EXIT_CONFIG
-    spool.write(envelope, message)
-    print(envelope.id, flush=True)
-    is_well, text = what_became_of(envelope.id, spool, options.wait)
+    spool.write(mail.envelope, mail.content)
+    print(mail.envelope.id, flush=True)
+    is_well, text = what_became_of(mail.envelope.id, spool, options.wait)
     print(plain(text), file=sys.stdout if is_well else sys.stderr)
     return 0 if is_well else 1

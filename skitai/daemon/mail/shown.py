@@ -98,8 +98,8 @@ def details(entry: Entry, headers: Sequence[str], now: float) -> str:
 def _details(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
     yield "ID", entry.id
     yield "State", STATES[entry.place]
-    if entry.reason:
-        yield "Reason", entry.reason
+    for line in entry.reason.splitlines():
+        yield "Reason", line
     yield "Tries", str(entry.tries)
     yield "Next try", _next(entry, now)
     if entry.envelope is None:

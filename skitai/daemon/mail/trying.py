@@ -3,59 +3,46 @@
 from __future__ import annotations
 
 import getpass
-import re
 import socket
 import time
 from collections.abc import Mapping
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import formatdate
 from typing import Any
 
+import skitai
 from skitai.daemon.mail.shown import reply
 from skitai.daemon.skitaid.shown import duration
-from skitai.mail.envelope import Envelope, new_id
+from skitai.mail.addresses import Address, parse_address
+from skitai.mail.envelope import new_id
 from skitai.mail.listing import read_entry
+from skitai.mail.message import Draft, Mail, Text
+from skitai.mail.parts import encoded_text
 from skitai.mail.spool import Spool
 
-_ADDRESS = re.compile(r'[^\s@<>(),;:"\\]+@[^\s@<>(),;:"\\]+')
-_LONGEST_ADDRESS = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
 _LOOK_SECONDS = 0.05
 
 
-def trial_mail(
-    address: str, sender: str | None, values: Mapping[str, Any], now: float
-) -> tuple[Envelope, bytes]:
+def trial_mail(address: str, sender: str | None, values: Mapping[str, Any], now: float) -> Mail:
     """Return the mail to ``address``; ``values`` are those of ``[smtpda]``.
 
-    Raises ValueError for what is no plain address.
+    Raises ValueError, with a sentence for people, for what is no address.
     """
     host = values["helo"] or socket.getfqdn()
-    sender = sender or _sender(values["user"] or "", host)
-    for given in (address, sender):
-        if not _ADDRESS.fullmatch(given) or len(given) > _LONGEST_ADDRESS or not given.isprintable():
-            raise ValueError(f"{given} is not an address such as name@example.com")
-    needs_utf8 = not (address + sender).isascii()
-    mail_id = new_id(now)
-    subject = f"Test mail from {host}"
-    message = EmailMessage(SMTP.clone(utf8=needs_utf8))
-    message["From"] = sender
-    message["To"] = address
-    message["Subject"] = subject
-    message["Date"] = formatdate(now, localtime=True)
-    message["Message-ID"] = f"<{mail_id}@{sender.rpartition('@')[2]}>"
-    message.set_content(f"This is a test. skitai-mail on {host} has sent it.\n")
-    envelope = Envelope(mail_id, sender, (address,), now, subject=subject, needs_utf8=needs_utf8)
-    return envelope, message.as_bytes()
+    draft = Draft(
+        subject=f"Test mail from {host}",
+        sender=_sender(values["user"] or "", host) if sender is None else parse_address(sender, "--from"),
+        to=(parse_address(address),),
+    )
+    text = f"This is a test: skitai-mail on {host} has sent it.\n"
+    draft.texts.append(Text(text, "plain", "utf-8", encoded_text(text, "utf-8")))
+    return draft.compose(new_id(now), now, values["max_size"], f"Skitai/{skitai.__version__}")
 
 
-def _sender(user: str, host: str) -> str:
-    if "@" in user:
-        return user
+def _sender(login: str, host: str) -> Address:
+    """Return the address that mail from this user has."""
     try:
-        return f"{getpass.getuser()}@{host}"
-    except KeyError:  # a user without a name, as in a container
-        return f"skitai@{host}"
+        return parse_address(login if "@" in login else f"{getpass.getuser()}@{host}")
+    except (KeyError, ValueError):  # no name of the user, as in a container, or a strange one of the host
+        raise ValueError("this user has no address on this host: use --from") from None
 
 
 def what_became_of(mail_id: str, spool: Spool, patience: float) -> tuple[bool, str]:

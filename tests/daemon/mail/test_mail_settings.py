@@ -1,0 +1,82 @@
+"""What the agent and the command take from a configuration."""
+
+import pytest
+
+from skitai.daemon.mail.settings import read_settings
+from skitai.errors import ConfigError
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """Return ``config(text)``: a file; there is no other, and no variable."""
+    for name in ("SKITAID_CONFIG", "SKITAID_VAR_PATH", "SKITAID_LOG_PATH", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    def write(text):
+        path = tmp_path / "some.conf"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_values(config, tmp_path):
+    """Other sections are not looked at: the file may be that of a server, or skitaid.conf."""
+    path = config(
+        "[global]\nvar_path = var\n[smtpda]\nsmtpserver = mail.example:587\npassword = geheim\n"
+        "[server]\nno_such_key = 1\n[crontab:line]\n* * * * * ls\n[@db]\n"
+    )
+    settings = read_settings(path)
+    assert settings.path == path
+    assert settings.spool == tmp_path / "var" / "daemons" / "smtpda" / "mail"
+    assert settings.values["smtpserver"] == "mail.example:587"
+    assert settings.values["max_retry"] == 10
+    assert settings.is_configured
+    assert "geheim" not in repr(settings)
+
+
+def test_defaults(config, tmp_path, monkeypatch):
+    """A file need not say anything."""
+    monkeypatch.setenv("SKITAID_VAR_PATH", str(tmp_path / "elsewhere"))
+    settings = read_settings(config(""))
+    assert settings.spool == tmp_path / "elsewhere" / "daemons" / "smtpda" / "mail"
+    assert settings.values["smtpserver"] == "127.0.0.1:25"
+    assert not settings.is_configured
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[smtpda]\nmax_retries = 3\n", r"some.conf:2: \[smtpda\] max_retries: .*did you mean max_retry"),
+        ("[smtpda]\nmax_retry = often\n", r"some.conf:2: \[smtpda\] max_retry"),
+        ("[global]\nvar = x\n", r"some.conf:2: \[global\] var"),
+        ("queue\n", "some.conf:1"),
+    ],
+)
+def test_wrong_files(config, text, problem):
+    """The error points at the line."""
+    with pytest.raises(ConfigError, match=problem):
+        read_settings(config(text))
+
+
+def test_a_file_that_is_not_there(config, tmp_path):
+    """Who names a file means it."""
+    with pytest.raises(ConfigError, match="No such file"):
+        read_settings(tmp_path / "no.conf")
+
+
+def test_the_file_of_skitaid(config, tmp_path, monkeypatch):
+    """Without a name, it is that of skitaid, where that would look, and need not be there."""
+    named = config("[global]\nvar_path = there\n")
+    monkeypatch.setenv("SKITAID_CONFIG", str(named))
+    assert read_settings().path == named
+    assert read_settings().spool.is_relative_to(tmp_path / "there")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("os.getuid", lambda: 1000)
+    monkeypatch.delenv("SKITAID_CONFIG")
+    settings = read_settings()
+    assert settings.path == tmp_path / "config" / "skitaid" / "skitaid.conf"
+    assert settings.spool.is_relative_to(tmp_path / ".local" / "state")
+    assert not settings.is_configured
