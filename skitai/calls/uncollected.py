@@ -82,7 +82,8 @@ class OpenCalls:
 def detach(started: Call | CallGroup) -> None:
     """Let calls outlive their request, for up to ``LONGEST_LIFE`` if nobody waits. Called in any thread."""
     for call in _calls_of(started):
-        call.bridge.submit(partial(_limit_life, call))
+        if not call.over:  # to wake the reactor for nothing would take longer than many a call
+            call.bridge.submit(partial(_limit_life, call))
 
 
 def _limit_life(call: Call) -> None:

@@ -76,8 +76,8 @@ class TestHere:
 
         over, data, label, ident = in_threads.run(app)
         assert (over, data, label, idents) == (True, b"done", "a:80", [ident])
-        assert world.asked == []
-        assert world.in_flight() == IDLE
+        assert (world.asked, world.in_flight()) == ([], IDLE)
+        assert world.reactor.wakeups == 0
 
     def test_in_a_greenlet(self, world, in_greenlets):
         """In the thread of the reactor, the service performs it as usual."""
