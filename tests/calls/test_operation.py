@@ -36,3 +36,10 @@ def test_another_one():
     other = attrs.evolve(operation, idempotent=True)
     assert operation == Operation("host:80", cache_key=("a", 1))
     assert other == Operation("host:80", cache_key=("a", 1), idempotent=True)
+
+
+def test_another_request():
+    """Only the request differs, whatever an operation is made of."""
+    given = {field.name: object() for field in attrs.fields(Operation)} | {"filter": print}
+    operation = Operation(**given)
+    assert operation.with_request(1) == Operation(**given | {"request": 1})

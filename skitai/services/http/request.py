@@ -82,10 +82,23 @@ class HTTPRequest:
 
     def with_field(self, name: str, value: str) -> HTTPRequest:
         """Return the same request with one more header."""
-        return HTTPRequest(  # attrs.evolve takes twice as long, and many calls add a field
-            self.method, self.target, f"{self.fields}{name}: {value}\r\n", self.body, self.host,
-            self.stream, self.credentials, self.follow, self.sink, self.switch,
-        )  # fmt: skip
+        return self.with_lines(f"{name}: {value}\r\n")
+
+    def with_lines(self, lines: str) -> HTTPRequest:
+        """Return the same request with more header lines, each with its CRLF."""
+        # Not attrs.evolve, which takes three times as long: this may be a part of every call.
+        return HTTPRequest(
+            self.method,
+            self.target,
+            self.fields + lines,
+            self.body,
+            self.host,
+            self.stream,
+            self.credentials,
+            self.follow,
+            self.sink,
+            self.switch,
+        )
 
     def without_fields(self, names: Iterable[str]) -> HTTPRequest:
         """Return the same request without the headers of these lower-case names."""

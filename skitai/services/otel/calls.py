@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
 from opentelemetry.context import attach
 from opentelemetry.trace import (
     INVALID_SPAN,
@@ -79,8 +78,7 @@ class CallSpans:
         request = operation.request
         if type(request) is not HTTPRequest or _FIELD in request.fields.lower():  # an app may set it itself
             return None
-        fields = request.fields + fields_for(span.get_span_context())
-        return attrs.evolve(operation, request=attrs.evolve(request, fields=fields))
+        return operation.with_request(request.with_lines(fields_for(span.get_span_context())))
 
     def finished(self, call: Call, result: Result) -> None:
         """End the span. Called in any thread."""

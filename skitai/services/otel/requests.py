@@ -22,7 +22,7 @@ from skitai.services.otel.contexts import Unsampled, parent_of
 if TYPE_CHECKING:
     from skitai.services.otel.tracing import Tracing
 
-_METHODS = frozenset((*METHODS, "TRACE", "CONNECT"))
+_METHODS = frozenset(method.encode() for method in (*METHODS, "TRACE", "CONNECT"))
 _EMPTY = Context()
 _ERROR = Status(StatusCode.ERROR)
 #: What a request has that is known not to be recorded.
@@ -69,7 +69,9 @@ class RequestSpans:
     def _late(self, request: Any) -> Span | None:
         """Return a span for what no app was called for, if it is wanted: a file, a refusal, a handshake."""
         tracing = self._tracing
-        if (tracing.tracer is None and not tracing.begin()) or request.path in tracing.excluded:
+        if not request.method or request.path in tracing.excluded:  # without one, it was no request
+            return None
+        if tracing.tracer is None and not tracing.begin():
             return None
         traceparent = request.field(b"traceparent")
         parent = None
@@ -92,9 +94,8 @@ class RequestSpans:
         began = time_ns()
         if request.arrived:  # it may have waited for its turn
             began -= int((monotonic() - request.arrived) * 1e9)
-        name = attributes["http.request.method"]
         return tracer.start_span(
-            "HTTP" if name == "_OTHER" else name,
+            _name(request, attributes.get("http.route")),
             context,
             SpanKind.SERVER,
             attributes,
@@ -109,16 +110,17 @@ def _text(field: bytes | None) -> str | None:
 def _attributes(request: Any) -> dict[str, Any]:
     """Return what is known of a request before it is answered."""
     connection = request.connection
-    method = request.method.decode("latin-1")
+    known = request.method in _METHODS
     attributes: dict[str, Any] = {
-        "http.request.method": method,
+        "http.request.method": request.method.decode("latin-1") if known else "_OTHER",
         "url.path": request.path.decode("utf-8", "replace"),
         "url.scheme": "https" if connection.secure else "http",
         "network.protocol.version": request.version,
     }
-    if method not in _METHODS:  # a client can make up any number of them
-        attributes["http.request.method"] = "_OTHER"
-        attributes["http.request.method_original"] = method
+    if not known:  # a client can make up any number of them
+        attributes["http.request.method_original"] = request.method.decode("latin-1")
+    if request.place is not None:
+        attributes["http.route"] = request.place.point
     host, port = _split_authority(request.authority.decode("latin-1"))
     if host:
         attributes["server.address"] = host
@@ -136,29 +138,32 @@ def _split_authority(authority: str) -> tuple[str, int | None]:
     return authority.strip("[]"), None
 
 
+def _name(request: Any, route: str | None) -> str:
+    method = request.method.decode("latin-1") if request.method in _METHODS else "HTTP"
+    return method if route is None else f"{method} {route}"
+
+
 def _end(span: Span, request: Any, environ: dict[str, Any] | None) -> None:
-    route = _route(request.place, environ)
+    found: dict[str, Any] = {}
+    route = None if environ is None else _route(request.place, environ)
     if route is not None:
-        span.set_attribute("http.route", route)
-        method = request.method.decode("latin-1")
-        span.update_name(f"{method if method in _METHODS else 'HTTP'} {route}")
+        found["http.route"] = route
+        span.update_name(_name(request, route))
     code = request.status_code
     if code:  # else the client left before the response began
-        span.set_attribute("http.response.status_code", code)
+        found["http.response.status_code"] = code
         if code >= _SERVER_ERROR:
             span.set_status(_ERROR)
             if "error.type" not in (getattr(span, "attributes", None) or ()):
-                span.set_attribute("error.type", str(code))
+                found["error.type"] = str(code)
+    span.set_attributes(found)
     span.end()
 
 
-def _route(place: Any, environ: dict[str, Any] | None) -> str | None:
-    """Return the mount point and the rule below it, where a framework says which; None without a mount."""
-    if place is None:
+def _route(place: Any, environ: dict[str, Any]) -> str | None:
+    """Return the rule of a framework, below the mount point; None where nobody says which."""
+    rule = environ.get("skitai.route")  # Saddle says it, and so may whoever else knows
+    if place is None or not isinstance(rule, str) or not rule:
         return None
-    point: str = place.point
-    # Saddle says it, and so may whoever else knows.
-    rule = None if environ is None else environ.get("skitai.route")
-    if not isinstance(rule, str) or not rule:
-        return point
-    return (point if point != "/" else "") + (rule if rule.startswith("/") else f"/{rule}")
+    point = place.point.removesuffix("/")
+    return f"{point}{rule}" if rule.startswith("/") else f"{point}/{rule}"

@@ -4,12 +4,14 @@ import builtins
 import sys
 from types import SimpleNamespace
 
+import attrs
 import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 from twisted.logger import capturedLogs, formatEvent
 
 from instances import make_instance
 from skitai.errors import ConfigError
+from skitai.services.http.request import HTTPRequest
 from skitai.services.otel import plugin
 from skitai.services.otel.contexts import Unsampled, fields_for, parent_of
 from skitai.services.otel.exporting import Exporter, Reasons
@@ -140,6 +142,13 @@ def test_contexts():
         fields_for(parent_of(f"00-{TRACE}-{SPAN}-02", "not a state"))
         == f"traceparent: 00-{TRACE}-{SPAN}-00\r\n"
     )
+
+
+def test_more_lines():
+    """Only the fields of a request differ, whatever it is made of."""
+    given = {field.name: object() for field in attrs.fields(HTTPRequest)} | {"fields": "A: b\r\n"}
+    expected = HTTPRequest(**given | {"fields": "A: b\r\nC: d\r\n"})
+    assert HTTPRequest(**given).with_lines("C: d\r\n") == expected
 
 
 def test_a_span_that_is_not_recorded():

@@ -1,23 +1,26 @@
 """Traces of running servers, as a collector gets them."""
 
+import json
 import os
 import re
+from uuid import uuid4
 
 import pytest
 from collector import Collector
-from traced import FLASK, PLAIN, SADDLE
+from traced import FLASK, PLAIN, SADDLE, WITH_A_PROVIDER
 
 from serving import eventually
 from wire import Client
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-SAMPLED, NOT_SAMPLED = f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00"
+SAMPLED = f"00-{TRACE}-{SPAN}-01"
 
 
 def config(folder, section, server="", tail=""):
     (folder / "plain.py").write_text(PLAIN)
     (folder / "shop.py").write_text(SADDLE)
     (folder / "flasked.py").write_text(FLASK)
+    (folder / "provided.py").write_text(WITH_A_PROVIDER)
     (folder / "files").mkdir(exist_ok=True)
     (folder / "files" / "a.txt").write_text("file")
     return f"""[server]
@@ -31,7 +34,7 @@ queue_timeout = off
 /files = {folder}/files
 /shop = {folder}/shop:app
 /flask = {folder}/flasked:app
-{tail}
+{tail.replace("FOLDER", str(folder))}
 [metrics]
 [otel]
 {section}
@@ -81,21 +84,34 @@ members = 127.0.0.1:{second.port}, localhost:{second.port}
     return start(f"endpoint = {collector.endpoint}", request.param, tail)
 
 
+class Trace:
+    """A trace of a test's own: spans of other tests may come late.
+
+    ``trace(server, target)`` asks for the target as a part of it, and returns the span of that.
+    """
+
+    def __init__(self, collector):
+        self.id = uuid4().hex
+        self.collector = collector
+        self.sampled = [("traceparent", f"00-{self.id}-{SPAN}-01")]
+
+    def __call__(self, server, target, fields=(), **options):
+        before = len(self.find(parent=SPAN))
+        server.ask(target, fields=[*self.sampled, *fields], **options)
+        eventually(lambda: len(self.find(parent=SPAN)) > before, "the span of the request")
+        return self.find(parent=SPAN)[before]
+
+    def find(self, **wanted):
+        return self.collector.find(trace_id=self.id, **wanted)
+
+    def below(self, span):
+        """Wait for the one span below ``span``."""
+        return self.collector.one(trace_id=self.id, parent=span.id)
+
+
 @pytest.fixture
 def trace(collector):
-    """Return ``trace(server, target)``: ask for it, and return its span of the server."""
-    collector.spans.clear()
-
-    def ask(server, target, fields=(), **options):
-        server.ask(target, fields=[("traceparent", SAMPLED), *fields], **options)
-        eventually(lambda: find(SPAN), "the span of the request")
-        return find(SPAN)[0]
-
-    def find(parent):
-        return collector.find(trace_id=TRACE, parent=parent)
-
-    ask.below = lambda span: collector.one(trace_id=TRACE, parent=span.id)
-    return ask
+    return Trace(collector)
 
 
 def test_a_request(trace, first):
@@ -140,11 +156,10 @@ def test_a_method_that_nobody_knows(trace, first):
     assert span["http.request.method_original"] == "PROPFIND"
 
 
-def test_errors(trace, collector, first):
+def test_errors(trace, first):
     """A request has failed from 500 on, with what the app raised."""
     busy = trace(first, "/busy")
     assert (busy.failed, busy["error.type"], busy["http.response.status_code"]) == (True, "503", 503)
-    collector.spans.clear()
     broken = trace(first, "/broken")
     assert (broken.failed, broken["error.type"]) == (True, "ValueError")
     (event,) = broken.events
@@ -179,7 +194,7 @@ def test_two_servers(trace, collector, first, second):
 def test_spans_of_apps(trace, collector, first, second, path, name):
     """What an app begins in threads and coroutines is below its request."""
     span = trace(first, f"{path}?url=http%3A//127.0.0.1%3A{second.port}/hello")
-    found = collector.one(name=name, trace_id=TRACE)
+    found = collector.one(name=name, trace_id=trace.id)
     if path == "/run":
         run = trace.below(span)
         assert (run.name, run.kind, found.parent) == ("own", "INTERNAL", run.id)
@@ -209,7 +224,6 @@ def test_no_answer(trace, first):
 def test_fail_over(trace, collector, first):
     """A call to a cluster is one span; each try is an event, and has the context of the call."""
     for _ in range(2):  # the members take turns
-        collector.spans.clear()
         call = trace.below(trace(first, "/get?@pair/hello"))
         assert call["skitai.cluster"] == "@pair"
         assert trace.below(call).kind == "SERVER"
@@ -234,6 +248,13 @@ def test_remote_procedures(trace, first, second):
     assert (call.name, call["rpc.system.name"], call["rpc.method"]) == ("shop.buy", "jsonrpc", "shop.buy")
     assert (call.failed, call["error.type"]) == (True, "bad_reply")
     assert trace.below(call).name == "POST /"
+
+
+def test_websockets(trace, first, second):
+    """A message over a websocket is a span, too; here nobody takes it."""
+    call = trace.below(trace(first, f"/ws?ws://127.0.0.1:{second.port}/hello"))
+    assert (call.name, call.kind, call.failed) == ("websocket", "CLIENT", True)
+    assert (call["skitai.service"], call["server.port"]) == ("was.ws", second.port)
 
 
 def test_statements(trace, collector, first):
@@ -270,9 +291,9 @@ def test_a_context_of_the_app(trace, first, second):
 def test_excluded_paths(trace, collector, first):
     """Health checks have no spans."""
     with Client(first.port) as client:
-        client.ask("/ping", fields=[("traceparent", SAMPLED)])
-        client.ask("/hello", fields=[("traceparent", SAMPLED)])
-    assert collector.one(trace_id=TRACE)["url.path"] == "/hello"
+        client.ask("/ping", fields=trace.sampled)
+        client.ask("/hello", fields=trace.sampled)
+    assert collector.one(trace_id=trace.id)["url.path"] == "/hello"
 
 
 @pytest.mark.parametrize(
@@ -292,57 +313,78 @@ def test_excluded_paths(trace, collector, first):
 )
 def test_a_malformed_context(collector, first, traceparent):
     """A context that cannot be read is as if there were none: a trace begins."""
-    collector.spans.clear()
-    assert first.ask("/hello", fields=[("traceparent", traceparent), ("tracestate", "=\xff,,")]).code == 200
-    span = collector.one(name="GET /")
+    agent = uuid4().hex
+    fields = [("traceparent", traceparent), ("tracestate", "=\xff,,"), ("User-Agent", agent)]
+    assert first.ask("/hello", fields=fields).code == 200
+    (span,) = eventually(
+        lambda: [span for span in collector.find(name="GET /") if span["user_agent.original"] == agent]
+    )
     assert span.parent == ""
     assert span.trace_id not in (TRACE, "0" * 32)
 
 
-def test_a_later_version(collector, first):
+def test_a_later_version(trace, collector, first):
     """Of a later version of the field, what version 00 has is used."""
-    collector.spans.clear()
-    first.ask("/hello", fields=[("traceparent", f"cc-{TRACE}-{SPAN}-09-what-will-be")])
-    assert collector.one(name="GET /").parent == SPAN
+    first.ask("/hello", fields=[("traceparent", f"cc-{trace.id}-{SPAN}-09-what-will-be")])
+    assert collector.one(trace_id=trace.id).parent == SPAN
 
 
-def test_what_is_not_recorded(collector, first, second):
+def test_what_is_not_recorded(trace, collector, first, second):
     """Who asks says whether to record; other servers are told, and the state goes with it."""
-    collector.spans.clear()
-    fields = [("traceparent", NOT_SAMPLED), ("tracestate", "a=1")]
     target = f"/get?http://127.0.0.1:{second.port}/fields"
-    assert first.ask(target, fields=fields).body.decode() == f"{NOT_SAMPLED} a=1"
-    recorded = first.ask(target, fields=[("traceparent", SAMPLED), ("tracestate", "a=1")]).body.decode()
-    assert re.fullmatch(f"00-{TRACE}-[0-9a-f]{{16}}-01 a=1", recorded)
-    eventually(lambda: len(collector.spans) >= 3, "the spans")
-    assert {span.trace_id for span in collector.spans} == {TRACE}
-    assert len(collector.spans) == 3
+    not_sampled = f"00-{trace.id}-{SPAN}-00"
+    fields = [("traceparent", not_sampled), ("tracestate", "a=1")]
+    assert first.ask(target, fields=fields).body.decode() == f"{not_sampled} a=1"
+    recorded = first.ask(target, fields=[*trace.sampled, ("tracestate", "a=1")]).body.decode()
+    assert re.fullmatch(f"00-{trace.id}-[0-9a-f]{{16}}-01 a=1", recorded)
+    eventually(lambda: len(trace.find()) >= 3, "the spans")
+    assert len(trace.find()) == 3
 
 
-def test_a_ratio(collector, start, second):
+def test_a_ratio(trace, collector, start, second):
     """With a ratio of 0, a request is recorded only if who asks says so; apps and other servers are told."""
-    server = start(f"endpoint = {collector.endpoint}\nsample_ratio = 0", "threads = 0")
-    collector.spans.clear()
+    server = start(f"endpoint = {collector.endpoint}\nsample_ratio = 0\nservice_name = ratio", "threads = 0")
     told = {server.ask(f"/get?http://127.0.0.1:{second.port}/fields").body.decode() for _ in range(2)}
     assert len(told) == 2
     assert all(re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-00 None", fields) for fields in told)
     server.ask(f"/own?http://127.0.0.1:{second.port}/hello")
     server.ask("/run")
-    server.ask("/hello", fields=[("traceparent", SAMPLED)])
+    server.ask("/hello", fields=trace.sampled)
     server.stop()
-    assert [(span.trace_id, span.parent) for span in collector.spans] == [(TRACE, SPAN)]
+    spans = [span for span in collector.spans if span.resource["service.name"] == "ratio"]
+    assert [(span.trace_id, span.parent) for span in spans] == [(trace.id, SPAN)]
 
 
 def test_several_processes(collector, start):
     """Each worker sends its own spans, also those that wait when it stops."""
-    server = start(f"endpoint = {collector.endpoint}", "threads = 0\nprocesses = 2")
-    collector.spans.clear()
+    section = f"endpoint = {collector.endpoint}\nservice_name = several"
+    server = start(section, "threads = 0\nprocesses = 2")
     for _ in range(40):
         server.ask("/hello")
     server.stop()
-    assert len(collector.find(name="GET /")) == 40
-    assert len({span.resource["process.pid"] for span in collector.spans}) == 2
-    assert len({span.trace_id for span in collector.spans}) == 40
+    spans = [span for span in collector.find(name="GET /") if span.resource["service.name"] == "several"]
+    assert len(spans) == len({span.trace_id for span in spans}) == 40
+    assert len({span.resource["process.pid"] for span in spans}) == 2
+
+
+def test_a_provider_of_an_app(start):
+    """Where an app has set a provider, its sampler decides, and its exporter gets all spans."""
+    server = start("sample_ratio = 1", tail="/own = FOLDER/provided:app")
+    server.ask("/own")
+    server.ask("/own", fields=[("traceparent", SAMPLED)])
+    asked = {}
+
+    def spans():
+        asked.update({span["name"]: span for span in json.loads(server.ask("/own").body)})
+        return len(asked) == 2
+
+    eventually(spans, "both spans")
+    assert asked["GET /own"]["parent_id"] == f"0x{SPAN}"
+    assert asked["own"]["parent_id"] == asked["GET /own"]["context"]["span_id"]
+    assert len(json.loads(server.ask("/own").body)) == 2
+    server.stop()
+    assert "traces go where TracerProvider sends them" in server.log_text()
+    assert "Overriding" not in server.log_text()
 
 
 def test_a_collector_that_is_down(start):

@@ -102,3 +102,26 @@ def tell_route():
 def user(number):
     return str(number)
 """
+
+WITH_A_PROVIDER = """
+import json
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+
+exporter = InMemorySpanExporter()
+provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF))
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+trace.set_tracer_provider(provider)
+
+
+def app(environ, start_response):
+    with trace.get_tracer("app").start_as_current_span("own"):
+        pass
+    start_response("200 OK", [("Content-Type", "application/json")])
+    spans = [json.loads(span.to_json()) for span in exporter.get_finished_spans()]
+    return [json.dumps(spans).encode()]
+"""
