@@ -71,6 +71,7 @@ class Operation:
             counted=self.counted,
             shareable=self.shareable,
             name=self.name,
+            here=self.here,
         )
 
     @property
