@@ -14,6 +14,10 @@ from skitai.mail.fields import LINE_WANTED, Field
 from skitai.mail.words import checked_text, quoted_string, shown
 
 _MEDIA_TYPE = re.compile(r"([a-z0-9][a-z0-9!#$&^_.+-]*)/([a-z0-9][a-z0-9!#$&^_.+-]*)")
+_CHARSET = re.compile(r"[a-z0-9][a-z0-9.-]{0,39}")
+_CHARSET_ALIASES = {"utf8": "utf-8", "ascii": "us-ascii", "latin-1": "iso-8859-1", "latin1": "iso-8859-1"}
+#: Microsoft's code pages, as Python names them.
+_CODE_PAGE = re.compile(r"cp(?=125\d$)")
 #: How long the pieces of a file name are that stand on lines of their own.
 _NAME_PIECE_MAX = 60
 #: Control characters that texts cannot have as they are: all but tab and line end.
@@ -30,6 +34,14 @@ def media_type(written: object, argument: str = "mimetype") -> tuple[str, str]:
     if match is None:
         raise ValueError(f"{argument}: {shown(text)} is not a media type such as text/html")
     return match[1], match[2]
+
+
+def charset_name(written: object, argument: str = "charset") -> str:
+    """Return the name that mail programs know a charset of Python by; raise ValueError for no such name."""
+    name = checked_text(written, argument).lower().replace("_", "-")
+    if not _CHARSET.fullmatch(name):  # Python's look-up takes a lot for a name
+        raise ValueError(f"{argument}: {shown(name)} is unknown")
+    return _CODE_PAGE.sub("windows-", _CHARSET_ALIASES.get(name, name))
 
 
 def encoded_text(text: str, charset: str) -> bytes:

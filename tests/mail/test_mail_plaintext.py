@@ -3,6 +3,8 @@
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skitai.mail.plaintext import text_of_html
 
@@ -33,6 +35,14 @@ PAGES = {
 def test_pages(html):
     """Blocks are lines of their own, links have their addresses, and what is not shown is left out."""
     assert text_of_html(html) == PAGES[html]
+
+
+@given(st.text(st.sampled_from("<>/!-'\"= aphrefscit&;\n")))
+def test_any_page(html):
+    """Whatever is written, there is a text, without white space around it."""
+    text = text_of_html(html)
+    assert text == text.strip()
+    assert "\n\n\n" not in text
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,27 @@ def test_wrong_arguments(call, error):
         call()
 
 
+@pytest.mark.parametrize(
+    "charset", ['utf-8"; x="y', "utf 8", "", "utf-8\u00e9", "x" * 50, "no-such-charset", "base64"]
+)
+def test_charsets(charset):
+    """The name of a charset cannot bring anything else into its field."""
+    with pytest.raises(ValueError, match=r"^charset: .* unknown"):
+        mail().add_text("x", charset=charset)
+
+
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [("UTF8", "utf-8"), ("latin_1", "iso-8859-1"), ("cp1252", "windows-1252"), ("koi8_r", "koi8-r")],
+)
+def test_names_of_charsets(fake, charset, name):
+    """Charsets have the names that mail programs know."""
+    e = was.email("x", "a@b.example", "c@d.example")
+    e.add_text("x", charset=charset)
+    e.send()
+    assert fake.mails[0].message.get_content_charset() == name
+
+
 def test_a_cid_twice():
     """Two pictures cannot have the same name."""
     e = mail()

@@ -11,12 +11,12 @@ from twisted.logger import Logger
 
 from skitai.calls.operation import Operation
 from skitai.context import current_view
-from skitai.errors import FAILED, MisuseError
+from skitai.errors import FAILED, TIMEOUT, MisuseError
 from skitai.mail.attachments import attachment
 from skitai.mail.envelope import Server
 from skitai.mail.fields import checked_name
 from skitai.mail.message import Draft, Text
-from skitai.mail.parts import encoded_text, media_type
+from skitai.mail.parts import charset_name, encoded_text, media_type
 from skitai.mail.words import checked_text
 from skitai.net.addresses import parse_host_port
 from skitai.services.email.posting import Posting, raising
@@ -91,7 +91,7 @@ class Email:
         kind, subtype = media_type(mimetype)
         if kind != "text":
             raise ValueError(f"mimetype: {mimetype} is no text: use add_attachment")
-        charset = checked_text(charset, "charset")
+        charset = charset_name(charset)
         self._draft.texts.append(Text(text, subtype, charset, encoded_text(text, charset)))
 
     def render(self, template: str, /, *values: Mapping[str, Any], **named: Any) -> None:
@@ -140,7 +140,8 @@ class Email:
         be sent again if that failed.
         """
         if self._call is not None and self._call.status != FAILED:
-            raise MisuseError("this mail was sent already: make another one with was.email()")
+            how = "may be in the spool" if self._call.status == TIMEOUT else "was sent already"
+            raise MisuseError(f"this mail {how}: make another one with was.email()")
         posting = self._make(self._draft.copied())
         operation = Operation(TARGET, posting, local=True, here=posting.post, filter=raising)
         call = self._call = posting.call = self._submit(operation)
