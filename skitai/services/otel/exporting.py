@@ -28,12 +28,10 @@ def make_exporter(settings: Settings) -> SpanExporter:
     """Return the exporter that the settings ask for."""
     if settings.exporter == "console":
         return ConsoleSpanExporter(out=sys.stdout, formatter=lambda span: f"{span.to_json(indent=None)}\n")
-    reasons = Reasons()
-    logging.getLogger(trace_exporter.__name__).addFilter(reasons)
     exporter = trace_exporter.OTLPSpanExporter(
         settings.endpoint, headers=dict(settings.headers) or None, timeout=settings.timeout
     )
-    return Exporter(exporter, reasons)
+    return Exporter(exporter, _reasons)
 
 
 class Reasons(logging.Filter):
@@ -47,6 +45,10 @@ class Reasons(logging.Filter):
         return False
 
 
+#: One for all, because the logger is one, too.
+_reasons = Reasons()
+
+
 class Exporter(SpanExporter):
     """Passes spans on to ``exporter``; what is lost is logged now and then. Called in the SDK's thread."""
 
@@ -58,6 +60,13 @@ class Exporter(SpanExporter):
         self._seconds = seconds
         self._lost = 0
         self._said: float | None = None
+
+    def hush(self) -> None:
+        """Have the lines that the inner exporter would log become the reasons in ours. Called at its start.
+
+        Not where an app exports by itself: there, its lines are the only ones.
+        """
+        logging.getLogger(trace_exporter.__name__).addFilter(self._reasons)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send ``spans``."""

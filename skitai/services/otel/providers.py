@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakSet
 
 from opentelemetry import trace
 from opentelemetry.context import Context, create_key, get_value, set_value
@@ -19,7 +20,7 @@ from opentelemetry.sdk.trace.sampling import (
 )
 from twisted.logger import Logger
 
-from skitai.services.otel.exporting import make_exporter
+from skitai.services.otel.exporting import Exporter, make_exporter
 
 if TYPE_CHECKING:
     from skitai.services.otel.settings import Settings
@@ -49,7 +50,7 @@ class Providers:
     """Finds the provider, and ends it if it is our own."""
 
     #: Those that instances of this process have made.
-    _made: ClassVar[list[TracerProvider]] = []
+    _made: ClassVar[WeakSet[TracerProvider]] = WeakSet()
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -68,7 +69,7 @@ class Providers:
             _log.info("traces go where {provider} sends them", provider=type(found).__qualname__)
             return found, False
         own = self._own = self._make(self._exporter)
-        self._made.append(own)
+        self._made.add(own)
         if not is_set:
             trace.set_tracer_provider(own)  # for the spans of apps
         return own, True
@@ -80,6 +81,8 @@ class Providers:
             resource=self._resource.merge(Resource({"process.pid": os.getpid()})),
             shutdown_on_exit=False,  # see Observer.stop: nobody waits for a collector that is down
         )
+        if isinstance(exporter, Exporter):
+            exporter.hush()
         provider.add_span_processor(BatchSpanProcessor(exporter))  # which starts its thread
         return provider
 

@@ -13,6 +13,7 @@ from serving import eventually
 from skitai.services import cache as cache_plugin
 from skitai.services.http import plugin as http_plugin
 from skitai.services.otel import plugin as otel_plugin
+from skitai.services.postgresql import plugin as postgresql_plugin
 from skitai.services.rpc import plugin as rpc_plugin
 from skitai.services.run import plugin as run_plugin
 from skitai.services.sqlite import plugin as sqlite_plugin
@@ -23,6 +24,7 @@ PLUGINS = {
     "otel": otel_plugin,
     "http": http_plugin,
     "cache": cache_plugin,
+    "postgresql": postgresql_plugin,
     "rpc": rpc_plugin,
     "run": run_plugin,
     "sqlite": sqlite_plugin,
@@ -152,3 +154,23 @@ def test_a_stop_does_not_wait_for_long(start, collector, monkeypatch):
         server.ask("/hello")
         server.stop()
     assert "the last traces were not sent within 0.1 s" in [formatEvent(event) for event in events]
+
+
+def test_postgresql(start, collector, postgres):
+    """A statement has its database and its server; one that fails has the state that SQL gives it."""
+    server = start(f"endpoint = {collector.endpoint}")
+    database = postgres.uri(postgres.make_database())
+    db = server.instance.was.db
+    assert db(database).execute("select %s::int", (1,)).getwait().status == 3
+    assert db(database).execute("select * from nobody where name = 'secret'").getwait().status == 2
+    with db.transaction(database) as tx:
+        tx.execute("create table people (name text)")
+    server.stop()
+    good, bad, *steps = collector.spans
+    assert (good.name, good.kind, good["db.system.name"]) == ("SELECT", "CLIENT", "postgresql")
+    assert (good["server.address"], good["server.port"]) == ("127.0.0.1", postgres.port)
+    assert (good["db.query.text"], bad["db.query.text"]) == ("select %s::int", None)
+    assert (bad.failed, bad.name, bad["error.type"]) == (True, "SELECT nobody", "42P01")
+    assert [(step.name, step["db.namespace"]) for step in steps] == [
+        (name, good["db.namespace"]) for name in ("BEGIN", "CREATE people", "COMMIT")
+    ]
