@@ -58,6 +58,9 @@ class Mounts:
     #: Both with their places, the longest mount points first.
     directories_at: Directories = attrs.field(init=False)
     resources_at: Sequence[tuple[bytes, Any, Place]] = attrs.field(init=False)
+    #: The mount points of resources but for the root, and those of the root alone.
+    points: tuple[bytes, ...] = attrs.field(init=False)
+    root_at: Sequence[tuple[bytes, Any, Place]] = attrs.field(init=False)
 
     @directories_at.default
     def _directories_at(self) -> Directories:
@@ -66,6 +69,14 @@ class Mounts:
     @resources_at.default
     def _resources_at(self) -> Sequence[tuple[bytes, Any, Place]]:
         return _with_places(self.resources, self.host)
+
+    @points.default
+    def _points(self) -> tuple[bytes, ...]:
+        return tuple(point for point, _ in self.resources if point)
+
+    @root_at.default
+    def _root_at(self) -> Sequence[tuple[bytes, Any, Place]]:
+        return tuple(found for found in self.resources_at if not found[0])
 
 
 def _with_places(pairs: Sequence[tuple[bytes, Any]], host: str) -> tuple[tuple[bytes, Any, Place], ...]:
@@ -135,7 +146,10 @@ class Site:
         reading = request.method in _READING
         if reading and mounts.directories and _serve_file(request, path, mounts.directories_at):
             return True
-        for point, resource, place in mounts.resources_at:
+        # Most paths begin like no mount point but the root: one look at all of them says so.
+        for point, resource, place in (
+            mounts.resources_at if path.startswith(mounts.points) else mounts.root_at
+        ):
             if _below(point, path):
                 request.place = place
                 return use(request, point, resource)

@@ -132,6 +132,16 @@ def test_the_longest_mount_point_answers(serve, mount, target, expected):
     assert serve({}, site=Site(mounts)).ask(target).body.decode() == expected
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [("/", "root  /"), ("/x", "root  /x"), ("/apple", "root  /apple"), ("/app/x", "app /app /x")],
+)
+def test_the_root_takes_the_rest(serve, mount, target, expected):
+    """Also what begins like another mount point."""
+    mounts = mount({"": naming("root"), "/app": naming("app")})
+    assert serve({}, site=Site(mounts)).ask(target).body.decode() == expected
+
+
 @pytest.mark.parametrize("target", ["/", "/ap", "/apple", "/APP", "//app", "/x/app", "/app%2Fx"])
 def test_what_is_mounted_nowhere_is_404(serve, mount, target):
     """Half a segment, another case or another place is not the mount point."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
@@ -77,7 +78,7 @@ class AnsweringConnection(Connection):
         if head.close:
             request.keep_alive = False
         if factory.timed:
-            request.answered = factory.seconds()
+            request.answered = monotonic()
             request.head_bytes = len(self._unsent_head)
         return head.length
 

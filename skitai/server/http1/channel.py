@@ -7,6 +7,7 @@ the connection. ``RequestReader`` parses the input, and ``AnsweringConnection`` 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -415,7 +416,7 @@ class HTTPChannel(AnsweringConnection):
         request.status_code = int(status[:3])
         request.bytes_sent = len(head)
         if self.factory.timed:
-            request.answered = self.factory.seconds()
+            request.answered = monotonic()
         if head:
             self.output.write(head)
         self.output.detach()

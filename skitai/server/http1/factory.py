@@ -151,7 +151,7 @@ class HTTPFactory(Factory):
         if self.stopping:
             request.keep_alive = False
         if self.timed:
-            request.arrived = self.seconds()
+            request.arrived = monotonic()
         return self._judge is not None and self._judge(request)
 
     def handle(self, request: Request) -> None:
@@ -161,7 +161,7 @@ class HTTPFactory(Factory):
         if self.stopping:
             request.keep_alive = False
         if self.timed:
-            request.arrived = self.seconds()
+            request.arrived = monotonic()
         if self._surplus and request.connection in self._surplus and not request.refusal:
             request.refuse(503)
         if request.refusal:
@@ -174,7 +174,7 @@ class HTTPFactory(Factory):
         """Tell the observers about a request whose response was sent or broke off."""
         if not self.timed:
             return
-        request.ended = self.seconds()
+        request.ended = monotonic()
         for observe in self.observers:
             try:
                 observe(request)
@@ -211,9 +211,6 @@ class HTTPFactory(Factory):
             "limit": self.limits.connections_max,
             "requests": self.requests,
         }
-
-    #: Returns the seconds of a clock for measuring.
-    seconds = staticmethod(monotonic)
 
     def stamp(self, dated: bool, served: bool) -> bytes:
         """Return the Date and Server fields that a response lacks, and the end of its head."""
