@@ -396,3 +396,27 @@ class Request(LazyRequest):
     def isSecure(self) -> bool:
         """Whether the request came over TLS."""
         return bool(self._forceSSL) or self.connection.secure
+
+
+#: What most requests set besides what they are given.
+_COMMON = (
+    *("complete", "keep_alive", "authority", "path", "query", "arrived", "place", "request_id", "bodyless"),
+    *("_remaining", "status_code", "answered", "head_bytes", "bytes_sent", "written", "ended"),
+    *("spool", "body_length", "expects_continue"),
+)
+
+
+def _lay_out() -> None:
+    """Have Python learn which attributes requests have.
+
+    CPython keeps the attributes of an instance in an array, whose places the class learns from its first
+    instances; each new one leaves less room for names that come later. A server whose first requests came
+    together would have a larger and slower dictionary for each request of its life: 0.6 us.
+    """
+    request: Any = Request.__new__(Request)
+    names = ("connection", "method", "uri", "version", "headers", *_COMMON)  # those of __init__ first
+    for name in names:
+        setattr(request, name, None)
+
+
+_lay_out()
