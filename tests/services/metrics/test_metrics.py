@@ -180,7 +180,8 @@ def test_every_part_has_its_figures(world, count):
         "python_gc_collections_total",
     ):
         assert name in scraped, name
-    assert scraped("skitai_workers", state="ready") == 1
+    # The app answers a moment before the worker says that it is ready.
+    eventually(lambda: scrape(server)("skitai_workers", state="ready") == 1, "a worker that is ready")
     assert scraped("skitai_executor_threads", mounts="/, /shop") == count
     opened = scrape(server, fields=[("Accept", "application/openmetrics-text; version=1.0.0")])
     assert opened.counters().keys() == scrape(server).counters().keys()
