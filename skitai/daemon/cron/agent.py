@@ -9,8 +9,10 @@ from time import monotonic, time
 
 from twisted.logger import Logger
 
+from skitai.daemon.cron.asking import Asking
 from skitai.daemon.cron.crontab import CrontabFile
 from skitai.daemon.cron.lines import Job
+from skitai.daemon.cron.locks import make_lock
 from skitai.daemon.cron.running import Run, job_environ
 from skitai.daemon.cron.timetable import Timetable
 from skitai.daemon.ownlog import OwnLog
@@ -59,6 +61,8 @@ class Agent:
         }
         self._signals = Signals(self._handlers)
         self._selector.register(self._signals, _READ, self._take_signals)
+        self._asking = Asking(self._start)
+        self._selector.register(self._asking, _READ, self._asking.take)
 
     def run(self) -> None:
         """Start what is due, until a signal ends it."""
@@ -68,6 +72,8 @@ class Agent:
     def close(self) -> None:
         """Let go of all descriptors."""
         self._selector.unregister(self._signals)
+        self._selector.unregister(self._asking)
+        self._asking.close()
         self._signals.close()
         for key in list(self._selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]  # the output of a job
@@ -79,7 +85,7 @@ class Agent:
         if not self._is_leaving:
             self._read_file()
             for job in self._timetable.due(self._clock()):
-                self._start(job)
+                self._start_or_ask(job)
         for key, _ in self._selector.select(self._seconds_to_wait(seconds)):
             key.data()
         self._look_at_runs()
@@ -103,12 +109,22 @@ class Agent:
         for wrong in crontab.errors:
             _log.error("{error}", error=str(wrong))
         self._shutdown_timeout = crontab.shutdown_timeout
+        self._asking.lock = make_lock(crontab.lock) if crontab.lock else None
+        self._asking.without_lock = crontab.without_lock
         self._timetable.set_jobs(crontab.jobs, self._clock())
         _log.info("jobs in {path}: {count}", count=len(crontab.jobs), path=str(self._file.path))
 
     # -- jobs ----------------------------------------------------------------------------------------------
 
+    def _start_or_ask(self, job: Job) -> None:
+        if job.once:
+            self._asking.ask(job, self._timetable.last_time(job, self._clock()))
+        else:
+            self._start(job)
+
     def _start(self, job: Job) -> None:
+        if self._is_leaving:
+            return
         now = monotonic()
         running = next((run for run in self._runs if run.job == job), None)
         if running is not None and not job.overlap:

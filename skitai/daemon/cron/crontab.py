@@ -8,9 +8,12 @@ from pathlib import Path
 import attrs
 
 from skitai.config import Key, seconds
+from skitai.config.casters import one_of
 from skitai.config.keys import typed_values
 from skitai.config.reader import Section, read_sections
+from skitai.daemon.cron.asking import RUN, SKIP
 from skitai.daemon.cron.lines import JOB_KEYS, Job, read_jobs
+from skitai.daemon.cron.locks import lock_url
 from skitai.errors import ConfigError
 
 SECTION, LINES = "cron", "crontab:line"
@@ -18,17 +21,24 @@ SECTION, LINES = "cron", "crontab:line"
 #: The keys of ``[cron]``.
 CRON_KEYS = {
     **JOB_KEYS,
+    "lock": Key(lock_url, "", "the Redis or PostgreSQL that all hosts ask, for jobs with once=yes"),
+    "without_lock": Key(one_of(SKIP, RUN), SKIP, "what becomes of such a job where that cannot be asked"),
     "shutdown_timeout": Key(seconds, 10.0, "what jobs under way get when the agent stops"),
 }
 
 
 @attrs.frozen
 class Crontab:
-    """What a file says: the jobs, the lines that are none, and the seconds that jobs have at a stop."""
+    """What a file says: the jobs, the lines that are none, and the seconds that jobs have at a stop.
+
+    ``lock`` is the address of what decides which host runs a job, ``without_lock`` what is done without it.
+    """
 
     jobs: tuple[Job, ...] = ()
     errors: tuple[ConfigError, ...] = ()
     shutdown_timeout: float = CRON_KEYS["shutdown_timeout"].default
+    lock: str = ""
+    without_lock: str = SKIP
 
 
 def read_crontab(path: Path) -> Crontab:
@@ -40,10 +50,17 @@ def read_crontab(path: Path) -> Crontab:
         return Crontab()
     sections = read_sections(path)
     values = typed_values(sections.get(SECTION, Section(str(path), SECTION, 0)), CRON_KEYS)
-    shutdown_timeout = values.pop("shutdown_timeout")
+    shutdown_timeout, lock, without_lock = (
+        values.pop(name) for name in ("shutdown_timeout", "lock", "without_lock")
+    )
     lines = sections.get(LINES, Section(str(path), LINES, 0))
     jobs, errors = read_jobs(lines, values)
-    return Crontab(tuple(jobs), tuple(errors), shutdown_timeout)
+    if not lock:
+        errors += [
+            lines.error("once=yes needs the key lock in [cron]", line=job.line) for job in jobs if job.once
+        ]
+        jobs = [job for job in jobs if not job.once]
+    return Crontab(tuple(jobs), tuple(errors), shutdown_timeout, lock, without_lock)
 
 
 class CrontabFile:

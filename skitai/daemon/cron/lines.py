@@ -40,6 +40,7 @@ def _time_limit(value: str) -> float:
 
 #: What a job may be told in brackets; the keys of ``[cron]`` with these names hold for all jobs.
 JOB_KEYS: Mapping[str, Key] = {
+    "once": Key(yes_no, False, "run a job on one host only: the first that takes its lock"),
     "overlap": Key(yes_no, False, "start a job also while it still runs"),
     "timeout": Key(_time_limit, 0.0, "end a job that runs for longer; off: never"),
 }
@@ -56,6 +57,7 @@ class Job:
     schedule: str
     command: str
     given: str = ""
+    once: bool = False
     overlap: bool = False
     timeout: float = 0.0
     line: int = attrs.field(default=0, eq=False)

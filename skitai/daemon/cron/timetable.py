@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from math import inf
 
 from cronsim import CronSim
@@ -47,6 +47,12 @@ class Timetable:
         for _, _, job in due:
             self._next[job] = self._after(job, now)
         return [job for moment, _, job in due if not (job.is_by_wall_time and now - moment > _LATE_SECONDS)]
+
+    def last_time(self, job: Job, now: float) -> float:
+        """Return the last moment until ``now`` at which ``job`` was due, the same on all hosts of a zone."""
+        moment = datetime.fromtimestamp(now, self._zone) + timedelta(minutes=1)
+        times = CronSim(job.schedule, moment.replace(second=0, microsecond=0), reverse=True)
+        return next(times).timestamp()
 
     def _follow_clock(self, now: float) -> None:
         looked = now if self._looked is None else self._looked
