@@ -96,6 +96,16 @@ class Supervised(RunningServer):
                 raise
 
 
+class OneProcess(Supervised):
+    """``twist skitai`` without workers."""
+
+    _READY = RunningServer._READY
+
+    def pids(self):
+        """Return the processes of the server."""
+        return {self.process.pid, *self.nurseries(), *self.workers()}
+
+
 def children(pid):
     """Return the processes whose parent is ``pid``."""
     try:
@@ -117,12 +127,13 @@ class Load:
     """Clients that ask on connections that they keep, one request after the other, until ``stop``.
 
     ``failures`` are the requests that were not answered, by reason, and by whether the connection was ``new``
-    or ``kept``; ``answers`` the others, by status.
+    or ``kept``; ``answers`` the others, by status. ``fields`` are those of each request.
     """
 
-    def __init__(self, port, clients=6, target="/"):
+    def __init__(self, port, clients=6, target="/", fields=()):
         self._port = port
         self._target = target
+        self._fields = fields
         self._stopped = False
         self._lock = threading.Lock()
         self.answers, self.failures = Counter(), Counter()
@@ -136,7 +147,7 @@ class Load:
             is_kept = client is not None
             try:
                 client = client or Client(self._port)
-                response = client.ask(self._target)
+                response = client.ask(self._target, fields=self._fields)
                 assert response.complete, "cut off"
                 with self._lock:
                     self.answers[response.code] += 1

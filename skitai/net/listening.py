@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory
 
+from skitai.net.closing import begin_nothing
 from skitai.net.endpoints import Endpoint
 from skitai.net.ports import Turnstile, port_on
 from skitai.net.sockets import Opened, open_sockets, passed_by_systemd, url_of_name
@@ -18,15 +22,15 @@ from skitai.net.sockets import Opened, open_sockets, passed_by_systemd, url_of_n
 
 @attrs.frozen
 class Listening:
-    """A port that listens, and whether its connections are TLS."""
+    """A port that listens on what was ``opened``, whose socket it has taken over."""
 
     port: IListeningPort
-    tls: bool
+    opened: Opened
 
     @property
     def url(self) -> str:
         """The URL that people open."""
-        return url_of(self.port.getHost(), self.tls)
+        return url_of(self.port.getHost(), self.opened.tls)
 
     def pause(self) -> None:
         """Accept nothing until ``go_on`` is called."""
@@ -36,9 +40,29 @@ class Listening:
         """Accept all connections that wait, whoever else may."""
         self.port.accept_all()  # type: ignore[attr-defined]
 
+    @property
+    def is_near(self) -> bool:
+        """Whether its clients are on this machine, so that their connections take no time to begin."""
+        host = getattr(self.port.getHost(), "host", None)  # a Unix socket has none
+        return host is None or ip_address(host.partition("%")[0]).is_loopback
+
+    def begin_nothing(self) -> None:
+        """Have no new connection begin, if the socket is this server's alone."""
+        if self.opened.endpoint is not None:
+            begin_nothing(self.port.socket)  # type: ignore[attr-defined]
+
     def go_on(self) -> None:
         """Accept connections."""
         self.port.startReading()  # type: ignore[attr-defined]
+
+    def duplicate(self) -> Opened:
+        """Return what is listened on once more, for another process."""
+        descriptor = os.dup(self.port.fileno())  # type: ignore[attr-defined]
+        return attrs.evolve(self.opened, socket=socket.socket(fileno=descriptor))
+
+    def leave_to_others(self) -> None:
+        """Let the end of this port be none for those who have a duplicate."""
+        self.port.leave_to_others()  # type: ignore[attr-defined]
 
 
 def listen(
@@ -66,8 +90,7 @@ def serve(
     """
     factories: dict[bool, Any] = {False: plain, True: secure}
     return [
-        Listening(port_on(reactor, opened, factories[opened.tls], turnstile), opened.tls)
-        for opened in sockets
+        Listening(port_on(reactor, opened, factories[opened.tls], turnstile), opened) for opened in sockets
     ]
 
 

@@ -50,6 +50,10 @@ class _Port(tcp.Port):
         self.numberAccepts = BACKLOG
         self.doRead()
 
+    def leave_to_others(self) -> None:
+        """Let other processes go on with the socket when this one stops."""
+        self._shouldShutdown = False
+
     def _look_again(self) -> None:
         if self.connected and not self.disconnecting:
             self.startReading()  # type: ignore[no-untyped-call]
@@ -69,6 +73,11 @@ class _UnixPort(_Port, unix.Port):
         unix.Port.__init__(self, opened.socket.getsockname(), factory, reactor=reactor)
         self._listening = _for_reactor(opened.socket)
         self._file = opened.file
+
+    def leave_to_others(self) -> None:
+        """Let other processes go on with the socket, and its file, when this one stops."""
+        super().leave_to_others()
+        self._file = None
 
     def startListening(self) -> None:
         """Begin to accept."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import defer
-from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
@@ -13,6 +14,7 @@ from twisted.python.failure import Failure
 if TYPE_CHECKING:
     from skitai.calls.dispatch import Dispatcher
     from skitai.interfaces import IInstance
+    from skitai.net.listening import Listening
     from skitai.server.http1.factory import HTTPFactory
     from skitai.worker.assembly import SiteBuilder
 
@@ -20,8 +22,36 @@ _log = Logger()
 
 #: Seconds that an app whose waits were ended has for its answer.
 _LAST_WORDS_SECONDS = 1.0
+#: Seconds that a client needs to send what it has begun with: one on this machine, and one that is far away.
+_NEAR_SECONDS, _FAR_SECONDS = 0.03, 0.2
 #: Seconds between two checks whether apps are done.
 _LOOK_SECONDS = 0.02
+
+
+@inlineCallbacks
+def stop_listening(
+    reactor: Any, factory: HTTPFactory, ports: Sequence[Listening], *, goes_on: bool = False
+) -> Any:
+    """Accept what has begun to connect, and close ``ports``; ``goes_on``: others accept from them.
+
+    Returns a Deferred that fires when that is done, and those who were accepted have had time to ask.
+    Called in the reactor thread.
+    """
+    if goes_on:
+        for listening in ports:
+            listening.leave_to_others()
+    else:
+        factory.stopping = True  # those who come now are told that their requests are the last
+        seconds = _NEAR_SECONDS if all(listening.is_near for listening in ports) else _FAR_SECONDS
+        for listening in ports:
+            listening.begin_nothing()
+            listening.pause()  # others who accept from it may do so
+        yield deferLater(reactor, seconds)
+        for listening in ports:
+            listening.accept_all()
+    yield DeferredList([maybeDeferred(listening.port.stopListening) for listening in ports])
+    if not goes_on:
+        yield deferLater(reactor, seconds)
 
 
 @inlineCallbacks

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import DeferredList, inlineCallbacks, maybeDeferred
+from twisted.internet.defer import DeferredList, inlineCallbacks
 from twisted.logger import Logger
 
 from skitai.config import Config, Mount
@@ -24,7 +24,7 @@ from skitai.server.http1.factory import HTTPFactory
 from skitai.server.proxied.forwarding import Forwarding
 from skitai.server.proxied.relayed import RelayedFactory
 from skitai.worker.assembly import Secure, SiteBuilder, make_limits, make_secure
-from skitai.worker.ending import end_requests
+from skitai.worker.ending import end_requests, stop_listening
 from skitai.worker.figures import BEAT_SECONDS, Figures
 from skitai.worker.instance import Instance
 from skitai.worker.nursery import Place
@@ -68,6 +68,8 @@ class Server(Instance):
         super().__init__(config, plugins, reactor, board)
         self._inherited = inherited
         self._sockets = sockets
+        #: Whether others go on with the sockets when this server stops.
+        self._leaves_sockets = False
         self._line: Line | None = None
         self._turnstile: Turnstile | None = None
         self._factory: HTTPFactory | None = None
@@ -230,13 +232,10 @@ class Server(Instance):
         self._figures.draining()
         if self._file_watcher is not None:
             self._file_watcher.stop()
-        if self._turnstile is not None:
-            for listening in self._listening:
-                listening.accept_all()
-        yield DeferredList([maybeDeferred(listening.port.stopListening) for listening in self._listening])
-        self._listening = []
         assert self._factory is not None
-        idle_seconds = 0.0 if self._line is None else _IDLE_SECONDS
+        yield stop_listening(self.reactor, self._factory, self._listening, goes_on=self._leaves_sockets)
+        self._listening = []
+        idle_seconds = _IDLE_SECONDS if self._line is not None or self._leaves_sockets else 0.0
         yield end_requests(self, self._factory, self._builder, self._dispatcher, self._patience, idle_seconds)
 
     def _let_go(self) -> None:
@@ -252,10 +251,12 @@ class Server(Instance):
             self._access_log.close()
 
 
-def open_as_configured(config: Config, inherited: Sequence[int]) -> list[Opened]:
-    """Return the sockets that ``config`` names, open. Raises ConfigError."""
+def open_as_configured(
+    config: Config, inherited: Sequence[int], present: Sequence[Opened] = ()
+) -> list[Opened]:
+    """Return the sockets that ``config`` names, open; see ``open_sockets``. Raises ConfigError."""
     try:
-        return open_sockets(config.server.endpoints, inherited)
+        return open_sockets(config.server.endpoints, inherited, present)
     except ListenError as error:
         raise cannot_listen(config, error) from error
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from skitai.net.closing import begin_nothing
 from skitai.net.endpoints import parse_endpoint
 from skitai.net.sockets import Opened, open_sockets
 
 
 class Sockets:
-    """What a server listens on. ``inherited`` are descriptors of sockets that systemd passed."""
+    """What a server listens on.
 
-    def __init__(self, inherited: Sequence[int] = ()) -> None:
+    ``inherited`` are descriptors of sockets that systemd passed, ``present`` those that listen already.
+    """
+
+    def __init__(self, inherited: Sequence[int] = (), present: Sequence[Opened] = ()) -> None:
         self._inherited = inherited
-        self._opened: list[Opened] = []
+        self._opened = list(present)
 
     def want(self, addresses: Sequence[str]) -> list[Opened]:
         """Return the sockets for ``addresses``, in the form of ``Endpoint``: those there are, and new ones.
@@ -28,6 +32,8 @@ class Sockets:
     def keep(self, wanted: Sequence[Opened]) -> None:
         """Close all but ``wanted``."""
         for opened in _others(self._opened, wanted):
+            if opened.endpoint is not None:  # else it is not ours, and will be served again
+                begin_nothing(opened.socket)
             opened.close()
         self._opened = [opened for opened in wanted if opened not in _others(wanted, self._opened)]
 

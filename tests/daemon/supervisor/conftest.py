@@ -21,14 +21,14 @@ def served(tmp_path):
         (tmp_path / "site.conf").write_text(text)
         return tmp_path / "site.conf"
 
-    def run(*arguments, **options):
-        server = Supervised(tmp_path, *arguments, **options)
+    def run(*arguments, kind=Supervised, **options):
+        server = kind(tmp_path, *arguments, **options)
         server.write = write
         running.append(server)
         return server
 
-    def start(keys="port = 0\nprocesses = 3"):
-        return run(write(keys))
+    def start(keys="port = 0\nprocesses = 3", **options):
+        return run(write(keys), **options)
 
     start.write, start.running = write, run
     yield start
