@@ -8,7 +8,7 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -30,11 +30,15 @@ from skitai.daemon.logs import (
 )
 from skitai.daemon.notify import Notifier
 from skitai.daemon.privileges import Identity, become, identity_of
+from skitai.daemon.relief.standin import StandIn
+from skitai.daemon.relief.succession import Succession
+from skitai.daemon.supervisor.sockets import Sockets
 from skitai.errors import ConfigError, PluginError
 from skitai.loop.cooperative import CannotCooperateError, host
 from skitai.loop.renewal import renew
+from skitai.net.handing import handed_over
 from skitai.net.listening import take_inherited
-from skitai.net.sockets import ListenError
+from skitai.net.sockets import ListenError, Opened
 from skitai.plugins.listing import describe_plugins
 from skitai.processes import Board
 from skitai.processes.orders import EXIT_CONFIG, EXIT_RESTART
@@ -118,15 +122,23 @@ def _make(options: Options, reactor: object) -> Announced:
     log = None if asks else _open_own_log(options, config)
     if not asks:
         rotation_of(config, log, lambda: reopen(log)).look()  # before anything is written
-    if config.server.processes > 1 and not asks:
-        if log is None:
-            raise config.error("processes", "needs twist skitai: twistd runs one process")
-        become_supervisor(options.parent, inherited)
+    is_twist = options.parent is not None and "logFile" in options.parent
+    identity = None if asks else _identity(config)
+    if config.server.processes > 1 and not asks and not is_twist:
+        raise config.error("processes", "needs twist skitai: twistd runs one process")
+    if is_twist and not asks and (config.server.processes > 1 or identity is not None):
+        become_supervisor(options.parent, inherited)  # for a user, too: it can begin anew, as it stays root
     if config.server.cooperative:
         _cooperate(config, reactor)  # before plugins and apps are imported, which take what they find
-    identity = None if asks else _identity(config)
     if identity is None:
-        server = Announced(config, load_plugins(config), reactor, inherited, board=Board.given(os.environ))
+        stand_in = StandIn.of(os.environ)
+        server = Announced(
+            config, load_plugins(config), reactor, inherited,
+            sockets=_taken_over(config, inherited), board=Board.given(os.environ),
+        )  # fmt: skip
+        if is_twist:
+            seconds = config.server.stop_seconds
+            server.succession = Succession(reactor, server, inherited, stand_in, seconds)
     else:
         secure, sockets = make_secure(config, reactor), open_as_configured(config, inherited)
         _become(config, identity)
@@ -139,6 +151,20 @@ def _make(options: Options, reactor: object) -> Announced:
     if asks:
         _report(server, with_config=bool(options["check"]))
     return server
+
+
+def _taken_over(config: Config, inherited: Sequence[int]) -> list[Opened] | None:
+    """Return what ``config`` names, if the process of before this one has handed over sockets."""
+    present = handed_over(os.environ)
+    if not present:
+        return None
+    sockets = Sockets(inherited, present)
+    try:
+        found = sockets.want(list(map(str, config.server.endpoints)))
+    except ListenError as error:
+        raise cannot_listen(config, error) from error
+    sockets.keep(found)
+    return found
 
 
 def _make_worker(options: Options, reactor: Any, nursery: Nursery) -> Announced:
@@ -241,6 +267,8 @@ class Announced(Server):
     may_begin_anew = True
     #: The stream of the server's own log.
     own_log: Any = None
+    #: How it begins anew while it serves; None for a worker, and under ``twistd``.
+    succession: Succession | None = None
 
     def startService(self) -> None:
         """Start, or print one line and exit with status 2."""
@@ -261,6 +289,8 @@ class Announced(Server):
         is_main = threading.current_thread() is threading.main_thread()
         if is_main:  # before the last resort looks who else handles signals
             signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(self.reopen_logs))
+        if is_main and self.succession is not None:
+            self.succession.start(self._notifier)
         if last_resort.install():
             self._watcher.interrupter = interrupter
 
@@ -276,16 +306,43 @@ class Announced(Server):
         super()._apps_loaded(result)
         if self.running:
             self._notifier.ready("serving")
+            if self.succession is not None:
+                self.succession.loaded()
             if not self.config.server.reloader:  # frozen modules would outlive their reload
                 _spare_the_collector()
 
     def _close(self) -> Any:
-        self._notifier.stopping()
+        if self.succession is not None:
+            self.succession.stopping()
+        if not self._leaves_sockets:
+            self._notifier.stopping()
         return super()._close()
+
+    # -- for its succession --------------------------------------------------------------------------------
+
+    def duplicates(self) -> list[Opened]:
+        """Return the sockets that are served once more."""
+        return [listening.duplicate() for listening in self._listening]
+
+    def give_way(self) -> None:
+        """Begin to stop: others go on with the sockets."""
+        self._leaves_sockets = True
+        super()._end_process(restart=True, fast=False)
+
+    def go_on(self) -> None:
+        """Serve on: nothing takes its place."""
+        self._patience = self.config.server.stop_seconds  # who asked may have been in a hurry
+
+    def end(self) -> None:
+        """Begin to stop for good."""
+        super()._end_process(restart=False, fast=False)
 
     def _end_process(self, restart: bool, fast: bool) -> None:
         if self._line is not None:
             self._line.ask_to_leave(restart=restart, fast=fast)
+            return
+        if restart and self.succession is not None:
+            self.succession.begin()
             return
         if restart:
             by_others = bool(self._inherited) or not self.may_begin_anew

@@ -22,8 +22,10 @@ _log = Logger()
 
 #: Seconds that an app whose waits were ended has for its answer.
 _LAST_WORDS_SECONDS = 1.0
-#: Seconds that a client needs to send what it has begun with: one on this machine, and one that is far away.
+#: Seconds that a connection needs to begin: with a client on this machine, and with one that is far away.
 _NEAR_SECONDS, _FAR_SECONDS = 0.03, 0.2
+#: Seconds in which the last request of a connection may come.
+_QUIET_SECONDS = 0.25
 #: Seconds between two checks whether apps are done.
 _LOOK_SECONDS = 0.02
 
@@ -34,7 +36,7 @@ def stop_listening(
 ) -> Any:
     """Accept what has begun to connect, and close ``ports``; ``goes_on``: others accept from them.
 
-    Returns a Deferred that fires when that is done, and those who were accepted have had time to ask.
+    Returns a Deferred that fires when that is done, and those who are connected have had time to ask.
     Called in the reactor thread.
     """
     if goes_on:
@@ -50,8 +52,9 @@ def stop_listening(
         for listening in ports:
             listening.accept_all()
     yield DeferredList([maybeDeferred(listening.port.stopListening) for listening in ports])
-    if not goes_on:
-        yield deferLater(reactor, seconds)
+    until = reactor.seconds() + _QUIET_SECONDS
+    while not goes_on and factory.channels and reactor.seconds() < until:
+        yield deferLater(reactor, _LOOK_SECONDS)
 
 
 @inlineCallbacks

@@ -145,7 +145,7 @@ class Child:
     def restart(self, now: float) -> None:
         """Have the process serve what its files say now.
 
-        A server with several workers does that while it serves; any other is ended and started again.
+        A server does that while it serves; what does not know how is ended and started again.
         """
         if self._process is None or self.condition is Condition.STOPPING:
             self.start(now)

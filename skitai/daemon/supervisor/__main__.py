@@ -22,7 +22,10 @@ from twisted.logger import (
 
 from skitai.daemon.logs import open_log, plain_observer, reopen
 from skitai.daemon.notify import Notifier
+from skitai.daemon.relief.standin import StandIn
 from skitai.daemon.supervisor.process import Supervisor
+from skitai.daemon.supervisor.sockets import Sockets
+from skitai.net.handing import handed_over
 from skitai.net.sockets import passed_by_systemd
 
 
@@ -39,7 +42,9 @@ def main(words: Sequence[str]) -> int:
     level = LogLevelFilterPredicate(LogLevel.levelWithName(options.level))
     globalLogBeginner.beginLoggingTo([FilteringLogObserver(observer, [level])], redirectStandardIO=False)
     inherited = passed_by_systemd(os.environ) or ()
-    supervisor = Supervisor(options.command, inherited, Notifier(os.environ), partial(reopen, stream))
+    sockets = Sockets(inherited, handed_over(os.environ))
+    stand_in = StandIn.of(os.environ)
+    supervisor = Supervisor(options.command, sockets, Notifier(os.environ), partial(reopen, stream), stand_in)
     return supervisor.run()
 
 

@@ -96,6 +96,13 @@ class Crew:
         if not worker.stays:
             self.signal(worker, signal.SIGTERM)  # it was asked to end before
 
+    def release(self, worker: Worker) -> Link:
+        """Forget a worker that goes on; return the line to it."""
+        lines = self._lines.pop(worker)
+        self._poll.unwatch(lines.link)
+        os.close(lines.stacks)
+        return lines.link
+
     def gone(self, worker: Worker) -> None:
         """Forget a worker that has ended."""
         self._board.retire(self._board[worker.slot])

@@ -15,6 +15,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from skitai.daemon.notify import Notifier
+from skitai.daemon.relief.standin import StandIn
 from skitai.daemon.supervisor.crew import Crew, reason_of
 from skitai.daemon.supervisor.generations import Generations
 from skitai.daemon.supervisor.hub import HubKeeper
@@ -26,9 +27,10 @@ from skitai.loop.native import DefaultSelector
 from skitai.processes import Board
 from skitai.processes.family import adopt_orphans
 from skitai.processes.link import LinkClosedError
-from skitai.processes.orders import EXIT_CONFIG, HURRY, LEAVE, READY, SERVE, said_of
+from skitai.processes.orders import BLOCKED, EXIT_CONFIG, HURRY, LEAVE, READY, SERVE, said_of
 from skitai.processes.rotation import Period, RotatedLog, Rotation
 from skitai.processes.signals import Signals
+from skitai.processes.terminal import Terminal
 
 _log = Logger()
 
@@ -37,6 +39,8 @@ _READ = 1
 _LOOK_SECONDS = 0.5
 #: Seconds that the supervisor itself was late, from which on heartbeats of that time do not count.
 _LATE_SECONDS = 2.0
+#: Seconds that a stand-in has for its end where the workers never came to serve.
+_STAND_IN_SECONDS = 5.0
 #: The slots of the board: for all workers, those that replace them, and those that still end.
 _SLOTS = 256
 
@@ -44,25 +48,27 @@ _SLOTS = 256
 class Supervisor:
     """Keeps the workers of one server running, until it is told to end.
 
-    ``command`` starts a nursery. ``inherited`` are descriptors of sockets that systemd passed. ``reopen()``
-    opens the log anew. ``run`` returns the exit status.
+    ``command`` starts a nursery. ``sockets`` are those of before. ``reopen()`` opens the log anew.
+    ``stand_in`` serves until the workers do. ``run`` returns the exit status.
     """
 
     def __init__(
         self,
         command: Sequence[str],
-        inherited: Sequence[int],
+        sockets: Sockets,
         notifier: Notifier,
         reopen: Callable[[], object],
+        stand_in: StandIn | None = None,
     ) -> None:
         self._notifier = notifier
         self._reopen = reopen
+        self._stand_in = stand_in
         self._selector = DefaultSelector()
         self._watched: dict[Any, Any] = {}
         self._board = Board.given(os.environ) or Board.create(_SLOTS)
         self._crew = Crew(self._board, self, self._listen)
         self._roster = Roster(self, self._free_slots, random.random)
-        self._generations = Generations(command, Sockets(inherited), self._board, self, self)
+        self._generations = Generations(command, sockets, self._board, self, self)
         self._hub = HubKeeper(self.watch, self.unwatch)
         #: How long to wait where nurseries cannot be had while none is there.
         self._pauses = Pauses(random.random)
@@ -76,11 +82,12 @@ class Supervisor:
     def run(self) -> int:
         """Serve until a signal, or an app, ends it. Returns the exit status. Called in the main thread."""
         adopt_orphans()
+        self._terminal = Terminal()
         handlers: dict[int, Callable[[], None]] = {
             signal.SIGTERM: self._leave,
             signal.SIGINT: self._leave,
             signal.SIGQUIT: self._leave_at_once,
-            signal.SIGHUP: self._load_anew,
+            signal.SIGHUP: self._hung_up,
             signal.SIGUSR1: self._reopen_logs,
             signal.SIGTTIN: lambda: self._resize(1),
             signal.SIGTTOU: lambda: self._resize(-1),
@@ -88,6 +95,7 @@ class Supervisor:
         }
         signals = Signals(handlers)
         self.watch(signals, lambda: [handlers[number]() for number in signals.taken()])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
         self._generations.load()
         look_at = monotonic() + _LOOK_SECONDS
         while not (self._is_leaving and not self._roster.workers):
@@ -100,6 +108,8 @@ class Supervisor:
                     self._roster.spare(now)
                 look_at = now + _LOOK_SECONDS
                 self._look(now)
+        if self._stand_in is not None:
+            self._stand_in.end(_STAND_IN_SECONDS)
         self._generations.close()
         self._hub.close()
         return self._status
@@ -148,6 +158,13 @@ class Supervisor:
         self._generations.stop_loading()
         self._generations.stop_listening()
         self._roster.end(monotonic(), at_once=at_once)
+
+    def _hung_up(self) -> None:
+        """Load anew; or end, if a window was closed: then the system sends the same signal."""
+        if not self._terminal.is_lost():
+            self._load_anew()
+        elif not self._terminal.is_ignored and not self._is_leaving:
+            self._end("the terminal is gone: the server stops")
 
     def _load_anew(self) -> None:
         if self._is_leaving:
@@ -257,6 +274,8 @@ class Supervisor:
         self._was_served, self._is_fast = True, False
         self._generations.announce(current)
         self._notifier.ready(f"{len(serving)} workers serve")
+        if self._stand_in is not None and self._stand_in.dismiss(self):
+            self._end("an app has asked the server to stop")
 
     # -- the hands of the roster ---------------------------------------------------------------------------
 
