@@ -46,8 +46,14 @@ class Hosts:
         path = folder / "skitaid.conf"
         path.write_text("\n".join([f"[cron]\nlock = {lock}\n{more}", "[crontab:line]", *lines]))
         environ = {**os.environ, "HOME": str(folder)}
-        self.agents.append(Agent(CrontabFile(path), UTC, environ, lambda: None, lambda: self.now))
+        self.agents.append(Agent(CrontabFile(path), UTC, environ, self, lambda: self.now))
         self.agents[-1].turn(0)
+
+    def reopen(self):
+        """Keep the log: it is none."""
+
+    def look(self):
+        """Rotate nothing."""
 
     def turn(self, *agents):
         for agent in agents or self.agents:
