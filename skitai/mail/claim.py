@@ -138,7 +138,7 @@ class Claim:
                 os.ftruncate(descriptor, size)  # a torn line at the end would spoil the next
                 os.lseek(descriptor, size, os.SEEK_SET)
                 write_all(descriptor, lines)
-                os.fdatasync(descriptor)
+                os.fsync(descriptor)
             if not size:
                 sync_folder(self._folder)
         except OSError:

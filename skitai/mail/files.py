@@ -91,13 +91,13 @@ def write_synced(path: Path, data: bytes) -> None:
 
 def sync_files(descriptors: Sequence[int], paths: Sequence[Path]) -> None:
     """Return when what was written to files is durable; ``paths`` are for errors."""
-    if len(descriptors) > 1:
+    if len(descriptors) > 1 and hasattr(os, "posix_fadvise"):
         for descriptor in descriptors:
-            # Linux begins to write here. So the disk has both before it is told to flush for the first.
+            # Linux begins to write here. So the disk has all before it is told to flush for the first.
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     for descriptor, path in zip(descriptors, paths, strict=True):
         with named(path):
-            os.fdatasync(descriptor)
+            os.fsync(descriptor)
 
 
 def read(path: Path) -> bytes:

@@ -14,16 +14,20 @@ _SUFFIXES = (ENVELOPE, MESSAGE, STATE, REASON)
 
 def drop(mail_id: str, folder: Path) -> bool:
     """Remove a mail; False if another has it, or it is gone."""
-    descriptor = lock(folder / f"{mail_id}{ENVELOPE}")
-    if descriptor is None:
-        return False
     try:
-        remove(folder / f"{mail_id}{ENVELOPE}")
-        sync_folder(folder)
-        for suffix in _SUFFIXES:
+        descriptor = lock(folder / f"{mail_id}{ENVELOPE}")
+        if descriptor is None:
+            return False
+    except OSError:  # no plain file, or not ours: nobody can have it
+        descriptor = None
+    try:
+        for suffix in _SUFFIXES:  # the envelope first
             remove(folder / f"{mail_id}{suffix}")
+            if suffix == ENVELOPE:
+                sync_folder(folder)
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
     return True
 
 

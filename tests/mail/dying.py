@@ -15,7 +15,7 @@ from skitai.mail.spool import Spool
 from skitai.mail.state import RecipientOutcome
 
 CHANGING = (
-    "open", "write", "fdatasync", "fsync", "rename", "link", "unlink", "mkdir", "chmod", "fchmod",
+    "open", "write", "fsync", "rename", "link", "unlink", "mkdir", "chmod", "fchmod",
     "ftruncate", "utime",
 )  # fmt: skip
 ENVELOPE = Envelope("mail-1", "ann@a.example", ("bob@b.example", "cat@c.example"), 1000.0, subject="Hello")
