@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from twisted.logger import globalLogBeginner
 
 from skitai.context import current_request_id
 
@@ -30,7 +34,7 @@ class RecordHandler(logging.Handler):
         if any(_writes(handler, record) for handler in self._others(record.name)):
             return
         try:
-            text = record.getMessage()
+            text = record.getMessage().rstrip("\n")  # that of a warning ends with one
             trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
         except Exception:  # noqa: BLE001 - arguments that do not fit, or an object that cannot be shown
             self.handleError(record)
@@ -85,6 +89,10 @@ class Records:
         configuring anything. The handler that these, and ``logging.basicConfig(level=...)``, make has no
         other purpose: this one takes its place.
         """
+        if getattr(warnings.showwarning, "__self__", None) is globalLogBeginner:
+            # Twisted takes them when the server's log begins: in a worker, after the app was loaded.
+            logging.captureWarnings(False)
+            logging.captureWarnings(True)
         handlers = logging.root.handlers
         if self._handler in handlers or not all(map(_is_default, handlers)):
             return
@@ -107,7 +115,7 @@ def _is_default(handler: logging.Handler) -> bool:
     """Return whether ``logging.basicConfig`` has made ``handler``, and nobody has said where and how."""
     return (
         type(handler) is logging.StreamHandler
-        and getattr(handler.stream, "name", None) == "<stderr>"
+        and (handler.stream is sys.stderr or getattr(handler.stream, "name", None) == "<stderr>")
         and handler.level == logging.NOTSET
         and not handler.filters
         and getattr(handler.formatter, "_fmt", None) == logging.BASIC_FORMAT
