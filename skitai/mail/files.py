@@ -209,9 +209,7 @@ def explained(error: OSError, folder: Path) -> OSError:
     owner, user = folder.stat().st_uid, os.geteuid()
     if owner == user:
         return error
-    message = (
-        f"belongs to {_user(owner)}, and this is {_user(user)}: run as the former, or name another folder"
-    )
+    message = f"belongs to {_user(owner)}, not to {_user(user)}: run as the former, or name another folder"
     return PermissionError(error.errno, message, str(folder))
 
 
