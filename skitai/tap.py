@@ -209,11 +209,11 @@ def _open_own_log(options: Options, config: Config) -> Any:
     Without ``--log-file``, it goes to the folder of the other logs, if there is one. Raises ConfigError.
     """
     twist = options.parent
-    if twist is None or "logFile" not in twist:  # that of twistd is opened later, and by twistd
-        return None
     try:
         if config.log_folder is not None:
             config.log_folder.mkdir(parents=True, exist_ok=True)
+        if twist is None or "logFile" not in twist:  # that of twistd is opened later, and by twistd
+            return None
         twist["logFile"] = own_log(twist["logFile"], sys.argv[1:], config.log_folder)
     except OSError as error:
         message = f"cannot keep logs in {config.log_folder}: {error.strerror}"

@@ -122,7 +122,7 @@ def load(
     source = ServerSource(core[_SERVER], overrides)
     places = typed_values(found.get("global", Section(str(path), "global", line=0)), GLOBAL_KEYS)
 
-    log_path = places["log_path"]
+    log_path = places["log_path"] if serving else None  # a script may be another user's
     server, warnings = read_server(
         source, certificates, serving=serving, logs=logs, log_path=log_path, verbose=verbose
     )

@@ -334,3 +334,32 @@ def test_folder_of_logs(site, tmp_path):
     assert (server.access_log, server.app_log) == (None, tmp_path / "app.log")
     with pytest.raises(ConfigError, match="there is no folder"):
         site.load("", logs=tmp_path / "missing")
+
+
+def test_log_path(site):
+    """[global] log_path: the logs of a server are in a folder of its name, which need not be there yet."""
+    config = site.load("[global]\nlog_path = logs\n[server]\nname = shop\napp_log = own.log\n")
+    folder = site.folder / "logs" / "instances" / "shop"
+    assert (config.log_folder, config.server.access_log) == (folder, folder / "request.log")
+    assert config.server.app_log == site.folder / "own.log"
+    assert not folder.exists()
+
+
+def test_log_path_and_options(site, tmp_path):
+    """A folder that is given counts more, and --verbose more than all; a script does not use it."""
+    text = "[global]\nlog_path = logs\n[server]\naccess_log = named.log\n"
+    assert site.load(text, logs=tmp_path).server.app_log == tmp_path / "app.log"
+    verbose = site.load(text, verbose=True)
+    assert (verbose.log_folder, verbose.server.access_log, verbose.server.app_log) == (None, "-", "-")
+    assert site.load(text, serving=False).server.app_log == "-"
+    assert site.load("[server]\naccess_log = off\n", verbose=True).server.access_log is None
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [("log_keep = 0", "must be a whole number of at least 1"), ("log_rotate = daily", "must be yes or no")],
+)
+def test_wrong_rotation(site, line, problem):
+    """What cannot be is refused with its line."""
+    with pytest.raises(ConfigError, match=rf"\[global\] {line.split()[0]}: {problem}"):
+        site.load(f"[global]\n{line}\n")
