@@ -46,8 +46,11 @@ def user_folder(environ: Mapping[str, str], variable: str, default: str) -> Path
 
 
 def var_folder(named: Path | None) -> Path:
-    """Return the folder of the spool and the locks: ``named``, else SKITAID_VAR_PATH, else the user's own."""
+    """Return the folder of the spool and the locks: SKITAID_VAR_PATH, else ``named``, else the user's own.
+
+    ``named`` is ``[global] var_path``. The environment counts first, as it does for skitaid.
+    """
     variable = os.environ.get("SKITAID_VAR_PATH")
-    if named is None and variable:
+    if variable:
         return Path(variable).absolute()
     return named or state_folder(os.environ, os.getuid())

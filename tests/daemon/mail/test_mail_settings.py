@@ -46,6 +46,13 @@ def test_defaults(config, tmp_path, monkeypatch):
     assert not settings.is_configured
 
 
+def test_the_environment_counts_first(config, tmp_path, monkeypatch):
+    """A spool in the file gives way to the variable, as it does for skitaid."""
+    monkeypatch.setenv("SKITAID_VAR_PATH", str(tmp_path / "elsewhere"))
+    settings = read_settings(config("[global]\nvar_path = here\n"))
+    assert settings.spool == tmp_path / "elsewhere" / "daemons" / "smtpda" / "mail"
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
