@@ -137,7 +137,7 @@ class Rotation:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             ours = os.fstat(descriptor)
-            if os.path.samestat(ours, os.lstat(path)):
+            if (ours.st_dev, ours.st_ino) == state.file and os.path.samestat(ours, os.lstat(path)):
                 os.rename(path, _dated(path, state.log.period.bounds(state.moment)[1] - 1))
                 _make_like(path, ours)
                 self._drop_oldest(path)
