@@ -288,11 +288,24 @@ class Announced(Server):
         last_resort = LastResort(self.reactor, self.config.server.stop_seconds + 1, interrupter)
         is_main = threading.current_thread() is threading.main_thread()
         if is_main:  # before the last resort looks who else handles signals
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._ending_once(signal.getsignal(number)))
             signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(self.reopen_logs))
         if is_main and self.succession is not None:
             self.succession.start(self._notifier)
         if last_resort.install():
             self._watcher.interrupter = interrupter
+
+    def _ending_once(self, handler: Any) -> Any:
+        """Return a handler that has the reactor stop by ``handler``; a second time is for the last resort."""
+
+        def handle(number: int, frame: Any) -> None:
+            if self.succession is not None:
+                self.succession.told_to_end()
+            if self.running:
+                handler(number, frame)
+
+        return handle if callable(handler) else handler
 
     def reopen_logs(self) -> None:
         """Go on in new files, also in that of the server's own log."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
@@ -69,8 +69,6 @@ class Succession:
         self._notifier = notifier
         self._terminal = Terminal()
         self._reactor.addSystemEventTrigger("after", "shutdown", self._ended)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._noting(signal.getsignal(number)))
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._hung_up))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
 
@@ -82,13 +80,9 @@ class Succession:
             self._is_to_end = True
             self._server.end()
 
-    def _noting(self, handler: Any) -> Callable[..., object]:
-        def handle(number: int, frame: Any) -> None:
-            self._is_to_end = True
-            if not self._gives_way:
-                handler(number, frame)
-
-        return handle if callable(handler) else handler
+    def told_to_end(self) -> None:
+        """Take note of a signal that ends the server: nothing takes its place. Called in the main thread."""
+        self._is_to_end = True
 
     def loaded(self) -> None:
         """Take note that the server serves."""

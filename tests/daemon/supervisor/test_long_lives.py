@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from serving import eventually
-from supervised import Load, OneProcess, Supervised, is_alive
+from supervised import Load, OneProcess, Supervised
 from wire import PATIENCE, Client
 
 TALK = """
@@ -151,20 +151,17 @@ def test_even_load_of_many(served):
 def test_generations_that_drain(served):
     """Besides the one that was replaced last, two may still have requests; those of an older one are cut."""
     server = served("port = 0\nprocesses = 2\nthreads = 2\nshutdown_timeout = 60")
-    clients, workers = [], []
-    for _ in range(4):
+    clients = []
+    for number in range(4):
+        eventually(lambda number=number: len(server.workers()) == 2 + number)  # nobody else drains
         client = Client(server.port)
         client.send(b"GET /sleep?100 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert server.ask("/").code == 200
-        workers.append(server.workers())
         clients.append(client)
         server.reload()
-
-    def alive():
-        return [sum(map(is_alive, generation)) for generation in workers]
-
-    eventually(lambda: alive() == [0, 1, 1, 1])
+    eventually(lambda: (len(server.workers()), len(server.nurseries())) == (2 + 3, 1 + 3))
     assert clients[0].at_end()
+    assert "Traceback" not in server.log_text()
     server.signal(signal.SIGQUIT)
     assert server.ends() == 0
     for client in clients:
