@@ -120,8 +120,8 @@ class Claim:
     ) -> None:
         self.release()
 
-    def _path(self, suffix: str) -> Path:
-        return self._folder / f"{self.id}{suffix}"
+    def _path(self, suffix: str) -> str:
+        return f"{self._folder}/{self.id}{suffix}"
 
     def _leave_for(self, name: str, reason: str) -> None:
         move(self.id, self._folder, self._folder.parent / name, reason)
@@ -149,7 +149,7 @@ class Claim:
             os.close(descriptor)
         self._state, self._lines = state, self._lines + lines
 
-    def _open_state(self, path: Path) -> int:
+    def _open_state(self, path: str) -> int:
         try:
             return open_plain(path, os.O_WRONLY)
         except FileNotFoundError:
@@ -158,7 +158,12 @@ class Claim:
 
 def read_envelope(mail_id: str, folder: Path) -> Envelope:
     """Return the envelope of a mail; raises OSError and ValueError, with a sentence for people."""
-    envelope = envelope_from(read(folder / f"{mail_id}{ENVELOPE}"))
+    return envelope_of(mail_id, read(f"{folder}/{mail_id}{ENVELOPE}"))
+
+
+def envelope_of(mail_id: str, data: bytes) -> Envelope:
+    """Return the envelope of a mail from its text; raises ValueError, with a sentence for people."""
+    envelope = envelope_from(data)
     if envelope.id != mail_id:
         raise ValueError(f"the envelope is that of the mail {envelope.id}")
     return envelope
@@ -167,6 +172,6 @@ def read_envelope(mail_id: str, folder: Path) -> Envelope:
 def read_state(mail_id: str, folder: Path) -> bytes:
     """Return the lines of the state of a mail, none if it was not tried yet; raises OSError."""
     try:
-        return read(folder / f"{mail_id}{STATE}")
+        return read(f"{folder}/{mail_id}{STATE}")
     except FileNotFoundError:
         return b""

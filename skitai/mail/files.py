@@ -18,6 +18,9 @@ FILE_MODE, FOLDER_MODE = 0o600, 0o700
 #: The files of a mail. The envelope stands for the mail: without one, the others are leftovers.
 MESSAGE, STATE, ENVELOPE, REASON = ".eml", ".state", ".json", ".reason"
 _ROOT = 0
+_MOST_READ = 1 << 20
+
+StrPath = str | os.PathLike[str]
 
 
 def make_folder(folder: Path) -> None:
@@ -45,7 +48,7 @@ def _give_to_owner_of(folder: Path, target: Path | int) -> None:
 
 
 @contextmanager
-def named(path: Path) -> Iterator[None]:
+def named(path: StrPath) -> Iterator[None]:
     """Add ``path`` to an OSError of a call that takes a descriptor."""
     try:
         yield
@@ -55,7 +58,7 @@ def named(path: Path) -> Iterator[None]:
         raise
 
 
-def create(path: Path, data: bytes = b"") -> int:
+def create(path: StrPath, data: bytes = b"") -> int:
     """Make a new file with ``data``; return its descriptor. Nothing is synced yet.
 
     A file that cannot be written whole is gone when this raises.
@@ -64,7 +67,7 @@ def create(path: Path, data: bytes = b"") -> int:
     try:
         with named(path):
             os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
-            _give_to_owner_of(path.parent, descriptor)
+            _give_to_owner_of(Path(path).parent, descriptor)
             write_all(descriptor, data)
     except BaseException:
         os.close(descriptor)
@@ -100,14 +103,28 @@ def sync_files(descriptors: Sequence[int], paths: Sequence[Path]) -> None:
             os.fsync(descriptor)
 
 
-def read(path: Path) -> bytes:
+def read(path: StrPath) -> bytes:
     """Return what a plain file holds; anything else, such as a link or a pipe, is an error at once."""
     descriptor = open_plain(path, os.O_RDONLY)
-    with open(descriptor, "rb") as file, named(path):
-        return file.read()
+    try:
+        return read_opened(descriptor)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        os.close(descriptor)
 
 
-def open_plain(path: Path, flags: int) -> int:
+def read_opened(descriptor: int) -> bytes:
+    """Return what an open file holds from its beginning on."""
+    size = os.fstat(descriptor).st_size
+    data = os.pread(descriptor, size + 1, 0)
+    while len(data) != size and (piece := os.pread(descriptor, _MOST_READ, len(data))):
+        data += piece  # the file has grown, or was too long for one call
+    return data
+
+
+def open_plain(path: StrPath, flags: int) -> int:
     """Open a plain file; anything else is an error at once."""
     descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -116,7 +133,7 @@ def open_plain(path: Path, flags: int) -> int:
     return descriptor
 
 
-def check_message(path: Path) -> None:
+def check_message(path: StrPath) -> None:
     """Raise ValueError for a message that says nothing, OSError for one that cannot be read."""
     descriptor = open_plain(path, os.O_RDONLY)
     try:
@@ -136,13 +153,13 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def remove(path: Path) -> None:
+def remove(path: StrPath) -> None:
     """Remove a file that may be gone already."""
     with suppress(FileNotFoundError):
-        path.unlink()
+        os.unlink(path)
 
 
-def lock(path: Path) -> int | None:
+def lock(path: StrPath) -> int | None:
     """Return a descriptor of the file ``path`` that holds its lock, or None: another has it, or it is gone.
 
     The lock is that of flock(2): it goes with the descriptor, so it ends with the process, too.
@@ -154,7 +171,7 @@ def lock(path: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Between the opening and the lock, the mail may have been done with, or moved.
-        if os.path.samestat(os.fstat(descriptor), path.lstat()):
+        if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
             return descriptor
     except (BlockingIOError, FileNotFoundError):
         pass

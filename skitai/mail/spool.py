@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from skitai.mail.claim import Claim, read_envelope, read_state
+from skitai.mail.claim import Claim, envelope_of, read_state
 from skitai.mail.envelope import Envelope
 from skitai.mail.files import (
     ENVELOPE,
@@ -27,6 +27,7 @@ from skitai.mail.files import (
     lock,
     make_folder,
     move,
+    read_opened,
     remove,
     sync_files,
     sync_folder,
@@ -194,7 +195,7 @@ class Spool:
         folder = self.place(name)
         descriptor, claim = None, None
         try:
-            descriptor = lock(folder / f"{mail_id}{ENVELOPE}")
+            descriptor = lock(f"{folder}/{mail_id}{ENVELOPE}")
             if descriptor is not None:
                 claim = _read_claim(mail_id, folder, descriptor)
         except (OSError, ValueError) as error:
@@ -225,8 +226,8 @@ class Spool:
 
 
 def _read_claim(mail_id: str, folder: Path, descriptor: int) -> Claim:
-    envelope = read_envelope(mail_id, folder)
-    check_message(folder / f"{mail_id}{MESSAGE}")
+    envelope = envelope_of(mail_id, read_opened(descriptor))
+    check_message(f"{folder}/{mail_id}{MESSAGE}")
     return Claim(folder, descriptor, envelope, read_state(mail_id, folder))
 
 

@@ -10,8 +10,9 @@ from twisted.logger import Logger
 from skitai.daemon.mail.delivery import Office
 from skitai.daemon.mail.lanes import Waiting
 from skitai.loop import native
-from skitai.mail.listing import read_entry
+from skitai.mail.claim import read_envelope, read_state
 from skitai.mail.spool import Spool
+from skitai.mail.state import state_from
 
 _log = Logger()
 
@@ -71,15 +72,16 @@ class Intake:
         self._seen = changed
 
     def _read(self, mail_id: str) -> None:
-        entry = read_entry(mail_id, self._spool.incoming)
-        if entry is None:
-            return
-        envelope = entry.envelope
-        if envelope is None:
+        folder = self._spool.incoming
+        try:
+            envelope = read_envelope(mail_id, folder)
+            next_at = state_from(read_state(mail_id, folder)).next_at
+        except FileNotFoundError:
+            return  # somebody was faster
+        except (OSError, ValueError):
             self._set_aside(mail_id)
             return
-        mail = Waiting(entry.next_at or 0.0, mail_id, envelope.created)
-        self._office.queue.add(envelope.server, mail)
+        self._office.queue.add(envelope.server, Waiting(next_at or 0.0, mail_id, envelope.created))
 
     def _set_aside(self, mail_id: str) -> None:
         """Have a mail that cannot be read moved to ``bad/``."""

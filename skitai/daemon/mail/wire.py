@@ -55,7 +55,9 @@ class BrokenError(Exception):
 
 def clean(text: str) -> str:
     """Return a server's words as one line of moderate length, without control characters."""
-    return _CONTROLS.sub(" ", text)[:_REPLY_SHOWN].strip()
+    if not text.isprintable():
+        text = _CONTROLS.sub(" ", text)
+    return text[:_REPLY_SHOWN].strip()
 
 
 def reason_of(error: OSError) -> str:
@@ -174,7 +176,7 @@ class Wire(smtplib.SMTP):
                 raise self._broken(None)  # the end came within the line, or before it
             size += len(line)
             code, mark, text = line[:3], line[3:4], line[4:].strip(b" \t\r\n")
-            if len(line) > _LINE_MAX or size > _REPLY_MAX or not re.fullmatch(rb"[0-9]{3}", code):
+            if len(line) > _LINE_MAX or size > _REPLY_MAX or len(code) < 3 or not code.isdigit():
                 return -1, line[:_REPLY_SHOWN]
             lines.append(text)
             if mark != b"-":
