@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import apart, calls, db, measure, overload, ws
+from benchmarks import apart, calls, db, mail, measure, overload, ws
 from benchmarks.calls_report import calls_section
 from benchmarks.db_report import databases_section
 from benchmarks.db_servers import MAP, POSTGRESQL, SQLITE
@@ -37,7 +37,7 @@ ROWS = (*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING, *DATABASES, *WEBSOCKETS, 
 NAMES = {server.name: server for server in ROWS}
 #: What else `--only` may name.
 OUTBOUND, KEPT, APART, FRAMEWORK = "outbound", "kept", "apart", "framework"
-PARTS = (OUTBOUND, KEPT, APART, FRAMEWORK, db.QUERY, *ws.PARTS)
+PARTS = (OUTBOUND, KEPT, APART, FRAMEWORK, mail.MAIL, db.QUERY, *ws.PARTS)
 REPORT = REPOSITORY / "docs" / "benchmarks.md"
 
 
@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found_of_databases = db.measured(results, placement, options)
     found_of_websockets = ws.measured(results, placement, options)
     found_of_overload = overload.measured(results, placement, options)
+    found_of_mail = mail.measured(results, placement, options)
     parts = apart.measured() if APART in options.only else None
     framework = measured() if FRAMEWORK in options.only else None
     sections = (
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *databases_section(found_of_databases),
         *websockets_section(found_of_websockets),
         *overload_section(found_of_overload),
+        *mail.mail_section(found_of_mail),
         *apart.apart_section(parts, results),
         *framework_section(framework),
     )

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 import skitai
-from skitai.daemon.logs import keep_standard_streams, plain_unless_asked, reopen
+from skitai.daemon.logs import keep_standard_streams, own_log, plain_unless_asked, reopen
 from skitai.daemon.mail.agent import Agent
 from skitai.daemon.mail.settings import read_settings
 from skitai.daemon.notify import Notifier
@@ -55,8 +55,17 @@ def makeService(options: Options) -> IService:
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
-    agent.own_log = None if twist is None else twist.get("logFile")
+    if twist is not None and "logFile" in twist:
+        agent.own_log = twist["logFile"] = _own_log(twist["logFile"])
     return agent
+
+
+def _own_log(opened: Any) -> Any:
+    try:
+        return own_log(opened, sys.argv[1:], None)
+    except OSError as error:
+        print(f"cannot open the log: {error}", file=sys.stderr)
+        raise SystemExit(EXIT_CONFIG) from None
 
 
 class AgentProcess(Agent):

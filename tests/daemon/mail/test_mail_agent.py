@@ -14,11 +14,12 @@ import pytest
 
 from mailserver import MailServer
 from processes import TWIST, environment
-from serving import START_PATIENCE
 from skitai.daemon.mail.settings import read_settings
 from skitai.mail.envelope import Envelope, new_id
 from skitai.mail.spool import Spool
 
+#: Seconds until something has gone wrong, also on a busy machine.
+PATIENCE = 30
 TEXT = "From: a@example.com\nTo: b@example.com\nSubject: hi\nMessage-ID: <%s@example.com>\n\nHello\n"
 
 
@@ -62,7 +63,7 @@ class Agent:
             )  # fmt: skip
 
     def wait_for(self, text):
-        deadline = time.monotonic() + START_PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while text not in self.log.read_text():
             assert time.monotonic() < deadline, self.log.read_text()
             assert self.process.poll() is None, self.log.read_text()
@@ -75,7 +76,7 @@ class Agent:
 
     def stop(self):
         self.process.terminate()
-        status = self.process.wait(START_PATIENCE)
+        status = self.process.wait(PATIENCE)
         assert status in (0, -signal.SIGTERM), self.log.read_text()
 
 
@@ -150,7 +151,7 @@ def send(spool, *recipients, count=1):
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + START_PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
