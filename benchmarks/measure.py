@@ -171,9 +171,19 @@ def worker_memory(server: Running) -> int:
 
 def resident(server: Running) -> list[int]:
     """Return the resident bytes of each process of the server."""
+    return _rollups(server, "Rss")
+
+
+def proportional(server: Running) -> int:
+    """Return the bytes of all processes of the server, where what several share is divided among them."""
+    return sum(_rollups(server, "Pss"))
+
+
+def _rollups(server: Running, name: str) -> list[int]:
     # Unlike statm, whose counters may lag by pages for each core, smaps_rollup is exact.
+    figure = re.compile(rf"^{name}:\s+(\d+) kB", re.MULTILINE)
     rollups = files_of_processes(server, "smaps_rollup")
-    return [1024 * int(re.findall(r"^Rss:\s+(\d+) kB", rollup, re.MULTILINE)[0]) for rollup in rollups]
+    return [1024 * int(figure.findall(rollup)[0]) for rollup in rollups]
 
 
 def cpu_seconds(server: Running) -> float:

@@ -58,6 +58,11 @@ class Placement:
             "SQLITE": str(self.sqlite or ""),
         }
 
+    def cores_of(self, server: Server) -> str:
+        """Return the cores for `server`, as taskset(1) takes them."""
+        cores = {self.server_core, self.client_core} if server.spreads else {self.server_core}
+        return ",".join(map(str, sorted(cores)))
+
     def python_of(self, server: Server) -> Path:
         """Return the Python that runs `server`."""
         return self.python if server.own else self.peers_python
@@ -87,7 +92,7 @@ def running(server: Server, placement: Placement) -> Iterator[Running]:
         log = directory / "output"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                ["taskset", "-c", str(placement.server_core), program, *arguments],
+                ["taskset", "-c", placement.cores_of(server), program, *arguments],
                 cwd=directory,
                 env={
                     **os.environ,

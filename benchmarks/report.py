@@ -36,6 +36,7 @@ class SpeedTarget:
 SPEED_TARGETS = (
     SpeedTarget(GREENLETS, 1.0, "uvicorn's raw ASGI app", "uvicorn"),
     SpeedTarget(GREENLETS, 1.5, "uWSGI", "uwsgi"),
+    SpeedTarget("metrics-0", 0.98, "the same without [metrics]", GREENLETS),
     SpeedTarget("skitai-cooperative", 0.95, "plain greenlets", GREENLETS),
     SpeedTarget(THREADS, 4.0, "gunicorn gthread", "gunicorn-gthread"),
     SpeedTarget(THREADS, 2.5, "waitress", "waitress"),

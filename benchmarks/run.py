@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import apart, calls, db, mail, measure, overload, ws
+from benchmarks import apart, calls, db, mail, measure, overload, workers, ws
 from benchmarks.calls_report import calls_section
 from benchmarks.db_report import databases_section
 from benchmarks.db_servers import MAP, POSTGRESQL, SQLITE
@@ -25,6 +25,7 @@ from benchmarks.progress import failures_noted, say
 from benchmarks.report import Results, render
 from benchmarks.rounds import add_speed
 from benchmarks.servers import FANOUT, FRAMEWORKS, IDLE, SAMPLE, SPEED, WAITING, Server
+from benchmarks.workers_report import workers_section
 from benchmarks.ws_report import websockets_section
 from benchmarks.ws_servers import ECHO
 
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
 
 DATABASES = (*POSTGRESQL, *SQLITE, MAP, DB_WAITING)
 WEBSOCKETS = tuple(row.server for row in ECHO)
-ROWS = (*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING, *DATABASES, *WEBSOCKETS, *overload.ROWS)
+ROWS = (
+    *(*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING),
+    *(*DATABASES, *WEBSOCKETS, *overload.ROWS, *workers.ROWS),
+)
 NAMES = {server.name: server for server in ROWS}
 #: What else `--only` may name.
 OUTBOUND, KEPT, APART, FRAMEWORK = "outbound", "kept", "apart", "framework"
@@ -66,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found_of_websockets = ws.measured(results, placement, options)
     found_of_overload = overload.measured(results, placement, options)
     found_of_mail = mail.measured(results, placement, options)
+    found_of_workers = workers.measured(results, placement, options)
     parts = apart.measured() if APART in options.only else None
     framework = measured() if FRAMEWORK in options.only else None
     sections = (
@@ -74,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *websockets_section(found_of_websockets),
         *overload_section(found_of_overload),
         *mail.mail_section(found_of_mail),
+        *workers_section(found_of_workers),
         *apart.apart_section(parts, results),
         *framework_section(framework),
     )

@@ -19,7 +19,7 @@ class Server:
 
     `command` starts with the name of a program beside the Python that runs it: Skitai's own when `own`,
     else that of the peers. `command` and `config` may use `{port}`, `{apps}`, `{database_port}` and, once
-    written, `{config}`.
+    written, `{config}`. One that `spreads` may use the client's core, too.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Server:
     config: str = ""
     body: bytes | None = HELLO
     note: str = ""
+    spreads: bool = False
 
 
 def skitai(
@@ -39,14 +40,15 @@ def skitai(
     label: str = "Skitai",
     body: bytes = HELLO,
     sections: str = "",
+    workers: int = 1,
 ) -> Server:
-    """Return the row for Skitai with that many threads (0: greenlets; None: cooperative ones).
+    """Return the row for Skitai with that many threads (0: greenlets; None: cooperative ones) and workers.
 
     ``sections`` are more of the config.
     """
     key = "cooperative = yes" if threads is None else f"threads = {threads}"
     config = (
-        f"[server]\nip = 127.0.0.1\nport = {{port}}\n{key}\naccess_log = off\n"
+        f"[server]\nip = 127.0.0.1\nport = {{port}}\n{key}\nprocesses = {workers}\naccess_log = off\n"
         f"keep_alive = 300\n\n[routes:line]\n/ = {{apps}}/{app}\n{sections}"
     )
     return Server(
@@ -57,6 +59,7 @@ def skitai(
         own=True,
         config=config,
         body=body,
+        spreads=workers > 1,
     )
 
 
@@ -66,11 +69,21 @@ def uwsgi(name: str, label: str, *settings: str, note: str) -> Server:
     return Server(name, f"uWSGI, {label}", "uwsgi", ("uwsgi", *settings, *common), note=note)
 
 
-def gunicorn(name: str, label: str, *settings: str, app: str = "hello:app", body: bytes = HELLO) -> Server:
-    """Return a row for gunicorn: one worker with these settings."""
-    common = ("--workers", "1", "--bind", "127.0.0.1:{port}", "--keep-alive", "300", "--log-level", "warning")
+def gunicorn(
+    name: str, label: str, *settings: str, app: str = "hello:app", body: bytes = HELLO, workers: int = 1
+) -> Server:
+    """Return a row for gunicorn: as many workers with these settings."""
+    where = ("--workers", str(workers), "--bind", "127.0.0.1:{port}")
+    common = (*where, "--keep-alive", "300", "--log-level", "warning")
     command = ("gunicorn", *settings, *common, "--no-control-socket", app)
-    return Server(name, f"gunicorn, {label}", "gunicorn", command, body=body)
+    return Server(name, f"gunicorn, {label}", "gunicorn", command, body=body, spreads=workers > 1)
+
+
+def granian(name: str, label: str, workers: int = 1) -> Server:
+    """Return a row for granian with as many workers."""
+    where = ("--host", "127.0.0.1", "--port", "{port}", "--workers", str(workers))
+    command = ("granian", "--interface", "wsgi", *where, "--log-level", "warning", "hello:app")
+    return Server(name, f"granian, WSGI, {label}", "granian", command, spreads=workers > 1)
 
 
 def waitress(name: str, threads: int, app: str = "hello:app", body: bytes = HELLO) -> Server:
@@ -139,24 +152,18 @@ TWISTED_WEB = Server(
 SKITAI_GREENLETS = skitai(threads=0)
 SKITAI_COOPERATIVE = skitai(threads=None)
 SKITAI_THREADS = skitai(threads=4)
+SKITAI_METRICS = skitai(threads=0, prefix="metrics", label="Skitai, [metrics]", sections="[metrics]\n")
 
 SPEED = (
     SKITAI_GREENLETS,
+    SKITAI_METRICS,
     SKITAI_COOPERATIVE,
     SKITAI_THREADS,
     *UWSGI,
     gunicorn("gunicorn-gthread", "gthread, 4 threads", "--worker-class", "gthread", "--threads", "4"),
     gunicorn("gunicorn-gevent", "gevent", "--worker-class", "gevent"),
     waitress("waitress", 4),
-    Server(
-        "granian",
-        "granian, WSGI, 1 worker",
-        "granian",
-        (
-            *("granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", "{port}"),
-            *("--workers", "1", "--log-level", "warning", "hello:app"),
-        ),
-    ),
+    granian("granian", "1 worker"),
     uvicorn_raw("asyncio"),
     uvicorn_raw("uvloop"),
     TWISTED_WEB,
