@@ -49,7 +49,9 @@ def _kinds(
 
 
 def _skitai(threads: int) -> Callable[[str, int], Server]:
-    return lambda prefix, workers: skitai(threads, prefix=prefix, workers=workers)
+    return lambda prefix, workers: skitai(
+        threads, prefix=prefix, label=f"Skitai, processes = {workers}", workers=workers
+    )
 
 
 def _gunicorn(*settings: str) -> Callable[[str, int], Server]:

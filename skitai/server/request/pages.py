@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from html import escape
 from http import HTTPStatus
 
@@ -47,6 +48,12 @@ _DETAILS = {
     500: "The application failed to answer this request. The server's log says why.",
     503: "The application at this address is not available at the moment.",
 }
+
+
+@cache
+def error_answer(code: int) -> tuple[str, bytes]:
+    """Return the status line and the page for a status, made once: a refusal under overload must be cheap."""
+    return f"{code} {HTTPStatus(code).phrase}", error_page(code).encode()
 
 
 def error_page(code: int, detail: str = "") -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -16,7 +15,7 @@ from skitai.http.requestids import is_sane, new_request_id
 from skitai.http.statuses import BODYLESS
 from skitai.server.request.compress import Compressor, negotiate
 from skitai.server.request.lazy import LazyRequest
-from skitai.server.request.pages import error_page
+from skitai.server.request.pages import error_answer
 from skitai.server.request.producing import Production
 from skitai.server.request.stream import BodyStream
 
@@ -238,8 +237,7 @@ class Request(LazyRequest):
             self.abort()
             return
         self.identified()  # who gets an error page may ask what happened
-        status = f"{code} {HTTPStatus(code).phrase}"
-        page = error_page(code).encode()
+        status, page = error_answer(code)
         self.respond(status, [("Content-Type", "text/html; charset=utf-8"), *headers], page)
 
     @property
