@@ -41,6 +41,11 @@ class Listening:
         self.port.accept_all()  # type: ignore[attr-defined]
 
     @property
+    def is_open(self) -> bool:
+        """Whether it listens still: a process that has the same socket may have ended that."""
+        return bool(self.port.connected)  # type: ignore[attr-defined]
+
+    @property
     def is_near(self) -> bool:
         """Whether its clients are on this machine, so that their connections take no time to begin."""
         host = getattr(self.port.getHost(), "host", None)  # a Unix socket has none

@@ -39,6 +39,7 @@ def stop_listening(
     Returns a Deferred that fires when that is done, and those who are connected have had time to ask.
     Called in the reactor thread.
     """
+    ports = [listening for listening in ports if listening.is_open]
     if goes_on:
         for listening in ports:
             listening.leave_to_others()

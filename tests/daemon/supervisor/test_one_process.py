@@ -118,6 +118,21 @@ def test_stopped_meanwhile(one):
     assert server.log_text().count("Skitai serves") == 1
 
 
+@pytest.mark.parametrize("seconds", [0, 0.4, 0.8, 1.2])
+def test_stopped_while_it_loads(one, seconds):
+    """SIGTERM ends the server and what it had begun with, at whatever moment."""
+    server = one()
+    assert server.ask("/").code == 200
+    server.signal(signal.SIGHUP)
+    server.said("the config and the apps are loaded anew")
+    time.sleep(seconds)
+    pids = server.pids()
+    server.signal(signal.SIGTERM)
+    server.ends()
+    eventually(lambda: not any(map(is_alive, pids)), "the end of all processes")
+    assert "Traceback" not in server.log_text()
+
+
 def test_new_addresses_and_workers(one, tmp_path):
     """What the new config wants counts: another address, and workers."""
     path = tmp_path / "site.sock"

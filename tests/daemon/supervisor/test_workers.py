@@ -202,7 +202,7 @@ class TestStop:
             eventually(lambda: server.ask("/").code == 200)  # so the other request has arrived, too
             server.signal(signal.SIGTERM)
             server.said("the server stops")
-            assert idle.ask("/")["Connection"] == "close"
+            eventually(lambda: idle.ask("/")["Connection"] == "close")
             response = busy.response()
             assert (response.code, response["Connection"]) == (200, "close")
         assert server.ends() == 0
