@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from twisted.application.service import IService
+from twisted.internet.defer import DeferredList
 from twisted.logger import Logger
 from twisted.python import usage
 
@@ -28,6 +29,8 @@ from skitai.daemon.logs import (
     reopen,
     silence_reactor,
 )
+from skitai.daemon.mail.beside import agent_command, wait_for_end
+from skitai.daemon.mail.keeping import AgentKeeper
 from skitai.daemon.notify import Notifier
 from skitai.daemon.privileges import Identity, become, identity_of
 from skitai.daemon.relief.standin import StandIn
@@ -112,6 +115,8 @@ def makeService(options: Options) -> IService:
     else:
         server = _or_exit(lambda: _make(options, reactor))
     server.own_log = None if twist is None else twist.get("logFile")
+    if nursery is None:
+        server.agent_command = _agent_command(options, server.config)
     return server
 
 
@@ -174,7 +179,7 @@ def _make_worker(options: Options, reactor: Any, nursery: Nursery) -> Announced:
         _cooperate(config, reactor)
     logs = rotated_logs(config, _open_own_log(options, config))
     try:
-        sockets = nursery.introduce(wishes_of(config, logs))
+        sockets = nursery.introduce(wishes_of(config, logs, _agent_command(options, config)))
     except ListenError as error:
         raise cannot_listen(config, error) from error
     secure = make_secure(config, reactor)  # once, so that TLS sessions are resumed by every worker
@@ -192,6 +197,14 @@ def _make_worker(options: Options, reactor: Any, nursery: Nursery) -> Announced:
     renew(reactor)
     server.take(place)
     return server
+
+
+def _agent_command(options: Options, config: Config) -> tuple[str, ...]:
+    """Return the command of the delivery agent; nothing if there is to be none, as under ``twistd``."""
+    twist = options.parent
+    if twist is None or "fileLogObserverFactory" not in twist:
+        return ()
+    return agent_command(config, twist, verbose=bool(options["verbose"]))
 
 
 def _load(options: Options) -> Config:
@@ -269,17 +282,21 @@ class Announced(Server):
     own_log: Any = None
     #: How it begins anew while it serves; None for a worker, and under ``twistd``.
     succession: Succession | None = None
+    #: The command of the delivery agent; empty if there is none, or if a supervisor keeps it.
+    agent_command: tuple[str, ...] = ()
 
     def startService(self) -> None:
         """Start, or print one line and exit with status 2."""
         _raise_descriptor_limit()
         self.reactor.callWhenRunning(self._take_signals)  # before apps are loaded: one may block for ever
         self._notifier = Notifier(os.environ)
+        self._agent = AgentKeeper()
         if self._notifier.watchdog:
             self._figures.at_beat.append(self._notifier.alive)
         _or_exit(super().startService)
         if self._line is None:  # else the supervisor does both
             self._figures.at_beat.append(rotation_of(self.config, self.own_log, self.reopen_logs).look)
+            self._figures.at_beat.append(self._agent.look)
             urls = ", ".join(self.urls)
             _log.info("Skitai serves {name} on {urls}", name=self.config.server.name, urls=urls)
 
@@ -313,6 +330,7 @@ class Announced(Server):
             reopen(self.own_log)
         except OSError as error:
             _log.error("cannot open the log anew: {error}", error=error)
+        self._agent.reopen_log()
         super().reopen_logs()
 
     def _apps_loaded(self, result: object) -> None:
@@ -321,6 +339,8 @@ class Announced(Server):
             self._notifier.ready("serving")
             if self.succession is not None:
                 self.succession.loaded()
+            if self._line is None:
+                self._agent.want(self.agent_command)
             if not self.config.server.reloader:  # frozen modules would outlive their reload
                 _spare_the_collector()
 
@@ -329,7 +349,10 @@ class Announced(Server):
             self.succession.stopping()
         if not self._leaves_sockets:
             self._notifier.stopping()
-        return super()._close()
+        self._agent.end()
+        return DeferredList(
+            [super()._close(), wait_for_end(self._agent, self.reactor)], fireOnOneErrback=True
+        )
 
     # -- for its succession --------------------------------------------------------------------------------
 

@@ -31,6 +31,11 @@ def log_folder(named: Path | None, log_path: Path | None, name: str) -> Path | N
     return named if named is not None or log_path is None else log_path / "instances" / name
 
 
+def daemon_log_folder(log_path: Path, name: str) -> Path:
+    """Return the folder of the logs of the agent ``name``."""
+    return log_path / "daemons" / name
+
+
 def state_folder(environ: Mapping[str, str], uid: int) -> Path:
     """Return where the user ``uid`` keeps what no configuration names a folder for."""
     return (

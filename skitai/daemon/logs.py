@@ -125,16 +125,16 @@ def open_log(name: str) -> IO[str]:
     return cast(IO[str], file)
 
 
-def own_log(opened: Any, words: Sequence[str], folder: Path | None) -> Any:
+def own_log(opened: Any, words: Sequence[str], folder: Path | None, name: str = "server.log") -> Any:
     """Return the stream for the server's log in the place of ``opened``, the one that ``twist`` has opened.
 
-    ``words`` are the command line of ``twist``: where that names no log, it is ``server.log`` in ``folder``.
+    ``words`` are the command line of ``twist``: where that names no log, it is ``name`` in ``folder``.
     Raises OSError.
     """
     if folder is not None and not any(word.startswith(_FILE_OPTION) for word in words):
-        return open_log(str(folder / "server.log"))
-    name = name_of_log(opened)
-    return opened if name in _STANDARD else open_log(os.path.abspath(name))
+        return open_log(str(folder / name))
+    before = name_of_log(opened)
+    return opened if before in _STANDARD else open_log(os.path.abspath(before))
 
 
 def name_of_log(stream: Any) -> str:

@@ -27,6 +27,9 @@ NURSERY_VARIABLE = "SKITAI_NURSERY"
 #: The variable that names the Unix socket of the hub of the rooms.
 HUB_VARIABLE = "SKITAI_HUB"
 
+#: The variable that tells an agent of whose end it is to end: the process id of its parent.
+PARENT_VARIABLE = "SKITAI_PARENT"
+
 #: The exit status of a server that did not come to serve, for a reason other than its configuration.
 EXIT_BROKEN = 1
 #: The exit status for a configuration that cannot be served.
@@ -49,7 +52,7 @@ class Wishes:
     ``endpoints`` are addresses as ``skitai.net.endpoints`` writes them. ``worker_timeout`` are the seconds
     without a heartbeat after which a worker is killed, ``end_seconds`` those that a worker may take to end.
     ``max_memory`` is in bytes. ``logs`` are paths and periods of the logs to rotate, of which ``logs_kept``
-    former files are kept.
+    former files are kept. ``mail`` is the command of the delivery agent.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Wishes:
     max_memory: int
     logs: tuple[tuple[str, str], ...] = ()
     logs_kept: int = 0
+    mail: tuple[str, ...] = ()
 
     def as_message(self) -> dict[str, Any]:
         """Return it as JSON can carry it."""
@@ -71,7 +75,8 @@ class Wishes:
         """Return what ``as_message`` was given, as far as this version knows it."""
         known = {field.name: message[field.name] for field in attrs.fields(cls)}
         logs = tuple((path, period) for path, period in known["logs"])
-        return cls(**{**known, "endpoints": tuple(known["endpoints"]), "logs": logs})
+        tuples = {name: tuple(known[name]) for name in ("endpoints", "mail")}
+        return cls(**{**known, **tuples, "logs": logs})
 
 
 def said_of(status: int) -> str:

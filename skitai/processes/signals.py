@@ -36,3 +36,13 @@ class Signals:
 
 def _take(_number: int, _frame: object) -> None:
     """Do nothing: the number was written to the pipe."""
+
+
+def handles(pid: int, number: signal.Signals) -> bool:
+    """Return whether a process has a handler for a signal; False where the system does not tell (proc(5))."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
+            caught = next(line.split()[1] for line in status if line.startswith("SigCgt:"))
+    except (OSError, StopIteration):
+        return False
+    return bool(int(caught, 16) >> (number - 1) & 1)

@@ -200,8 +200,8 @@ class Nursery:
             self._link.send(message)
 
 
-def wishes_of(config: Config, logs: Sequence[RotatedLog] = ()) -> Wishes:
-    """Return what ``config`` wants of a supervisor, which also rotates ``logs``."""
+def wishes_of(config: Config, logs: Sequence[RotatedLog] = (), mail: Sequence[str] = ()) -> Wishes:
+    """Return what ``config`` wants of a supervisor, which also rotates ``logs`` and runs ``mail``."""
     server = config.server
     return Wishes(
         name=server.name,
@@ -213,6 +213,7 @@ def wishes_of(config: Config, logs: Sequence[RotatedLog] = ()) -> Wishes:
         max_memory=server.max_memory,
         logs=tuple((str(log.path), log.period) for log in logs),
         logs_kept=logs_kept(config.places),
+        mail=tuple(mail),
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 import skitai
-from skitai.daemon.mail.settings import MailSettings, read_settings
+from skitai.daemon.mail.settings import MailSettings, as_owner, read_settings
 from skitai.daemon.mail.shown import STATES, as_json, details, plain, table
 from skitai.daemon.mail.trying import trial_mail, what_became_of
 from skitai.errors import ConfigError
@@ -41,7 +41,8 @@ def main(words: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):  # a terminal that knows no Unicode
             stream.reconfigure(errors="backslashreplace")
     try:
-        settings = read_settings(options.config)
+        read = partial(read_settings, options.config)
+        settings = as_owner(read(), read)
         status: int = options.action(Spool(settings.spool), settings, options)
     except ConfigError as error:
         print(error, file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +14,9 @@ from skitai.config.keys import Key, typed_values
 from skitai.config.mail import MAIL_KEYS
 from skitai.config.places import GLOBAL_KEYS, var_folder
 from skitai.config.reader import Section, read_sections
+from skitai.daemon.privileges import Identity, become, identity_of
 from skitai.daemon.skitaid.places import find_places
+from skitai.errors import ConfigError
 from skitai.mail.spool import mail_folder
 
 
@@ -23,7 +25,8 @@ class MailSettings:
     """``path`` is the file, ``spool`` the folder of the spool.
 
     ``places`` are the values of ``[global]``, ``values`` those of ``[smtpda]``, where ``password`` is.
-    ``is_configured`` says that the file has that section.
+    ``is_configured`` says that the file has that section. ``owner`` is whom root becomes before the spool is
+    looked at: the user of the server.
     """
 
     path: Path
@@ -31,6 +34,7 @@ class MailSettings:
     places: Mapping[str, Any]
     values: Mapping[str, Any] = attrs.field(repr=False)
     is_configured: bool = True
+    owner: Identity | None = None
 
 
 def read_settings(path: Path | None = None) -> MailSettings:
@@ -56,4 +60,32 @@ def read_settings(path: Path | None = None) -> MailSettings:
         places=places,
         values=values("smtpda", MAIL_KEYS),
         is_configured="smtpda" in sections,
+        owner=_owner(sections.get("server")),
     )
+
+
+def _owner(server: Section | None) -> Identity | None:
+    """Return who a server with these settings runs as, if that is somebody else."""
+    named = {} if server is None else {key: server.entries.get(key) for key in ("user", "group")}
+    user, group = (entry.value if (entry := named.get(key)) else None for key in ("user", "group"))
+    if server is None or not (user or group):
+        return None
+    try:
+        return identity_of(user or None, group or None)
+    except ValueError as error:
+        raise server.error(str(error), key="user" if user else "group") from error
+
+
+def as_owner(settings: MailSettings, read: Callable[[], MailSettings]) -> MailSettings:
+    """Become the owner of ``settings``; return what ``read()`` gives then: folders of a user may be others.
+
+    Called in the main thread, before there are others. Raises ConfigError.
+    """
+    if settings.owner is None:
+        return settings
+    try:
+        become(settings.owner, ())
+    except OSError as error:
+        message = f"cannot become {settings.owner.name}: {error.strerror}"
+        raise ConfigError(message, path=str(settings.path)) from error
+    return read()

@@ -15,14 +15,21 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 import skitai
+from skitai.config.places import daemon_log_folder, logs_kept
 from skitai.daemon.logs import keep_standard_streams, own_log, plain_unless_asked, reopen
 from skitai.daemon.mail.agent import Agent
-from skitai.daemon.mail.settings import read_settings
+from skitai.daemon.mail.settings import MailSettings, as_owner, read_settings
 from skitai.daemon.notify import Notifier
 from skitai.errors import ConfigError
-from skitai.processes.orders import EXIT_CONFIG
+from skitai.processes.family import end_with_parent
+from skitai.processes.orders import EXIT_CONFIG, PARENT_VARIABLE
+from skitai.processes.rotation import RotatedLog, Rotation
 
 _log = Logger()
+
+_NAME = "smtpda"
+#: Seconds between two looks whether the day of the log is over.
+_ROTATION_SECONDS = 2.0
 
 
 class Options(usage.Options):
@@ -32,6 +39,10 @@ class Options(usage.Options):
     longdesc = "Sends the mail of was.email, as [smtpda] of a configuration says."
     optParameters = [  # noqa: RUF012 - Twisted's way
         ["config", "c", None, "The configuration of a server, or skitaid.conf (the default)."],
+        ["logs", None, None, "Keep smtpda.log in this folder; default: daemons/smtpda in log_path."],
+    ]
+    optFlags = [  # noqa: RUF012 - Twisted's way
+        ["verbose", "v", "Print the log on the console, whatever the configuration says of files."],
     ]
 
     def opt_version(self) -> NoReturn:
@@ -44,39 +55,87 @@ def makeService(options: Options) -> IService:
     """Return the agent; prints one line and exits with status 2 for a configuration that cannot be used."""
     from twisted.internet import reactor
 
+    _end_with_parent()
     twist = options.parent
     if twist is not None and "fileLogObserverFactory" in twist:
         plain_unless_asked(twist, sys.argv[1:])
         keep_standard_streams(reactor.callWhenRunning)
-    os.umask(0o077)
     read = partial(read_settings, None if options["config"] is None else Path(options["config"]).absolute())
     try:
-        agent = AgentProcess(read(), read, reactor)
+        settings = read()
+        log = _open_log(options, settings)
+        os.umask(0o077)
+        agent = AgentProcess(as_owner(settings, read), read, reactor)
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
-    if twist is not None and "logFile" in twist:
-        agent.own_log = twist["logFile"] = _own_log(twist["logFile"])
+    agent.keep_log(None if twist is None else twist.get("logFile"), log)
     return agent
 
 
-def _own_log(opened: Any) -> Any:
+def _end_with_parent() -> None:
+    """End in good order when the server ends that has started this process, however it does."""
+    parent = os.environ.pop(PARENT_VARIABLE, "")
+    if parent:
+        try:
+            end_with_parent(int(parent), signal.SIGTERM)
+        except ProcessLookupError:
+            raise SystemExit(0) from None
+
+
+def _open_log(options: Options, settings: MailSettings) -> Path | None:
+    """Open the log in the place of what ``twist`` has opened; return the file if it is the agent's alone."""
+    twist = options.parent
+    if twist is None or "logFile" not in twist:
+        return None
+    folder = _log_folder(options, settings)
     try:
-        return own_log(opened, sys.argv[1:], None)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        stream = own_log(twist["logFile"], sys.argv[1:], folder, f"{_NAME}.log")
+        own = _own_file(stream, folder)
+        if own is not None and settings.owner is not None:  # who goes on in new files
+            for given in (own.parent, own):
+                os.chown(given, settings.owner.uid, settings.owner.gid)
     except OSError as error:
-        print(f"cannot open the log: {error}", file=sys.stderr)
-        raise SystemExit(EXIT_CONFIG) from None
+        message = f"cannot keep a log in {folder}: {error.strerror}"
+        raise ConfigError(message, path=str(settings.path), section="global", key="log_path") from error
+    twist["logFile"] = stream
+    return own
+
+
+def _own_file(stream: Any, folder: Path | None) -> Path | None:
+    own = None if folder is None else folder / f"{_NAME}.log"
+    return own if own is not None and getattr(stream, "name", None) == str(own) else None
+
+
+def _log_folder(options: Options, settings: MailSettings) -> Path | None:
+    if options["verbose"]:
+        return None
+    if options["logs"] is not None:
+        return Path(options["logs"]).absolute()
+    log_path = settings.places["log_path"]
+    return None if log_path is None else daemon_log_folder(log_path, _NAME)
 
 
 class AgentProcess(Agent):
     """An agent that is told by signals: SIGHUP reads the configuration anew, SIGUSR1 opens the log anew."""
 
-    #: The stream of the log.
-    own_log: Any = None
+    _stream: Any = None
+    _log_path: Path | None = None
+
+    def keep_log(self, stream: Any, path: Path | None) -> None:
+        """Take the stream of the log, and the file if the agent is to rotate it."""
+        self._stream, self._log_path = stream, path
+        keep = logs_kept(self._settings.places)
+        logs = [RotatedLog(path)] if path is not None and keep else []
+        self._rotation = Rotation(logs, keep=keep, reopen=self._reopen_log)
+        self._rotation.look()
 
     def startService(self) -> None:
         """Begin."""
         super().startService()
+        self._repeat(self._rotation.look, _ROTATION_SECONDS)
         notifier = Notifier(os.environ)
         self._reactor.callWhenRunning(self._take_signals)
         self._reactor.callWhenRunning(notifier.ready, "delivering mail")
@@ -90,6 +149,6 @@ class AgentProcess(Agent):
 
     def _reopen_log(self) -> None:
         try:
-            reopen(self.own_log)
+            reopen(self._stream)
         except OSError as error:
             _log.error("cannot open the log anew: {error}", error=error)

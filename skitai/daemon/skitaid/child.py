@@ -21,6 +21,7 @@ from skitai.daemon.supervisor.pauses import Pauses
 from skitai.processes import BOARD_VARIABLE, Board
 from skitai.processes.family import end_with_parent
 from skitai.processes.orders import EXIT_RESTART, said_of
+from skitai.processes.signals import handles
 
 _log = Logger()
 
@@ -255,13 +256,3 @@ class Child:
         if self._board is not None:
             self._board.close()
         self._board = self._rates = None
-
-
-def handles(pid: int, number: signal.Signals) -> bool:
-    """Return whether a process has a handler for a signal; False where the system does not tell (proc(5))."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
-            caught = next(line.split()[1] for line in status if line.startswith("SigCgt:"))
-    except (OSError, StopIteration):
-        return False
-    return bool(int(caught, 16) >> (number - 1) & 1)

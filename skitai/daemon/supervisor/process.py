@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from skitai.daemon.mail.keeping import AgentKeeper
 from skitai.daemon.notify import Notifier
 from skitai.daemon.relief.standin import StandIn
 from skitai.daemon.supervisor.crew import Crew, reason_of
@@ -70,6 +71,9 @@ class Supervisor:
         self._roster = Roster(self, self._free_slots, random.random)
         self._generations = Generations(command, sockets, self._board, self, self)
         self._hub = HubKeeper(self.watch, self.unwatch)
+        self._mail = AgentKeeper()
+        #: The agents that generations want, until they serve.
+        self._mail_wanted: dict[int, tuple[str, ...]] = {}
         #: How long to wait where nurseries cannot be had while none is there.
         self._pauses = Pauses(random.random)
         self._status = 0
@@ -98,7 +102,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
         self._generations.load()
         look_at = monotonic() + _LOOK_SECONDS
-        while not (self._is_leaving and not self._roster.workers):
+        while not (self._is_leaving and not self._roster.workers and self._mail.is_over):
             for key, _ in self._selector.select(max(look_at - monotonic(), 0)):
                 if self._watched.get(key.fileobj) is key:  # else one before has let go of it
                     key.data()
@@ -126,6 +130,7 @@ class Supervisor:
     def _look(self, now: float) -> None:
         self._roster.look(self._seen, now)
         self._hub.look(now)
+        self._mail.look()
         self._rotation.look()
         if self._roster.current is None and not self._generations.is_loading and now >= self._pauses.until:
             self._load()
@@ -158,6 +163,7 @@ class Supervisor:
         self._generations.stop_loading()
         self._generations.stop_listening()
         self._roster.end(monotonic(), at_once=at_once)
+        self._mail.end(at_once=at_once)
 
     def _hung_up(self) -> None:
         """Load anew; or end, if a window was closed: then the system sends the same signal."""
@@ -187,6 +193,7 @@ class Supervisor:
         self._reopen()
         for worker in self._roster.workers.values():
             self._crew.signal(worker, signal.SIGUSR1)
+        self._mail.reopen_log()
         _log.info("the logs were opened anew")
 
     def _reap(self) -> None:
@@ -196,6 +203,7 @@ class Supervisor:
                 pid, status = found
                 self._generations.ended(pid, said_of(status))
                 self._hub.ended(pid, said_of(status))
+                self._mail.ended(pid, said_of(status))
                 for worker in list(self._roster.workers.values()):
                     if worker.pid == pid:  # its nursery ended before it
                         self.gone(worker.slot, worker.generation, status, None)
@@ -216,6 +224,7 @@ class Supervisor:
         logs = [RotatedLog(Path(path), Period(period)) for path, period in wishes.logs]
         self._rotation = Rotation(logs, keep=wishes.logs_kept, reopen=self._reopen_logs)
         self._pauses = Pauses(random.random)
+        self._mail_wanted = {nursery.generation: wishes.mail}
         self._roster.nominate(nursery.generation, limits, monotonic())
 
     def forked(self, slot: int, pid: int) -> None:
@@ -273,6 +282,7 @@ class Supervisor:
             return
         self._was_served, self._is_fast = True, False
         self._generations.announce(current)
+        self._mail.want(self._mail_wanted.pop(current, ()))
         self._notifier.ready(f"{len(serving)} workers serve")
         if self._stand_in is not None and self._stand_in.dismiss(self):
             self._end("an app has asked the server to stop")
@@ -316,6 +326,7 @@ class Supervisor:
             self._status = status
             self._is_leaving = True
             self._roster.end(monotonic(), at_once=True)
+            self._mail.end(at_once=True)
 
     def retire(self, generation: int) -> None:
         """Let the nursery of ``generation`` end: it forks no more workers, and has none."""

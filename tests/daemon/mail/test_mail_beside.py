@@ -1,0 +1,155 @@
+"""The delivery agent beside a server: one, started at once, watched, reloaded, and ended with the server."""
+
+import os
+import signal
+
+import pytest
+
+from mailserver import MailServer
+from serving import FIXTURE_APPS, RunningServer, eventually
+from skitai.mail.spool import Spool
+from supervised import Supervised, children, is_alive
+
+CONFIG = """
+[server]
+ip = 127.0.0.1
+port = 0
+processes = {processes}
+[global]
+var_path = var
+{places}
+[smtpda]
+smtpserver = {address}
+tls = no
+max_retry = {retries}
+[routes:line]
+/ = {apps}/readme_email:app
+"""
+
+
+def agents(pid):
+    """Return the agents among the children of a process."""
+    found = set()
+    for child in children(pid):
+        with open(f"/proc/{child}/cmdline", "rb") as words:
+            if b"skitai-mail" in words.read().split(b"\0"):
+                found.add(child)
+    return found
+
+
+class Logged(Supervised):
+    """A server that keeps its log in a file."""
+
+    def log_text(self):
+        log = self.folder / "log" / "instances" / "tested" / "server.log"
+        return log.read_text() if log.exists() else ""
+
+
+class Site:
+    """A server with ``[smtpda]``, and the mail server that it names."""
+
+    def __init__(self, folder, processes, mail, places="", retries=10):
+        self.folder, self.mail, self.processes = folder, mail, processes
+        self.write(mail.address, places, retries)
+        if processes == 1:
+            self.server = RunningServer(folder, self.config, None)
+        else:
+            (folder / "tested.conf").write_text(self.config)
+            self.server = (Logged if places else Supervised)(folder, folder / "tested.conf")
+        self.spool = Spool(folder / "var" / "daemons" / "smtpda" / "mail")
+
+    def write(self, address, places="", retries=10):
+        self.config = CONFIG.format(
+            processes=self.processes, address=address, places=places, retries=retries, apps=FIXTURE_APPS
+        )
+        (self.folder / "tested.conf").write_text(self.config)
+
+    def agent(self):
+        """Return the one agent."""
+        (pid,) = eventually(lambda: agents(self.server.process.pid), "an agent")
+        return pid
+
+    def send(self):
+        """Have a view send a mail by the server of the config; return its id."""
+        return self.server.ask("/async").body.decode()
+
+
+@pytest.fixture
+def mail():
+    with MailServer() as server:
+        yield server
+
+
+@pytest.fixture(params=[1, 2], ids=["one process", "two workers"])
+def site(request, tmp_path, mail):
+    site = Site(tmp_path, request.param, mail)
+    yield site
+    if site.server.process.poll() is None:
+        site.server.process.kill()
+        site.server.process.wait()
+
+
+def test_mail_goes_out_and_the_agent_ends_with_the_server(site, mail):
+    """One agent, in the log of the server; it ends before the server does, and mail that comes is kept."""
+    mail_id = site.send()
+    mail.wait_for(lambda server: server.mails)
+    assert mail.mails[0].recipients == ("bob@d.example",)
+    eventually(lambda: mail_id not in site.spool.ids(), "an empty spool")
+    agent = site.agent()
+    assert os.getpgid(agent) == agent
+    site.server.process.send_signal(signal.SIGTERM)
+    site.server.process.wait(30)
+    assert not is_alive(agent)
+    assert "mail in " in site.server.log_text()
+    assert "Traceback" not in site.server.log_text()
+
+
+def test_an_agent_that_is_killed_is_started_again(site, mail):
+    """At once the first time, and the log says so."""
+    first = site.agent()
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: agents(site.server.process.pid) - {first}, "another agent")
+    site.send()
+    mail.wait_for(lambda server: server.mails)
+    log = site.server.log_text()
+    assert "[error] the delivery agent has ended: killed by SIGKILL; it is started again at once" in log
+
+
+def test_an_agent_does_not_outlive_a_server_that_is_killed(site):
+    """Nobody is left to end it."""
+    agent = site.agent()
+    eventually(lambda: "mail in" in site.server.log_text(), "an agent that runs")
+    site.server.process.kill()
+    site.server.process.wait()
+    eventually(lambda: not is_alive(agent), "the end of the agent")
+
+
+def test_a_log_of_its_own(tmp_path, mail):
+    """With log_path, the agent has its own file, which SIGUSR1 to the server has it open anew."""
+    site = Site(tmp_path, 2, mail, "log_path = log")
+    try:
+        log = tmp_path / "log" / "daemons" / "smtpda" / "smtpda.log"
+        eventually(lambda: log.exists() and "goes to" in log.read_text(), "the log")
+        agent = site.agent()
+        log.rename(log.with_name("moved"))
+        site.server.signal(signal.SIGUSR1)
+        site.send()
+        eventually(lambda: log.exists() and "bob@d.example" in log.read_text(), "a new log")
+        assert site.agent() == agent
+    finally:
+        site.server.end()
+
+
+def test_a_reload_brings_another_agent(site):
+    """SIGHUP: the next one has what the config says now, and is started anew."""
+    with MailServer() as other:
+        before = site.agent()
+        site.write(other.address)
+        site.server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: agents(site.server.process.pid) - {before}, "another agent")
+        eventually(lambda: agents(site.server.process.pid) - {before} and not is_alive(before), "its end")
+        eventually(lambda: f"goes to {other.address}" in site.server.log_text(), "the other server")
+        site.agent()
+        eventually(lambda: site.server.log_text().count("Skitai serves") > 1, "the new server")
+        site.send()
+        other.wait_for(lambda server: server.mails)
