@@ -91,7 +91,7 @@ def _parser() -> ArgumentParser:
         epilog=f"commands (without one, skitaid runs in the foreground):\n{commands}",
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", nargs="?", choices=_COMMANDS, metavar="COMMAND")
+    parser.add_argument("command", nargs="?", type=_command, choices=_COMMANDS, metavar="COMMAND")
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="print all logs, instead of keeping files"
     )
@@ -106,6 +106,11 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--var-path", metavar="FOLDER", help="folder of the spool and the locks")
     parser.add_argument("--version", action="version", version=f"Skitai {skitai.__version__}")
     return parser
+
+
+def _command(word: str) -> str:
+    """Return the command of a word: ``restart-all`` is the one of former versions."""
+    return word.removesuffix("-all")
 
 
 # -- the process itself ----------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ def test_a_life(home):
 
     log = home.state / "log" / "skitaid.log"
     log.rename(log.with_name("skitaid-20261129.log"))
-    home.run("rotate")
+    home.run("rotate-all")
     assert home.run("log").endswith("[info] the logs were opened anew\n")
 
     (home.config / "servers-enabled" / "one.conf").unlink()
