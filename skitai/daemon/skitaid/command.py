@@ -121,6 +121,7 @@ def _run(places: Places, options: Namespace) -> int:
     log = OwnLog("-" if options.verbose else str(places.log_of(None)), keep=places.logs_kept)
     log.begin()
     skitaid = Skitaid(places, Notifier(os.environ), log, is_verbose=options.verbose)
+    places.tell_children(os.environ)
     for warning in places.warnings:
         _logger.warn("{warning}", warning=warning)
     skitaid.run()

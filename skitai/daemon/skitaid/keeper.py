@@ -1,4 +1,4 @@
-"""The children of skitaid: one server for each file in servers-enabled, and the cron agent."""
+"""The children of skitaid: one server for each file in servers-enabled, and the agents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import attrs
 from twisted.logger import Logger
 
 from skitai.daemon.skitaid.child import Child, Condition, Program
-from skitai.daemon.skitaid.places import AGENTS, Places
+from skitai.daemon.skitaid.places import AGENTS, MAIL_AGENT, Places
+from skitai.errors import ConfigError
 
 _log = Logger()
 
@@ -35,23 +36,31 @@ class Keeper:
         self._places = places
         self._is_verbose = is_verbose
         self._servers: dict[str, _Server] = {}
-        self._agents = [Child("cron", self._cron, has_workers=False)]
+        self._cron_agent = Child("cron", self._cron, has_workers=False)
+        self._mail_agent = Child(MAIL_AGENT, self._mail, has_workers=False)
+        self._has_mail = False
+        #: The state of skitaid.conf when that was looked at last.
+        self._state: object = None
         self._refused: set[str] = set()
         self._is_ending = False
 
     def children(self) -> list[Child]:
         """Return the agents, and the servers in the order of their names."""
-        return [*self._agents, *(server.child for _, server in sorted(self._servers.items()))]
+        agents = [self._cron_agent]
+        if self._has_mail or self._mail_agent.pid is not None:
+            agents.append(self._mail_agent)
+        return [*agents, *(server.child for _, server in sorted(self._servers.items()))]
 
     def start(self, now: float) -> None:
         """Start all."""
-        for agent in self._agents:
-            agent.start(now)
+        self._cron_agent.start(now)
+        self._look_at_file(now)
         self._look_at_folder(now)
 
     def look(self, now: float) -> None:
-        """Look at the folder and at all children. Called about once a second."""
+        """Look at the files and at all children. Called about once a second."""
         if not self._is_ending:
+            self._look_at_file(now)
             self._look_at_folder(now)
         for child in self.children():
             child.look(now)
@@ -76,6 +85,27 @@ class Keeper:
     def is_over(self) -> bool:
         """Whether all children have ended."""
         return all(child.pid is None for child in self.children())
+
+    def _look_at_file(self, now: float) -> None:
+        """Have a delivery agent while skitaid.conf has a section for it."""
+        state = _state_of(self._places.config)
+        if state == self._state:
+            return
+        self._state = state
+        try:
+            has_mail = self._places.has_mail()
+        except ConfigError as error:
+            _log.error("{error}; the delivery agent is left as it is", error=str(error))
+            return
+        if has_mail != self._has_mail:
+            self._has_mail = has_mail
+            if has_mail:
+                self._mail_agent.start(now)
+            else:
+                _log.info("skitaid.conf has no [{name}] any more", name=MAIL_AGENT)
+                self._mail_agent.stop()
+        elif has_mail:
+            self._mail_agent.changed(now)
 
     # -- the folder ----------------------------------------------------------------------------------------
 
@@ -112,11 +142,9 @@ class Keeper:
             if name in AGENTS or not _NAME.fullmatch(name):
                 self._refuse(name)
                 continue
-            try:
-                state = entry.stat()
-            except OSError:
-                continue  # it is gone already, or a link to nowhere
-            yield name, (state.st_mtime_ns, state.st_size, state.st_ino)
+            state = _state_of(entry)
+            if state is not None:  # else it is gone already, or a link to nowhere
+                yield name, state
 
     def _refuse(self, name: str) -> None:
         if name not in self._refused:
@@ -143,10 +171,26 @@ class Keeper:
         log = ["--log", str(folder / "cron.log"), "--keep", str(self._places.logs_kept)]
         return Program([*command, *log], folder / "stderr.log")
 
+    def _mail(self) -> Program:
+        command = [*_python("twisted"), "skitai-mail", "--config", str(self._places.config)]
+        if self._is_verbose:
+            return Program([*command, "--verbose"], None)
+        folder = self._folder(MAIL_AGENT)
+        return Program([*command, "--logs", str(folder)], folder / "stderr.log")
+
     def _folder(self, name: str) -> Path:
         folder = self._places.folder_of(name)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def _state_of(file: Path | os.DirEntry[str]) -> object:
+    """Return what tells whether a file has changed; None if it is not there."""
+    try:
+        state = file.stat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def _python(module: str) -> list[str]:

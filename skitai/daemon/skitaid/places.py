@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from skitai.config.keys import nearest, typed_values
-from skitai.config.places import GLOBAL_KEYS, logs_kept, state_folder, user_folder
+from skitai.config.places import GLOBAL_KEYS, daemon_log_folder, logs_kept, state_folder, user_folder
 from skitai.config.reader import Section, read_sections
 from skitai.errors import ConfigError
 
 #: The agents that skitaid runs beside the servers: no server may have their names.
-AGENTS = ("cron", "smtpda")
+MAIL_AGENT = "smtpda"
+AGENTS = ("cron", MAIL_AGENT)
 #: The logs of a server.
 SERVER_LOGS = ("server", "request", "app", "stderr")
 
@@ -23,7 +24,7 @@ VARIABLES = {name: f"SKITAID_{name.upper()}" for name in ("config", "log_path", 
 
 _GLOBAL = "global"
 #: The sections of skitaid.conf; all but the first are those of the agents.
-_SECTIONS = (_GLOBAL, "cron", "crontab:line", "smtpda")
+_SECTIONS = (_GLOBAL, "cron", "crontab:line", MAIL_AGENT)
 _ROOT = 0
 
 
@@ -31,7 +32,8 @@ _ROOT = 0
 class Places:
     """The file ``config``, and the folders. ``warnings`` are sentences for the user about the file.
 
-    ``logs_kept`` are the former files of each log; 0: logs are not rotated.
+    ``logs_kept`` are the former files of each log; 0: logs are not rotated. ``has_own_var`` says that ``var``
+    is not the folder that its user has by default.
     """
 
     config: Path
@@ -39,6 +41,7 @@ class Places:
     var: Path
     lock: Path
     logs_kept: int = 0
+    has_own_var: bool = False
     warnings: tuple[str, ...] = ()
 
     @property
@@ -65,13 +68,22 @@ class Places:
         """Return the folder with the logs of a server or of an agent; without a name, that of skitaid."""
         if name is None:
             return self.logs
-        return self.logs / ("daemons" if name in AGENTS else "instances") / name
+        return daemon_log_folder(self.logs, name) if name in AGENTS else self.logs / "instances" / name
 
     def log_of(self, name: str | None, kind: str | None = None) -> Path:
         """Return a log. ``kind``, one of SERVER_LOGS, counts for servers only, and is ``app`` by default."""
         if name is None or name in AGENTS:
             return self.folder_of(name) / f"{name or 'skitaid'}.log"
         return self.folder_of(name) / f"{kind or 'app'}.log"
+
+    def has_mail(self) -> bool:
+        """Return whether the file has ``[smtpda]`` now. Raises ConfigError."""
+        return self.config.exists() and MAIL_AGENT in read_sections(self.config)
+
+    def tell_children(self, environ: MutableMapping[str, str]) -> None:
+        """Say in ``environ`` where the spool is, if children could not know: their mail goes there."""
+        if self.has_own_var:
+            environ[VARIABLES["var_path"]] = str(self.var)
 
     def make_folders(self) -> None:
         """Make the folders of skitaid itself, for its user alone where others could disturb it."""
@@ -106,6 +118,7 @@ def find_places(given: Mapping[str, str | None], environ: Mapping[str, str], uid
         var=var or state,
         lock=Path("/var/lock/skitaid") if is_default_root else (var or state) / "lock",
         logs_kept=logs_kept(values),
+        has_own_var=var is not None,
         warnings=warnings,
     )
 

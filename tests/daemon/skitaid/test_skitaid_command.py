@@ -11,6 +11,7 @@ import urllib.request
 
 import pytest
 
+from mailserver import MailServer
 from processes import environment
 from serving import eventually
 from skitai.daemon.skitaid.control import ask
@@ -233,6 +234,55 @@ def test_in_the_foreground(home):
         if child["pid"]:
             with pytest.raises(ProcessLookupError):
                 os.kill(child["pid"], 0)
+
+
+MAIL_APP = """
+from skitai import was
+
+
+def app(environ, start_response):
+    mail = was.email("Hello", "ann@b.example", "bob@d.example")
+    mail.add_text("Hello World")
+    sent = mail.send().getwait()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [sent.data.encode()]
+"""
+
+
+def test_mail(home):
+    """[smtpda] brings an agent, which has the mail of servers that have none; their spool is skitaid's."""
+    config = home.config / "skitaid.conf"
+    (home.config / "app.py").write_text(MAIL_APP)
+    home.write("one")
+    with MailServer() as mail:
+        config.write_text("[global]\nvar_path = var\n")
+        if home.become:
+            for folder in (home.folder, home.config):
+                os.chown(folder, NOBODY, NOBODY)
+        home.state = home.config / "var"
+        logs = home.folder / ".local" / "state" / "skitaid" / "log"
+        home.variables = {"SKITAID_LOG_PATH": str(logs)}
+        home.run("start")
+        home.wait_for(serves("one"))
+        assert list(home.children()) == ["cron", "one"]
+        config.write_text(f"[global]\nvar_path = var\n[smtpda]\nsmtpserver = {mail.address}\ntls = no\n")
+        agent = home.wait_for(lambda found: "smtpda" in found and found["smtpda"]["pid"])["smtpda"]["pid"]
+        (url,) = (
+            line.split(" on ")[1].split()[0]
+            for line in ((logs / "instances" / "one" / "server.log").read_text().splitlines())
+            if " on http" in line
+        )
+        with urllib.request.urlopen(url, timeout=30) as response:
+            assert len(response.read()) > 10
+        mail.wait_for(lambda server: server.mails)
+        eventually(lambda: "ann@b.example -> bob@d.example" in home.run("-f", "smtpda", "log"))
+        assert (logs / "daemons" / "smtpda" / "smtpda.log").exists()
+        assert (home.state / "daemons" / "smtpda" / "mail" / "spool").is_dir()
+        home.run("-f", "smtpda", "restart")
+        home.wait_for(lambda found: found["smtpda"]["pid"] not in (None, agent))
+        config.write_text("[global]\nvar_path = var\n")
+        home.wait_for(lambda found: "smtpda" not in found)
+        home.run("stop")
 
 
 def test_children_end_with_it(home):
