@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from functools import partial
 from inspect import iscoroutinefunction
@@ -31,6 +31,7 @@ class View:
         self._socket = socket
         self._over = over
         self._running: Deferred[Any] | None = None
+        self._stopped = False
 
     def start(self) -> None:
         """Begin to run. Raises RuntimeError where there is no thread for it. Called in the reactor thread."""
@@ -40,15 +41,15 @@ class View:
         serve = accepted.init.serve
         if serve is not None and iscoroutinefunction(serve):
             websockets.began(self)
-            services = accepted.resource.services
-            self._running = start_with_was(services, partial(serve, self._socket), environ)
-            self._running.addBoth(self._coroutine_over)
+            # Not in the greenlet that has answered the handshake: that may wait, and a coroutine may not.
+            websockets.bridge.submit_to_reactor(partial(self._begin, partial(serve, self._socket)))
         else:
             websockets.run(accepted.executor, self._run)
             websockets.began(self)
 
     def stop(self) -> None:
         """End it if that is possible: a coroutine is cancelled. Called in the reactor thread."""
+        self._stopped = True
         if self._running is not None:
             self._running.cancel()
 
@@ -75,6 +76,15 @@ class View:
         return True
 
     # -- in the reactor thread -----------------------------------------------------------------------------
+
+    def _begin(self, serve: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Start the coroutine of ``serve``, unless it is too late."""
+        if self._stopped:
+            self._ended(ok=False)
+            return
+        accepted = self._accepted
+        self._running = start_with_was(accepted.resource.services, serve, accepted.environ)
+        self._running.addBoth(self._coroutine_over)
 
     def _coroutine_over(self, outcome: Any) -> None:
         self._running = None

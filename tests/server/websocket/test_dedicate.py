@@ -102,6 +102,11 @@ async def coroutine(was, ws):
         await ws.send(message)
     shared.runs.append("ended")
 
+@app.websocket("/sleepy")
+async def sleepy(was, ws):
+    await was.sleep(0)
+    await ws.send("awake")
+
 @app.websocket("/function")
 def function(was, ws):
     for message in ws:
@@ -176,6 +181,11 @@ def test_the_view_raises(server):
     client = server.connect("/flask/talk")
     client.send("raise")
     assert end_of(client)[1] == 1011
+
+
+def test_a_coroutine_that_waits_at_once(server):
+    """It never runs in the greenlet that has answered its handshake, where waiting is no awaiting."""
+    assert server.connect("/sleepy").recv(PATIENCE) == "awake"
 
 
 @pytest.mark.parametrize("path", ["/coroutine", "/function"])
