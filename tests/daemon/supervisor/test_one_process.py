@@ -133,6 +133,31 @@ def test_stopped_while_it_loads(one, seconds):
     assert "Traceback" not in server.log_text()
 
 
+def test_stopped_before_it_serves_again(one):
+    """SIGTERM while the new process still loads its apps: the stand-in answers what it has begun, too."""
+    server = one("port = 0\nthreads = 2")
+    app = server.folder / "served.py"
+    loads = server.folder / "loads"
+    app.write_text(
+        app.read_text()
+        + f"""
+with open({str(loads)!r}, "a+") as loads:
+    loads.write("x")
+    loads.seek(0)
+    if len(loads.read()) == 2:  # the stand-in is the first to load this, and the new process the second
+        time.sleep(2)
+"""
+    )
+    server.signal(signal.SIGHUP)
+    server.said("Skitai serves", 2)
+    with Client(server.port) as busy:
+        busy.send(b"GET /sleep?2 HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.2)
+        server.signal(signal.SIGTERM)
+        assert busy.response().code == 200
+    assert server.ends() == -signal.SIGTERM
+
+
 def test_new_addresses_and_workers(one, tmp_path):
     """What the new config wants counts: another address, and workers."""
     path = tmp_path / "site.sock"
