@@ -32,6 +32,7 @@ class AppendedFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.name = os.fspath(path)
         self._descriptor = -1
+        self._is_torn = False
         self.closed = False
 
     def open(self) -> None:
@@ -46,13 +47,16 @@ class AppendedFile:
         return self._descriptor
 
     def write(self, text: str) -> int:
-        """Append ``text``; return its length."""
+        """Append ``text``; return its length. What a full disk has cut off does not run into what follows."""
         if self.closed:
             raise ValueError("the log is closed")
         self.open()
-        data = memoryview(text.encode("utf-8", "backslashreplace"))
+        encoded = text.encode("utf-8", "backslashreplace")
+        data = memoryview(b"\n" + encoded if self._is_torn else encoded)
         while data:  # a disk that fills up takes a part, and refuses the rest
-            data = data[os.write(self._descriptor, data) :]
+            written = os.write(self._descriptor, data)
+            data = data[written:]
+            self._is_torn = bool(data)
         return len(text)
 
     def flush(self) -> None:
@@ -66,6 +70,7 @@ class AppendedFile:
         """Go on in a new file of the same name: the old one was moved away."""
         if self._descriptor >= 0 and not self.closed:
             begin_anew(self._descriptor, self.name)
+            self._is_torn = False
 
     def close(self) -> None:
         """Close the file for good."""

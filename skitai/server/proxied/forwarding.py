@@ -105,12 +105,15 @@ class Forwarding:
 
 
 def _address(text: str) -> str | None:
-    """Return the IP address of a node; None for an obfuscated or unknown one (RFC 7239, section 6)."""
+    """Return the IP address of a node; None for an obfuscated or unknown one (RFC 7239, section 6).
+
+    A zone (``fe80::1%eth0``), which may be any text, says something on that machine only, and is left out.
+    """
     text = text.strip()
     found = _NODE.fullmatch(text)
     for candidate in (text, found and (found["ipv6"] or found["other"])):
         try:
-            return str(ip_address(candidate or ""))
+            return str(ip_address((candidate or "").partition("%")[0]))
         except ValueError:
             continue
     return None

@@ -69,6 +69,8 @@ def _read_line(data: bytes) -> ProxyHeader | None:
         addresses = [ip_address(word) for word in words[2:4]]
     except ValueError as error:
         raise ProxyHeaderError("the PROXY line has no IP addresses") from error
+    if "%" in words[2] + words[3]:  # a zone, which Python takes
+        raise ProxyHeaderError("the PROXY line has no IP addresses")
     if not all(isinstance(address, kind) for address in addresses):
         raise ProxyHeaderError("the PROXY line has addresses of the other family")
     ports = [_port(word) for word in words[4:6]]

@@ -54,6 +54,7 @@ DIRECT = (PROXY, False, b"shop")
         ([("X-Forwarded-For", "[2001:db8::1]:80")], ("2001:db8::1", False, b"shop")),
         ([("X-Forwarded-For", "unknown")], DIRECT),
         ([("X-Forwarded-For", "1.2.3.4, evil\tname")], DIRECT),
+        ([("X-Forwarded-For", 'fe80::1%\tany "text')], ("fe80::1", False, b"shop")),
         ([("X-Forwarded-For", "")], DIRECT),
         ([("X-Forwarded-Proto", "https")], (PROXY, True, b"shop")),
         ([("X-Forwarded-Proto", "http, HTTPS")], (PROXY, True, b"shop")),

@@ -59,6 +59,7 @@ def test_a_unix_socket():
         b"PROXY TCP4 1.2.3.4 10.0.0.1 5000 80 1\r\n",
         b"PROXY TCP4 ::1 ::2 5000 80\r\n",
         b"PROXY TCP4 a b 5000 80\r\n",
+        b'PROXY TCP6 ::1%\x1b" ::1 5000 80\r\n',
         b"PROXY TCP4 1.2.3.4 10.0.0.1 5000 65536\r\n",
         b"PROXY TCP4 1.2.3.4 10.0.0.1 -1 80\r\n",
         b"PROXY TCP9 1.2.3.4 10.0.0.1 1 80\r\n",
