@@ -213,6 +213,12 @@ class IInstance(Interface):
         Called in the reactor thread.
         """
 
+    def common_metrics() -> list[Metric]:
+        """Return the figures that are not those of one worker; see the hook ``skitai_common_metrics``.
+
+        Called in the reactor thread.
+        """
+
     def leave(*, restart: bool = False, fast: bool = False) -> None:
         """Stop the worker gracefully, and with ``restart`` start it again.
 

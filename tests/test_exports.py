@@ -90,6 +90,7 @@ def test_contracts():
             "board",
             "bridge",
             "bus",
+            "common_metrics",
             "config",
             "connector",
             "executor",

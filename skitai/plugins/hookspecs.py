@@ -217,3 +217,11 @@ def skitai_metrics(instance: IInstance) -> Sequence[Metric]:  # type: ignore[emp
     It fires in the reactor thread, only if somebody monitors the server. The values are those of this worker,
     and those of all workers are added up. Labels must have few values: no addresses of clients.
     """
+
+
+@hookspec
+def skitai_common_metrics(instance: IInstance) -> Sequence[Metric]:  # type: ignore[empty-body]
+    """Return figures that are not those of one worker, and that each worker knows: fires when somebody asks.
+
+    It fires in the reactor thread of the worker that is asked, and nothing is added up.
+    """

@@ -248,5 +248,8 @@ class _TestInstance:
     def metrics(self) -> list[Metric]:
         return []
 
+    def common_metrics(self) -> list[Metric]:
+        return []
+
     def leave(self, *, restart: bool = False, fast: bool = False) -> None:
         """Stay: the test that asks goes on."""

@@ -28,7 +28,7 @@ from skitai.processes import Board
 from skitai.worker.assembly import claim_sections, make_bus, make_dispatcher
 from skitai.worker.ending import tell
 from skitai.worker.following import Following
-from skitai.worker.measures import measures
+from skitai.worker.measures import given_by_plugins, measures
 from skitai.worker.overview import Section, overview
 
 #: Seconds that what is under way gets when the worker is to end fast.
@@ -133,6 +133,10 @@ class Instance(Service):
     def metrics(self) -> list[Metric]:
         """Return the figures of the worker; see ``IInstance.metrics``."""
         return measures(self, self._dispatcher, self._own_metrics())
+
+    def common_metrics(self) -> list[Metric]:
+        """Return the figures that all workers know; see ``IInstance.common_metrics``."""
+        return given_by_plugins(self, "skitai_common_metrics")
 
     def _own_metrics(self) -> Iterable[Metric]:
         """Return the figures that only this kind of instance has."""

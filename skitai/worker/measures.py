@@ -34,11 +34,17 @@ def measures(instance: IInstance, dispatcher: Dispatcher, own: Iterable[Metric])
         *_calls(dispatcher.statistics()),
         *_clusters(dispatcher.clusters()),
     ]
-    for given in instance.plugins.notify("skitai_metrics", instance=instance):
+    return found + given_by_plugins(instance, "skitai_metrics")
+
+
+def given_by_plugins(instance: IInstance, hook: str) -> list[Metric]:
+    """Return the figures that plugins give by ``hook``. Reactor thread."""
+    found: list[Metric] = []
+    for given in instance.plugins.notify(hook, instance=instance):
         if isinstance(given, Sequence) and all(isinstance(metric, Metric) for metric in given):
             found += given
         else:
-            _log.error("skitai_metrics returned {given!r}, not a list of Metric", given=given)
+            _log.error("{hook} returned {given!r}, not a list of Metric", hook=hook, given=given)
     return found
 
 

@@ -26,6 +26,8 @@ _log = Logger()
 #: Seconds between two looks at the spool, where the system tells of changes, and where it does not.
 _LOOK_SECONDS, _POLL_SECONDS = 30.0, 3.0
 _CLEAN_UP_SECONDS = 3600.0
+#: Seconds between two looks whether there is something to tell monitoring.
+_TELL_SECONDS = 2.0
 #: Seconds that mail in hand has at the end, and further ones until those threads are left alone.
 STOP_SECONDS, _ABORT_SECONDS = 10.0, 2.0
 
@@ -70,6 +72,7 @@ class Agent(Service):
         self._repeat(self._intake.look, seconds)
         self._repeat(self.office.abort_late, seconds)
         self._repeat(self._intake.clean_up, _CLEAN_UP_SECONDS)
+        self._repeat(self._intake.tell, _TELL_SECONDS)
         folder, target = str(self._settings.spool), self.office.rules.target
         _log.info("mail in {folder} goes to {target}", folder=folder, target=target)
 

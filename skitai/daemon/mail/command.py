@@ -13,16 +13,21 @@ from itertools import islice
 from pathlib import Path
 from typing import get_args
 
+import attrs
+
 import skitai
 from skitai.daemon.mail.settings import MailSettings, as_owner, read_settings
 from skitai.daemon.mail.shown import STATES, as_json, details, plain, table
 from skitai.daemon.mail.trying import trial_mail, what_became_of
 from skitai.errors import ConfigError
+from skitai.mail.agents import look
 from skitai.mail.files import MESSAGE, open_plain
 from skitai.mail.listing import Entry, read_entry
 from skitai.mail.spool import Place, Spool
 from skitai.processes.orders import EXIT_CONFIG
 
+#: The exit status of ``status`` if nothing runs (LSB 3.1, 20.2).
+_EXIT_NOT_RUNNING = 3
 #: As many lines of a message are shown at most: header fields end at the first empty line.
 _MOST_HEADERS = 1000
 _LONGEST_HEADER = 10000
@@ -72,6 +77,8 @@ def _parser() -> ArgumentParser:
         added.set_defaults(action=action)
         return added
 
+    status = command("status", _status, "tell whether an agent is at work, and what it has done")
+    status.add_argument("--json", action="store_true", help="print JSON")
     queue = command("queue", _queue, "list the mails that wait, and those that were given up")
     queue.add_argument("--json", action="store_true", help="print JSON")
     for name, action, text in (
@@ -96,6 +103,21 @@ def _queue(spool: Spool, _settings: MailSettings, options: Namespace) -> int:
     else:
         print("no mail waits", file=sys.stderr)
     return 0
+
+
+def _status(spool: Spool, _settings: MailSettings, options: Namespace) -> int:
+    figures = look(spool.folder)
+    found = {
+        "spool": str(spool.folder),
+        **attrs.asdict(figures),
+        **{f"in_{name}": len(spool.ids_in(name)) for name in get_args(Place)},
+    }
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        for name, value in found.items():
+            print(f"{name:12} {value}")
+    return 0 if figures.agents else _EXIT_NOT_RUNNING
 
 
 def _show(spool: Spool, _settings: MailSettings, options: Namespace) -> int:

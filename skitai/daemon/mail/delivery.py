@@ -39,16 +39,22 @@ class Office:
         self.rules = rules
         #: Whether a mail was left to another agent, which may end before it has delivered that.
         self.has_left_some = False
-        #: How many recipients got a mail, were refused, and were deferred.
-        self.counts = {"sent": 0, "refused": 0, "deferred": 0}
+        #: How many recipients got a mail, were refused, and were deferred; and how many mails were given up.
+        self.counts = {"sent": 0, "refused": 0, "deferred": 0, "undelivered": 0}
         self.stopped = Event()
         self._lock = Lock()
         self._carriers: set[Carrier] = set()
 
     def count(self, verdict: str) -> None:
-        """Count what became of one recipient."""
+        """Count what became of one recipient, or ``undelivered``."""
         with self._lock:
             self.counts[verdict] += 1
+
+    def figures(self) -> dict[str, int]:
+        """Return what the agent says of itself, by the names of ``skitai.mail.agents.Figures``."""
+        with self._lock:
+            counts = dict(self.counts)
+        return {"waiting": len(self.queue), "due": self.queue.due(), **counts}
 
     def open_carrier(self, rules: Rules, key: Key) -> Carrier:
         """Return a carrier that is ready; raises UnavailableError, and ValueError for a wrong address."""
@@ -244,6 +250,7 @@ class Worker:
                 self._office.spool.write(*report)
         reason = "\n".join(f"{outcome.address}: {outcome.code} {outcome.reply}" for outcome in failed)
         self._surely(lambda: claim.give_up(reason))
+        self._office.count("undelivered")
         _log.error("mail {id} is given up; it is kept in undeliver", id=claim.id)
 
     def _surely(self, action: Callable[[], None]) -> None:

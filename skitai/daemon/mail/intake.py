@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from skitai.daemon.mail.delivery import Office
 from skitai.daemon.mail.lanes import Waiting
 from skitai.loop import native
+from skitai.mail.agents import Presence
 from skitai.mail.claim import read_envelope, read_state
 from skitai.mail.spool import Spool
 from skitai.mail.state import state_from
@@ -28,6 +29,8 @@ class Intake:
         self._spool: Spool = office.spool
         self._jobs: native.SimpleQueue[Callable[[], None] | None] = native.SimpleQueue()
         self._seen = 0
+        self._presence: Presence | None = None
+        self._told: dict[str, int] = {}
 
     def start(self) -> None:
         """Start the thread."""
@@ -45,12 +48,30 @@ class Intake:
         """Look whether there is mail that nobody has told of."""
         self._jobs.put(self._look)
 
+    def tell(self) -> None:
+        """Have others read what the agent counts, if that has changed."""
+        figures = self._office.figures()
+        if figures != self._told:
+            self._told = figures
+            self._jobs.put(lambda: self._tell(figures))
+
     def clean_up(self) -> None:
         """Remove undelivered mail that is old enough, and what crashes have left."""
         self._jobs.put(self._clean_up)
 
     def run(self) -> None:
         """Do what there is to do until ``stop``."""
+        try:
+            self._presence = Presence(self._spool.folder)
+        except OSError as error:
+            _log.warn("nobody sees that the agent is at work: {error}", error=str(error))
+        try:
+            self._run()
+        finally:
+            if self._presence is not None:
+                self._presence.end()
+
+    def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
@@ -91,6 +112,10 @@ class Intake:
             self.notice(mail_id)
         elif not (self._spool.incoming / f"{mail_id}.json").exists():
             _log.error("mail {id} cannot be read; it is in bad, with the reason beside it", id=mail_id)
+
+    def _tell(self, figures: dict[str, int]) -> None:
+        if self._presence is not None:
+            self._presence.say(figures)
 
     def _clean_up(self) -> None:
         keep = self._office.rules.keep_seconds

@@ -48,6 +48,11 @@ class Lane:
     def __len__(self) -> int:
         return len(self._ready) + len(self._waiting)
 
+    def due(self, now: float) -> int:
+        """Return how many mails are to be sent now, those in hand among them."""
+        self._promote(now)
+        return len(self._ready) + self.busy
+
     def add(self, mail: Waiting, now: float) -> None:
         """Take a mail; without regard to others with its id."""
         if mail.at <= now:

@@ -43,6 +43,11 @@ class Queue:
         with self._lock:
             return len(self._known)
 
+    def due(self) -> int:
+        """Return how many mails are to be sent now, those in hand among them."""
+        with self._lock:
+            return sum(lane.due(self._clock()) for lane in self._lanes.values())
+
     def limit(self, connections: int, rate: int) -> None:
         """Set the limits for each server."""
         with self._lock:

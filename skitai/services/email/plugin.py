@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from skitai.config.places import var_folder
 from skitai.loop.pool import ThreadPool
+from skitai.mail.agents import Figures, look
 from skitai.mail.spool import Spool, mail_folder
-from skitai.plugins import Metric, counter, hookimpl
+from skitai.plugins import Metric, counter, gauge, hookimpl
 from skitai.services.email.outbox import Outbox
 from skitai.services.email.service import EmailService
 
@@ -54,8 +56,9 @@ def skitai_services(instance: IInstance) -> Mapping[str, EmailService]:
 
 @hookimpl
 def skitai_status(instance: IInstance) -> Mapping[str, Any]:
-    """Show where mail goes on the status page."""
-    return {"was.email": _post_of(instance).outbox.statistics()}
+    """Show where mail goes on the status page, and what becomes of it."""
+    outbox = _post_of(instance).outbox
+    return {"was.email": {**outbox.statistics(), **attrs.asdict(_figures(outbox))}}
 
 
 @hookimpl
@@ -64,6 +67,32 @@ def skitai_metrics(instance: IInstance) -> Sequence[Metric]:
     outbox = _post_of(instance).outbox
     counts = {"written": outbox.written, "failed": outbox.failed}
     return [counter("skitai_mail_spooled_total", "Mails that was.email gave the spool.", counts, "outcome")]
+
+
+def _figures(outbox: Outbox) -> Figures:
+    """Return what agents say: a few bytes of a file, which the system has in memory."""
+    try:
+        return look(outbox.spool.folder)
+    except OSError:  # somebody else's spool
+        return Figures()
+
+
+@hookimpl
+def skitai_common_metrics(instance: IInstance) -> Sequence[Metric]:
+    """Tell what the agents of the spool say: all workers have the same spool."""
+    outbox = _post_of(instance).outbox
+    if _SECTION not in instance.config.sections and not outbox.written:
+        return ()
+    found = _figures(outbox)
+    waiting = {"due": found.due, "later": found.waiting - found.due}
+    outcomes = {name: getattr(found, name) for name in ("sent", "refused", "deferred")}
+    text = "Recipients by what servers said."
+    return [
+        gauge("skitai_mail_agents", "Delivery agents at work on the spool.", found.agents),
+        gauge("skitai_mail_waiting", "Mails in the spool.", waiting, "state"),
+        counter("skitai_mail_recipients_total", text, outcomes, "outcome"),
+        counter("skitai_mail_undelivered_total", "Mails that were given up.", found.undelivered),
+    ]
 
 
 @hookimpl

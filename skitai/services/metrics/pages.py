@@ -12,6 +12,7 @@ from twisted.web.resource import Resource
 from skitai.processes import State
 from skitai.processes.reports import Report, add_up, decode
 from skitai.services.metrics.exposition import OPEN_TYPE, TEXT_TYPE, label_text, wants_openmetrics, write
+from skitai.services.metrics.report import add_metrics
 
 if TYPE_CHECKING:
     from skitai.interfaces import IInstance
@@ -34,7 +35,9 @@ class MetricsPage(Resource):
         """Return the text, in the format that the client prefers."""
         self._report()
         board = self._instance.board
-        sums = add_up([*map(decode, board.reports()), _workers(board)])
+        common: Report = {}
+        add_metrics(common, self._instance.common_metrics())
+        sums = add_up([*map(decode, board.reports()), _workers(board), common])
         accept = request.getHeader(b"accept") or b""
         openmetrics = wants_openmetrics(accept.decode("latin-1"))
         request.setHeader(b"content-type", (OPEN_TYPE if openmetrics else TEXT_TYPE).encode())

@@ -67,8 +67,8 @@ class Reporter:
         _add_histograms(report, _REQUESTS, text, requests.labels, requests.histograms)
         text = "How long calls to other machines took."
         _add_histograms(report, _CALLS, text, calls.labels, calls.histograms)
-        _add_metrics(report, self._process.metrics())
-        _add_metrics(report, self._instance.metrics())
+        add_metrics(report, self._process.metrics())
+        add_metrics(report, self._instance.metrics())
         return report
 
 
@@ -79,7 +79,8 @@ def _add_histograms(
     report[name] = ["histogram", text, list(BOUNDS), series]
 
 
-def _add_metrics(report: Report, metrics: Iterable[Metric]) -> None:
+def add_metrics(report: Report, metrics: Iterable[Metric]) -> None:
+    """Put ``metrics`` into ``report``, with at most so many series of each as there may be."""
     for metric in metrics:
         if metric.name in report:
             continue  # two plugins, one name: the first has it

@@ -1,11 +1,15 @@
 """The delivery agent beside a server: one, started at once, watched, reloaded, and ended with the server."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from mailserver import MailServer
+from processes import environment
 from serving import FIXTURE_APPS, RunningServer, eventually
 from skitai.mail.spool import Spool
 from supervised import Supervised, children, is_alive
@@ -22,6 +26,7 @@ var_path = var
 smtpserver = {address}
 tls = no
 max_retry = {retries}
+[metrics]
 [routes:line]
 / = {apps}/readme_email:app
 """
@@ -102,6 +107,26 @@ def test_mail_goes_out_and_the_agent_ends_with_the_server(site, mail):
     assert not is_alive(agent)
     assert "mail in " in site.server.log_text()
     assert "Traceback" not in site.server.log_text()
+
+
+def test_what_monitoring_sees(site, mail):
+    """The figures of the agent are there once, however many workers there are; skitai-mail tells the same."""
+    site.send()
+
+    def has(line):
+        return line in site.server.ask("/metrics").body.decode().splitlines()
+
+    eventually(lambda: has('skitai_mail_recipients_total{outcome="sent"} 1'), "the mail that was sent")
+    assert has("skitai_mail_agents 1")
+    assert has('skitai_mail_waiting{state="due"} 0')
+    assert has("skitai_mail_undelivered_total 0")
+    command = [sys.executable, "-m", "skitai.daemon.mail", "--config", site.folder / "tested.conf"]
+    told = subprocess.run([*command, "status", "--json"], env=environment(), capture_output=True, check=True)
+    figures = json.loads(told.stdout)
+    assert (figures["agents"], figures["sent"], figures["in_spool"]) == (1, 1, 0)
+    os.kill(site.server.process.pid, signal.SIGTERM)
+    site.server.process.wait(30)
+    assert subprocess.run([*command, "status"], env=environment(), capture_output=True).returncode == 3
 
 
 def test_an_agent_that_is_killed_is_started_again(site, mail):

@@ -104,7 +104,7 @@ class TestSent:
             ]
         assert list(mail.spool.incoming.iterdir()) == []
         assert not mail.queue.knows("m1")
-        assert mail.office.counts == {"sent": 2, "refused": 0, "deferred": 0}
+        assert mail.office.counts == {"sent": 2, "refused": 0, "deferred": 0, "undelivered": 0}
 
     def test_several_by_one_connection(self, delivery):
         with MailServer() as server:
