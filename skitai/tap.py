@@ -45,7 +45,8 @@ from skitai.net.sockets import ListenError, Opened
 from skitai.plugins.listing import describe_plugins
 from skitai.processes import Board
 from skitai.processes.orders import EXIT_CONFIG, EXIT_RESTART
-from skitai.worker.assembly import load_plugins, make_secure
+from skitai.worker.assembly import load_plugins
+from skitai.worker.https import make_secure
 from skitai.worker.logs import rotated_logs, rotation_of
 from skitai.worker.nursery import Nursery, threads_besides, wishes_of
 from skitai.worker.serving import Server, cannot_listen, open_as_configured

@@ -13,9 +13,12 @@ _DAY = datetime.timedelta(days=1)
 
 
 class Identity:
-    """A key and a certificate for ``names``, signed by ``issuer`` or by itself, ``days`` of validity left."""
+    """A key and a certificate for ``names``, signed by ``issuer`` or by itself.
 
-    def __init__(self, *names, issuer=None, authority=False, days=1):
+    It is valid from ``since`` days on, for another ``days`` from now.
+    """
+
+    def __init__(self, *names, issuer=None, authority=False, days=1, since=-10):
         self.key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"skitai test {id(self)}")])
         signer = issuer or self
@@ -27,7 +30,7 @@ class Identity:
             .issuer_name(signer.subject)
             .public_key(self.key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - 10 * _DAY)
+            .not_valid_before(now + since * _DAY)
             .not_valid_after(now + days * _DAY)
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from skitai.config.certificates import CERTIFICATES_SECTION
 from skitai.config.clusters import PREFIX, ClusterConfig, MemberConfig, masked_address
 from skitai.config.keys import Key
 from skitai.config.loader import Config
@@ -29,6 +30,8 @@ def describe(config: Config, what: Callable[[Mount], str] = _as_written) -> str:
         describe_section("server", SERVER_KEYS, server),
         _block("[routes:line]", _routes(config.hosts, what)),
     ]
+    if config.certificates:
+        blocks.append(_block(f"[{CERTIFICATES_SECTION}]", map(str, config.certificates)))
     blocks += [_block(f"[{PREFIX}{cluster.name}]", _cluster(cluster)) for cluster in config.clusters.values()]
     return "\n".join(blocks)
 

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from skitai.config.casters import comma_list
+from skitai.config.certificates import CERTIFICATES_SECTION, CertificateConfig, read_certificates
 from skitai.config.clusters import PREFIX, ClusterConfig, read_cluster
 from skitai.config.http import HTTP_KEYS
 from skitai.config.keys import Key, nearest, typed_values
@@ -24,7 +25,7 @@ from skitai.errors import ConfigError
 #: The folder of certificates that are not beside the configuration.
 CERTIFICATES = Path("/etc/skitaid/cert")
 
-_SERVER, _ROUTES, _PLUGINS = _CORE_SECTIONS = ("server", "routes:line", "plugins")
+_SERVER, _ROUTES, _PLUGINS, _ = _CORE_SECTIONS = ("server", "routes:line", "plugins", CERTIFICATES_SECTION)
 _PLUGIN_KEYS = {"disable": Key(comma_list, (), "names of plugins that are not loaded")}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -39,15 +40,16 @@ class Config:
     """A whole configuration.
 
     ``path`` is the file as it was given, ``hosts`` the virtual hosts in the order of the file, ``clusters``
-    go by name without the ``@``, ``sections`` are those left for plugins to ``claim``. ``warnings`` are
-    sentences for the user, in the form of a ConfigError. ``places`` are the values of ``[global]``, and
-    ``log_folder`` is where logs are that nobody has named.
+    go by name without the ``@``, ``certificates`` are those for names of hosts, ``sections`` are those left
+    for plugins to ``claim``. ``warnings`` are sentences for the user, in the form of a ConfigError.
+    ``places`` are the values of ``[global]``, and ``log_folder`` is where logs are that nobody has named.
     """
 
     path: Path
     server: ServerConfig = attrs.field(factory=ServerConfig)
     hosts: tuple[VirtualHost, ...] = ()
     clusters: Mapping[str, ClusterConfig] = _NOTHING
+    certificates: tuple[CertificateConfig, ...] = ()
     disabled_plugins: frozenset[str] = frozenset()
     sections: Mapping[str, Section] = _NOTHING
     warnings: tuple[str, ...] = ()
@@ -131,6 +133,7 @@ def load(
         server=server,
         hosts=read_hosts(core[_ROUTES]),
         clusters=MappingProxyType(clusters),
+        certificates=read_certificates(core[CERTIFICATES_SECTION], certificates, serving=serving),
         disabled_plugins=frozenset(typed_values(core[_PLUGINS], _PLUGIN_KEYS)["disable"]),
         sections=MappingProxyType(sections),
         warnings=warnings,

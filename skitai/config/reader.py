@@ -14,7 +14,7 @@ from skitai.errors import ConfigError
 
 _LINE_SUFFIX = ":line"
 #: Sections whose name ends with ``:line``: one that is written without it gets a hint.
-_LINE_SECTIONS = frozenset({"crontab", "routes"})
+_LINE_SECTIONS = frozenset({"certificates", "crontab", "routes"})
 #: Sections whose lines are commands of a shell: a semicolon within one begins no comment.
 _COMMAND_SECTIONS = frozenset({"crontab:line"})
 _HEADER = re.compile(r"\[\s*([^\[\]]*?)\s*\]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from twisted.internet.ssl import CertificateOptions
+
+#: The end of the line before each kind of private key.
+_KEY = b"PRIVATE KEY-----"
 
 
 class TLSConfigError(ValueError):
@@ -56,13 +60,40 @@ def load_identity(certfile: Path, keyfile: Path | None, passphrase: str | None) 
 
     ``passphrase`` decrypts the key. Raises TLSConfigError for files that cannot be used.
     """
-    leaf, *chain = load_certificates("certfile", certfile)
+    certificates = load_certificates("certfile", certfile)
     name, file = ("keyfile", keyfile) if keyfile else ("certfile", certfile)
-    private_key = _private_key(name, file, passphrase)
+    return _identity(certificates, certfile, name, file, passphrase)
+
+
+def load_files(files: Sequence[Path], passphrase: str | None) -> Identity:
+    """Return the identity in several files that count as one: the certificate, its chain and the key.
+
+    The first certificate of the first file is the identity's own; the last key counts. ``passphrase``
+    decrypts it. Raises TLSConfigError, whose key is of no use, for files that cannot be used.
+    """
+    certificates: list[x509.Certificate] = []
+    key_file = files[-1]
+    for file in files:
+        pem = _read("files", file)
+        if file is files[0] or b"-----BEGIN CERTIFICATE" in pem:
+            found = load_certificates("files", file)
+            certificates += [each for each in found if each not in certificates]
+        elif _KEY not in pem:
+            raise TLSConfigError("files", f"{file} holds neither a certificate nor a key in PEM form")
+        if _KEY in pem:
+            key_file = file
+    return _identity(certificates, files[0], "files", key_file, passphrase)
+
+
+def _identity(
+    certificates: Sequence[x509.Certificate], certfile: Path, name: str, keyfile: Path, passphrase: str | None
+) -> Identity:
+    leaf, *chain = certificates
+    private_key = _private_key(name, keyfile, passphrase)
     if private_key.public_key() != leaf.public_key():
-        message = f"the key in {file} is not that of the first certificate in {certfile}"
+        message = f"the key in {keyfile} is not that of the first certificate in {certfile}"
         raise TLSConfigError(name, message)
-    return Identity(leaf, chain, private_key, name, file)
+    return Identity(leaf, chain, private_key, name, keyfile)
 
 
 def load_certificates(name: str, file: Path) -> list[x509.Certificate]:

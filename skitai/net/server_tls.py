@@ -1,31 +1,144 @@
-"""TLS for ports that listen."""
+"""TLS for ports that listen: a certificate for each name, sessions that are resumed by every worker."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.interfaces import IAddress
+import attrs
+from OpenSSL import SSL
+from twisted.internet.interfaces import IAddress, IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory
-from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
 
-from skitai.net.pem import TLSConfigError, load_identity
+from skitai.net.certificates import Source
+from skitai.net.pem import Identity, TLSConfigError, load_identity
 from skitai.net.sockets import ListenError
 
+#: What a connection may carry, the best first (RFC 7301).
+PROTOCOLS = (b"http/1.1",)
+#: Mozilla's intermediate configuration without DHE; the suites of TLS 1.3 are OpenSSL's own.
+_CIPHERS = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    b"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+)
 
-def server_options(certificate: Path, key: Path | None, passphrase: str | None) -> CertificateOptions:
-    """Return the options of connections: TLS 1.2 or later, with HTTP/1.1 inside.
+
+@attrs.define(eq=False)
+class Shown:
+    """A certificate that is shown now, and the context of connections that show it."""
+
+    source: Source
+    identity: Identity
+    context: SSL.Context
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerTLS:
+    """Gives each connection the certificate for the name that its client asks for (RFC 6066, section 3).
+
+    ``identity`` is shown to all that ask for no name or for one that none is added for. Raises TLSConfigError
+    where OpenSSL refuses it as too weak.
+
+    Connections begin on one context, the first. What encrypts the tickets of sessions (RFC 8446, section 2.2;
+    RFC 5077) stays with that, whatever certificate is shown. So processes that are forked from this one
+    resume each other's sessions, also when each of them has renewed its certificates.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        identity: Identity,
+        protocols: Sequence[bytes] = PROTOCOLS,
+    ) -> None:
+        self._protocols = tuple(protocols)
+        self._default = self._make(source, identity)
+        self._others: list[Shown] = []
+        self._by_name: dict[bytes, Shown] = {}
+        self._first = self._default.context
+        self._first.set_tlsext_servername_callback(self._choose)
+
+    def __iter__(self) -> Iterator[Shown]:
+        """Return the certificates that are shown now, the default first."""
+        yield self._default
+        yield from self._others
+
+    def add(self, source: Source, identity: Identity) -> None:
+        """Show ``identity`` for the names of ``source``; raise TLSConfigError if OpenSSL refuses it."""
+        shown = self._make(source, identity)
+        self._others.append(shown)
+        self._by_name.update({name.encode(): shown for name in source.names})
+
+    def renew(self, shown: Shown, identity: Identity) -> None:
+        """Show ``identity`` from now on to new clients; raise TLSConfigError if OpenSSL refuses it."""
+        shown.context = self._make(shown.source, identity).context
+        shown.identity = identity
+
+    def serverConnectionForTLS(self, tls_protocol: Any) -> SSL.Connection:
+        """Return the connection of a new client. Called in the reactor thread."""
+        connection = SSL.Connection(self._first, None)
+        connection.set_accept_state()
+        connection.set_app_data(tls_protocol)
+        return connection
+
+    def _choose(self, connection: SSL.Connection) -> None:
+        """Let the connection go on with the certificate of the name that the client has sent, if any."""
+        context = self._shown_for(connection.get_servername()).context
+        if context is not self._first:
+            connection.set_context(context)
+
+    def _shown_for(self, name: bytes | None) -> Shown:
+        if not name or not self._by_name:
+            return self._default
+        name = name.lower()
+        found = self._by_name.get(name) or self._by_name.get(b"*." + name.partition(b".")[2])
+        return found or self._default
+
+    def _make(self, source: Source, identity: Identity) -> Shown:
+        return Shown(source, identity, _context(identity, self._protocols))
+
+
+def _context(identity: Identity, protocols: Sequence[bytes]) -> SSL.Context:
+    """Return the context of connections that show ``identity``: TLS 1.2 or later, without renegotiation."""
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # an idle connection takes less memory
+    context.set_cipher_list(_CIPHERS)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # tickets need none
+    # A ticket holds for all names: contexts must agree on it.
+    context.set_session_id(sha256(b"skitai").digest())
+    try:
+        context.use_certificate(identity.certificate)
+        for each in identity.chain:
+            context.add_extra_chain_cert(each)
+        context.use_privatekey(identity.private_key)
+        context.check_privatekey()
+    except (SSL.Error, TypeError, ValueError) as error:
+        message = f"{identity.key_file} cannot secure connections: {error}"
+        raise TLSConfigError(identity.key_name, message) from error
+
+    def select(_: SSL.Connection, offered: list[bytes]) -> Any:
+        return next((each for each in protocols if each in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
+
+    context.set_alpn_select_callback(select)
+    return context
+
+
+def server_options(certificate: Path, key: Path | None, passphrase: str | None) -> ServerTLS:
+    """Return what shows one certificate to all clients.
 
     ``certificate`` is a file with the certificate, the chain after it and, unless ``key`` is another file,
     the private key. ``passphrase`` decrypts the key. Raises ListenError for files that cannot be used.
-
-    Clients may resume sessions by tickets (RFC 8446, section 2.2; RFC 5077). The key of these is in the
-    options, so processes that are forked after this resume each other's.
     """
+    source = Source(
+        (), (certificate, key) if key else (certificate,), lambda: load_identity(certificate, key, passphrase)
+    )
     try:
-        identity = load_identity(certificate, key, passphrase)
-        return identity.options(acceptableProtocols=[b"http/1.1"], enableSessionTickets=True)
+        return ServerTLS(source, source.load())
     except TLSConfigError as error:
         raise ListenError(error.key, str(error)) from error
 
@@ -38,6 +151,6 @@ class _TLSFactory(TLSMemoryBIOFactory):
         return None if inside is None else self.protocol(self, inside)
 
 
-def with_tls(factory: Factory, options: CertificateOptions, reactor: Any) -> TLSMemoryBIOFactory:
+def with_tls(factory: Factory, options: ServerTLS, reactor: Any) -> TLSMemoryBIOFactory:
     """Return a factory whose connections are TLS, with the protocols of ``factory`` inside."""
     return _TLSFactory(options, False, factory, clock=reactor)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Factory
 
 from skitai.calls.cluster import Cluster, Member
 from skitai.calls.dispatch import Dispatcher
@@ -24,7 +22,6 @@ from skitai.interfaces import IBus, IInstance, IResultCache, IService
 from skitai.loop.bridge import Bridge
 from skitai.messaging.local import LocalBus
 from skitai.net.discovery import source_of
-from skitai.net.sockets import ListenError
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.plugins.mounting import Mounted, mount_resource
 from skitai.server.apps.sharing import shares_a_thread
@@ -36,8 +33,6 @@ from skitai.worker.following import Followed, Following, node_maker
 from skitai.worker.health import KEY, HealthCheck, read_health
 
 Shared = list[tuple[bytes, Any]]
-#: Gives the connections of a factory TLS.
-Secure = Callable[[Factory], Any]
 
 
 def load_plugins(config: Config) -> PluginManager:
@@ -176,24 +171,6 @@ def claim_sections(config: Config, plugins: PluginManager) -> tuple[Mapping[str,
         f"{error}; ignored, it may be of a plugin that is not loaded: {absent}" for error in unclaimed
     ]
     return config.claim(declared), warnings
-
-
-def make_secure(config: Config, reactor: Any) -> Secure | None:
-    """Return what gives a factory's connections TLS; None where nothing listens with it.
-
-    Raises ConfigError for files that cannot be used.
-    """
-    server = config.server
-    if not server.any_tls:
-        return None
-    from skitai.net.server_tls import server_options, with_tls  # OpenSSL is imported only where it is needed
-
-    assert server.certfile is not None
-    try:
-        options = server_options(server.certfile, server.keyfile, server.passphrase)
-    except ListenError as error:
-        raise config.error(error.key, str(error)) from error
-    return partial(with_tls, options=options, reactor=reactor)
 
 
 class SiteBuilder:

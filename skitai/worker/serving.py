@@ -23,9 +23,10 @@ from skitai.server.apps.watching import FileWatcher
 from skitai.server.http1.factory import HTTPFactory
 from skitai.server.proxied.forwarding import Forwarding
 from skitai.server.proxied.relayed import RelayedFactory
-from skitai.worker.assembly import Secure, SiteBuilder, make_limits, make_secure
+from skitai.worker.assembly import SiteBuilder, make_limits
 from skitai.worker.ending import end_requests, stop_listening
 from skitai.worker.figures import BEAT_SECONDS, Figures
+from skitai.worker.https import Secure, make_secure
 from skitai.worker.instance import Instance
 from skitai.worker.nursery import Place
 from skitai.worker.overview import Section
@@ -80,6 +81,8 @@ class Server(Instance):
         thresholds = Thresholds(config.server.blocked_warning, config.server.slow_request)
         self._watcher = Watcher(reactor, thresholds, self.executors.mounts)
         self._secure = secure or make_secure(config, reactor)
+        if self._secure is not None:
+            self.warnings += self._secure.warnings
         self._builder = SiteBuilder(self)
         self.warnings += self._builder.warnings
 

@@ -14,7 +14,17 @@ SMTP = {
     }
 }
 
-KNOWN = ("global", "http", "plugins", "routes:line", "server", "smtp", "smtpda", "websocket")
+KNOWN = (
+    "certificates:line",
+    "global",
+    "http",
+    "plugins",
+    "routes:line",
+    "server",
+    "smtp",
+    "smtpda",
+    "websocket",
+)
 
 
 def claim_error(site, content, declared=SMTP):

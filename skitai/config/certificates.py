@@ -1,0 +1,85 @@
+"""The ``[certificates:line]`` section: which certificate is shown to clients that ask for which name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import attrs
+
+from skitai.config.casters import quoted
+from skitai.config.reader import ConfigLine, Section
+from skitai.errors import ConfigError
+
+#: The name of the section.
+CERTIFICATES_SECTION = "certificates:line"
+_LABEL = "[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
+_NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
+_PASSPHRASE = "passphrase="  # noqa: S105 - a word, not a secret
+
+
+@attrs.frozen
+class CertificateConfig:
+    """One line: ``names`` of hosts in lower case, and the ``files`` that hold certificate, chain and key.
+
+    ``passphrase`` is that of the line, if it has one.
+    """
+
+    names: tuple[str, ...]
+    files: tuple[Path, ...]
+    passphrase: str | None = attrs.field(default=None, repr=False)
+    section: Section = attrs.field(default=Section("", CERTIFICATES_SECTION, 0), eq=False, repr=False)
+    line: int = attrs.field(default=0, eq=False)
+
+    def error(self, message: str) -> ConfigError:
+        """Return the error that points at this line."""
+        return self.section.error(message, key=" ".join(self.names), line=self.line)
+
+    def __str__(self) -> str:
+        """Return the line as ``--check`` shows it."""
+        secret = f" {_PASSPHRASE}****" if self.passphrase else ""
+        return f"{' '.join(self.names)} = {' '.join(map(str, self.files))}{secret}"
+
+
+def read_certificates(section: Section, fallback: Path, *, serving: bool) -> tuple[CertificateConfig, ...]:
+    """Return the lines of the section; raises ConfigError.
+
+    A file is looked for in the folder of the configuration, then in the folder ``fallback``. Without
+    ``serving``, it need not be there.
+    """
+    found: list[CertificateConfig] = []
+    lines: dict[str, int] = {}
+    for line in section.lines:
+        read = _read(section, line)
+        for name in read.names:
+            if name in lines:
+                message = f"{name} has a certificate at line {lines[name]} already: keep one of the two"
+                raise read.error(message)
+            lines[name] = line.number
+        files = tuple(_found(read, file, fallback, serving) for file in read.files)
+        found.append(attrs.evolve(read, files=files))
+    return tuple(found)
+
+
+def _read(section: Section, line: ConfigLine) -> CertificateConfig:
+    left, separator, right = line.text.partition("=")
+    names, words = left.lower().split(), right.split()
+    if not separator or not names or not words or words[0].startswith(_PASSPHRASE):
+        raise section.error("write NAME = FILE, or NAME NAME = CERTIFICATE CHAIN KEY", line=line.number)
+    for name in names:
+        if not _NAME.fullmatch(name):
+            hint = "write a name, or *.domain for all names one below a domain"
+            raise section.error(f"{quoted(name)} is not the name of a host: {hint}", line=line.number)
+    passphrase = None
+    if words[-1].startswith(_PASSPHRASE):
+        passphrase = words.pop().removeprefix(_PASSPHRASE)
+    files = tuple(map(Path, words))
+    return CertificateConfig(tuple(dict.fromkeys(names)), files, passphrase, section, line.number)
+
+
+def _found(read: CertificateConfig, file: Path, fallback: Path, serving: bool) -> Path:
+    places = list(dict.fromkeys((read.section.folder / file, fallback / file)))
+    found = next((place for place in places if place.is_file()), None)
+    if found is None and serving:
+        raise read.error(f"there is no file {' or '.join(map(str, places))}: name the one to use")
+    return found or places[0]
