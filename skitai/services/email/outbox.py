@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from skitai import __version__
 from skitai.loop.native import Lock
+from skitai.mail.agents import look
 from skitai.mail.envelope import new_id
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _log = Logger()
 class Outbox:
     """Writes mail of at most ``size_max`` bytes into ``spool``.
 
-    ``warning`` is for the log, with the first mail; empty: there is none. The methods wait for disks.
+    ``warning`` is for the log, with the first mail, unless an agent is at work; empty: there is none. The methods wait for disks.
     """
 
     def __init__(self, spool: Spool, size_max: int, warning: str = "") -> None:
@@ -50,7 +51,7 @@ class Outbox:
         with self._counting:
             self.written += 1
             warning, self._warning = self._warning, ""
-        if warning:
+        if warning and not look(self.spool.folder).agents:
             _log.warn("was.email: {warning}", warning=warning)
 
     def statistics(self) -> dict[str, object]:
