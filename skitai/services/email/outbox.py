@@ -24,7 +24,8 @@ _log = Logger()
 class Outbox:
     """Writes mail of at most ``size_max`` bytes into ``spool``.
 
-    ``warning`` is for the log, with the first mail, unless an agent is at work; empty: there is none. The methods wait for disks.
+    ``warning`` is for the log, with the first mail, unless an agent is at work; empty: there is none. The
+    methods wait for disks.
     """
 
     def __init__(self, spool: Spool, size_max: int, warning: str = "") -> None:
