@@ -32,7 +32,7 @@ from skitai.daemon.logs import (
 from skitai.daemon.mail.beside import agent_command, wait_for_end
 from skitai.daemon.mail.keeping import AgentKeeper
 from skitai.daemon.notify import Notifier
-from skitai.daemon.privileges import Identity, become, identity_of
+from skitai.daemon.privileges import Identity, become, check_code, identity_of
 from skitai.daemon.relief.standin import StandIn
 from skitai.daemon.relief.succession import Succession
 from skitai.daemon.supervisor.sockets import Sockets
@@ -132,7 +132,7 @@ def _make(options: Options, reactor: object) -> Announced:
     identity = None if asks else _identity(config)
     if config.server.processes > 1 and not asks and not is_twist:
         raise config.error("processes", "needs twist skitai: twistd runs one process")
-    if is_twist and not asks and (config.server.processes > 1 or identity is not None):
+    if is_twist and not asks and (config.server.processes > 1 or identity is not None or _is_first()):
         become_supervisor(options.parent, inherited)  # for a user, too: it can begin anew, as it stays root
     if config.server.cooperative:
         _cooperate(config, reactor)  # before plugins and apps are imported, which take what they find
@@ -245,10 +245,19 @@ def _identity(config: Config) -> Identity | None:
         raise config.error("group" if server.user is None else "user", str(error)) from error
 
 
+def _is_first() -> bool:
+    """Whether this is the first process of a container: it must reap orphans, and a supervisor does so.
+
+    A server must not: it cannot tell them from the children of apps, whose exit statuses apps want to know.
+    """
+    return os.getpid() == 1
+
+
 def _become(config: Config, identity: Identity) -> None:
     logs = (config.server.access_log, config.server.app_log)
     try:
         become(identity, [log for log in logs if isinstance(log, Path)])
+        check_code()
     except OSError as error:
         raise config.error("user", f"cannot become {identity.name}: {error.strerror}") from error
 

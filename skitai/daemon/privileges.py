@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import attrs
 
+import skitai
 from skitai.processes.family import keeping_end_with_parent
 
 
@@ -60,3 +62,13 @@ def become(identity: Identity, logs: Iterable[Path]) -> None:
         os.setgid(identity.gid)
         os.setuid(identity.uid)
     os.environ.update(HOME=identity.home, USER=identity.name, LOGNAME=identity.name)
+
+
+def check_code(files: Iterable[str] = (str(os.__file__), str(skitai.__file__))) -> None:
+    """Raise PermissionError if this process may not read ``files``, by default of Python and of Skitai.
+
+    Else some import would fail later, whenever it comes.
+    """
+    for file in files:
+        if not os.access(file, os.R_OK):
+            raise PermissionError(errno.EACCES, f"it may not read {file}, which Python needs")

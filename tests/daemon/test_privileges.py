@@ -6,7 +6,7 @@ import pwd
 
 import pytest
 
-from skitai.daemon.privileges import become, identity_of
+from skitai.daemon.privileges import become, check_code, identity_of
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -81,3 +81,21 @@ def test_not_root():
         return "it may"
 
     assert _in_child(try_it) == "only root can become another user or group: leave it out"
+
+
+@ROOT
+def test_code_that_it_may_not_read(tmp_path):
+    """A Python that is only for root is named, before an import fails."""
+    file = tmp_path / "os.py"
+    file.touch(0o600)
+    check_code([str(file)])
+
+    def try_it():
+        become(identity_of("nobody", None), [])
+        try:
+            check_code([str(file)])
+        except PermissionError as error:
+            return error.strerror
+        return "it may"
+
+    assert _in_child(try_it) == f"it may not read {file}, which Python needs"

@@ -129,9 +129,10 @@ def test_cooperative(served):
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare(1)")
-def test_in_a_container(served):
+@pytest.mark.parametrize("count", [1, 2])
+def test_in_a_container(served, count):
     """As the first process of a container it ends at SIGTERM, and reaps what others leave behind."""
-    config = served.write("port = 0\nprocesses = 2")
+    config = served.write(f"port = 0\nprocesses = {count}")
     app = config.parent / "served.py"
     orphan = "import subprocess\nsubprocess.run(['sh', '-c', 'sleep 0.2 &'])\n"
     app.write_text(orphan + app.read_text())
