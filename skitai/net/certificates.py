@@ -42,6 +42,20 @@ class Source:
         """Return what tells whether the files have changed."""
         return tuple(map(_stamp, self.files))
 
+    def read(self) -> Loaded:
+        """Return what the files hold now; raise TLSConfigError if it cannot be used."""
+        stamps = self.stamps()  # before: what changes meanwhile is read again
+        return Loaded(self, self.load(), stamps)
+
+
+@attrs.frozen
+class Loaded:
+    """What the files of ``source`` held when they had these stamps."""
+
+    source: Source
+    identity: Identity
+    stamps: tuple[Stamp, ...]
+
 
 def _stamp(file: Path) -> Stamp:
     try:

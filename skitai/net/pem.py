@@ -24,6 +24,11 @@ class TLSConfigError(ValueError):
         self.key = key
         super().__init__(message)
 
+    @property
+    def sentence(self) -> str:
+        """The message for a place where the key is not named."""
+        return f"{self.key} {self}" if self.key == "passphrase" else str(self)
+
 
 @attrs.frozen
 class Identity:

@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
-from skitai.net.certificates import Source
+from skitai.net.certificates import Loaded, Source
 from skitai.net.pem import Identity, TLSConfigError, load_identity
 from skitai.net.sockets import ListenError
 
@@ -31,8 +31,7 @@ _CIPHERS = (
 class Shown:
     """A certificate that is shown now, and the context of connections that show it."""
 
-    source: Source
-    identity: Identity
+    loaded: Loaded
     context: SSL.Context
 
 
@@ -40,7 +39,7 @@ class Shown:
 class ServerTLS:
     """Gives each connection the certificate for the name that its client asks for (RFC 6066, section 3).
 
-    ``identity`` is shown to all that ask for no name or for one that none is added for. Raises TLSConfigError
+    ``default`` is shown to all that ask for no name or for one that none is added for. Raises TLSConfigError
     where OpenSSL refuses it as too weak.
 
     Connections begin on one context, the first. What encrypts the tickets of sessions (RFC 8446, section 2.2;
@@ -48,14 +47,9 @@ class ServerTLS:
     resume each other's sessions, also when each of them has renewed its certificates.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        identity: Identity,
-        protocols: Sequence[bytes] = PROTOCOLS,
-    ) -> None:
+    def __init__(self, default: Loaded, protocols: Sequence[bytes] = PROTOCOLS) -> None:
         self._protocols = tuple(protocols)
-        self._default = self._make(source, identity)
+        self._default = self._make(default)
         self._others: list[Shown] = []
         self._by_name: dict[bytes, Shown] = {}
         self._first = self._default.context
@@ -66,16 +60,19 @@ class ServerTLS:
         yield self._default
         yield from self._others
 
-    def add(self, source: Source, identity: Identity) -> None:
-        """Show ``identity`` for the names of ``source``; raise TLSConfigError if OpenSSL refuses it."""
-        shown = self._make(source, identity)
+    def add(self, loaded: Loaded) -> None:
+        """Show a certificate for the names of its source; raise TLSConfigError if OpenSSL refuses it."""
+        shown = self._make(loaded)
         self._others.append(shown)
-        self._by_name.update({name.encode(): shown for name in source.names})
+        self._by_name.update({name.encode(): shown for name in loaded.source.names})
 
-    def renew(self, shown: Shown, identity: Identity) -> None:
-        """Show ``identity`` from now on to new clients; raise TLSConfigError if OpenSSL refuses it."""
-        shown.context = self._make(shown.source, identity).context
-        shown.identity = identity
+    def renew(self, shown: Shown, loaded: Loaded) -> None:
+        """Show ``loaded`` to new clients in the place of ``shown``; raise TLSConfigError as ``add``.
+
+        Connections go on as they are. Called in the reactor thread.
+        """
+        shown.context = self._make(loaded).context
+        shown.loaded = loaded
 
     def serverConnectionForTLS(self, tls_protocol: Any) -> SSL.Connection:
         """Return the connection of a new client. Called in the reactor thread."""
@@ -97,8 +94,8 @@ class ServerTLS:
         found = self._by_name.get(name) or self._by_name.get(b"*." + name.partition(b".")[2])
         return found or self._default
 
-    def _make(self, source: Source, identity: Identity) -> Shown:
-        return Shown(source, identity, _context(identity, self._protocols))
+    def _make(self, loaded: Loaded) -> Shown:
+        return Shown(loaded, _context(loaded.identity, self._protocols))
 
 
 def _context(identity: Identity, protocols: Sequence[bytes]) -> SSL.Context:
@@ -138,7 +135,7 @@ def server_options(certificate: Path, key: Path | None, passphrase: str | None) 
         (), (certificate, key) if key else (certificate,), lambda: load_identity(certificate, key, passphrase)
     )
     try:
-        return ServerTLS(source, source.load())
+        return ServerTLS(source.read())
     except TLSConfigError as error:
         raise ListenError(error.key, str(error)) from error
 

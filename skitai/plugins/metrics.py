@@ -17,7 +17,7 @@ Labels = tuple[str, ...]
 
 @attrs.frozen
 class Metric:
-    """One figure of a worker; those of all workers of a server are added up.
+    """One figure of a worker; those of all workers of a server are added up, or the ``lowest`` one counts.
 
     ``kind`` is ``counter`` for what only grows from the start on, its ``name`` ends in ``_total``; otherwise
     ``gauge``. A name has its unit in it, in the plural: seconds, bytes. ``help`` is a sentence.
@@ -28,6 +28,7 @@ class Metric:
     help: str
     labels: Labels
     values: Mapping[Labels, float]
+    lowest: bool = False
 
     def __attrs_post_init__(self) -> None:
         for name in (self.name, *self.labels):
@@ -52,6 +53,11 @@ def gauge(name: str, text: str, values: float | Mapping[Any, float], *labels: st
 def counter(name: str, text: str, values: float | Mapping[Any, float], *labels: str) -> Metric:
     """Return a metric that only grows; see ``gauge``."""
     return Metric("counter", name, text, labels, _by_labels(values))
+
+
+def lowest(name: str, text: str, values: float | Mapping[Any, float], *labels: str) -> Metric:
+    """Return a gauge of which the lowest of all workers counts, such as a moment; see ``gauge``."""
+    return Metric("gauge", name, text, labels, _by_labels(values), lowest=True)
 
 
 def _by_labels(values: float | Mapping[Any, float]) -> dict[Labels, float]:

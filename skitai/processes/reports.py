@@ -3,18 +3,21 @@
 A report is JSON, so that releases on different Pythons understand each other: ``{name: [kind, help, bounds,
 {labels: value}]}``. ``kind`` is ``counter``, ``gauge`` or ``histogram``. ``labels`` are those of one series,
 as the text format of Prometheus writes them. A value is a number; that of a histogram is a list, the counts
-below each of ``bounds`` and above the last one, and the sum of what was observed.
+below each of ``bounds`` and above the last one, and the sum of what was observed. A gauge of which the lowest
+counts has LOWEST as its ``bounds``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import add
 from typing import Any
 
 Report = dict[str, list[Any]]
 
 _GAUGE = "gauge"
+LOWEST = ["lowest"]
 
 
 def encode(report: Report) -> bytes:
@@ -38,18 +41,18 @@ def add_up(reports: Iterable[Report]) -> Report:
         for name, (kind, text, bounds, series) in report.items():
             metric = sums.setdefault(name, [kind, text, bounds, {}])
             if metric[0] == kind and metric[2] == bounds:
-                _add(metric[3], series)
+                _add(metric[3], series, min if bounds == LOWEST else add)
     return sums
 
 
-def _add(sums: dict[str, Any], series: dict[str, Any]) -> None:
+def _add(sums: dict[str, Any], series: dict[str, Any], join: Callable[[Any, Any], Any]) -> None:
     for labels, value in series.items():
         if labels not in sums:
             sums[labels] = value
         elif isinstance(value, list):
             sums[labels] = [one + other for one, other in zip(sums[labels], value, strict=True)]
         else:
-            sums[labels] += value
+            sums[labels] = join(sums[labels], value)
 
 
 def fold(retired: bytes, last: bytes, size_max: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -9,28 +10,62 @@ from typing import TYPE_CHECKING, Any
 from skitai.config import Config
 from skitai.config.certificates import CertificateConfig
 from skitai.errors import ConfigError
+from skitai.plugins.metrics import Metric, lowest
+from skitai.processes import State
 
 if TYPE_CHECKING:
     from twisted.internet.protocol import Factory
 
-    from skitai.net.certificates import Source
-    from skitai.net.pem import Identity
+    from skitai.net.certificates import Loaded, Source
+    from skitai.net.pem import TLSConfigError
+    from skitai.net.renewing import Renewal
     from skitai.net.server_tls import ServerTLS
+    from skitai.processes.board import Board, Slot
 
 
 class Secure:
     """Gives the connections of a factory TLS; ``warnings`` are sentences on the certificates for the user."""
 
     def __init__(self, tls: ServerTLS, reactor: Any, warnings: tuple[str, ...]) -> None:
-        self.tls = tls
         self.warnings = warnings
+        self._tls = tls
         self._reactor = reactor
+        self._renewal: Renewal | None = None
 
     def __call__(self, factory: Factory) -> Any:
         """Return a factory whose connections are TLS, with the protocols of ``factory`` inside."""
         from skitai.net.server_tls import with_tls
 
-        return with_tls(factory, self.tls, self._reactor)
+        return with_tls(factory, self._tls, self._reactor)
+
+    def start(self, board: Board, slot: Slot) -> None:
+        """Begin to look at the files, in the worker that has this ``slot``. Called in the reactor thread."""
+        from skitai.net.renewing import Renewal
+
+        def speaks() -> bool:
+            """Whether this is the first worker of those that serve: one is enough to warn."""
+            first = next((each for each in board if each.state == State.READY), None)
+            return first is not None and first.number == slot.number
+
+        self._renewal = Renewal(self._tls, self._reactor, speaks)
+        self._renewal.start()
+
+    def stop(self) -> None:
+        """Look no longer. Called in the reactor thread."""
+        if self._renewal is not None:
+            self._renewal.stop()
+
+    def metrics(self) -> Iterator[Metric]:
+        """Return until when the certificates are valid that this worker shows."""
+        from skitai.net.certificates import ends
+
+        moments = {
+            name: ends(shown.loaded.identity.certificate)
+            for shown in self._tls
+            for name in shown.loaded.source.names or ("default",)
+        }
+        text = "Until when the certificate for a name is valid, since the epoch; the worst of the workers."
+        yield lowest("skitai_certificate_expires_timestamp_seconds", text, moments, "name")
 
 
 def make_secure(config: Config, reactor: Any) -> Secure | None:
@@ -47,19 +82,23 @@ def make_secure(config: Config, reactor: Any) -> Secure | None:
     warnings: list[str] = []
     for source, blame in (_default(config), *(_other(config, line) for line in config.certificates)):
         try:
-            identity = source.load()
+            loaded = source.read()
             if tls is None:
-                tls = ServerTLS(source, identity)
+                tls = ServerTLS(loaded)
             else:
-                tls.add(source, identity)
+                tls.add(loaded)
         except TLSConfigError as error:
-            raise blame(error.key, str(error)) from error
-        warnings += [str(blame("certfile", text)) for text in _doubts(source, identity)]
+            raise blame(error) from error
+        warnings += [str(blame(TLSConfigError("certfile", text))) for text in _doubts(loaded)]
     assert tls is not None
     return Secure(tls, reactor, tuple(warnings))
 
 
-def _default(config: Config) -> tuple[Source, Any]:
+Blame = Callable[["TLSConfigError"], ConfigError]
+
+
+def _default(config: Config) -> tuple[Source, Blame]:
+    """Return the certificate of [server], and what points at its key in the config."""
     from skitai.net.certificates import Source
     from skitai.net.pem import load_identity
 
@@ -67,27 +106,25 @@ def _default(config: Config) -> tuple[Source, Any]:
     assert server.certfile is not None
     files = (server.certfile, server.keyfile) if server.keyfile else (server.certfile,)
     load = partial(load_identity, server.certfile, server.keyfile, server.passphrase)
-    return Source((), files, load), config.error
+    return Source((), files, load), lambda error: config.error(error.key, str(error))
 
 
-def _other(config: Config, line: CertificateConfig) -> tuple[Source, Any]:
+def _other(config: Config, line: CertificateConfig) -> tuple[Source, Blame]:
+    """Return the certificate of a line, and what points at that line."""
     from skitai.net.certificates import Source
     from skitai.net.pem import load_files
 
-    def blame(key: str, message: str) -> ConfigError:
-        return line.error(f"passphrase {message}" if key == "passphrase" else message)
-
     load = partial(load_files, line.files, line.passphrase or config.server.passphrase)
-    return Source(line.names, line.files, load), blame
+    return Source(line.names, line.files, load), lambda error: line.error(error.sentence)
 
 
-def _doubts(source: Source, identity: Identity) -> list[str]:
+def _doubts(loaded: Loaded) -> list[str]:
     """Return what clients may not like about a certificate."""
     from skitai.net.certificates import ending, not_covered
 
-    file, certificate = source.files[0], identity.certificate
+    file, certificate = loaded.source.files[0], loaded.identity.certificate
     said = ending(certificate, time())
     found = [f"the certificate in {file} {said}"] if said else []
-    if others := not_covered(certificate, source.names):
+    if others := not_covered(certificate, loaded.source.names):
         found.append(f"the certificate in {file} is not for {', '.join(others)}: clients refuse it")
     return found

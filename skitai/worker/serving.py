@@ -101,7 +101,9 @@ class Server(Instance):
         return {} if self._factory is None else self._factory.statistics()
 
     def _own_metrics(self) -> Iterable[Metric]:
-        return self._watcher.counts.metrics()
+        yield from self._watcher.counts.metrics()
+        if self._secure is not None:
+            yield from self._secure.metrics()
 
     # -- with a supervisor ---------------------------------------------------------------------------------
 
@@ -181,6 +183,8 @@ class Server(Instance):
     def _started(self) -> None:
         if self._line is not None:
             self._line.start()
+        if self._secure is not None:
+            self._secure.start(self.board, self.slot)
         in_one_thread = self._builder.in_one_thread()
         if in_one_thread:
             _log.info(_SHARED_THREAD, mounts=", ".join(in_one_thread))
@@ -235,6 +239,8 @@ class Server(Instance):
         self._figures.draining()
         if self._file_watcher is not None:
             self._file_watcher.stop()
+        if self._secure is not None:
+            self._secure.stop()
         assert self._factory is not None
         yield stop_listening(self.reactor, self._factory, self._listening, goes_on=self._leaves_sockets)
         self._listening = []

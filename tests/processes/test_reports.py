@@ -2,7 +2,7 @@
 
 from skitai.processes import Board, State
 from skitai.processes.board import REPORT_MAX
-from skitai.processes.reports import add_up, decode, encode, fold
+from skitai.processes.reports import LOWEST, add_up, decode, encode, fold
 
 
 def report(requests, members, *seconds):
@@ -77,3 +77,9 @@ def test_sums_that_are_too_long():
         "a": ["counter", "", [], {"y": 2, "z": 1, "x": 1}]
     }
     assert decode(fold(of("xy"), of("yz"), 40)) == {"a": ["counter", "", [], {"y": 2, "z": 1}]}
+
+
+def test_lowest():
+    """Of a gauge that is marked so, the lowest of all workers counts."""
+    reports = [{"until": ["gauge", "Until when.", LOWEST, {"": moment}]} for moment in (5, 3, 9)]
+    assert add_up(reports) == {"until": ["gauge", "Until when.", LOWEST, {"": 3}]}

@@ -7,8 +7,10 @@ import pytest
 
 from certificates import Identity
 from instances import RunningInstance, make_instance
+from serving import eventually
 from skitai.config import describe, load
 from skitai.errors import ConfigError
+from skitai.net import renewing
 from wire import PATIENCE
 
 ROOT = Identity(authority=True)
@@ -278,3 +280,51 @@ def test_ciphers(serve):
     context.set_ciphers("ECDHE+SHA1:ECDHE+SHA256:ECDHE+SHA384:!AESGCM:!CHACHA20:!AESCCM")
     with pytest.raises(ssl.SSLError, match=r"(?i)handshake.failure"):
         opened(port, None, context)
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_renewed_while_serving(site, serve, monkeypatch, version):
+    """New clients get the new certificate; open connections go on, and sessions of before are resumed."""
+    monkeypatch.setattr(renewing, "LOOK_SECONDS", 0.02)
+    server = serve()
+    context = trusting()
+    context.maximum_version = ssl.TLSVersion[version]
+    with opened(server.port, None, context) as client:
+        assert pinged(client)
+        before = client.getpeercert()
+        new = signed("main.org")
+        site.write("main.pem", new.pem + BETWEEN.pem + new.key_pem())
+        eventually(lambda: serial(server.port) != before["serialNumber"])
+        assert pinged(client)
+        session = client.session
+    with opened(server.port, None, context, session) as client:
+        assert client.session_reused
+        assert pinged(client)
+
+
+def pinged(client):
+    client.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+    return client.recv(1000).startswith(b"HTTP/1.1 200 OK")
+
+
+def serial(port):
+    with opened(port) as client:
+        return client.getpeercert()["serialNumber"]
+
+
+def test_metric(site, serve):
+    """Monitoring knows the end of each certificate by name."""
+    site.write("www.pem", WWW.pem + BETWEEN.pem + WWW.key_pem())
+    server = serve("www.example.org example.org = www.pem")
+    (found,) = [
+        metric
+        for metric in server.loop.call(server.instance.metrics)
+        if metric.name == "skitai_certificate_expires_timestamp_seconds"
+    ]
+    end = WWW.certificate.not_valid_after_utc.timestamp()
+    assert found.values == {
+        ("default",): MAIN.certificate.not_valid_after_utc.timestamp(),
+        ("www.example.org",): end,
+        ("example.org",): end,
+    }
+    assert found.lowest

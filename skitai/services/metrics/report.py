@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from skitai.processes.reports import Report, encode
+from skitai.processes.reports import LOWEST, Report, encode
 from skitai.services.metrics.counting import BOUNDS, Histograms, Observer
 from skitai.services.metrics.exposition import label_text
 from skitai.services.metrics.process import ProcessFigures
@@ -90,4 +90,4 @@ def add_metrics(report: Report, metrics: Iterable[Metric]) -> None:
             if text not in series and len(series) >= _SERIES_MAX:
                 text = label_text(metric.labels, ("other",) * len(values))
             series[text] = series.get(text, 0) + value
-        report[metric.name] = [metric.kind, metric.help, [], series]
+        report[metric.name] = [metric.kind, metric.help, LOWEST if metric.lowest else [], series]
