@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from threading import Event, Lock
 from time import monotonic
 
 from twisted.logger import Logger
 
 from skitai.daemon.mail.bounce import bounce
-from skitai.daemon.mail.dialogue import Carrier, Letter, StaleError, UnavailableError
+from skitai.daemon.mail.dialogue import Carrier, ImpossibleError, Letter, StaleError, UnavailableError
 from skitai.daemon.mail.lanes import Waiting
 from skitai.daemon.mail.queue import Key, Queue
 from skitai.daemon.mail.rules import Rules
@@ -57,7 +58,7 @@ class Office:
         return {"waiting": len(self.queue), "due": self.queue.due(), **counts}
 
     def open_carrier(self, rules: Rules, key: Key) -> Carrier:
-        """Return a carrier that is ready; raises UnavailableError, and ValueError for a wrong address."""
+        """Return a carrier that is ready; raises UnavailableError and ImpossibleError."""
         carrier = rules.carrier(key)
         with self._lock:
             self._carriers.add(carrier)
@@ -118,21 +119,28 @@ class Worker:
     # -- one mail ------------------------------------------------------------------------------------------
 
     def _handle(self, mail: Waiting) -> None:
+        self._with_care(mail, lambda: self._claim(mail))
+
+    def _claim(self, mail: Waiting) -> None:
         office = self._office
+        claim = office.spool.claim(mail.id)
+        if claim is None:
+            office.has_left_some = True
+            office.queue.forget(mail.id)
+            return
+        with claim:
+            self._look_at(mail, claim)
+
+    def _with_care(self, mail: Waiting, action: Callable[[], None]) -> None:
+        """Call ``action``; if it fails, ``mail`` comes again: one must not stop or lose the others."""
         try:
-            claim = office.spool.claim(mail.id)
-            if claim is None:
-                office.has_left_some = True
-                office.queue.forget(mail.id)
-                return
-            with claim:
-                self._look_at(mail, claim)
-        except Exception as error:  # noqa: BLE001 - one mail must not stop the others
+            action()
+        except Exception as error:  # noqa: BLE001 - whatever it is
             if isinstance(error, OSError | ValueError):
                 _log.error("mail {id}: {error}", id=mail.id, error=str(error))
             else:
                 _log.failure("mail {id}", id=mail.id)
-            self._later(mail, office.clock() + _TROUBLE_SECONDS)
+            self._later(mail, self._office.clock() + _TROUBLE_SECONDS)
 
     def _look_at(self, mail: Waiting, claim: Claim) -> None:
         policy, now = self._office.rules.policy, self._office.clock()
@@ -158,7 +166,7 @@ class Worker:
         except UnavailableError as error:
             self._unavailable(mail, claim, error)
             return
-        except ValueError as error:
+        except ImpossibleError as error:
             reply = Reply(554, f"the mail names no server that there is: {clean(str(error))}")
             outcomes = [_outcome(one, "refused", reply) for one in claim.pending]
         self._keep(mail, claim, outcomes, len(data))
@@ -307,12 +315,14 @@ class Worker:
             claim.release()
             self._later(mail, until)
         for old in queue.expired(self._key, before):
-            self._expire(old, reply)
+            self._with_care(old, partial(self._expire, old, reply))
 
     def _expire(self, mail: Waiting, reply: Reply) -> None:
         """Give up a mail that has waited for its server as long as the others were tried."""
         claim = self._office.spool.claim(mail.id)
-        if claim is not None:
+        if claim is None:
+            self._office.has_left_some = True
+        else:
             with claim:
                 outcomes = [_outcome(one, "deferred", reply) for one in claim.pending]
                 claim.record(outcomes, None)

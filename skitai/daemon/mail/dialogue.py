@@ -19,8 +19,11 @@ from skitai.mail.state import RecipientOutcome
 #: The final dot may take this many times longer than other steps: giving up there sends a mail twice (RFC
 #: 5321, section 4.5.3.2.6, has ten minutes, which are ten times our default).
 _FINAL_PATIENCE = 10
-#: Seconds of one mail in all, besides one for each 10 KB: a server that trickles must not hold it for ever.
-_MAIL_STEPS, _SLOWEST_BYTES = 20, 10_000
+#: Seconds of one mail in all, besides one for each 10 KB and some for each recipient: a server that trickles
+#: must not hold it for ever, one that thinks about each of a thousand recipients may.
+_MAIL_STEPS, _SLOWEST_BYTES, _RECIPIENT_SECONDS = 20, 10_000, 10
+#: Seconds that a server has to say goodbye.
+_QUIT_SECONDS = 5.0
 #: RFC 5321, section 4.5.3.1.10: too many recipients, perhaps only for one mail.
 _TOO_MANY = (452, 552)
 _CLOSING = 421
@@ -37,6 +40,10 @@ class UnavailableError(Exception):
         self.reply = reply
         self.is_login = is_login
         super().__init__(f"{reply.code} {reply.text}")
+
+
+class ImpossibleError(Exception):
+    """What a mail names for its server is none."""
 
 
 class StaleError(Exception):
@@ -101,9 +108,12 @@ class Dialogue:
     def close(self) -> None:
         """Say QUIT and close."""
         if self.is_open:
+            self.deadline = self._clock() + _QUIT_SECONDS  # its words must not come for ever
+            self._wire.set_timeout(min(_QUIT_SECONDS, self._relay.timeout))
             with suppress(BrokenError):
                 self._wire.ask("QUIT")
             self._wire.close()
+            self.deadline = None
 
     def abort(self) -> None:
         """End what is under way; called in any thread."""
@@ -167,8 +177,8 @@ class Dialogue:
 
         Raises UnavailableError and StaleError if none was taken or refused.
         """
-        seconds = _MAIL_STEPS * self._relay.timeout + len(letter.data) / _SLOWEST_BYTES
-        self.deadline = self._clock() + seconds
+        seconds = _MAIL_STEPS * self._relay.timeout + _RECIPIENT_SECONDS * len(letter.recipients)
+        self.deadline = self._clock() + seconds + len(letter.data) / _SLOWEST_BYTES
         try:
             return self._deliver(letter)
         finally:
@@ -210,6 +220,8 @@ class Dialogue:
             data = _in_seven_bits(data)
             if not data.isascii():
                 return Reply(_OUR_REFUSAL, "5.6.3 the mail has 8-bit text, and the server lacks 8BITMIME")
+        if not data.endswith(b"\r\n"):
+            data += b"\r\n"  # before it is signed
         if self._sign is not None:
             try:
                 data = self._sign(data, letter.sender) + data

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from skitai.daemon.mail.dialogue import Carrier, Dialogue
+from skitai.daemon.mail.dialogue import Carrier, Dialogue, ImpossibleError
 from skitai.daemon.mail.relays import Login, Relay, make_relay, own_name
 from skitai.daemon.mail.retries import Policy
 from skitai.daemon.mail.settings import MailSettings
@@ -38,7 +39,7 @@ class Rules:
     def carrier(self, server: Server | None) -> Carrier:
         """Return a new carrier to the server of a mail, or of the configuration.
 
-        Raises ValueError for an address that is none.
+        Raises ImpossibleError for an address that is none.
         """
         return self._default() if server is None else self._own(server)
 
@@ -67,7 +68,10 @@ def make_rules(settings: MailSettings) -> Rules:
         login = Login(server.user, server.password) if server.user else None
         # That the server of the configuration needs no TLS says nothing of this one.
         tls = "yes" if shared["tls"] == "no" else shared["tls"]
-        relay = make_relay(server.address, ssl=server.ssl, login=login, **{**shared, "tls": tls})
+        try:
+            relay = make_relay(server.address, ssl=server.ssl, login=login, **{**shared, "tls": tls})
+        except ValueError as error:
+            raise ImpossibleError(str(error)) from None
         return Dialogue(relay, signer)
 
     address = values["smtpserver"]
@@ -103,6 +107,11 @@ def _login(values: Any, wrong: Callable[[str, str], ConfigError]) -> Login | Non
         raise wrong("user", "has no password: name one of password_file, password, token_command")
     if len(given) > 1:
         raise wrong(given[1], f"cannot be beside {given[0]}: keep one of the two")
+    if values["token_command"] is not None:
+        try:
+            shlex.split(values["token_command"])
+        except ValueError as error:
+            raise wrong("token_command", f"cannot be read: {error}") from None
     password_file: Path | None = values["password_file"]
     return Login(user, values["password"] or "", password_file, values["token_command"])
 

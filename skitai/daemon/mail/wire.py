@@ -8,7 +8,7 @@ import re
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -20,6 +20,13 @@ CODE_TIMEOUT, CODE_BAD_REPLY, CODE_LOST, CODE_NOT_CONNECTED = 800, 801, 802, 900
 _REPLY_MAX, _LINE_MAX = 64 * 1024, 8192
 #: What is written at once. Each write has the time-out anew, so that a slow line does not end a large mail.
 _CHUNK = 256 * 1024
+#: Seconds for a refusal that was said before the end of a message, and is here already or lost.
+_EARLY_SECONDS = 1.0
+_REFUSALS = 400
+#: A shorter word in a reply to a login is no password.
+_SECRET_MIN = 4
+#: What stands around a password of PLAIN, and a token.
+_SECRET_ENDS = re.compile(rb"[\0\1]|auth=Bearer ")
 _REPLY_SHOWN = 500
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5")
@@ -133,21 +140,35 @@ class Wire(smtplib.SMTP):
         return self._checked(code, text)
 
     def send_data(self, data: bytes, patience: float) -> Reply:
-        """Send a message whose lines end with CRLF, after the reply 354; return the reply.
+        """Send a message whose lines end with CRLF, the last one, too, after 354; return the reply.
 
-        ``patience`` is what the server has for that, in seconds.
+        ``patience`` is what the server has for that, in seconds. One that refuses the message before its end
+        and closes the connection has said so, too.
         """
-        if not data.endswith(b"\r\n"):
-            data += b"\r\n"
         if data.startswith(b".") or b"\n." in data:
             data = re.sub(rb"(?m)^\.", b"..", data)
         data += b".\r\n"
-        for start in range(0, len(data), _CHUNK):
-            self.send(data[start : start + _CHUNK])
-        self._set_timeout(patience)
+        if self.sock is None:
+            raise self._broken(None)
+        try:
+            for start in range(0, len(data), _CHUNK):
+                self.sock.sendall(data[start : start + _CHUNK])
+        except OSError as error:
+            raise self._early(error) from None
+        self.set_timeout(patience)
         reply = self.read_reply()
-        self._set_timeout(self.timeout)
+        self.set_timeout(self.timeout)
         return reply
+
+    def _early(self, error: OSError) -> BrokenError:
+        """Return the end of a connection that took no more of a message: with a refusal, if there is one."""
+        self.set_timeout(_EARLY_SECONDS)
+        with suppress(BrokenError):
+            reply = self.read_reply()
+            if reply.code >= _REFUSALS:
+                self.close()
+                return BrokenError(reply)
+        return self._broken(error)
 
     def read_reply(self) -> Reply:
         """Return the next reply; one with a code out of order ends the conversation."""
@@ -177,7 +198,7 @@ class Wire(smtplib.SMTP):
             size += len(line)
             code, mark, text = line[:3], line[3:4], line[4:].strip(b" \t\r\n")
             if len(line) > _LINE_MAX or size > _REPLY_MAX or len(code) < 3 or not code.isdigit():
-                return -1, line[:_REPLY_SHOWN]
+                return -1, line
             lines.append(text)
             if mark != b"-":
                 return int(code), b"\n".join(lines)
@@ -192,7 +213,8 @@ class Wire(smtplib.SMTP):
         except OSError as error:
             raise self._broken(error) from None
 
-    def _set_timeout(self, seconds: float) -> None:
+    def set_timeout(self, seconds: float) -> None:
+        """Set how long the server may take for one answer from now on."""
         if self.sock is not None:
             self.sock.settimeout(seconds)
 
@@ -241,8 +263,8 @@ class Wire(smtplib.SMTP):
     def _answered(
         self, mechanism: str, first: bytes | None, answer: Callable[[bytes], bytes] | None = None
     ) -> Reply:
-        words = mechanism if first is None else f"{mechanism} {_base64(first)}"
-        code, text = self.docmd("AUTH", words)
+        told = [] if first is None else [_base64(first)]
+        code, text = self.docmd("AUTH", " ".join([mechanism, *told]))
         for _ in range(3):
             if code != _GO_ON:
                 break
@@ -250,13 +272,24 @@ class Wire(smtplib.SMTP):
                 task = base64.b64decode(text)
             except ValueError:
                 task = b""
-            code, text = self.docmd(_base64(answer(task) if answer else b""))
-        return self._checked(code, text)
+            told.append(_base64(answer(task) if answer else b""))
+            code, text = self.docmd(told[-1])
+        return self._checked(code, _without(told, text))
 
 
 def logged_in(reply: Reply) -> bool:
     """Return whether ``reply`` lets us in."""
     return reply.code == _LOGGED_IN
+
+
+def _without(told: Iterable[str], text: bytes) -> bytes:
+    """Return a reply to a login without what it was told, encoded or not: some servers say it again."""
+    secrets = [word.encode() for word in told]
+    secrets += [part for word in told for part in _SECRET_ENDS.split(base64.b64decode(word))]
+    for secret in secrets:
+        if len(secret) >= _SECRET_MIN:
+            text = text.replace(secret, b"***")
+    return text
 
 
 def _base64(data: bytes) -> str:

@@ -14,6 +14,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 
 from mailserver import MailServer
 from skitai.daemon.mail.delivery import Office, Worker
+from skitai.daemon.mail.dialogue import Dialogue
 from skitai.daemon.mail.intake import Intake
 from skitai.daemon.mail.queue import Queue
 from skitai.daemon.mail.rules import make_rules
@@ -179,8 +180,10 @@ class TestSent:
         with MailServer() as server:
             mail = delivery(smtpserver=server.address, dkim_key="key.pem", dkim_selector="s1")
             mail.send(data=TEXT % b"m1" + b"\n.dots\n\n\n")
+            mail.send(name="m2", data=TEXT % b"m2" + b"no line end ")
             mail.run()
             content = server.mails[0].content
+            assert dkim.verify(server.mails[1].content, dnsfunc=lambda name, timeout=5: record)
         asked = []
         assert dkim.verify(content, dnsfunc=lambda name, timeout=5: asked.append(name) or record)
         assert asked == [b"s1._domainkey.example.com."]
@@ -362,6 +365,46 @@ class TestUnavailable:
         mail.run()
         assert "names no server" in mail.spool.undelivered()[0].reason
 
+    def test_trouble_of_our_own(self, delivery, monkeypatch):
+        """A mail that cannot be sent for a reason of this machine is refused by nobody, and comes again."""
+        with MailServer() as server:
+            mail = delivery(smtpserver=server.address)
+            mail.send()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Dialogue, "open", raising(ValueError("no MD5 here")))
+                mail.run()
+            assert mail.spool.ids() == ["m1"]
+            mail.run(60)
+            assert len(server.mails) == 1
+        assert mail.lines[0] == "[error] mail m1: no MD5 here"
+
+    def test_trouble_while_mails_expire(self, delivery, monkeypatch):
+        """A disk that fails while mails are given up together loses none of them."""
+        with MailServer() as server:
+            pass
+        mail = delivery(smtpserver=server.address, max_retry=0, bounce="yes")
+        for number in range(4):
+            mail.send(name=f"m{number}")
+        write = Spool.write
+        monkeypatch.setattr(Spool, "write", raising(OSError(28, "No space left on device")))
+        mail.run()
+        mail.run()
+        assert len(mail.spool.ids()) == 4
+        monkeypatch.setattr(Spool, "write", write)
+        mail.run(120)
+        mail.run(120)
+        assert [entry.id for entry in mail.spool.undelivered()][:4] == ["m0", "m1", "m2", "m3"]
+        assert all(name.endswith("-bounce") for name in mail.spool.ids())
+
+
+def raising(error):
+    """Return a function that raises ``error``."""
+
+    def function(*_arguments, **_options):
+        raise error
+
+    return function
+
 
 def _in_thread(answer):
     """Return the method ``answer`` of a handler, whose plans are asked in a thread: they may block."""
@@ -519,6 +562,7 @@ class TestRules:
             ({"user": "u"}, "user"),
             ({"password": "p"}, "password"),
             ({"user": "u", "password": "p", "token_command": "t"}, "token_command"),
+            ({"user": "u", "token_command": '"t'}, "token_command"),
             ({"ca_file": "none.pem"}, "ca_file"),
             ({"dkim_key": "none.pem"}, "dkim_key"),
             ({"dkim_key": "site.conf"}, "dkim_key"),

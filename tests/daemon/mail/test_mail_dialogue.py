@@ -2,6 +2,7 @@
 
 import base64
 import ssl
+from time import monotonic
 
 import pytest
 
@@ -261,6 +262,33 @@ class TestReplies:
             server.handler.script["MAIL"] = lambda _: dialogue.abort() or SILENCE
             assert told(dialogue.deliver(letter())) == [("b", "deferred", 800)]
 
+    def test_refused_early(self, connect):
+        """A server that refuses a message before its end, and closes the connection, has refused it."""
+        with scripted(b"250 OK", b"250 OK", b"354 go", b"552 5.3.4 too large", auth=b"PLAIN") as server:
+            dialogue = connect(server)
+            data = TEXT + (b"x" * 70 + b"\n") * 300_000
+            assert told(dialogue.deliver(letter(data=data))) == [("b", "refused", 552)]
+            assert not dialogue.is_open
+
+    def test_many_recipients(self, connect):
+        """Who thinks about each of a thousand recipients may take longer for that."""
+        deadlines = []
+        with MailServer({"RCPT": lambda _address: deadlines.append(dialogue.deadline)}) as server:
+            dialogue = connect(server)
+            dialogue.deliver(letter())
+            dialogue.deliver(letter(*(f"{n}@example.com" for n in range(100))))
+        assert deadlines[-1] - deadlines[0] >= 99 * 10
+
+    def test_goodbye(self, connect):
+        """A server has seconds to say goodbye, also if its words never end: there is a deadline."""
+        left = []
+        with MailServer({"QUIT": lambda _: left.append(dialogue.deadline - monotonic())}) as server:
+            dialogue = connect(server, timeout=60)
+            dialogue.close()
+            assert not dialogue.is_open
+            assert dialogue.deadline is None
+        assert 0 < left[0] <= 5
+
 
 class TestOpening:
     """A server that takes no mail at all."""
@@ -385,6 +413,21 @@ class TestLogin:
         assert caught.value.is_login
         assert caught.value.reply.code == 535
         assert "wrong" not in str(caught.value)
+
+    @pytest.mark.parametrize("said", [b"AHRpbQB0YW5zdGFhZg==", b"tanstaaf"])
+    @pytest.mark.parametrize("code", [b"501 ", b""])
+    def test_said_again(self, connect, said, code):
+        """A server that repeats what it was told does not bring the password into a log."""
+        server = scripted(code + b"5.5.4 what is AUTH PLAIN " + said, auth=b"PLAIN")
+        with server, pytest.raises(UnavailableError) as caught:
+            connect(server, login=Login("tim", "tanstaaf"))
+        assert said.decode() not in str(caught.value)
+        assert "5.5.4 what is AUTH PLAIN ***" in str(caught.value)
+
+    def test_token_said_again(self, connect):
+        server = scripted(b"535 5.7.8 unknown: SECRETSECRET", auth=b"XOAUTH2")
+        with server, pytest.raises(UnavailableError, match=r"unknown: \*\*\*$"):
+            connect(server, login=Login("u", token_command="echo SECRETSECRET"))
 
     def test_no_login_offered(self, connect):
         with MailServer() as server, pytest.raises(UnavailableError) as caught:
