@@ -123,6 +123,7 @@ class AgentProcess(Agent):
 
     _stream: Any = None
     _log_path: Path | None = None
+    _is_told_to_end = False
 
     def keep_log(self, stream: Any, path: Path | None) -> None:
         """Take the stream of the log, and the file if the agent is to rotate it."""
@@ -146,6 +147,18 @@ class AgentProcess(Agent):
             return
         for number, action in ((signal.SIGHUP, self.reload), (signal.SIGUSR1, self._reopen_log)):
             signal.signal(number, lambda *_, action=action: self._reactor.callFromThread(action))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ending_once(signal.getsignal(number)))
+
+    def _ending_once(self, handler: Any) -> Any:
+        """Return a handler that ends the agent by ``handler``, once: the mail in hand has its time."""
+
+        def handle(number: int, frame: Any) -> None:
+            if not self._is_told_to_end:
+                self._is_told_to_end = True
+                handler(number, frame)
+
+        return handle if callable(handler) else handler
 
     def _reopen_log(self) -> None:
         try:
