@@ -204,6 +204,10 @@ def _agent_command(options: Options, config: Config) -> tuple[str, ...]:
     """Return the command of the delivery agent; nothing if there is to be none, as under ``twistd``."""
     twist = options.parent
     if twist is None or "fileLogObserverFactory" not in twist:
+        if "smtpda" in config.sections:
+            _log.warn(
+                "twistd starts no delivery agent: run twist skitai-mail --config {path}", path=config.path
+            )
         return ()
     return agent_command(config, twist, verbose=bool(options["verbose"]))
 

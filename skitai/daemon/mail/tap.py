@@ -16,7 +16,13 @@ from twisted.python import usage
 
 import skitai
 from skitai.config.places import daemon_log_folder, logs_kept
-from skitai.daemon.logs import keep_standard_streams, own_log, plain_unless_asked, reopen
+from skitai.daemon.logs import (
+    keep_standard_streams,
+    own_log,
+    plain_unless_asked,
+    reopen,
+    silence_reactor,
+)
 from skitai.daemon.mail.agent import Agent
 from skitai.daemon.mail.settings import MailSettings, as_owner, read_settings
 from skitai.daemon.notify import Notifier
@@ -55,7 +61,7 @@ def makeService(options: Options) -> IService:
     """Return the agent; prints one line and exits with status 2 for a configuration that cannot be used."""
     from twisted.internet import reactor
 
-    _end_with_parent()
+    is_beside = _end_with_parent()
     twist = options.parent
     if twist is not None and "fileLogObserverFactory" in twist:
         plain_unless_asked(twist, sys.argv[1:])
@@ -64,6 +70,8 @@ def makeService(options: Options) -> IService:
     try:
         settings = read()
         log = _open_log(options, settings)
+        if is_beside and log is None and twist is not None:
+            silence_reactor(twist)  # its start and end are not those of the server, whose log it is
         os.umask(0o077)
         agent = AgentProcess(as_owner(settings, read), read, reactor)
     except ConfigError as error:
@@ -73,14 +81,15 @@ def makeService(options: Options) -> IService:
     return agent
 
 
-def _end_with_parent() -> None:
-    """End in good order when the server ends that has started this process, however it does."""
+def _end_with_parent() -> bool:
+    """End in good order when the server ends that has started this process, if any has; return whether."""
     parent = os.environ.pop(PARENT_VARIABLE, "")
     if parent:
         try:
             end_with_parent(int(parent), signal.SIGTERM)
         except ProcessLookupError:
             raise SystemExit(0) from None
+    return bool(parent)
 
 
 def _open_log(options: Options, settings: MailSettings) -> Path | None:

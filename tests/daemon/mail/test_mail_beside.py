@@ -106,6 +106,7 @@ def test_mail_goes_out_and_the_agent_ends_with_the_server(site, mail):
     site.server.process.wait(30)
     assert not is_alive(agent)
     assert "mail in " in site.server.log_text()
+    assert site.server.log_text().count("Main loop terminated.") <= 1  # that of the server
     assert "Traceback" not in site.server.log_text()
 
 
