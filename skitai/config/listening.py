@@ -65,6 +65,23 @@ def endpoints(ip: str, port: int | None, unix_socket: Path | None, tls: bool) ->
     return tuple(found)
 
 
+def with_redirect(served: tuple[Endpoint, ...], port: int | None) -> tuple[Endpoint, ...]:
+    """Return ``served`` with the endpoint that only leads to HTTPS, at the address of the first with TLS."""
+    secure = [endpoint for endpoint in served if isinstance(endpoint, PortEndpoint) and endpoint.tls]
+    return (*served, PortEndpoint(secure[0].ip, port)) if port is not None and secure else served
+
+
+def check_redirect(served: tuple[Endpoint, ...], port: int | None, error: ErrorAt) -> None:
+    """Raise ConfigError if ``redirect_http`` is a port that nothing can lead from."""
+    if port is None:
+        return
+    ports = [endpoint for endpoint in served if isinstance(endpoint, PortEndpoint)]
+    if not any(endpoint.tls for endpoint in ports):
+        raise error("needs a port with ssl to lead to", key="redirect_http")
+    if port in [endpoint.port for endpoint in ports]:
+        raise error(f"port {port} is one that serves: choose another", key="redirect_http")
+
+
 def _placed(endpoint: Endpoint, folder: Path) -> Endpoint:
     if isinstance(endpoint, UnixEndpoint):
         return attrs.evolve(endpoint, path=folder / endpoint.path)

@@ -31,7 +31,7 @@ from skitai.config.casters import (
     yes_no,
 )
 from skitai.config.keys import Key, cast_value, nearest, typed_values
-from skitai.config.listening import endpoints, listen_list, settle_listening
+from skitai.config.listening import check_redirect, endpoints, listen_list, settle_listening, with_redirect
 from skitai.config.machine import usable_cores
 from skitai.config.places import log_folder
 from skitai.config.reader import Entry, Section
@@ -98,6 +98,26 @@ def _limit(cast: Caster) -> Caster:
 
 def _show_limit(show: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda value: show(value) if value else "off"
+
+
+#: Words that may follow the time of ``hsts`` (RFC 6797, section 6.1, and the list of browsers).
+_HSTS_WORDS = {"includesubdomains": "includeSubDomains", "preload": "preload"}
+_MAX_AGE = "max-age="
+
+
+def _hsts(value: str) -> str | None:
+    """Cast a time with words behind it, such as ``365 d; includeSubDomains``, to the value of the field."""
+    if not value or value.lower() == "off":
+        return None
+    time, *words = (part.strip() for part in value.split(";"))
+    if unknown := [word for word in words if word.lower() not in _HSTS_WORDS]:
+        raise ValueError(f"{quoted(unknown[0])} is not includeSubDomains or preload")
+    known = (_HSTS_WORDS[word.lower()] for word in words)
+    return "; ".join((f"{_MAX_AGE}{int(seconds(time))}", *known))
+
+
+def _show_hsts(value: str | None) -> str:
+    return "off" if value is None else value.removeprefix(_MAX_AGE)
 
 
 def _count_or_off(value: str) -> float:
@@ -175,6 +195,17 @@ class ServerConfig:
     keyfile: Path | None = field(default=None, metadata=_key(optional(path), "PEM file of the key"))
     passphrase: str | None = field(
         default=None, repr=False, metadata=_key(optional(text), "passphrase of the key", show_secret)
+    )
+    hsts: str | None = field(
+        default=None,
+        metadata=_key(_hsts, "how long browsers insist on HTTPS: 365 d; includeSubDomains; off", _show_hsts),
+    )
+    redirect_http: int | None = field(
+        default=None, metadata=_key(optional(integer(1, 65535)), "port without TLS that leads to HTTPS")
+    )
+    acme_webroot: Path | None = field(
+        default=None,
+        metadata=_key(optional(path), "folder of /.well-known/acme-challenge/ on that port, as for certbot"),
     )
     trusted_proxies: tuple[Any, ...] = field(
         default=(),
@@ -271,6 +302,11 @@ class ServerConfig:
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Where to listen."""
+        return with_redirect(self.served_endpoints, self.redirect_http)
+
+    @property
+    def served_endpoints(self) -> tuple[Endpoint, ...]:
+        """Where to listen for what is served, without the port that only leads to HTTPS."""
         return self.listen or endpoints(self.ip, self.port, self.unix_socket, self.ssl)
 
     @property
@@ -363,6 +399,8 @@ def read_server(
     if values["proxy_protocol"] and not values["trusted_proxies"]:
         raise source.error("needs trusted_proxies: only they may name the client", key="proxy_protocol")
     server = ServerConfig(**values)
+    check_redirect(server.served_endpoints, server.redirect_http, source.error)
+    _require_webroot(source, server)
     _require_socket_folders(source, server)
     return server, tuple(_warnings(source, values))
 
@@ -394,6 +432,15 @@ def _require_certificate(source: ServerSource, values: dict[str, Any], certifica
             places = " or ".join(dict.fromkeys((str(values[key]), str(fallback))))
             raise source.error(f"there is no file {places}: name the one to use", key=key)
         values[key] = found
+
+
+def _require_webroot(source: ServerSource, server: ServerConfig) -> None:
+    if server.acme_webroot is None:
+        return
+    if server.redirect_http is None:
+        raise source.error("is for the port of redirect_http: set that, too", key="acme_webroot")
+    if not server.acme_webroot.is_dir():
+        raise source.error(f"there is no folder {server.acme_webroot}: create it", key="acme_webroot")
 
 
 def _require_writable_logs(

@@ -99,6 +99,12 @@ def serve(
     ]
 
 
+def first_tls_port(listening: Sequence[Listening]) -> int | None:
+    """Return the number of the first port with TLS; None if there is none."""
+    hosts = (each.port.getHost() for each in listening if each.opened.tls)
+    return next((number for host in hosts if (number := getattr(host, "port", None))), None)
+
+
 def take_inherited(reactor: Any, environ: MutableMapping[str, str]) -> Sequence[int]:
     """Return the descriptors of the sockets that systemd passed to this process.
 

@@ -128,6 +128,10 @@ class Site:
             request.processingFailed(Failure())  # type: ignore[no-untyped-call]
             return True
 
+    def knows(self, authority: bytes) -> bool:
+        """Return whether some virtual host answers requests with this host, perhaps with a port behind it."""
+        return self._mounts_for(authority) is not None
+
     def _dispatch(self, request: Request, use: Callable[[Request, bytes, Any], bool]) -> bool:
         """Answer ``request``, or call ``use`` for its resource. Return whether it is taken care of."""
         path = request.path

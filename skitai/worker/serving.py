@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from skitai.config import Config, Mount
 from skitai.errors import ConfigError
 from skitai.loop import asyncviews
-from skitai.net.listening import Listening, serve
+from skitai.net.listening import Listening, first_tls_port, serve
 from skitai.net.sockets import ListenError, Opened, open_sockets
 from skitai.net.trust import TrustedProxies
 from skitai.plugins.manager import PluginManager
@@ -23,6 +23,7 @@ from skitai.server.apps.watching import FileWatcher
 from skitai.server.http1.factory import HTTPFactory
 from skitai.server.proxied.forwarding import Forwarding
 from skitai.server.proxied.relayed import RelayedFactory
+from skitai.server.redirecting import Redirecting
 from skitai.worker.assembly import SiteBuilder, make_limits
 from skitai.worker.ending import end_requests, stop_listening
 from skitai.worker.figures import BEAT_SECONDS, Figures
@@ -138,7 +139,10 @@ class Server(Instance):
         """
         server = self.config.server
         proxies = TrustedProxies(server.trusted_proxies)
-        site = self._builder.site(self.plugins.mounts(self))
+        site: Any = self._builder.site(self.plugins.mounts(self))
+        redirecting = None
+        if server.redirect_http is not None:
+            site = redirecting = Redirecting(site, server.redirect_http, server.acme_webroot)
         if not all(executor.multithread for executor in self.executors.mounts):
             asyncviews.support(self.bridge)
         self._factory = HTTPFactory(
@@ -149,6 +153,7 @@ class Server(Instance):
             observers=self._make_observers(),
             forwarding=Forwarding(proxies) if proxies else None,
             names_requests=server.request_id_header,
+            transport_security=server.hsts or "",
         )
         plain: Any = self._factory
         secure = None if self._secure is None else self._secure(self._factory)
@@ -159,6 +164,8 @@ class Server(Instance):
             )
         sockets = open_as_configured(self.config, self._inherited) if self._sockets is None else self._sockets
         self._listening = serve(self.reactor, sockets, plain, secure, self._turnstile)
+        if redirecting is not None:
+            redirecting.https_port = first_tls_port(self._listening) or redirecting.https_port
         self._figures.start(self._factory)
         if self._turnstile is not None:
             self._factory.count = self._figures.count

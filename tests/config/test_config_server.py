@@ -363,3 +363,46 @@ def test_wrong_rotation(site, line, problem):
     """What cannot be is refused with its line."""
     with pytest.raises(ConfigError, match=rf"\[global\] {line.split()[0]}: {problem}"):
         site.load(f"[global]\n{line}\n")
+
+
+TLS = "[server]\nssl = yes\ncertfile = server.pem\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "[server]\nredirect_http = 80",
+            "site.conf:2: [server] redirect_http: needs a port with ssl",
+        ),
+        (
+            f"{TLS}redirect_http = 5000",
+            "site.conf:4: [server] redirect_http: port 5000 is one that serves: choose another",
+        ),
+        (
+            f"{TLS}redirect_http = 0",
+            "site.conf:4: [server] redirect_http: must be a whole number",
+        ),
+        (
+            f"{TLS}acme_webroot = static",
+            "site.conf:4: [server] acme_webroot: is for the port of",
+        ),
+        (
+            f"{TLS}redirect_http = 80\nacme_webroot = x",
+            "site.conf:5: [server] acme_webroot: there is no folder",
+        ),
+        (f"{TLS}hsts = long", "site.conf:4: [server] hsts: must be a number of seconds"),
+        (f"{TLS}hsts = 1; all", "site.conf:4: [server] hsts: 'all' is not includeSubDomains or preload"),
+    ],
+)
+def test_https_keys_refused(site, text, expected):
+    """A port that leads nowhere and the like are refused with their line."""
+    assert site.error(text).startswith(expected)
+
+
+def test_redirect_endpoint(site):
+    """The port that leads to HTTPS has the address of the first port with TLS."""
+    server = site.load(f"{TLS}ip = 127.0.0.1\nredirect_http = 80").server
+    assert list(map(str, server.endpoints)) == ["127.0.0.1:5000 ssl", "127.0.0.1:80"]
+    text = "[server]\nlisten = 81, [::1]:443 ssl, 444 ssl\ncertfile = server.pem\nredirect_http = 80"
+    assert list(map(str, site.load(text).server.endpoints)) == ["81", "[::1]:443 ssl", "444 ssl", "[::1]:80"]

@@ -73,6 +73,8 @@ class AnsweringConnection(Connection):
         data, stamp = head.data, factory.stamp(head.dated, head.served)
         if factory.names_requests and request.request_id and not head.identified:
             data += b"X-Request-ID: " + request.request_id.encode() + b"\r\n"
+        if factory.transport_security and self.secure and not head.strict:
+            data += factory.transport_security
         self._unsent_head = data + stamp
         self._chunked = head.chunked
         if head.close:

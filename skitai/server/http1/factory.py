@@ -46,7 +46,8 @@ class HTTPFactory(Factory):
     care of; ``handle`` is then not called. Each of ``observers`` is called with a request whose response was
     sent or broke off. ``forwarding(request)`` has the request of a proxy show its client before all that.
     ``wall_clock`` gives the seconds since the epoch for the Date field. With ``names_requests``, responses
-    have the id of their request if it has one. One factory may serve several sockets, with and without TLS.
+    have the id of their request if it has one. ``transport_security`` is the Strict-Transport-Security of
+    responses to requests that came encrypted. One factory may serve several sockets, with and without TLS.
     All methods are called in the reactor thread.
     """
 
@@ -63,6 +64,7 @@ class HTTPFactory(Factory):
         forwarding: Callable[[Request], None] | None = None,
         wall_clock: Callable[[], float] = time,
         names_requests: bool = False,
+        transport_security: str = "",
     ) -> None:
         self.reactor = reactor
         self.limits = limits or ServerLimits()
@@ -70,6 +72,10 @@ class HTTPFactory(Factory):
         self.observers = tuple(observers)
         #: Whether responses have an X-Request-ID.
         self.names_requests = names_requests
+        #: The Strict-Transport-Security field of encrypted responses that have none; empty: there is none.
+        self.transport_security = (
+            f"Strict-Transport-Security: {transport_security}\r\n".encode() if transport_security else b""
+        )
         #: Whether the times of requests are recorded.
         self.timed = bool(self.observers)
         self.channels: set[HTTPChannel] = set()

@@ -11,7 +11,7 @@ from skitai.http.fields import HOP_BY_HOP
 _HEADS_MAX, _HEAD_SIZE_MAX = 512, 2048
 
 # The fields that the server itself must look at.
-_SPECIAL = HOP_BY_HOP | {"content-length", "date", "server", "x-request-id"}
+_SPECIAL = HOP_BY_HOP | {"content-length", "date", "server", "strict-transport-security", "x-request-id"}
 
 
 class Head(NamedTuple):
@@ -19,7 +19,8 @@ class Head(NamedTuple):
 
     ``length`` is the length of the body; None if it is unknown, or if there is no body. ``chunked`` says that
     the body is sent in chunks, and ``close`` that the connection ends with it. ``dated`` and ``served`` say
-    that the head has a Date or a Server field, and ``identified`` that it has an X-Request-ID.
+    that the head has a Date or a Server field, ``identified`` that it has an X-Request-ID, and ``strict`` a
+    Strict-Transport-Security.
     """
 
     data: bytes
@@ -29,6 +30,7 @@ class Head(NamedTuple):
     dated: bool
     served: bool
     identified: bool
+    strict: bool
 
 
 _heads: dict[tuple[object, ...], Head] = {}
@@ -73,7 +75,7 @@ def _make_head(
     announced: int | None = None
     close = not keep_alive
     options: list[str] = []
-    dated = served = identified = False
+    dated = served = identified = strict = False
     for name, value in headers:
         lower = name.lower()
         if lower in _SPECIAL:
@@ -88,6 +90,7 @@ def _make_head(
             dated = dated or lower == "date"
             served = served or lower == "server"
             identified = identified or lower == "x-request-id"
+            strict = strict or lower == "strict-transport-security"
         # Not an f-string, which would write the name of a (str, Enum) instead of its value.
         lines.append(name + ": " + value + "\r\n")
     code = status[:3]
@@ -110,7 +113,7 @@ def _make_head(
     if options:
         lines.append(f"Connection: {', '.join(options)}\r\n")
     data = _joined(lines)
-    return Head(data, None if bodyless else length, chunked, close, dated, served, identified)
+    return Head(data, None if bodyless else length, chunked, close, dated, served, identified, strict)
 
 
 def render_switch(
