@@ -56,7 +56,7 @@ class Greeters:
             listen, self.loop.reactor, endpoints, self.factory, self.tls_factory, inherited
         )
         self.ports += [listening.port for listening in found]
-        self.tls = [listening.tls for listening in found]
+        self.tls = [listening.opened.tls for listening in found]
         return [port.getHost() for port in self.ports]
 
     def error(self, *endpoints, **addresses):
