@@ -23,6 +23,9 @@ def app(environ, start_response):
     path, text = environ["PATH_INFO"], str(os.getpid())
     if path == "/sleep":
         time.sleep(float(environ["QUERY_STRING"]))
+    elif path == "/until":
+        while not os.path.exists(environ["QUERY_STRING"]):
+            time.sleep(0.01)
     elif path == "/restart":
         was.restart()
     elif path == "/shutdown":

@@ -86,12 +86,14 @@ def test_what_is_under_way(one):
     """A request that was begun is answered by the old process, while new ones get the new code."""
     server = one("port = 0\nthreads = 2")
     app = server.folder / "served.py"
-    with Client(server.port) as busy:
-        busy.send(b"GET /sleep?3 HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert server.ask("/").code == 200
+    with Client(server.port) as busy, Client(server.port) as kept:
+        busy.send(b"GET /until?%b/go-on HTTP/1.1\r\nHost: x\r\n\r\n" % bytes(server.folder))
+        assert kept.ask("/").code == 200
         app.write_text(app.read_text().replace("str(os.getpid())", "'new'"))
         server.signal(signal.SIGHUP)
         eventually(lambda: server.ask("/", fields=[("Connection", "close")]).body == b"new")
+        eventually(lambda: kept.ask("/")["Connection"] == "close")
+        (server.folder / "go-on").touch()
         response = busy.response()
         assert (response.body, response["Connection"]) == (str(server.process.pid).encode(), "close")
     server.said("Skitai serves", 2)
@@ -101,16 +103,19 @@ def test_what_is_under_way(one):
 def test_stopped_meanwhile(one):
     """SIGTERM ends it while the stand-in serves, too: all that was begun is answered, and nobody stays."""
     server = one("port = 0\nthreads = 2")
+    until = b"GET /until?%b/go-on HTTP/1.1\r\nHost: x\r\n\r\n" % bytes(server.folder)
     with Client(server.port) as busy, Client(server.port) as other:
-        busy.send(b"GET /sleep?2 HTTP/1.1\r\nHost: x\r\n\r\n")
+        busy.send(until)
         assert server.ask("/").code == 200
         server.signal(signal.SIGHUP)
         eventually(
             lambda: server.ask("/", fields=[("Connection", "close")]).body != str(server.process.pid).encode()
         )
         pids = server.pids()
-        other.send(b"GET /sleep?2 HTTP/1.1\r\nHost: x\r\n\r\n")
+        other.send(until)
+        assert server.ask("/").code == 200  # so the other request has arrived, too
         server.signal(signal.SIGTERM)
+        (server.folder / "go-on").touch()
         assert busy.response().code == 200
         assert other.response().code == 200
     assert server.ends() == 0
