@@ -312,6 +312,7 @@ class IConnection(Interface):
     transport: Any = Attribute("The Twisted transport below.")
     client: IAddress = Attribute("The address of the client.")
     server: IAddress = Attribute("The address that the client connected to.")
+    peer: IAddress = Attribute("The address of who sends the requests: a proxy's where it names ``client``.")
     addresses: Mapping[str, str] = Attribute(
         "The environ's SERVER_NAME, SERVER_PORT, REMOTE_ADDR and REMOTE_PORT."
     )

@@ -210,6 +210,13 @@ class Dispatcher:
         """
         return self._cluster(name.removeprefix("@")).view()
 
+    def balancer(self, name: str) -> Cluster:
+        """Return the cluster ``name`` itself, for who asks its members without a call.
+
+        Raises MisuseError if there is none. Called in the reactor thread.
+        """
+        return self._cluster(name)
+
     def clusters(self) -> list[ClusterView]:
         """Return the state of all clusters, sorted by name. Called in any thread."""
         return [self._clusters[name].view() for name in sorted(self._clusters)]

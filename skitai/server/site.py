@@ -16,6 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from skitai.config.routes import DEFAULT_HOST
 from skitai.http.fields import ALLOW_ALL
+from skitai.http.paths import below_point
 from skitai.interfaces import IHeadResource
 from skitai.server.static.directory import StaticDirectory
 from skitai.server.wsgi.resource import WSGIResource
@@ -180,18 +181,11 @@ def _below(point: bytes, path: bytes) -> bool:
     return path.startswith(point) and path[len(point) : len(point) + 1] in (b"", b"/")
 
 
-def _below_point(point: bytes, path: bytes) -> bytes:
-    """Return what follows the mount point in ``path`` as it was sent, that is with escapes."""
-    if path.startswith(point):
-        return path[len(point) :]
-    return b"".join(b"/" + segment for segment in path.split(b"/")[point.count(b"/") + 1 :])
-
-
 def _found_files(request: Request, path: bytes, directories: Directories) -> Iterator[Callable[[], None]]:
     """Yield a function that serves the file, for each directory that has it."""
     for point, directory, place in directories:
         if _below(point, path):
-            found = directory.find(_below_point(point, request.path))
+            found = directory.find(below_point(point, request.path))
             if found is not None:
                 request.place = place
                 yield partial(directory.serve, request, found)

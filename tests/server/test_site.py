@@ -3,10 +3,10 @@
 import pytest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
+from unavailable import Unavailable
 
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
-from skitai.services.proxy import Unavailable
 
 
 def naming(name):

@@ -36,6 +36,11 @@ class Connection:
         self._direct = (client, server, self.secure)
         self.set_addresses(client, server)
 
+    @property
+    def peer(self) -> IAddress:
+        """The address of who sends the requests: a proxy's where ``client`` is whom that one names."""
+        return self._direct[0]
+
     def show_direct(self) -> None:
         """Forget what a proxy has said of an earlier request."""
         client, server, secure = self._direct

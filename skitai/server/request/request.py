@@ -15,7 +15,7 @@ from skitai.http.requestids import is_sane, new_request_id
 from skitai.http.statuses import BODYLESS
 from skitai.server.request.compress import Compressor, negotiate
 from skitai.server.request.lazy import LazyRequest
-from skitai.server.request.pages import error_answer
+from skitai.server.request.pages import error_answer, error_page
 from skitai.server.request.producing import Production
 from skitai.server.request.stream import BodyStream
 
@@ -229,8 +229,11 @@ class Request(LazyRequest):
         if not self.gone:
             self.connection.abort()
 
-    def fail(self, code: int, *headers: tuple[str, str]) -> None:
-        """Answer with an error page. Abort the connection if another response has begun but not ended."""
+    def fail(self, code: int, *headers: tuple[str, str], detail: str = "") -> None:
+        """Answer with an error page. Abort the connection if another response has begun but not ended.
+
+        ``detail`` is a sentence that says more than the usual one.
+        """
         if self.written:
             return
         if self.status_code:
@@ -238,6 +241,8 @@ class Request(LazyRequest):
             return
         self.identified()  # who gets an error page may ask what happened
         status, page = error_answer(code)
+        if detail:
+            page = error_page(code, detail).encode()
         self.respond(status, [("Content-Type", "text/html; charset=utf-8"), *headers], page)
 
     @property

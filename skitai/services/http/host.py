@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from skitai.net.tunnel import Proxy
     from skitai.services.http.decoding import ReplyBody
     from skitai.services.http.pool import ConnectionPool
-    from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult
-    from skitai.services.http.transfer import Transfer
+    from skitai.services.http.transfer import Asked, Transfer
 
 
 class Host(Factory):
@@ -48,7 +47,7 @@ class Host(Factory):
         self._opening: set[Transfer] = set()
         self._waiting: deque[Transfer] = deque()
 
-    def encode(self, request: HTTPRequest) -> bytes:
+    def encode(self, request: Asked) -> bytes:
         """Return the bytes of the request in the form for the node or for its proxy."""
         payload = request.encode(self._authority)
         return payload if self._forwarder is None else self._forwarder.forwarded(self.node, payload)

@@ -13,7 +13,7 @@ from skitai.loop.sending import SendQueue
 from skitai.net.connector import Connector
 from skitai.services.http.decoding import BadReplyError, finish_in_steps
 from skitai.services.http.host import Host
-from skitai.services.http.transfer import Transfer
+from skitai.services.http.transfer import Asked, Transfer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from skitai.interfaces import IConnector
     from skitai.net.addresses import HTTPNode
     from skitai.services.http.decoding import ReplyBody
-    from skitai.services.http.request import HTTPRequest
     from skitai.services.http.result import HTTPResult
 
 #: The most connections to all nodes together, if the process may open as many files.
@@ -85,7 +84,7 @@ class ConnectionPool:
         self._closed = False
         self._closing: list[Deferred[None]] = []
 
-    def ask(self, node: HTTPNode, request: HTTPRequest) -> Deferred[HTTPResult]:
+    def ask(self, node: HTTPNode, request: Asked) -> Deferred[HTTPResult]:
         """Send a request to a node: fire with the ``HTTPResult`` or fail with an ``OperationError``.
 
         Its codes: 700 closed, 701 refused or TLS failed, 702 too slow, 704 host not found, 705 shutdown, 706

@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 
 if TYPE_CHECKING:
-    from skitai.services.http.request import HTTPRequest
+    from twisted.internet.interfaces import IProtocol
+
     from skitai.services.http.result import HTTPResult
-    from skitai.services.http.sink import Delivery
+    from skitai.services.http.sink import Delivery, IReplySink
+    from skitai.services.http.streaming import StreamedBody
+
+
+class Asked(Protocol):
+    """What a pool must know of a request. ``HTTPRequest`` is one, and says what the attributes mean."""
+
+    @property
+    def method(self) -> str:
+        """The method."""
+
+    @property
+    def target(self) -> str:
+        """The path and query."""
+
+    @property
+    def stream(self) -> StreamedBody | None:
+        """The body, if it is sent piece by piece."""
+
+    @property
+    def sink(self) -> IReplySink | None:
+        """What takes the reply, if anything does."""
+
+    @property
+    def switch(self) -> Callable[[HTTPResult], IProtocol] | None:
+        """What is called with a reply 101, if that is allowed."""
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether it can be sent twice without harm."""
+
+    def encode(self, authority: str) -> bytes:
+        """Return the bytes of the request for a node named ``authority``."""
 
 
 class Transfer:
@@ -22,7 +55,7 @@ class Transfer:
 
     __slots__ = ("deferred", "delivery", "payload", "request", "stop")
 
-    def __init__(self, request: HTTPRequest, payload: bytes) -> None:
+    def __init__(self, request: Asked, payload: bytes) -> None:
         self.request = request
         self.payload = payload
         self.delivery: Delivery | None = None

@@ -6,11 +6,11 @@ import pytest
 from head_resources import AtHead, Sink, Streaming, site_of
 from http_channel import TEXT, Later
 from twisted.web.resource import Resource
+from unavailable import Unavailable
 
 from skitai.errors import MisuseError
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
-from skitai.services.proxy import Unavailable
 from skitai.worker.overview import resident_bytes
 
 GET = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"

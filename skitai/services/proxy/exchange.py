@@ -1,0 +1,229 @@
+"""One request of a client on its way to a member, and the reply on its way back."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from skitai.errors import CODE_BAD_REPLY, CODE_BUSY, OperationError, UnsentError
+from skitai.services.http.sink import IReplySink
+from skitai.services.proxy.failures import NOT_THE_MEMBERS, page_detail, status_of
+from skitai.services.proxy.fields import reply_fields
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
+    from skitai.calls.cluster import Member
+    from skitai.services.http.result import HTTPResult
+    from skitai.services.proxy.message import Message
+    from skitai.services.proxy.seam import Copy
+    from skitai.services.proxy.way import Way
+
+_log = Logger()
+_RETRY = ("Retry-After", "1")
+
+
+@implementer(IReplySink, IPushProducer)
+class Exchange:
+    """Asks members for the reply to ``request`` until one answers, and passes it on as it comes.
+
+    Another member is asked if nothing of a reply has come, and either the request is idempotent or nothing of
+    it was sent. A reply that breaks off cuts the client's connection. It is the sink of the reply, and the
+    producer of the response, from which it learns that the client is gone. All of it is called in the reactor
+    thread.
+    """
+
+    __slots__ = (
+        "_again", "_asked", "_asking", "_began", "_body", "_copy", "_member", "_message", "_over", "_probe",
+        "_producer", "_request", "_tried", "_way",
+    )  # fmt: skip
+
+    def __init__(self, way: Way, request: Any, message: Message, body: Any = None) -> None:
+        self._way = way
+        self._request = request
+        self._message = message
+        #: The file that the body of the request is in, closed at the end.
+        self._body = body
+        self._tried: tuple[Member, ...] = ()
+        self._member: Member | None = None
+        self._asked: Deferred[HTTPResult] | None = None
+        self._producer: IPushProducer | None = None
+        self._copy: Copy | None = None
+        self._again = self._asking = self._over = self._probe = False
+        self._began = 0.0
+        message.sink = self
+
+    def start(self) -> None:
+        """Ask the first member."""
+        self._way.counts.requests += 1
+        self._way.counts.under_way += 1
+        self._request.registerProducer(self, True)
+        self._ask()
+
+    def _ask(self) -> None:
+        # A loop, not a recursion: many members may fail at once, one after the other.
+        self._asking = True
+        self._again = True
+        while self._again:
+            self._again = False
+            self._ask_member()
+        self._asking = False
+
+    def _ask_member(self) -> None:
+        way = self._way
+        member = way.cluster.pick(self._tried)
+        if member is None:
+            self._fail(None)
+            return
+        self._tried = (*self._tried, member)
+        self._member = member
+        self._probe = way.cluster.begin(member)
+        self._began = way.seconds()
+        node: Any = member.node
+        self._asked = way.pool.ask(node, self._message)
+        self._asked.addCallbacks(self._answered, self._failed)
+
+    # -- the reply: IReplySink -----------------------------------------------------------------------------
+
+    def begin(self, reply: HTTPResult) -> None:
+        """Begin the response."""
+        way, request = self._way, self._request
+        assert self._member is not None
+        if way.cache is not None:
+            self._copy = way.cache.replied(request, reply)
+        try:
+            request.start(f"{reply.code} {reply.msg}", reply_fields(reply.headers, reply.code))
+        except ValueError as error:
+            self._fail(
+                OperationError(f"bad reply from {self._member.node.label}: {error}", code=CODE_BAD_REPLY)
+            )
+            return
+        way.cluster.succeeded(self._member, way.seconds() - self._began)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: ARG002 - of IConsumer
+        """Take who brings the body."""
+        self._producer = producer
+
+    def write(self, data: bytes) -> None:
+        """Pass a piece of the body on; read no more while too much waits for the client."""
+        request = self._request
+        request.send(data)
+        if self._copy is not None:
+            self._copy.write(data)
+        waiting_max = self._way.waiting_max
+        if request.waiting >= waiting_max and self._producer is not None:
+            self._producer.pauseProducing()
+            request.when_below(waiting_max // 2 + 1, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._producer is not None:
+            self._producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        """Forget who brings the body."""
+        self._producer = None
+
+    def end(self, error: BaseException | None) -> None:
+        """Complete the response, or cut the connection: the client must see that the reply is incomplete."""
+        if self._copy is not None:
+            self._copy.end(error)
+        if self._over:
+            return
+        if error is None:
+            self._finish()
+            self._request.end()
+            return
+        self._way.counts.broken += 1
+        self._note_failure(error)
+        self._tell("broke off", error)
+        self._finish()
+        self._request.abort()
+
+    # -- the client: IPushProducer ------------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """Do nothing: ``write`` watches what waits."""
+
+    def resumeProducing(self) -> None:
+        """Do nothing, as above."""
+
+    def stopProducing(self) -> None:
+        """Ask no more: the client is gone."""
+        if not self._over:
+            way, member = self._way, self._member
+            if member is not None and not self._request.status_code:
+                way.cluster.timed_out(member, self._probe, way.seconds() - self._began)
+            self._finish()
+            if self._asked is not None:
+                self._asked.cancel()
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def _answered(self, _result: HTTPResult) -> None:
+        """Do nothing: ``end`` has come before."""
+
+    def _failed(self, failure: Failure) -> None:
+        """Ask another member, if that does no harm, or respond with an error."""
+        error = failure.value
+        if self._over or error is None:
+            return  # ``end`` or the client has come before
+        assert self._member is not None
+        self._way.cluster.end(self._member, self._probe)
+        self._note_failure(error)
+        is_retried = self._message.idempotent or isinstance(error, UnsentError)
+        if is_retried and len(self._tried) < len(self._way.cluster.members):
+            self._way.counts.retried += 1
+            self._member = None
+            if self._asking:
+                self._again = True
+            else:
+                self._ask()
+            return
+        self._member = None
+        self._fail(error)
+
+    def _note_failure(self, error: BaseException) -> None:
+        if self._member is not None and getattr(error, "code", None) not in NOT_THE_MEMBERS:
+            self._way.cluster.failed(self._member)
+
+    def _fail(self, error: BaseException | None) -> None:
+        """Respond with an error page; without an ``error``, there is no member."""
+        way = self._way
+        if error is None:
+            error = UnsentError(f"cluster @{way.cluster.name} has no members at present", code=CODE_BUSY)
+        code = status_of(error)
+        way.counts.failed[code] += 1
+        self._tell("has no reply", error)
+        self._finish()
+        fields = (_RETRY,) if code == HTTPStatus.SERVICE_UNAVAILABLE else ()
+        self._request.fail(code, *fields, detail=page_detail(way.label, way.cluster.name, error))
+        if self._asked is not None:
+            self._asked.cancel()
+
+    def _tell(self, what: str, error: BaseException) -> None:
+        request = self._request
+        _log.warn(
+            "{label} {what} for {method} {target}: {error}",
+            label=self._way.label,
+            what=what,
+            method=request.method.decode("latin-1"),
+            target=request.uri.decode("latin-1"),
+            error=error,
+        )
+
+    def _finish(self) -> None:
+        """Let go of what the request holds; nothing more is sent or taken."""
+        self._over = True
+        way, member = self._way, self._member
+        way.counts.under_way -= 1
+        if member is not None:
+            self._member = None
+            way.cluster.end(member, self._probe)
+        if self._body is not None:
+            self._body.close()
+        self._request.unregisterProducer()

@@ -1,0 +1,37 @@
+"""Why the proxy has no reply for a client: the status, and a page that names the limit and its key."""
+
+from __future__ import annotations
+
+from skitai.errors import CODE_BUSY, CODE_DNS, CODE_SHUTDOWN, CODE_TIMEOUT, OperationError
+
+#: What is no fault of the member that was asked.
+NOT_THE_MEMBERS = frozenset((CODE_BUSY, CODE_SHUTDOWN))
+
+
+def status_of(error: BaseException) -> int:
+    """Return 504 if a member was too slow, 503 if none could be asked, and 502 for all others."""
+    if not isinstance(error, OperationError):
+        return 502
+    if error.code == CODE_TIMEOUT:
+        return 504
+    return 503 if error.code in NOT_THE_MEMBERS else 502
+
+
+def page_detail(label: str, cluster: str, error: BaseException) -> str:
+    """Return the sentence for the client: it names the proxy and its limits, and no other machine."""
+    where = f"in [http] or [@{cluster}]"
+    limit = getattr(error, "limit", "")
+    code = getattr(error, "code", None)
+    if limit:
+        said = f"its member took longer than {limit} {where} allows"
+    elif code == CODE_TIMEOUT:
+        said = f"its member took too long (connect_timeout and silence_timeout {where})"
+    elif code == CODE_BUSY:
+        said = "too many requests wait for its members (connections_per_host and waiting_per_host in [http])"
+    elif code == CODE_SHUTDOWN:
+        said = "the server is shutting down"
+    elif code == CODE_DNS:
+        said = f"its members have no address (members in [@{cluster}])"
+    else:
+        said = f"its member refused, broke off or answered wrongly (members in [@{cluster}])"
+    return f"{label[:1].upper()}{label[1:]} has no reply: {said}. The server's log says more."

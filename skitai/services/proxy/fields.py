@@ -1,0 +1,62 @@
+"""The header fields on their way: what belongs to one connection ends here (RFC 9110, section 7.6.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from skitai.http.fields import HOP_BY_HOP, split_list
+
+#: What the two connections of a proxy have each of their own.
+_OF_CONNECTION = HOP_BY_HOP | {"proxy-authenticate", "proxy-authorization"}
+_REPLY_OWN = _OF_CONNECTION
+#: What a member does not get as it came: the proxy says it anew, or must not be told it by a client. Programs
+#: take a field Proxy for a setting of theirs.
+_REQUEST_OWN = frozenset(
+    name.encode() for name in (*_OF_CONNECTION, "content-length", "expect", "forwarded", "host", "proxy")
+) | {b"x-request-id"}
+_CUSTOMARY = b"x-forwarded-"
+_REAL_IP = b"x-real-ip"
+#: Values of Connection that name no field.
+_PLAIN = frozenset(("keep-alive", "close", "upgrade", "te", ""))
+
+
+def request_lines(headers: Iterable[tuple[bytes, bytes]], *, trusted: bool) -> list[bytes]:
+    """Return the lines of a client's fields that a member gets, each with its CRLF.
+
+    Names are in lower case. Without ``trusted``, the client may not say whose address it has.
+    """
+    lines = []
+    connection = b""
+    for name, value in headers:
+        if name not in _REQUEST_OWN and not name.startswith(_CUSTOMARY) and (trusted or name != _REAL_IP):
+            lines.append(b"%b: %b\r\n" % (name, value))
+        elif name == b"connection":
+            connection += b"," + value
+    if connection:
+        named = named_by(connection.decode("latin-1"))
+        if named:
+            own = tuple(f"{name}:".encode("latin-1") for name in named)
+            lines = [line for line in lines if not line.startswith(own)]
+    return lines
+
+
+def reply_fields(headers: Sequence[tuple[str, str]], code: int) -> list[tuple[str, str]]:
+    """Return the fields of a member's reply with the status ``code`` that the client gets."""
+    fields = []
+    connection = ""
+    for name, value in headers:
+        lower = name.lower()
+        if lower not in _REPLY_OWN or (lower == "upgrade" and code == 426):
+            fields.append((name, value))
+        elif lower == "connection":
+            connection += "," + value
+    if connection:
+        named = named_by(connection)
+        if named:
+            fields = [(name, value) for name, value in fields if name.lower() not in named]
+    return fields
+
+
+def named_by(connection: str) -> set[str]:
+    """Return the fields that the values of Connection name, in lower case."""
+    return {name for name in map(str.lower, split_list(connection)) if name not in _PLAIN}

@@ -1,0 +1,102 @@
+"""A client's request in the form in which members get it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from skitai.http.paths import below_point
+from skitai.services.proxy.fields import request_lines
+from skitai.services.proxy.forwarding import forwarded_lines
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol
+
+    from skitai.services.http.result import HTTPResult
+    from skitai.services.http.sink import IReplySink
+    from skitai.services.http.streaming import StreamedBody
+    from skitai.services.proxy.way import Way
+
+# RFC 9110, section 9.2.2.
+_IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
+# RFC 9110, section 8.6: these have Content-Length: 0 if there is no body.
+_ALWAYS_WITH_LENGTH = frozenset((b"POST", b"PUT", b"PATCH"))
+
+
+class Message:
+    """What a ``ConnectionPool`` must know of a request: it is an ``Asked``, made for speed.
+
+    A small ``body`` is sent with the head; ``stream`` is a large one. ``switching`` is the field Upgrade of a
+    request that asks for another protocol.
+    """
+
+    __slots__ = (
+        "_head",
+        "_host",
+        "_tail",
+        "body",
+        "idempotent",
+        "method",
+        "sink",
+        "stream",
+        "switch",
+        "target",
+    )
+
+    def __init__(
+        self,
+        way: Way,
+        request: Any,
+        body: bytes = b"",
+        stream: StreamedBody | None = None,
+        switching: bytes = b"",
+    ) -> None:
+        method: bytes = request.method
+        self.method = method.decode("latin-1")
+        self.body = body
+        self.stream = stream
+        self.sink: IReplySink | None = None
+        self.switch: Callable[[HTTPResult], IProtocol] | None = None
+        self.idempotent = method in _IDEMPOTENT and (stream is None or stream.repeatable)
+        target = target_of(way, request)
+        self.target = target.decode("latin-1")
+        self._host: bytes = b"" if way.own_host else request.authority
+        self._head = b"%b %b HTTP/1.1\r\nHost: " % (method, target)
+        trusted = bool(way.proxies) and way.proxies.trusts(request.connection.peer)
+        lines = request_lines(request.headers, trusted=trusted)
+        lines.append(forwarded_lines(request, way.proxies, way.point if way.strip else b""))
+        lines.append(b"X-Request-ID: %b\r\n" % request.identified().encode())
+        if switching:
+            lines.append(b"Connection: upgrade\r\nUpgrade: %b\r\n" % switching)
+        lines.append(_framing(method, body, stream))
+        self._tail = b"".join(lines)
+
+    def encode(self, authority: str) -> bytes:
+        """Return the bytes of the request, without a streamed body; ``authority`` is the member's Host."""
+        host = self._host or authority.encode("latin-1")
+        return b"%b%b\r\n%b\r\n%b" % (self._head, host, self._tail, self.body)
+
+
+def _framing(method: bytes, body: bytes, stream: StreamedBody | None) -> bytes:
+    """Return the line that frames the body: the proxy's own, whatever the client's was."""
+    if stream is not None:
+        if stream.length is None:
+            return b"Transfer-Encoding: chunked\r\n"
+        return b"Content-Length: %d\r\n" % stream.length
+    if body or method in _ALWAYS_WITH_LENGTH:
+        return b"Content-Length: %d\r\n" % len(body)
+    return b""
+
+
+def target_of(way: Way, request: Any) -> bytes:
+    """Return the path and query that a member is asked for."""
+    path: bytes = request.path
+    target: bytes = request.uri if request.uri.startswith(b"/") else path + _query(request)
+    if not way.strip or not way.point:
+        return target
+    below = below_point(way.point, path) + target[len(path) :]
+    return below if below.startswith(b"/") else b"/" + below
+
+
+def _query(request: Any) -> bytes:
+    return b"?" + request.query if request.query else b""

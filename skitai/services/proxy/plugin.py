@@ -1,0 +1,100 @@
+"""The hooks of the reverse proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from skitai.config.casters import one_of, yes_no
+from skitai.config.clusters import PREFIX, unknown_cluster
+from skitai.config.keys import Key
+from skitai.net.trust import TrustedProxies
+from skitai.plugins import Answerer, Metric, counter, gauge, hookimpl
+from skitai.services.http.connections import connections_of
+from skitai.services.proxy.resource import ReverseProxy
+from skitai.services.proxy.way import Way
+
+if TYPE_CHECKING:
+    from skitai.config import Mount
+    from skitai.interfaces import IInstance
+
+_PROXIED_TYPE = "http"
+
+_OPTIONS: Mapping[str, Key] = {
+    "strip": Key(yes_no, True, "members get the path below the mount point"),
+    "host": Key(one_of("client", "member"), "client", "whose name members get in Host"),
+}
+
+
+@hookimpl
+def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
+    """Take a cluster as a target."""
+    if not mount.target.startswith(PREFIX):
+        return None
+    name = mount.target.removeprefix(PREFIX)
+    clusters = instance.config.clusters
+    if name not in clusters:
+        raise ValueError(unknown_cluster(name, clusters))
+    if clusters[name].type != _PROXIED_TYPE:
+        raise ValueError(
+            f"@{name} has type {clusters[name].type}: only a cluster of type http can be mounted"
+        )
+    return Answerer("proxy", partial(_make, instance, mount.point, name), _OPTIONS)
+
+
+def _make(instance: IInstance, point: str, name: str, options: Mapping[str, Any]) -> ReverseProxy:
+    server = instance.config.server
+    way = Way(
+        point=point.encode(),
+        cluster=instance.services.dispatcher.balancer(name),
+        pool=connections_of(instance).pool,
+        proxies=TrustedProxies(server.trusted_proxies),
+        seconds=instance.reactor.seconds,
+        waiting_max=server.response_buffer_max,
+        strip=options["strip"],
+        own_host=options["host"] == "member",
+    )
+    _ways(instance).append(way)
+    return ReverseProxy(way)
+
+
+def _ways(instance: IInstance) -> list[Way]:
+    ways: list[Way] = instance.state(Way, list)
+    return ways
+
+
+@hookimpl
+def skitai_status(instance: IInstance) -> Mapping[str, Any]:
+    """Show what the mounts of clusters do."""
+    rows = [way.statistics() for way in _ways(instance)]
+    return {"Reverse proxy": rows} if rows else {}
+
+
+@hookimpl
+def skitai_metrics(instance: IInstance) -> Sequence[Metric]:
+    """Count what the mounts of clusters do."""
+    ways = _ways(instance)
+    if not ways:
+        return []
+    by_way = {(way.point.decode() or "/", f"@{way.cluster.name}"): way.counts for way in ways}
+    names = ("mount", "cluster")
+    failed = {
+        (*key, str(code)): count for key, counts in by_way.items() for code, count in counts.failed.items()
+    }
+
+    def each(name: str) -> dict[tuple[str, ...], int]:
+        return {key: getattr(counts, name) for key, counts in by_way.items()}
+
+    return [
+        counter("skitai_proxy_requests_total", "Requests for members.", each("requests"), *names),
+        gauge("skitai_proxy_under_way", "Requests for members under way.", each("under_way"), *names),
+        counter(
+            "skitai_proxy_retried_total", "Members asked in the place of others.", each("retried"), *names
+        ),
+        counter("skitai_proxy_broken_total", "Replies that broke off.", each("broken"), *names),
+        counter(
+            "skitai_proxy_upgraded_total", "Connections that changed protocol.", each("upgraded"), *names
+        ),
+        counter("skitai_proxy_failed_total", "Error pages of the proxy.", failed, *names, "status"),
+    ]

@@ -1,0 +1,48 @@
+"""Routes to clusters in the configuration."""
+
+import pytest
+
+from instances import Hooks, make_instance
+from skitai.calls.service import Service
+from skitai.errors import ConfigError
+from skitai.services.http import plugin as http_plugin
+
+
+class Upstream(Service):
+    cluster_types = frozenset({"other"})
+    default_port = 80
+
+
+def make(loop, folder, *lines):
+    (folder / "site.conf").write_text(
+        "\n".join(["[server]", "ip = 127.0.0.1", "port = 0", "access_log = off", *lines])
+    )
+    types = Hooks(skitai_cluster_types=lambda: {"other": Upstream()})
+    return make_instance(loop.reactor, folder / "site.conf", http=http_plugin, types=types)
+
+
+def test_shown(reactor_thread, tmp_path):
+    """--check shows all options of a route to a cluster."""
+    instance = make(
+        reactor_thread, tmp_path, "[routes:line]", "/up = @up host=member", "[@up]", "members = host:80"
+    )
+    (mount,) = instance.config.hosts[0].mounts
+    assert instance.describe_mount(mount) == "@up strip=yes host=member  ; proxy"
+    assert instance.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("@mysaerch", "there is no section [@mysaerch]: did you mean mysearch?"),
+        ("@other", "@other has type other: only a cluster of type http can be mounted"),
+        ("@mysearch stirp=no", "unknown option stirp: did you mean strip?"),
+        ("@mysearch strip=never", "option strip: must be yes or no, not 'never'"),
+    ],
+)
+def test_refused(reactor_thread, tmp_path, target, problem):
+    """A route to a cluster needs one of that name, of a type that speaks HTTP, and its options."""
+    clusters = ("[@mysearch]", "members = a", "[@other]", "type = other", "members = a")
+    with pytest.raises(ConfigError) as caught:
+        make(reactor_thread, tmp_path, *clusters, "[routes:line]", f"/ = {target}")
+    assert str(caught.value) == f"{tmp_path}/site.conf:11: [routes:line] /: {problem}"
