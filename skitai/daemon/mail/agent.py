@@ -70,6 +70,7 @@ class Agent(Service):
         self._intake.start()
         seconds = _LOOK_SECONDS if self._watch() else _POLL_SECONDS
         self._repeat(self._intake.look, seconds)
+        self._repeat(self._timer_is_up, seconds)  # the clock may have been set meanwhile
         self._repeat(self.office.abort_late, seconds)
         self._repeat(self._intake.clean_up, _CLEAN_UP_SECONDS)
         self._repeat(self._intake.tell, _TELL_SECONDS)

@@ -14,6 +14,7 @@ from skitai.daemon.mail.bounce import bounce
 from skitai.daemon.mail.dialogue import Carrier, ImpossibleError, Letter, StaleError, UnavailableError
 from skitai.daemon.mail.lanes import Waiting
 from skitai.daemon.mail.queue import Key, Queue
+from skitai.daemon.mail.retries import due_at
 from skitai.daemon.mail.rules import Rules
 from skitai.daemon.mail.wire import CODE_TIMEOUT, Reply, clean
 from skitai.mail.claim import Claim
@@ -146,8 +147,8 @@ class Worker:
         policy, now = self._office.rules.policy, self._office.clock()
         if not claim.pending or (policy.is_last(claim.tries) and claim.next_at is None):
             self._finish(claim)  # a crash came before that
-        elif claim.next_at is not None and claim.next_at > now:
-            self._later(mail, claim.next_at)  # another agent has tried it meanwhile
+        elif (at := due_at(claim.next_at, now)) > now:
+            self._later(mail, at)  # another agent has tried it meanwhile
         else:
             self._deliver(mail, claim)
 

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from skitai.daemon.mail.delivery import Office
 from skitai.daemon.mail.lanes import Waiting
+from skitai.daemon.mail.retries import due_at
 from skitai.loop import native
 from skitai.mail.agents import Presence
 from skitai.mail.claim import read_envelope, read_state
@@ -102,7 +103,8 @@ class Intake:
         except (OSError, ValueError):
             self._set_aside(mail_id)
             return
-        self._office.queue.add(envelope.server, Waiting(next_at or 0.0, mail_id, envelope.created))
+        at = due_at(next_at, self._office.clock())
+        self._office.queue.add(envelope.server, Waiting(at, mail_id, envelope.created))
 
     def _set_aside(self, mail_id: str) -> None:
         """Have a mail that cannot be read moved to ``bad/``."""

@@ -15,6 +15,8 @@ from skitai.daemon.mail.retries import Policy
 
 #: Seconds for which a server that has refused one more connection gets none.
 _FULL_SECONDS = 60.0
+#: A clock that is set back by less is no matter.
+_CLOCK_SECONDS = 60.0
 
 
 class Waiting(NamedTuple):
@@ -42,6 +44,7 @@ class Lane:
     _full_until: float = 0.0
     _full_at: int = 0
     _slot: float = 0.0
+    _seen: float = 0.0
     _ready: deque[Waiting] = attrs.field(factory=deque)
     _waiting: list[Waiting] = attrs.field(factory=list)
 
@@ -109,8 +112,19 @@ class Lane:
         return max(self._resume_at, self._waiting[0].at) if self._waiting else None
 
     def _promote(self, now: float) -> None:
+        self._notice_clock(now)
         while self._waiting and self._waiting[0].at <= now:
             self._ready.append(heapq.heappop(self._waiting))
+
+    def _notice_clock(self, now: float) -> None:
+        """Have nobody wait longer because the clock was set back."""
+        change, self._seen = now - self._seen, now
+        if change < -_CLOCK_SECONDS:
+            self._resume_at += change
+            self._full_until += change
+            self._slot += change
+            # A heap stays one.
+            self._waiting = [mail._replace(at=mail.at + change) for mail in self._waiting]
 
     # -- the server as a whole -----------------------------------------------------------------------------
 

@@ -253,6 +253,18 @@ class TestDeferred:
             again.run(16)
             assert len(server.mails) == 1
 
+    def test_clock_that_was_wrong(self, delivery, tmp_path):
+        """A try that was planned by a clock years ahead is due now; also for an agent that starts anew."""
+        with MailServer({"RCPT": [DEFERRAL]}) as server:
+            mail = delivery(smtpserver=server.address)
+            mail.send()
+            mail.run()
+            again = delivery(smtpserver=server.address)
+            again.now = mail.now - 86400 * 365
+            again.intake.look()
+            again.run()
+            assert len(server.mails) == 1
+
     def test_421_between_two_mails(self, delivery):
         """A connection that the server ends is followed by a new one at once."""
         script = {}

@@ -49,6 +49,20 @@ class TestLane:
         assert lane.take(20.0).id == "late"
         assert lane.take(20.0) is None
 
+    def test_clock_set_back(self):
+        """Nothing waits longer because of that: neither a mail, nor the server, nor the rate."""
+        lane = Lane(rate=1)
+        for name, at in (("a", 0.0), ("b", 0.0), ("late", 100_500.0)):
+            lane.add(mail(name, at), 100_000.0)
+        assert lane.take(100_000.0).id == "a"
+        lane.failed(100_000.0, POLICY)
+        back = 100_000.0 - 86_400
+        assert lane.take(back) == 4
+        assert lane.take(back + 4) == pytest.approx(60 - 1 - 4)
+        assert lane.take(back + 60).id == "b"
+        assert lane.take(back + 400) == 100
+        assert lane.take(back + 500).id == "late"
+
     def test_rate(self):
         """60 mails a minute are one each second, without a burst after a rest."""
         lane = Lane(rate=60)
