@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -108,6 +109,29 @@ def test_mail_goes_out_and_the_agent_ends_with_the_server(site, mail):
     assert "mail in " in site.server.log_text()
     assert site.server.log_text().count("Main loop terminated.") <= 1  # that of the server
     assert "Traceback" not in site.server.log_text()
+
+
+def test_a_stop_lets_the_mail_in_hand_be_finished(site, mail):
+    """The server waits for the agent, which waits for the answer: the mail is not sent again later."""
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def answer(_content):
+        asked.set()
+        may_answer.wait(30)
+        return "250 OK"
+
+    mail.handler.script["DOT"] = answer
+    mail_id = site.send()
+    assert asked.wait(60)
+    agent = site.agent()
+    site.server.process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        site.server.process.wait(1)
+    assert is_alive(agent)
+    may_answer.set()
+    site.server.process.wait(30)
+    assert (len(mail.mails), site.spool.ids(), is_alive(agent)) == (1, [], False)
+    assert mail_id not in site.spool.ids_in("undeliver")
 
 
 def test_what_monitoring_sees(site, mail):
