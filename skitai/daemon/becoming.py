@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from skitai.daemon.again import same_command
 from skitai.daemon.logs import name_of_log, plain_observer
 from skitai.net.sockets import pass_on
 
@@ -24,7 +25,6 @@ def become_supervisor(twist: Any, inherited: Sequence[int]) -> NoReturn:
         words.append("--json")
     sys.stdout.flush()
     sys.stderr.flush()
-    command = [sys.executable, *sys.orig_argv[1:]]
     os.execv(  # noqa: S606 - the same Python, and what was started before
-        sys.executable, [sys.executable, "-m", "skitai.daemon.supervisor", *words, "--", *command]
+        sys.executable, [sys.executable, "-m", "skitai.daemon.supervisor", *words, "--", *same_command()]
     )

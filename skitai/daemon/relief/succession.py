@@ -11,6 +11,7 @@ from typing import Any, NoReturn, Protocol
 
 from twisted.logger import Logger
 
+from skitai.daemon.again import same_command
 from skitai.daemon.notify import Notifier
 from skitai.daemon.polling import ReactorPoll
 from skitai.daemon.relief.recruiting import Recruiting
@@ -57,6 +58,7 @@ class Succession:
         self._stand_in = stand_in
         self._seconds = seconds
         self._folder = logical_folder()
+        self._command = same_command()  # before the link to a release is changed
         self._poll = ReactorPoll(reactor)
         self._notifier: Notifier | None = None
         self._recruiting: Recruiting | None = None
@@ -107,7 +109,7 @@ class Succession:
         self._recruiting = Recruiting(
             self._poll, self._inherited, self._server.duplicates(), self._found, self._refused
         )
-        self._recruiting.start(_command(), self._folder)
+        self._recruiting.start(self._command, self._folder)
 
     def _refused(self, reason: str) -> None:
         self._recruiting = None
@@ -156,9 +158,4 @@ class Succession:
             os.chdir(self._folder)
         sys.stdout.flush()
         sys.stderr.flush()
-        command = _command()
-        os.execv(command[0], command)  # noqa: S606 - what was started before
-
-
-def _command() -> list[str]:
-    return [sys.executable, *sys.orig_argv[1:]]
+        os.execv(self._command[0], self._command)  # noqa: S606 - what was started before
