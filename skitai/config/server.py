@@ -196,6 +196,10 @@ class ServerConfig:
     passphrase: str | None = field(
         default=None, repr=False, metadata=_key(optional(text), "passphrase of the key", show_secret)
     )
+    client_ca: Path | None = field(
+        default=None,
+        metadata=_key(optional(path), "PEM file of the authorities of clients, for client_cert of a mount"),
+    )
     hsts: str | None = field(
         default=None,
         metadata=_key(_hsts, "how long browsers insist on HTTPS: 365 d; includeSubDomains; off", _show_hsts),
@@ -395,6 +399,8 @@ def read_server(
         return ServerConfig(**values), ()
     if ServerConfig(**values).any_tls:
         _require_certificate(source, values, certificates)
+    elif values["client_ca"] is not None:
+        raise source.error("needs an address with ssl: clients show certificates there", key="client_ca")
     _require_writable_logs(source, values, ("access_log", "app_log"), made)
     if values["proxy_protocol"] and not values["trusted_proxies"]:
         raise source.error("needs trusted_proxies: only they may name the client", key="proxy_protocol")
@@ -423,7 +429,7 @@ def _override(source: ServerSource, key: str, given: str) -> Any:
 def _require_certificate(source: ServerSource, values: dict[str, Any], certificates: Path) -> None:
     if values["certfile"] is None:
         raise source.error("needs a certificate: set certfile", key="listen" if values["listen"] else "ssl")
-    for key in ("certfile", "keyfile"):
+    for key in ("certfile", "keyfile", "client_ca"):
         if values[key] is None:
             continue
         fallback = certificates / source.text(key)

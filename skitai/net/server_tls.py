@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from cryptography.x509 import Certificate
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 from twisted.internet.interfaces import IAddress, IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from skitai.net.certificates import Loaded, Source
+from skitai.net.client_certificates import ClientCertificate
 from skitai.net.pem import Identity, TLSConfigError, load_identity
 from skitai.net.sockets import ListenError
 
@@ -40,15 +43,19 @@ class ServerTLS:
     """Gives each connection the certificate for the name that its client asks for (RFC 6066, section 3).
 
     ``default`` is shown to all that ask for no name or for one that none is added for. Raises TLSConfigError
-    where OpenSSL refuses it as too weak.
+    where OpenSSL refuses it as too weak. ``clients`` are authorities: if there are any, each client is asked
+    for a certificate, and one that none of them has signed ends the handshake. TLS 1.3 cannot ask later.
 
     Connections begin on one context, the first. What encrypts the tickets of sessions (RFC 8446, section 2.2;
     RFC 5077) stays with that, whatever certificate is shown. So processes that are forked from this one
     resume each other's sessions, also when each of them has renewed its certificates.
     """
 
-    def __init__(self, default: Loaded, protocols: Sequence[bytes] = PROTOCOLS) -> None:
+    def __init__(
+        self, default: Loaded, protocols: Sequence[bytes] = PROTOCOLS, clients: Sequence[Certificate] = ()
+    ) -> None:
         self._protocols = tuple(protocols)
+        self._clients = tuple(clients)
         self._default = self._make(default)
         self._others: list[Shown] = []
         self._by_name: dict[bytes, Shown] = {}
@@ -95,10 +102,10 @@ class ServerTLS:
         return found or self._default
 
     def _make(self, loaded: Loaded) -> Shown:
-        return Shown(loaded, _context(loaded.identity, self._protocols))
+        return Shown(loaded, _context(loaded.identity, self._protocols, self._clients))
 
 
-def _context(identity: Identity, protocols: Sequence[bytes]) -> SSL.Context:
+def _context(identity: Identity, protocols: Sequence[bytes], clients: Sequence[Certificate]) -> SSL.Context:
     """Return the context of connections that show ``identity``: TLS 1.2 or later, without renegotiation."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
@@ -122,6 +129,14 @@ def _context(identity: Identity, protocols: Sequence[bytes]) -> SSL.Context:
         return next((each for each in protocols if each in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
 
     context.set_alpn_select_callback(select)
+    for each in clients:
+        store = context.get_cert_store()
+        assert store is not None
+        store.add_cert(X509.from_cryptography(each))
+        context.add_client_ca(each)
+    if clients:
+        # What fails is refused: a session would be resumed as if it had succeeded.
+        context.set_verify(SSL.VERIFY_PEER)
     return context
 
 
@@ -140,8 +155,25 @@ def server_options(certificate: Path, key: Path | None, passphrase: str | None) 
         raise ListenError(error.key, str(error)) from error
 
 
+class TLSTransport(BufferingTLSTransport):
+    """The TLS of one connection."""
+
+    _client: ClientCertificate | None = None
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """The certificate that the client has shown and that an authority of ours has signed; or None."""
+        if self._client is None:
+            handle: SSL.Connection | None = self.getHandle()  # type: ignore[no-untyped-call]
+            found = None if handle is None else handle.get_peer_certificate(as_cryptography=True)
+            self._client = None if found is None else ClientCertificate(found)
+        return self._client
+
+
 class _TLSFactory(TLSMemoryBIOFactory):
     """Makes no connection if the wrapped factory returns no protocol, which Twisted's does not expect."""
+
+    protocol = TLSTransport
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         inside = self.wrappedFactory.buildProtocol(addr)

@@ -11,7 +11,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
-from skitai.config.casters import quoted
+from skitai.config.casters import one_of, quoted
 from skitai.config.keys import Key
 from skitai.config.mounts import Mount, written_target
 from skitai.errors import ConfigError
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 #: The beginning of a target that is not a path, such as ``chat:lobby``.
 _WORD_AND_COLON = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]*:")
+#: The option that says whether clients must show a certificate.
+CLIENT_CERT = "client_cert"
+#: The options that every mount may have.
+_SHARED_OPTIONS = {
+    CLIENT_CERT: Key(one_of("require", "request"), None, "whether clients must show a certificate")
+}
 _log = Logger()
 
 
@@ -51,6 +57,7 @@ class Mounted:
     """A mount with its resource.
 
     ``shown`` is the right side of its line as ``--check`` shows it. ``warnings`` are sentences for the user.
+    ``client_cert`` is ``require``, ``request`` or None: what is wanted of clients.
     """
 
     mount: Mount
@@ -58,6 +65,7 @@ class Mounted:
     resource: Any
     shown: str
     warnings: tuple[str, ...] = ()
+    client_cert: str | None = None
 
 
 def mount_resource(plugins: PluginManager, instance: IInstance, mount: Mount) -> Mounted:
@@ -74,14 +82,17 @@ def mount_resource(plugins: PluginManager, instance: IInstance, mount: Mount) ->
 
 def _mounted(plugins: PluginManager, instance: IInstance, mount: Mount) -> Mounted:
     plugin, answerer = _answerer(plugins, instance, mount)
-    values = mount.read_options(answerer.options)
+    keys = {**answerer.options, **_SHARED_OPTIONS}
+    values = dict(mount.read_options(keys))
+    options = {name: keys[name].show(value) for name, value in values.items() if value is not None}
+    client_cert = values.pop(CLIENT_CERT)
+    if client_cert is not None and instance.config.server.client_ca is None:
+        raise mount.error(f"{CLIENT_CERT} needs client_ca in [server]: the authorities of clients")
     resource = _resource(plugin, answerer, mount, values)
-    options = {
-        name: answerer.options[name].show(value) for name, value in values.items() if value is not None
-    }
     written = written_target(answerer.target or mount.target, options)
     warnings = (str(mount.error(answerer.warning)),) if answerer.warning else ()
-    return Mounted(mount, answerer.kind, resource, f"{written}  ; {answerer.kind}", warnings)
+    shown = f"{written}  ; {answerer.kind}"
+    return Mounted(mount, answerer.kind, resource, shown, warnings, client_cert)
 
 
 def _answerer(plugins: PluginManager, instance: IInstance, mount: Mount) -> tuple[PluginInfo, Answerer]:

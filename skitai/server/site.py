@@ -18,6 +18,7 @@ from skitai.config.routes import DEFAULT_HOST
 from skitai.http.fields import ALLOW_ALL
 from skitai.http.paths import below_point
 from skitai.interfaces import IHeadResource
+from skitai.server.clientcerts import admits
 from skitai.server.static.directory import StaticDirectory
 from skitai.server.wsgi.resource import WSGIResource
 
@@ -35,11 +36,12 @@ _ESCAPES = re.compile(rb"(?:%(?!2[Ff])[0-9A-Fa-f]{2})+")
 class Place:
     """Where a request was served: the first name of the virtual host and the mount point, ``/`` for the root.
 
-    A server has one object for each.
+    A server has one object for each. ``client_cert`` is what the mount wants of its clients; see ``admits``.
     """
 
     host: str
     point: str
+    client_cert: str | None = None
 
 
 Directories = Sequence[tuple[bytes, StaticDirectory, Place]]
@@ -50,12 +52,14 @@ class Mounts:
     """What one virtual host serves. A file in one of the ``directories`` comes before all ``resources``.
 
     Both are given as pairs of a mount point and what is mounted there. The mount point of the root is
-    ``b""``; others look like ``b"/app"``. ``host`` is the first name of the virtual host.
+    ``b""``; others look like ``b"/app"``. ``host`` is the first name of the virtual host. ``client_certs``
+    has the option ``client_cert`` of mounts, by the ``id`` of what is mounted.
     """
 
     directories: Sequence[tuple[bytes, Any]]
     resources: Sequence[tuple[bytes, Any]]
     host: str = DEFAULT_HOST
+    client_certs: Mapping[int, str] = attrs.field(factory=dict)
     #: Both with their places, the longest mount points first.
     directories_at: Directories = attrs.field(init=False)
     resources_at: Sequence[tuple[bytes, Any, Place]] = attrs.field(init=False)
@@ -65,11 +69,11 @@ class Mounts:
 
     @directories_at.default
     def _directories_at(self) -> Directories:
-        return _with_places(self.directories, self.host)
+        return _with_places(self.directories, self)
 
     @resources_at.default
     def _resources_at(self) -> Sequence[tuple[bytes, Any, Place]]:
-        return _with_places(self.resources, self.host)
+        return _with_places(self.resources, self)
 
     @points.default
     def _points(self) -> tuple[bytes, ...]:
@@ -80,9 +84,12 @@ class Mounts:
         return tuple(found for found in self.resources_at if not found[0])
 
 
-def _with_places(pairs: Sequence[tuple[bytes, Any]], host: str) -> tuple[tuple[bytes, Any, Place], ...]:
+def _with_places(pairs: Sequence[tuple[bytes, Any]], mounts: Mounts) -> tuple[tuple[bytes, Any, Place], ...]:
     longest_first = sorted(pairs, key=lambda pair: len(pair[0]), reverse=True)
-    return tuple((point, mounted, Place(host, point.decode() or "/")) for point, mounted in longest_first)
+    return tuple(
+        (point, mounted, Place(mounts.host, point.decode() or "/", mounts.client_certs.get(id(mounted))))
+        for point, mounted in longest_first
+    )
 
 
 class Site:
@@ -157,6 +164,8 @@ class Site:
         ):
             if _below(point, path):
                 request.place = place
+                if place.client_cert is not None and not admits(request, place.client_cert):
+                    return True
                 return use(request, point, resource)
         if not reading and any(_found_files(request, path, mounts.directories_at)):
             request.fail(405, ("Allow", "GET, HEAD"))
@@ -188,7 +197,12 @@ def _found_files(request: Request, path: bytes, directories: Directories) -> Ite
             found = directory.find(below_point(point, request.path))
             if found is not None:
                 request.place = place
-                yield partial(directory.serve, request, found)
+                yield partial(_serve_found, request, directory, found, place)
+
+
+def _serve_found(request: Request, directory: StaticDirectory, found: Any, place: Place) -> None:
+    if place.client_cert is None or admits(request, place.client_cert):
+        directory.serve(request, found)
 
 
 def _serve_file(request: Request, path: bytes, directories: Directories) -> bool:

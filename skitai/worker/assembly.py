@@ -268,4 +268,9 @@ class SiteBuilder:
         pairs = [(mount.point.encode(), self._mounted[mount].resource) for mount in host.mounts]
         directories = [pair for pair in pairs if isinstance(pair[1], StaticDirectory)]
         resources = [pair for pair in pairs if not isinstance(pair[1], StaticDirectory)]
-        return Mounts(directories, [*resources, *shared], host.names[0])
+        wanted = {
+            id(found.resource): found.client_cert
+            for found in map(self._mounted.__getitem__, host.mounts)
+            if found.client_cert is not None
+        }
+        return Mounts(directories, [*resources, *shared], host.names[0], wanted)

@@ -11,9 +11,11 @@ from skitai.config import Config
 from skitai.config.certificates import CertificateConfig
 from skitai.errors import ConfigError
 from skitai.plugins.metrics import Metric, lowest
+from skitai.plugins.mounting import CLIENT_CERT
 from skitai.processes import State
 
 if TYPE_CHECKING:
+    from cryptography import x509
     from twisted.internet.protocol import Factory
 
     from skitai.net.certificates import Loaded, Source
@@ -78,13 +80,14 @@ def make_secure(config: Config, reactor: Any) -> Secure | None:
     from skitai.net.pem import TLSConfigError  # OpenSSL is imported only where it is needed
     from skitai.net.server_tls import ServerTLS
 
+    clients = _authorities(config)
     tls: ServerTLS | None = None
     warnings: list[str] = []
     for source, blame in (_default(config), *(_other(config, line) for line in config.certificates)):
         try:
             loaded = source.read()
             if tls is None:
-                tls = ServerTLS(loaded)
+                tls = ServerTLS(loaded, clients=clients)
             else:
                 tls.add(loaded)
         except TLSConfigError as error:
@@ -92,6 +95,20 @@ def make_secure(config: Config, reactor: Any) -> Secure | None:
         warnings += [str(blame(TLSConfigError("certfile", text))) for text in _doubts(loaded)]
     assert tls is not None
     return Secure(tls, reactor, tuple(warnings))
+
+
+def _authorities(config: Config) -> list[x509.Certificate]:
+    """Return the authorities of clients if any mount wants to know its clients."""
+    from skitai.net.pem import TLSConfigError, load_certificates
+
+    file = config.server.client_ca
+    mounts = (mount for host in config.hosts for mount in host.mounts)
+    if file is None or not any(CLIENT_CERT in mount.options for mount in mounts):
+        return []
+    try:
+        return load_certificates("client_ca", file)
+    except TLSConfigError as error:
+        raise config.error(error.key, str(error)) from error
 
 
 Blame = Callable[["TLSConfigError"], ConfigError]

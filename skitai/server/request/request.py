@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -50,6 +50,8 @@ class Request(LazyRequest):
     path = b""
     #: Where it was served; None for what no route leads to.
     place: Place | None = None
+    #: What the environ has of the client's certificate, where the mount wants one.
+    client_variables: Mapping[str, str] | None = None
     #: What a plugin keeps of it that traces requests.
     trace: Any = None
     #: The status code of the error page if the server itself refuses the request, else 0.

@@ -64,6 +64,8 @@ def make_environ(
     environ["wsgi.url_scheme"] = "https" if connection.secure else "http"
     environ["wsgi.errors"] = sys.stderr
     environ.update(connection.addresses)
+    if request.client_variables is not None:
+        environ.update(request.client_variables)
     repeated: dict[str, list[str]] = {}
     for name, value in request.headers:
         key = _keys.get(name, "")
