@@ -1,0 +1,175 @@
+"""Clients that break off, stall or renegotiate within TLS."""
+
+import socket
+import ssl
+import struct
+import time
+from contextlib import suppress
+
+import pytest
+from OpenSSL import SSL
+from twisted.logger import globalLogPublisher
+
+from certificates import Identity
+from instances import RunningInstance, make_instance
+from serving import eventually
+from wire import PATIENCE
+
+SERVER = Identity("a.org", days=60)
+APP = """
+def app(environ, start_response):
+    read = environ["wsgi.input"].read()
+    start_response("200 OK", [])
+    return [b"x" * 10_000_000 if environ["PATH_INFO"] == "/big" else b"%d" % len(read)]
+"""
+HELLO = b"GET / HTTP/1.1\r\nHost: a.org\r\n\r\n"
+
+
+@pytest.fixture
+def server(reactor_thread, tmp_path):
+    """A server of HTTPS whose clients have a second for the head of a request."""
+    (tmp_path / "served.py").write_text(APP)
+    (tmp_path / "server.pem").write_bytes(SERVER.pem + SERVER.key_pem())
+    (tmp_path / "site.conf").write_text(
+        "[server]\nip = 127.0.0.1\nport = 0\naccess_log = off\nssl = yes\ncertfile = server.pem\n"
+        "header_timeout = 1\n[routes:line]\n/ = served:app\n"
+    )
+    running = RunningInstance(reactor_thread, make_instance(reactor_thread.reactor, tmp_path / "site.conf"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(autouse=True)
+def failures():
+    """Nothing may be logged with a traceback."""
+    logged = []
+
+    def observe(event):
+        if "log_failure" in event:
+            logged.append(event["log_failure"].getTraceback())
+
+    globalLogPublisher.addObserver(observe)
+    yield
+    globalLogPublisher.removeObserver(observe)
+    assert logged == []
+
+
+def plain(server):
+    return socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+
+
+def secure(server, version="TLSv1_3"):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion[version]
+    return context.wrap_socket(plain(server))
+
+
+def client_hello():
+    outgoing = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="a.org")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def open_ones(server):
+    return len(server.instance._factory.channels)
+
+
+def answers(server):
+    with secure(server) as client:
+        client.sendall(HELLO)
+        return client.recv(1000).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"", HELLO[:9], b"POST / HTTP/1.1\r\nHost: a.org\r\nContent-Length: 9\r\n\r\nabc"],
+    ids=["idle", "in the head", "in the body"],
+)
+@pytest.mark.parametrize("how", ["end", "reset"])
+def test_closed_without_a_word(server, begun, how):
+    """A client that goes without close_notify leaves nothing behind."""
+    client = secure(server)
+    if begun:
+        client.sendall(begun)
+    bare = socket.socket(fileno=client.detach())
+    if how == "reset":
+        bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    else:
+        bare.shutdown(socket.SHUT_WR)
+        bare.settimeout(PATIENCE)
+        while bare.recv(1000):
+            pass
+    bare.close()
+    eventually(lambda: open_ones(server) == 0)
+    assert answers(server)
+
+
+def test_gone_while_reading(server):
+    """So does one that goes in the middle of a response."""
+    client = secure(server)
+    client.sendall(b"GET /big HTTP/1.1\r\nHost: a.org\r\n\r\n")
+    assert client.recv(1000).startswith(b"HTTP/1.1 200 OK")
+    socket.socket(fileno=client.detach()).close()
+    eventually(lambda: open_ones(server) == 0)
+    assert answers(server)
+
+
+@pytest.mark.parametrize("begun", [b"", client_hello()[:50], client_hello()], ids=len)
+def test_handshake_that_never_ends(server, begun):
+    """Whoever does not end the handshake within header_timeout is cut off."""
+    with plain(server) as client:
+        client.sendall(begun)
+        began = time.monotonic()
+        with suppress(ConnectionResetError):
+            while client.recv(10_000):
+                pass
+        assert 0.5 < time.monotonic() - began < 10
+    eventually(lambda: open_ones(server) == 0)
+
+
+def test_handshake_in_drops(server):
+    """A client that sends a byte now and then gains no time."""
+    began = time.monotonic()
+    with plain(server) as client:
+        for byte in client_hello():
+            try:
+                client.sendall(bytes([byte]))
+            except (BrokenPipeError, ConnectionResetError):
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("the server read on")
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\x16\x03\x01\xff\xff" + b"x" * 70_000, b"\x80" * 100, b"\x15\x03\x03\x00\x02\x02\x28"]
+)
+def test_garbage(server, sent):
+    """What is no TLS ends that connection only."""
+    with plain(server) as client, suppress(ConnectionResetError):
+        client.sendall(sent)
+        while client.recv(10_000):
+            pass
+    assert answers(server)
+
+
+def test_renegotiation(server):
+    """A client cannot have the handshake again and again (RFC 5746; CVE-2011-1473)."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    with plain(server) as bare:
+        bare.setblocking(True)
+        bare.settimeout(None)
+        client = SSL.Connection(context, bare)
+        client.set_connect_state()
+        client.do_handshake()
+        finished = client.get_finished()
+        assert client.renegotiate()
+        with pytest.raises(SSL.Error, match="no renegotiation"):
+            client.do_handshake()
+        assert client.get_finished() == finished
+    assert answers(server)
