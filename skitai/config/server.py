@@ -211,6 +211,13 @@ class ServerConfig:
         default=None,
         metadata=_key(optional(path), "folder of /.well-known/acme-challenge/ on that port, as for certbot"),
     )
+    http2: bool = field(default=True, metadata=_key(yes_no, "offer HTTP/2 where there is TLS"))
+    h2c: bool = field(
+        default=False, metadata=_key(yes_no, "take HTTP/2 where there is no TLS, from clients that begin it")
+    )
+    http2_streams: int = field(
+        default=100, metadata=_key(integer(1, 10_000), "requests under way on a connection of HTTP/2")
+    )
     trusted_proxies: tuple[Any, ...] = field(
         default=(),
         metadata=_key(networks, "proxies that name the client: addresses, networks, unix", show_networks),

@@ -23,6 +23,7 @@ from skitai.net.sockets import ListenError
 
 #: What a connection may carry, the best first (RFC 7301).
 PROTOCOLS = (b"http/1.1",)
+HTTP2_PROTOCOLS = (b"h2", *PROTOCOLS)
 #: Mozilla's intermediate configuration without DHE; the suites of TLS 1.3 are OpenSSL's own.
 _CIPHERS = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"

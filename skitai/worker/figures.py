@@ -50,7 +50,7 @@ class Figures:
         """Write all figures."""
         slot, factory = self._slot, self._factory
         assert factory is not None
-        busy = sum(channel.current is not None for channel in factory.channels)
+        busy = sum(channel.busy for channel in factory.channels)
         slot.connections, slot.in_flight = len(factory.channels), busy
         slot.requests = factory.requests - busy
         slot.queued = sum(executor.statistics()["queued"] for executor in self._executors.mounts)

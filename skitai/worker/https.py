@@ -78,16 +78,17 @@ def make_secure(config: Config, reactor: Any) -> Secure | None:
     if not config.server.any_tls:
         return None
     from skitai.net.pem import TLSConfigError  # OpenSSL is imported only where it is needed
-    from skitai.net.server_tls import ServerTLS
+    from skitai.net.server_tls import HTTP2_PROTOCOLS, PROTOCOLS, ServerTLS
 
     clients = _authorities(config)
+    protocols = HTTP2_PROTOCOLS if config.server.http2 else PROTOCOLS
     tls: ServerTLS | None = None
     warnings: list[str] = []
     for source, blame in (_default(config), *(_other(config, line) for line in config.certificates)):
         try:
             loaded = source.read()
             if tls is None:
-                tls = ServerTLS(loaded, clients=clients)
+                tls = ServerTLS(loaded, protocols, clients=clients)
             else:
                 tls.add(loaded)
         except TLSConfigError as error:

@@ -21,6 +21,7 @@ from skitai.processes import Board
 from skitai.server.accesslog import AccessLog, open_access_log
 from skitai.server.apps.watching import FileWatcher
 from skitai.server.http1.factory import HTTPFactory
+from skitai.server.http2.opening import OpeningFactory
 from skitai.server.proxied.forwarding import Forwarding
 from skitai.server.proxied.relayed import RelayedFactory
 from skitai.server.redirecting import Redirecting
@@ -155,8 +156,9 @@ class Server(Instance):
             names_requests=server.request_id_header,
             transport_security=server.hsts or "",
         )
-        plain: Any = self._factory
-        secure = None if self._secure is None else self._secure(self._factory)
+        plain: Any = OpeningFactory(self._factory, secure=False) if server.h2c else self._factory
+        inner: Any = OpeningFactory(self._factory, secure=True) if server.http2 else self._factory
+        secure = None if self._secure is None else self._secure(inner)
         if server.proxy_protocol:
             plain, secure = (
                 factory and RelayedFactory(factory, proxies, self.reactor, server.header_timeout)

@@ -26,10 +26,10 @@ class Executors:
 
 
 class Channel:
-    """A connection that has a request under way, or none."""
+    """A connection that has requests under way, or none."""
 
-    def __init__(self, current):
-        self.current = current
+    def __init__(self, busy):
+        self.busy = busy
 
 
 class Factory:
@@ -38,7 +38,7 @@ class Factory:
     requests = 10
 
     def __init__(self):
-        self.channels = {Channel(object()), Channel(None), Channel(None)}
+        self.channels = {Channel(1), Channel(0), Channel(0)}
 
 
 def test_figures():

@@ -70,6 +70,11 @@ class HTTPChannel(AnsweringConnection):
         self._taker: Taker | None = None
         self._dispatching = self._paused = self._read_closed = False
 
+    @property
+    def busy(self) -> int:
+        """How many requests are under way."""
+        return int(self.current is not None)
+
     # -- the connection ------------------------------------------------------------------------------------
 
     def makeConnection(self, transport: Any) -> None:

@@ -52,6 +52,8 @@ class HTTPFactory(Factory):
     """
 
     noisy = False
+    #: The value of the Server field.
+    software = SERVER_SOFTWARE
 
     def __init__(
         self,
@@ -72,13 +74,15 @@ class HTTPFactory(Factory):
         self.observers = tuple(observers)
         #: Whether responses have an X-Request-ID.
         self.names_requests = names_requests
-        #: The Strict-Transport-Security field of encrypted responses that have none; empty: there is none.
+        #: The Strict-Transport-Security of encrypted responses that have none: its value, and the field.
+        self.strictness = transport_security
         self.transport_security = (
             f"Strict-Transport-Security: {transport_security}\r\n".encode() if transport_security else b""
         )
         #: Whether the times of requests are recorded.
         self.timed = bool(self.observers)
-        self.channels: set[HTTPChannel] = set()
+        #: The connections: an ``HTTPChannel``, an ``HTTP2Channel``, or what is to be known as one of them.
+        self.channels: set[Any] = set()
         #: Requests since the start.
         self.requests = 0
         # The connections above connections_max.
@@ -112,11 +116,19 @@ class HTTPFactory(Factory):
 
     def buildProtocol(self, addr: IAddress) -> HTTPChannel | None:  # type: ignore[override]  # noqa: ARG002
         """Return the channel for a new connection, or None to close it if there are far too many."""
+        channel: HTTPChannel | None = self.admit(HTTPChannel(self))
+        return channel
+
+    def make_channel(self) -> HTTPChannel:
+        """Return a channel of HTTP/1.1 for a connection that was admitted."""
+        return HTTPChannel(self)
+
+    def admit(self, channel: Any) -> Any:
+        """Return ``channel``, which counts from now on; None if there are far too many."""
         too_many = len(self.channels) - self.limits.connections_max
         if too_many >= _SURPLUS_MAX:
             self._note_refusal()
             return None
-        channel = HTTPChannel(self)
         if too_many >= 0:
             self._surplus.add(channel)
         self.channels.add(channel)
@@ -132,7 +144,20 @@ class HTTPFactory(Factory):
             )
         self._refused += 1
 
-    def forget(self, channel: HTTPChannel) -> None:
+    def replace(self, old: Any, channel: Any) -> Any:
+        """Have ``channel`` count in the place of ``old``, and return it: they share a connection."""
+        self.channels.discard(old)
+        self.channels.add(channel)
+        if old in self._surplus:
+            self._surplus.discard(old)
+            self._surplus.add(channel)
+        return channel
+
+    def is_surplus(self, channel: Any) -> bool:
+        """Return whether there were too many connections when that of ``channel`` came."""
+        return channel in self._surplus
+
+    def forget(self, channel: Any) -> None:
         """Remove a channel whose connection is gone."""
         self.channels.discard(channel)
         if self.count is not None:
@@ -213,7 +238,7 @@ class HTTPFactory(Factory):
         """Return what the status page shows: connections now, and requests since the start."""
         return {
             "open": len(self.channels),
-            "busy": sum(channel.current is not None for channel in self.channels),
+            "busy": sum(channel.busy for channel in self.channels),
             "limit": self.limits.connections_max,
             "requests": self.requests,
         }
@@ -244,5 +269,7 @@ class HTTPFactory(Factory):
     def _update_clock(self) -> None:
         #: The reactor's time at the last tick, which is exact enough for deadlines and costs nothing.
         self.now: float = self.reactor.seconds()
-        self._date = f"Date: {format_date_time(self._wall_clock())}\r\n".encode()
+        #: The value of the Date field.
+        self.date = format_date_time(self._wall_clock())
+        self._date = f"Date: {self.date}\r\n".encode()
         self._stamp = self._date + _SERVER_FIELD + b"\r\n"

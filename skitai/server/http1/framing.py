@@ -80,7 +80,7 @@ def _make_head(
         lower = name.lower()
         if lower in _SPECIAL:
             if lower == "content-length":
-                announced = _content_length(value, announced)
+                announced = content_length(value, announced)
                 continue
             if lower in HOP_BY_HOP:  # only the server can set these: those of an app are dropped
                 close = close or (lower == "connection" and "close" in value.lower())
@@ -139,7 +139,8 @@ def _joined(lines: Sequence[str]) -> bytes:
     return text.encode("latin-1")
 
 
-def _content_length(value: str, announced: int | None) -> int:
+def content_length(value: str, announced: int | None) -> int:
+    """Return the number in a Content-Length field. Raises ValueError if it is none, or not ``announced``."""
     value = value.strip()
     if not (value.isascii() and value.isdigit()):
         raise ValueError(f"Content-Length: {value!r} is not a number")

@@ -17,7 +17,7 @@ class ServerLimits:
     head. ``body_max``, ``multipart_max``: bytes of a body, and of a multipart/form-data one.
     ``response_buffer_max``: bytes of a response that may wait for a slow client before the app is paused.
     ``buffers_max``: bytes of all bodies and responses that may wait, in memory and on disk.
-    ``connections_max``: open connections.
+    ``connections_max``: open connections. ``http2_streams``: requests under way on one of HTTP/2.
     """
 
     header_timeout: float = SERVER_KEYS["header_timeout"].default
@@ -30,3 +30,4 @@ class ServerLimits:
     response_buffer_max: int = SERVER_KEYS["response_buffer_max"].default
     buffers_max: int = SERVER_KEYS["buffers_max"].default
     connections_max: int = SERVER_KEYS["connections_max"].default
+    http2_streams: int = SERVER_KEYS["http2_streams"].default

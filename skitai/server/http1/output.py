@@ -51,6 +51,10 @@ class Output:
         """Send ``data`` after everything written before; what cannot leave now waits."""
         raise NotImplementedError
 
+    def write_now(self, data: bytes) -> None:
+        """Do ``write``, but without waiting for the end of the turn."""
+        self.write(data)
+
     @property
     def waiting(self) -> int:
         """How many bytes wait. Read in any thread."""
@@ -138,6 +142,14 @@ class SocketOutput(Output):
                 self.flush()
             else:
                 self._queue.add(self)
+
+    def write_now(self, data: bytes) -> None:
+        """Do ``write``, but without waiting for the end of the turn."""
+        if self._backlog is not None:
+            self._backlog.append(data)
+        else:
+            self._held += data
+            self.flush()
 
     def flush(self) -> None:
         """Send what waits for the end of the turn."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _KEYS_MAX, _KEY_LENGTH_MAX = 1000, 100
 _keys: dict[bytes, str | None] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 
+#: By version; other versions were refused.
+_PROTOCOLS = {"1.1": "HTTP/1.1", "2": "HTTP/2", "1.0": "HTTP/1.0"}
+
 # The framing of the body concerns only the server (RFC 9110, section 7.6.1). A field named Proxy would become
 # HTTP_PROXY, which programs that the app starts would obey (CVE-2016-5385).
 _HIDDEN = frozenset({b"transfer-encoding", b"proxy"})
@@ -60,7 +63,7 @@ def make_environ(
     environ["PATH_INFO"] = path.decode("latin-1")[len(script_name) :] or "/"
     environ["QUERY_STRING"] = request.query.decode("latin-1")
     environ["REQUEST_URI"] = environ["RAW_URI"] = request.uri.decode("latin-1")
-    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version == "1.1" else "HTTP/1.0"
+    environ["SERVER_PROTOCOL"] = _PROTOCOLS[request.version]
     environ["wsgi.url_scheme"] = "https" if connection.secure else "http"
     environ["wsgi.errors"] = sys.stderr
     environ.update(connection.addresses)

@@ -1,0 +1,169 @@
+"""Request heads: what a decoded header block must be (RFC 9113, section 8), and the request that it makes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from skitai.server.http1.head import HeadError, is_host
+from skitai.server.http2.frames import ErrorCode, StreamError
+from skitai.server.request.body import BodySpool
+from skitai.server.request.request import Request
+
+if TYPE_CHECKING:
+    from skitai.interfaces import IConnection
+    from skitai.server.http1.limits import ServerLimits
+    from skitai.server.request.storage import Storage
+
+VERSION = "2"
+_PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path"))
+#: Section 8.2.1: names are tokens in lower case, values have no control characters and no space around them.
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
+_VALUE = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PATH = re.compile(rb"(?:/|\*\Z)[!-\"$-~]*")
+_CONNECTION_FIELDS = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
+)
+_LOOKED_AT = frozenset((b"content-length", b"content-type", b"cookie", b"expect", b"host", b"te"))
+_UNDERSCORE = ord("_")
+#: As in HTTP/1.1: a longer number is above any limit.
+_DIGITS_MAX = 18
+#: What a field counts beside its name and its value, as in HTTP/1.1.
+_BYTES_PER_FIELD = 4
+
+
+def malformed() -> StreamError:
+    """Return the fault of a message that breaks the rules (section 8.1.1)."""
+    return StreamError(ErrorCode.PROTOCOL_ERROR)
+
+
+def read_head(
+    connection: IConnection,
+    fields: Iterable[tuple[bytes, bytes]],
+    limits: ServerLimits,
+    storage: Storage,
+    ended: bool,
+) -> Request:
+    """Return the request whose header block has ``fields``; ``ended``: it has no body.
+
+    Its attributes are those that ``examine`` sets in HTTP/1.1. One that breaks a limit is refused with the
+    same status as there. Raises StreamError for one that is malformed. Called in the reactor thread.
+    """
+    pseudo: dict[bytes, bytes] = {}
+    headers: list[tuple[bytes, bytes]] = []
+    special: dict[bytes, list[bytes]] = {}
+    size = 0
+    for name, value in fields:
+        size += len(name) + len(value) + _BYTES_PER_FIELD
+        if _VALUE.fullmatch(value) is None:
+            raise malformed()
+        if name[:1] == b":":
+            if headers or special or name in pseudo or name not in _PSEUDO:
+                raise malformed()
+            pseudo[name] = value
+            continue
+        if _NAME.fullmatch(name) is None or name in _CONNECTION_FIELDS:
+            raise malformed()
+        if name in _LOOKED_AT:
+            special.setdefault(name, []).append(value)
+            if name == b"cookie":  # in pieces, for compression: joined below (section 8.2.3)
+                continue
+        if _UNDERSCORE not in name:  # in an environ, X_User would pass for X-User
+            headers.append((name, value))
+    if b"cookie" in special:
+        headers.append((b"cookie", b"; ".join(special[b"cookie"])))
+    authority = _authority(pseudo, special)
+    if b"host" not in special and authority:
+        headers.insert(0, (b"host", authority))
+    method, path = _target(pseudo)
+    request = Request(connection, method, path if path is not None else authority, VERSION, headers)
+    request.keep_alive = True
+    request.authority = authority
+    length = _length(special, ended)
+    try:
+        _check(request, path, size, special, limits)
+    except HeadError as error:
+        request.refuse(error.code)
+    if ended:
+        request.complete = True
+    else:
+        request.body_length = length
+        request.spool = BodySpool(storage)
+    return request
+
+
+def check_trailers(fields: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raise StreamError for trailers that are malformed; others are ignored (section 8.1)."""
+    for name, value in fields:
+        if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+            raise malformed()
+
+
+def _authority(pseudo: dict[bytes, bytes], special: dict[bytes, list[bytes]]) -> bytes:
+    """Return ``:authority``, or else the Host field (section 8.3.1)."""
+    hosts = special.get(b"host", [])
+    authority = pseudo.get(b":authority", hosts[0] if hosts else b"")
+    if any(host.lower() != authority.lower() for host in hosts):
+        raise malformed()
+    return authority
+
+
+def _target(pseudo: dict[bytes, bytes]) -> tuple[bytes, bytes | None]:
+    """Return the method and the path; no path for CONNECT (sections 8.3.1 and 8.5)."""
+    method = pseudo.get(b":method", b"")
+    if _METHOD.fullmatch(method) is None:
+        raise malformed()
+    if method == b"CONNECT":
+        if b":path" in pseudo or b":scheme" in pseudo or not pseudo.get(b":authority"):
+            raise malformed()
+        return method, None
+    if not pseudo.get(b":path") or not pseudo.get(b":scheme"):
+        raise malformed()
+    return method, pseudo[b":path"]
+
+
+def _length(special: dict[bytes, list[bytes]], ended: bool) -> int | None:
+    """Return the length of the body, None if it is not announced (section 8.1.1)."""
+    lengths = special.get(b"content-length")
+    if lengths is None:
+        return None
+    text = lengths[0]
+    if not text.isdigit() or any(other != text for other in lengths):
+        raise malformed()
+    length = int(text[-_DIGITS_MAX:]) if len(text) <= _DIGITS_MAX else 10**_DIGITS_MAX
+    if ended and length:
+        raise malformed()
+    return length
+
+
+def _check(
+    request: Request,
+    path: bytes | None,
+    size: int,
+    special: dict[bytes, list[bytes]],
+    limits: ServerLimits,
+) -> None:
+    """Set what follows from the head. Raises HeadError."""
+    if any(value.lower() != b"trailers" for value in special.get(b"te", ())):
+        raise malformed()
+    if len(request.uri) > limits.uri_max:
+        raise HeadError(414)
+    if size > limits.header_max:
+        raise HeadError(431)
+    if not request.authority or not is_host(request.authority):
+        raise HeadError(400)
+    if path is None:  # CONNECT: no stream becomes a tunnel
+        raise HeadError(405)
+    if _PATH.fullmatch(path) is None or (path == b"*" and request.method != b"OPTIONS"):
+        raise HeadError(400)
+    request.path, _, request.query = path.partition(b"?")
+    media_type = special.get(b"content-type", [b""])[0]
+    multipart = media_type[:19].lower() == b"multipart/form-data"
+    request.body_max = limits.multipart_max if multipart else limits.body_max
+    expectations = special.get(b"expect")
+    if expectations:
+        if any(value.lower() != b"100-continue" for value in expectations):
+            raise HeadError(417)
+        request.expects_continue = True

@@ -1,0 +1,133 @@
+"""The sending half of an HTTP/2 connection: frames of all its streams, in one write a turn."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from skitai.server.http1.output import Output
+from skitai.server.http2.frames import DATA, END_STREAM, FRAME_MAX, LARGEST, frame_header
+from skitai.server.request.connection import Connection
+
+if TYPE_CHECKING:
+    from skitai.server.http1.factory import HTTPFactory
+    from skitai.server.http2.limits import Calm
+    from skitai.server.http2.stream import Stream
+
+_log = Logger()
+
+#: Bytes that may wait for the end of the turn. More are worth a system call of their own.
+_HELD_MAX = 128 * 1024
+
+
+class SendingConnection(Connection):
+    """Sends frames. All methods are called in the reactor thread.
+
+    What a client does not let a stream send waits with that stream. Those that may send take turns, a frame
+    each. While the socket takes nothing, none of them may.
+    """
+
+    __slots__ = ("_frames", "_is_due", "_ready", "_size", "calm", "factory", "output", "send_window")
+
+    output: Output
+    calm: Calm
+
+    def __init__(self, factory: HTTPFactory) -> None:
+        self.factory = factory
+        #: Bytes of bodies that the client lets the connection send.
+        self.send_window = 65_535
+        self._frames: list[bytes | memoryview] = []
+        self._size = 0
+        self._is_due = False
+        #: Streams of which something waits, and that may send something.
+        self._ready: deque[Stream] = deque()
+
+    def emit(self, *parts: bytes | memoryview) -> None:
+        """Send frames, at the latest when the reactor's turn ends."""
+        self._frames += parts
+        self._size += sum(map(len, parts))
+        if not self._is_due:
+            self._is_due = True
+            self.factory.sending.add(self)
+
+    def flush(self) -> None:
+        """Send now what waits for the end of the turn."""
+        self._is_due = False
+        if not self._frames:
+            return
+        data = b"".join(self._frames)
+        self._frames = []
+        self._size = 0
+        try:
+            self.output.write_now(data)
+        except OSError as error:  # no room to buffer what the client has not read
+            _log.error("cannot buffer frames, their connection is aborted: {error}", error=error)
+            self.transport.abortConnection()
+
+    def send_data(self, stream: Stream, data: bytes, ends: bool) -> int:
+        """Send as much of ``data`` as may be sent now, and return how much; ``ends``: it is the last piece.
+
+        An empty last piece can always be sent.
+        """
+        if not data:
+            self.emit(frame_header(DATA, END_STREAM if ends else 0, stream.id, 0))
+            return 0
+        view = memoryview(data)
+        start = 0
+        while start < len(data):
+            size = self._may_send(stream, len(data) - start)
+            if size <= 0:
+                break
+            after = start + size
+            self._send_frame(stream, view[start:after], ends and after == len(data))
+            start = after
+        return start
+
+    def _may_send(self, stream: Stream, size: int) -> int:
+        if self._size > _HELD_MAX:
+            self.flush()
+        return 0 if self.output.blocked else min(size, FRAME_MAX, stream.send_window, self.send_window)
+
+    def _send_frame(self, stream: Stream, data: bytes | memoryview, ends: bool) -> None:
+        size = len(data)
+        stream.send_window -= size
+        self.send_window -= size
+        self.calm.earn()
+        self.emit(frame_header(DATA, END_STREAM if ends else 0, stream.id, size), data)
+
+    def wants_to_send(self, stream: Stream) -> None:
+        """Note that something of ``stream`` waits; it is sent when the windows and the socket allow it."""
+        if stream.send_window > 0 and not stream.is_ready:
+            stream.is_ready = True
+            self._ready.append(stream)
+
+    def pump(self) -> None:
+        """Send what waits and may be sent: the windows have opened, or the socket takes more."""
+        ready = self._ready
+        while ready:
+            stream = ready[0]
+            size = self._may_send(stream, FRAME_MAX)
+            if size <= 0 and stream.send_window > 0 and stream.backlog is not None:
+                return
+            ready.popleft()
+            stream.is_ready = False
+            if size > 0 and stream.backlog is not None:
+                piece = stream.backlog.take(size)
+                if piece:
+                    self._send_frame(stream, piece, stream.is_last(len(stream.backlog)))
+                stream.piece_sent()
+                if stream.backlog is not None:
+                    self.wants_to_send(stream)
+
+    def window_opened(self, stream: Stream | None, increment: int) -> bool:
+        """Open the window of ``stream`` or of the connection; return whether it stays within the rules."""
+        target: Any = stream or self
+        target.send_window += increment
+        if target.send_window > LARGEST:
+            return False
+        if stream is not None and stream.backlog is not None:
+            self.wants_to_send(stream)
+        self.pump()
+        return True
