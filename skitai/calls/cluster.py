@@ -24,6 +24,7 @@ class Member:
     """One node of a cluster, with its share of the work and its recent failures.
 
     ``failures`` and ``timeouts`` are those in a row; ``requests`` and ``all_failures`` count since the start.
+    Until ``unwell_until`` it rests because it has said so itself, whatever becomes of requests.
     ``probed`` says whether a request is under way that tests whether the member is back. ``share`` grows with
     each request, more slowly with a greater weight: of equally busy members the smallest share is next.
     ``latency`` is a moving average in seconds, None before the first answer.
@@ -35,6 +36,7 @@ class Member:
     failures: int = 0
     timeouts: int = 0
     paused_until: float = 0.0
+    unwell_until: float = 0.0
     last_picked: int = 0
     share: float = 0.0
     probed: bool = False
@@ -129,9 +131,11 @@ class Cluster:
             member.probed = False
 
     def succeeded(self, member: Member, latency: float | None = None) -> None:
-        """Count an answer that took ``latency`` seconds: the member is well."""
-        member.failures = member.timeouts = 0
-        member.paused_until = 0.0
+        """Count an answer that took ``latency`` seconds: the member is well, unless it has said otherwise."""
+        member.timeouts = 0
+        if member.unwell_until <= self._seconds():
+            member.failures = 0
+            member.paused_until = 0.0
         if latency is not None:
             before = latency if member.latency is None else member.latency
             member.latency = before + _NEWEST_SHARE * (latency - before)
@@ -165,10 +169,12 @@ class Cluster:
         """Have a member rest for ``seconds`` at least: it has said that it cannot answer."""
         if not member.failures:
             member.failures = 1
-        member.paused_until = max(member.paused_until, self._seconds() + seconds)
+        member.unwell_until = self._seconds() + seconds
+        member.paused_until = max(member.paused_until, member.unwell_until)
 
     def is_well(self, member: Member) -> None:
         """End the rest of a member: it has said that it can answer."""
+        member.unwell_until = 0.0
         if member.failures:
             self.succeeded(member)
 

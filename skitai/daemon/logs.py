@@ -47,7 +47,10 @@ _OF_REACTOR = {
 #: The names of standard output and standard error as logs.
 _STANDARD = ("-", "+")
 #: What Twisted says of each port, also of the one that a DNS question opens. Skitai names its own addresses.
-_OF_PORTS = re.compile(r"\S+ starting on \S+|\((?:TCP|UDP|UNIX) Port \S+ Closed\)")
+_OF_PORTS = re.compile(
+    r"\S+ starting on \S+|\((?:TCP|UDP|UNIX) Port \S+ Closed\)"
+    r"|(?:Starting|Stopping) protocol <twisted\.names\.dns\.DNSDatagramProtocol .*>"
+)
 
 
 def plain_observer(stream: IO[str]) -> FileLogObserver:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -58,7 +58,8 @@ class Source:
             hosts = await connector.resolve(self.name)
             address = f"{self.name}{self.port}{self.rest}"
             return [Found(address, host, self.weight) for host in sorted(hosts)]
-        records = await services(self.name)
+        # RFC 2782: a target of "." says that there is no such service.
+        records = [record for record in await services(self.name) if record[2] and record[3]]
         if not records:
             raise UnsentError(f"{self} names no members")
         first = min(priority for priority, *_ in records)
@@ -88,23 +89,3 @@ def source_of(address: str, weight: int = 1) -> Source | None:
             raise ValueError(f"{address!r} is not {_SRV}_SERVICE._tcp.NAME (RFC 2782)")
         return Source(_SRV, name, rest=slash + rest, weight=weight)
     return None
-
-
-def services_of_system(reactor: Any) -> Services:
-    """Return the function that asks the DNS servers of the system for SRV records (RFC 2782)."""
-
-    async def ask(name: str) -> list[tuple[int, int, int, str]]:
-        from twisted.names import client, dns, error  # it takes longer to import than the rest of the net
-
-        resolver = client.Resolver(resolv="/etc/resolv.conf", reactor=reactor)  # type: ignore[no-untyped-call]
-        looking = resolver.lookupService(name, timeout=(1, 2))  # type: ignore[no-untyped-call]
-        try:
-            answers, _, _ = await looking
-        except (error.DomainError, TimeoutError) as problem:
-            raise UnsentError(f"{name}: {problem or 'no such name'}") from problem
-        return [
-            (record.priority, record.weight, record.port, record.target.name.decode("ascii").rstrip("."))
-            for record in (answer.payload for answer in answers if answer.type == dns.SRV)
-        ]
-
-    return lambda name: Deferred.fromCoroutine(ask(name))

@@ -102,11 +102,12 @@ class Following:
 
     def _change(self, followed: Followed) -> None:
         every = dict.fromkeys(each for source in followed.sources for each in followed.found.get(source, ()))
-        try:
-            members = [Member(followed.node_of(each), each.weight) for each in every]
-        except ValueError as error:
-            _log.error("cluster @{name}: {error}", name=followed.cluster.name, error=error)
-            return
+        members = []
+        for each in every:
+            try:
+                members.append(Member(followed.node_of(each), each.weight))
+            except ValueError as error:  # DNS may say anything
+                _log.error("cluster @{name}: {error}", name=followed.cluster.name, error=error)
         followed.cluster.change([*followed.fixed, *members])
         labels = ", ".join(member.node.label for member in followed.cluster.members)
         _log.info("cluster @{name} has now: {labels}", name=followed.cluster.name, labels=labels or "nobody")

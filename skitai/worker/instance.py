@@ -20,7 +20,7 @@ from skitai.interfaces import IExecutor, IInstance
 from skitai.loop.bridge import Bridge
 from skitai.loop.executors import Executors, executor_for
 from skitai.loop.turn import Stage, turn_end_of
-from skitai.net.discovery import services_of_system
+from skitai.net.dns.services import ServiceResolver
 from skitai.net.settings import SECTION, make_connector, unverified
 from skitai.plugins.manager import PluginManager
 from skitai.plugins.metrics import Metric
@@ -80,7 +80,7 @@ class Instance(Service):
             self.bus = make_bus(config, plugins, self)
         except ConfigError as error:
             raise config.located(error) from error
-        self._following = Following(reactor, self.connector, services_of_system(reactor))
+        self._following = Following(reactor, self.connector, ServiceResolver(reactor))
         self._dispatcher = make_dispatcher(config, plugins, self, self.bridge, self._following)
         attributes = plugins.attributes(self)
         self.services = ServiceTable(

@@ -7,10 +7,10 @@ import traceback
 
 import pytest
 from twisted.application.twist._options import TwistOptions
-from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.udp import Port
 from twisted.logger import Logger, LogLevel, globalLogPublisher, jsonFileLogObserver
+from twisted.names.dns import DNSDatagramProtocol
 from twisted.python import log as legacy
 from twisted.python.failure import Failure
 
@@ -47,8 +47,7 @@ class TestRecord:
         """A port that Twisted opens or closes, such as that of a DNS question, has no record."""
         events = []
         globalLogPublisher.addObserver(events.append)
-        protocol = DatagramProtocol()
-        protocol.noisy = False
+        protocol = DNSDatagramProtocol(None, reactor=MemoryReactorClock())
         try:
             port = Port(0, protocol, interface="127.0.0.1", reactor=MemoryReactorClock())
             port.startListening()
@@ -57,8 +56,8 @@ class TestRecord:
         finally:
             globalLogPublisher.removeObserver(events.append)
         records = [plain_record(event) for event in events]
-        assert records[:2] == [None, None]
-        assert records[2].endswith("[info] somebody is starting on Monday (TCP Port 80 Closed)\n")
+        assert records[:-1] == [None] * 4  # the protocol of a DNS question speaks, too
+        assert records[-1].endswith("[info] somebody is starting on Monday (TCP Port 80 Closed)\n")
 
     @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028"])
     def test_no_forged_record(self, end):

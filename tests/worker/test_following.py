@@ -118,6 +118,14 @@ def test_services():
     assert world.asked == 2
 
 
+def test_services_that_are_none():
+    """A record without a target or a port names nobody (RFC 2782), and one with a bad target only itself."""
+    world = World("srv:_http._tcp.search.internal")
+    world.records = [(0, 1, 80, ""), (0, 1, 0, "a.internal"), (5, 1, 80, "b c"), (5, 1, 80, "d.internal")]
+    world.following.start()
+    assert world.labels == ["fixed:80", "d.internal:80"]
+
+
 def test_the_name_stays_for_host_and_certificate(world):
     """A member is connected to by its address, and asked by its name."""
     world.start("10.0.0.1", "2001:db8::1")

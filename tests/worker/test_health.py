@@ -69,6 +69,25 @@ def test_an_unwell_member_rests(world, answer):
     assert world.states == ["up", "up"]
 
 
+def test_requests_that_go_well_meanwhile(world):
+    """An answer of a request says nothing against what the member says of itself."""
+    world.check.start()
+    world.answers.update(a=503, b=503)
+    world.wait(5)
+    for member in world.cluster.members:
+        world.cluster.begin(member)
+        world.cluster.succeeded(member, 0.1)
+    assert world.states == ["resting", "resting"]
+    assert world.cluster.pick() is not None  # one of them must be asked
+    world.answers["a"] = 200
+    world.wait(5)
+    assert world.states == ["up", "resting"]
+    world.check.stop()
+    world.wait(20)
+    world.cluster.succeeded(world.cluster.members[1])
+    assert world.states == ["up", "up"]  # nobody asks it any more
+
+
 def test_a_member_that_does_not_answer(world):
     """A round is its patience; nothing piles up."""
     cancelled = []
