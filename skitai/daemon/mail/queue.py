@@ -13,7 +13,8 @@ from skitai.mail.envelope import Server
 #: The server that a mail is for: its own, or (None) that of the configuration.
 Key = Server | None
 
-#: Threads in all, however many servers the mails name.
+#: Threads in all, however many servers the mails name. They never keep the server of the configuration from
+#: its own, which are few: those servers may be dead.
 _WORKERS_MAX = 128
 
 
@@ -107,7 +108,7 @@ class Queue:
     def _start_worker(self, key: Key, lane: Lane) -> bool:
         if self._is_stopping or not lane.wants_worker(self._clock()):
             return False
-        if sum(each.workers for each in self._lanes.values()) >= _WORKERS_MAX:
+        if key is not None and sum(each.workers for each in self._lanes.values()) >= _WORKERS_MAX:
             return False
         lane.workers += 1
         self._hire(key)

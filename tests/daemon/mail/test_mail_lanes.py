@@ -168,6 +168,14 @@ class TestQueue:
         assert queue.take(other, 0).id == "b"
         assert queue.take(None, 0) is None
 
+    def test_many_servers(self, queue, hired):
+        """However many servers mails name, dead ones perhaps, that of the configuration is asked at once."""
+        for number in range(300):
+            queue.add(Server(f"127.0.0.1:{number}"), mail(f"m{number}"))
+        assert len(hired) < 300
+        queue.add(None, mail("a"))
+        assert hired[-1] is None
+
     def test_known(self, queue):
         """A mail is known until it is forgotten; it is not taken twice."""
         queue.add(None, mail("a"))
