@@ -146,13 +146,13 @@ class Wire(smtplib.SMTP):
         and closes the connection has said so, too.
         """
         if data.startswith(b".") or b"\n." in data:
-            data = re.sub(rb"(?m)^\.", b"..", data)
-        data += b".\r\n"
+            data = (b"." if data.startswith(b".") else b"") + data.replace(b"\n.", b"\n..")
         if self.sock is None:
             raise self._broken(None)
         try:
             for start in range(0, len(data), _CHUNK):
-                self.sock.sendall(data[start : start + _CHUNK])
+                end = start + _CHUNK
+                self.sock.sendall(data[start:end] + (b".\r\n" if end >= len(data) else b""))
         except OSError as error:
             raise self._early(error) from None
         self.set_timeout(patience)
