@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 import attrs
@@ -134,7 +134,12 @@ def host_name(text: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Return whether a name or an address is that of the machine itself, wherever it is used."""
-    return host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False  # 127.example.com, too
 
 
 def is_host_name(text: str) -> bool:

@@ -48,6 +48,7 @@ def _token(command: str) -> str:
     try:
         done = subprocess.run(  # noqa: S603 - what the configuration says
             shlex.split(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # it may say there what it sends; our own goes to a log
             timeout=_TOKEN_SECONDS, check=False, encoding="utf-8",
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:

@@ -79,6 +79,8 @@ def make_rules(settings: MailSettings) -> Rules:
     if address == CONSOLE:
         default = ConsoleSink
     elif address.startswith(FILE):
+        if address == FILE:
+            raise wrong("smtpserver", "file: needs a folder: file:DIR")
         folder = settings.path.absolute().parent / address.removeprefix(FILE)
         default = lambda: FolderSink(folder)  # noqa: E731
     else:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import attrs
 
+from skitai.net.addresses import host_name
+
 #: The fields that are signed where a mail has them (RFC 6376, section 5.4.1). No second From can be added.
 _FIELDS = (
     b"from", b"from", b"to", b"cc", b"subject", b"date", b"message-id", b"reply-to", b"mime-version",
@@ -25,12 +27,13 @@ class Signer:
     def __call__(self, message: bytes, sender: str) -> bytes:
         """Return the field to put before a message, whose lines end with CRLF.
 
-        It is empty for a bounce, if no domain is configured. Raises ValueError for what cannot be signed.
+        It is empty for a bounce and for a sender at an IP address, if no domain is configured. Raises
+        ValueError for what cannot be signed.
         """
         import dkim
 
         domain = self.domain or sender.rpartition("@")[2]
-        if not domain:
+        if not domain or domain.startswith("["):
             return b""
         present = {line.partition(b":")[0].strip().lower() for line in _header_lines(message)}
         try:
@@ -50,6 +53,8 @@ def make_signer(key_file: Path, selector: str, domain: str | None) -> Signer:
         import dkim  # noqa: F401 - is it there?
     except ImportError:
         raise ValueError("needs dkimpy: pip install skitai[dkim]") from None
+    for name in (selector, domain or "example.com"):
+        host_name(name)
     try:
         signer = Signer(key_file.read_bytes(), selector, domain)
     except OSError as error:

@@ -578,6 +578,9 @@ class TestRules:
             ({"ca_file": "none.pem"}, "ca_file"),
             ({"dkim_key": "none.pem"}, "dkim_key"),
             ({"dkim_key": "site.conf"}, "dkim_key"),
+            ({"dkim_key": "key.pem", "dkim_selector": "s1; t=y"}, "s1; t=y"),
+            ({"dkim_key": "key.pem", "dkim_domain": "a b"}, "a b"),
+            ({"smtpserver": "file:"}, "smtpserver"),
             ({"helo": "two words"}, "helo"),
         ],
     )

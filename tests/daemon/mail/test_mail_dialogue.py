@@ -387,6 +387,7 @@ class TestTLS:
             ("mail.example.com", "required", False, True),
             ("mail.example.com", "no", True, False),
             ("127.0.0.1", "yes", True, False),
+            ("127.0.0.1.example.com", "yes", True, True),
             ("localhost", "required", True, True),
         ],
     )
@@ -476,6 +477,14 @@ class TestLogin:
             connect(server, login=login).close()
         said = base64.b64decode(server.heard[1].removeprefix(b"AUTH XOAUTH2 "))
         assert said == b"user=u@example.com\1auth=Bearer abc\1\1"
+
+    def test_words_of_the_token_command(self, connect, tmp_path, capfd):
+        """What it says besides is not for the log: it may say there what it has sent."""
+        (tmp_path / "token").write_text("#!/bin/sh\necho SECRET >&2\necho abc\n")
+        login = Login("u", token_command=f"sh {tmp_path / 'token'}")
+        with scripted(b"235 in", auth=b"XOAUTH2") as server:
+            connect(server, login=login).close()
+        assert capfd.readouterr() == ("", "")
 
     def test_refused_token(self, connect):
         """The error of an OAuth server is answered, and then refused."""
