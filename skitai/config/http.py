@@ -28,6 +28,7 @@ from skitai.config.casters import (
     yes_no,
 )
 from skitai.config.keys import Key, cast_value
+from skitai.net.addresses import NodeTimes
 from skitai.net.client_tls import TLSContexts, TLSProfile
 from skitai.net.connector import CONNECT_SECONDS
 from skitai.net.pem import TLSConfigError
@@ -97,12 +98,44 @@ CLIENT_KEYS: Mapping[str, Key] = {
     "silence_timeout": Key(
         positive(seconds), 60.0, "a request fails when for so long nothing came and nothing was taken"
     ),
+    "head_timeout": Key(
+        optional(positive(seconds)),
+        None,
+        "a request fails when for so long no head of a reply came; empty: silence_timeout",
+    ),
     "response_max": Key(
         positive(size), 64 * _MB, "the largest body of a reply, counted when unpacked", show_size
     ),
 }
 
 HTTP_KEYS: Mapping[str, Key] = {**CLIENT_KEYS, **CONNECTOR_KEYS}
+
+
+#: The times of a cluster, as those of ``[http]``.
+TIME_KEYS = ("connect_timeout", "head_timeout", "silence_timeout")
+
+
+class ClusterKeyError(ValueError):
+    """The value of ``key`` in the section of a cluster is wrong."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(message)
+
+
+def cluster_times(options: Mapping[str, str]) -> NodeTimes | None:
+    """Return the times of a cluster with these ``options``; None if none of them is about times.
+
+    Raises ClusterKeyError for a wrong value.
+    """
+    times: dict[str, Any] = {}
+    for name in TIME_KEYS:
+        if name in options:
+            try:
+                times[name.removesuffix("_timeout")] = HTTP_KEYS[name].cast(options[name])
+            except ValueError as error:
+                raise ClusterKeyError(name, str(error)) from error
+    return NodeTimes(**times) if times else None
 
 
 def cluster_profile(options: Mapping[str, str], contexts: TLSContexts) -> TLSProfile | None:

@@ -68,9 +68,20 @@ class UnixNode:
         return f"unix:{self.path}"
 
 
+@attrs.frozen
+class NodeTimes:
+    """Seconds for a connection, for the head of a reply and for silence; None: as ``[http]`` says."""
+
+    connect: float | None = None
+    head: float | None = None
+    silence: float | None = None
+
+
 @attrs.frozen(cache_hash=True)
 class HTTPNode(HostNode):
-    """A host and a port that speaks HTTP."""
+    """A host and a port that speaks HTTP; ``times`` None: as ``[http]`` says."""
+
+    times: NodeTimes | None = None
 
     @property
     def authority(self) -> str:
@@ -105,13 +116,15 @@ def parse_host_port(text: str, default_port: int | None = None) -> tuple[str, in
     return host, int(digits)
 
 
-def member_node(address: str, *, tls: bool, profile: TLSProfile | None = None) -> HTTPNode:
+def member_node(
+    address: str, *, tls: bool, profile: TLSProfile | None = None, times: NodeTimes | None = None
+) -> HTTPNode:
     """Return the node of ``host[:port]``; raise ValueError for anything else."""
     host, port = parse_host_port(address, DEFAULT_PORTS["https" if tls else "http"])
     host = host_name(host)
     if tls and "_" in host:
         raise ValueError(f"host {host!r} has an underscore, which no certificate can be checked for")
-    return HTTPNode(host, port, tls, profile)
+    return HTTPNode(host, port, tls, profile, times=times)
 
 
 def host_name(text: str) -> str:

@@ -153,7 +153,9 @@ class _ConnectionAttempt:
         self._is_over = False
         # What ends the present stage; ``lost`` follows, now or when the socket is closed.
         self._end_stage: Callable[[], object] = lambda: None
-        self._timer = self._reactor.callLater(connector.timeout, self._take_too_long)
+        times = getattr(node, "times", None)
+        seconds = (times and times.connect) or connector.timeout
+        self._timer = self._reactor.callLater(seconds, self._take_too_long)
 
     def start(self) -> None:
         """Begin with the socket."""

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, maybeDeferred
 from twisted.internet.protocol import Factory
 
-from skitai.errors import CODE_EXCEPTION, OperationError, OperationTimeout, UnsentError
+from skitai.errors import CODE_BUSY, OperationError, UnsentError
+from skitai.net.addresses import NodeTimes
 from skitai.net.failures import of_proxy
 from skitai.services.http.protocol import ANSWERED, UNSENT, HTTPConnection
+from skitai.services.http.transfer import SlowReply
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
@@ -37,6 +39,9 @@ class Host(Factory):
         self._limits = pool.limits
         self.node = node
         self._authority = node.authority
+        times, limits = node.times or NodeTimes(), pool.limits
+        self._silence_seconds = times.silence or limits.silence_seconds
+        self._head_seconds = times.head or times.silence or limits.head_seconds or limits.silence_seconds
         self._proxy: Proxy | None = pool.connector.proxy_for(node)
         #: The proxy that requests are sent to. None where a tunnel leads to the node itself.
         self._forwarder = None if node.tls or pool.tunnels else self._proxy
@@ -64,7 +69,7 @@ class Host(Factory):
             self._waiting.append(transfer)
         else:
             text = f"{self._limits.waiting} requests wait for a connection to {self.node.label} already"
-            self._fail(transfer, UnsentError(text, code=CODE_EXCEPTION, node=self.node))
+            self._fail(transfer, UnsentError(text, code=CODE_BUSY, node=self.node))
             self._forget_if_empty()
 
     def sweep(self, now: float) -> None:
@@ -74,9 +79,12 @@ class Host(Factory):
             if connection.transfer is None:
                 if age >= self._limits.idle_seconds:
                     self._retire(connection)
-            elif age >= self._limits.silence_seconds and not connection.is_paused:
-                text = f"{self.node.label} sent nothing for {self._limits.silence_seconds:g} seconds"
-                self.failed(connection, OperationTimeout(text, node=self.node))
+            elif age >= self._silence_seconds and not connection.is_paused:
+                text = f"{self.node.label} sent nothing for {self._silence_seconds:g} seconds"
+                self.failed(connection, SlowReply(text, "silence_timeout", self.node))
+            elif connection.waits_for_head and now - connection.asked >= self._head_seconds:
+                text = f"{self.node.label} sent no head of a reply for {self._head_seconds:g} seconds"
+                self.failed(connection, SlowReply(text, "head_timeout", self.node))
 
     def close(self, error: OperationError) -> None:
         """Fail every request and close every connection."""

@@ -40,7 +40,8 @@ class PoolLimits:
     Each node has up to ``connections`` connections, of which ``idle`` are kept without use, and ``waiting``
     requests that wait for one. ``total`` is the limit for all nodes together. A connection is closed after
     ``idle_seconds`` without use. A request fails after ``silence_seconds`` in which the node neither sent nor
-    took anything. Both are checked once a second.
+    took anything, and after ``head_seconds`` (None: the same) without the head of a reply.
+    All are checked once a second.
     """
 
     idle: int = _default("idle_per_host")
@@ -49,6 +50,7 @@ class PoolLimits:
     total: int = CONNECTIONS_MAX
     idle_seconds: float = _default("idle_timeout")
     silence_seconds: float = _default("silence_timeout")
+    head_seconds: float | None = _default("head_timeout")
     response_max: int = _default("response_max")
 
 

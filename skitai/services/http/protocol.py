@@ -22,7 +22,7 @@ from skitai.services.http.decoding import BadReplyError, ReplyBody
 from skitai.services.http.filesource import PIECE
 from skitai.services.http.reply import ReplyReader
 from skitai.services.http.sink import Delivery
-from skitai.services.http.streaming import BodySender, StreamedBody
+from skitai.services.http.streaming import Sendable, Sender, StreamedBody
 
 if TYPE_CHECKING:
     import select
@@ -81,12 +81,13 @@ class HTTPConnection:
     """A connection to ``node`` that carries one request at a time: ``transfer``, None while it is idle.
 
     ``reused`` says that it carried a request before. ``active`` is when something was last sent or received,
-    by the reactor's clock. ``is_paused`` says that the sink of the present reply takes no more for now.
+    by the reactor's clock; ``asked`` when something of the request was. ``is_paused`` says that the sink of
+    the present reply takes no more for now.
     """
 
     __slots__ = (
         "_look", "_node", "_owner", "_reader", "_seconds", "_sending", "_socket", "_transport", "_upload",
-        "active", "is_paused", "phase", "reused", "transfer",
+        "active", "asked", "is_paused", "phase", "reused", "transfer",
     )  # fmt: skip
 
     def __init__(
@@ -105,11 +106,16 @@ class HTTPConnection:
         self._transport: Any = None
         self._socket: Any = None
         self._look: select.poll | None = None
-        self._upload: BodySender | None = None
+        self._upload: Sender | None = None
         self.transfer: Any = None
         self.phase: Phase = IDLE
         self.reused = self.is_paused = False
-        self.active = seconds()
+        self.active = self.asked = seconds()
+
+    @property
+    def waits_for_head(self) -> bool:
+        """Whether the head of the reply is still to come."""
+        return not self._reader.has_head
 
     def ask(self, transfer: Transfer) -> None:
         """Send the request of ``transfer``."""
@@ -121,7 +127,7 @@ class HTTPConnection:
             may_switch=request.switch is not None,
         )
         self.phase = QUEUED
-        self.active = self._seconds()
+        self.active = self.asked = self._seconds()
         if self._socket is not None and len(transfer.payload) <= PIECE:
             self._sending.add(self)
         else:
@@ -185,19 +191,18 @@ class HTTPConnection:
                 self._stream(StreamedBody((payload[count:],)))
         return True
 
-    def _stream(self, body: StreamedBody) -> None:
+    def _stream(self, body: Sendable) -> None:
         """Send ``body`` as fast as the peer takes it; each piece that it takes counts as activity."""
         self._socket = None  # as above: the transport buffers
-        self._upload = BodySender(
+        self._upload = body.sender(
             self._transport,
-            body,
             progressed=self._note_progress,
             failed=lambda error: self._owner.failed(self, error),
         )
         self._upload.start()
 
     def _note_progress(self) -> None:
-        self.active = self._seconds()
+        self.active = self.asked = self._seconds()
 
     # Called by the sink of a reply, through its Delivery
 

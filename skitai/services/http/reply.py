@@ -96,6 +96,11 @@ class ReplyReader:
             raise BadReplyError(f"more than {HEAD_MAX} bytes that are not body")
         return False
 
+    @property
+    def has_head(self) -> bool:
+        """Whether the head of the present reply has come."""
+        return self._body is not None
+
     def result(self, node: HTTPNode) -> HTTPResult:
         """Return the complete reply; it has no ``data`` yet if its body is ``unfinished``.
 

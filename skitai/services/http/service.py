@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from skitai.calls.operation import Operation
 from skitai.calls.raising import called_as
 from skitai.calls.service import Service
-from skitai.config.http import TLS_KEYS, cluster_profile
+from skitai.config.http import TIME_KEYS, TLS_KEYS, cluster_profile, cluster_times
 from skitai.context import current_request_id
 from skitai.http.requestids import FIELD
 from skitai.net.addresses import HTTPNode, member_node
@@ -49,7 +49,7 @@ class HTTPService(Service):
     """
 
     cluster_types = frozenset({"http"})
-    cluster_keys = frozenset({"ssl", "health", *TLS_KEYS})
+    cluster_keys = frozenset({"ssl", "health", *TLS_KEYS, *TIME_KEYS})
     result_type: type[ReplyResult] = HTTPResult
 
     def __init__(self, method: str, pool: ConnectionPool, logins: Logins | None = None) -> None:
@@ -122,7 +122,8 @@ class HTTPService(Service):
         if profile is not None and not _YES_NO[ssl]:
             first = next(key for key in options if key in TLS_KEYS)
             raise TLSConfigError(first, "has no effect without ssl = yes")
-        return member_node(address, tls=_YES_NO[ssl], profile=profile)
+        times = cluster_times(options)
+        return member_node(address, tls=_YES_NO[ssl], profile=profile, times=times)
 
     def perform(self, node: HTTPNode, operation: Operation) -> Deferred[Any]:
         """Send the request to ``node``: fire with the ``HTTPResult``, or fail with an ``OperationError``.

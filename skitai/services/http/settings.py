@@ -18,6 +18,7 @@ def pool_limits(values: Mapping[str, Any]) -> PoolLimits:
         total=values["connections"] or _affordable_connections(),
         idle_seconds=values["idle_timeout"],
         silence_seconds=values["silence_timeout"],
+        head_seconds=values["head_timeout"],
         response_max=values["response_max"],
     )
 

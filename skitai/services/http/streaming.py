@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
@@ -18,6 +18,31 @@ from skitai.services.http.filesource import PIECE, BodyError, FileSource
 THREADS_MAX = 64
 #: Seconds after which a thread that waits for a pipe checks whether the request has ended.
 _LOOK_SECONDS = 0.1
+
+
+class Sender(Protocol):
+    """Sends a body; ``done`` says that the transport has all of it."""
+
+    done: bool
+
+    def start(self) -> None:
+        """Send what can be sent now, and the rest later."""
+
+
+class Sendable(Protocol):
+    """A body of ``length`` bytes, None where it is unknown, that is sent piece by piece."""
+
+    length: int | None
+    repeatable: bool
+
+    def sender(
+        self,
+        transport: Any,
+        *,
+        progressed: Callable[[], object],
+        failed: Callable[[OperationError], object],
+    ) -> Sender:
+        """Return what sends it to ``transport``; see ``BodySender``."""
 
 
 class StreamedBody:
@@ -34,6 +59,16 @@ class StreamedBody:
         self.repeatable = len(known) == len(lengths)
         self.length = sum(known) if self.repeatable else None
         self._begun = False
+
+    def sender(
+        self,
+        transport: Any,
+        *,
+        progressed: Callable[[], object],
+        failed: Callable[[OperationError], object],
+    ) -> BodySender:
+        """Return what sends it to ``transport``."""
+        return BodySender(transport, self, progressed=progressed, failed=failed)
 
     def open(self) -> BodyReader:
         """Begin at the front; raise ``BodyError`` the second time if the body is not ``repeatable``."""

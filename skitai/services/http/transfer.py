@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from skitai.errors import OperationTimeout
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
     from skitai.services.http.result import HTTPResult
     from skitai.services.http.sink import Delivery, IReplySink
-    from skitai.services.http.streaming import StreamedBody
+    from skitai.services.http.streaming import Sendable
 
 
 class Asked(Protocol):
@@ -27,7 +29,7 @@ class Asked(Protocol):
         """The path and query."""
 
     @property
-    def stream(self) -> StreamedBody | None:
+    def stream(self) -> Sendable | None:
         """The body, if it is sent piece by piece."""
 
     @property
@@ -44,6 +46,14 @@ class Asked(Protocol):
 
     def encode(self, authority: str) -> bytes:
         """Return the bytes of the request for a node named ``authority``."""
+
+
+class SlowReply(OperationTimeout):
+    """A node was too slow; ``limit`` is the key of the config that says so."""
+
+    def __init__(self, message: str, limit: str, node: object) -> None:
+        self.limit = limit
+        super().__init__(message, node=node)
 
 
 class Transfer:

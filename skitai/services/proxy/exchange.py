@@ -10,12 +10,16 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from skitai.errors import CODE_BAD_REPLY, CODE_BUSY, OperationError, UnsentError
+from skitai.services.http.filesource import BodyError
 from skitai.services.http.sink import IReplySink
 from skitai.services.proxy.failures import NOT_THE_MEMBERS, page_detail, status_of
 from skitai.services.proxy.fields import reply_fields
+from skitai.services.proxy.rewriting import Rewriting
+from skitai.services.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IProtocol
     from twisted.python.failure import Failure
 
     from skitai.calls.cluster import Member
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
 _log = Logger()
 _RETRY = ("Retry-After", "1")
+#: Fields that the server itself sends with a 101.
+_OF_SERVER = frozenset(("date", "server", "content-length"))
 
 
 @implementer(IReplySink, IPushProducer)
@@ -40,7 +46,7 @@ class Exchange:
 
     __slots__ = (
         "_again", "_asked", "_asking", "_began", "_body", "_copy", "_member", "_message", "_over", "_probe",
-        "_producer", "_request", "_tried", "_way",
+        "_producer", "_request", "_tried", "_waiting_max", "_way",
     )  # fmt: skip
 
     def __init__(self, way: Way, request: Any, message: Message, body: Any = None) -> None:
@@ -54,6 +60,7 @@ class Exchange:
         self._asked: Deferred[HTTPResult] | None = None
         self._producer: IPushProducer | None = None
         self._copy: Copy | None = None
+        self._waiting_max = way.waiting_max
         self._again = self._asking = self._over = self._probe = False
         self._began = 0.0
         message.sink = self
@@ -96,13 +103,20 @@ class Exchange:
         assert self._member is not None
         if way.cache is not None:
             self._copy = way.cache.replied(request, reply)
+        fields, buffered = reply_fields(reply.headers, reply.code)
+        if not buffered:
+            self._waiting_max = 1
+        if way.rewrite:
+            node: Any = self._member.node
+            fields = Rewriting(way, request, node.authority).fields(fields)
         try:
-            request.start(f"{reply.code} {reply.msg}", reply_fields(reply.headers, reply.code))
+            request.start(f"{reply.code} {reply.msg}", fields)
         except ValueError as error:
             self._fail(
                 OperationError(f"bad reply from {self._member.node.label}: {error}", code=CODE_BAD_REPLY)
             )
             return
+        request.send(b"")  # the head, which would wait for the first piece of the body
         way.cluster.succeeded(self._member, way.seconds() - self._began)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: ARG002 - of IConsumer
@@ -115,7 +129,7 @@ class Exchange:
         request.send(data)
         if self._copy is not None:
             self._copy.write(data)
-        waiting_max = self._way.waiting_max
+        waiting_max = self._waiting_max
         if request.waiting >= waiting_max and self._producer is not None:
             self._producer.pauseProducing()
             request.when_below(waiting_max // 2 + 1, self._go_on)
@@ -138,11 +152,30 @@ class Exchange:
             self._finish()
             self._request.end()
             return
-        self._way.counts.broken += 1
-        self._note_failure(error)
-        self._tell("broke off", error)
+        if not isinstance(error, BodyError):
+            self._way.counts.broken += 1
+            self._note_failure(error)
+            self._tell("has no more of the reply", error)
         self._finish()
         self._request.abort()
+
+    def switch(self, reply: HTTPResult) -> IProtocol:
+        """Take over the client's connection, too: the member has changed the protocol (RFC 9110, 7.8)."""
+        way, request = self._way, self._request
+        assert self._member is not None
+        fields, _ = reply_fields(reply.headers, reply.code)
+        fields = [pair for pair in fields if pair[0].lower() not in _OF_SERVER]
+        protocol = reply.get_header("upgrade") or ""
+        tunnel = Tunnel(self._finish, frames=protocol.lower() == "websocket")
+
+        def connected() -> None:
+            tunnel.client.connected = tunnel.open
+            request.take_over(tunnel.client, "101 Switching Protocols", [*fields, ("Upgrade", protocol)])
+
+        tunnel.member.connected = connected
+        way.cluster.succeeded(self._member, way.seconds() - self._began)
+        way.counts.upgraded += 1
+        return tunnel.member
 
     # -- the client: IPushProducer ------------------------------------------------------------------------
 
@@ -173,6 +206,11 @@ class Exchange:
         if self._over or error is None:
             return  # ``end`` or the client has come before
         assert self._member is not None
+        if isinstance(error, BodyError):  # it is the client's, which was answered, or is gone
+            self._finish()
+            if not self._request.refusal:
+                self._request.fail(400)
+            return
         self._way.cluster.end(self._member, self._probe)
         self._note_failure(error)
         is_retried = self._message.idempotent or isinstance(error, UnsentError)

@@ -25,7 +25,7 @@ def page_detail(label: str, cluster: str, error: BaseException) -> str:
     if limit:
         said = f"its member took longer than {limit} {where} allows"
     elif code == CODE_TIMEOUT:
-        said = f"its member took too long (connect_timeout and silence_timeout {where})"
+        said = f"its members took longer to be connected than connect_timeout {where} allows"
     elif code == CODE_BUSY:
         said = "too many requests wait for its members (connections_per_host and waiting_per_host in [http])"
     elif code == CODE_SHUTDOWN:

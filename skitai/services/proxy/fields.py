@@ -8,7 +8,7 @@ from skitai.http.fields import HOP_BY_HOP, split_list
 
 #: What the two connections of a proxy have each of their own.
 _OF_CONNECTION = HOP_BY_HOP | {"proxy-authenticate", "proxy-authorization"}
-_REPLY_OWN = _OF_CONNECTION
+_REPLY_OWN = _OF_CONNECTION | {"x-accel-buffering"}
 #: What a member does not get as it came: the proxy says it anew, or must not be told it by a client. Programs
 #: take a field Proxy for a setting of theirs.
 _REQUEST_OWN = frozenset(
@@ -40,8 +40,12 @@ def request_lines(headers: Iterable[tuple[bytes, bytes]], *, trusted: bool) -> l
     return lines
 
 
-def reply_fields(headers: Sequence[tuple[str, str]], code: int) -> list[tuple[str, str]]:
-    """Return the fields of a member's reply with the status ``code`` that the client gets."""
+def reply_fields(headers: Sequence[tuple[str, str]], code: int) -> tuple[list[tuple[str, str]], bool]:
+    """Return the fields of a member's reply with the status ``code`` that the client gets.
+
+    Also return whether the member allows that the reply waits in buffers (``X-Accel-Buffering``).
+    """
+    buffered = True
     fields = []
     connection = ""
     for name, value in headers:
@@ -50,11 +54,14 @@ def reply_fields(headers: Sequence[tuple[str, str]], code: int) -> list[tuple[st
             fields.append((name, value))
         elif lower == "connection":
             connection += "," + value
+        elif lower == "x-accel-buffering":  # a proxy in front of this one must hear it, too
+            buffered = value.lower() != "no"
+            fields.append((name, value))
     if connection:
         named = named_by(connection)
         if named:
             fields = [(name, value) for name, value in fields if name.lower() not in named]
-    return fields
+    return fields, buffered
 
 
 def named_by(connection: str) -> set[str]:

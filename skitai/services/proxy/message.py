@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from skitai.services.http.result import HTTPResult
     from skitai.services.http.sink import IReplySink
-    from skitai.services.http.streaming import StreamedBody
+    from skitai.services.http.streaming import Sendable
     from skitai.services.proxy.way import Way
 
 # RFC 9110, section 9.2.2.
@@ -48,7 +48,7 @@ class Message:
         way: Way,
         request: Any,
         body: bytes = b"",
-        stream: StreamedBody | None = None,
+        stream: Sendable | None = None,
         switching: bytes = b"",
     ) -> None:
         method: bytes = request.method
@@ -77,7 +77,7 @@ class Message:
         return b"%b%b\r\n%b\r\n%b" % (self._head, host, self._tail, self.body)
 
 
-def _framing(method: bytes, body: bytes, stream: StreamedBody | None) -> bytes:
+def _framing(method: bytes, body: bytes, stream: Sendable | None) -> bytes:
     """Return the line that frames the body: the proxy's own, whatever the client's was."""
     if stream is not None:
         if stream.length is None:

@@ -24,6 +24,8 @@ _PROXIED_TYPE = "http"
 _OPTIONS: Mapping[str, Key] = {
     "strip": Key(yes_no, True, "members get the path below the mount point"),
     "host": Key(one_of("client", "member"), "client", "whose name members get in Host"),
+    "rewrite": Key(yes_no, False, "mend Location, Content-Location and cookies for the mount point"),
+    "buffer": Key(yes_no, True, "collect the body of a request before a member is asked"),
 }
 
 
@@ -54,6 +56,8 @@ def _make(instance: IInstance, point: str, name: str, options: Mapping[str, Any]
         waiting_max=server.response_buffer_max,
         strip=options["strip"],
         own_host=options["host"] == "member",
+        rewrite=options["rewrite"],
+        buffer=options["buffer"],
     )
     _ways(instance).append(way)
     return ReverseProxy(way)

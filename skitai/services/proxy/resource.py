@@ -14,12 +14,16 @@ from skitai.services.http.filesource import PIECE, FileSource
 from skitai.services.http.streaming import StreamedBody
 from skitai.services.proxy.exchange import Exchange
 from skitai.services.proxy.message import Message
+from skitai.services.proxy.uploading import PushedBody
 
 if TYPE_CHECKING:
     from skitai.services.proxy.way import Way
 
 #: A segment ``..``, which the member might follow to where the mount does not lead.
 _UPWARDS = re.compile(rb"(?:/|\\|%2f|%5c)(?:\.|%2e){2}(?:/|\\|%2f|%5c|;|\Z)", re.IGNORECASE)
+
+#: Protocols in which a client could ask for what the proxy would refuse.
+_NOT_TUNNELLED = frozenset((b"h2c", b"h2"))
 
 
 @implementer(IHeadResource)
@@ -32,9 +36,28 @@ class ReverseProxy(Resource):
         super().__init__()  # type: ignore[no-untyped-call]
         self.way = way
 
-    def at_head(self, request: Any) -> bool:  # noqa: ARG002 - of the interface
-        """Have the body collected first: a member should not wait for a slow client."""
-        return False
+    def at_head(self, request: Any) -> bool:
+        """Have the body collected first, unless the mount says otherwise: a member should not wait for it.
+
+        A request for another protocol goes to a member at once.
+        """
+        way = self.way
+        switches = request.upgrade and request.upgrade.lower() not in _NOT_TUNNELLED
+        if not switches and (way.buffer or request.body_length == 0):
+            return False
+        if _leads_elsewhere(request.path):
+            request.fail(400)
+        elif switches:
+            message = Message(way, request, switching=request.upgrade)
+            exchange = Exchange(way, request, message)
+            message.switch = exchange.switch
+            exchange.start()
+        else:
+            body = PushedBody(request.body_length)
+            request.stream_body(body, request.body_max)
+            if not request.status_code:  # else it is refused already
+                Exchange(way, request, Message(way, request, stream=body)).start()
+        return True
 
     def render(self, request: Any) -> int:
         """Ask a member."""

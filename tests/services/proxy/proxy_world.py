@@ -57,12 +57,19 @@ class Connection:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.close()
 
+    def rest(self):
+        """Return what comes until the proxy closes."""
+        data = b""
+        try:
+            while more := self.file.read1(65536):
+                data += more
+        except ConnectionResetError:
+            pass
+        return data
+
     def at_end(self):
         """Whether the proxy closes, with nothing more to read; waits for either."""
-        try:
-            return self.file.read(1) == b""
-        except ConnectionResetError:
-            return True
+        return self.rest() == b""
 
     def close(self):
         self.file.close()
