@@ -43,6 +43,8 @@ _ALIASES = {"pass_phrase": "passphrase"}
 #: The logs of a server that has a folder for them.
 _LOG_FILES = {"access_log": "request.log", "app_log": "app.log"}
 _AT_LEAST_ONE = integer(1)
+#: The supervisor has places for twice as many: a worker and the one that replaces it both need one.
+_PROCESSES_MAX = 128
 _KB, _MB, _GB = 1 << 10, 1 << 20, 1 << 30
 
 
@@ -88,7 +90,12 @@ def _show_warning(value: float) -> str:
 
 
 def _processes(value: str) -> int:
-    return usable_cores() if value.lower() == "auto" else int(_AT_LEAST_ONE(value))
+    if value.lower() == "auto":
+        return min(usable_cores(), _PROCESSES_MAX)
+    count = int(_AT_LEAST_ONE(value))
+    if count > _PROCESSES_MAX:
+        raise ValueError(f"must be at most {_PROCESSES_MAX}, not {quoted(value)}: run several servers")
+    return count
 
 
 def _limit(cast: Caster) -> Caster:

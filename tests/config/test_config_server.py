@@ -60,7 +60,7 @@ def test_workers(site):
     """Limits are off unless they are given; ``auto`` are the cores that there are."""
     server = site.load("[server]\nprocesses = AUTO\nmax_memory = 200 MB\nmax_requests = off").server
 
-    assert server.processes >= 1
+    assert 1 <= server.processes <= 128
     assert (server.max_memory, server.max_requests, server.worker_timeout) == (200 << 20, 0, 30)
     assert site.load("[server]\nworker_timeout = off\nmax_requests = 9").server.max_requests == 9
     assert server.stop_seconds == server.response_timeout
@@ -76,6 +76,7 @@ def test_workers(site):
         ("port = 70000", "must be a whole number from 0 to 65535, not '70000'"),
         ("threads = -1", "must be a whole number from 0 to 10000, not '-1'"),
         ("processes = 0", "must be a whole number of at least 1, not '0'"),
+        ("processes = 129", "must be at most 128, not '129': run several servers"),
         ("ssl = maybe", "must be yes or no, not 'maybe'"),
         ("body_max = lots", "must be a number of bytes, or one with KB, MB or GB, not 'lots'"),
         ("response_timeout = 0", "must be more than 0, not '0'"),
