@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -67,6 +68,10 @@ def makeService(options: Options) -> IService:
         plain_unless_asked(twist, sys.argv[1:])
         keep_standard_streams(reactor.callWhenRunning)
     read = partial(read_settings, None if options["config"] is None else Path(options["config"]).absolute())
+    if twist is not None and threading.current_thread() is threading.main_thread():
+        # Before the log is opened: from then on, it may be moved away.
+        call: Any = reactor.callFromThread  # type: ignore[attr-defined]
+        signal.signal(signal.SIGUSR1, lambda *_: call(_reopen, twist))
     try:
         settings = read()
         log = _open_log(options, settings)
@@ -77,8 +82,16 @@ def makeService(options: Options) -> IService:
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
-    agent.keep_log(None if twist is None else twist.get("logFile"), log)
+    agent.rotate(log, partial(_reopen, twist))
     return agent
+
+
+def _reopen(twist: Any) -> None:
+    """Go on in a new file: that of the log was moved away."""
+    try:
+        reopen(twist.get("logFile"))
+    except OSError as error:
+        _log.error("cannot open the log anew: {error}", error=error)
 
 
 def _end_with_parent() -> bool:
@@ -128,18 +141,15 @@ def _log_folder(options: Options, settings: MailSettings) -> Path | None:
 
 
 class AgentProcess(Agent):
-    """An agent that is told by signals: SIGHUP reads the configuration anew, SIGUSR1 opens the log anew."""
+    """An agent that is told by signals: SIGHUP reads the configuration anew, SIGTERM ends it."""
 
-    _stream: Any = None
-    _log_path: Path | None = None
     _is_told_to_end = False
 
-    def keep_log(self, stream: Any, path: Path | None) -> None:
-        """Take the stream of the log, and the file if the agent is to rotate it."""
-        self._stream, self._log_path = stream, path
+    def rotate(self, path: Path | None, reopen_log: Callable[[], object]) -> None:
+        """Rotate the log at ``path``, if it is the agent's alone."""
         keep = logs_kept(self._settings.places)
         logs = [RotatedLog(path)] if path is not None and keep else []
-        self._rotation = Rotation(logs, keep=keep, reopen=self._reopen_log)
+        self._rotation = Rotation(logs, keep=keep, reopen=reopen_log)
         self._rotation.look()
 
     def startService(self) -> None:
@@ -154,8 +164,7 @@ class AgentProcess(Agent):
     def _take_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
-        for number, action in ((signal.SIGHUP, self.reload), (signal.SIGUSR1, self._reopen_log)):
-            signal.signal(number, lambda *_, action=action: self._reactor.callFromThread(action))
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ending_once(signal.getsignal(number)))
 
@@ -168,9 +177,3 @@ class AgentProcess(Agent):
                 handler(number, frame)
 
         return handle if callable(handler) else handler
-
-    def _reopen_log(self) -> None:
-        try:
-            reopen(self._stream)
-        except OSError as error:
-            _log.error("cannot open the log anew: {error}", error=error)

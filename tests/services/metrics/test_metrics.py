@@ -265,7 +265,7 @@ class TestReadiness:
     def test_a_cluster_that_is_down(self, world):
         """While all members of a needed cluster rest, the server is not ready."""
         server = world.start("[metrics]\nready_clusters = @down")
-        assert server.ask("/ready").code == 200
+        eventually(lambda: server.ask("/ready").code == 200, "a server that is ready")
         server.ask("/calls")
         response = server.ask("/ready")
         assert (response.code, json.loads(response.body)["reasons"]) == (503, ["no member of @down is up"])
