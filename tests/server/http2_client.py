@@ -9,6 +9,7 @@ from http_channel import MemoryServer, MemoryTransport
 
 from skitai.server.http2.opening import OpeningFactory
 
+LARGEST = 2**31 - 1
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -50,13 +51,16 @@ class Client:
         self.server = server
         self.taking = taking
         self.transport = open_connection(server, secure=secure)
-        config = h2.config.H2Configuration(header_encoding="utf-8", validate_outbound_headers=False)
+        config = h2.config.H2Configuration(
+            header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False
+        )
         self.h2 = h2.connection.H2Connection(config)
         if settings:
             self.h2.local_settings.update(settings)
         self.replies = {}
         self.events = []
         self.goaways = []
+        self.resets = {}
         self._read = 0
         self.h2.initiate_connection()
         self.run()
@@ -84,6 +88,8 @@ class Client:
     def _take(self, data):
         # h2 says that the connection is over when it reads GOAWAY, so that is kept from it.
         for kind, payload, whole in _frames(data):
+            if kind == 3:  # h2 does not tell those of streams that ``raw`` began
+                self.resets[int.from_bytes(whole[5:9])] = int.from_bytes(payload)
             if kind == 7:
                 self.goaways.append((int.from_bytes(payload[:4]), int.from_bytes(payload[4:8]), payload[8:]))
                 continue
