@@ -77,6 +77,7 @@ class Options(usage.Options):
         ["config", "c", None, "The configuration (an INI file). Default: the sample app."],
         ["ip", "i", None, "Listen on this address instead of the configured ones."],
         ["port", "p", None, "Listen on this port instead of the configured ones."],
+        ["processes", None, None, "Serve in this many worker processes; auto: one for each core."],
         [
             "logs",
             None,
@@ -91,6 +92,17 @@ class Options(usage.Options):
         ["plugins", None, "List the plugins and what they give, and exit."],
         ["verbose", "v", "Print all logs on the console, whatever the configuration says of files."],
     ]
+
+    def parseArgs(self, *words: str) -> None:
+        """Refuse what is no option: other servers are told the app or the file like that."""
+        if not words:
+            return
+        if Path(words[0]).is_file():
+            raise usage.UsageError(f"to serve what {words[0]} says, write --config {words[0]}")
+        raise usage.UsageError(
+            f"{words[0]} is no option: apps stand in a configuration, in [routes:line],"
+            " as / = ./path/module:callable, and --config FILE names it"
+        )
 
     def opt_version(self) -> NoReturn:
         """Print the version of Skitai and exit."""
@@ -213,7 +225,9 @@ def _agent_command(options: Options, config: Config) -> tuple[str, ...]:
 
 
 def _load(options: Options) -> Config:
-    overrides = {key: options[key] for key in ("ip", "port", "threads") if options[key] is not None}
+    overrides = {
+        key: options[key] for key in ("ip", "port", "processes", "threads") if options[key] is not None
+    }
     if options["cooperative"]:
         overrides["cooperative"] = "yes"
     logs = None if options["logs"] is None else Path.cwd() / options["logs"]

@@ -108,6 +108,18 @@ def test_options_refused(command, config, arguments, expected):
     assert errors.count("\n") == 1
 
 
+def test_words_that_are_no_options(tmp_path, monkeypatch):
+    """Who names an app or a file is told where they belong."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "site.conf").touch()
+    with pytest.raises(UsageError, match=r"to serve what site[.]conf says, write --config site[.]conf"):
+        Options().parseOptions(["site.conf"])
+    with pytest.raises(
+        UsageError, match=r"shop:app is no option: apps stand in a configuration, in \[routes:line\]"
+    ):
+        Options().parseOptions(["shop:app"])
+
+
 def test_unknown_option():
     """An option that does not exist is Twisted's usage error."""
     with pytest.raises(UsageError, match="nope"):

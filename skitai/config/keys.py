@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -13,6 +14,7 @@ from skitai.config.casters import Caster, show_value
 from skitai.config.reader import Section
 
 _LONGEST_COMPARED = 80
+_NO_HINTS: Mapping[str, str] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -30,15 +32,19 @@ class Key:
     show: Callable[[Any], str] = show_value
 
 
-def typed_values(section: Section, keys: Mapping[str, Key]) -> dict[str, Any]:
+def typed_values(
+    section: Section, keys: Mapping[str, Key], hints: Mapping[str, str] = _NO_HINTS
+) -> dict[str, Any]:
     """Return the value of every key, defaults filled in and relative paths put into the file's folder.
+
+    ``hints`` say what to write instead of keys that are none here.
 
     Raises ConfigError for an unknown key and for a value that its caster refuses.
     """
     values = {name: key.default for name, key in keys.items()}
     for name, entry in section.entries.items():
         if name not in keys:
-            raise section.error(f"unknown key: {nearest(name, keys)}", key=name)
+            raise section.error(f"unknown key: {hints.get(name) or nearest(name, keys)}", key=name)
         try:
             values[name] = cast_value(keys[name], entry.value, section.folder)
         except ValueError as error:

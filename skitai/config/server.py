@@ -30,6 +30,7 @@ from skitai.config.casters import (
     text,
     yes_no,
 )
+from skitai.config.foreign import HINTS
 from skitai.config.keys import Key, cast_value, nearest, typed_values
 from skitai.config.listening import check_redirect, endpoints, listen_list, settle_listening, with_redirect
 from skitai.config.machine import usable_cores
@@ -393,7 +394,7 @@ def read_server(
     With ``verbose``, all logs go to the standard streams. Raises ConfigError.
     """
     section = source.section
-    values = typed_values(section, SERVER_KEYS)
+    values = typed_values(section, SERVER_KEYS, HINTS)
     for key, given in source.overrides.items():
         values[key] = _override(source, key, given)
     if "name" not in section.entries and "name" not in source.overrides:

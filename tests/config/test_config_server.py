@@ -94,6 +94,10 @@ def test_workers(site):
         ("treads = 4", "unknown key: did you mean threads?"),
         ("Port = 4", "unknown key: did you mean port?"),
         ("flavour = 4", "unknown key: known are access_format, "),
+        ("workers = 4", "unknown key: did you mean processes?"),
+        ("bind = :8000", "unknown key: did you mean listen?"),
+        ("timeout = 30", "unknown key: did you mean response_timeout, queue_timeout or worker_timeout?"),
+        ("log_path = /var/log/site", "unknown key: stands in the section [global]"),
     ],
 )
 def test_bad_values(site, line, problem):

@@ -190,6 +190,7 @@ def test_columns_of_numbers():
         ("uptime_seconds", 7260, "2 h 1 min"),
         ("uptime_seconds", 90000, "1 d 1 h"),
         ("requests", 1234567, "1,234,567"),
+        ("process", 1234567, "1234567"),
         ("state", None, "\N{EN DASH}"),
         ("open", True, "yes"),
     ],

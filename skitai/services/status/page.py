@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 _STEP = 1024
+#: Numbers that count nothing.
+_IDS = frozenset({"process"})
 _SPANS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -34,7 +36,7 @@ def shown(key: str, value: Any) -> str:
         return _size(value)
     if key.endswith("_seconds"):
         return _duration(value)
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) and key not in _IDS else str(value)
 
 
 def number_columns(rows: Iterable[Mapping[str, Any]]) -> set[str]:

@@ -52,10 +52,12 @@ def report_all_busy(mounts: Iterable[str], tasks: Iterable[Busy], waiting: int, 
     ``mounts`` are the mount points that share the threads.
     """
     lines = [str(task) for task in tasks]
+    count = len(lines)
     _log.warn(
-        "all {count} threads of {mounts} are busy, and requests wait too long ({waiting} wait, {refused} got"
+        "{threads} of {mounts} {verb} busy, and requests wait too long ({waiting} wait, {refused} got"
         " 503 so far): raise `threads`, or see what takes long\n{lines}",
-        count=len(lines),
+        threads="the only thread" if count == 1 else f"all {count} threads",
+        verb="is" if count == 1 else "are",
         mounts=", ".join(mounts),
         waiting=waiting,
         refused=refused,

@@ -15,6 +15,7 @@ from skitai.worker.watch.blocking import Hold, Places
 from skitai.worker.watch.counts import Counts
 from skitai.worker.watch.queues import News, QueueWatch, Refusals
 from skitai.worker.watch.reactor import ReactorWatch
+from skitai.worker.watch.reports import report_all_busy
 from skitai.worker.watch.stacks import stack_of
 from skitai.worker.watch.threads import ThreadsWatch
 
@@ -83,6 +84,15 @@ def said():
     globalLogPublisher.addObserver(observe)
     yield messages
     globalLogPublisher.removeObserver(observe)
+
+
+def test_only_thread(said):
+    """One thread is not "all 1 threads"."""
+    report_all_busy(["/shop"], ["GET /slow, for 1.0 s"], 2, 0)
+    assert said == [
+        "the only thread of /shop is busy, and requests wait too long (2 wait, 0 got 503 so far):"
+        " raise `threads`, or see what takes long\nGET /slow, for 1.0 s"
+    ]
 
 
 def test_a_turn_of_many_requests_is_no_hold():
