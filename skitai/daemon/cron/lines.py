@@ -21,6 +21,17 @@ from skitai.errors import ConfigError
 _LINE = re.compile(
     r"(?P<schedule>(?:\S+\s+){4}\S+)(?:\s+\[(?P<options>[^\s\[\]][^\[\]]*)\])?\s+(?P<command>\S.*)"
 )
+_SETTING = re.compile(r"\w+\s*=")
+#: What crontab(5) of Debian and others has for five fields; what runs at the start is a server.
+_NAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
 _PERCENT = re.compile(r"\\?%")
 #: What each field may be, for messages.
 _FIELDS = {
@@ -86,14 +97,28 @@ def read_jobs(section: Section, defaults: Mapping[str, Any]) -> tuple[list[Job],
 
 
 def _job(text: str, number: int, defaults: Mapping[str, Any]) -> Job:
-    match = _LINE.fullmatch(text)
+    match = _LINE.fullmatch(_in_fields(text))
     if match is None:
+        if _SETTING.match(text):
+            raise ValueError(
+                "variables are not set here: set them in the command, as in A=1 /home/apps/clean.py"
+            )
         raise ValueError("expected five fields of time and a command, such as 30 2 * * * /home/apps/clean.py")
     schedule = " ".join(match["schedule"].split())
     _check(schedule)
     command, given = _command(match["command"])
     options = _options(match["options"] or "")
     return Job(schedule, command, given, line=number, **{**defaults, **options})
+
+
+def _in_fields(text: str) -> str:
+    """Return the line with five fields, where it begins with a name for them."""
+    name, *rest = text.split(maxsplit=1)
+    if not name.startswith("@"):
+        return text
+    if name not in _NAMES:
+        raise ValueError(f"unknown time {quoted(name)}: {nearest(name, _NAMES)}")
+    return " ".join([_NAMES[name], *rest])
 
 
 def _check(schedule: str) -> None:

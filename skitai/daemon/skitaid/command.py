@@ -57,7 +57,7 @@ class CommandError(Exception):
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
-    options = _parser().parse_args(words)
+    options = _options(words)
     try:
         places = find_places(vars(options), os.environ, os.geteuid())
         actions: dict[str | None, Callable[[Places, Namespace], int]] = {
@@ -92,6 +92,7 @@ def _parser() -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", nargs="?", type=_command, choices=_COMMANDS, metavar="COMMAND")
+    parser.add_argument("target", nargs="?", metavar="NAME", help="the same as -f NAME")
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="print all logs, instead of keeping files"
     )
@@ -108,9 +109,18 @@ def _parser() -> ArgumentParser:
     return parser
 
 
+def _options(words: Sequence[str] | None) -> Namespace:
+    parser = _parser()
+    options = parser.parse_args(words)
+    if options.name is not None and options.target not in (None, options.name):
+        parser.error(f"two names are given: {options.name} and {options.target}")
+    options.name = options.name or options.target
+    return options
+
+
 def _command(word: str) -> str:
-    """Return the command of a word: ``restart-all`` is the one of former versions."""
-    return word.removesuffix("-all")
+    """Return the command of a word: ``restart-all`` is the one of former versions, ``reload`` of others."""
+    return "restart" if word == "reload" else word.removesuffix("-all")
 
 
 # -- the process itself ----------------------------------------------------------------------------------
@@ -221,6 +231,8 @@ def _status(places: Places, options: Namespace) -> int:
     print(json.dumps({"running": True, **answer}, indent=2) if options.json else table(answer), end="")
     if options.json:
         print()
+    elif options.name is None and all(child["name"] in AGENTS for child in answer["children"]):
+        print(f"\nThere is no server: put its file into {places.servers}")
     return 0
 
 

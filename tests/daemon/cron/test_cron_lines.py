@@ -46,6 +46,15 @@ def test_commands(crontab, written, command, given):
     assert (job.schedule, job.command, job.given) == ("0 0 1 JAN *", command, given)
 
 
+def test_names_of_times(crontab):
+    """The names of crontab(5) stand for five fields."""
+    found = crontab("@daily [timeout=1h] one", "@hourly  two")
+    assert [(job.schedule, job.command, job.timeout) for job in found.jobs] == [
+        ("0 0 * * *", "one", 3600),
+        ("0 * * * *", "two", 0),
+    ]
+
+
 def test_options(crontab):
     """Brackets before the command tell how to run it; [cron] tells it of all."""
     found = crontab(
@@ -73,7 +82,13 @@ def test_options(crontab):
         ("0 0 30 2 * x", "'0 0 30 2 *' has a bad day-of-month: it may be 1-31"),
         ("0 0 */31 2 1L x", "'0 0 */31 2 1L' never comes: change the day or the month"),
         ("* * * * *", "expected five fields of time and a command, such as 30 2 * * * /home/apps/clean.py"),
-        ("@daily x", "expected five fields of time and a command, such as 30 2 * * * /home/apps/clean.py"),
+        ("@daily", "expected five fields of time and a command, such as 30 2 * * * /home/apps/clean.py"),
+        (
+            "@reboot x",
+            "unknown time '@reboot': known are @annually, @daily, @hourly, @midnight, @monthly, @weekly,"
+            " @yearly",
+        ),
+        ("PATH=/bin", "variables are not set here: set them in the command, as in A=1 /home/apps/clean.py"),
         ("* * * * * [timeout] x", "'timeout' is no option: write [name=value name=value]"),
         ("* * * * * [timeot=1] x", "unknown option 'timeot': did you mean timeout?"),
         ("* * * * * [overlap=2] x", "overlap must be yes or no, not '2'"),

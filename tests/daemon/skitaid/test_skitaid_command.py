@@ -172,12 +172,13 @@ def test_a_life(home):
     second = home.wait_for(serves("one"))["one"]["pid"]
     server_log = home.state / "log" / "instances" / "one" / "server.log"
     starts = server_log.read_text().count("Skitai serves one on ")
-    home.run("-f", "one", "restart")
+    home.run("reload", "one")
     eventually(lambda: server_log.read_text().count("Skitai serves one on ") > starts)
     eventually(lambda: home.ask("one") == second)  # the process is the same
     os.kill(second, signal.SIGKILL)
     home.wait_for(lambda found: serves("one")(found) and found["one"]["pid"] != second)
     assert "one has ended: killed by SIGKILL" in home.run("log")
+    assert "two names are given: one and two" in home.run("-f", "one", "restart", "two", status=2)
     assert "there is no two: there are cron, one" in home.run("-f", "two", "restart", status=1)
 
     log = home.state / "log" / "skitaid.log"
@@ -187,6 +188,9 @@ def test_a_life(home):
 
     (home.config / "servers-enabled" / "one.conf").unlink()
     pids = home.wait_for(lambda found: list(found) == ["cron"])
+    assert home.run("status").endswith(
+        f"There is no server: put its file into {home.config}/servers-enabled\n"
+    )
     home.run("stop")
     assert home.run("status", "--json", status=3) == '{"running": false}\n'
     assert home.run("log").endswith("[info] skitaid has ended\n")
