@@ -58,9 +58,12 @@ class ConsoleSink(_Sink):
         self._stream = stream
 
     def deliver(self, letter: Letter) -> list[RecipientOutcome]:
-        """Print the mail."""
+        """Print the mail; what the terminal has no character for is escaped."""
+        stream = self._stream or sys.stdout
         text = _with_envelope(letter).decode("utf-8", "backslashreplace").replace("\r\n", "\n")
-        print(f"{text.rstrip()}\n{'-' * 72}", file=self._stream or sys.stdout, flush=True)
+        known = getattr(stream, "encoding", None) or "utf-8"
+        text = text.rstrip().encode(known, "backslashreplace").decode(known)
+        print(f"{text}\n{'-' * 72}", file=stream, flush=True)
         return [RecipientOutcome(one, "sent", _TAKEN, "OK") for one in letter.recipients]
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import io
 import os
+import sys
 import threading
 from email import message_from_bytes, policy
 
@@ -162,6 +164,16 @@ class TestSent:
         printed = capsys.readouterr().out
         assert "X-Envelope-To: b@example.com" in printed
         assert "Subject: hi" in printed
+
+    def test_console_without_unicode(self, delivery, monkeypatch):
+        """A terminal that lacks a character does not hold mail up."""
+        written = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+        mail = delivery(smtpserver="console:")
+        mail.send(data=TEXT % b"m1" + "Grüße, 지민\n".encode())
+        mail.run()
+        assert "Grüße, \\uc9c0\\ubbfc\n" in written.getvalue().decode("latin-1")
+        assert mail.spool.ids() == []
 
     def test_dkim(self, delivery, tmp_path):
         """A signature that another reads as right."""
