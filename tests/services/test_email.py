@@ -147,6 +147,26 @@ def test_the_same_mail_is_sent_once(site):
     assert len(site.spool.ids()) == 1
 
 
+def test_two_threads_send_the_same_mail(site, monkeypatch):
+    """One of them does, while the other learns that."""
+    slow = Slow(monkeypatch)
+
+    def view(was):
+        e = letter(was)
+        with ThreadPoolExecutor(1) as aside:
+            first = aside.submit(e.send)
+            assert slow.begun.wait(PATIENCE)
+            try:
+                with pytest.raises(MisuseError, match="being sent"):
+                    e.send()
+            finally:
+                slow.released.set()
+            first.result(PATIENCE)
+
+    site.work(view)
+    assert len(site.spool.ids()) == 1
+
+
 def test_where_it_is_written(site, threads, monkeypatch):
     """A thread of the app writes itself; for a greenlet, another thread does, and the reactor goes on."""
     slow = Slow(monkeypatch)

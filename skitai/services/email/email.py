@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from skitai.calls.operation import Operation
 from skitai.context import current_view
 from skitai.errors import FAILED, TIMEOUT, MisuseError
+from skitai.loop.native import Lock
 from skitai.mail.attachments import attachment
 from skitai.mail.envelope import Server
 from skitai.mail.fields import checked_name
@@ -42,6 +43,7 @@ _REFUSED_FIELDS = frozenset(
     {"date", "message-id", "mime-version", "received", "return-path", "dkim-signature"}
 )
 _REFUSED_BEGINNINGS = ("content-", "resent-", "arc-")
+_SECOND = "this mail {}: make another one with was.email()"
 
 _log = Logger()
 
@@ -64,6 +66,7 @@ class Email:
         self._submit = submit
         self._bridge = bridge
         self._call: Call | None = None
+        self._sending = Lock()
 
     def set_smtp(self, server: str, user: str = "", password: str = "", ssl: bool = False) -> None:
         """Have the mail sent by ``server``, ``host[:port]``, instead of the one in the config.
@@ -139,17 +142,26 @@ class Email:
         ValueError if the mail is too large or has no content, and MisuseError if it was sent before. It can
         be sent again if that failed.
         """
-        if self._call is not None and self._call.status != FAILED:
-            how = "may be in the spool" if self._call.status == TIMEOUT else "was sent already"
-            raise MisuseError(f"this mail {how}: make another one with was.email()")
-        posting = self._make(self._draft.copied())
-        operation = Operation(TARGET, posting, local=True, here=posting.post, filter=raising)
-        call = self._call = posting.call = self._submit(operation)
+        if not self._sending.acquire(blocking=False):  # in another thread
+            raise MisuseError(_SECOND.format("is being sent"))
+        try:
+            call = self._begin()
+        finally:
+            self._sending.release()
         call.collected = True  # a mail does not end with the request
         if call.over or self._bridge.may_wait():
             call.getwait(inf)
         else:
             call.on_end(lambda: _log_failure(call))
+        return call
+
+    def _begin(self) -> Call:
+        if self._call is not None and self._call.status != FAILED:
+            how = "may be in the spool" if self._call.status == TIMEOUT else "was sent already"
+            raise MisuseError(_SECOND.format(how))
+        posting = self._make(self._draft.copied())
+        operation = Operation(TARGET, posting, local=True, here=posting.post, filter=raising)
+        call = self._call = posting.call = self._submit(operation)
         return call
 
     def __repr__(self) -> str:
