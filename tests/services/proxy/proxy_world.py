@@ -106,6 +106,20 @@ class Member:
             self.socket.settimeout(PATIENCE)
         return False
 
+    def came(self):
+        """Return what came over the connections that wait, until the proxy has closed them."""
+        data = b""
+        self.socket.setblocking(False)
+        while True:
+            try:
+                accepted = self.socket.accept()[0]
+            except BlockingIOError:
+                break
+            self.connections.append(Connection(accepted))
+            data += self.connections[-1].rest()
+        self.socket.settimeout(PATIENCE)
+        return data
+
     def close(self):
         for connection in self.connections:
             connection.close()
