@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _PROXIED_TYPE = "http"
 
-_OPTIONS: Mapping[str, Key] = {
+#: The options of a route to a cluster.
+OPTIONS: Mapping[str, Key] = {
     "strip": Key(yes_no, True, "members get the path below the mount point"),
     "host": Key(one_of("client", "member"), "client", "whose name members get in Host"),
     "rewrite": Key(yes_no, False, "mend Location, Content-Location and cookies for the mount point"),
@@ -42,7 +43,7 @@ def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
         raise ValueError(
             f"@{name} has type {clusters[name].type}: only a cluster of type http can be mounted"
         )
-    return Answerer("proxy", partial(_make, instance, mount.point, name), _OPTIONS)
+    return Answerer("proxy", partial(_make, instance, mount.point, name), OPTIONS)
 
 
 def _make(instance: IInstance, point: str, name: str, options: Mapping[str, Any]) -> ReverseProxy:
