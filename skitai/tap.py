@@ -140,6 +140,7 @@ def _make(options: Options, reactor: object) -> Announced:
     log = None if asks else _open_own_log(options, config)
     if not asks:
         rotation_of(config, log, lambda: reopen(log)).look()  # before anything is written
+        _say_where_logs_are(config)
     is_twist = options.parent is not None and "logFile" in options.parent
     identity = None if asks else _identity(config)
     if config.server.processes > 1 and not asks and not is_twist:
@@ -233,6 +234,12 @@ def _load(options: Options) -> Config:
     logs = None if options["logs"] is None else Path.cwd() / options["logs"]
     config = options["config"] or sample_config()
     return load(config, overrides, logs=logs, verbose=bool(options["verbose"]))
+
+
+def _say_where_logs_are(config: Config) -> None:
+    """Tell who starts the server at a terminal, where nothing else is shown."""
+    if config.log_folder is not None and sys.stderr.isatty():
+        print(f"the logs are in {config.log_folder}", file=sys.stderr)
 
 
 def _open_own_log(options: Options, config: Config) -> Any:

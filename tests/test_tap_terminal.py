@@ -60,6 +60,17 @@ def terminal(tmp_path, threads):
     terminal.stop()
 
 
+def test_logs_in_files(tmp_path):
+    """Where logs are files, a terminal shows where, instead of nothing at all."""
+    config = tmp_path / "tested.conf"
+    config.write_text(f"[global]\nlog_path = {tmp_path}/log\n[server]\nip = 127.0.0.1\nport = 0\n")
+    terminal = Terminal([sys.executable, "-m", "twisted", "skitai", "--config", str(config)])
+    try:
+        terminal.wait_for(f"the logs are in {tmp_path}/log/instances/tested\r\n")
+    finally:
+        terminal.stop()
+
+
 def test_breakpoint(terminal):
     """``breakpoint()`` stops in the app; what is typed is read, and the app goes on with it."""
     terminal.wait_for("Skitai serves")

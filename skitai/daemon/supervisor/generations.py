@@ -212,10 +212,10 @@ class Generations:
                 self._let_go(former)
         assert nursery.wishes is not None
         _log.info(
-            "Skitai serves {name} on {urls} with {count} workers",
+            "Skitai serves {name} on {urls} with {workers}",
             name=nursery.wishes.name,
             urls=", ".join(opened.url for opened in nursery.sockets),
-            count=nursery.wishes.processes,
+            workers="1 worker" if nursery.wishes.processes == 1 else f"{nursery.wishes.processes} workers",
         )
 
     def ended(self, pid: int, reason: str) -> None:
