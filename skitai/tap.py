@@ -389,6 +389,11 @@ class Announced(Server):
             [super()._close(), wait_for_end(self._agent, self.reactor)], fireOnOneErrback=True
         )
 
+    @property
+    def others_serve(self) -> bool:
+        """Whether this server gives way to another process, or that stands in for it."""
+        return super().others_serve or (self.succession is not None and self.succession.has_stand_in)
+
     # -- for its succession --------------------------------------------------------------------------------
 
     def duplicates(self) -> list[Opened]:

@@ -201,6 +201,11 @@ class Instance(Service):
         # In a turn of its own: a request that asks in a greenlet may still answer.
         self.bridge.submit(partial(self.bridge.call_later, 0, begin))
 
+    @property
+    def others_serve(self) -> bool:
+        """Whether a process that is not on the board serves while this one begins or ends."""
+        return False
+
     def hurry(self) -> None:
         """Have the stop give what is under way a second at most. Called in the reactor thread."""
         self._patience = min(self._patience, _FAST_SECONDS)

@@ -107,6 +107,11 @@ class Server(Instance):
         if self._secure is not None:
             yield from self._secure.metrics()
 
+    @property
+    def others_serve(self) -> bool:
+        """Whether this server gives way to another process, or stands in for one (its board is its own)."""
+        return self._leaves_sockets or (self._line is not None and len(self.board) == 1)
+
     # -- with a supervisor ---------------------------------------------------------------------------------
 
     def load_now(self) -> list[str]:

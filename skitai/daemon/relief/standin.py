@@ -35,6 +35,11 @@ class StandIn:
         self._worker: Link | None = worker
         self._is_gone = False
 
+    @property
+    def serves(self) -> bool:
+        """Whether it was not told to end."""
+        return self._worker is not None
+
     @classmethod
     def of(cls, environ: MutableMapping[str, str]) -> Self | None:
         """Return the stand-in that ``environ`` tells of, and remove that: children have none."""

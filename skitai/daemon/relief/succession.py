@@ -66,6 +66,11 @@ class Succession:
         self._is_loaded = self._is_due = False
         self._gives_way = self._is_to_end = False
 
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether another process serves until this one does."""
+        return self._stand_in is not None and self._stand_in.serves and not self._is_to_end
+
     def start(self, notifier: Notifier) -> None:
         """Take signals. Called in the main thread, when the reactor runs."""
         self._notifier = notifier

@@ -53,7 +53,8 @@ class OwnPort:
     def start(self) -> None:
         """Listen. A port that cannot be had is logged: the server itself may serve."""
         try:
-            opened = open_port(self._endpoint, among_processes=len(self._instance.board) > 1)
+            # Also for one process: while it begins anew, there is another.
+            opened = open_port(self._endpoint, among_processes=True)
         except ListenError as error:
             _log.error("metrics: {error}", error=error)
             return
@@ -73,7 +74,8 @@ class OwnPort:
         self._leaving = self._instance.reactor.callLater(_LEAVE_SECONDS, self._leave)
 
     def _leave(self) -> None:
-        if any(slot.state == State.READY for slot in self._instance.board.taken()):
+        slots = self._instance.board.taken()
+        if self._instance.others_serve or any(slot.state == State.READY for slot in slots):
             self.stop()
 
     def stop(self) -> Deferred[Any] | None:

@@ -25,7 +25,7 @@ class Readiness:
         """Return the reasons why the server is not ready; none if it is."""
         states = {slot.state for slot in self._instance.board.taken()}
         reasons = []
-        if State.READY not in states:
+        if State.READY not in states and not self._instance.others_serve:
             reasons.append("the server stops" if State.DRAINING in states else "the server starts")
         dispatcher = self._instance.services.dispatcher
         for name in self._clusters:

@@ -163,6 +163,23 @@ with open({str(loads)!r}, "a+") as loads:
     assert server.ends() == -signal.SIGTERM
 
 
+def test_readiness_at_a_port_of_its_own(one):
+    """Whoever asks there while the server begins anew is told that it is ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = one(f"port = 0\n[metrics]\nip = 127.0.0.1\nport = {port}")
+    eventually(lambda: ask(port, "/ready").code == 200)
+    server.signal(signal.SIGHUP)
+    codes = []
+    while server.log_text().count("Skitai serves") < 2 or server.pids() != {server.process.pid}:
+        codes.append(ask(port, "/ready", fields=[("Connection", "close")]).code)
+        time.sleep(0.02)
+    assert set(codes) == {200}
+    assert "is in use" not in server.log_text()
+    assert 'skitai_workers{state="ready"} 1' in ask(port, "/metrics").body.decode()
+
+
 def test_new_addresses_and_workers(one, tmp_path):
     """What the new config wants counts: another address, and workers."""
     path = tmp_path / "site.sock"
