@@ -263,6 +263,8 @@ class HTTPConnection:
                 # A server may reply before it has read the whole request, and may never read the rest.
                 sent = self._upload is None or self._upload.done
                 self._finish(reusable=sent and self._reader.in_step)
+            elif self.transfer.delivery is not None:
+                self.transfer.delivery.wait()
         except BadReplyError as error:
             self._owner.failed(self, error.about(self._node))
 

@@ -20,10 +20,11 @@ _log = Logger()
 class IReplySink(IConsumer):
     """Takes one reply, as ``HTTPRequest.sink``. All of it is called in the reactor thread.
 
-    The order is ``begin``, ``registerProducer``, any number of ``write``, ``unregisterProducer``, ``end``. If
-    no reply comes, nothing is called. The producer is a push producer: while it is paused, the socket is not
-    read, and the silence time-out does not run. ``stopProducing`` closes the connection; nothing is called
-    after it. If a sink raises, that is logged, and its request fails.
+    The order is ``begin``, ``registerProducer``, any number of ``write`` and ``wait``, then
+    ``unregisterProducer`` and ``end``. If no reply comes, nothing is called. The producer is a push producer:
+    while it is paused, the socket is not read, and the silence time-out does not run. ``stopProducing``
+    closes the connection; nothing is called after it. If a sink raises, that is logged, and its
+    request fails.
     """
 
     def begin(reply: HTTPResult) -> None:
@@ -32,6 +33,9 @@ class IReplySink(IConsumer):
         ``write`` then gets the bytes of the body as they came: still with their Content-Encoding, and without
         a limit.
         """
+
+    def wait() -> None:
+        """Note that nothing more of the reply has come so far: what was held back can go on."""
 
     def end(error: BaseException | None) -> None:
         """End: the reply is complete, or broke off with ``error``.
@@ -64,6 +68,14 @@ class Delivery:
         if not self._is_over:
             try:
                 self._sink.write(data)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._connection.give_up(_sink_failed(error))
+
+    def wait(self) -> None:
+        """Note that all that has come was added."""
+        if not self._is_over:
+            try:
+                self._sink.wait()
             except Exception as error:  # noqa: BLE001 - as above
                 self._connection.give_up(_sink_failed(error))
 

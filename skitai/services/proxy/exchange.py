@@ -9,10 +9,10 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from skitai.errors import CODE_BAD_REPLY, CODE_BUSY, OperationError, UnsentError
+from skitai.errors import CODE_BAD_REPLY, OperationError, UnsentError
 from skitai.services.http.filesource import BodyError
 from skitai.services.http.sink import IReplySink
-from skitai.services.proxy.failures import NOT_THE_MEMBERS, page_detail, status_of
+from skitai.services.proxy.failures import CODE_NOBODY, NOT_THE_MEMBERS, page_detail, status_of
 from skitai.services.proxy.fields import reply_fields
 from skitai.services.proxy.rewriting import Rewriting
 from skitai.services.proxy.tunnel import Tunnel
@@ -45,8 +45,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_again", "_asked", "_asking", "_began", "_body", "_copy", "_member", "_message", "_over", "_probe",
-        "_producer", "_request", "_tried", "_waiting_max", "_way",
+        "_again", "_asked", "_asking", "_began", "_body", "_copy", "_last", "_member", "_message", "_over",
+        "_probe", "_producer", "_request", "_tried", "_waiting_max", "_way",
     )  # fmt: skip
 
     def __init__(self, way: Way, request: Any, message: Message, body: Any = None) -> None:
@@ -58,6 +58,8 @@ class Exchange:
         self._tried: tuple[Member, ...] = ()
         self._member: Member | None = None
         self._asked: Deferred[HTTPResult] | None = None
+        #: Why the last member has not answered.
+        self._last: BaseException | None = None
         self._producer: IPushProducer | None = None
         self._copy: Copy | None = None
         self._waiting_max = way.waiting_max
@@ -85,7 +87,7 @@ class Exchange:
         way = self._way
         member = way.cluster.pick(self._tried)
         if member is None:
-            self._fail(None)
+            self._fail(self._last or _no_members(way.cluster.name))
             return
         self._tried = (*self._tried, member)
         self._member = member
@@ -116,7 +118,6 @@ class Exchange:
                 OperationError(f"bad reply from {self._member.node.label}: {error}", code=CODE_BAD_REPLY)
             )
             return
-        request.send(b"")  # the head, which would wait for the first piece of the body
         way.cluster.succeeded(self._member, way.seconds() - self._began)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: ARG002 - of IConsumer
@@ -133,6 +134,11 @@ class Exchange:
         if request.waiting >= waiting_max and self._producer is not None:
             self._producer.pauseProducing()
             request.when_below(waiting_max // 2 + 1, self._go_on)
+
+    def wait(self) -> None:
+        """Send the head, if it waits for the first piece of the body: that may come late."""
+        if not self._request.bytes_sent:
+            self._request.send(b"")
 
     def _go_on(self) -> None:
         if self._producer is not None:
@@ -216,7 +222,7 @@ class Exchange:
         is_retried = self._message.idempotent or isinstance(error, UnsentError)
         if is_retried and len(self._tried) < len(self._way.cluster.members):
             self._way.counts.retried += 1
-            self._member = None
+            self._member, self._last = None, error
             if self._asking:
                 self._again = True
             else:
@@ -229,11 +235,9 @@ class Exchange:
         if self._member is not None and getattr(error, "code", None) not in NOT_THE_MEMBERS:
             self._way.cluster.failed(self._member)
 
-    def _fail(self, error: BaseException | None) -> None:
-        """Respond with an error page; without an ``error``, there is no member."""
+    def _fail(self, error: BaseException) -> None:
+        """Respond with an error page."""
         way = self._way
-        if error is None:
-            error = UnsentError(f"cluster @{way.cluster.name} has no members at present", code=CODE_BUSY)
         code = status_of(error)
         way.counts.failed[code] += 1
         self._tell("has no reply", error)
@@ -265,3 +269,8 @@ class Exchange:
         if self._body is not None:
             self._body.close()
         self._request.unregisterProducer()
+        self._message.sink = self._message.switch = None  # a cycle
+
+
+def _no_members(name: str) -> OperationError:
+    return UnsentError(f"cluster @{name} has no members at present", code=CODE_NOBODY)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from skitai.errors import CODE_BUSY, CODE_DNS, CODE_SHUTDOWN, CODE_TIMEOUT, OperationError
 
+#: The code where a cluster has no members: names that DNS does not know at present.
+CODE_NOBODY = 709
 #: What is no fault of the member that was asked.
-NOT_THE_MEMBERS = frozenset((CODE_BUSY, CODE_SHUTDOWN))
+NOT_THE_MEMBERS = frozenset((CODE_BUSY, CODE_NOBODY, CODE_SHUTDOWN))
 
 
 def status_of(error: BaseException) -> int:
@@ -28,6 +30,8 @@ def page_detail(label: str, cluster: str, error: BaseException) -> str:
         said = f"its members took longer to be connected than connect_timeout {where} allows"
     elif code == CODE_BUSY:
         said = "too many requests wait for its members (connections_per_host and waiting_per_host in [http])"
+    elif code == CODE_NOBODY:
+        said = f"there are no members at present (members in [@{cluster}])"
     elif code == CODE_SHUTDOWN:
         said = "the server is shutting down"
     elif code == CODE_DNS:

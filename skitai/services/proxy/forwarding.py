@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from skitai.http.fields import quoted, split_list, split_parameters
+from skitai.http.fields import TOKEN, quoted, split_list, split_parameters
 
 if TYPE_CHECKING:
     from skitai.net.trust import TrustedProxies
@@ -66,7 +66,7 @@ _known_lines = lru_cache(_REMEMBERED)(_lines)
 
 
 def _node(address: str) -> str:
-    """Return an address as RFC 7239 writes it: one with a colon is quoted, an IPv6 address in brackets."""
+    """Return an address as RFC 7239 writes it: what is no token is quoted, an IPv6 address in brackets."""
     if address.count(":") > 1 and not address.startswith("["):
         address = f"[{address}]"
-    return quoted(address) if ":" in address or '"' in address else address
+    return address if TOKEN.fullmatch(address) else quoted(address)

@@ -50,6 +50,9 @@ class Sink:
             self.told.append("write")
         self.taking(data)
 
+    def wait(self):
+        """Nothing is held back."""
+
     def unregisterProducer(self):
         self.told.append("unregister")
 

@@ -9,6 +9,7 @@ from instances import RunningInstance, make_instance
 from skitai.services.http import plugin as http_plugin
 from wire import PATIENCE
 
+QUIET = "access_log = off"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
@@ -129,14 +130,18 @@ class Member:
 class Proxy(RunningInstance):
     """A server with routes to ``members`` as ``@up``; ``server``, ``http`` and ``up`` are lines of config."""
 
-    def __init__(self, loop, folder, members, routes="/ = @up", server="", http="", up=""):
-        addresses = ", ".join(f"127.0.0.1:{getattr(member, 'port', member)}" for member in members)
+    def __init__(
+        self, loop, folder, members, routes="/ = @up", server="access_log = off", http="", up="", plugins=()
+    ):
+        addresses = ", ".join(
+            member if isinstance(member, str) else f"127.0.0.1:{member.port}" for member in members
+        )
         config = folder / "proxy.conf"
         config.write_text(
-            "[server]\nip = 127.0.0.1\nport = 0\naccess_log = off\n"
+            "[server]\nip = 127.0.0.1\nport = 0\n"
             f"{server}\n[http]\n{http}\n[routes:line]\n{routes}\n[@up]\nmembers = {addresses}\n{up}\n"
         )
-        super().__init__(loop, make_instance(loop.reactor, config, http=http_plugin))
+        super().__init__(loop, make_instance(loop.reactor, config, http=http_plugin, **dict(plugins)))
 
     def counts(self):
         """Return the row of the status page."""

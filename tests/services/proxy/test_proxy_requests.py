@@ -190,7 +190,7 @@ def test_forged_fields(proxy, member):
 
 def test_trusted_proxy(proxy, member):
     """What a trusted proxy says of the client is kept, and that proxy added."""
-    server = proxy(member, server="trusted_proxies = 127.0.0.1")
+    server = proxy(member, server="access_log = off\ntrusted_proxies = 127.0.0.1")
     with server.client() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n" + FORGED + b"\r\n")
         head, _ = member.accept().answer()

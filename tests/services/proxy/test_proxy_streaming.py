@@ -81,7 +81,7 @@ def test_malformed_chunk(proxy, member):
 
 def test_too_large(proxy, member):
     """The server's limit holds for streamed bodies, too."""
-    server = proxy(member, routes=STREAMED, server="body_max = 1 kb")
+    server = proxy(member, routes=STREAMED, server="access_log = off\nbody_max = 1 kb")
     with server.client() as client:
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n")
         assert client.response().code == 413
@@ -120,7 +120,9 @@ def test_streamed_to_another_member(proxy, member, other):
 def test_bounded_memory(proxy, direction):
     """100 MB pass with a few MB in memory, at the pace of who reads."""
     member, size = Member(receive_buffer=65536), 100 * MB
-    server = proxy(member, routes=STREAMED, server="body_max = 1 gb\nresponse_buffer_max = 1 mb")
+    server = proxy(
+        member, routes=STREAMED, server="access_log = off\nbody_max = 1 gb\nresponse_buffer_max = 1 mb"
+    )
     piece = bytes(MB)
 
     def send(send, count=size // MB):
