@@ -98,6 +98,9 @@ class HTTP2Channel(ReceivingConnection):
 
     def readConnectionLost(self) -> None:
         """Note that the client will send no more. Its complete requests are still answered."""
+        if self.state is not _SERVING:
+            self.transport.loseConnection()
+            return
         for stream in list(self.streams.values()):
             if stream.ended:
                 stream.request.read_lost()
@@ -112,6 +115,7 @@ class HTTP2Channel(ReceivingConnection):
         """Clean up: the connection is gone."""
         self.state = State.CLOSED
         self.deadline = FOREVER
+        self.send_no_more()
         try:
             for stream in list(self.streams.values()):
                 stream.lost(reason)
@@ -240,5 +244,6 @@ class HTTP2Channel(ReceivingConnection):
         """Say which streams were served, and close; what still comes is read for a while and discarded."""
         self.emit(frames.goaway_frame(self.last_id, code, reason))
         self.flush()
+        self.send_no_more()
         self.output.close(True)
         self.deadline = self.factory.now + LINGER_SECONDS

@@ -38,6 +38,10 @@ class Calm:
             if self._left < 0:
                 raise HTTP2Error(ErrorCode.ENHANCE_YOUR_CALM, f"too many frames without use: {what}")
 
-    def earn(self) -> None:
-        """Note that the client got a frame of data, and may answer it by opening both windows."""
-        self._left = min(self._left + 2, _BURST)
+    def earn(self, frames: int = 2) -> None:
+        """Forgive as many frames as belong to what the client got.
+
+        It may answer a frame of data by opening both windows. A proxy's clients leave now and then, which is
+        forgiven for the responses that others have got.
+        """
+        self._left = min(self._left + frames, _BURST)

@@ -29,7 +29,17 @@ class SendingConnection(Connection):
     each. While the socket takes nothing, none of them may.
     """
 
-    __slots__ = ("_frames", "_is_due", "_ready", "_size", "calm", "factory", "output", "send_window")
+    __slots__ = (
+        "_ended",
+        "_frames",
+        "_is_due",
+        "_ready",
+        "_size",
+        "calm",
+        "factory",
+        "output",
+        "send_window",
+    )
 
     output: Output
     calm: Calm
@@ -41,11 +51,15 @@ class SendingConnection(Connection):
         self._frames: list[bytes | memoryview] = []
         self._size = 0
         self._is_due = False
+        # Whether nothing can be sent any more.
+        self._ended = False
         #: Streams of which something waits, and that may send something.
         self._ready: deque[Stream] = deque()
 
     def emit(self, *parts: bytes | memoryview) -> None:
         """Send frames, at the latest when the reactor's turn ends."""
+        if self._ended:
+            return
         self._frames += parts
         self._size += sum(map(len, parts))
         if not self._is_due:
@@ -55,7 +69,7 @@ class SendingConnection(Connection):
     def flush(self) -> None:
         """Send now what waits for the end of the turn."""
         self._is_due = False
-        if not self._frames:
+        if not self._frames or self._ended:
             return
         data = b"".join(self._frames)
         self._frames = []
@@ -65,6 +79,11 @@ class SendingConnection(Connection):
         except OSError as error:  # no room to buffer what the client has not read
             _log.error("cannot buffer frames, their connection is aborted: {error}", error=error)
             self.transport.abortConnection()
+
+    def send_no_more(self) -> None:
+        """Drop whatever is still sent: the connection ends."""
+        self._ended = True
+        self._frames = []
 
     def send_data(self, stream: Stream, data: bytes, ends: bool) -> int:
         """Send as much of ``data`` as may be sent now, and return how much; ``ends``: it is the last piece.

@@ -326,6 +326,7 @@ class Stream(Connection):
             self._sent_end = True
             self._channel.send_data(self, b"", True)
         self._close(ErrorCode.INTERNAL_ERROR if self._breaks_off else ErrorCode.NO_ERROR)
+        self._channel.calm.earn(1)
         self.request.completed()
         self._channel.factory.ended(self.request)
 

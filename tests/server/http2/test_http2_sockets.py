@@ -5,6 +5,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from contextlib import contextmanager
 
 import h2.config
@@ -185,6 +186,21 @@ def test_curl(serve, tls, tmp_path):
     assert (tmp_path / "got").stat().st_size == 5_000_000
     assert curl("-I", f"{base}/file.txt").startswith(b"HTTP/2 200 ")
     assert curl("--http1.1", f"{base}/").endswith(b" 1.1 200")
+
+
+def test_a_connection_that_the_server_ends_is_gone_when_its_client_closes(serve, reactor_thread):
+    server = serve("h2c = yes")
+    with connected(server.port, tls=False) as client:
+        client.socket.sendall(client.h2.data_to_send() + b"\0\0\0\0\0\0\0\0\0")  # DATA on no stream
+        seen = b""
+        while piece := client.socket.recv(65536):
+            seen += piece
+        assert b"DATA on an idle stream" in seen
+    for _ in range(100):
+        if reactor_thread.call(server.instance._connections)["open"] == 0:
+            return
+        time.sleep(0.01)
+    raise AssertionError("the connection is still there")
 
 
 def test_a_stop_lets_requests_end(serve, threads):
