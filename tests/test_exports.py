@@ -98,6 +98,7 @@ def test_contracts():
             "executors",
             "leave",
             "metrics",
+            "others_serve",
             "plugins",
             "reactor",
             "run",
