@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from skitai.daemon.mail.delivery import Office, Worker
 from skitai.daemon.mail.intake import Intake
-from skitai.daemon.mail.noticing import watch_folder
+from skitai.daemon.mail.noticing import FolderWatch
 from skitai.daemon.mail.queue import Key, Queue
 from skitai.daemon.mail.rules import Rules, make_rules
 from skitai.daemon.mail.settings import MailSettings
@@ -58,7 +58,7 @@ class Agent(Service):
         self.queue = Queue(clock, self._hire, lambda: reactor.callFromThread(self._set_timer))
         self.office = Office(spool, self.queue, make_rules(settings), clock)
         self._intake = Intake(self.office)
-        self._end_watch: Callable[[], object] = bool
+        self._watch: FolderWatch | None = None
         self._timer: Any = None
         self._loops: list[LoopingCall] = []
         self._gone: Deferred[None] | None = None
@@ -67,8 +67,12 @@ class Agent(Service):
     def startService(self) -> None:
         """Begin."""
         super().startService()  # type: ignore[no-untyped-call]
+        # Not before there is who handles SIGTERM: that would be the end of us in the midst of a mail.
+        self._reactor.callWhenRunning(self._begin)
+
+    def _begin(self) -> None:
         self._intake.start()
-        seconds = _LOOK_SECONDS if self._watch() else _POLL_SECONDS
+        seconds = _LOOK_SECONDS if self._begin_watch() else _POLL_SECONDS
         self._repeat(self._intake.look, seconds)
         self._repeat(self._timer_is_up, seconds)  # the clock may have been set meanwhile
         self._repeat(self.office.abort_late, seconds)
@@ -83,7 +87,8 @@ class Agent(Service):
         for loop in self._loops:
             loop.stop()
         self._loops.clear()
-        self._end_watch()
+        if self._watch is not None:
+            self._watch.end()
         self._intake.stop()
         self.queue.stop()
         self._set_timer()
@@ -118,13 +123,14 @@ class Agent(Service):
 
     # -- noticing mail -------------------------------------------------------------------------------------
 
-    def _watch(self) -> bool:
+    def _begin_watch(self) -> bool:
         """Have the system tell of new mail; return whether it does."""
         try:
-            self._end_watch = watch_folder(self.office.spool.incoming, self._intake.notice, self._reactor)
+            self._watch = FolderWatch(self.office.spool.incoming, self._intake.notice, self._reactor)
         except OSError as error:
             _log.warn("mail is noticed late: {error}", error=str(error))
             return False
+        self._repeat(self._watch.look, _LOOK_SECONDS)
         return True
 
     def _repeat(self, action: Callable[[], object], seconds: float) -> None:

@@ -154,10 +154,10 @@ class AgentProcess(Agent):
 
     def startService(self) -> None:
         """Begin."""
+        self._reactor.callWhenRunning(self._take_signals)
         super().startService()
         self._repeat(self._rotation.look, _ROTATION_SECONDS)
         notifier = Notifier(os.environ)
-        self._reactor.callWhenRunning(self._take_signals)
         self._reactor.callWhenRunning(notifier.ready, "delivering mail")
         self._reactor.addSystemEventTrigger("before", "shutdown", notifier.stopping)
 

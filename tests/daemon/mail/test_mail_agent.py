@@ -11,9 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from twisted.internet.testing import MemoryReactorClock
 
 from mailserver import MailServer
 from processes import TWIST, environment
+from skitai.daemon.mail import agent as mail_agent
 from skitai.daemon.mail.settings import read_settings
 from skitai.mail.envelope import Envelope, new_id
 from skitai.mail.spool import Spool
@@ -302,3 +304,18 @@ def test_killed_again_and_again(fork, configure, unsynced):
         }
         # Four connections, twelve deaths, two recipients: what was unknown at one of them may come twice.
         assert sum(taken.values()) - len(taken) <= 4 * 12 * 2
+
+
+def test_nothing_begins_before_the_reactor_runs(configure, tmp_path):
+    """Before that, nobody handles SIGTERM, which would end the agent in the midst of a mail."""
+    reactor = MemoryReactorClock()
+    with MailServer() as server:
+        configure(server)
+    settings = read_settings(tmp_path / "site.conf")
+    agent = mail_agent.Agent(settings, lambda: settings, reactor)
+    agent.startService()
+    assert reactor.getReaders() == []
+    for function, arguments, options in reactor.whenRunningHooks:
+        function(*arguments, **options)
+    assert len(reactor.getReaders()) == 1
+    agent.stopService()
