@@ -93,7 +93,8 @@ class _Header(Protocol):
             self._timer.cancel()
 
     def _give_up(self, problem: str) -> None:
-        _log.warn("{peer}: {problem}: the connection is closed", peer=self._peer, problem=problem)
+        peer = getattr(self._peer, "host", "a Unix socket")
+        _log.warn("{peer}: {problem}: the connection is closed", peer=peer, problem=problem)
         self._stop_waiting()
         assert self.transport is not None
         self.transport.abortConnection()  # type: ignore[attr-defined]

@@ -71,7 +71,9 @@ class TestProxyProtocol:
         with Client(server.port) as client:
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             assert client.at_end()
-        eventually(lambda: "does not begin with a PROXY header" in server.log_text(), "the line")
+        eventually(
+            lambda: "127.0.0.1: the connection does not begin with a PROXY" in server.log_text(), "the line"
+        )
 
     def test_silence(self, server):
         """A header that does not come in time ends the connection."""
