@@ -13,8 +13,8 @@ from skitai.server.request.connection import Connection
 
 if TYPE_CHECKING:
     from skitai.server.http1.factory import HTTPFactory
+    from skitai.server.http2.answering import AnsweringStream
     from skitai.server.http2.limits import Calm
-    from skitai.server.http2.stream import Stream
 
 _log = Logger()
 
@@ -54,7 +54,7 @@ class SendingConnection(Connection):
         # Whether nothing can be sent any more.
         self._ended = False
         #: Streams of which something waits, and that may send something.
-        self._ready: deque[Stream] = deque()
+        self._ready: deque[AnsweringStream] = deque()
 
     def emit(self, *parts: bytes | memoryview) -> None:
         """Send frames, at the latest when the reactor's turn ends."""
@@ -85,7 +85,7 @@ class SendingConnection(Connection):
         self._ended = True
         self._frames = []
 
-    def send_data(self, stream: Stream, data: bytes, ends: bool) -> int:
+    def send_data(self, stream: AnsweringStream, data: bytes, ends: bool) -> int:
         """Send as much of ``data`` as may be sent now, and return how much; ``ends``: it is the last piece.
 
         An empty last piece can always be sent.
@@ -104,19 +104,19 @@ class SendingConnection(Connection):
             start = after
         return start
 
-    def _may_send(self, stream: Stream, size: int) -> int:
+    def _may_send(self, stream: AnsweringStream, size: int) -> int:
         if self._size > _HELD_MAX:
             self.flush()
         return 0 if self.output.blocked else min(size, FRAME_MAX, stream.send_window, self.send_window)
 
-    def _send_frame(self, stream: Stream, data: bytes | memoryview, ends: bool) -> None:
+    def _send_frame(self, stream: AnsweringStream, data: bytes | memoryview, ends: bool) -> None:
         size = len(data)
         stream.send_window -= size
         self.send_window -= size
         self.calm.earn()
         self.emit(frame_header(DATA, END_STREAM if ends else 0, stream.id, size), data)
 
-    def wants_to_send(self, stream: Stream) -> None:
+    def wants_to_send(self, stream: AnsweringStream) -> None:
         """Note that something of ``stream`` waits; it is sent when the windows and the socket allow it."""
         if stream.send_window > 0 and not stream.is_ready:
             stream.is_ready = True
@@ -140,7 +140,7 @@ class SendingConnection(Connection):
                 if stream.backlog is not None:
                     self.wants_to_send(stream)
 
-    def window_opened(self, stream: Stream | None, increment: int) -> bool:
+    def window_opened(self, stream: AnsweringStream | None, increment: int) -> bool:
         """Open the window of ``stream`` or of the connection; return whether it stays within the rules."""
         target: Any = stream or self
         target.send_window += increment
