@@ -48,7 +48,7 @@ _OF_REACTOR = {
 _STANDARD = ("-", "+")
 #: What Twisted says of each port, also of the one that a DNS question opens. Skitai names its own addresses.
 _OF_PORTS = re.compile(
-    r"\S+ starting on \S+|\((?:TCP|UDP|UNIX) Port \S+ Closed\)"
+    r"\S+(?: \(TLS\))? starting on \S+|\((?:TCP|UDP|UNIX) Port \S+ Closed\)"
     r"|(?:Starting|Stopping) protocol <twisted\.names\.dns\.DNSDatagramProtocol .*>"
 )
 
