@@ -42,6 +42,11 @@ class Source:
         """Return what tells whether the files have changed."""
         return tuple(map(_stamp, self.files))
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether this user may not even look at the files."""
+        return any(map(_is_hidden, self.files))
+
     def read(self) -> Loaded:
         """Return what the files hold now; raise TLSConfigError if it cannot be used."""
         stamps = self.stamps()  # before: what changes meanwhile is read again
@@ -63,6 +68,14 @@ def _stamp(file: Path) -> Stamp:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _is_hidden(file: Path) -> bool:
+    try:
+        os.stat(file)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False
 
 
 def begins(certificate: x509.Certificate) -> float:

@@ -18,6 +18,7 @@ from skitai.net.server_tls import ServerTLS, Shown
 #: the other.
 LOOK_SECONDS = 10.0
 
+_HIDDEN = "this user may not look at the files of the certificate for {title}: new ones are read on SIGHUP"
 _log = Logger()
 
 
@@ -48,7 +49,11 @@ class Renewal:
     def start(self) -> None:
         """Begin to look. What has changed since the files were read is read now."""
         for shown in self._tls:
-            if shown.loaded.source.stamps() != shown.loaded.stamps:
+            source = shown.loaded.source
+            if source.is_hidden:
+                self._refused[shown] = source.stamps()
+                _log.info(_HIDDEN, title=source.title)
+            elif source.stamps() != shown.loaded.stamps:
                 self._read(shown)
         self._looks.start(LOOK_SECONDS, now=False)
 

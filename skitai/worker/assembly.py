@@ -25,6 +25,7 @@ from skitai.net.discovery import source_of
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.plugins.mounting import Mounted, mount_resource
 from skitai.server.apps.sharing import shares_a_thread
+from skitai.server.clientcerts import REQUIRE
 from skitai.server.http1.limits import ServerLimits
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
@@ -268,9 +269,8 @@ class SiteBuilder:
         pairs = [(mount.point.encode(), self._mounted[mount].resource) for mount in host.mounts]
         directories = [pair for pair in pairs if isinstance(pair[1], StaticDirectory)]
         resources = [pair for pair in pairs if not isinstance(pair[1], StaticDirectory)]
-        wanted = {
-            id(found.resource): found.client_cert
-            for found in map(self._mounted.__getitem__, host.mounts)
-            if found.client_cert is not None
-        }
+        asking = [found for found in map(self._mounted.__getitem__, host.mounts) if found.client_cert]
+        # One resource may have several mounts: the strictest is the last.
+        asking.sort(key=lambda found: found.client_cert == REQUIRE)
+        wanted = {id(found.resource): str(found.client_cert) for found in asking}
         return Mounts(directories, [*resources, *shared], host.names[0], wanted)

@@ -1,12 +1,14 @@
 """Certificates whose files change while a server runs."""
 
 import datetime
+from types import SimpleNamespace
 
 import pytest
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
 from certificates import Identity
+from skitai.net import certificates
 from skitai.net.certificates import Source
 from skitai.net.pem import load_files
 from skitai.net.renewing import LOOK_SECONDS, Renewal
@@ -161,6 +163,22 @@ def test_changed_before_the_start(world):
     after = world.put("a", signed())
     world.renewal.start()
     assert world.shown[1] == after
+
+
+def test_hidden(world, monkeypatch):
+    """A user who may not look at the files is told so, once, and nothing is read."""
+
+    def stat(file):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    before = world.shown
+    monkeypatch.setattr(certificates, "os", SimpleNamespace(stat=stat))
+    world.renewal.start()
+    world.look(5)
+    assert world.shown == before
+    assert [line.partition(" of the ")[0] for line in world.log] == [
+        "info this user may not look at the files"
+    ] * 2
 
 
 def test_ending(world):
