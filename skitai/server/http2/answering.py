@@ -203,6 +203,6 @@ class AnsweringStream(Connection):
             self._sent_end = True
             self.channel.send_data(self, b"", True)
         self._close(ErrorCode.INTERNAL_ERROR if self._breaks_off else ErrorCode.NO_ERROR)
-        self.channel.calm.earn(1)
+        self.channel.calm.earn()
         self.request.completed()
         self.channel.factory.ended(self.request)

@@ -12,6 +12,8 @@ STREAM_WINDOW = 128 * 1024
 CONNECTION_WINDOW = 1024 * 1024
 #: Frames that serve nobody: how many at once, and for how many the client is forgiven in a second.
 _BURST, _RATE = 1000, 50
+#: Clients open a window when they have read a part of it: Go's does so each 4 KB.
+_OPENED_BYTES = 512
 #: A stream that its client has reset has cost a request (CVE-2023-44487).
 RESET_COST = 4
 
@@ -19,8 +21,8 @@ RESET_COST = 4
 class Calm:
     """Counts what a client sends that brings no request further, and is more than honest ones need.
 
-    These are SETTINGS, PING, PRIORITY, empty DATA, WINDOW_UPDATE beyond two for each frame that it got,
-    frames for streams that are gone, streams above the limit and those that it resets.
+    These are SETTINGS, PING, PRIORITY, empty DATA, WINDOW_UPDATE beyond what it got, frames for streams that
+    are gone, streams above the limit and those that it resets.
     """
 
     __slots__ = ("_left", "_now")
@@ -38,10 +40,10 @@ class Calm:
             if self._left < 0:
                 raise HTTP2Error(ErrorCode.ENHANCE_YOUR_CALM, f"too many frames without use: {what}")
 
-    def earn(self, frames: int = 2) -> None:
-        """Forgive as many frames as belong to what the client got.
+    def earn(self, size: int = 0) -> None:
+        """Note that the client got ``size`` bytes of data, or the end of a response.
 
-        It may answer a frame of data by opening both windows. A proxy's clients leave now and then, which is
-        forgiven for the responses that others have got.
+        It may open both windows again for each KB, and for each frame. A proxy's clients leave now and then,
+        which is forgiven for the responses that others have got.
         """
-        self._left = min(self._left + frames, _BURST)
+        self._left = min(self._left + 2 + size // _OPENED_BYTES, _BURST)

@@ -113,7 +113,7 @@ class SendingConnection(Connection):
         size = len(data)
         stream.send_window -= size
         self.send_window -= size
-        self.calm.earn()
+        self.calm.earn(size)
         self.emit(frame_header(DATA, END_STREAM if ends else 0, stream.id, size), data)
 
     def wants_to_send(self, stream: AnsweringStream) -> None:

@@ -61,6 +61,25 @@ def test_floods_of_frames_end_the_connection(flood, warnings):
     assert server.factory.channels == set()
 
 
+def test_clients_that_open_windows_in_small_steps():
+    """As Go's client does: a step is 4 KB."""
+
+    def app(request):
+        request.respond("200 OK", TEXT, b"x" * 10_000_000)
+
+    client = Client(MemoryServer(app), taking=False)
+    stream = client.ask()
+    reply = client.replies[stream]
+    while not reply.ended:
+        before = len(reply.body)
+        for _ in range(8):
+            client.h2.increment_flow_control_window(4096)
+            client.h2.increment_flow_control_window(4096, stream)
+        client.run()
+        assert len(reply.body) > before
+        assert not client.closed
+
+
 def test_floods_are_forgiven_with_time():
     server, client = serve()
     for _ in range(20):
