@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -90,8 +91,15 @@ def _parser() -> ArgumentParser:
     test = command("test", _test, "send a small mail, and tell what became of it")
     test.add_argument("address", metavar="ADDRESS", help="who gets it")
     test.add_argument("--from", dest="sender", metavar="ADDRESS", help="the sender; default: this user")
-    test.add_argument("--wait", type=float, default=10.0, metavar="SECONDS", help="default: 10")
+    test.add_argument("--wait", type=_seconds, default=10.0, metavar="SECONDS", help="default: 10")
     return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):  # it would never be over
+        raise ValueError
+    return value
 
 
 def _queue(spool: Spool, _settings: MailSettings, options: Namespace) -> int:

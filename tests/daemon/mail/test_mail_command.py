@@ -324,7 +324,13 @@ class TestErrors:
         assert (status, out) == (2, "")
         assert err.startswith(f"{config}:2: [smtpda] max_retries: ")
 
-    @pytest.mark.parametrize("words", [[], ["send"], ["show"], ["retry", "1", "2"], ["queue", "--xml"]])
+    @pytest.mark.parametrize(
+        "words",
+        [
+            [], ["send"], ["show"], ["retry", "1", "2"], ["queue", "--xml"],
+            ["test", "bob@b.example", "--wait", "nan"],
+        ],
+    )  # fmt: skip
     def test_usage(self, config, capsys, words):
         """What cannot be understood is status 2, and nothing is done."""
         with pytest.raises(SystemExit) as ended:
