@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from skitai.interfaces import IInstance
 
 _PROXIED_TYPE = "http"
+#: Bytes of a reply that wait for a slow client at most. All that waits shares [server] buffers_max, and a
+#: member can be held back, unlike an app that has its response ready.
+AHEAD_MAX = 1 << 20
 
 #: The options of a route to a cluster.
 OPTIONS: Mapping[str, Key] = {
@@ -54,7 +57,7 @@ def _make(instance: IInstance, point: str, name: str, options: Mapping[str, Any]
         pool=connections_of(instance).pool,
         proxies=TrustedProxies(server.trusted_proxies),
         seconds=instance.reactor.seconds,
-        waiting_max=server.response_buffer_max,
+        waiting_max=min(server.response_buffer_max, AHEAD_MAX),
         strip=options["strip"],
         own_host=options["host"] == "member",
         rewrite=options["rewrite"],
