@@ -58,8 +58,8 @@ class ReceivingConnection(SendingConnection):
         self._preface = frames.PREFACE
         self._settled = False
         self._decoder = Decoder(_DECODED_TIMES * factory.limits.header_max)
-        # The header block that has begun: stream, flags and the pieces.
-        self._block: tuple[int, int, list[bytes]] | None = None
+        # The header block that has begun: stream, flags and what has come of it.
+        self._block: tuple[int, int, bytearray] | None = None
         self._reset: dict[int, None] = {}
         # Bytes that may still come on the connection, and those for which the window was not yet opened.
         self._received = self._untold = 0
@@ -181,20 +181,19 @@ class ReceivingConnection(SendingConnection):
         if flags & frames.END_HEADERS:
             self._block_received(stream_id, flags, block)
         else:
-            self._block = (stream_id, flags, [block])
+            self._block = (stream_id, flags, bytearray(block))
 
     def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
         if self._block is None:
             raise HTTP2Error(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
-        _, first_flags, pieces = self._block
-        pieces.append(payload)
-        if not payload:
-            self.spend("empty CONTINUATION")
-        if sum(map(len, pieces)) > max(self.factory.limits.header_max, frames.FRAME_MAX) * 2:
+        _, first_flags, block = self._block
+        block += payload
+        self.spend("CONTINUATION")
+        if len(block) > max(self.factory.limits.header_max, frames.FRAME_MAX) * 2:
             raise HTTP2Error(ErrorCode.ENHANCE_YOUR_CALM, "a header block that does not end")
         if flags & frames.END_HEADERS:
             self._block = None
-            self._block_received(stream_id, first_flags, b"".join(pieces))
+            self._block_received(stream_id, first_flags, bytes(block))
 
     def _block_received(self, stream_id: int, flags: int, block: bytes) -> None:
         try:

@@ -115,11 +115,12 @@ def test_continuations_without_end(warnings):
     assert len(warnings) == 1
 
 
-def test_empty_continuations(warnings):
+@pytest.mark.parametrize("piece", [b"", b"\0"], ids=["empty", "tiny"])
+def test_many_continuations(piece, warnings):
     _, client = serve()
     client.raw(frame(1, 1, 1, PLAIN))
     for _ in range(12):
-        client.raw(frame(9, 0, 1) * 100)
+        client.raw(frame(9, 0, 1, piece) * 100)
     assert client.goaways[-1][1] == CALM
     assert len(warnings) == 1
 
