@@ -93,7 +93,10 @@ def _show_warning(value: float) -> str:
 def _processes(value: str) -> int:
     if value.lower() == "auto":
         return min(usable_cores(), _PROCESSES_MAX)
-    count = int(_AT_LEAST_ONE(value))
+    try:
+        count = int(_AT_LEAST_ONE(value))
+    except ValueError as error:
+        raise ValueError(f"{error}; auto takes one for each core") from None
     if count > _PROCESSES_MAX:
         raise ValueError(f"must be at most {_PROCESSES_MAX}, not {quoted(value)}: run several servers")
     return count

@@ -70,7 +70,10 @@ def test_workers(site):
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("processes = many", "must be a whole number of at least 1, not 'many'"),
+        (
+            "processes = many",
+            "must be a whole number of at least 1, not 'many'; auto takes one for each core",
+        ),
         ("max_requests = -1", "must be a whole number of at least 0, not '-1'"),
         ("max_memory = much", "must be a number of bytes, or one with KB, MB or GB, not 'much'"),
         ("port = 70000", "must be a whole number from 0 to 65535, not '70000'"),

@@ -251,6 +251,8 @@ def _log(places: Places, options: Namespace) -> int:
     try:
         end = tail(path, sys.stdout.buffer)
     except FileNotFoundError:
+        if path.parent.is_dir():
+            raise CommandError(f"nothing is logged in {path} yet") from None
         raise CommandError(f"there is no {path}") from None
     if options.follow:
         follow(path, end, sys.stdout.buffer, time.sleep)

@@ -36,6 +36,11 @@ class _Quiet(Site):
     def log(self, request: Any) -> None:
         """Log nothing."""
 
+    def getResourceFor(self, request: Any) -> Any:
+        """Return the page, which does not tell strangers the version of Twisted."""
+        request.setHeader(b"server", b"Skitai")
+        return super().getResourceFor(request)  # type: ignore[no-untyped-call]
+
 
 class OwnPort:
     """Serves ``pages`` at ``endpoint``. Called in the reactor thread.

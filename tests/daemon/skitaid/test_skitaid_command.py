@@ -158,6 +158,9 @@ def test_a_life(home):
     assert "one is started (pid " in home.run("log")
     assert "cron.conf is not served: cron is the name of an agent" in home.run("log")
     assert "GET / HTTP/1.1" in home.run("-f", "one", "-s", "request", "log")
+    assert home.run("log", "one", status=1) == (
+        f"nothing is logged in {home.state}/log/instances/one/app.log yet\n"
+    )
     assert "Skitai serves one on " in home.run("-f", "one", "-s", "server", "log")
     assert "jobs in " in home.run("-f", "cron", "log")
     assert (home.state / "log" / "instances" / "one" / "stderr.log").exists()

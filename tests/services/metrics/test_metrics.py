@@ -302,6 +302,7 @@ class TestOwnPort:
         own = own_port(server)
         eventually(lambda: scrape_own(own, "/internal/metrics")("skitai_workers", state="ready") == 1)
         assert ask(own, "/ready").code == 200
+        assert ask(own, "/ready")["Server"] == "Skitai"
         assert ask(own, "/").code == 404
         assert server.ask("/internal/metrics").body == server.ask("/ready").body == b"hello"
 
