@@ -32,7 +32,10 @@ MAIL_KEYS: Mapping[str, Key] = {
     "password": Key(optional(text), None, "its password; better: password_file, or ${VARIABLE}", show_secret),
     "password_file": Key(optional(path), None, "file with the password, read for each connection"),
     "token_command": Key(
-        optional(text), None, "command that prints an OAuth token, for XOAUTH2 instead of a password"
+        optional(text),
+        None,
+        "command that prints an OAuth token, for XOAUTH2 instead of a password",
+        show_secret,
     ),
     "ssl": Key(yes_no, False, "speak TLS from the first byte (SMTPS); port 465 implies it"),
     "tls": Key(

@@ -2,6 +2,8 @@
 
 import pytest
 
+from skitai.config import describe_section
+from skitai.config.mail import MAIL_KEYS
 from skitai.daemon.mail.settings import read_settings
 from skitai.errors import ConfigError
 
@@ -35,6 +37,14 @@ def test_values(config, tmp_path):
     assert settings.values["max_retry"] == 10
     assert settings.is_configured
     assert "geheim" not in repr(settings)
+
+
+def test_secrets(config):
+    """What the section is shown as has no password, and no command: that may have one."""
+    path = config("[smtpda]\npassword = geheim\ntoken_command = refresh --key geheim\n")
+    shown = describe_section("smtpda", MAIL_KEYS, read_settings(path).values)
+    assert "token_command = ****" in shown
+    assert "geheim" not in shown
 
 
 def test_defaults(config, tmp_path, monkeypatch):
