@@ -43,7 +43,7 @@ def test_public_names_of_testing():
 
 def test_public_names_of_plugins():
     """What plugin authors decorate their hooks with, and what some hooks return."""
-    assert skitai.plugins.__all__ == ["Answerer", "Metric", "counter", "gauge", "hookimpl"]
+    assert skitai.plugins.__all__ == ["Answerer", "Metric", "counter", "gauge", "hookimpl", "lowest"]
 
 
 @pytest.mark.parametrize("module", [skitai, skitai.plugins, skitai.testing])
