@@ -113,10 +113,10 @@ class Exchange:
             fields = Rewriting(way, request, node.authority).fields(fields)
         try:
             request.start(f"{reply.code} {reply.msg}", fields)
-        except ValueError as error:
-            self._fail(
-                OperationError(f"bad reply from {self._member.node.label}: {error}", code=CODE_BAD_REPLY)
-            )
+        except ValueError as cause:
+            error = OperationError(f"bad reply from {self._member.node.label}: {cause}", code=CODE_BAD_REPLY)
+            self._note_failure(error)
+            self._fail(error)
             return
         way.cluster.succeeded(self._member, way.seconds() - self._began)
 
@@ -192,11 +192,8 @@ class Exchange:
         """Do nothing, as above."""
 
     def stopProducing(self) -> None:
-        """Ask no more: the client is gone."""
+        """Ask no more: the client is gone. That says nothing of the member: anybody can leave early."""
         if not self._over:
-            way, member = self._way, self._member
-            if member is not None and not self._request.status_code:
-                way.cluster.timed_out(member, self._probe, way.seconds() - self._began)
             self._finish()
             if self._asked is not None:
                 self._asked.cancel()

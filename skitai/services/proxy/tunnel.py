@@ -92,7 +92,9 @@ class TunnelEnd:
             self.transport.write(self._goodbye)
 
     def send(self, data: bytes) -> None:
-        """Send what came from the other end."""
+        """Send what came from the other end, unless this one is closed."""
+        if self.transport is None:
+            return
         if self._frames is not None:
             self._frames.feed(data)
         self.transport.write(data)

@@ -316,9 +316,9 @@ def test_broken_off(proxy, member, framing, end):
 
 
 def test_client_gone(proxy, member):
-    """Where the client leaves, the member's connection is closed, before and during the reply."""
+    """Where the client leaves, the member's connection is closed, and the member is not to blame for it."""
     server = proxy(member)
-    for begun in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"):
+    for begun in (b"", b"", b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"):
         with server.client() as client:
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             connection = member.accept()
@@ -328,6 +328,8 @@ def test_client_gone(proxy, member):
             client.socket.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")
         assert connection.at_end()
     assert server.counts()["under way"] == 0
+    (view,) = server.loop.call(server.instance.services.dispatcher.cluster, "up").members
+    assert (view.state, view.failures, view.in_flight) == ("up", 0, 0)
 
 
 def test_malformed(proxy, member):
