@@ -343,7 +343,7 @@ class IConnection(Interface):
         """Complete the response."""
 
     def abort() -> None:
-        """Cut the connection, so that the client sees that the response is incomplete."""
+        """Cut the connection or reset the stream, so that the client sees that the response is incomplete."""
 
     holds_body: bool = Attribute("Whether the body of the present request waits for a decision.")
 
