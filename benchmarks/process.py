@@ -86,7 +86,13 @@ def running(server: Server, placement: Placement) -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         directory = Path(name)
         config = directory / "server.conf"
-        names = {"port": port, "apps": APPS, "config": config, "database_port": placement.database_port}
+        names = {
+            "port": port,
+            "apps": APPS,
+            "config": config,
+            "folder": name,
+            "database_port": placement.database_port,
+        }
         config.write_text(server.config.format(**names))
         arguments = [argument.format(**names) for argument in server.command[1:]]
         log = directory / "output"
