@@ -31,6 +31,8 @@ from skitai.daemon.logs import (
 )
 from skitai.daemon.mail.beside import agent_command, wait_for_end
 from skitai.daemon.mail.keeping import AgentKeeper
+from skitai.daemon.mail.rules import make_rules
+from skitai.daemon.mail.settings import read_settings
 from skitai.daemon.notify import Notifier
 from skitai.daemon.privileges import Identity, become, check_code, identity_of
 from skitai.daemon.relief.standin import StandIn
@@ -167,6 +169,8 @@ def _make(options: Options, reactor: object) -> Announced:
         )  # fmt: skip
         server.may_begin_anew = False  # only root can open the same again
     _warn(server)
+    if options["check"] and "smtpda" in config.sections:
+        make_rules(read_settings(config.path))  # what the agent would end with
     if asks:
         _report(server, with_config=bool(options["check"]))
     return server

@@ -164,6 +164,18 @@ def test_check(command, config, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    "section", ["user = shop", "smtpserver = smtp://localhost", "ca_file = gone.pem", "dkim_key = gone.pem"]
+)
+def test_check_of_mail(command, config, section):
+    """--check finds what the delivery agent would end with; --plugins does not look."""
+    path = config(f"[smtpda]\n{section}")
+    status, output, errors = command("--config", path, "--check")
+    assert (status, output) == (2, "")
+    assert re.fullmatch(rf".*site\.conf: \[smtpda\] {section.partition(' ')[0]}: .*\n", errors)
+    assert command("--config", path, "--plugins")[0] == 0
+
+
 def test_plugins(command, config):
     """--plugins lists what is installed: version, origin, state, hooks and names."""
     status, output, errors = command("--config", config("[plugins]\ndisable = json"), "--plugins")

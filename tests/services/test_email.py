@@ -147,6 +147,27 @@ def test_the_same_mail_is_sent_once(site):
     assert len(site.spool.ids()) == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("add_text", ("more",)),
+        ("add_attachment", (b"more", None, "more.txt")),
+        ("set_header", ("X-More", "more")),
+        ("set_smtp", ("smtp.b.example",)),
+    ],
+)
+def test_nothing_is_added_to_a_mail_that_was_sent(site, method, arguments):
+    """It would be lost: that is a mistake of the app."""
+
+    def view(was):
+        e = letter(was)
+        e.send()
+        with pytest.raises(MisuseError, match="sent already"):
+            getattr(e, method)(*arguments)
+
+    site.work(view)
+
+
 def test_two_threads_send_the_same_mail(site, monkeypatch):
     """One of them does, while the other learns that."""
     slow = Slow(monkeypatch)

@@ -17,6 +17,7 @@ from typing import get_args
 import attrs
 
 import skitai
+from skitai.daemon.mail.rules import make_rules
 from skitai.daemon.mail.settings import MailSettings, as_owner, read_settings
 from skitai.daemon.mail.shown import STATES, as_json, details, plain, table
 from skitai.daemon.mail.trying import trial_mail, what_became_of
@@ -189,6 +190,7 @@ def _place(entry: Entry) -> Place:
 
 
 def _test(spool: Spool, settings: MailSettings, options: Namespace) -> int:
+    make_rules(settings)  # an agent would not run with what is wrong
     try:
         mail = trial_mail(options.address, options.sender, settings.values, time.time())
     except ValueError as error:

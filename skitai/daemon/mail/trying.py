@@ -12,6 +12,7 @@ import skitai
 from skitai.daemon.mail.shown import reply
 from skitai.daemon.skitaid.shown import duration
 from skitai.mail.addresses import Address, parse_address
+from skitai.mail.agents import look
 from skitai.mail.envelope import new_id
 from skitai.mail.listing import read_entry
 from skitai.mail.message import Draft, Mail, Text
@@ -48,7 +49,7 @@ def _sender(login: str, host: str) -> Address:
 def what_became_of(mail_id: str, spool: Spool, patience: float) -> tuple[bool, str]:
     """Return whether all is well, and a sentence, once something became of the mail.
 
-    After ``patience`` seconds without anything, that is what is told.
+    After ``patience`` seconds without anything, that is what is told; at once, if no agent is at work.
     """
     deadline = time.monotonic() + patience
     while True:
@@ -58,8 +59,10 @@ def what_became_of(mail_id: str, spool: Spool, patience: float) -> tuple[bool, s
         if entry.last is not None:
             wait = duration(max((entry.next_at or 0) - time.time(), 0))
             return False, f"not sent yet; next try in {wait}: {reply(entry.last)}"
+        if not look(spool.folder).agents:
+            return False, "waits: no agent is at work on this spool; see skitai-mail status"
         if time.monotonic() >= deadline:
-            return True, "waits: no agent has tried it yet (does one run?)"
+            return True, "waits: the agent has not tried it yet"
         time.sleep(_LOOK_SECONDS)
     for name in ("undeliver", "bad"):
         entry = read_entry(mail_id, spool.folder / name)

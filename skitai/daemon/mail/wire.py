@@ -33,6 +33,8 @@ _MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5")
 #: The replies to AUTH that tell of the mechanism and not of the password (RFC 4954, section 6).
 _OTHER_MECHANISM = (504, 534)
 _GO_ON, _LOGGED_IN = 334, 235
+#: What OpenSSL says where the greeting of SMTP is in place of TLS; the second is that of 3.2 and later.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 
 
 class Reply(NamedTuple):
@@ -95,6 +97,8 @@ class Wire(smtplib.SMTP):
         except (OSError, UnicodeError) as error:  # UnicodeError: a label of the name is empty or too long
             self.close()
             words = reason_of(error) if isinstance(error, OSError) else "the name is none"
+            if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
+                words += "; it does not begin with TLS: with ssl = no, STARTTLS is used"
             text = f"cannot connect to {host}:{port}: {words}"
             raise BrokenError(Reply(CODE_NOT_CONNECTED, text)) from None
         return self.read_reply()

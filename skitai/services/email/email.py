@@ -51,6 +51,8 @@ _log = Logger()
 class Email:
     """A mail that is not sent yet. Wrong arguments raise TypeError or ValueError, which names the argument.
 
+    Once it is sent, nothing can be added: that raises MisuseError.
+
     ``make(draft)`` returns the ``Posting`` of a draft, ``submit`` starts its operation.
     """
 
@@ -81,7 +83,7 @@ class Email:
             raise ValueError(text if text.startswith("server") else f"server: {text}") from None
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         user, password = checked_text(user or "", "user"), _checked_password(password or "")
-        self._draft.server = Server(address, user, password, bool(ssl))
+        self._unsent.server = Server(address, user, password, bool(ssl))
 
     def add_text(self, text: str, mimetype: str = "text/plain", charset: str = "utf-8") -> None:
         """Add the text of the mail, or, with another ``mimetype``, the same text in another form.
@@ -95,7 +97,7 @@ class Email:
         if kind != "text":
             raise ValueError(f"mimetype: {mimetype} is no text: use add_attachment")
         charset = charset_name(charset)
-        self._draft.texts.append(Text(text, subtype, charset, encoded_text(text, charset)))
+        self._unsent.texts.append(Text(text, subtype, charset, encoded_text(text, charset)))
 
     def render(self, template: str, /, *values: Mapping[str, Any], **named: Any) -> None:
         """Add a template of the Saddle app as HTML, with the variables in ``values`` or ``named``.
@@ -119,10 +121,11 @@ class Email:
 
         With a ``cid`` it is a picture of the HTML, which shows it by ``<img src="cid:...">``.
         """
+        draft = self._unsent
         new = attachment(path_or_bytes, mimetype, name, cid)
-        if new.cid and any(other.cid == new.cid for other in self._draft.attachments):
+        if new.cid and any(other.cid == new.cid for other in draft.attachments):
             raise ValueError(f"cid: there is a part {new.cid!r} already")
-        self._draft.attachments.append(new)
+        draft.attachments.append(new)
 
     def set_header(self, name: str, value: str) -> None:
         """Set a header field, such as ``List-Unsubscribe``; it replaces an earlier one of that name."""
@@ -132,7 +135,7 @@ class Email:
             raise ValueError(f"name: {name} is what was.email() takes as {_OWN_FIELDS[key]}")
         if key in _REFUSED_FIELDS or key.startswith(_REFUSED_BEGINNINGS):
             raise ValueError(f"name: {name} cannot be set: the mail gets its own")
-        self._draft.headers[key] = name, checked_text(value, "value")
+        self._unsent.headers[key] = name, checked_text(value, "value")
 
     def send(self) -> Call:
         """Put the mail into the spool, and return when it is safe there: the agent sends it soon.
@@ -155,11 +158,16 @@ class Email:
             call.on_end(lambda: _log_failure(call))
         return call
 
-    def _begin(self) -> Call:
+    @property
+    def _unsent(self) -> Draft:
+        """The draft; raises MisuseError if it was sent."""
         if self._call is not None and self._call.status != FAILED:
             how = "may be in the spool" if self._call.status == TIMEOUT else "was sent already"
             raise MisuseError(_SECOND.format(how))
-        posting = self._make(self._draft.copied())
+        return self._draft
+
+    def _begin(self) -> Call:
+        posting = self._make(self._unsent.copied())
         operation = Operation(TARGET, posting, local=True, here=posting.post, filter=raising)
         call = self._call = posting.call = self._submit(operation)
         return call

@@ -14,6 +14,7 @@ import pytest
 
 from processes import environment
 from skitai.daemon.mail.command import main
+from skitai.mail.agents import Presence
 from skitai.mail.envelope import Envelope, Server
 from skitai.mail.spool import Spool, mail_folder
 from skitai.mail.state import RecipientOutcome
@@ -248,6 +249,7 @@ class Agent(threading.Thread):
         self.spool = spool
         self.what = what
         self.mails = []
+        self.presence = Presence(spool.folder)
         self.start()
 
     def run(self):
@@ -296,12 +298,31 @@ class TestTest:
         assert (status, err) == (1, "not sent yet; next try in 59 s: 450 later\n")
 
     def test_without_an_agent(self, ask, spool):
-        """The mail waits."""
-        status, out, err = ask("test", "--from", "eve@e.example", "bob@b.example", "--wait", "0")
+        """The mail waits, and that is told at once."""
+        begin = time.monotonic()
+        status, out, err = ask("test", "--from", "eve@e.example", "bob@b.example", "--wait", "60")
+        assert time.monotonic() - begin < 30
+        [entry] = spool.entries()
+        assert (status, out) == (1, f"{entry.id}\n")
+        assert err == "waits: no agent is at work on this spool; see skitai-mail status\n"
+        assert entry.sender == "eve@e.example"
+
+    def test_a_busy_agent(self, ask, spool):
+        """An agent that has more to do is waited for as long as is said."""
+        presence = Presence(spool.folder)
+        status, out, err = ask("test", "bob@b.example", "--wait", "0")
+        presence.end()
         [entry] = spool.entries()
         assert (status, err) == (0, "")
-        assert out == f"{entry.id}\nwaits: no agent has tried it yet (does one run?)\n"
-        assert entry.sender == "eve@e.example"
+        assert out == f"{entry.id}\nwaits: the agent has not tried it yet\n"
+
+    def test_what_an_agent_would_not_run_with(self, ask, spool, config):
+        """Nothing is spooled if the section as a whole makes no sense."""
+        config.write_text("[smtpda]\nuser = ann\n")
+        status, out, err = ask("test", "bob@b.example")
+        assert (status, out) == (2, "")
+        assert err.startswith(f"{config}: [smtpda] user: has no password")
+        assert not spool.folder.exists()
 
     @pytest.mark.parametrize(
         "words",

@@ -327,6 +327,15 @@ class TestUnavailable:
             mail.run(20)
             assert len(server.mails) == 3
 
+    def test_ssl_where_starttls_is(self, delivery):
+        """The log says which key is wrong."""
+        with MailServer() as server:
+            mail = delivery(smtpserver=server.address, ssl="yes")
+            mail.send()
+            mail.run()
+            assert server.mails == []
+        assert "it does not begin with TLS: with ssl = no, STARTTLS is used" in mail.lines[0]
+
     def test_nobody_there(self, delivery):
         """Code 900, and one try for all of the mails."""
         with MailServer() as server:
