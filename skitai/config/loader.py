@@ -18,7 +18,8 @@ from skitai.config.mail import MAIL_KEYS
 from skitai.config.places import GLOBAL_KEYS, log_folder
 from skitai.config.reader import Section, read_sections
 from skitai.config.routes import VirtualHost, read_hosts
-from skitai.config.server import ServerConfig, ServerSource, read_server
+from skitai.config.server import ServerConfig
+from skitai.config.serverreading import ServerSource, read_server
 from skitai.config.websocket import WEBSOCKET_KEYS
 from skitai.errors import ConfigError
 
