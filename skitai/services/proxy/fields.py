@@ -20,10 +20,16 @@ _REAL_IP = b"x-real-ip"
 _PLAIN = frozenset(("keep-alive", "close", "upgrade", "te", ""))
 
 
+class UnsendableError(ValueError):
+    """A request that could be taken for more than one."""
+
+
 def request_lines(headers: Iterable[tuple[bytes, bytes]], *, trusted: bool) -> list[bytes]:
     """Return the lines of a client's fields that a member gets, each with its CRLF.
 
-    Names are in lower case. Without ``trusted``, the client may not say whose address it has.
+    Names are in lower case. Without ``trusted``, the client may not say whose address it has. Raises
+    UnsendableError for a field that would be several lines: every protocol of clients refuses it, and none
+    must forget to.
     """
     lines = []
     connection = b""
@@ -37,6 +43,9 @@ def request_lines(headers: Iterable[tuple[bytes, bytes]], *, trusted: bool) -> l
         if named:
             own = tuple(f"{name}:".encode("latin-1") for name in named)
             lines = [line for line in lines if not line.startswith(own)]
+    joined = b"".join(lines)
+    if not joined.count(b"\n") == joined.count(b"\r") == len(lines) or b"\0" in joined:
+        raise UnsendableError("a field holds a line break")
     return lines
 
 

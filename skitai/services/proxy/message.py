@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from skitai.http.paths import below_point
-from skitai.services.proxy.fields import request_lines
+from skitai.services.proxy.fields import UnsendableError, request_lines
 from skitai.services.proxy.forwarding import forwarded_lines
 
 if TYPE_CHECKING:
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 # RFC 9110, section 8.6: these have Content-Length: 0 if there is no body.
 _ALWAYS_WITH_LENGTH = frozenset((b"POST", b"PUT", b"PATCH"))
+#: What stands in a request line without ending it.
+_TARGET = re.compile(rb"/[!-~\x80-\xff]*")
 
 
 class Message:
     """What a ``ConnectionPool`` must know of a request: it is an ``Asked``, made for speed.
 
     A small ``body`` is sent with the head; ``stream`` is a large one. ``switching`` is the field Upgrade of a
-    request that asks for another protocol.
+    request that asks for another protocol. Raises UnsendableError for what cannot be sent as one request.
     """
 
     __slots__ = (
@@ -89,9 +92,11 @@ def _framing(method: bytes, body: bytes, stream: Sendable | None) -> bytes:
 
 
 def target_of(way: Way, request: Any) -> bytes:
-    """Return the path and query that a member is asked for."""
+    """Return the path and query that a member is asked for; raise UnsendableError for what is none."""
     path: bytes = request.path
     target: bytes = request.uri if request.uri.startswith(b"/") else path + _query(request)
+    if _TARGET.fullmatch(target) is None:
+        raise UnsendableError("the target holds a space or a control character")
     if not way.strip or not way.point:
         return target
     below = below_point(way.point, path) + target[len(path) :]

@@ -13,6 +13,7 @@ from skitai.interfaces import IHeadResource
 from skitai.services.http.filesource import PIECE, FileSource
 from skitai.services.http.streaming import StreamedBody
 from skitai.services.proxy.exchange import Exchange
+from skitai.services.proxy.fields import UnsendableError
 from skitai.services.proxy.message import Message
 from skitai.services.proxy.uploading import PushedBody
 
@@ -45,29 +46,45 @@ class ReverseProxy(Resource):
         switches = request.upgrade and request.upgrade.lower() not in _NOT_TUNNELLED
         if not switches and (way.buffer or request.body_length == 0):
             return False
-        if _leads_elsewhere(request.path):
+        try:
+            if _leads_elsewhere(request.path):
+                request.fail(400)
+            elif switches:
+                self._switch(request)
+            else:
+                self._stream(request)
+        except UnsendableError:
             request.fail(400)
-        elif switches:
-            message = Message(way, request, switching=request.upgrade)
-            exchange = Exchange(way, request, message)
-            message.switch = exchange.switch
-            exchange.start()
-        else:
-            body = PushedBody(request.body_length)
-            request.stream_body(body, request.body_max)
-            if not request.status_code:  # else it is refused already
-                Exchange(way, request, Message(way, request, stream=body)).start()
         return True
+
+    def _switch(self, request: Any) -> None:
+        message = Message(self.way, request, switching=request.upgrade)
+        exchange = Exchange(self.way, request, message)
+        message.switch = exchange.switch
+        exchange.start()
+
+    def _stream(self, request: Any) -> None:
+        body = PushedBody(request.body_length)
+        message = Message(self.way, request, stream=body)
+        request.stream_body(body, request.body_max)
+        if not request.status_code:  # else it is refused already
+            Exchange(self.way, request, message).start()
 
     def render(self, request: Any) -> int:
         """Ask a member."""
+        way = self.way
         if _leads_elsewhere(request.path):
             request.fail(400)
-            return NOT_DONE_YET
-        way = self.way
-        if way.cache is None or not way.cache.answers(request):
+        elif way.cache is None or not way.cache.answers(request):
             body, stream, file = _collected(request)
-            Exchange(way, request, Message(way, request, body, stream), file).start()
+            try:
+                message = Message(way, request, body, stream)
+            except UnsendableError:
+                if file is not None:
+                    file.close()
+                request.fail(400)
+            else:
+                Exchange(way, request, message, file).start()
         return NOT_DONE_YET
 
 

@@ -3,6 +3,8 @@
 import pytest
 from proxy_world import OK
 
+from skitai.services.proxy.fields import request_lines
+
 INNER = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 START = b"POST / HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = b"0\r\n\r\n" + INNER
@@ -155,3 +157,10 @@ def test_reply_to_head_with_a_body(proxy, member):
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         member.accept().answer()
         assert client.response().body == b"ok"
+
+
+@pytest.mark.parametrize("value", [b"a\r\nb: c", b"a\nb: c", b"a\rb: c", b"a\0"])
+def test_no_field_is_several(value):
+    """Whatever a protocol of clients lets through, a field is one line for the member."""
+    with pytest.raises(ValueError, match="line break"):
+        request_lines([(b"x", b"y"), (b"z", value)], trusted=True)
