@@ -82,7 +82,12 @@ def parse_addresses(given: object, argument: str = "addresses") -> tuple[Address
             parts = _split(given)
         except ValueError as error:
             raise ValueError(f"{argument}: {shown(given)} {error}") from None
-        return tuple(parse_address(part, argument) for part in parts)
+        try:
+            return tuple(parse_address(part, argument) for part in parts)
+        except ValueError as error:
+            if len(parts) > 1 and any("@" not in part for part in parts):
+                raise ValueError(f"{error}, and a name that has a comma in quotes") from None
+            raise
     if isinstance(given, bytes) or not isinstance(given, Iterable):
         raise TypeError(f"{argument} must be an address or a list of addresses, not {given!r}")
     return tuple(parse_address(item, argument) for item in given)

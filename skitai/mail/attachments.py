@@ -59,6 +59,10 @@ def attachment(
             raise TypeError(f"an attachment is a path or bytes, not {source!r}")
         content = os.fsdecode(source)
         name = name or _readable(os.path.basename(content))
+        if not os.path.isabs(
+            content
+        ):  # whole, so that the error for a missing file shows where it was sought
+            content = os.path.join(os.getcwd(), content)
     if len(checked_text(name, "name").encode()) > _NAME_MAX:
         raise ValueError(f"name: {shown(name)} has more than {_NAME_MAX} bytes")
     return Attachment(content, _kind(mimetype, name), name, _checked_cid(cid or ""))

@@ -107,6 +107,14 @@ def test_a_list_with_a_wrong_address():
         parse_addresses("a@b.example, b", "bcc")
 
 
+def test_a_comma_in_a_name():
+    """Without quotes it ends an address, and the error says what to do; an item of a list has it as it is."""
+    with pytest.raises(ValueError, match=r"rcpt: 'Smith' is not .* a name that has a comma in quotes"):
+        parse_addresses("Smith, Ann <a@b.example>", "rcpt")
+    for written in ('"Smith, Ann" <a@b.example>', ["Smith, Ann <a@b.example>"]):
+        assert [address.name for address in parse_addresses(written)] == ["Smith, Ann"]
+
+
 def test_utf8():
     """Only what is before the @ needs a server that speaks SMTPUTF8."""
     assert parse_address("pelé@b.example").needs_utf8

@@ -131,6 +131,20 @@ def test_attachments_are_read_by_send(site, tmp_path):
         assert b"Content-ID: <ID_A>\n\nUE5H\n" in mail.message()
 
 
+def test_a_relative_path(site, tmp_path, monkeypatch):
+    """It counts from the working folder, which the error for a missing file names."""
+    monkeypatch.chdir(tmp_path)
+
+    def view(was):
+        e = letter(was)
+        e.add_attachment("gone.png")
+        with pytest.raises(FileNotFoundError) as caught:
+            e.send()
+        return caught.value.filename
+
+    assert site.work(view) == str(tmp_path / "gone.png")
+
+
 def test_the_same_mail_is_sent_once(site):
     """A second send() is a mistake, unless the first one failed."""
 

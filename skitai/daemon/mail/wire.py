@@ -33,6 +33,7 @@ _MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5")
 #: The replies to AUTH that tell of the mechanism and not of the password (RFC 4954, section 6).
 _OTHER_MECHANISM = (504, 534)
 _GO_ON, _LOGGED_IN = 334, 235
+_NO_ANSWER = "the server did not answer in time"
 #: What OpenSSL says where the greeting of SMTP is in place of TLS; the second is that of 3.2 and later.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 
@@ -101,7 +102,13 @@ class Wire(smtplib.SMTP):
                 words += "; it does not begin with TLS: with ssl = no, STARTTLS is used"
             text = f"cannot connect to {host}:{port}: {words}"
             raise BrokenError(Reply(CODE_NOT_CONNECTED, text)) from None
-        return self.read_reply()
+        try:
+            return self.read_reply()
+        except BrokenError as error:
+            if secured is None and error.reply.text == _NO_ANSWER:  # it may wait for us, as TLS has it
+                text = "the server did not greet in time: if its port begins with TLS, ssl = yes is needed"
+                raise BrokenError(Reply(CODE_TIMEOUT, text)) from None
+            raise
 
     def secure(self, secured: Callable[[socket.socket], socket.socket]) -> None:
         """Go on in TLS, after STARTTLS was granted. What was said before is forgotten (RFC 3207)."""
@@ -227,7 +234,7 @@ class Wire(smtplib.SMTP):
         if self._aborted:
             return BrokenError(Reply(CODE_TIMEOUT, "it took too long, or the agent stops"))
         if isinstance(error, TimeoutError):
-            return BrokenError(Reply(CODE_TIMEOUT, "the server did not answer in time"))
+            return BrokenError(Reply(CODE_TIMEOUT, _NO_ANSWER))
         why = f": {reason_of(error)}" if isinstance(error, OSError) else ""
         return BrokenError(Reply(CODE_LOST, f"the server has closed the connection{why}"))
 

@@ -1,8 +1,10 @@
 """The dialogue with a real SMTP server: logins, TLS, what each reply at each step means."""
 
 import base64
+import socket
 import ssl
 from time import monotonic
+from types import SimpleNamespace
 
 import pytest
 
@@ -310,6 +312,13 @@ class TestOpening:
         """Who does not know EHLO is greeted with HELO."""
         with MailServer({"EHLO": ["502 5.5.1 what"]}) as server:
             assert told(connect(server).deliver(letter())) == [("b", "sent", 250)]
+
+    def test_no_greeting(self, connect):
+        """A port that begins with TLS says nothing: the reason names the key."""
+        with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UnavailableError) as caught:
+            connect(SimpleNamespace(port=silent.getsockname()[1]), timeout=0.05)
+        assert caught.value.reply.code == 800
+        assert caught.value.reply.text.endswith("ssl = yes is needed")
 
     def test_nobody_there(self, connect):
         with MailServer() as server:
