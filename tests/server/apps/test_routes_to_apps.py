@@ -67,7 +67,10 @@ def test_folder_and_app_at_one_point(reactor_thread, folder):
         ("no/", "there is no folder no: correct the path or create it"),
         ("a" * 300, f"there is neither the folder {'a' * 300} nor the app {'a' * 300}.py: correct the path"),
         ("static max_age=x", "option max_age: must be a number of seconds"),
-        ("wsgi max_age=1", "unknown option max_age: known are client_cert, queue_max, queue_timeout, threads"),
+        (
+            "wsgi max_age=1",
+            "unknown option max_age: known are client_cert, queue_max, queue_timeout, threads",
+        ),
         ("wsgi threads=-1", "option threads: must be a whole number from 0 to 10000, not '-1'"),
         ("wsgi threads=", "option threads: must be a whole number from 0 to 10000, not ''"),
         ("static threads=1", "unknown option threads: known are client_cert, max_age"),
