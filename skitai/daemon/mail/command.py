@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from functools import partial
 from io import TextIOWrapper
@@ -77,6 +77,9 @@ def _parser() -> ArgumentParser:
     ) -> ArgumentParser:
         added = commands.add_parser(name, help=text, description=f"skitai-mail {name}: {text}.")
         added.set_defaults(action=action)
+        added.add_argument(
+            "--config", type=Path, default=SUPPRESS, metavar="FILE", help="as before the command"
+        )
         return added
 
     status = command("status", _status, "tell whether an agent is at work, and what it has done")

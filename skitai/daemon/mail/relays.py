@@ -36,10 +36,13 @@ class Login:
             return _token(self.token_command)
         if self.password_file is not None:
             try:
-                return self.password_file.read_text("utf-8").rstrip("\r\n")
+                password = self.password_file.read_text("utf-8").rstrip("\r\n")
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "is not UTF-8 text"
                 raise LoginError(f"cannot read {self.password_file}: {reason}") from None
+            if not password:
+                raise LoginError(f"{self.password_file} is empty")
+            return password
         return self.password
 
 

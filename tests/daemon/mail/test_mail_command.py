@@ -337,6 +337,13 @@ class TestTest:
         assert not spool.folder.exists()
 
 
+def test_config_behind_the_command(config, spool, capsys):
+    """The option may stand there, too."""
+    mail_id = add(spool, 1)
+    assert main(["show", "--config", str(config), mail_id]) == 0
+    assert mail_id in capsys.readouterr().out
+
+
 class TestErrors:
     def test_config(self, ask, config):
         """A wrong file is named with the line; the status is that of a server."""

@@ -460,6 +460,14 @@ class TestLogin:
             connect(server, login=login)
         assert caught.value.is_login
 
+    def test_empty_password_file(self, connect, tmp_path):
+        """It is named; the server is not asked, which would only say that the password is wrong."""
+        path = tmp_path / "empty"
+        path.write_text("\n")
+        login = Login("u", password_file=path)
+        with MailServer(logins={"u": "p"}) as server, pytest.raises(UnavailableError, match="empty is empty"):
+            connect(server, login=login)
+
     def test_clear_text(self, monkeypatch, connect):
         """No password goes over a connection that is not encrypted, but to this machine or with tls = no."""
         monkeypatch.setattr("skitai.daemon.mail.relays.is_loopback", lambda host: False)
