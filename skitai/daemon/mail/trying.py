@@ -62,7 +62,7 @@ def what_became_of(mail_id: str, spool: Spool, patience: float) -> tuple[bool, s
         if not look(spool.folder).agents:
             return False, "waits: no agent is at work on this spool; see skitai-mail status"
         if time.monotonic() >= deadline:
-            return True, "waits: the agent has not tried it yet"
+            return False, "waits: the agent has not tried it yet; its log says if the server takes no mail"
         time.sleep(_LOOK_SECONDS)
     for name in ("undeliver", "bad"):
         entry = read_entry(mail_id, spool.folder / name)
