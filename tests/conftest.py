@@ -12,10 +12,9 @@ import pytest
 from databases import Postgres, Redis
 from serving import REPOSITORY, Gateway, ReactorThread, RunningServer, config_text
 
-
-# When a thread that used greenlets has ended, greenlet looks for leaks wherever the main thread is, by an import
-# that fails in some frames. What reports that then runs as a pending call, in which Python 3.11 loops for ever
-# while coverage traces.
+# When a thread that used greenlets has ended, greenlet looks for leaks wherever the main thread is, by an
+# import that fails in some frames. What reports that then runs as a pending call, in which Python 3.11 loops
+# for ever while coverage traces.
 greenlet._greenlet.enable_optional_cleanup(False)
 
 
