@@ -9,8 +9,11 @@ BIN := $(VENV)/bin
 run: $(VENV)/.sample
 	$(BIN)/twist skitai
 
+# One more than there are cores: most tests wait for sockets and processes.
+TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
+
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --cov --cov-report=term
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
