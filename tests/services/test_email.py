@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +13,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 import skitai
 from instances import Hooks, RunningInstance, make_instance
+from processes import environment
 from skitai.calls.call import Call
 from skitai.context import run_coroutine
 from skitai.errors import MisuseError
@@ -368,8 +371,17 @@ def test_the_stop_waits(reactor_thread, tmp_path, monkeypatch):
 
 
 def test_standalone(tmp_path):
-    """A script sends without a server."""
+    """A script sends without a server. It is a process of its own: ``standalone`` runs the reactor."""
     (tmp_path / "script.conf").write_text("[server]\n[global]\nvar_path = var\n[smtpda]\n")
-    with skitai.standalone(tmp_path / "script.conf") as was:
-        mail_id = letter(was).send().getwait().data
-    assert Spool(tmp_path / "var/daemons/smtpda/mail").ids() == [mail_id]
+    code = """
+import skitai
+with skitai.standalone("script.conf") as was:
+    e = was.email("Hello", "a@b.example", "c@d.example")
+    e.add_text("Hello World")
+    print(e.send().getwait().data)
+"""
+    sent = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env=environment(), timeout=PATIENCE, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert Spool(tmp_path / "var/daemons/smtpda/mail").ids() == [sent.stdout.strip()]
