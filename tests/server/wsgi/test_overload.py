@@ -119,10 +119,10 @@ def test_the_log_says_so_once(overloaded):
     holding = held(server)
     late = [send(server, "/late") for _ in range(5)]
     assert {client.response().status for client in late} == {"503 Service Unavailable"}
-    eventually(lambda: "are busy" in server.log_text(), "the warning")
+    eventually(lambda: "the only thread of / is busy" in server.log_text(), "the warning")
     assert send(server, "/late").response().status == "503 Service Unavailable"
     assert release(server, holding) == [b"held"]
-    assert server.log_text().count("are busy") == 1
+    assert server.log_text().count("the only thread of / is busy") == 1
 
 
 @pytest.mark.parametrize(
