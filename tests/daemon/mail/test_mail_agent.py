@@ -167,7 +167,7 @@ def test_life(agents, configure, tmp_path):
         send(spool)
         began = time.monotonic()
         server.wait_for(lambda it: len(it.mails) == 1)
-        assert time.monotonic() - began < 2  # not after a poll
+        assert time.monotonic() - began < 15  # not after a poll
 
         (tmp_path / "site.conf").write_text("[smtpda]\nsmtpserver = a b\n")
         agent.process.send_signal(signal.SIGHUP)
