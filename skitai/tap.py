@@ -365,10 +365,7 @@ class Announced(Server):
 
     def reopen_logs(self) -> None:
         """Go on in new files, also in that of the server's own log."""
-        try:
-            reopen(self.own_log)
-        except OSError as error:
-            _log.error("cannot open the log anew: {error}", error=error)
+        reopen(self.own_log)
         self._agent.reopen_log()
         super().reopen_logs()
 

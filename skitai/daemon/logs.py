@@ -21,6 +21,7 @@ from twisted.logger import (
     FileLogObserver,
     FilteringLogObserver,
     LogEvent,
+    Logger,
     LogLevel,
     LogLevelFilterPredicate,
     PredicateResult,
@@ -33,6 +34,8 @@ from twisted.python.failure import Failure
 from skitai.formats.colours import coloured, wants_colours
 from skitai.formats.loglines import moved_in, one_line, stamp, traceback_lines
 from skitai.processes.files import AppendedFile
+
+_log = Logger()
 
 #: The shortest form of ``--log-format`` that ``twist`` accepts.
 _FORMAT_OPTION = "--log-fo"
@@ -151,10 +154,14 @@ def name_of_log(stream: Any) -> str:
 def reopen(stream: Any) -> None:
     """Let ``stream`` go on in a new file of its name, after the old one was moved away.
 
-    A stream without a file of its own stays as it is. Raises OSError, and then nothing has changed.
+    A stream without a file of its own stays as it is. Where there can be no new file, the old one goes on,
+    and says why.
     """
     if isinstance(stream, AppendedFile):
-        stream.reopen()
+        try:
+            stream.reopen()
+        except OSError as error:
+            _log.error("cannot open the log anew: {error}", error=error)
 
 
 def plain_unless_asked(twist: Any, words: Sequence[str]) -> None:

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twisted.logger import Logger, globalLogBeginner
+from twisted.logger import globalLogBeginner
 
 from skitai.daemon.logs import open_log, plain_observer, reopen
 from skitai.processes.files import AppendedFile
 from skitai.processes.rotation import Period, RotatedLog, Rotation
-
-_log = Logger()
 
 
 class OwnLog:
@@ -45,7 +43,4 @@ class OwnLog:
 
     def reopen(self) -> None:
         """Go on in a new file of the same name, after the old one was moved away."""
-        try:
-            reopen(self.stream)
-        except OSError as error:  # the old one goes on
-            _log.error("cannot open the log anew: {reason}", reason=error.strerror)
+        reopen(self.stream)

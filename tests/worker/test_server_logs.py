@@ -3,6 +3,8 @@
 import os
 import pty
 import re
+import shutil
+import signal
 import subprocess
 import time
 
@@ -242,6 +244,21 @@ def test_rotation(tmp_path, processes):
             server.stop()
         else:
             server.end()
+
+
+def test_a_folder_that_is_gone(tmp_path):
+    """A server whose logs are removed with their folder goes on, and says what it cannot do."""
+    config = write_site(tmp_path, "processes = 2")
+    server = QuietSupervised(tmp_path, config)
+    try:
+        with open(tmp_path / "logs" / "instances" / "site" / "server.log") as log:
+            shutil.rmtree(tmp_path / "logs")
+            server.signal(signal.SIGUSR1)
+            eventually(lambda: "cannot open the log anew: " in log.read(), "the word of the supervisor")
+        assert server.ask("/").code == 200
+    finally:
+        server.end()
+    assert "Traceback" not in server.log_text()
 
 
 def test_rotation_is_off(tmp_path):

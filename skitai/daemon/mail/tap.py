@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from twisted.application.service import IService
-from twisted.logger import Logger
 from twisted.python import usage
 
 import skitai
@@ -31,8 +30,6 @@ from skitai.errors import ConfigError
 from skitai.processes.family import end_with_parent
 from skitai.processes.orders import EXIT_CONFIG, PARENT_VARIABLE
 from skitai.processes.rotation import RotatedLog, Rotation
-
-_log = Logger()
 
 _NAME = "smtpda"
 #: Seconds between two looks whether the day of the log is over.
@@ -88,10 +85,7 @@ def makeService(options: Options) -> IService:
 
 def _reopen(twist: Any) -> None:
     """Go on in a new file: that of the log was moved away."""
-    try:
-        reopen(twist.get("logFile"))
-    except OSError as error:
-        _log.error("cannot open the log anew: {error}", error=error)
+    reopen(twist.get("logFile"))
 
 
 def _end_with_parent() -> bool:
