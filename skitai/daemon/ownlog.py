@@ -17,7 +17,7 @@ from twisted.logger import globalLogBeginner
 
 from skitai.daemon.logs import open_log, plain_observer, reopen
 from skitai.processes.files import AppendedFile
-from skitai.processes.rotation import Period, RotatedLog, Rotation
+from skitai.processes.rotation import RotatedLog, Rotation
 
 
 class OwnLog:
@@ -27,9 +27,9 @@ class OwnLog:
     a file that cannot be written. Used in one thread.
     """
 
-    def __init__(self, name: str, *, keep: int, period: Period = Period.DAY) -> None:
+    def __init__(self, name: str, *, keep: int) -> None:
         self.stream = open_log(name)
-        logs = [RotatedLog(Path(name), period)] if keep and isinstance(self.stream, AppendedFile) else []
+        logs = [RotatedLog(Path(name))] if keep and isinstance(self.stream, AppendedFile) else []
         self._rotation = Rotation(logs, keep=keep, reopen=self.reopen)
 
     def begin(self) -> None:

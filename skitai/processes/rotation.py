@@ -28,9 +28,6 @@ from twisted.logger import Logger
 
 _log = Logger()
 
-#: How many files with a date are kept of each log.
-KEEP = 100
-
 
 class Period(StrEnum):
     """How long a log goes to one file."""
@@ -79,7 +76,7 @@ class Rotation:
         self,
         logs: Iterable[RotatedLog],
         *,
-        keep: int = KEEP,
+        keep: int,
         reopen: Callable[[], object],
         clock: Callable[[], float] = time,
     ) -> None:

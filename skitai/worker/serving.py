@@ -274,12 +274,10 @@ class Server(Instance):
             self._access_log.close()
 
 
-def open_as_configured(
-    config: Config, inherited: Sequence[int], present: Sequence[Opened] = ()
-) -> list[Opened]:
-    """Return the sockets that ``config`` names, open; see ``open_sockets``. Raises ConfigError."""
+def open_as_configured(config: Config, inherited: Sequence[int]) -> list[Opened]:
+    """Return the sockets that ``config`` names, open. Raises ConfigError."""
     try:
-        return open_sockets(config.server.endpoints, inherited, present)
+        return open_sockets(config.server.endpoints, inherited)
     except ListenError as error:
         raise cannot_listen(config, error) from error
 

@@ -79,7 +79,7 @@ class Supervisor:
         self._status = 0
         self._is_leaving = self._was_served = self._is_fast = False
         self._sign_at = 0.0
-        self._rotation = Rotation((), reopen=self._reopen_logs)
+        self._rotation = Rotation((), keep=0, reopen=self._reopen_logs)
 
     # -- the loop ------------------------------------------------------------------------------------------
 
