@@ -11,25 +11,13 @@ from typing import Any
 
 from skitai.daemon.relief.standin import StandIn
 from skitai.daemon.supervisor.crew import Crew, Poll, reason_of
-from skitai.daemon.supervisor.nurseries import Nursery, start_nursery
+from skitai.daemon.supervisor.nurseries import Nursery, give_sockets, start_nursery
 from skitai.daemon.supervisor.roster import Limits, Worker
 from skitai.daemon.supervisor.sockets import Sockets
-from skitai.net.sockets import ListenError, Opened
+from skitai.net.sockets import Opened
 from skitai.processes import Board
 from skitai.processes.link import LinkClosedError
-from skitai.processes.orders import (
-    BROKEN,
-    CANNOT,
-    FORKED,
-    GONE,
-    HELLO,
-    LOADED,
-    READY,
-    SERVE,
-    SOCKETS,
-    Wishes,
-    said_of,
-)
+from skitai.processes.orders import BROKEN, FORKED, GONE, HELLO, LOADED, READY, SERVE, said_of
 
 
 class Recruiting:
@@ -45,13 +33,12 @@ class Recruiting:
         poll: Poll,
         inherited: Sequence[int],
         present: Sequence[Opened],
-        found: Callable[[StandIn, list[Opened]], object],
+        found: Callable[[StandIn, Sequence[Opened]], object],
         refused: Callable[[str], object],
     ) -> None:
         self._poll = poll
         self._present = present
         self._sockets = Sockets(inherited, present)
-        self._wanted: list[Opened] = []
         self._found = found
         self._refused = refused
         self._board = Board.create(1)
@@ -84,7 +71,7 @@ class Recruiting:
             return
         kind = message["kind"]
         if kind == HELLO:
-            self._give_sockets(nursery, Wishes.from_message(message["wishes"]))
+            give_sockets(nursery, message, self._sockets, self._board)
         elif kind == LOADED:
             with suppress(LinkClosedError, BlockingIOError):  # it has ended, which is heard next
                 self._crew.fork(self._worker, nursery.link)
@@ -94,17 +81,6 @@ class Recruiting:
             self._refuse(f"its worker ended at its start: {reason_of(message['status'], message['reason'])}")
         elif kind == BROKEN:
             self._refuse(message["reason"])
-
-    def _give_sockets(self, nursery: Nursery, wishes: Wishes) -> None:
-        answer: dict[str, Any]
-        try:
-            self._wanted = self._sockets.want(wishes.endpoints)
-            answer = {"kind": SOCKETS, "tls": [opened.tls for opened in self._wanted]}
-        except ListenError as error:
-            answer = {"kind": CANNOT, "key": error.key, "reason": str(error)}
-        descriptors = [opened.socket.fileno() for opened in self._wanted]
-        with suppress(LinkClosedError):
-            nursery.link.send(answer, [self._board.descriptor, *descriptors])
 
     def _listen(self, worker: Worker, message: dict[str, Any]) -> None:
         nursery = self._nursery
@@ -116,8 +92,8 @@ class Recruiting:
         self._crew.send(worker, {"kind": SERVE})
         self._poll.unwatch(nursery.link)
         self._nursery = None
-        self._sockets.keep(self._wanted)
-        self._found(StandIn(nursery.pid, nursery.link, self._crew.release(worker)), self._wanted)
+        self._sockets.keep(nursery.sockets)
+        self._found(StandIn(nursery.pid, nursery.link, self._crew.release(worker)), nursery.sockets)
 
     def _refuse(self, reason: str) -> None:
         self.end()

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from contextlib import suppress
 from time import monotonic
-from typing import Protocol, Self
+from typing import Self
 
+from skitai.daemon.supervisor.crew import Poll
 from skitai.processes.link import Link, LinkClosedError
 from skitai.processes.orders import GONE, LEAVE
 
 #: The variable that tells of it: the lines to the nursery and the worker, and the nursery's process id.
 _VARIABLE = "SKITAI_STAND_IN"
-
-
-class Poll(Protocol):
-    """Calls functions when descriptors can be read."""
-
-    def watch(self, source: Link, call: Callable[[], object]) -> None:
-        """Call ``call`` whenever ``source`` can be read."""
-
-    def unwatch(self, source: Link) -> None:
-        """Undo ``watch``; the second time, do nothing."""
 
 
 class StandIn:

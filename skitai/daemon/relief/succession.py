@@ -62,7 +62,7 @@ class Succession:
         self._poll = ReactorPoll(reactor)
         self._notifier: Notifier | None = None
         self._recruiting: Recruiting | None = None
-        self._sockets: list[Opened] = []
+        self._sockets: Sequence[Opened] = ()
         self._is_loaded = self._is_due = False
         self._gives_way = self._is_to_end = False
 
@@ -125,7 +125,7 @@ class Succession:
             self._notifier.ready("the last reload was refused")
         self._server.go_on()
 
-    def _found(self, stand_in: StandIn, sockets: list[Opened]) -> None:
+    def _found(self, stand_in: StandIn, sockets: Sequence[Opened]) -> None:
         self._recruiting, self._gives_way = None, True
         if self._stand_in is not None:
             self._stand_in.end(0)

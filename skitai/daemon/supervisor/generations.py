@@ -12,14 +12,12 @@ from typing import Any, Protocol
 from twisted.logger import Logger
 
 from skitai.daemon.supervisor.crew import Poll
-from skitai.daemon.supervisor.nurseries import Nursery, Stage, logical_folder, start_nursery
+from skitai.daemon.supervisor.nurseries import Nursery, Stage, give_sockets, logical_folder, start_nursery
 from skitai.daemon.supervisor.sockets import Sockets
-from skitai.net.sockets import ListenError
 from skitai.processes import Board
 from skitai.processes.link import Link, LinkClosedError
 from skitai.processes.orders import (
     BROKEN,
-    CANNOT,
     CLOSE,
     EXIT_BROKEN,
     EXIT_CONFIG,
@@ -27,8 +25,6 @@ from skitai.processes.orders import (
     GONE,
     HELLO,
     LOADED,
-    SOCKETS,
-    Wishes,
 )
 
 _log = Logger()
@@ -165,23 +161,11 @@ class Generations:
         elif nursery.stage is not Stage.LOADING:
             return
         elif kind == HELLO:
-            nursery.wishes = Wishes.from_message(message["wishes"])
-            self._give_sockets(nursery, nursery.wishes)
+            give_sockets(nursery, message, self._sockets, self._board)
         elif kind == LOADED:
             self._loaded(nursery, message["failed"])
         elif kind == BROKEN:
             self._refuse(nursery, message["reason"], EXIT_CONFIG)
-
-    def _give_sockets(self, nursery: Nursery, wishes: Wishes) -> None:
-        answer: dict[str, Any]
-        try:
-            nursery.sockets = self._sockets.want(wishes.endpoints)
-            answer = {"kind": SOCKETS, "tls": [opened.tls for opened in nursery.sockets]}
-        except ListenError as error:  # the nursery knows the line of the config
-            answer = {"kind": CANNOT, "key": error.key, "reason": str(error)}
-        descriptors = [opened.socket.fileno() for opened in nursery.sockets]
-        with suppress(LinkClosedError):
-            nursery.link.send(answer, [self._board.descriptor, *descriptors])
 
     def _loaded(self, nursery: Nursery, failed: Sequence[str]) -> None:
         if failed and self.announced:

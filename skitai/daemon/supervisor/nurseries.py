@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import Enum, auto
 from time import monotonic
+from typing import Any
 
 import attrs
 
-from skitai.net.sockets import Opened
-from skitai.processes.link import Link
-from skitai.processes.orders import BLOCKED, NURSERY_VARIABLE, Wishes
+from skitai.daemon.supervisor.sockets import Sockets
+from skitai.net.sockets import ListenError, Opened
+from skitai.processes import Board
+from skitai.processes.link import Link, LinkClosedError
+from skitai.processes.orders import BLOCKED, CANNOT, NURSERY_VARIABLE, SOCKETS, Wishes
 
 
 class Stage(Enum):
@@ -60,6 +63,20 @@ def start_nursery(generation: int, command: Sequence[str], folder: str) -> Nurse
     finally:
         theirs.close()
     return Nursery(generation, pid, ours)
+
+
+def give_sockets(nursery: Nursery, hello: Mapping[str, Any], sockets: Sockets, board: Board) -> None:
+    """Answer the ``hello`` of ``nursery``: open what it wishes to listen on, or say what cannot be."""
+    answer: dict[str, Any]
+    nursery.wishes = Wishes.from_message(hello["wishes"])
+    try:
+        nursery.sockets = sockets.want(nursery.wishes.endpoints)
+        answer = {"kind": SOCKETS, "tls": [opened.tls for opened in nursery.sockets]}
+    except ListenError as error:  # the nursery knows the line of the config
+        answer = {"kind": CANNOT, "key": error.key, "reason": str(error)}
+    descriptors = [opened.socket.fileno() for opened in nursery.sockets]
+    with suppress(LinkClosedError):
+        nursery.link.send(answer, [board.descriptor, *descriptors])
 
 
 def logical_folder() -> str:
