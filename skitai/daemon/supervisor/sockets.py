@@ -35,7 +35,8 @@ class Sockets:
             if opened.endpoint is not None:  # else it is not ours, and will be served again
                 begin_nothing(opened.socket)
             opened.close()
-        self._opened = [opened for opened in wanted if opened not in _others(wanted, self._opened)]
+        present = [opened.socket for opened in self._opened]
+        self._opened = [opened for opened in wanted if opened.socket in present]  # not what was closed before
 
     def close(self) -> None:
         """Listen no longer."""
