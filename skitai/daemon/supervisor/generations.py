@@ -25,6 +25,7 @@ from skitai.processes.orders import (
     GONE,
     HELLO,
     LOADED,
+    Wishes,
 )
 
 _log = Logger()
@@ -186,8 +187,11 @@ class Generations:
 
     # -- the end of generations ----------------------------------------------------------------------------
 
-    def announce(self, generation: int) -> None:
-        """Say where ``generation`` serves, all of it; what only former ones served is closed."""
+    def announce(self, generation: int) -> Wishes:
+        """Say where ``generation`` serves, all of it, and return its wishes.
+
+        What only former ones served is closed.
+        """
         nursery = self._nurseries[generation]
         self.announced = generation
         self._close_unused()
@@ -201,6 +205,7 @@ class Generations:
             urls=", ".join(opened.url for opened in nursery.sockets),
             workers="1 worker" if nursery.wishes.processes == 1 else f"{nursery.wishes.processes} workers",
         )
+        return nursery.wishes
 
     def ended(self, pid: int, reason: str) -> None:
         """Take note that a child of this process has ended, if it is a nursery."""

@@ -72,8 +72,6 @@ class Supervisor:
         self._generations = Generations(command, sockets, self._board, self, self)
         self._hub = HubKeeper(self.watch, self.unwatch)
         self._mail = AgentKeeper()
-        #: The agents that generations want, until they serve.
-        self._mail_wanted: dict[int, tuple[str, ...]] = {}
         #: How long to wait where nurseries cannot be had while none is there.
         self._pauses = Pauses(random.random)
         self._status = 0
@@ -224,7 +222,6 @@ class Supervisor:
         logs = [RotatedLog(Path(path), Period(period)) for path, period in wishes.logs]
         self._rotation = Rotation(logs, keep=wishes.logs_kept, reopen=self._reopen_logs)
         self._pauses = Pauses(random.random)
-        self._mail_wanted = {nursery.generation: wishes.mail}
         self._roster.nominate(nursery.generation, limits, monotonic())
 
     def forked(self, slot: int, pid: int) -> None:
@@ -281,8 +278,7 @@ class Supervisor:
         if current is None or len(serving) < self._roster.count or self._generations.announced == current:
             return
         self._was_served, self._is_fast = True, False
-        self._generations.announce(current)
-        self._mail.want(self._mail_wanted.pop(current, ()))
+        self._mail.want(self._generations.announce(current).mail)
         self._notifier.ready(f"{len(serving)} workers serve")
         if self._stand_in is not None and self._stand_in.dismiss(self):
             self._end("an app has asked the server to stop")

@@ -203,3 +203,34 @@ def test_a_reload_brings_another_agent(site):
         eventually(lambda: site.server.log_text().count("Skitai serves") > 1, "the new server")
         site.send()
         other.wait_for(lambda server: server.mails)
+
+
+class Starting(Supervised):
+    """A server that need not serve yet."""
+
+    def _wait_for_port(self):
+        return 0
+
+
+def test_a_reload_while_the_workers_start(tmp_path):
+    """What was loaded meanwhile, and is refused, takes no agent from those who serve then."""
+    app = "import os, time\nopen('begun', 'a').write('x')\nwhile not os.path.exists({!r}): time.sleep(0.02)\n"
+    config, module, begun = (tmp_path / name for name in ("tested.conf", "waits.py", "begun"))
+    config.write_text(
+        "[server]\nip = 127.0.0.1\nport = 0\nprocesses = 2\npreload = no\n[global]\nvar_path = var\n"
+        "[smtpda]\nsmtpserver = file:out\n[routes:line]\n/ = ./waits:app\n"
+    )
+    module.write_text(app.format("first") + "def app(environ, start_response): pass\n")
+    server = Starting(tmp_path, config)
+    try:
+        eventually(lambda: begun.exists() and len(begun.read_text()) == 2, "two workers that load the app")
+        module.write_text(app.format("second") + "import nosuch\n")
+        server.signal(signal.SIGHUP)
+        eventually(lambda: len(begun.read_text()) == 3, "one that loads what is broken")
+        (tmp_path / "first").touch()
+        server.said("Skitai serves")
+        (tmp_path / "second").touch()
+        server.said("what was loaded anew cannot serve")
+        eventually(lambda: agents(server.process.pid), "an agent")
+    finally:
+        server.end()
