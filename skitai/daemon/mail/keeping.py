@@ -12,7 +12,7 @@ from time import monotonic
 
 from twisted.logger import Logger
 
-from skitai.daemon.supervisor.pauses import Pauses
+from skitai.daemon.supervisor.pauses import Pauses, in_words
 from skitai.processes.orders import PARENT_VARIABLE, said_of
 from skitai.processes.signals import handles
 
@@ -40,7 +40,7 @@ class AgentKeeper:
         self._began = 0.0
         #: When it is killed, if it was told to end.
         self._kill_at: float | None = None
-        self._pauses = Pauses(random.random, _FIRST_SECONDS, _LONGEST_SECONDS)
+        self._pauses = Pauses(random.random, _FIRST_SECONDS, _LONGEST_SECONDS, _STARTED_SECONDS)
         self._is_ending = False
 
     @property
@@ -51,7 +51,7 @@ class AgentKeeper:
     def want(self, command: Sequence[str]) -> None:
         """Have an agent of that ``command``, in the place of the one that may be there; empty: have none."""
         self._command = tuple(command)
-        self._pauses = Pauses(random.random, _FIRST_SECONDS, _LONGEST_SECONDS)
+        self._pauses.reset()
         if self._pid:
             self._tell_to_end(_END_SECONDS)
         else:
@@ -98,10 +98,7 @@ class AgentKeeper:
             self._failed(f"has ended: {said}", self._clock())
 
     def _failed(self, what: str, now: float) -> None:
-        if now - self._began >= _STARTED_SECONDS:
-            self._pauses.started(self._began)
-        seconds = self._pauses.failed(now)
-        when = f"in {seconds:.0f} s" if seconds else "at once"
+        when = in_words(self._pauses.ended(self._began, now))
         _log.error("the delivery agent {what}; it is started again {when}", what=what, when=when)
 
     # -- signals and the end -------------------------------------------------------------------------------

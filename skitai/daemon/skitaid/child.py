@@ -17,7 +17,7 @@ import attrs
 from twisted.logger import Logger
 
 from skitai.daemon.skitaid.rates import Rates
-from skitai.daemon.supervisor.pauses import Pauses
+from skitai.daemon.supervisor.pauses import Pauses, in_words
 from skitai.processes import BOARD_VARIABLE, Board
 from skitai.processes.family import end_with_parent
 from skitai.processes.orders import EXIT_RESTART, said_of
@@ -72,7 +72,7 @@ class Child:
         self._rates: Rates | None = None
         self._board: Board | None = None
         self._began = 0.0
-        self._pauses = Pauses(random.random, _FIRST_SECONDS, _LONGEST_SECONDS)
+        self._pauses = Pauses(random.random, _FIRST_SECONDS, _LONGEST_SECONDS, _STARTED_SECONDS)
         #: Whether it is started again when it has ended as it was told to.
         self._comes_again = False
         self._kill_at: float | None = None
@@ -99,7 +99,7 @@ class Child:
             self._process = self._open(program)
         except OSError as error:
             _log.error("{name} cannot be started: {reason}", name=self.name, reason=str(error))
-            self._wait(now)
+            self._wait(self._pauses.failed(now))
             return
         self._began, self._kill_at, self._comes_again = now, None, False
         self.condition = Condition.RUNNING
@@ -191,17 +191,13 @@ class Child:
             self._failed(said, now)
 
     def _failed(self, said: str, now: float) -> None:
-        if now - self._began >= _STARTED_SECONDS:
-            self._pauses.started(self._began)
         last = "".join(f"\n{line}" for line in self._last_lines())
         _log.error("{name} has ended: {said}{last}", name=self.name, said=said, last=last)
-        self._wait(now)
+        self._wait(self._pauses.ended(self._began, now))
 
-    def _wait(self, now: float) -> None:
-        seconds = self._pauses.failed(now)
+    def _wait(self, seconds: float) -> None:
         self.condition = Condition.WAITING
-        when = f"in {seconds:.0f} s" if seconds else "at once"
-        _log.info("{name} is started again {when}", name=self.name, when=when)
+        _log.info("{name} is started again {when}", name=self.name, when=in_words(seconds))
 
     def _last_lines(self) -> list[str]:
         """Return the last of what the process printed in its life."""
@@ -231,7 +227,7 @@ class Child:
     def changed(self, now: float) -> None:
         """Take note that the configuration has changed: what waits because it is wrong waits no more."""
         if self.condition is Condition.WAITING:
-            self._pauses = Pauses(random.random, _FIRST_SECONDS, _LONGEST_SECONDS)
+            self._pauses.reset()
             self.start(now)
 
     def figures(self, now: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How long to wait before the next worker, where workers keep dying at their start."""
+"""How long to wait before the next worker or agent, where they keep dying at their start."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Pauses:
     random: Callable[[], float]
     first_seconds: float = _FIRST_SECONDS
     longest_seconds: float = _LONGEST_SECONDS
+    started_seconds: float = STARTED_SECONDS
     until: float = 0.0
     failures: int = 0
     _last: float = 0.0
@@ -39,7 +40,25 @@ class Pauses:
         self.until = now + seconds
         return seconds
 
+    def ended(self, began: float, now: float) -> float:
+        """Take note of the end of what began at the time ``began``; return the seconds until the next one.
+
+        It died at its start if it has not lived for ``started_seconds``.
+        """
+        if now - began >= self.started_seconds:
+            self.started(began)
+        return self.failed(now)
+
+    def reset(self) -> None:
+        """Forget all failures: what begins next is something else."""
+        self.failures, self.until, self._last = 0, 0.0, 0.0
+
     def started(self, began: float) -> None:
         """Take note that a worker has started which began at the time ``began``."""
         if began >= self._last:
             self.failures, self.until = 0, 0.0
+
+
+def in_words(seconds: float) -> str:
+    """Return when the next one begins, as a log says it."""
+    return f"in {seconds:.0f} s" if seconds else "at once"

@@ -221,7 +221,7 @@ class Supervisor:
         )
         logs = [RotatedLog(Path(path), Period(period)) for path, period in wishes.logs]
         self._rotation = Rotation(logs, keep=wishes.logs_kept, reopen=self._reopen_logs)
-        self._pauses = Pauses(random.random)
+        self._pauses.reset()
         self._roster.nominate(nursery.generation, limits, monotonic())
 
     def forked(self, slot: int, pid: int) -> None:

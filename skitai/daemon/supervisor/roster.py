@@ -137,7 +137,7 @@ class Roster:
     def _promote(self, generation: int, now: float) -> None:
         self.current, self.candidate = generation, None
         self.count = self._limits[generation].processes
-        self._pauses = Pauses(self._random)
+        self._pauses.reset()
         draining = {worker.generation for worker in self.workers.values() if not worker.stays}
         for old in sorted(draining)[:-DRAINING_GENERATIONS_MAX]:
             for worker in self._of(old):
