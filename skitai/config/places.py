@@ -28,7 +28,12 @@ def logs_kept(values: Mapping[str, Any]) -> int:
 
 def log_folder(named: Path | None, log_path: Path | None, name: str) -> Path | None:
     """Return the folder of the logs of the server ``name``: ``named``, or else one below ``log_path``."""
-    return named if named is not None or log_path is None else log_path / "instances" / name
+    return named if named is not None or log_path is None else server_log_folder(log_path, name)
+
+
+def server_log_folder(log_path: Path, name: str) -> Path:
+    """Return the folder of the logs of the server ``name``."""
+    return log_path / "instances" / name
 
 
 def daemon_log_folder(log_path: Path, name: str) -> Path:

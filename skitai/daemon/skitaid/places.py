@@ -9,7 +9,14 @@ from typing import Any
 import attrs
 
 from skitai.config.keys import nearest, typed_values
-from skitai.config.places import GLOBAL_KEYS, daemon_log_folder, logs_kept, state_folder, user_folder
+from skitai.config.places import (
+    GLOBAL_KEYS,
+    daemon_log_folder,
+    logs_kept,
+    server_log_folder,
+    state_folder,
+    user_folder,
+)
 from skitai.config.reader import Section, read_sections
 from skitai.errors import ConfigError
 
@@ -68,7 +75,7 @@ class Places:
         """Return the folder with the logs of a server or of an agent; without a name, that of skitaid."""
         if name is None:
             return self.logs
-        return daemon_log_folder(self.logs, name) if name in AGENTS else self.logs / "instances" / name
+        return (daemon_log_folder if name in AGENTS else server_log_folder)(self.logs, name)
 
     def log_of(self, name: str | None, kind: str | None = None) -> Path:
         """Return a log. ``kind``, one of SERVER_LOGS, counts for servers only, and is ``app`` by default."""
