@@ -1,8 +1,17 @@
-"""Files that several processes append to, and that are moved away while they do."""
+"""Files that others change, and that several processes append to while they are moved away."""
 
 from __future__ import annotations
 
 import os
+
+
+def state_of(path: str | os.PathLike[str]) -> object:
+    """Return what differs when the file at ``path`` has changed; None if it is not there. Any thread."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def begin_anew(descriptor: int, path: str | os.PathLike[str]) -> None:

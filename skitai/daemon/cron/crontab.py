@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import attrs
@@ -15,6 +14,7 @@ from skitai.daemon.cron.asking import RUN, SKIP
 from skitai.daemon.cron.lines import JOB_KEYS, Job, read_jobs
 from skitai.daemon.cron.locks import lock_url
 from skitai.errors import ConfigError
+from skitai.processes.files import state_of
 
 SECTION, LINES = "cron", "crontab:line"
 
@@ -68,20 +68,12 @@ class CrontabFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._seen: tuple[int, ...] | None = None
+        self._seen: object = ()  # not even None, which is what a file that is not there has
 
     def read_if_changed(self) -> Crontab | None:
         """Return the crontab, or None if the file is as it was the last time. Raises ConfigError."""
-        now = _state(self.path)
+        now = state_of(self.path)
         if now == self._seen:
             return None
         self._seen = now
         return read_crontab(self.path)
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return ()
-    return found.st_mtime_ns, found.st_size, found.st_ino

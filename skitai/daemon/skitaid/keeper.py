@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from skitai.daemon.skitaid.child import Child, Condition, Program
 from skitai.daemon.skitaid.places import AGENTS, MAIL_AGENT, Places
 from skitai.errors import ConfigError
+from skitai.processes.files import state_of
 
 _log = Logger()
 
@@ -88,7 +89,7 @@ class Keeper:
 
     def _look_at_file(self, now: float) -> None:
         """Have a delivery agent while skitaid.conf has a section for it."""
-        state = _state_of(self._places.config)
+        state = state_of(self._places.config)
         if state == self._state:
             return
         self._state = state
@@ -142,7 +143,7 @@ class Keeper:
             if name in AGENTS or not _NAME.fullmatch(name):
                 self._refuse(name)
                 continue
-            state = _state_of(entry)
+            state = state_of(entry)
             if state is not None:  # else it is gone already, or a link to nowhere
                 yield name, state
 
@@ -182,15 +183,6 @@ class Keeper:
         folder = self._places.folder_of(name)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-
-
-def _state_of(file: Path | os.DirEntry[str]) -> object:
-    """Return what tells whether a file has changed; None if it is not there."""
-    try:
-        state = file.stat()
-    except OSError:
-        return None
-    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def _python(module: str) -> list[str]:
