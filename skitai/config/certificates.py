@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -44,8 +46,8 @@ class CertificateConfig:
 def read_certificates(section: Section, fallback: Path, *, serving: bool) -> tuple[CertificateConfig, ...]:
     """Return the lines of the section; raises ConfigError.
 
-    A file is looked for in the folder of the configuration, then in the folder ``fallback``. Without
-    ``serving``, it need not be there.
+    A file is looked for in the folder of the configuration, then in the folder ``fallback``; without
+    ``serving``, nowhere.
     """
     found: list[CertificateConfig] = []
     lines: dict[str, int] = {}
@@ -78,8 +80,14 @@ def _read(section: Section, line: ConfigLine) -> CertificateConfig:
 
 
 def _found(read: CertificateConfig, file: Path, fallback: Path, serving: bool) -> Path:
-    places = list(dict.fromkeys((read.section.folder / file, fallback / file)))
-    found = next((place for place in places if place.is_file()), None)
-    if found is None and serving:
-        raise read.error(f"there is no file {' or '.join(map(str, places))}: name the one to use")
-    return found or places[0]
+    named = read.section.folder / file
+    return existing_file(named, fallback / file, read.error) if serving else named
+
+
+def existing_file(named: Path, fallback: Path, error: Callable[[str], ConfigError]) -> Path:
+    """Return the file ``named``, or else ``fallback``. Raises ``error(message)`` where neither is a file."""
+    found = next(filter(os.path.isfile, (named, fallback)), None)
+    if found is None:
+        places = " or ".join(dict.fromkeys((str(named), str(fallback))))
+        raise error(f"there is no file {places}: name the one to use")
+    return found

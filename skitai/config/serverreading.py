@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from skitai.config.certificates import existing_file
 from skitai.config.foreign import HINTS
 from skitai.config.keys import cast_value, nearest, typed_values
 from skitai.config.listening import check_redirect, settle_listening
@@ -123,14 +125,9 @@ def _require_certificate(source: ServerSource, values: dict[str, Any], certifica
     if values["certfile"] is None:
         raise source.error("needs a certificate: set certfile", key="listen" if values["listen"] else "ssl")
     for key in ("certfile", "keyfile", "client_ca"):
-        if values[key] is None:
-            continue
-        fallback = certificates / source.text(key)
-        found = next(filter(os.path.isfile, (values[key], fallback)), None)
-        if found is None:
-            places = " or ".join(dict.fromkeys((str(values[key]), str(fallback))))
-            raise source.error(f"there is no file {places}: name the one to use", key=key)
-        values[key] = found
+        if values[key] is not None:
+            fallback = certificates / source.text(key)
+            values[key] = existing_file(values[key], fallback, partial(source.error, key=key))
 
 
 def _require_webroot(source: ServerSource, server: ServerConfig) -> None:
