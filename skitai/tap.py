@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import resource
-import signal
 import sys
-import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from twisted.application.service import IService
-from twisted.internet.defer import DeferredList
 from twisted.logger import Logger
 from twisted.python import usage
 
@@ -29,16 +23,13 @@ from skitai.daemon.logs import (
     reopen,
     silence_reactor,
 )
-from skitai.daemon.mail.beside import agent_command, wait_for_end
-from skitai.daemon.mail.keeping import AgentKeeper
+from skitai.daemon.mail.beside import agent_command
 from skitai.daemon.mail.rules import make_rules
 from skitai.daemon.mail.settings import read_settings
-from skitai.daemon.notify import Notifier
 from skitai.daemon.privileges import Identity, become, check_code, identity_of
 from skitai.daemon.relief.standin import StandIn
 from skitai.daemon.relief.succession import Succession
 from skitai.daemon.supervisor.sockets import Sockets
-from skitai.errors import ConfigError, PluginError
 from skitai.loop.cooperative import CannotCooperateError, host
 from skitai.loop.renewal import renew
 from skitai.net.handing import handed_over
@@ -46,26 +37,17 @@ from skitai.net.listening import take_inherited
 from skitai.net.sockets import ListenError, Opened
 from skitai.plugins.listing import describe_plugins
 from skitai.processes import Board
-from skitai.processes.orders import EXIT_CONFIG, EXIT_RESTART
+from skitai.program import Announced, or_exit
 from skitai.worker.assembly import load_plugins
 from skitai.worker.https import make_secure
 from skitai.worker.logs import rotated_logs, rotation_of
 from skitai.worker.nursery import Nursery, threads_besides, wishes_of
 from skitai.worker.serving import Server, cannot_listen, open_as_configured
-from skitai.worker.watch.interrupts import Interrupter
-from skitai.worker.watch.lastresort import LastResort
 
 _THREADS_STAY = (
     "threads were started while the apps were loaded, and are not there in the workers: {threads};"
     " let them start later, or set preload = no"
 )
-
-#: How many new objects there may be before the collector looks at the youngest. Python's 700 come with one or
-#: two requests of a framework; looking at them, nearly all still in use, took a twelfth of a busy worker's
-#: time.
-_YOUNG_OBJECTS = 5000
-
-T = TypeVar("T")
 
 _log = Logger()
 
@@ -126,9 +108,9 @@ def makeService(options: Options) -> IService:
         keep_standard_streams(reactor.callWhenRunning)
     nursery = Nursery.of(os.environ)
     if nursery is not None:
-        server = _or_exit(lambda: _make_worker(options, reactor, nursery), nursery.broken)
+        server = or_exit(lambda: _make_worker(options, reactor, nursery), nursery.broken)
     else:
-        server = _or_exit(lambda: _make(options, reactor))
+        server = or_exit(lambda: _make(options, reactor))
     server.own_log = None if twist is None else twist.get("logFile")
     if nursery is None:
         server.agent_command = _agent_command(options, server.config)
@@ -310,161 +292,3 @@ def _report(server: Server, *, with_config: bool) -> NoReturn:
             print(describe_section(name, keys, server.section(name)))
     print(describe_plugins(server.plugins.plugins()), end="")
     raise SystemExit(0)
-
-
-class Announced(Server):
-    """A server that says where it serves, and exits when it cannot."""
-
-    #: Whether this process can open all that it has opened once more.
-    may_begin_anew = True
-    #: The stream of the server's own log.
-    own_log: Any = None
-    #: How it begins anew while it serves; None for a worker, and under ``twistd``.
-    succession: Succession | None = None
-    #: The command of the delivery agent; empty if there is none, or if a supervisor keeps it.
-    agent_command: tuple[str, ...] = ()
-
-    def startService(self) -> None:
-        """Start, or print one line and exit with status 2."""
-        _raise_descriptor_limit()
-        self.reactor.callWhenRunning(self._take_signals)  # before apps are loaded: one may block for ever
-        self._notifier = Notifier(os.environ)
-        self._agent = AgentKeeper()
-        if self._notifier.watchdog:
-            self._figures.at_beat.append(self._notifier.alive)
-        _or_exit(super().startService)
-        if self._line is None:  # else the supervisor does both
-            self._figures.at_beat.append(rotation_of(self.config, self.own_log, self.reopen_logs).look)
-            self._figures.at_beat.append(self._agent.look)
-            urls = ", ".join(self.urls)
-            _log.info("Skitai serves {name} on {urls}", name=self.config.server.name, urls=urls)
-
-    def _take_signals(self) -> None:
-        interrupter = Interrupter()
-        last_resort = LastResort(self.reactor, self.config.server.stop_seconds + 1, interrupter)
-        is_main = threading.current_thread() is threading.main_thread()
-        if is_main:  # before the last resort looks who else handles signals
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, self._ending_once(signal.getsignal(number)))
-            signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(self.reopen_logs))
-        if is_main and self.succession is not None:
-            self.succession.start(self._notifier)
-        if last_resort.install():
-            self._watcher.interrupter = interrupter
-
-    def _ending_once(self, handler: Any) -> Any:
-        """Return a handler that has the reactor stop by ``handler``; a second time is for the last resort."""
-
-        def handle(number: int, frame: Any) -> None:
-            if self.succession is not None:
-                self.succession.told_to_end()
-            if self.running:
-                handler(number, frame)
-
-        return handle if callable(handler) else handler
-
-    def reopen_logs(self) -> None:
-        """Go on in new files, also in that of the server's own log."""
-        reopen(self.own_log)
-        self._agent.reopen_log()
-        super().reopen_logs()
-
-    def _apps_loaded(self, result: object) -> None:
-        super()._apps_loaded(result)
-        if self.running:
-            self._notifier.ready("serving")
-            if self.succession is not None:
-                self.succession.loaded()
-            if self._line is None:
-                self._agent.want(self.agent_command)
-            if not self.config.server.reloader:  # frozen modules would outlive their reload
-                _spare_the_collector()
-
-    def _close(self) -> Any:
-        if self.succession is not None:
-            self.succession.stopping()
-        if not self._leaves_sockets:
-            self._notifier.stopping()
-        self._agent.end()
-        return DeferredList(
-            [super()._close(), wait_for_end(self._agent, self.reactor)], fireOnOneErrback=True
-        )
-
-    @property
-    def others_serve(self) -> bool:
-        """Whether this server gives way to another process, or that stands in for it."""
-        return super().others_serve or (self.succession is not None and self.succession.has_stand_in)
-
-    # -- for its succession --------------------------------------------------------------------------------
-
-    def duplicates(self) -> list[Opened]:
-        """Return the sockets that are served once more."""
-        return [listening.duplicate() for listening in self._listening]
-
-    def give_way(self) -> None:
-        """Begin to stop: others go on with the sockets."""
-        self._leaves_sockets = True
-        super()._end_process(restart=True, fast=False)
-
-    def go_on(self) -> None:
-        """Serve on: nothing takes its place."""
-        self._patience = self.config.server.stop_seconds  # who asked may have been in a hurry
-
-    def end(self) -> None:
-        """Begin to stop for good."""
-        super()._end_process(restart=False, fast=False)
-
-    def _end_process(self, restart: bool, fast: bool) -> None:
-        if self._line is not None:
-            self._line.ask_to_leave(restart=restart, fast=fast)
-            return
-        if restart and self.succession is not None:
-            self.succession.begin()
-            return
-        if restart:
-            by_others = bool(self._inherited) or not self.may_begin_anew
-            self._notifier.pass_on(os.environ)
-            self.reactor.addSystemEventTrigger("after", "shutdown", _begin_anew, by_others)
-        super()._end_process(restart, fast)
-
-
-def _begin_anew(by_others: bool) -> None:
-    """Become a new process of the same command; or end, if a supervisor that holds the sockets starts it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if by_others:
-        os._exit(EXIT_RESTART)
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - what was started before
-
-
-def _complain(reason: str) -> None:
-    print(reason, file=sys.stderr)
-
-
-def _or_exit(action: Callable[[], T], complain: Callable[[str], None] = _complain) -> T:
-    try:
-        return action()
-    except (ConfigError, PluginError) as error:
-        complain(str(error))
-        raise SystemExit(EXIT_CONFIG) from None
-
-
-def _spare_the_collector() -> None:
-    """Exempt what the process has loaded from garbage collection, and collect less often.
-
-    A full collection would go through all modules, and every request would wait. A busy server has several a
-    minute, because its requests look like objects that live long. An app that set a higher threshold, or
-    none, keeps it.
-    """
-    gc.collect()
-    gc.freeze()
-    young, middle, old = gc.get_threshold()
-    if 0 < young < _YOUNG_OBJECTS:
-        gc.set_threshold(_YOUNG_OBJECTS, middle, old)
-
-
-def _raise_descriptor_limit() -> None:
-    """Allow as many descriptors as the system lets us: the soft limit is usually 1024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # some systems name a hard limit that they do not grant
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -36,7 +36,8 @@ ROOMS = {
     "testing": CALLS | {"config", "plugins"},
     "worker": PLUGIN | {"server", "saddle"},
     "daemon": TOOLS | {"config"},
-    "tap": PLUGIN | {"server", "saddle", "worker", "daemon"},
+    "program": PLUGIN | {"worker", "daemon"},
+    "tap": PLUGIN | {"server", "saddle", "worker", "daemon", "program"},
     "__init__": {"context", "worker"},  # the worker within ``standalone``, where it is asked for
 }
 #: What annotations may name besides: a contract speaks of what is handed over.
