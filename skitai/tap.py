@@ -102,8 +102,8 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    twist = options.parent
-    if twist is not None and "fileLogObserverFactory" in twist:  # twistd has none; it may become a daemon
+    twist = _twist(options)
+    if twist is not None:
         plain_unless_asked(twist, sys.argv[1:])
         keep_standard_streams(reactor.callWhenRunning)
     nursery = Nursery.of(os.environ)
@@ -111,10 +111,16 @@ def makeService(options: Options) -> IService:
         server = or_exit(lambda: _make_worker(options, reactor, nursery), nursery.broken)
     else:
         server = or_exit(lambda: _make(options, reactor))
-    server.own_log = None if twist is None else twist.get("logFile")
+    server.own_log = None if twist is None else twist["logFile"]
     if nursery is None:
         server.agent_command = _agent_command(options, server.config)
     return server
+
+
+def _twist(options: Options) -> Any:
+    """Return the options of ``twist``; None under ``twistd``, which opens its log later and may fork."""
+    twist = options.parent
+    return twist if twist is not None and "fileLogObserverFactory" in twist else None
 
 
 def _make(options: Options, reactor: object) -> Announced:
@@ -125,12 +131,12 @@ def _make(options: Options, reactor: object) -> Announced:
     if not asks:
         rotation_of(config, log, lambda: reopen(log)).look()  # before anything is written
         _say_where_logs_are(config)
-    is_twist = options.parent is not None and "logFile" in options.parent
+    twist = _twist(options)
     identity = None if asks else _identity(config)
-    if config.server.processes > 1 and not asks and not is_twist:
+    if config.server.processes > 1 and not asks and twist is None:
         raise config.error("processes", "needs twist skitai: twistd runs one process")
-    if is_twist and not asks and (config.server.processes > 1 or identity is not None or _is_first()):
-        become_supervisor(options.parent, inherited)  # for a user, too: it can begin anew, as it stays root
+    if twist is not None and not asks and (config.server.processes > 1 or identity or _is_first()):
+        become_supervisor(twist, inherited)  # for a user, too: it can begin anew, as it stays root
     if config.server.cooperative:
         _cooperate(config, reactor)  # before plugins and apps are imported, which take what they find
     if identity is None:
@@ -139,7 +145,7 @@ def _make(options: Options, reactor: object) -> Announced:
             config, load_plugins(config), reactor, inherited,
             sockets=_taken_over(config, inherited), board=Board.given(os.environ),
         )  # fmt: skip
-        if is_twist:
+        if twist is not None:
             seconds = config.server.stop_seconds
             server.succession = Succession(reactor, server, inherited, stand_in, seconds)
     else:
@@ -201,8 +207,8 @@ def _make_worker(options: Options, reactor: Any, nursery: Nursery) -> Announced:
 
 def _agent_command(options: Options, config: Config) -> tuple[str, ...]:
     """Return the command of the delivery agent; nothing if there is to be none, as under ``twistd``."""
-    twist = options.parent
-    if twist is None or "fileLogObserverFactory" not in twist:
+    twist = _twist(options)
+    if twist is None:
         if "smtpda" in config.sections:
             _log.warn(
                 "twistd starts no delivery agent: run twist skitai-mail --config {path}", path=config.path
@@ -233,11 +239,11 @@ def _open_own_log(options: Options, config: Config) -> Any:
 
     Without ``--log-file``, it goes to the folder of the other logs, if there is one. Raises ConfigError.
     """
-    twist = options.parent
+    twist = _twist(options)
     try:
         if config.log_folder is not None:
             config.log_folder.mkdir(parents=True, exist_ok=True)
-        if twist is None or "logFile" not in twist:  # that of twistd is opened later, and by twistd
+        if twist is None:
             return None
         twist["logFile"] = own_log(twist["logFile"], sys.argv[1:], config.log_folder)
     except OSError as error:
