@@ -126,6 +126,17 @@ def is_alive(pid):
         return False
 
 
+def shares(port, count):
+    """Return how many of ``count`` connections at once each process has, the fewest first."""
+    clients = [Client(port) for _ in range(count)]
+    try:
+        found = Counter(client.ask("/").body for client in clients)
+    finally:
+        for client in clients:
+            client.close()
+    return sorted(found.values())
+
+
 class Load:
     """Clients that ask on connections that they keep, one request after the other, until ``stop``.
 

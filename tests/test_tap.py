@@ -4,14 +4,13 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from twisted.python.usage import UsageError
 
 import skitai
-from processes import TwistServer, run_twist
+from processes import TwistServer, passing, run_twist
 from serving import eventually
 from skitai.tap import Options, makeService, sample_config
 from wire import PATIENCE, ask
@@ -287,18 +286,6 @@ def curl(unix_socket):
     return subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE).stdout
 
 
-#: Makes descriptors those from 3 on, as systemd does, and becomes the command that follows them.
-PASS_SOCKETS = """
-import fcntl, os, sys
-count = int(sys.argv[1])
-passed = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 100) for number in sys.argv[2:2 + count]]
-for number, descriptor in enumerate(passed, 3):
-    os.dup2(descriptor, number)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count), LISTEN_FDNAMES="a:b")
-os.execv(sys.argv[2 + count], sys.argv[2 + count:])
-"""
-
-
 def test_sockets_of_systemd(config, tmp_path):
     """Sockets that systemd passes on take the place of ip and port; children do not hear of them."""
     path = config("[server]\nip = 192.0.2.1\nport = 1\n[routes:line]\n/ = served:app\n")
@@ -306,9 +293,7 @@ def test_sockets_of_systemd(config, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
         unix.bind(str(unix_socket))
         unix.listen()
-        numbers = [tcp.fileno(), unix.fileno()]
-        launcher = [sys.executable, "-c", PASS_SOCKETS, len(numbers), *numbers]
-        server = TwistServer(tmp_path, "--config", path, launcher=launcher, pass_fds=numbers)
+        server = TwistServer(tmp_path, "--config", path, **passing(tcp, unix))
         assert server.port == tcp.getsockname()[1]
         assert b'"LISTEN_FDS": null' in server.ask("/").body
         assert ask(str(unix_socket), "/").code == 200

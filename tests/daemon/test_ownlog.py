@@ -1,24 +1,14 @@
 """The logs of skitaid and of agents, as processes of their own."""
 
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
-from processes import environment
+from processes import age, environment
 from serving import eventually
 from wire import PATIENCE
-
-
-def age(path):
-    """Make a log one of a year ago."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("old\n")
-    last = time.mktime((2025, 10, 15, 12, 0, 0, 0, 0, -1))
-    os.utime(path, (last, last))
 
 
 @pytest.fixture

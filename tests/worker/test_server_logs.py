@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from processes import TWIST, TwistServer, environment, run_twist
+from processes import TWIST, TwistServer, age, environment, run_twist
 from serving import eventually
 from supervised import Supervised
 from wire import PATIENCE, ask
@@ -199,14 +199,6 @@ class TestIds:
         response = site.ask("/", "BREW")
         assert response.code in (400, 405, 501)
         assert re.fullmatch(r"[0-9a-f]{12}-[0-9a-f]+", response["X-Request-ID"])
-
-
-def age(path):
-    """Make a log one of last year."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("old\n")
-    last = time.mktime((2025, 10, 15, 12, 0, 0, 0, 0, -1))
-    os.utime(path, (last, last))
 
 
 @pytest.mark.parametrize("processes", [1, 2])

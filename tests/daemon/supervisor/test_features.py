@@ -9,7 +9,7 @@ import ssl
 import pytest
 
 from certificates import Identity
-from processes import TWIST
+from processes import passing
 from serving import eventually
 from supervised import children
 from wire import PATIENCE, Client, ask
@@ -70,13 +70,7 @@ def test_sockets_from_systemd(served):
     """Sockets that the service manager has opened are served, and stay open at a reload."""
     config = served.write("port = 1\nprocesses = 2")
     with socket.create_server(("127.0.0.1", 0)) as passed:
-        script = (
-            "import os, sys; os.dup2(int(sys.argv[1]), 3);"
-            " os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()));"
-            " os.execv(sys.argv[2], sys.argv[2:])"
-        )
-        number = passed.fileno()
-        server = served.running(config, launcher=[TWIST[0], "-c", script, str(number)], pass_fds=[number])
+        server = served.running(config, **passing(passed))
         assert server.port == passed.getsockname()[1]
     server.reload()
     assert server.ask("/").code == 200

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from serving import eventually
-from supervised import Load, OneProcess, Supervised
+from supervised import Load, OneProcess, Supervised, shares
 from wire import PATIENCE, Client
 
 TALK = """
@@ -137,15 +137,9 @@ def test_websockets(served, processes, number):
 def test_even_load_of_many(served):
     """Four workers share out 800 connections within a fifth."""
     server = served("port = 0\nprocesses = 4")
-    clients = [Client(server.port) for _ in range(800)]
-    try:
-        found = [client.ask("/").body for client in clients]
-    finally:
-        for client in clients:
-            client.close()
-    shares = sorted(found.count(body) for body in set(found))
-    assert len(shares) == 4
-    assert shares[0] >= 0.8 * shares[-1]
+    found = shares(server.port, 800)
+    assert len(found) == 4
+    assert found[0] >= 0.8 * found[-1]
 
 
 def test_generations_that_drain(served):

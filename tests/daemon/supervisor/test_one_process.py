@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from processes import TWIST
+from processes import TWIST, passing
 from serving import eventually
 from supervised import Load, OneProcess, is_alive
 from wire import Client, ask
@@ -188,7 +188,6 @@ def test_new_addresses_and_workers(one, tmp_path):
     server.reload()
     eventually(lambda: server.pids() == {server.process.pid})
     assert ask(str(path), "/").code == 200
-    server.write("port = 0\nprocesses = 2")
     server.write("listen = 127.0.0.1:0\nprocesses = 2")
     server.reload()
     server.said("with 2 workers")
@@ -217,15 +216,7 @@ def test_sockets_from_systemd(served):
     """Sockets that the service manager has opened stay open."""
     config = served.write("port = 1")
     with socket.create_server(("127.0.0.1", 0)) as passed:
-        script = (
-            "import os, sys; os.dup2(int(sys.argv[1]), 3);"
-            " os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()));"
-            " os.execv(sys.argv[2], sys.argv[2:])"
-        )
-        number = passed.fileno()
-        server = served.running(
-            config, kind=OneProcess, launcher=[TWIST[0], "-c", script, str(number)], pass_fds=[number]
-        )
+        server = served.running(config, kind=OneProcess, **passing(passed))
     load = Load(server.port, clients=2)
     for _ in range(2):
         server.reload()

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from serving import eventually
-from supervised import Load, OneProcess, Supervised, is_alive
+from supervised import Load, OneProcess, Supervised, is_alive, shares
 from wire import Client
 
 SERVING = "Skitai serves"
@@ -294,15 +294,9 @@ def test_even_load(served):
     """Few connections, and many at once, are shared out evenly."""
     server = served("port = 0\nprocesses = 4")
     for count in (8, 200):
-        clients = [Client(server.port) for _ in range(count)]
-        try:
-            found = [client.ask("/").body for client in clients]
-        finally:
-            for client in clients:
-                client.close()
-        shares = sorted(found.count(body) for body in set(found))
-        assert len(shares) == 4
-        assert shares[0] >= count / 4 * 0.8
+        found = shares(server.port, count)
+        assert len(found) == 4
+        assert found[0] >= count / 4 * 0.8
         time.sleep(1.5)  # so that the next ones find the same number everywhere
 
 
