@@ -29,10 +29,10 @@ _DEFAULT_FIELDS = "".join(f"{name}: {value}\r\n" for name, value in _DEFAULTS)
 #: framing.
 _OWNED = HOP_BY_HOP | {"content-length", "expect"}
 
-# RFC 9110, section 9.2.2.
-_IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
-# RFC 9110, section 8.6: these have Content-Length: 0 if there is no body.
-_ALWAYS_WITH_LENGTH = frozenset(["POST", "PUT", "PATCH"])
+#: RFC 9110, section 9.2.2.
+IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
+#: RFC 9110, section 8.6: these have Content-Length: 0 if there is no body.
+ALWAYS_WITH_LENGTH = frozenset(["POST", "PUT", "PATCH"])
 
 
 @attrs.frozen
@@ -73,7 +73,7 @@ class HTTPRequest:
     @property
     def idempotent(self) -> bool:
         """Whether it can be sent twice without harm."""
-        return self.method in _IDEMPOTENT and (self.stream is None or self.stream.repeatable)
+        return self.method in IDEMPOTENT and (self.stream is None or self.stream.repeatable)
 
     def encode(self, authority: str) -> bytes:
         """Return the bytes of the request, without a streamed body; ``authority`` is the node's Host."""
@@ -121,7 +121,7 @@ def build_request(
     fields = _fields(pairs, content.type)
     if isinstance(content.body, StreamedBody):
         return HTTPRequest(method, target, fields + _framing(content.body), host=host, stream=content.body)
-    if content.present or method in _ALWAYS_WITH_LENGTH:
+    if content.present or method in ALWAYS_WITH_LENGTH:
         fields += f"Content-Length: {len(content.body)}\r\n"
     return HTTPRequest(method, target, fields, content.body, host)
 

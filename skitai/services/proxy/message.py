@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from skitai.http.paths import below_point
+from skitai.services.http.request import ALWAYS_WITH_LENGTH, IDEMPOTENT
 from skitai.services.proxy.fields import UnsendableError, request_lines
 from skitai.services.proxy.forwarding import forwarded_lines
 
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from skitai.services.http.streaming import Sendable
     from skitai.services.proxy.way import Way
 
-# RFC 9110, section 9.2.2.
-_IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
-# RFC 9110, section 8.6: these have Content-Length: 0 if there is no body.
-_ALWAYS_WITH_LENGTH = frozenset((b"POST", b"PUT", b"PATCH"))
 #: What stands in a request line without ending it.
 _TARGET = re.compile(rb"/[!-~\x80-\xff]*")
 
@@ -60,7 +57,7 @@ class Message:
         self.stream = stream
         self.sink: IReplySink | None = None
         self.switch: Callable[[HTTPResult], IProtocol] | None = None
-        self.idempotent = method in _IDEMPOTENT and (stream is None or stream.repeatable)
+        self.idempotent = self.method in IDEMPOTENT and (stream is None or stream.repeatable)
         target = target_of(way, request)
         self.target = target.decode("latin-1")
         self._host: bytes = b"" if way.own_host else request.authority
@@ -71,7 +68,7 @@ class Message:
         lines.append(b"X-Request-ID: %b\r\n" % request.identified().encode())
         if switching:
             lines.append(b"Connection: upgrade\r\nUpgrade: %b\r\n" % switching)
-        lines.append(_framing(method, body, stream))
+        lines.append(_framing(self.method, body, stream))
         self._tail = b"".join(lines)
 
     def encode(self, authority: str) -> bytes:
@@ -80,13 +77,13 @@ class Message:
         return b"%b%b\r\n%b\r\n%b" % (self._head, host, self._tail, self.body)
 
 
-def _framing(method: bytes, body: bytes, stream: Sendable | None) -> bytes:
+def _framing(method: str, body: bytes, stream: Sendable | None) -> bytes:
     """Return the line that frames the body: the proxy's own, whatever the client's was."""
     if stream is not None:
         if stream.length is None:
             return b"Transfer-Encoding: chunked\r\n"
         return b"Content-Length: %d\r\n" % stream.length
-    if body or method in _ALWAYS_WITH_LENGTH:
+    if body or method in ALWAYS_WITH_LENGTH:
         return b"Content-Length: %d\r\n" % len(body)
     return b""
 
