@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+from skitai.http.hosts import is_loopback
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 #: An origin (RFC 6454, section 6.2), or ``*.example.com`` for all hosts of a domain, by any scheme and port.
@@ -61,7 +62,7 @@ class Origins:
         host = _place(f"{'https' if secure else 'http'}://{authority.decode('latin-1').lower()}")
         if host is None:
             return False
-        return _is_same(place, host) or (_is_loopback(place[0]) and _is_loopback(host[0]))
+        return _is_same(place, host) or (is_loopback(place[0]) and is_loopback(host[0]))
 
 
 def _place(origin: str) -> Place | None:
@@ -81,12 +82,3 @@ def _is_same(one: Place, other: Place) -> bool:
         return False
     defaults = _DEFAULT_PORTS.values()
     return one[1] == other[1] or (one[1] in defaults and other[1] in defaults)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 import attrs
 import idna
 from zope.interface import implementer
 
+from skitai.http.hosts import is_loopback
 from skitai.interfaces import INode
 
 if TYPE_CHECKING:
@@ -143,16 +144,6 @@ def host_name(text: str) -> str:
     if len(host) > _HOST_NAME_MAX or not _HOST_NAME.fullmatch(host):
         raise ValueError(f"host {text!r} is not a host name or an IP address")
     return host
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a name or an address is that of the machine itself, wherever it is used."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False  # 127.example.com, too
 
 
 def is_host_name(text: str) -> bool:

@@ -7,13 +7,13 @@ import socket
 import sys
 from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
-from ipaddress import ip_address
 from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory
 
+from skitai.http.hosts import is_loopback
 from skitai.net.closing import begin_nothing
 from skitai.net.endpoints import Endpoint
 from skitai.net.ports import Turnstile, port_on
@@ -49,7 +49,7 @@ class Listening:
     def is_near(self) -> bool:
         """Whether its clients are on this machine, so that their connections take no time to begin."""
         host = getattr(self.port.getHost(), "host", None)  # a Unix socket has none
-        return host is None or ip_address(host.partition("%")[0]).is_loopback
+        return host is None or is_loopback(host)
 
     def begin_nothing(self) -> None:
         """Have no new connection begin, if the socket is this server's alone."""

@@ -11,7 +11,8 @@ from typing import Literal
 
 import attrs
 
-from skitai.net.addresses import is_loopback, parse_host_port
+from skitai.http.hosts import is_loopback
+from skitai.net.addresses import parse_host_port
 
 _SMTP, _SMTPS = 25, 465
 _TOKEN_SECONDS = 30.0
