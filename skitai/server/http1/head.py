@@ -18,9 +18,10 @@ _HOST = re.compile(
 )
 _AUTHORITY = re.compile(rb"[^/?#@]+:[0-9]{1,5}")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
-# A longer Content-Length is above any limit, and int() would not be cheap.
-_DIGITS_MAX = 18
-_BYTES_PER_FIELD = len(b": \r\n")
+#: A longer Content-Length is above any limit, and int() would not be cheap.
+DIGITS_MAX = 18
+#: What a field counts beside its name and its value.
+BYTES_PER_FIELD = len(b": \r\n")
 _KNOWN_VERSIONS = frozenset({"1.0", "1.1"})
 _LOOKED_AT = frozenset({b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding"})
 # The fields that say how the body is framed, and whether another request may follow.
@@ -47,7 +48,7 @@ def examine(request: Request, limits: ServerLimits) -> None:
     fields: dict[bytes, bytes] = {}
     size = len(request.uri)
     for name, value in request.headers:
-        size += len(name) + len(value) + _BYTES_PER_FIELD
+        size += len(name) + len(value) + BYTES_PER_FIELD
         if name in _LOOKED_AT:
             # A repeated field is joined by a comma, which then makes a wrong host, coding or expectation.
             fields[name] = b", " + value if name in fields else value
@@ -118,8 +119,7 @@ def _set_body(request: Request, fields: dict[bytes, bytes], limits: ServerLimits
     if coding and coding.lower() != b"chunked":
         last = coding.lower().rpartition(b",")[2].strip()
         raise HeadError(501 if last == b"chunked" else 400)
-    multipart = fields.get(b"content-type", b"")[:19].lower() == b"multipart/form-data"
-    request.body_max = limits.multipart_max if multipart else limits.body_max
-    if len(length) > _DIGITS_MAX:
+    request.body_max = limits.body_max_of(fields.get(b"content-type", b""))
+    if len(length) > DIGITS_MAX:
         raise HeadError(413)
     request.body_length = None if coding else int(length)

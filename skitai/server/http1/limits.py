@@ -31,3 +31,8 @@ class ServerLimits:
     buffers_max: int = SERVER_KEYS["buffers_max"].default
     connections_max: int = SERVER_KEYS["connections_max"].default
     http2_streams: int = SERVER_KEYS["http2_streams"].default
+
+    def body_max_of(self, content_type: bytes) -> int:
+        """Return how long a body of this Content-Type may be; empty if the request has none."""
+        multipart = content_type[:19].lower() == b"multipart/form-data"
+        return self.multipart_max if multipart else self.body_max

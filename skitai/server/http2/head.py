@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from skitai.server.http1.head import HeadError, is_host
+from skitai.http.fields import TOKEN
+from skitai.server.http1.head import BYTES_PER_FIELD, DIGITS_MAX, HeadError, is_host
 from skitai.server.http2.frames import ErrorCode, StreamError
 from skitai.server.request.body import BodySpool
 from skitai.server.request.request import Request
@@ -21,17 +22,13 @@ _PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path"))
 #: Section 8.2.1: names are tokens in lower case, values have no control characters and no space around them.
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _VALUE = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
-_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_METHOD = re.compile(TOKEN.pattern.encode())
 _PATH = re.compile(rb"(?:/|\*\Z)[!-\"$-~]*")
 _CONNECTION_FIELDS = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
 _LOOKED_AT = frozenset((b"content-length", b"content-type", b"cookie", b"expect", b"host", b"te"))
 _UNDERSCORE = ord("_")
-#: As in HTTP/1.1: a longer number is above any limit.
-_DIGITS_MAX = 18
-#: What a field counts beside its name and its value, as in HTTP/1.1.
-_BYTES_PER_FIELD = 4
 
 
 def malformed() -> StreamError:
@@ -56,7 +53,7 @@ def read_head(
     special: dict[bytes, list[bytes]] = {}
     size = 0
     for name, value in fields:
-        size += len(name) + len(value) + _BYTES_PER_FIELD
+        size += len(name) + len(value) + BYTES_PER_FIELD
         if _VALUE.fullmatch(value) is None:
             raise malformed()
         if name[:1] == b":":
@@ -132,7 +129,7 @@ def _length(special: dict[bytes, list[bytes]], ended: bool) -> int | None:
     text = lengths[0]
     if not text.isdigit() or any(other != text for other in lengths):
         raise malformed()
-    length = int(text[-_DIGITS_MAX:]) if len(text) <= _DIGITS_MAX else 10**_DIGITS_MAX
+    length = int(text) if len(text) <= DIGITS_MAX else 10**DIGITS_MAX
     if ended and length:
         raise malformed()
     return length
@@ -159,9 +156,7 @@ def _check(
     if _PATH.fullmatch(path) is None or (path == b"*" and request.method != b"OPTIONS"):
         raise HeadError(400)
     request.path, _, request.query = path.partition(b"?")
-    media_type = special.get(b"content-type", [b""])[0]
-    multipart = media_type[:19].lower() == b"multipart/form-data"
-    request.body_max = limits.multipart_max if multipart else limits.body_max
+    request.body_max = limits.body_max_of(special.get(b"content-type", [b""])[0])
     expectations = special.get(b"expect")
     if expectations:
         if any(value.lower() != b"100-continue" for value in expectations):
