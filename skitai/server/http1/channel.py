@@ -221,12 +221,10 @@ class HTTPChannel(AnsweringConnection):
             self._refuse(request, 405)
             return
         self._body_use = BodyUse.COLLECTED
-        length, spool = request.body_length, request.spool
-        too_long = length is not None and length > request.body_max
-        if spool is not None and (too_long or not spool.limit(request.body_max)):
-            self._refuse(request, 413)
-        else:
+        if request.collect_body():
             self._read_body(request)
+        else:
+            self._refuse(request, 413)
 
     def _read_body(self, request: Request) -> None:
         """Handle the part of the body that has arrived, and read the rest."""

@@ -64,12 +64,10 @@ class Stream(AnsweringStream):
         if self.closed or self._body_use is not _HELD or is_held:
             return
         self._body_use = _COLLECTED
-        length, spool = request.body_length, request.spool
-        too_long = length is not None and length > request.body_max
-        if spool is not None and (too_long or not spool.limit(request.body_max)):
-            self._refuse(413)
-        else:
+        if request.collect_body():
             self._read_body()
+        else:
+            self._refuse(413)
 
     def data_received(self, data: bytes, size: int) -> None:
         """Take a piece of the body, for which the client has used ``size`` bytes of its window.

@@ -137,6 +137,15 @@ class Request(LazyRequest):
         if self.spool is not None:
             self.spool.drop()
 
+    def collect_body(self) -> bool:
+        """Have the body collected. Return False if it is longer than ``body_max``, as far as that is known.
+
+        Called by the connection.
+        """
+        if self.spool is None:
+            return True
+        return (self.body_length or 0) <= self.body_max and self.spool.limit(self.body_max)
+
     def take_body(self) -> IO[bytes] | None:
         """Return the body as a file that the caller closes, or None if there is no body."""
         return None if self.spool is None or self.spool.taken else self.spool.open()
