@@ -200,9 +200,7 @@ class HTTPChannel(AnsweringConnection):
     def _begin(self, request: Request) -> None:
         self.current = request
         self.deadline = FOREVER
-        self.factory.requests += 1
-        if self.factory.forwarding is not None:
-            self.factory.forwarding(request)
+        self.factory.begin(request, self)
         if request.spool is None and (not self._reader.stopped or self._reader.requests):
             self.factory.handle(request)
         else:

@@ -153,10 +153,6 @@ class HTTPFactory(Factory):
             self._surplus.add(channel)
         return channel
 
-    def is_surplus(self, channel: Any) -> bool:
-        """Return whether there were too many connections when that of ``channel`` came."""
-        return channel in self._surplus
-
     def forget(self, channel: Any) -> None:
         """Remove a channel whose connection is gone."""
         self.channels.discard(channel)
@@ -174,11 +170,16 @@ class HTTPFactory(Factory):
             if not self.numPorts and self._sweep.running:
                 self._sweep.stop()
 
+    def begin(self, request: Request, channel: Any) -> None:
+        """Count a request of ``channel`` whose turn has come. It is refused if the connection is surplus."""
+        self.requests += 1
+        if self.forwarding is not None:
+            self.forwarding(request)
+        if self._surplus and channel in self._surplus and not request.refusal:
+            request.refuse(503)
+
     def judge(self, request: Request) -> bool:
         """Return whether ``request`` is taken care of, though only its head has arrived."""
-        if self._surplus and request.connection in self._surplus:
-            self.handle(request)
-            return True
         if self.stopping:
             request.keep_alive = False
         if self.timed:
@@ -193,8 +194,6 @@ class HTTPFactory(Factory):
             request.keep_alive = False
         if self.timed:
             request.arrived = monotonic()
-        if self._surplus and request.connection in self._surplus and not request.refusal:
-            request.refuse(503)
         if request.refusal:
             fields = _REFUSAL_FIELDS.get(request.refusal)
             request.fail(request.refusal, *([fields] if fields else []))

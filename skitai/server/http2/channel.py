@@ -137,8 +137,6 @@ class HTTP2Channel(ReceivingConnection):
         if not self.streams:
             self.deadline = factory.now  # from now on, all streams are looked at about once a second
         self.streams[stream_id] = stream
-        if factory.is_surplus(self) and not request.refusal:
-            request.refuse(503)
         stream.begin(request)
 
     def stream_closed(self, stream: Stream, code: ErrorCode | None) -> None:

@@ -53,9 +53,7 @@ class Stream(AnsweringStream):
         self.request = request
         self.ended = request.complete
         factory = self.channel.factory
-        factory.requests += 1
-        if factory.forwarding is not None:
-            factory.forwarding(request)
+        factory.begin(request, self.channel)
         if request.complete or request.refusal:
             factory.handle(request)
             return
