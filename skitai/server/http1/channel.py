@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 from zope.interface import implementer
 
@@ -80,9 +79,6 @@ class HTTPChannel(AnsweringConnection):
     def makeConnection(self, transport: Any) -> None:
         """Start on a connected transport."""
         self.connected(transport)
-        if isinstance(self.server, (IPv4Address, IPv6Address)):
-            # Each write is a complete unit: it must not wait until the client has acknowledged the last one.
-            transport.setTcpNoDelay(True)
         factory = self.factory
         self.output = output_for(transport, self._progress, self._drained, factory.sending, factory.storage)
         self.connectionMade()

@@ -119,10 +119,6 @@ class HTTPFactory(Factory):
         channel: HTTPChannel | None = self.admit(HTTPChannel(self))
         return channel
 
-    def make_channel(self) -> HTTPChannel:
-        """Return a channel of HTTP/1.1 for a connection that was admitted."""
-        return HTTPChannel(self)
-
     def admit(self, channel: Any) -> Any:
         """Return ``channel``, which counts from now on; None if there are far too many."""
         too_many = len(self.channels) - self.limits.connections_max

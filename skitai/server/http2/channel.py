@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from skitai.server.http1.channel import FOREVER, LINGER_SECONDS
 from skitai.server.http1.output import output_for
 from skitai.server.http1.states import State
 from skitai.server.http2 import frames
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-#: The deadline while no time-out runs.
-FOREVER = float("inf")
-#: Seconds that the client has to close its half of the connection.
-LINGER_SECONDS = 5.0
 #: The ping that follows the first GOAWAY: its answer comes when the client has read that.
 _GOAWAY_PING = b"goodbye!"
 _SERVING = State.SERVING
@@ -66,8 +62,6 @@ class HTTP2Channel(ReceivingConnection):
     def makeConnection(self, transport: Any) -> None:
         """Start on a connected transport."""
         self.connected(transport)
-        if isinstance(self.server, (IPv4Address, IPv6Address)):
-            transport.setTcpNoDelay(True)
         factory = self.factory
         self.output = output_for(transport, self._progress, self._drained, factory.sending, factory.storage)
         self.connectionMade()

@@ -9,6 +9,7 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from skitai.net.handover import connect_to, pass_on
+from skitai.server.http1.channel import HTTPChannel
 from skitai.server.http2.channel import HTTP2Channel
 from skitai.server.http2.frames import PREFACE
 
@@ -88,7 +89,7 @@ class Opening:
             if not speaks_http2 and PREFACE.startswith(data):
                 return
         factory = self._factory
-        channel = factory.replace(self, HTTP2Channel(factory) if speaks_http2 else factory.make_channel())
+        channel = factory.replace(self, HTTP2Channel(factory) if speaks_http2 else HTTPChannel(factory))
         deadline = self.deadline
         connect_to(self.transport, channel)
         channel.deadline = min(channel.deadline, deadline)
