@@ -5,8 +5,6 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING
 
-from skitai.server.request.pages import error_page
-
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
 
@@ -39,7 +37,5 @@ def admits(request: Request, wanted: str) -> bool:
     if wanted != REQUIRE:
         return True
     reason = _EXPIRED if expired else _NONE if hasattr(transport, "client_certificate") else _PLAIN
-    request.identified()
-    page = error_page(403, reason).encode()
-    request.respond("403 Forbidden", [("Content-Type", "text/html; charset=utf-8")], page)
+    request.fail(403, detail=reason)
     return False
