@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from skitai.http.fields import HOP_BY_HOP
 
 #: How many heads are remembered, and the most bytes of each: an app sends the same few again and again.
 _HEADS_MAX, _HEAD_SIZE_MAX = 512, 2048
 
-# The fields that the server itself must look at.
-_SPECIAL = HOP_BY_HOP | {"content-length", "date", "server", "strict-transport-security", "x-request-id"}
+#: The fields that the server itself must look at.
+SPECIAL = HOP_BY_HOP | {"content-length", "date", "server", "strict-transport-security", "x-request-id"}
+
+_H = TypeVar("_H")
 
 
 class Head(NamedTuple):
@@ -56,11 +58,16 @@ def render_head(
     head = _heads.get(key)
     if head is None:
         head = _make_head(status, headers, length, version, bodyless, keep_alive)
-        if len(head.data) <= _HEAD_SIZE_MAX:
-            if len(_heads) >= _HEADS_MAX:
-                _heads.clear()
-            _heads[key] = head
+        remember(_heads, key, head, len(head.data))
     return head
+
+
+def remember(heads: dict[tuple[object, ...], _H], key: tuple[object, ...], head: _H, size: int) -> None:
+    """Keep a head of ``size`` bytes for further responses, unless it is large."""
+    if size <= _HEAD_SIZE_MAX:
+        if len(heads) >= _HEADS_MAX:
+            heads.clear()
+        heads[key] = head
 
 
 def _make_head(
@@ -78,7 +85,7 @@ def _make_head(
     dated = served = identified = strict = False
     for name, value in headers:
         lower = name.lower()
-        if lower in _SPECIAL:
+        if lower in SPECIAL:
             if lower == "content-length":
                 announced = content_length(value, announced)
                 continue
@@ -96,10 +103,8 @@ def _make_head(
     code = status[:3]
     if code < "200":
         raise ValueError(f"{status!r} is not a final status")
-    if announced is not None or (bodyless and length == 0):  # a body left out is not one of length 0
-        length = announced
-    # The length of a 304 is that of the 200 it stands for (RFC 9110, section 8.6): only the app knows it.
-    if length is not None and code != "204" and not (code == "304" and not announced):
+    length, is_told = body_length(code, length, announced, bodyless)
+    if is_told:
         lines.append(f"Content-Length: {length}\r\n")
     chunked = length is None and not bodyless and version == "1.1"
     if chunked:
@@ -137,6 +142,19 @@ def _joined(lines: Sequence[str]) -> bytes:
     if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
         raise ValueError("control character in the status or a header field")
     return text.encode("latin-1")
+
+
+def body_length(
+    code: str, length: int | None, announced: int | None, bodyless: bool
+) -> tuple[int | None, bool]:
+    """Return the length of a response's body, None if it is unknown; and whether Content-Length tells it.
+
+    ``length`` is that of the body at hand, and ``announced`` what the fields of the app say.
+    """
+    if announced is not None or (bodyless and length == 0):  # a body left out is not one of length 0
+        length = announced
+    # The length of a 304 is that of the 200 it stands for (RFC 9110, section 8.6): only the app knows it.
+    return length, length is not None and code != "204" and not (code == "304" and not announced)
 
 
 def content_length(value: str, announced: int | None) -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from hpack.table import HeaderTable
 
 from skitai.http.fields import HOP_BY_HOP, TOKEN
-from skitai.server.http1.framing import content_length
+from skitai.server.http1.framing import SPECIAL, body_length, content_length, remember
 
 #: The first bytes of a connection's first block: the dynamic table has size 0 (RFC 7541, section 6.3).
 NO_TABLE = b"\x20"
@@ -27,9 +27,6 @@ _STATUSES = {
 }
 #: As in HTTP/1.1, where they would break the framing; here the field would be malformed.
 _BREAKING = re.compile(r"[\0\r\n]")
-_SPECIAL = HOP_BY_HOP | {"content-length", "date", "server", "strict-transport-security", "x-request-id"}
-#: How many heads are remembered, and the most bytes of each: an app sends the same few again and again.
-_HEADS_MAX, _HEAD_SIZE_MAX = 512, 2048
 
 
 class Head(NamedTuple):
@@ -62,10 +59,7 @@ def encode_head(
     head = _heads.get(key)
     if head is None:
         head = _make_head(status, headers, length, bodyless)
-        if len(head.block) <= _HEAD_SIZE_MAX:
-            if len(_heads) >= _HEADS_MAX:
-                _heads.clear()
-            _heads[key] = head
+        remember(_heads, key, head, len(head.block))
     return head
 
 
@@ -78,7 +72,7 @@ def _make_head(status: str, headers: tuple[tuple[str, str], ...], length: int | 
     dated = served = identified = strict = False
     for name, value in headers:
         lower = name.lower()
-        if lower in _SPECIAL:
+        if lower in SPECIAL:
             if lower == "content-length":
                 announced = content_length(value, announced)
                 continue
@@ -89,10 +83,8 @@ def _make_head(status: str, headers: tuple[tuple[str, str], ...], length: int | 
             identified = identified or lower == "x-request-id"
             strict = strict or lower == "strict-transport-security"
         parts.append(encode_field(lower, value))
-    if announced is not None or (bodyless and length == 0):  # a body left out is not one of length 0
-        length = announced
-    # The length of a 304 is that of the 200 it stands for (RFC 9110, section 8.6): only the app knows it.
-    if length is not None and code != "204" and not (code == "304" and not announced):
+    length, is_told = body_length(code, length, announced, bodyless)
+    if is_told:
         parts.append(encode_field("content-length", str(length)))
     return Head(b"".join(parts), None if bodyless else length, dated, served, identified, strict)
 
