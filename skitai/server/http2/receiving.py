@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
-
-from hpack import Decoder, HPACKError, OversizedHeaderListError
+from typing import TYPE_CHECKING
 
 from skitai.server.http2 import frames
-from skitai.server.http2.fields import NO_TABLE
+from skitai.server.http2.blocks import BlockReader
 from skitai.server.http2.frames import ErrorCode, FrameReader, HTTP2Error, StreamError
 from skitai.server.http2.head import check_trailers, malformed
 from skitai.server.http2.limits import CONNECTION_WINDOW, RESET_COST, Calm
@@ -20,21 +18,17 @@ if TYPE_CHECKING:
 
 #: Streams that the server has reset and whose frames may still be on their way.
 _RESET_MAX = 256
-#: How much longer than a head may be all that the decoder makes of one: between both, the answer is 431.
-_DECODED_TIMES = 4
 
 
 class ReceivingConnection(SendingConnection):
     """Reads frames. All methods are called in the reactor thread.
 
-    A header block is decoded even if nobody wants it: all later ones depend on it. The connection's window is
-    opened as soon as bytes have come; what holds a client back is the window of the stream.
+    The connection's window is opened as soon as bytes have come; what holds a client back is the window of
+    the stream.
     """
 
     __slots__ = (
-        "_block",
-        "_decoder",
-        "_first_block",
+        "_blocks",
         "_preface",
         "_reader",
         "_received",
@@ -57,13 +51,10 @@ class ReceivingConnection(SendingConnection):
         self._reader = FrameReader()
         self._preface = frames.PREFACE
         self._settled = False
-        self._decoder = Decoder(_DECODED_TIMES * factory.limits.header_max)
-        # The header block that has begun: stream, flags and what has come of it.
-        self._block: tuple[int, int, bytearray] | None = None
+        self._blocks = BlockReader(factory.limits.header_max)
         self._reset: dict[int, None] = {}
         # Bytes that may still come on the connection, and those for which the window was not yet opened.
         self._received = self._untold = 0
-        self._first_block = NO_TABLE
 
     # -- what the channel does -----------------------------------------------------------------------------
 
@@ -85,22 +76,12 @@ class ReceivingConnection(SendingConnection):
 
     # -- helpers -------------------------------------------------------------------------------------------
 
-    def headers(self, stream_id: int, block: bytes, flags: int = 0) -> bytes:
-        """Return the frames of a header block that goes to the client."""
-        if self._first_block:
-            block, self._first_block = self._first_block + block, b""
-        return frames.headers_frames(stream_id, block, flags)
-
     def reset_stream(self, stream_id: int, code: ErrorCode) -> None:
         """Tell the client that a stream is over; what still comes of it is ignored."""
         self._reset[stream_id] = None
         if len(self._reset) > _RESET_MAX:
             del self._reset[next(iter(self._reset))]
         self.emit(frames.reset_frame(stream_id, code))
-
-    def open_window(self, stream: Stream, increment: int) -> None:
-        """Let the client send more of the body of ``stream``."""
-        self.emit(frames.window_frame(stream.id, increment))
 
     def spend(self, what: str, cost: int = 1) -> None:
         """Count a frame that serves nobody; see ``Calm``."""
@@ -112,8 +93,9 @@ class ReceivingConnection(SendingConnection):
         """Read frames from the client. Raises HTTP2Error."""
         if self._preface:
             data = self._skip_preface(data)
+        blocks = self._blocks
         for kind, flags, stream_id, payload in self._reader.read(data):
-            if self._block is not None and (kind != frames.CONTINUATION or stream_id != self._block[0]):
+            if blocks.stream_id and (kind != frames.CONTINUATION or stream_id != blocks.stream_id):
                 raise HTTP2Error(ErrorCode.PROTOCOL_ERROR, "a header block was interrupted")
             if not self._settled and kind != frames.SETTINGS:
                 raise HTTP2Error(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS")
@@ -179,29 +161,20 @@ class ReceivingConnection(SendingConnection):
             raise HTTP2Error(ErrorCode.PROTOCOL_ERROR, "HEADERS on a stream that no client may begin")
         block = frames.without_priority(flags, stream_id, frames.unpadded(flags, payload))
         if flags & frames.END_HEADERS:
-            self._block_received(stream_id, flags, block)
+            self._fields_received(stream_id, flags, self._blocks.decode(block))
         else:
-            self._block = (stream_id, flags, bytearray(block))
+            self._blocks.begin(stream_id, flags, block)
 
     def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if self._block is None:
+        blocks = self._blocks
+        if not blocks.stream_id:
             raise HTTP2Error(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
-        _, first_flags, block = self._block
-        block += payload
         self.spend("CONTINUATION")
-        if len(block) > max(self.factory.limits.header_max, frames.FRAME_MAX) * 2:
-            raise HTTP2Error(ErrorCode.ENHANCE_YOUR_CALM, "a header block that does not end")
+        blocks.add(payload)
         if flags & frames.END_HEADERS:
-            self._block = None
-            self._block_received(stream_id, first_flags, bytes(block))
+            self._fields_received(stream_id, blocks.flags, blocks.end())
 
-    def _block_received(self, stream_id: int, flags: int, block: bytes) -> None:
-        try:
-            fields: Any = self._decoder.decode(block, raw=True)
-        except OversizedHeaderListError as error:
-            raise HTTP2Error(ErrorCode.ENHANCE_YOUR_CALM, "a header list that is too large") from error
-        except (HPACKError, IndexError, ValueError) as error:
-            raise HTTP2Error(ErrorCode.COMPRESSION_ERROR, "a header block cannot be decoded") from error
+    def _fields_received(self, stream_id: int, flags: int, fields: Iterable[tuple[bytes, bytes]]) -> None:
         ended = bool(flags & frames.END_STREAM)
         stream = self.streams.get(stream_id)
         if stream is not None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from skitai.server.http1.output import Output
-from skitai.server.http2.frames import DATA, END_STREAM, FRAME_MAX, LARGEST, frame_header
+from skitai.server.http2.fields import NO_TABLE
+from skitai.server.http2.frames import DATA, END_STREAM, FRAME_MAX, LARGEST, frame_header, headers_frames
 from skitai.server.request.connection import Connection
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class SendingConnection(Connection):
 
     __slots__ = (
         "_ended",
+        "_first_block",
         "_frames",
         "_is_due",
         "_ready",
@@ -48,6 +50,8 @@ class SendingConnection(Connection):
         self.factory = factory
         #: Bytes of bodies that the client lets the connection send.
         self.send_window = 65_535
+        # What precedes the first header block; empty when that was sent.
+        self._first_block = NO_TABLE
         self._frames: list[bytes | memoryview] = []
         self._size = 0
         self._is_due = False
@@ -84,6 +88,12 @@ class SendingConnection(Connection):
         """Drop whatever is still sent: the connection ends."""
         self._ended = True
         self._frames = []
+
+    def headers(self, stream_id: int, block: bytes, flags: int = 0) -> bytes:
+        """Return the frames of a header block that goes to the client."""
+        if self._first_block:
+            block, self._first_block = self._first_block + block, b""
+        return headers_frames(stream_id, block, flags)
 
     def send_data(self, stream: AnsweringStream, data: bytes, ends: bool) -> int:
         """Send as much of ``data`` as may be sent now, and return how much; ``ends``: it is the last piece.

@@ -15,7 +15,7 @@ from skitai.server.http1.head import HeadError
 from skitai.server.http1.states import BodyUse
 from skitai.server.http2.answering import AnsweringStream
 from skitai.server.http2.fields import CONTINUE
-from skitai.server.http2.frames import ErrorCode, StreamError
+from skitai.server.http2.frames import ErrorCode, StreamError, window_frame
 from skitai.server.http2.limits import STREAM_WINDOW
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Stream(AnsweringStream):
             return
         if self._untold >= STREAM_WINDOW // 2:
             self.receive_window += self._untold
-            self.channel.open_window(self, self._untold)
+            self.channel.emit(window_frame(self.id, self._untold))
             self._untold = 0
 
     def _is_paused(self) -> bool:
