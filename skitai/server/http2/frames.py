@@ -70,16 +70,20 @@ class StreamError(SkitaiError):
 class FrameReader:
     """Cuts the input of one connection into frames."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_preface", "_rest")
 
     def __init__(self) -> None:
+        #: What is still to come of the preface.
+        self._preface = PREFACE
         self._rest = b""
 
     def read(self, data: bytes) -> Iterator[Frame]:
         """Yield the frames that ``data`` completes: kind, flags, stream and payload.
 
-        Raises HTTP2Error for one that is too large.
+        Raises HTTP2Error for one that is too large, and for input that does not begin with the preface.
         """
+        if self._preface:
+            data = self._skip_preface(data)
         if self._rest:
             data = self._rest + data
         start, end = 0, len(data)
@@ -94,6 +98,13 @@ class FrameReader:
             yield kind, flags, stream_id & LARGEST, data[start + _HEADER.size : after]
             start = after
         self._rest = data[start:]
+
+    def _skip_preface(self, data: bytes) -> bytes:
+        expected = self._preface[: len(data)]
+        if data[: len(expected)] != expected:
+            raise HTTP2Error(ErrorCode.PROTOCOL_ERROR, "the connection does not begin with the preface")
+        self._preface = self._preface[len(expected) :]
+        return data[len(expected) :]
 
 
 def frame_header(kind: int, flags: int, stream_id: int, length: int) -> bytes:

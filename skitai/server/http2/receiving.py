@@ -29,7 +29,6 @@ class ReceivingConnection(SendingConnection):
 
     __slots__ = (
         "_blocks",
-        "_preface",
         "_reader",
         "_received",
         "_reset",
@@ -49,7 +48,6 @@ class ReceivingConnection(SendingConnection):
         self.stream_window = 65_535
         self.calm = Calm(factory.now)
         self._reader = FrameReader()
-        self._preface = frames.PREFACE
         self._settled = False
         self._blocks = BlockReader(factory.limits.header_max)
         self._reset: dict[int, None] = {}
@@ -91,8 +89,6 @@ class ReceivingConnection(SendingConnection):
 
     def read(self, data: bytes) -> None:
         """Read frames from the client. Raises HTTP2Error."""
-        if self._preface:
-            data = self._skip_preface(data)
         blocks = self._blocks
         for kind, flags, stream_id, payload in self._reader.read(data):
             if blocks.stream_id and (kind != frames.CONTINUATION or stream_id != blocks.stream_id):
@@ -108,13 +104,6 @@ class ReceivingConnection(SendingConnection):
                 self.spend("unknown frames")
             if not self.is_open():
                 return
-
-    def _skip_preface(self, data: bytes) -> bytes:
-        expected = self._preface[: len(data)]
-        if data[: len(expected)] != expected:
-            raise HTTP2Error(ErrorCode.PROTOCOL_ERROR, "the connection does not begin with the preface")
-        self._preface = self._preface[len(expected) :]
-        return data[len(expected) :]
 
     def _end_stream(self, stream_id: int, code: ErrorCode) -> None:
         stream = self.streams.get(stream_id)
