@@ -113,6 +113,12 @@ def log_text(log):
 
 
 @pytest.fixture
+def failures(log):
+    """Return a function that gives the tracebacks that were logged during the test."""
+    return lambda: [event["log_failure"].getTraceback() for event in log if "log_failure" in event]
+
+
+@pytest.fixture
 def mounted(memory_server):
     """Return ``mounted(resource, point=b"")``: a server with the resource at that mount point."""
 

@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from twisted.internet.protocol import Factory, Protocol
-from twisted.logger import globalLogPublisher
 
 from instances import RunningInstance, make_instance
 from skitai.errors import ConfigError
@@ -230,20 +229,6 @@ def server(reactor_thread, threads, tmp_path):
     running.stop()
 
 
-@pytest.fixture
-def failures():
-    """The failures that were logged."""
-    logged = []
-
-    def observe(event):
-        if "log_failure" in event:
-            logged.append(event["log_failure"].getTraceback())
-
-    globalLogPublisher.addObserver(observe)
-    yield logged
-    globalLogPublisher.removeObserver(observe)
-
-
 def test_keep_alive(server):
     """Requests follow each other on one connection, and apps are told that it is secure."""
     assert server.instance.urls == [f"https://127.0.0.1:{server.port}/"]
@@ -291,7 +276,7 @@ def test_plain_http(server, failures):
     with connect(server.port, trusting_context()) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert client.makefile("rb").read().endswith(b"https")
-    assert failures == []
+    assert failures() == []
 
 
 def test_silent_clients_do_not_delay_the_end(server, failures):
@@ -305,7 +290,7 @@ def test_silent_clients_do_not_delay_the_end(server, failures):
         shaking.sendall(client_hello())
         assert shaking.recv(3) == b"\x16\x03\x03"
         server.stop()
-    assert failures == []
+    assert failures() == []
 
 
 def client_hello():

@@ -8,7 +8,6 @@ from contextlib import suppress
 
 import pytest
 from OpenSSL import SSL
-from twisted.logger import globalLogPublisher
 
 from certificates import Identity
 from instances import RunningInstance, make_instance
@@ -40,18 +39,10 @@ def server(reactor_thread, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def failures():
+def _no_failures(failures):
     """Nothing may be logged with a traceback."""
-    logged = []
-
-    def observe(event):
-        if "log_failure" in event:
-            logged.append(event["log_failure"].getTraceback())
-
-    globalLogPublisher.addObserver(observe)
     yield
-    globalLogPublisher.removeObserver(observe)
-    assert logged == []
+    assert failures() == []
 
 
 def plain(server):

@@ -1,6 +1,5 @@
 """What one connection may cost, and that streams which nobody reads hold up no other."""
 
-import hpack
 import pytest
 from http2_client import Client, frame, serve
 from http_channel import TEXT, Later, MemoryServer
@@ -23,11 +22,6 @@ def warnings():
     globalLogPublisher.removeObserver(note)
 
 
-def header_block(fields):
-    return hpack.Encoder().encode(fields)
-
-
-GET = [(":method", "GET"), (":scheme", "http"), (":authority", "example.org"), (":path", "/")]
 PLAIN = b"\x82\x86\x41\x01a\x84"  # GET http a /
 
 

@@ -5,7 +5,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from contextlib import contextmanager
 
 import h2.config
@@ -15,6 +14,7 @@ import pytest
 
 from certificates import Identity
 from instances import RunningInstance, make_instance
+from serving import eventually
 from wire import PATIENCE
 
 APP = """
@@ -196,11 +196,7 @@ def test_a_connection_that_the_server_ends_is_gone_when_its_client_closes(serve,
         while piece := client.socket.recv(65536):
             seen += piece
         assert b"DATA on an idle stream" in seen
-    for _ in range(100):
-        if reactor_thread.call(server.instance._connections)["open"] == 0:
-            return
-        time.sleep(0.01)
-    raise AssertionError("the connection is still there")
+    eventually(lambda: reactor_thread.call(server.instance._connections)["open"] == 0, "the end")
 
 
 def test_a_stop_lets_requests_end(serve, threads):

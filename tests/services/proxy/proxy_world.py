@@ -9,7 +9,6 @@ from instances import RunningInstance, make_instance
 from skitai.services.http import plugin as http_plugin
 from wire import PATIENCE
 
-QUIET = "access_log = off"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
