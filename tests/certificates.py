@@ -9,6 +9,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 from twisted.internet.ssl import CertificateOptions
 
+from skitai.net.certificates import Source
+from skitai.net.pem import load_identity
+from skitai.net.server_tls import ServerTLS
+
 _DAY = datetime.timedelta(days=1)
 
 
@@ -62,6 +66,12 @@ class Identity:
             context.get_cert_store().add_cert(SSL.X509.from_cryptography(clients.certificate))
             context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *args: args[-1])
         return options
+
+
+def tls_of(certfile, keyfile=None, passphrase=None):
+    """Return what shows the certificate in these files to all clients."""
+    files = (certfile, keyfile) if keyfile else (certfile,)
+    return ServerTLS(Source((), files, lambda: load_identity(certfile, keyfile, passphrase)).read())
 
 
 def _general(name):

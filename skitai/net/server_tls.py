@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -17,10 +16,9 @@ from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from zope.interface import implementer, providedBy
 from zope.interface.declarations import Provides
 
-from skitai.net.certificates import Loaded, Source
+from skitai.net.certificates import Loaded
 from skitai.net.client_certificates import ClientCertificate
-from skitai.net.pem import Identity, TLSConfigError, load_identity
-from skitai.net.sockets import ListenError
+from skitai.net.pem import Identity, TLSConfigError
 
 #: What a connection may carry, the best first (RFC 7301).
 PROTOCOLS = (b"http/1.1",)
@@ -140,21 +138,6 @@ def _context(identity: Identity, protocols: Sequence[bytes], clients: Sequence[C
         # What fails is refused: a session would be resumed as if it had succeeded.
         context.set_verify(SSL.VERIFY_PEER)
     return context
-
-
-def server_options(certificate: Path, key: Path | None, passphrase: str | None) -> ServerTLS:
-    """Return what shows one certificate to all clients.
-
-    ``certificate`` is a file with the certificate, the chain after it and, unless ``key`` is another file,
-    the private key. ``passphrase`` decrypts the key. Raises ListenError for files that cannot be used.
-    """
-    source = Source(
-        (), (certificate, key) if key else (certificate,), lambda: load_identity(certificate, key, passphrase)
-    )
-    try:
-        return ServerTLS(source.read())
-    except TLSConfigError as error:
-        raise ListenError(error.key, str(error)) from error
 
 
 #: What the TLS of a connection provides, by the type of the transport below.

@@ -1,19 +1,15 @@
 """What the tests of the HTTP channel share: a server in memory, and one on a real socket."""
 
-import datetime
 import socket
 import ssl
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from http_channel import MemoryServer
 from twisted.logger import formatEvent, globalLogPublisher
 
+from certificates import Identity, tls_of
 from serving import eventually
-from skitai.net.server_tls import server_options, with_tls
+from skitai.net.server_tls import with_tls
 from skitai.server.http1.factory import HTTPFactory
 from skitai.server.http1.limits import ServerLimits
 from skitai.server.site import Mounts, Site
@@ -132,19 +128,10 @@ def mounted(memory_server):
 @pytest.fixture(scope="session")
 def wrap_in_tls(tmp_path_factory):
     """Return a function that puts TLS around a factory."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
+    identity = Identity("localhost")
     pem = tmp_path_factory.mktemp("tls") / "server.pem"
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    pem.write_bytes(private + certificate.public_bytes(Encoding.PEM))
-    return lambda factory: with_tls(factory, server_options(pem, None, None), factory.reactor)
+    pem.write_bytes(identity.key_pem() + identity.pem)
+    return lambda factory: with_tls(factory, tls_of(pem), factory.reactor)
 
 
 @pytest.fixture

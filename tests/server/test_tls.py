@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from twisted.internet.protocol import Factory, Protocol
 
+from certificates import tls_of
 from instances import RunningInstance, make_instance
 from skitai.errors import ConfigError
-from skitai.net.server_tls import server_options, with_tls
-from skitai.net.sockets import ListenError
+from skitai.net.pem import TLSConfigError
+from skitai.net.server_tls import with_tls
 from wire import PATIENCE
 
 BIG = 10 << 20
@@ -153,7 +154,7 @@ def greeter(reactor_thread):
 )
 def test_files(files, greeter, certificate, key, passphrase):
     """Certificate, chain and key may stand together or apart; a client that knows the root is satisfied."""
-    port = greeter(server_options(*files(certificate, key), passphrase))
+    port = greeter(tls_of(*files(certificate, key), passphrase))
     with connect(port, trusting_context()) as client:
         assert client.makefile("rb").read() == b"hello"
         assert client.version() in ("TLSv1.2", "TLSv1.3")
@@ -188,21 +189,21 @@ def test_files(files, greeter, certificate, key, passphrase):
 def test_files_refused(files, certificate, key, passphrase, expected_key, expected):
     """Files that cannot be used are refused in one line that names the config key, and nobody is asked."""
     certificate_file, key_file = files(certificate, key)
-    with pytest.raises(ListenError) as caught:
-        server_options(certificate_file, key_file, passphrase)
+    with pytest.raises(TLSConfigError) as caught:
+        tls_of(certificate_file, key_file, passphrase)
     assert caught.value.key == expected_key
     assert str(caught.value) == expected.format(cert=certificate_file, key=key_file)
 
 
 def test_unreadable(tmp_path):
     """A file that cannot be read is an error, too."""
-    with pytest.raises(ListenError, match=r"cannot read .*: Is a directory"):
-        server_options(tmp_path, None, None)
+    with pytest.raises(TLSConfigError, match=r"cannot read .*: Is a directory"):
+        tls_of(tmp_path)
 
 
 def test_old_versions(files, greeter):
     """TLS 1.1 is refused."""
-    port = greeter(server_options(*files(CHAIN, SERVER.key_pem()), None))
+    port = greeter(tls_of(*files(CHAIN, SERVER.key_pem())))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_ciphers("ALL:@SECLEVEL=0")
