@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from time import localtime, strftime
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,6 @@ Line = Callable[["Request"], str]
 
 _PLAIN = re.compile(rb"[!-\[\]-~]*")
 _PLAIN_QUOTED = re.compile(rb"[ !#-\[\]-~]*")
-_NO_TIME = -1
 
 
 class SkitaiLine:
@@ -35,19 +35,15 @@ class SkitaiLine:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._second = _NO_TIME
-        self._date = ""
+        self._date = lru_cache(1)(stamp)  # most lines are of the second of the one before
 
     def of(self, request: Request) -> str:
         """Return the line of ``request``."""
-        second = int(self._clock())
-        if second != self._second:
-            self._second, self._date = second, stamp(second)
         ended = request.ended
         arrived = request.arrived or ended
         answered = request.answered or ended
         return (
-            f"{self._date} [info] {_client(request.connection.addresses)} "
+            f"{self._date(int(self._clock()))} [info] {_client(request.connection.addresses)} "
             f"{_printable(request.method) or '-'} {_printable(request.uri) or '-'} HTTP/{request.version} "
             f"{request.status_code or '-'} {request.bytes_sent} "
             f"{(answered - arrived) * 1000:.0f}ms {(ended - answered) * 1000:.0f}ms"
@@ -63,20 +59,16 @@ class CombinedLine:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._second = _NO_TIME
-        self._date = ""
+        self._date = lru_cache(1)(_apache_date)
 
     def of(self, request: Request) -> str:
         """Return the line of ``request``."""
-        second = int(self._clock())
-        if second != self._second:
-            self._second, self._date = second, _apache_date(second)
         asked = b""
         if request.method or request.uri:
             asked = b"%b %b HTTP/%b" % (request.method or b"-", request.uri or b"-", request.version.encode())
         body = max(request.bytes_sent - request.head_bytes, 0)
         return (
-            f"{request.connection.addresses['REMOTE_ADDR'] or '-'} - - [{self._date}] "
+            f"{request.connection.addresses['REMOTE_ADDR'] or '-'} - - [{self._date(int(self._clock()))}] "
             f'"{_quoted(asked)}" {request.status_code or "-"} {body} '
             f'"{_quoted(request.field(b"referer"))}" "{_quoted(request.field(b"user-agent"))}"'
         )
@@ -92,14 +84,15 @@ class JSONLine:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._minute = _NO_TIME
-        self._zone = ""
+        self._date = lru_cache(1)(_rfc_date)
 
     def of(self, request: Request) -> str:
         """Return the line of ``request``."""
         ended = request.ended
+        now = self._clock()
+        date, zone = self._date(int(now))
         fields = {
-            "time": self._time(self._clock()),
+            "time": f"{date}.{int(now * 1000) % 1000:03d}{zone}",
             "client": request.connection.addresses["REMOTE_ADDR"] or None,
             "method": _text(request.method),
             "target": _text(request.uri),
@@ -114,13 +107,6 @@ class JSONLine:
             "mount": None if request.place is None else request.place.point,
         }
         return json.dumps(fields)  # ASCII: all control characters are escaped
-
-    def _time(self, moment: float) -> str:
-        minute = int(moment) // 60
-        if minute != self._minute:
-            self._minute, self._zone = minute, _zone(moment, ":")
-        milliseconds = int(moment * 1000) % 1000
-        return f"{strftime('%Y-%m-%dT%H:%M:%S', localtime(moment))}.{milliseconds:03d}{self._zone}"
 
 
 def with_id(line: Line) -> Line:
@@ -145,9 +131,14 @@ def _apache_date(second: int) -> str:
     )
 
 
-def _zone(moment: float, colon: str = "") -> str:
+def _rfc_date(second: int) -> tuple[str, str]:
+    """Return what RFC 3339 has before the fraction of a second, and behind it."""
+    return strftime("%Y-%m-%dT%H:%M:%S", localtime(second)), _zone(second, ":")
+
+
+def _zone(second: int, colon: str = "") -> str:
     """Return the difference to UTC: ``+0100``."""
-    offset = localtime(moment).tm_gmtoff
+    offset = localtime(second).tm_gmtoff
     hours, minutes = divmod(abs(offset) // 60, 60)
     return f"{'-' if offset < 0 else '+'}{hours:02d}{colon}{minutes:02d}"
 
