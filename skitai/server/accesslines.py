@@ -21,8 +21,9 @@ Clock = Callable[[], float]
 #: Makes the line of a request, without its end.
 Line = Callable[["Request"], str]
 
-_PLAIN = re.compile(rb"[!-\[\]-~]*")
-_PLAIN_QUOTED = re.compile(rb"[ !#-\[\]-~]*")
+#: What could forge or hide a part of a line, in a part that ends with a space and in one in quotes.
+_UNSAFE = re.compile(rb"[^!-\[\]-~]")
+_UNSAFE_QUOTED = re.compile(rb"[^ !#-\[\]-~]")
 
 
 class SkitaiLine:
@@ -152,20 +153,14 @@ def _client(addresses: Mapping[str, str]) -> str:
 
 def _printable(text: bytes) -> str:
     """Escape what could forge or hide a part of the line."""
-    if _PLAIN.fullmatch(text) is not None:
-        return text.decode("ascii")
-    return "".join(c if "!" <= c <= "~" and c != "\\" else f"\\x{ord(c):02x}" for c in text.decode("latin-1"))
+    return _UNSAFE.sub(lambda unsafe: b"\\x%02x" % ord(unsafe[0]), text).decode("ascii")
 
 
 def _quoted(text: bytes | None) -> str:
     """Return what stands between quotes: as in nginx, with spaces and without quotes."""
     if not text:
         return "-"
-    if _PLAIN_QUOTED.fullmatch(text) is not None:
-        return text.decode("ascii")
-    return "".join(
-        c if " " <= c <= "~" and c not in '"\\' else f"\\x{ord(c):02X}" for c in text.decode("latin-1")
-    )
+    return _UNSAFE_QUOTED.sub(lambda unsafe: b"\\x%02X" % ord(unsafe[0]), text).decode("ascii")
 
 
 def _text(value: bytes | None) -> str | None:
