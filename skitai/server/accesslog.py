@@ -59,17 +59,14 @@ class AccessLog:
         if not self._lines:
             return
         lines, self._lines = self._lines, []
-        lines.append("")
         try:
             self._write(lines)
             self._stream.flush()
         except (OSError, ValueError) as error:  # the disk is full, or the stream is closed
-            _log.error(
-                "cannot write the access log ({error}); lines lost: {n}", n=len(lines) - 1, error=error
-            )
+            _log.error("cannot write the access log ({error}); lines lost: {n}", n=len(lines), error=error)
 
     def _write(self, lines: list[str]) -> None:
-        self._stream.write("\n".join(lines))
+        self._stream.write("\n".join(lines) + "\n")
 
     def reopen(self) -> None:
         """Go on in a new file of the same name: the old one was moved away. Raises OSError."""
@@ -92,7 +89,7 @@ class ConsoleAccessLog(AccessLog):
             lines = [coloured_access(line) for line in lines]
         piece: list[str] = []
         length = 0
-        for line in lines[:-1]:
+        for line in lines:
             length += len(line) + 1
             if length > _PIECE_MAX and piece:
                 self._stream.write("".join(piece))
