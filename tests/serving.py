@@ -23,6 +23,7 @@ from skitai.context import ServiceTable
 from skitai.loop.bridge import Bridge
 from skitai.loop.executors import executor_for
 from skitai.loop.turn import Stage, turn_end_of
+from skitai.server.accesslines import FORMATS
 from skitai.server.accesslog import AccessLog
 from skitai.server.http1.factory import HTTPFactory
 from skitai.server.http1.limits import ServerLimits
@@ -90,7 +91,9 @@ class Gateway:
             for point, app in mounts.items()
         ]
         site = site or Site(Mounts([], resources))
-        access_log = AccessLog(self.access_log, partial(turn_end_of(reactor).call, Stage.LOG))
+        access_log = AccessLog(
+            self.access_log, partial(turn_end_of(reactor).call, Stage.LOG), FORMATS["skitai"](time.time)
+        )
         self.factory = HTTPFactory(reactor, site.handle, limits, judge=site.judge, observers=[access_log])
         if unix_socket is None:
             self._listening = reactor.listenTCP(0, self.factory, interface="127.0.0.1")

@@ -29,7 +29,7 @@ from skitai.saddle.visitor.csrf import Csrf
 from skitai.saddle.visitor.mbox import MessageBoxes
 from skitai.saddle.visitor.seal import SecureBox
 from skitai.saddle.visitor.session import Sessions
-from skitai.server.accesslog import AccessLog
+from skitai.server.accesslines import FORMATS
 from skitai.server.http1.head import HeadError, examine
 from skitai.server.http1.limits import ServerLimits
 from skitai.server.request.compress import accepts_gzip
@@ -230,7 +230,8 @@ def site(text):
 
 
 def access_line(text):
-    AccessLog(io.StringIO(), lambda flush: flush)(server_request([], "", text))
+    for form in FORMATS.values():
+        form(time.time)(server_request([b"referer", b"x-request-id"], text, text))
 
 
 PARSERS = {

@@ -32,20 +32,15 @@ class AccessLog:
     """Writes the access log to ``stream``: an observer for ``HTTPFactory``. Called in the reactor thread.
 
     Lines wait until they are written together. ``soon(flush)`` is called for the first of them, and calls
-    ``flush`` later. ``clock`` gives the seconds since the epoch; ``line`` makes the lines.
+    ``flush`` later. ``line`` makes the lines.
     """
 
     def __init__(
-        self,
-        stream: IO[str] | AppendedFile,
-        soon: Callable[[Callable[[], None]], object],
-        clock: Callable[[], float] = time,
-        *,
-        line: Line | None = None,
+        self, stream: IO[str] | AppendedFile, soon: Callable[[Callable[[], None]], object], line: Line
     ) -> None:
         self._stream = stream
         self._soon = soon
-        self._line = line or FORMATS["skitai"](clock)
+        self._line = line
         self._lines: list[str] = []
 
     def __call__(self, request: Request) -> None:
@@ -111,7 +106,7 @@ def open_access_log(
     if has_ids and form != "json":
         line = with_id(line)
     if path == "-":  # in order with what others print there
-        return ConsoleAccessLog(sys.stdout, partial(turn_end_of(reactor).call, Stage.LOG), line=line)
+        return ConsoleAccessLog(sys.stdout, partial(turn_end_of(reactor).call, Stage.LOG), line)
     file = AppendedFile(path)
     file.open()
-    return AccessLog(file, partial(reactor.callLater, _FLUSH_SECONDS), line=line)
+    return AccessLog(file, partial(reactor.callLater, _FLUSH_SECONDS), line)

@@ -45,6 +45,10 @@ def line(form, request):
     return FORMATS[form](lambda: MOMENT)(request)
 
 
+def skitai_line(request):
+    return line("skitai", request)
+
+
 BROWSER = ((b"referer", b"http://a.example/?x=1"), (b"user-agent", b"Mozilla/5.0 (X11)"))
 
 
@@ -177,7 +181,7 @@ def test_colours(form, monkeypatch):
     """On a terminal, lines of failed requests are in colours, if nobody has said NO_COLOR."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    log = ConsoleAccessLog(Terminal(True), lambda _: None, line=FORMATS[form](lambda: MOMENT))
+    log = ConsoleAccessLog(Terminal(True), lambda _: None, FORMATS[form](lambda: MOMENT))
 
     def lines():
         log._stream.truncate(0)
@@ -198,7 +202,7 @@ def test_colours(form, monkeypatch):
 def test_no_colours_elsewhere():
     """What is no terminal gets plain lines."""
     stream = Terminal(False)
-    log = ConsoleAccessLog(stream, lambda _: None)
+    log = ConsoleAccessLog(stream, lambda _: None, skitai_line)
     log(answered(status_code=500))
     log.flush()
     assert "\x1b" not in stream.getvalue()
@@ -207,7 +211,7 @@ def test_no_colours_elsewhere():
 def test_pieces_for_a_pipe():
     """What goes to a standard stream is written in pieces that a pipe keeps together, each of whole lines."""
     stream = Terminal(False)
-    log = ConsoleAccessLog(stream, lambda _: None)
+    log = ConsoleAccessLog(stream, lambda _: None, skitai_line)
     for _ in range(1000):
         log(answered(b"/" + b"x" * 90))
     log(answered(b"/" + b"x" * 8000))
@@ -222,7 +226,7 @@ def test_pieces_for_a_pipe():
 def test_a_file_gets_all_at_once():
     """A file takes all lines in one write, so that those of other workers do not come between."""
     stream = Terminal(False)
-    log = AccessLog(stream, lambda _: None)
+    log = AccessLog(stream, lambda _: None, skitai_line)
     for _ in range(1000):
         log(answered())
     log.flush()

@@ -9,6 +9,7 @@ import pytest
 from twisted.logger import capturedLogs, formatEvent
 
 from serving import eventually
+from skitai.server.accesslines import FORMATS
 from skitai.server.accesslog import AccessLog
 
 LINE = re.compile(
@@ -87,7 +88,7 @@ class Answered:
 
 def line_of(request):
     stream = io.StringIO()
-    log = AccessLog(stream, lambda flush: None, clock=lambda: 1_795_363_761.5)
+    log = AccessLog(stream, lambda flush: None, FORMATS["skitai"](lambda: 1_795_363_761.5))
     log(request)
     log.flush()
     return stream.getvalue()
@@ -141,7 +142,7 @@ def test_a_client_has_one_address_field(channel, expected):
 def test_lines_that_wait_are_written_together():
     """The first line asks for a flush, for all that wait until then."""
     stream, due = io.StringIO(), []
-    log = AccessLog(stream, due.append)
+    log = AccessLog(stream, due.append, FORMATS["skitai"](time.time))
     for _ in range(3):
         log(Answered())
     assert (stream.getvalue(), len(due)) == ("", 1)
@@ -154,7 +155,7 @@ def test_lines_that_wait_are_written_together():
 def test_lines_that_cannot_be_written_are_named_in_the_log():
     """A full disk loses lines, and the server's log says how many; what comes later is written again."""
     stream, due = open("/dev/full", "w"), []
-    log = AccessLog(stream, due.append)
+    log = AccessLog(stream, due.append, FORMATS["skitai"](time.time))
     with capturedLogs() as logged:
         log(Answered())
         due.pop()()
