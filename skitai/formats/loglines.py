@@ -25,6 +25,11 @@ def one_line(text: str) -> str:
     return _CONTROLS.sub(_escaped, text)
 
 
+def about_request(request_id: str) -> str:
+    """Return what a line about a request ends with, by which it is found; empty where there is no request."""
+    return f" (request {request_id})" if request_id else ""
+
+
 def moved_in(line: str) -> str:
     """Return a further line of a record, which cannot pass for the first of another."""
     return "  " + one_line(line)

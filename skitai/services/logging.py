@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from skitai.context import current_request_id
 from skitai.errors import words_of
 from skitai.formats.colours import coloured, wants_colours
-from skitai.formats.loglines import moved_in, one_line, stamp, traceback_lines
+from skitai.formats.loglines import about_request, moved_in, one_line, stamp, traceback_lines
 from skitai.loop.native import Lock
 from skitai.plugins import hookimpl
 from skitai.processes.files import AppendedFile
@@ -53,8 +53,7 @@ class AppLog:
         self._write("\n".join(lines))
 
     def _line(self, msg: object, category: str, request_id: str) -> str:
-        about = f" (request {request_id})" if request_id else ""
-        return one_line(f"{stamp(self._clock())} [{category}] {msg}{about}")
+        return one_line(f"{stamp(self._clock())} [{category}] {msg}{about_request(request_id)}")
 
     def _write(self, line: str) -> None:
         try:

@@ -14,6 +14,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from skitai.context import ServiceTable, current_request_id, run_in_executor
+from skitai.formats.loglines import about_request
 from skitai.interfaces import IExecutor, IHeadResource
 from skitai.loop.bridge import Bridge
 from skitai.loop.lines import NO_LIMITS, Limits
@@ -159,8 +160,7 @@ class WSGIResource:
 
         Called in any thread, where it is handled; elsewhere with its ``failure``.
         """
-        request_id = current_request_id()
-        about = f" (request {request_id})" if request_id else ""
+        about = about_request(current_request_id())
         _log.failure("{doing} failed{about}", failure, doing=doing, about=about, level=LogLevel.error)
         self.watcher.failed(error, doing)
 
