@@ -126,12 +126,12 @@ def open_sockets(
     return found
 
 
-def open_port(endpoint: PortEndpoint, *, among_processes: bool = False) -> Opened:
-    """Listen on ``endpoint``. Raises ListenError.
+def open_port(endpoint: PortEndpoint) -> Opened:
+    """Listen on ``endpoint``, among other processes of the user that may do so at once. Raises ListenError.
 
-    ``among_processes`` of one user may then listen there at once: the system chooses one for each connection.
+    The system chooses one of them for each connection.
     """
-    return _open_tcp(endpoint, ipv6_only=False, among_processes=among_processes)
+    return _open_tcp(endpoint, ipv6_only=False, among_processes=True)
 
 
 def _open(endpoint: Endpoint, endpoints: Sequence[Endpoint]) -> Opened:

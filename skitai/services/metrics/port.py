@@ -58,8 +58,8 @@ class OwnPort:
     def start(self) -> None:
         """Listen. A port that cannot be had is logged: the server itself may serve."""
         try:
-            # Also for one process: while it begins anew, there is another.
-            opened = open_port(self._endpoint, among_processes=True)
+            # Among others, also with one process: while it begins anew, there is another.
+            opened = open_port(self._endpoint)
         except ListenError as error:
             _log.error("metrics: {error}", error=error)
             return
