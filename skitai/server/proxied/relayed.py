@@ -50,11 +50,16 @@ class RelayedFactory(Factory):
         """Return what reads the header; None for a peer that is no proxy of ours."""
         if self._proxies.trusts(addr):
             return _Header(self, addr)
-        host = getattr(addr, "host", "a Unix socket")
+        host = _shown(addr)
         if host not in self._refused and len(self._refused) < 100:  # told once of each
             self._refused.add(host)
             _log.warn("{host} is not in trusted_proxies: proxy_protocol = yes refuses it", host=host)
         return None
+
+
+def _shown(peer: IAddress) -> str:
+    """Return a peer as the log names it."""
+    return getattr(peer, "host", "a Unix socket")
 
 
 class _Header(Protocol):
@@ -93,8 +98,7 @@ class _Header(Protocol):
             self._timer.cancel()
 
     def _give_up(self, problem: str) -> None:
-        peer = getattr(self._peer, "host", "a Unix socket")
-        _log.warn("{peer}: {problem}: the connection is closed", peer=peer, problem=problem)
+        _log.warn("{peer}: {problem}: the connection is closed", peer=_shown(self._peer), problem=problem)
         self._stop_waiting()
         assert self.transport is not None
         self.transport.abortConnection()  # type: ignore[attr-defined]
