@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING
 
 from benchmarks.overload import CAPACITY, COUNTED_SECONDS, PATIENCE_SECONDS, PER_SECOND, ROWS
 from benchmarks.report import verdict
+from benchmarks.ws_client import percentile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +54,4 @@ def _figures(outcome: Outcome) -> Iterator[str]:
 
 
 def _ms(times: list[float], share: float) -> str:
-    if len(times) < 2:
-        return "-"
-    return f"{statistics.quantiles(times, n=100, method='inclusive')[round(share * 100) - 1] * 1000:,.0f}"
+    return f"{percentile(times, share) * 1000:,.0f}" if times else "-"
