@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from benchmarks.measure import Speed
     from benchmarks.process import Placement
 
 SPEED_WORKERS, MEMORY_WORKERS = (1, 2), (1, 4, 8)
@@ -81,20 +80,15 @@ ROWS = tuple(server for kind in (*SPEED, *MEMORY) for server in kind.servers.val
 
 @dataclass
 class Workers:
-    """All that one run found out by the name of the server; the versions by package."""
+    """All that one run found out; ``memory`` by the name of the server, the versions by package."""
 
-    speeds: dict[str, list[Speed]] = field(default_factory=dict)
+    served: Results = field(default_factory=lambda: Results({}, ""))
     memory: dict[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
-    def rate(self, server: Server) -> float | None:
-        """Return the median of requests a second, or None for what was not measured."""
-        samples = self.speeds.get(server.name)
-        return statistics.median(sample.requests_per_second for sample in samples) if samples else None
-
     def cpu_us(self, server: Server) -> float | None:
         """Return the median of the processor time of a request, or None for what was not measured."""
-        samples = self.speeds.get(server.name)
+        samples = self.served.speeds.get(server.name)
         return statistics.median(sample.cpu_us for sample in samples) if samples else None
 
 
@@ -108,7 +102,7 @@ def measured(results: Results, placement: Placement, options: argparse.Namespace
         if speed:
             say("workers", f"round {number} of {options.rounds}")
         for server in speed:
-            add_speed(found.speeds, server, placement, results, options.seconds)
+            add_speed(found.served.speeds, server, placement, results, options.seconds)
     for server in memory:
         what = f"memory, {server.label}"
         with failures_noted(results, what), running(server, placement) as process:

@@ -26,7 +26,7 @@ def workers_section(found: Workers) -> Iterator[str]:
     cpu = " | ".join(f"CPU us, {number}" for number in SPEED_WORKERS)
     yield f"| server | version | {numbers} | 2 to 1 | {cpu} | errors |"
     yield "|---|---|---:|---:|---:|---:|---:|---:|"
-    yield from (_speed_row(found, kind) for kind in SPEED if _is_in(kind, found.speeds))
+    yield from (_speed_row(found, kind) for kind in SPEED if _is_in(kind, found.served.speeds))
     yield ""
     yield "Memory of all processes of a server after a second of load. What several share is divided"
     yield "among them (PSS), in MB. The last column: what one more worker takes."
@@ -44,16 +44,15 @@ def _is_in(kind: Kind, names: Container[str]) -> bool:
 
 def _speed_row(found: Workers, kind: Kind) -> str:
     servers = [kind.servers[number] for number in SPEED_WORKERS]
-    rates = [found.rate(server) for server in servers]
+    rates = [found.served.rate(server.name) for server in servers]
     costs = [found.cpu_us(server) for server in servers]
-    one, two = rates[0], rates[-1]
     cells = (
         kind.label,
         found.versions[kind.package],
         *(f"{rate:,.0f}" if rate else "-" for rate in rates),
-        times(two / one if one and two else None),
+        times(found.served.ratio(servers[-1].name, servers[0].name)),
         *(f"{cost:,.0f}" if cost else "-" for cost in costs),
-        str(sum(speed.errors for server in servers for speed in found.speeds.get(server.name, ()))),
+        str(sum(speed.errors for server in servers for speed in found.served.speeds.get(server.name, ()))),
     )
     return f"| {' | '.join(cells)} |"
 
