@@ -14,6 +14,7 @@ import pytest
 from twisted.web.http_headers import Headers
 from twisted.web.server import NOT_DONE_YET
 
+from growth import TIMES, check_growth
 from skitai.errors import SkitaiError
 from skitai.http import digest, fields
 from skitai.saddle.failures.pages import wants_json
@@ -45,13 +46,8 @@ from skitai.services.http.redirect import RedirectError, next_hop
 from skitai.services.http.reply import ReplyReader
 from skitai.services.http.request import HTTPRequest
 
-#: Characters of the short input; the long one has eight times as many.
+#: Characters of the short input.
 SIZE = 2000
-TIMES = 8
-#: Of a linear parser about 8; of one that reads the rest anew at each place 64.
-RATIO_MAX = 20
-#: Seconds. Less is not measured against: there the clock and the caches decide.
-NOISE = 0.0005
 
 #: What inputs are made of: ``%d`` is another number each time.
 UNITS = (
@@ -277,27 +273,11 @@ def inputs(size):
         yield f"{start!r} and {unit!r}", text[:size]
 
 
-def seconds(parse, text, tries):
-    best = float("inf")
-    for _ in range(tries):
-        began = time.thread_time()
-        with contextlib.suppress(*REFUSALS, SkitaiError):
-            parse(text)
-        best = min(best, time.thread_time() - began)
-    return best
-
-
 SHORT, LONG = (dict(inputs(size)) for size in (SIZE, SIZE * TIMES))
 
 
 @pytest.mark.parametrize("name", PARSERS)
 def test_time_grows_with_the_size_of_what_is_read_and_no_faster(name):
     """Eight times the input costs some eight times the time, and nothing near the square of it."""
-    parse = PARSERS[name]
     for made_of, text in LONG.items():
-        took = seconds(parse, text, 1)
-        if took < NOISE * RATIO_MAX:
-            continue
-        short = seconds(parse, SHORT[made_of], 5)
-        took = seconds(parse, text, 3)
-        assert took < RATIO_MAX * max(short, NOISE), f"{made_of}: {short:.4f} s, then {took:.4f} s"
+        check_growth(PARSERS[name], made_of, SHORT[made_of], text, (*REFUSALS, SkitaiError))
