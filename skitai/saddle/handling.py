@@ -144,7 +144,7 @@ def _route(app: Saddle, was: SaddleWas) -> Any:
     if match.endpoint is None:  # OPTIONS, and no view takes it
         return was.response("200 OK", "", [("Allow", ", ".join(_without_handshake(match.allowed)))])
     endpoint: Endpoint = match.endpoint
-    was.env["skitai.route"] = endpoint.prefix + endpoint.route.rule.text  # for traces
+    was.env["skitai.route"] = endpoint.full_rule  # for traces
     was.scopes = endpoint.scopes
     _take_arguments(was, endpoint, match.arguments)
     return events.run(was.scopes, was, lambda: _call_view(was, endpoint))
@@ -195,7 +195,7 @@ def _call_view(was: SaddleWas, endpoint: Endpoint) -> Any:
     view, options = endpoint.route.view, endpoint.route.websocket
     arguments = was.request.args if options is None else websockets.with_websocket(was.request.args)
     try:
-        kwargs = bind(view, arguments, endpoint.prefix + endpoint.route.rule.text)
+        kwargs = bind(view, arguments, endpoint.full_rule)
     except ArgumentError as error:
         raise _bad_arguments(was, endpoint, error) from error
     if options is not None:

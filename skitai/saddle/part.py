@@ -60,11 +60,11 @@ class MountedPart:
 
 @attrs.frozen
 class Endpoint:
-    """A route of a mounted part; ``scopes`` and ``prefix`` are those of ``MountedPart``."""
+    """A route of a mounted part: its ``scopes``, and the rule with the path of the part before it."""
 
     route: Route
     scopes: tuple[Saddlery, ...]
-    prefix: str
+    full_rule: str
 
 
 class Saddlery:

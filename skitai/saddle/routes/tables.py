@@ -19,11 +19,12 @@ class Tables:
         patterns: dict[str, Endpoint] = {}
         for place in mounted:
             for route in place.part.routes:
-                endpoint = Endpoint(route, place.scopes, place.prefix)
+                rule = place.prefix + route.rule.text
+                endpoint = Endpoint(route, place.scopes, rule)
                 self.router.add(route.rule, endpoint, place.prefix)
                 if route.websocket is not None:
                     continue
-                literal, pattern, _ = (place.prefix + route.rule.text).partition("<")
+                literal, pattern, _ = rule.partition("<")
                 method = literal.strip("/").replace("/", ".")
                 if method:
                     (patterns if pattern else self.remote).setdefault(method, endpoint)
