@@ -43,19 +43,17 @@ class CallSpans:
         if tracing.tracer is None and not tracing.begin():
             return
         current = get_current_span()
-        unrecorded: Span | None
-        if current is INVALID_SPAN:
-            unrecorded = None if tracing.wants(None) else Unsampled()
-        elif type(current) is Unsampled or not (
-            current.is_recording() or tracing.wants(current.get_span_context())
-        ):
-            unrecorded = current
+        begins = current is INVALID_SPAN
+        if begins:
+            wanted = tracing.wants(None)
         else:
-            unrecorded = None
-        if unrecorded is None:
-            self._start(call, current is INVALID_SPAN)
+            wanted = type(current) is not Unsampled and (
+                current.is_recording() or tracing.wants(current.get_span_context())
+            )
+        if wanted:
+            self._start(call, begins)
         elif type(call.operation.request) is HTTPRequest:
-            self._spans[call] = unrecorded
+            self._spans[call] = Unsampled() if begins else current
 
     def _start(self, call: Call, begins: bool) -> None:
         tracer = self._tracing.tracer
