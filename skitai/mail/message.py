@@ -20,12 +20,17 @@ from skitai.mail.plaintext import text_of_html
 
 @attrs.frozen
 class Text:
-    """A text of a mail: ``data`` is what ``encoded_text`` gave for ``charset``."""
+    """A text of a mail. Raises ValueError for what ``encoded_text`` does not take."""
 
     content: str
-    subtype: str
-    charset: str
-    data: bytes
+    subtype: str = "plain"
+    charset: str = "utf-8"
+    #: What stands in the mail, before its transfer encoding.
+    data: bytes = attrs.field(init=False, repr=False)
+
+    @data.default
+    def _encoded(self) -> bytes:
+        return encoded_text(self.content, self.charset)
 
     def part(self, *, inline: bool = False) -> Part:
         """Return the part of the message."""
@@ -143,7 +148,7 @@ def _alternatives(bodies: dict[str, Text], pictures: list[Part]) -> list[Part]:
             parts.append(text.part())
     if plain is None and "html" in bodies:
         words = text_of_html(bodies["html"].content)
-        plain = Text(words, "plain", "utf-8", encoded_text(words, "utf-8")) if words else None
+        plain = Text(words) if words else None
     if plain is not None:
         parts.insert(0, plain.part())
     return [multipart("alternative", parts)] if parts else []

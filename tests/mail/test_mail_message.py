@@ -38,10 +38,6 @@ def draft(subject="Hello", sender="Ann <a@b.example>", to="c@d.example", **field
     return Draft(subject, sender, parse_addresses(to), **fields)
 
 
-def text(content, subtype="plain", charset="utf-8"):
-    return Text(content, subtype, charset, encoded_text(content, charset))
-
-
 def compose(made, size_max=1 << 20):
     return made.compose("ID1", 1_700_000_000.0, size_max, "Skitai/test")
 
@@ -64,7 +60,7 @@ def name_of(mail, field):
 
 def test_a_plain_mail():
     """The header has what mail programs expect, and the envelope what SMTP needs."""
-    mail = compose(draft(texts=[text("Hi,\n\nAnn")]))
+    mail = compose(draft(texts=[Text("Hi,\n\nAnn")]))
     assert mail.content.decode().split("\n") == [
         "From: Ann <a@b.example>",
         "To: c@d.example",
@@ -94,7 +90,7 @@ def test_recipients():
         cc=parse_addresses("F <f@d.example>, c@D.example"),
         bcc=parse_addresses("secret@d.example, f@d.example"),
         reply_to=parse_addresses("help@b.example"),
-        texts=[text("x")],
+        texts=[Text("x")],
     )
     mail = compose(made)
     assert mail.envelope.recipients == ("c@d.example", "e@d.example", "f@d.example", "secret@d.example")
@@ -106,7 +102,7 @@ def test_recipients():
 
 def test_bcc_alone():
     """A mail to hidden recipients says so, as mail programs do."""
-    mail = compose(draft(to="", bcc=parse_addresses("x@d.example"), texts=[text("x")]))
+    mail = compose(draft(to="", bcc=parse_addresses("x@d.example"), texts=[Text("x")]))
     assert mail.message["to"] == "undisclosed-recipients:;"
     assert not mail.message.defects
 
@@ -120,7 +116,7 @@ def test_scripts(script):
         f"{words} <a@b.example>",
         [f"{words}, {words} <c@d.example>"],
         headers={"x-words": ("X-Words", words)},
-        texts=[text(words), text(f"<p>{words}</p>", "html")],
+        texts=[Text(words), Text(f"<p>{words}</p>", "html")],
         attachments=[attachment(PNG, "image/png", f"{words} {words}.png")],
     )
     mail = compose(made)
@@ -148,7 +144,7 @@ def test_scripts(script):
 def test_pictures():
     """HTML with its pictures is one alternative, beside a plain text that is made of it; files come last."""
     made = draft(
-        texts=[text(HTML, "html")],
+        texts=[Text(HTML, "html")],
         attachments=[attachment(b"1,2\n", None, "data.csv"), attachment(PNG, "image/png", cid="ID_A")],
     )
     message = compose(made).message
@@ -169,13 +165,13 @@ def test_structures():
     """No part holds only one other."""
     file = attachment(b"x", None, "x.bin")
     picture = attachment(PNG, "image/png", "x.png", "p")
-    plain, html = text("a"), text("<p>b", "html")
+    plain, html = Text("a"), Text("<p>b", "html")
     assert structure(compose(draft(texts=[html, plain])).message) == [
         "alternative",
         "text/plain",
         "text/html",
     ]
-    assert structure(compose(draft(texts=[text("<img>", "html")])).message) == "text/html"
+    assert structure(compose(draft(texts=[Text("<img>", "html")])).message) == "text/html"
     assert structure(compose(draft(attachments=[file])).message) == "application/octet-stream"
     mixed = ["mixed", "text/plain", "application/octet-stream"]
     assert structure(compose(draft(texts=[plain], attachments=[file])).message) == mixed
@@ -184,14 +180,14 @@ def test_structures():
         "text/plain",
         "image/png",
     ]
-    calendar = text("BEGIN:VCALENDAR", "calendar")
+    calendar = Text("BEGIN:VCALENDAR", "calendar")
     assert structure(compose(draft(texts=[html, calendar])).message) == [
         "alternative",
         "text/plain",
         "text/html",
         "text/calendar",
     ]
-    assert structure(compose(draft(texts=[plain, text("c")])).message) == [
+    assert structure(compose(draft(texts=[plain, Text("c")])).message) == [
         "mixed",
         "text/plain",
         "text/plain",
@@ -206,12 +202,12 @@ def test_no_content():
 
 def test_smtputf8():
     """Where an address needs it, headers are in UTF-8, and the envelope says so; otherwise they are ASCII."""
-    mail = compose(draft("Grüße", "Pelé <pelé@b.example>", texts=[text("Grüße")]))
+    mail = compose(draft("Grüße", "Pelé <pelé@b.example>", texts=[Text("Grüße")]))
     assert mail.envelope.needs_utf8
     assert mail.content.startswith('From: "Pelé" <pelé@b.example>\n'.encode())
     message = mail.message
     assert (message["subject"], message.get_content()) == ("Grüße", "Grüße\n")
-    mail = compose(draft(bcc=parse_addresses("pelé@b.example"), texts=[text("x")]))
+    mail = compose(draft(bcc=parse_addresses("pelé@b.example"), texts=[Text("x")]))
     assert mail.envelope.needs_utf8
     assert "pelé".encode() not in mail.content
 
@@ -219,7 +215,7 @@ def test_smtputf8():
 def test_server():
     """The server of the mail's own is in the envelope, not in the message."""
     server = Server("x.example:25", "ann", "secret")
-    mail = compose(draft(texts=[text("x")], server=server))
+    mail = compose(draft(texts=[Text("x")], server=server))
     assert mail.envelope.server == server
     assert b"ann" not in mail.content
     assert "secret" not in repr(mail)
@@ -229,7 +225,7 @@ def test_server():
 def test_charsets(charset):
     """A text is in the charset that the app names."""
     words = {"iso-8859-1": "Größe", "koi8-r": "привет"}.get(charset, "世界")
-    message = compose(draft(texts=[text(words, charset=charset)])).message
+    message = compose(draft(texts=[Text(words, charset=charset)])).message
     assert message.get_content_charset() == charset
     assert message.get_payload(decode=True) == f"{words}\n".encode(charset)
     assert message.get_content() == f"{words}\n"
@@ -255,7 +251,7 @@ def test_wrong_charsets(charset, problem):
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(["plain", "html"]))
 def test_any_text(content, subtype):
     """Texts survive in lines of ASCII, whatever is in them: only their line ends are made LF."""
-    mail = compose(draft(texts=[text("first"), text(content, subtype)]))
+    mail = compose(draft(texts=[Text("first"), Text(content, subtype)]))
     assert mail.content.isascii()
     assert max(map(len, mail.content.split(b"\n"))) <= 78
     assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", mail.content)
@@ -288,7 +284,7 @@ def test_any_header(subject, name, value, utf8):
         Address("pelé" if utf8 else "a", "b.example", name.strip()),
         parse_addresses("c@d.example"),
         headers={"x-value": ("X-Value", value.strip())},
-        texts=[text("x")],
+        texts=[Text("x")],
     )
     mail = compose(made)
     assert max(map(len, mail.content.split(b"\n"))) <= 998
@@ -305,7 +301,7 @@ def test_any_header(subject, name, value, utf8):
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=60))
 def test_any_file_name(name):
     """Whatever characters it is of: the name of a file arrives."""
-    mail = compose(draft(texts=[text("x")], attachments=[attachment(b"x", "image/png", name, "id")]))
+    mail = compose(draft(texts=[Text("x")], attachments=[attachment(b"x", "image/png", name, "id")]))
     assert mail.content.isascii()
     assert max(map(len, mail.content.split(b"\n"))) <= 78
     (file,) = mail.message.iter_attachments()
@@ -316,7 +312,7 @@ def test_files(tmp_path):
     """A file is read when the mail is composed, and has the name and the type of its path."""
     path = tmp_path / "Übersicht.pdf"
     found = [attachment(path), attachment(str(path), "image/png", "other name", "<id@b.example>")]
-    made = draft(texts=[text("x")], attachments=found)
+    made = draft(texts=[Text("x")], attachments=found)
     with pytest.raises(FileNotFoundError, match="Übersicht"):
         compose(made)
     path.write_bytes(PNG)
@@ -396,7 +392,7 @@ def test_wrong_attachments(arguments):
 def test_a_text_file_in_utf8():
     """Programs that show it know its charset; others are left alone."""
     files = [attachment("Größe".encode(), name="a.txt"), attachment(b"\xff", name="b.txt")]
-    first, second = compose(draft(texts=[text("x")], attachments=files)).message.iter_attachments()
+    first, second = compose(draft(texts=[Text("x")], attachments=files)).message.iter_attachments()
     assert first.get_content() == "Größe"
     assert second.get_content_charset() is None
     assert base64.b64decode(second.get_payload()) == b"\xff"

@@ -16,7 +16,6 @@ from skitai.mail.agents import look
 from skitai.mail.envelope import new_id
 from skitai.mail.listing import read_entry
 from skitai.mail.message import Draft, Mail, Text
-from skitai.mail.parts import encoded_text
 from skitai.mail.spool import Spool
 
 _LOOK_SECONDS = 0.05
@@ -33,8 +32,7 @@ def trial_mail(address: str, sender: str | None, values: Mapping[str, Any], now:
         sender=_sender(values["user"] or "", host) if sender is None else parse_address(sender, "--from"),
         to=(parse_address(address),),
     )
-    text = f"This is a test: skitai-mail on {host} has sent it.\n"
-    draft.texts.append(Text(text, "plain", "utf-8", encoded_text(text, "utf-8")))
+    draft.texts.append(Text(f"This is a test: skitai-mail on {host} has sent it.\n"))
     return draft.compose(new_id(now), now, values["max_size"], f"Skitai/{skitai.__version__}")
 
 

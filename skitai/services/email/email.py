@@ -17,7 +17,7 @@ from skitai.mail.attachments import attachment
 from skitai.mail.envelope import Server
 from skitai.mail.fields import checked_name
 from skitai.mail.message import Draft, Text
-from skitai.mail.parts import charset_name, encoded_text, media_type
+from skitai.mail.parts import charset_name, media_type
 from skitai.mail.words import checked_text
 from skitai.net.addresses import parse_host_port
 from skitai.services.email.posting import Posting, raising
@@ -96,8 +96,7 @@ class Email:
         kind, subtype = media_type(mimetype)
         if kind != "text":
             raise ValueError(f"mimetype: {mimetype} is no text: use add_attachment")
-        charset = charset_name(charset)
-        self._unsent.texts.append(Text(text, subtype, charset, encoded_text(text, charset)))
+        self._unsent.texts.append(Text(text, subtype, charset_name(charset)))
 
     def render(self, template: str, /, *values: Mapping[str, Any], **named: Any) -> None:
         """Add a template of the Saddle app as HTML, with the variables in ``values`` or ``named``.
