@@ -16,7 +16,7 @@ from pathlib import Path
 
 import attrs
 
-from skitai.mail.files import create, make_folder, open_plain
+from skitai.mail.files import create, make_folder, names_in, open_plain
 
 _FOLDER = "agents"
 _SUFFIX = ".json"
@@ -112,10 +112,7 @@ def _is_free(descriptor: int) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    try:
-        return [folder / name for name in os.listdir(folder) if name.endswith(_SUFFIX)]
-    except FileNotFoundError:
-        return []
+    return [folder / name for name in names_in(folder) if name.endswith(_SUFFIX)]
 
 
 def _remove_dead(folder: Path) -> None:

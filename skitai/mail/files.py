@@ -153,6 +153,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def names_in(folder: Path) -> list[str]:
+    """Return the names of what is in ``folder``, which need not be there."""
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
 def remove(path: StrPath) -> None:
     """Remove a file that may be gone already."""
     with suppress(FileNotFoundError):

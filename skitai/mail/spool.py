@@ -27,6 +27,7 @@ from skitai.mail.files import (
     lock,
     make_folder,
     move,
+    names_in,
     read_opened,
     remove,
     sync_files,
@@ -99,10 +100,7 @@ class Spool:
     def ids_in(self, name: Place) -> list[str]:
         """Return the ids of the mails in one of the folders, oldest first."""
         with self._explained():
-            try:
-                names = os.listdir(self.place(name))
-            except FileNotFoundError:
-                return []
+            names = names_in(self.place(name))
         return sorted(found.removesuffix(ENVELOPE) for found in names if found.endswith(ENVELOPE))
 
     def claim(self, mail_id: str, name: Place = "spool") -> Claim | None:

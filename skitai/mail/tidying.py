@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from skitai.mail.files import ENVELOPE, MESSAGE, REASON, STATE, lock, remove, sync_folder
+from skitai.mail.files import ENVELOPE, MESSAGE, REASON, STATE, lock, names_in, remove, sync_folder
 
 _SUFFIXES = (ENVELOPE, MESSAGE, STATE, REASON)
 
@@ -34,7 +34,7 @@ def drop(mail_id: str, folder: Path) -> bool:
 def purge(folder: Path, before: float) -> int:
     """Remove the mails that came into ``folder`` before that time; return how many."""
     dropped = 0
-    for name in _names(folder):
+    for name in names_in(folder):
         stem, suffix = os.path.splitext(name)
         if suffix == ENVELOPE:
             with suppress(FileNotFoundError):
@@ -55,7 +55,7 @@ def clean(folders: Iterable[Path], before: float) -> int:
 
 
 def _clean(folder: Path, before: float) -> int:
-    names = _names(folder)
+    names = names_in(folder)
     # What is being written has no envelope yet that counts.
     whole = set() if folder.name == "tmp" else {name for name in names if name.endswith(ENVELOPE)}
     removed = 0
@@ -69,9 +69,3 @@ def _clean(folder: Path, before: float) -> int:
                 (folder / name).unlink()
                 removed += 1
     return removed
-
-
-def _names(folder: Path) -> list[str]:
-    with suppress(FileNotFoundError):
-        return os.listdir(folder)
-    return []
