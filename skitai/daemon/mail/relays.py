@@ -77,11 +77,6 @@ class Relay:
     timeout: float = 60.0
 
     @property
-    def name(self) -> str:
-        """``host:port``, for people."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
     def is_verified(self) -> bool:
         """Whether its certificate must be right.
 
