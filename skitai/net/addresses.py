@@ -50,7 +50,7 @@ class HostNode:
     @property
     def label(self) -> str:
         """``host:port``, with an IPv6 address in brackets."""
-        return _with_port(self.at or self.host, self.port)
+        return with_port(self.at or self.host, self.port)
 
 
 @implementer(INode)
@@ -88,11 +88,12 @@ class HTTPNode(HostNode):
     def authority(self) -> str:
         """The value of the Host header: it has the port unless that is the default of the scheme."""
         if self.port != DEFAULT_PORTS["https" if self.tls else "http"]:
-            return _with_port(self.host, self.port)
+            return with_port(self.host, self.port)
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
-def _with_port(host: str, port: int) -> str:
+def with_port(host: str, port: int | str) -> str:
+    """Return ``host:port``, or ``[ipv6]:port``."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -19,7 +19,7 @@ from skitai.mail.fields import checked_name
 from skitai.mail.message import Draft, Text
 from skitai.mail.parts import charset_name, media_type
 from skitai.mail.words import checked_text
-from skitai.net.addresses import parse_host_port
+from skitai.net.addresses import parse_host_port, with_port
 from skitai.services.email.posting import Posting, raising
 
 if TYPE_CHECKING:
@@ -81,9 +81,8 @@ class Email:
         except ValueError as error:
             text = str(error)
             raise ValueError(text if text.startswith("server") else f"server: {text}") from None
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         user, password = checked_text(user or "", "user"), _checked_password(password or "")
-        self._unsent.server = Server(address, user, password, bool(ssl))
+        self._unsent.server = Server(with_port(host, port), user, password, bool(ssl))
 
     def add_text(self, text: str, mimetype: str = "text/plain", charset: str = "utf-8") -> None:
         """Add the text of the mail, or, with another ``mimetype``, the same text in another form.
