@@ -13,6 +13,7 @@ from skitai.daemon.mail.retries import due_at
 from skitai.loop import native
 from skitai.mail.agents import Presence
 from skitai.mail.claim import read_envelope, read_state
+from skitai.mail.files import ENVELOPE
 from skitai.mail.spool import Spool
 from skitai.mail.state import state_from
 
@@ -112,7 +113,7 @@ class Intake:
         if claim is not None:  # it can, now
             claim.release()
             self.notice(mail_id)
-        elif not (self._spool.incoming / f"{mail_id}.json").exists():
+        elif not (self._spool.incoming / f"{mail_id}{ENVELOPE}").exists():
             _log.error("mail {id} cannot be read; it is in bad, with the reason beside it", id=mail_id)
 
     def _tell(self, figures: dict[str, int]) -> None:

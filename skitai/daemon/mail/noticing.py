@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_ENVELOPE = ".json"
-
+from skitai.mail.files import ENVELOPE
 
 class FolderWatch:
     """Calls ``notice(id)`` when an envelope comes into ``folder``, or is touched there.
@@ -52,8 +51,8 @@ class FolderWatch:
             self._is_gone = True
             return
         name = os.fsdecode(path.basename())
-        if name.endswith(_ENVELOPE):
-            self._notice(name.removesuffix(_ENVELOPE))
+        if name.endswith(ENVELOPE):
+            self._notice(name.removesuffix(ENVELOPE))
 
     def look(self) -> None:
         """Watch the folder anew if it was removed, and is there again."""
