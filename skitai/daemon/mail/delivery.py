@@ -165,7 +165,7 @@ class Worker:
         try:
             outcomes = self._try(letter)
         except UnavailableError as error:
-            self._unavailable(mail, claim, error)
+            self._unavailable(mail, claim, error, len(data))
             return
         except ImpossibleError as error:
             reply = Reply(554, f"the mail names no server that there is: {clean(str(error))}")
@@ -288,7 +288,7 @@ class Worker:
 
     # -- a server that takes nothing -----------------------------------------------------------------------
 
-    def _unavailable(self, mail: Waiting, claim: Claim, error: UnavailableError) -> None:
+    def _unavailable(self, mail: Waiting, claim: Claim, error: UnavailableError, size: int) -> None:
         """Have all mail of the server wait; say so once."""
         office, reply = self._office, error.reply
         queue, policy = office.queue, office.rules.policy
@@ -309,7 +309,7 @@ class Worker:
         self._surely(lambda: claim.record(outcomes, None if is_last else until))
         if not error.is_login:
             for outcome in outcomes:
-                self._tell(claim, outcome, _size_of(claim))
+                self._tell(claim, outcome, size)
         if is_last:
             self._finish(claim)
         else:
@@ -333,10 +333,3 @@ class Worker:
 
 def _outcome(recipient: str, verdict: str, reply: Reply) -> RecipientOutcome:
     return RecipientOutcome(recipient, verdict, reply.code, reply.text)  # type: ignore[arg-type]
-
-
-def _size_of(claim: Claim) -> int:
-    try:
-        return len(claim.message())
-    except OSError:
-        return 0
