@@ -120,28 +120,28 @@ class Worker:
     # -- one mail ------------------------------------------------------------------------------------------
 
     def _handle(self, mail: Waiting) -> None:
-        self._with_care(mail, lambda: self._claim(mail))
+        self._with_claim(mail, partial(self._look_at, mail))
 
-    def _claim(self, mail: Waiting) -> None:
+    def _with_claim(self, mail: Waiting, action: Callable[[Claim], None]) -> None:
+        """Call ``action`` with the claim of ``mail``, unless another agent has it.
+
+        If that fails, the mail comes again: one must not stop or lose the others.
+        """
         office = self._office
-        claim = office.spool.claim(mail.id)
-        if claim is None:
-            office.has_left_some = True
-            office.queue.forget(mail.id)
-            return
-        with claim:
-            self._look_at(mail, claim)
-
-    def _with_care(self, mail: Waiting, action: Callable[[], None]) -> None:
-        """Call ``action``; if it fails, ``mail`` comes again: one must not stop or lose the others."""
         try:
-            action()
+            claim = office.spool.claim(mail.id)
+            if claim is None:
+                office.has_left_some = True
+                office.queue.forget(mail.id)
+                return
+            with claim:
+                action(claim)
         except Exception as error:  # noqa: BLE001 - whatever it is
             if isinstance(error, OSError | ValueError):
                 _log.error("mail {id}: {error}", id=mail.id, error=str(error))
             else:
                 _log.failure("mail {id}", id=mail.id)
-            self._later(mail, self._office.clock() + _TROUBLE_SECONDS)
+            self._later(mail, office.clock() + _TROUBLE_SECONDS)
 
     def _look_at(self, mail: Waiting, claim: Claim) -> None:
         policy, now = self._office.rules.policy, self._office.clock()
@@ -316,19 +316,13 @@ class Worker:
             claim.release()
             self._later(mail, until)
         for old in queue.expired(self._key, before):
-            self._with_care(old, partial(self._expire, old, reply))
+            self._with_claim(old, partial(self._expire, reply))
 
-    def _expire(self, mail: Waiting, reply: Reply) -> None:
+    def _expire(self, reply: Reply, claim: Claim) -> None:
         """Give up a mail that has waited for its server as long as the others were tried."""
-        claim = self._office.spool.claim(mail.id)
-        if claim is None:
-            self._office.has_left_some = True
-        else:
-            with claim:
-                outcomes = [_outcome(one, "deferred", reply) for one in claim.pending]
-                claim.record(outcomes, None)
-                self._finish(claim)
-        self._office.queue.forget(mail.id)
+        outcomes = [_outcome(one, "deferred", reply) for one in claim.pending]
+        claim.record(outcomes, None)
+        self._finish(claim)
 
 
 def _outcome(recipient: str, verdict: str, reply: Reply) -> RecipientOutcome:
