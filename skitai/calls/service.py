@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from zope.interface import implementer
 
 from skitai.calls.result import Result
-from skitai.interfaces import IService
+from skitai.interfaces import INode, IService
 from skitai.net.addresses import HostNode, parse_host_port
 
 if TYPE_CHECKING:
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 
     from skitai.calls.operation import Operation
     from skitai.calls.outcome import Outcome
+
+
+@implementer(INode)
+@attrs.frozen
+class OwnNode:
+    """The one node of a service that asks no other machine: this process, the spool, the bus."""
+
+    label: str
 
 
 @implementer(IService)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import attrs
 from twisted.internet.defer import Deferred
-from zope.interface import implementer
 
 from skitai.calls.raising import called_as
 from skitai.calls.result import Result
-from skitai.calls.service import Service
-from skitai.interfaces import INode
+from skitai.calls.service import OwnNode, Service
 from skitai.mail.addresses import parse_address, parse_addresses
 from skitai.mail.fields import decoded
 from skitai.mail.message import Draft
@@ -27,15 +24,7 @@ if TYPE_CHECKING:
     from skitai.services.email.outbox import Outbox
 
 
-@implementer(INode)
-@attrs.frozen
-class SpoolNode:
-    """The one node that ``was.email`` asks: the spool of this machine."""
-
-    label: str = "spool"
-
-
-_NODE = SpoolNode()
+_NODE = OwnNode("spool")
 
 
 class EmailService(Service):
@@ -80,7 +69,7 @@ class EmailService(Service):
             raise ValueError("rcpt: the mail has no recipient")
         return draft
 
-    def node(self, target: str) -> SpoolNode:  # noqa: ARG002 - there is one
+    def node(self, target: str) -> OwnNode:  # noqa: ARG002 - there is one
         """Return the one node."""
         return _NODE
 

@@ -6,16 +6,13 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import attrs
 from twisted.internet.defer import Deferred
-from zope.interface import implementer
 
 from skitai.calls.operation import Operation
 from skitai.calls.raising import called_as
 from skitai.calls.result import Result
-from skitai.calls.service import Service
+from skitai.calls.service import OwnNode, Service
 from skitai.context import current_was
-from skitai.interfaces import INode
 from skitai.services.rooms.events import Events
 from skitai.services.rooms.house import House
 from skitai.services.rooms.messages import Message
@@ -30,15 +27,7 @@ if TYPE_CHECKING:
 NAME_MAX = 200
 
 
-@implementer(INode)
-@attrs.frozen
-class BusNode:
-    """The one node that rooms ask: the bus of the instance."""
-
-    label: str = "bus"
-
-
-_NODE = BusNode()
+_NODE = OwnNode("bus")
 
 
 class Room:
@@ -160,7 +149,7 @@ class RoomService(Service):
             raise ValueError(f"the name of a room has 1 to {NAME_MAX} characters, not {len(name)}")
         return name
 
-    def node(self, target: str) -> BusNode:  # noqa: ARG002 - the name of the room
+    def node(self, target: str) -> OwnNode:  # noqa: ARG002 - the name of the room
         """Return the one node."""
         return _NODE
 

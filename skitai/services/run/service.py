@@ -8,15 +8,12 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import attrs
 from twisted.internet.defer import Deferred, fail
-from zope.interface import implementer
 
 from skitai.calls.operation import Operation
 from skitai.calls.result import Result
-from skitai.calls.service import Service
+from skitai.calls.service import OwnNode, Service
 from skitai.errors import CODE_BUSY, UnsentError
-from skitai.interfaces import INode
 from skitai.loop.pool import ThreadPool
 from skitai.services.run.result import RunResult
 
@@ -24,15 +21,7 @@ if TYPE_CHECKING:
     from skitai.calls.call import Call
 
 
-@implementer(INode)
-@attrs.frozen
-class ThreadsNode:
-    """The one node that ``was.run`` asks: this process."""
-
-    label: str = "threads"
-
-
-_NODE = ThreadsNode()
+_NODE = OwnNode("threads")
 
 
 class Run:
@@ -94,7 +83,7 @@ class RunService(Service):
         operation.request.call = call
         return call
 
-    def node(self, target: str) -> ThreadsNode:  # noqa: ARG002 - the name of the function
+    def node(self, target: str) -> OwnNode:  # noqa: ARG002 - the name of the function
         """Return the one node."""
         return _NODE
 
