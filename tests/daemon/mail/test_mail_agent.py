@@ -125,7 +125,6 @@ def fork(forking, tmp_path):
 @pytest.fixture
 def unsynced(monkeypatch):
     """Have this process write to the spool without waiting for the disk."""
-    monkeypatch.setattr(os, "fdatasync", lambda descriptor: None)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
