@@ -22,10 +22,11 @@ _CHANGING = frozenset(
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 # Comments, texts and quoted names, whose words do not count. What is not closed goes to the end, so that long
 # statements are read in one go. A comment with another one inside stays: databases differ in where it ends.
+# No group is possessive: up to Python 3.11.4 such a group keeps what its last, failed turn has taken.
 _SKIPPED = re.compile(
     r"""--[^\n]*
-      | /\*(?:[^*/]|\*(?!/)|/(?!\*))*+(?:\*/|\Z)
-      | (?<![\w$])[eE]'(?:[^'\\]|\\.)*+(?:'|\Z)
+      | /\*(?:[^*/]++|\*(?!/)|/(?!\*))*(?:\*/|\Z)
+      | (?<![\w$])[eE]'(?:[^'\\]++|\\.)*(?:'|\Z)
       | '[^']*+(?:'|\Z)
       | "[^"]*+(?:"|\Z)
       | (?<![\w$])\$([^\W\d]\w*)?\$.*?(?:\$(?(1)\1)\$|\Z)
