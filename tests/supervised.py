@@ -44,7 +44,7 @@ def app(environ, start_response):
 class Supervised(RunningServer):
     """``twist skitai`` with workers. ``process`` is the supervisor."""
 
-    _READY = re.compile(r"\[info\] Skitai serves \S+ on https?://127\.0\.0\.1:(\d+)/.* with \d+ workers")
+    _READY = re.compile(r"\[info\] Skitai serves \S+ on https?://127\.0\.0\.1:(\d+)/.* with \d+ workers?")
 
     def __init__(self, folder, *arguments, cwd=None, launcher=(), pass_fds=(), **variables):
         self.folder = folder
