@@ -10,6 +10,7 @@ from typing import Any
 
 from skitai.mail.files import ENVELOPE
 
+
 class FolderWatch:
     """Calls ``notice(id)`` when an envelope comes into ``folder``, or is touched there.
 

@@ -63,9 +63,7 @@ class Rewriting:
     def _is_members(self, domain: str) -> bool:
         """Whether a cookie's domain is that of a member and not of the client: then the client refuses it."""
         hosts = [_host(name) for name in self._names]
-        return any(_within(host, domain) for host in hosts) and not _within(
-            _host(self._host.lower()), domain
-        )
+        return any(_within(host, domain) for host in hosts) and not _within(_host(self._host.lower()), domain)
 
 
 def _host(authority: str) -> str:

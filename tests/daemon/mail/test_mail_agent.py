@@ -170,7 +170,7 @@ def test_life(agents, configure, tmp_path):
         agent.process.send_signal(signal.SIGHUP)
         agent.wait_for("the settings of before go on")
         send(spool)
-        # The agent has looked by itself at its start, and looks again 30 s later: the system tells of this one.
+        # The agent has looked at its start, and looks again 30 s later: the system tells of this mail.
         assert "noticed late" not in agent.log.read_text()
         server.wait_for(lambda it: len(it.mails) == 2, timeout=mail_agent._LOOK_SECONDS / 2)
 
