@@ -16,7 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from growth import TIMES, check_growth
 from skitai.errors import SkitaiError
-from skitai.http import digest, fields
+from skitai.http import digest, fields, ranges
 from skitai.saddle.failures.pages import wants_json
 from skitai.saddle.incoming.arguments import ArgumentError, merge
 from skitai.saddle.incoming.forms import FormError, FormLimits, parse_form
@@ -36,7 +36,6 @@ from skitai.server.http1.limits import ServerLimits
 from skitai.server.request.compress import accepts_gzip
 from skitai.server.request.request import Request
 from skitai.server.site import Mounts, Site
-from skitai.server.static import ranges
 from skitai.server.static.directory import StaticDirectory
 from skitai.server.wsgi.environ import base_environ, make_environ
 from skitai.services.http import HTTPNode, HTTPResult

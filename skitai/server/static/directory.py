@@ -20,8 +20,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from skitai.http.ranges import ByteRange, FileAnswer, Representation, answer, refusal
 from skitai.interfaces import IHeadResource
-from skitai.server.static.ranges import ByteRange, FileAnswer, Representation, answer, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

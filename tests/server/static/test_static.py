@@ -26,8 +26,8 @@ from twisted.web.server import Site
 from twisted.web.test.requesthelper import DummyRequest
 from zope.interface.verify import verifyObject
 
+from skitai.http.ranges import MAX_RANGES, Representation, answer
 from skitai.server.static.directory import CHUNK, FoundFile, Redirect, StaticDirectory
-from skitai.server.static.ranges import MAX_RANGES, Representation, answer
 
 MTIME = 1_700_000_000
 MODIFIED = formatdate(MTIME, usegmt=True).encode()

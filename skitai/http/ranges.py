@@ -1,4 +1,4 @@
-"""Conditional and range requests for a file (RFC 9110, sections 13 and 14).
+"""Conditional and range requests for what has a known length (RFC 9110, sections 13 and 14).
 
 Nothing here reads a file. A ``Representation`` and the request's headers go in, a ``FileAnswer`` comes out.
 """
@@ -16,7 +16,7 @@ from attrs import frozen
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from twisted.web.http_headers import Headers
 
@@ -37,15 +37,16 @@ class ByteRange(NamedTuple):
 
 @frozen
 class Representation:
-    """A file as HTTP sees it.
+    """A file, or a stored reply, as HTTP sees it.
 
-    ``size`` is in bytes, ``last_modified`` in whole seconds since the epoch. ``date_is_strong`` says that no
-    other version of the file has the same date.
+    ``size`` is in bytes, ``last_modified`` in whole seconds since the epoch. A stored reply may lack an
+    ``etag``, which is then empty, and a date, which is then None. ``date_is_strong`` says that no other
+    version has the same date.
     """
 
     size: int
     etag: bytes
-    last_modified: int
+    last_modified: int | None
     date_is_strong: bool
     content_type: bytes
     cache_control: bytes
@@ -68,7 +69,8 @@ class Representation:
         )
 
     def fields(self) -> dict[bytes, bytes]:
-        """Return the header fields that a 304 has in common with a 200."""
+        """Return the header fields of a file that a 304 has in common with a 200."""
+        assert self.last_modified is not None
         return {
             b"ETag": self.etag,
             b"Last-Modified": formatdate(self.last_modified, usegmt=True).encode("ascii"),
@@ -92,23 +94,38 @@ class FileAnswer:
 
 
 def answer(method: bytes, headers: Headers, file: Representation) -> FileAnswer:
-    """Return the response to a GET or HEAD request with ``headers`` for ``file``.
+    """Return the response to a GET or HEAD request with ``headers`` for ``file``."""
+    found = partial_answer(method, headers, file, file.fields)
+    if found is None:
+        whole = [ByteRange(0, file.size)]
+        return FileAnswer(HTTPStatus.OK, {**file.fields(), b"Content-Type": file.content_type}, whole)
+    return found
 
-    Preconditions come before ranges (RFC 9110, 13.2.2), and only GET has ranges (14.2).
+
+def partial_answer(
+    method: bytes,
+    headers: Headers,
+    file: Representation,
+    fields: Callable[[], dict[bytes, bytes]] = dict,
+) -> FileAnswer | None:
+    """Return the response to a GET or HEAD request with ``headers`` where it is not all of ``file``.
+
+    Its header fields are those that ``fields()`` returns and those of a part. Preconditions come before
+    ranges (RFC 9110, 13.2.2), and only GET has ranges (14.2).
     """
     failed = _failed_precondition(headers, file)
     if failed == HTTPStatus.NOT_MODIFIED:
-        return FileAnswer(failed, file.fields())
+        return FileAnswer(failed, fields())
     if failed:
         return refusal(failed, {})
     ranges = _wanted_ranges(headers, file) if method == b"GET" else None
     if ranges is None:
-        whole = [ByteRange(0, file.size)]
-        return FileAnswer(HTTPStatus.OK, {**file.fields(), b"Content-Type": file.content_type}, whole)
+        return None
     if not ranges:
         unsatisfied = {b"Content-Range": b"bytes */%d" % file.size, b"Accept-Ranges": b"bytes"}
         return refusal(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, unsatisfied)
-    return _multipart(ranges, file) if len(ranges) > 1 else _single_part(ranges[0], file)
+    make = _multipart if len(ranges) > 1 else _single_part
+    return make(ranges, file, fields())
 
 
 def refusal(code: int, headers: dict[bytes, bytes]) -> FileAnswer:
@@ -120,21 +137,22 @@ def refusal(code: int, headers: dict[bytes, bytes]) -> FileAnswer:
 def _failed_precondition(headers: Headers, file: Representation) -> int | None:
     """Return 412 or 304 if a precondition of a GET or HEAD fails (RFC 9110, 13.2.2), else None."""
     if_match = _combined(headers, b"if-match")
+    modified = file.last_modified
     if if_match is not None:
         # The strong comparison: a weak tag never matches.
-        if if_match != b"*" and file.etag not in _ENTITY_TAG.findall(if_match):
+        if if_match != b"*" and (_is_weak(file.etag) or file.etag not in _ENTITY_TAG.findall(if_match)):
             return HTTPStatus.PRECONDITION_FAILED
     else:
         since = _date(headers, b"if-unmodified-since")
-        if since is not None and file.last_modified > since:
+        if since is not None and modified is not None and modified > since:
             return HTTPStatus.PRECONDITION_FAILED
     if_none_match = _combined(headers, b"if-none-match")
     if if_none_match is not None:
         tags = {tag.removeprefix(b"W/") for tag in _ENTITY_TAG.findall(if_none_match)}
-        same = if_none_match == b"*" or file.etag in tags
+        same = if_none_match == b"*" or file.etag.removeprefix(b"W/") in tags
     else:
         since = _date(headers, b"if-modified-since")
-        same = since is not None and file.last_modified <= since
+        same = since is not None and modified is not None and modified <= since
     return HTTPStatus.NOT_MODIFIED if same else None
 
 
@@ -193,23 +211,24 @@ def _coalesced(ranges: list[ByteRange]) -> list[ByteRange]:
     return joined
 
 
-def _single_part(wanted: ByteRange, file: Representation) -> FileAnswer:
+def _single_part(ranges: list[ByteRange], file: Representation, fields: dict[bytes, bytes]) -> FileAnswer:
     """Return the 206 for one range (RFC 9110, 15.3.7.1)."""
+    (wanted,) = ranges
     part = {b"Content-Type": file.content_type, b"Content-Range": _content_range(wanted, file)}
-    return FileAnswer(HTTPStatus.PARTIAL_CONTENT, {**file.fields(), **part}, [wanted])
+    return FileAnswer(HTTPStatus.PARTIAL_CONTENT, {**fields, **part}, [wanted])
 
 
-def _multipart(ranges: list[ByteRange], file: Representation) -> FileAnswer:
+def _multipart(ranges: list[ByteRange], file: Representation, fields: dict[bytes, bytes]) -> FileAnswer:
     """Return the 206 for several ranges (RFC 9110, 15.3.7.2)."""
     boundary = secrets.token_hex(16).encode("ascii")
     pieces: list[bytes | ByteRange] = []
     for wanted in ranges:
-        fields = (boundary, file.content_type, _content_range(wanted, file))
-        pieces.append(b"\r\n--%s\r\nContent-Type: %s\r\nContent-Range: %s\r\n\r\n" % fields)
+        part = (boundary, file.content_type, _content_range(wanted, file))
+        pieces.append(b"\r\n--%s\r\nContent-Type: %s\r\nContent-Range: %s\r\n\r\n" % part)
         pieces.append(wanted)
     pieces.append(b"\r\n--%s--\r\n" % boundary)
     content_type = b"multipart/byteranges; boundary=" + boundary
-    return FileAnswer(HTTPStatus.PARTIAL_CONTENT, {**file.fields(), b"Content-Type": content_type}, pieces)
+    return FileAnswer(HTTPStatus.PARTIAL_CONTENT, {**fields, b"Content-Type": content_type}, pieces)
 
 
 def _content_range(wanted: ByteRange, file: Representation) -> bytes:
@@ -220,9 +239,14 @@ def _if_range_holds(headers: Headers, file: Representation) -> bool:
     """Whether Range counts (RFC 9110, 13.1.5): If-Range is absent, or strongly matches the file."""
     if not headers.hasHeader(b"if-range"):
         return True
-    if _single(headers, b"if-range") == file.etag:
-        return True
-    return file.date_is_strong and _date(headers, b"if-range") == file.last_modified
+    if file.etag and _single(headers, b"if-range") == file.etag:
+        return not _is_weak(file.etag)
+    date = _date(headers, b"if-range")
+    return file.date_is_strong and date is not None and date == file.last_modified
+
+
+def _is_weak(etag: bytes) -> bool:
+    return not etag or etag.startswith(b"W/")
 
 
 def _combined(headers: Headers, name: bytes) -> bytes | None:
@@ -238,10 +262,13 @@ def _single(headers: Headers, name: bytes) -> bytes | None:
 
 
 def _date(headers: Headers, name: bytes) -> int | None:
-    """Return an HTTP-date field (RFC 9110, 5.6.7) in seconds since the epoch; None if absent or malformed."""
+    """Return an HTTP-date field in seconds since the epoch; None if absent or malformed."""
     value = _single(headers, name)
-    if value is None:
-        return None
+    return None if value is None else http_date(value)
+
+
+def http_date(value: bytes) -> int | None:
+    """Return an HTTP-date (RFC 9110, 5.6.7) in seconds since the epoch; None if it is malformed."""
     try:
         date = parsedate_to_datetime(value.decode("ascii"))
         # The asctime form names no zone. It is UTC, like the others.
