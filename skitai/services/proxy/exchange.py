@@ -240,9 +240,13 @@ class Exchange:
         self._tell("has no reply", error)
         self._finish()
         fields = (_RETRY,) if code == HTTPStatus.SERVICE_UNAVAILABLE else ()
-        self._request.fail(code, *fields, detail=page_detail(way.label, way.cluster.name, error))
+        self._request.fail(code, *fields, detail=self._page(error))
         if self._asked is not None:
             self._asked.cancel()
+
+    def _page(self, error: BaseException) -> str:
+        """Return the sentence of the error page."""
+        return page_detail(self._way.label, self._way.cluster.name, error)
 
     def _tell(self, what: str, error: BaseException) -> None:
         request = self._request

@@ -24,17 +24,19 @@ class UnsendableError(ValueError):
     """A request that could be taken for more than one."""
 
 
-def request_lines(headers: Iterable[tuple[bytes, bytes]], *, trusted: bool) -> list[bytes]:
+def request_lines(
+    headers: Iterable[tuple[bytes, bytes]], *, trusted: bool, kept: frozenset[bytes] = _REQUEST_OWN
+) -> list[bytes]:
     """Return the lines of a client's fields that a member gets, each with its CRLF.
 
-    Names are in lower case. Without ``trusted``, the client may not say whose address it has. Raises
-    UnsendableError for a field that would be several lines: every protocol of clients refuses it, and none
-    must forget to.
+    Names are in lower case. Without ``trusted``, the client may not say whose address it has. The fields of
+    ``kept`` are not passed on. Raises UnsendableError for a field that would be several lines: every protocol
+    of clients refuses it, and none must forget to.
     """
     lines = []
     connection = b""
     for name, value in headers:
-        if name not in _REQUEST_OWN and not name.startswith(_CUSTOMARY) and (trusted or name != _REAL_IP):
+        if name not in kept and not name.startswith(_CUSTOMARY) and (trusted or name != _REAL_IP):
             lines.append(b"%b: %b\r\n" % (name, value))
         elif name == b"connection":
             connection += b"," + value

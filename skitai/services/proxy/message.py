@@ -58,18 +58,26 @@ class Message:
         self.sink: IReplySink | None = None
         self.switch: Callable[[HTTPResult], IProtocol] | None = None
         self.idempotent = self.method in IDEMPOTENT and (stream is None or stream.repeatable)
-        target = target_of(way, request)
+        target = self._target_of(way, request)
         self.target = target.decode("latin-1")
         self._host: bytes = b"" if way.own_host else request.authority
         self._head = b"%b %b HTTP/1.1\r\nHost: " % (method, target)
-        trusted = bool(way.proxies) and way.proxies.trusts(request.connection.peer)
-        lines = request_lines(request.headers, trusted=trusted)
-        lines.append(forwarded_lines(request, way.proxies, way.point if way.strip else b""))
-        lines.append(b"X-Request-ID: %b\r\n" % request.identified().encode())
+        lines = self._lines_of(way, request)
         if switching:
             lines.append(b"Connection: upgrade\r\nUpgrade: %b\r\n" % switching)
         lines.append(_framing(self.method, body, stream))
         self._tail = b"".join(lines)
+
+    def _target_of(self, way: Way, request: Any) -> bytes:
+        return target_of(way, request)
+
+    def _lines_of(self, way: Way, request: Any) -> list[bytes]:
+        """Return the lines of the client's fields that are passed on, and of what the proxy adds to them."""
+        trusted = bool(way.proxies) and way.proxies.trusts(request.connection.peer)
+        lines = request_lines(request.headers, trusted=trusted)
+        lines.append(forwarded_lines(request, way.proxies, way.point if way.strip else b""))
+        lines.append(b"X-Request-ID: %b\r\n" % request.identified().encode())
+        return lines
 
     def encode(self, authority: str) -> bytes:
         """Return the bytes of the request, without a streamed body; ``authority`` is the member's Host."""
