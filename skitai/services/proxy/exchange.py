@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from skitai.calls.cluster import Member
     from skitai.services.http.result import HTTPResult
     from skitai.services.proxy.message import Message
-    from skitai.services.proxy.seam import Copy
+    from skitai.services.proxy.seam import Copy, Follower
     from skitai.services.proxy.way import Way
 
 _log = Logger()
@@ -45,16 +45,25 @@ class Exchange:
     """
 
     __slots__ = (
-        "_again", "_asked", "_asking", "_began", "_body", "_copy", "_last", "_member", "_message", "_over",
-        "_probe", "_producer", "_request", "_tried", "_waiting_max", "_way",
+        "_again", "_asked", "_asking", "_began", "_body", "_copy", "_follower", "_last", "_member",
+        "_message", "_over", "_probe", "_producer", "_request", "_tried", "_waiting_max", "_way",
     )  # fmt: skip
 
-    def __init__(self, way: Way, request: Any, message: Message, body: Any = None) -> None:
+    def __init__(
+        self,
+        way: Way,
+        request: Any,
+        message: Message,
+        body: Any = None,
+        follower: Follower | None = None,
+    ) -> None:
         self._way = way
         self._request = request
         self._message = message
         #: The file that the body of the request is in, closed at the end.
         self._body = body
+        #: What the cache has go with the request.
+        self._follower = follower
         self._tried: tuple[Member, ...] = ()
         self._member: Member | None = None
         self._asked: Deferred[HTTPResult] | None = None
@@ -103,17 +112,26 @@ class Exchange:
         """Begin the response."""
         way, request = self._way, self._request
         assert self._member is not None
-        if way.cache is not None:
-            self._copy = way.cache.replied(request, reply)
         fields, buffered = reply_fields(reply.headers, reply.code)
         if not buffered:
             self._waiting_max = 1
         if way.rewrite:
             node: Any = self._member.node
             fields = Rewriting(way, request, node.authority).fields(fields)
+        follower = self._follower
+        if follower is not None:
+            answer = follower.instead(reply.code, fields)
+            if answer is not None:
+                way.cluster.succeeded(self._member, way.seconds() - self._began)
+                self._finish()
+                answer()
+                return
+            fields, self._copy = follower.passed(reply, fields)
+            self._follower = None
         try:
             request.start(f"{reply.code} {reply.msg}", fields)
         except ValueError as cause:
+            self._end_copy(cause)
             error = OperationError(f"bad reply from {self._member.node.label}: {cause}", code=CODE_BAD_REPLY)
             self._note_failure(error)
             self._fail(error)
@@ -126,6 +144,10 @@ class Exchange:
 
     def write(self, data: bytes) -> None:
         """Pass a piece of the body on; read no more while too much waits for the client."""
+        if self._over:  # somebody else has answered
+            if self._producer is not None:
+                self._producer.stopProducing()
+            return
         request = self._request
         request.send(data)
         if self._copy is not None:
@@ -150,8 +172,7 @@ class Exchange:
 
     def end(self, error: BaseException | None) -> None:
         """Complete the response, or cut the connection: the client must see that the reply is incomplete."""
-        if self._copy is not None:
-            self._copy.end(error)
+        self._end_copy(error)
         if self._over:
             return
         if error is None:
@@ -195,6 +216,8 @@ class Exchange:
         """Ask no more: the client is gone. That says nothing of the member: anybody can leave early."""
         if not self._over:
             self._finish()
+            if self._follower is not None:
+                self._follower.left()
             if self._asked is not None:
                 self._asked.cancel()
 
@@ -211,6 +234,8 @@ class Exchange:
         assert self._member is not None
         if isinstance(error, BodyError):  # it is the client's, which was answered, or is gone
             self._finish()
+            if self._follower is not None:
+                self._follower.left()
             if not self._request.refusal:
                 self._request.fail(400)
             return
@@ -236,9 +261,13 @@ class Exchange:
         """Respond with an error page."""
         way = self._way
         code = status_of(error)
-        way.counts.failed[code] += 1
         self._tell("has no reply", error)
         self._finish()
+        answer = None if self._follower is None else self._follower.failed(error)
+        if answer is not None:
+            answer()
+            return
+        way.counts.failed[code] += 1
         fields = (_RETRY,) if code == HTTPStatus.SERVICE_UNAVAILABLE else ()
         self._request.fail(code, *fields, detail=self._page(error))
         if self._asked is not None:
@@ -247,6 +276,11 @@ class Exchange:
     def _page(self, error: BaseException) -> str:
         """Return the sentence of the error page."""
         return page_detail(self._way.label, self._way.cluster.name, error)
+
+    def _end_copy(self, error: BaseException | None) -> None:
+        copy, self._copy = self._copy, None
+        if copy is not None:
+            copy.end(error)
 
     def _tell(self, what: str, error: BaseException) -> None:
         request = self._request

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skitai.http.paths import below_point
@@ -27,11 +27,13 @@ class Message:
     """What a ``ConnectionPool`` must know of a request: it is an ``Asked``, made for speed.
 
     A small ``body`` is sent with the head; ``stream`` is a large one. ``switching`` is the field Upgrade of a
-    request that asks for another protocol. Raises UnsendableError for what cannot be sent as one request.
+    request that asks for another protocol. ``headers`` replace those of the request. Raises UnsendableError
+    for what cannot be sent as one request.
     """
 
     __slots__ = (
         "_head",
+        "_headers",
         "_host",
         "_tail",
         "body",
@@ -50,6 +52,7 @@ class Message:
         body: bytes = b"",
         stream: Sendable | None = None,
         switching: bytes = b"",
+        headers: Sequence[tuple[bytes, bytes]] | None = None,
     ) -> None:
         method: bytes = request.method
         self.method = method.decode("latin-1")
@@ -62,6 +65,7 @@ class Message:
         self.target = target.decode("latin-1")
         self._host: bytes = b"" if way.own_host else request.authority
         self._head = b"%b %b HTTP/1.1\r\nHost: " % (method, target)
+        self._headers = request.headers if headers is None else headers
         lines = self._lines_of(way, request)
         if switching:
             lines.append(b"Connection: upgrade\r\nUpgrade: %b\r\n" % switching)
@@ -74,7 +78,7 @@ class Message:
     def _lines_of(self, way: Way, request: Any) -> list[bytes]:
         """Return the lines of the client's fields that are passed on, and of what the proxy adds to them."""
         trusted = bool(way.proxies) and way.proxies.trusts(request.connection.peer)
-        lines = request_lines(request.headers, trusted=trusted)
+        lines = request_lines(self._headers, trusted=trusted)
         lines.append(forwarded_lines(request, way.proxies, way.point if way.strip else b""))
         lines.append(b"X-Request-ID: %b\r\n" % request.identified().encode())
         return lines

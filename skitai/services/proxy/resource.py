@@ -18,6 +18,7 @@ from skitai.services.proxy.message import Message
 from skitai.services.proxy.uploading import PushedBody
 
 if TYPE_CHECKING:
+    from skitai.services.proxy.seam import Follower
     from skitai.services.proxy.way import Way
 
 #: A segment ``..``, which the member might follow to where the mount does not lead.
@@ -68,24 +69,35 @@ class ReverseProxy(Resource):
         message = Message(self.way, request, stream=body)
         request.stream_body(body, request.body_max)
         if not request.status_code:  # else it is refused already
-            Exchange(self.way, request, message).start()
+            cache = self.way.cache
+            follower = None if cache is None else cache.follow(request)
+            Exchange(self.way, request, message, follower=follower).start()
 
     def render(self, request: Any) -> int:
         """Ask a member."""
-        way = self.way
+        cache = self.way.cache
         if _leads_elsewhere(request.path):
             request.fail(400)
-        elif way.cache is None or not way.cache.answers(request):
-            body, stream, file = _collected(request)
-            try:
-                message = Message(way, request, body, stream)
-            except UnsendableError:
-                if file is not None:
-                    file.close()
-                request.fail(400)
-            else:
-                Exchange(way, request, message, file).start()
+        elif cache is None:
+            self._ask(request)
+        else:
+            cache.take(request, self._ask)
         return NOT_DONE_YET
+
+    def _ask(self, request: Any, follower: Follower | None = None) -> None:
+        way = self.way
+        body, stream, file = _collected(request)
+        headers = None if follower is None else follower.headers
+        try:
+            message = Message(way, request, body, stream, headers=headers)
+        except UnsendableError:
+            if file is not None:
+                file.close()
+            if follower is not None:
+                follower.left()
+            request.fail(400)
+        else:
+            Exchange(way, request, message, file, follower).start()
 
 
 def _leads_elsewhere(path: bytes) -> bool:

@@ -1,11 +1,15 @@
-"""Where a cache takes part: it is asked before a member, and told of each reply."""
+"""Where a cache takes part: it is asked before a member, and told of what becomes of each request."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from skitai.services.http.result import HTTPResult
+
+#: The fields of a reply as the client gets them.
+Fields = list[tuple[str, str]]
 
 
 class Copy(Protocol):
@@ -18,14 +22,34 @@ class Copy(Protocol):
         """End: the body is complete, or broke off with ``error``."""
 
 
+class Follower(Protocol):
+    """Goes with one request to the members. It must not raise; all of it is called in the reactor thread.
+
+    One of its methods is called last: ``instead`` or ``failed``, if they return something; ``left``; or
+    ``end`` of the copy, if there is one, else ``passed``.
+    """
+
+    headers: Sequence[tuple[bytes, bytes]]
+    """The fields that members are asked with."""
+
+    def instead(self, code: int, fields: Fields) -> Callable[[], object] | None:
+        """Return what answers in the place of a reply, whose body is dropped; None: it is passed on."""
+
+    def passed(self, reply: HTTPResult, fields: Fields) -> tuple[Fields, Copy | None]:
+        """Return the fields for the client of a reply that is passed on, and what takes its body, or None."""
+
+    def failed(self, error: BaseException) -> Callable[[], object] | None:
+        """Return what answers in the place of the error page, if anything: there is no reply."""
+
+    def left(self) -> None:
+        """Note that the client left before a reply came, or that no member can be asked."""
+
+
 class ReplyCache(Protocol):
     """Answers in the place of members. All of it is called in the reactor thread."""
 
-    def answers(self, request: Any) -> bool:
-        """Answer ``request``, now or later, and return True; or return False, and a member is asked."""
+    def take(self, request: Any, ask: Callable[[Any, Follower | None], object]) -> None:
+        """Answer ``request``, or have the members asked with ``ask(request, follower)``, now or later."""
 
-    def replied(self, request: Any, reply: HTTPResult) -> Copy | None:
-        """Take the head of a member's reply; return what takes its body, or None.
-
-        It may change ``reply.headers``, which the client gets.
-        """
+    def follow(self, request: Any) -> Follower | None:
+        """Return what goes with a request that is not taken, because its body is sent on as it comes."""
