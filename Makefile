@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format bench clean
+.PHONY: run test lint format bench clean docs/config.md
 
 run: $(VENV)/.sample
 	$(BIN)/twist skitai
@@ -27,6 +27,10 @@ format: $(VENV)/.test
 # wrk comes from the system's packages (Debian: apt-get install wrk); the peers get an environment of their own.
 bench: $(VENV)/.test benchmarks/.venv/.installed
 	$(BIN)/python -m benchmarks --peers-python benchmarks/.venv/bin/python
+
+# The reference of all keys; a test says when it is due.
+docs/config.md: $(VENV)/.test
+	$(BIN)/python -m skitai.command.keys > $@
 
 clean:
 	rm -rf $(VENV) benchmarks/.venv dist build .pytest_cache .mypy_cache .ruff_cache .coverage*

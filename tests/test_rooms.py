@@ -37,6 +37,7 @@ ROOMS = {
     "worker": PLUGIN | {"server", "saddle"},
     "daemon": TOOLS | {"config"},
     "program": PLUGIN | {"worker", "daemon"},
+    "command": PLUGIN | {"daemon"},
     "tap": PLUGIN | {"server", "saddle", "worker", "daemon", "program"},
     "__init__": {"context", "worker"},  # the worker within ``standalone``, where it is asked for
 }

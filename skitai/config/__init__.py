@@ -17,6 +17,7 @@ from skitai.config.casters import (
 )
 from skitai.config.clusters import ClusterConfig, MemberConfig
 from skitai.config.describe import describe, describe_section
+from skitai.config.forms import form
 from skitai.config.keys import Key
 from skitai.config.loader import SHARED_SECTIONS, Config, load
 from skitai.config.mounts import Mount
@@ -40,6 +41,7 @@ __all__ = [
     "comma_list",
     "describe",
     "describe_section",
+    "form",
     "integer",
     "load",
     "number",

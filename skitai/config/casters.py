@@ -6,14 +6,13 @@ The ``show_*`` functions go the other way, for ``twist skitai --check``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from skitai.config.forms import Caster, Form, form, like
 from skitai.net.trust import UNIX, Network
-
-Caster = Callable[[str], Any]
 
 _SECONDS = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
@@ -29,6 +28,7 @@ def quoted(value: str) -> str:
     return repr(value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}...")
 
 
+@form("text", "words")
 def text(value: str) -> str:
     """Cast any text but an empty one."""
     if not value:
@@ -47,9 +47,11 @@ def integer(minimum: int, maximum: int | None = None) -> Caster:
                 return number
         raise ValueError(f"must be a whole number {span}, not {quoted(value)}")
 
-    return cast
+    words = f"{minimum} or more" if maximum is None else f"{minimum} to {maximum}"
+    return Form(cast, words, str(max(minimum, 10) if maximum is None else min(max(minimum, 10), maximum)))
 
 
+@form("number", "1.5")
 def number(value: str) -> float:
     """Cast a decimal number, such as ``-1.5``."""
     if not _NUMBER.fullmatch(value):
@@ -57,6 +59,7 @@ def number(value: str) -> float:
     return float(value)
 
 
+@form("yes or no", "yes")
 def yes_no(value: str) -> bool:
     """Cast ``yes`` or ``no``, in any case of letters."""
     try:
@@ -65,6 +68,7 @@ def yes_no(value: str) -> bool:
         raise ValueError(f"must be yes or no, not {quoted(value)}") from None
 
 
+@form("size", "10 MB")
 def size(value: str) -> int:
     """Cast a number of bytes, such as ``5 MB``; 1 KB is 1024 bytes."""
     match = _AMOUNT.fullmatch(value)
@@ -73,6 +77,7 @@ def size(value: str) -> int:
     return int(float(match.group(1)) * _BYTES[match.group(2).upper()])
 
 
+@form("time", "30 s")
 def seconds(value: str) -> float:
     """Cast a time, such as ``10``, ``1.5 s`` or ``5 min``."""
     match = _AMOUNT.fullmatch(value)
@@ -89,9 +94,15 @@ def one_of(*choices: str) -> Caster:
             raise ValueError(f"must be one of {', '.join(choices)}, not {quoted(value)}")
         return value
 
-    return cast
+    return Form(cast, _either(choices), choices[-1])
 
 
+def _either(choices: Sequence[str]) -> str:
+    *others, last = (f"`{choice}`" for choice in choices)
+    return " or ".join(filter(None, (", ".join(others), last)))
+
+
+@form("path", "/srv/site/FILE")
 def path(value: str) -> Path:
     """Cast a path. When the section is read, a relative path is taken from the folder of the file."""
     if not value:
@@ -99,11 +110,13 @@ def path(value: str) -> Path:
     return Path(value)
 
 
+@form("list", "a, b")
 def comma_list(value: str) -> tuple[str, ...]:
     """Cast a list with commas, such as ``a, b``; empty items are left out."""
     return tuple(item for item in map(str.strip, value.split(",")) if item)
 
 
+@form("list of addresses, networks and `unix`; or `none`", "127.0.0.1, 10.0.0.0/8")
 def networks(value: str) -> tuple[Network | str, ...]:
     """Cast a list of addresses and networks, such as 10.0.0.0/8; ``unix`` stands for Unix sockets."""
     if value.lower() == "none":
@@ -129,7 +142,7 @@ def _network(item: str) -> Network | str:
 
 def optional(cast: Caster) -> Caster:
     """Return ``cast`` with None for an empty value."""
-    return lambda value: cast(value) if value else None
+    return like(cast, lambda value: cast(value) if value else None, "or empty")
 
 
 def positive(cast: Caster) -> Caster:
@@ -141,7 +154,7 @@ def positive(cast: Caster) -> Caster:
             raise ValueError(f"must be more than 0, not {quoted(value)}")
         return result
 
-    return cast_positive
+    return like(cast, cast_positive, "above 0")
 
 
 def show_value(value: Any) -> str:

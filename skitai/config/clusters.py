@@ -7,11 +7,26 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from skitai.config.casters import integer, quoted, show_value, yes_no
-from skitai.config.keys import closest, nearest
+from skitai.config.casters import comma_list, integer, quoted, show_value, text, yes_no
+from skitai.config.keys import Key, closest, nearest
 from skitai.config.reader import Section
 
 PREFIX = "@"
+#: The keys of clusters of all types.
+CLUSTER_KEYS: Mapping[str, Key] = {
+    "type": Key(
+        text,
+        "http",
+        "what the members are: http, postgresql, sqlite3, or what a plugin brings",
+        example="sqlite3",
+    ),
+    "members": Key(
+        comma_list,
+        (),
+        "their addresses, on one line; a number behind one is its share of the work",
+        example="10.0.0.5:8080, 10.0.0.6:8080 2",
+    ),
+}
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 #: Other spellings of types. The README of the original has the first.
 _TYPES = {"postresql": "postgresql", "pgsql": "postgresql", "postgres": "postgresql", "sqlite": "sqlite3"}
@@ -69,7 +84,7 @@ def read_cluster(section: Section) -> ClusterConfig:
     kind = _type(section, values.get("type", "http"))
     if "ssl" in values:
         values["ssl"] = _yes_or_no(section, "ssl", values["ssl"])
-    options = {key: value for key, value in values.items() if key not in ("type", "members")}
+    options = {key: value for key, value in values.items() if key not in CLUSTER_KEYS}
     return ClusterConfig(name, kind, members, options)
 
 
@@ -84,7 +99,7 @@ def unknown_key(name: str, kind: str, known: Iterable[str], sections: Mapping[st
     ``known`` are those that they have. ``sections`` are the keys of other sections: the key may belong into
     one with whose name the type begins, such as ``[sqlite]`` for ``sqlite3``.
     """
-    own = {"type", "members", *known}
+    own = {*CLUSTER_KEYS, *known}
     others = {
         key: f"[{section}]" for section in sections if kind.startswith(section) for key in sections[section]
     }

@@ -27,6 +27,7 @@ from skitai.config.casters import (
     text,
     yes_no,
 )
+from skitai.config.forms import form
 from skitai.config.keys import Key, cast_value
 from skitai.net.addresses import NodeTimes
 from skitai.net.client_tls import TLSContexts, TLSProfile
@@ -38,11 +39,13 @@ _MB = 1 << 20
 _PASSWORD = re.compile(r"//.*@")
 
 
+@form("URL", "http://user:password@10.0.0.9:3128")
 def _proxy(value: str) -> str:
     parse_proxy(value)
     return value
 
 
+@form("list of hosts", "localhost, .example.org, 10.0.0.0/8")
 def _direct_hosts(value: str) -> tuple[str, ...]:
     items = comma_list(value)
     DirectHosts(items)
@@ -52,10 +55,24 @@ def _direct_hosts(value: str) -> tuple[str, ...]:
 #: How to speak TLS: in ``[http]`` with all servers, and in the section of a cluster with its members.
 TLS_KEYS: Mapping[str, Key] = {
     "verify": Key(yes_no, True, "refuse servers whose certificate is not trusted or not for their name"),
-    "ca": Key(optional(path), None, "PEM file of the authorities to trust; empty: those of the system"),
-    "certfile": Key(optional(path), None, "PEM file of the client certificate to show, with its chain"),
-    "keyfile": Key(optional(path), None, "PEM file of its private key; empty: it is in certfile"),
-    "passphrase": Key(optional(text), None, "what opens an encrypted private key", show_secret),
+    "ca": Key(
+        optional(path),
+        None,
+        "PEM file of the authorities to trust; empty: those of the system",
+        example="authorities.pem",
+    ),
+    "certfile": Key(
+        optional(path),
+        None,
+        "PEM file of the client certificate to show, with its chain",
+        example="client.pem",
+    ),
+    "keyfile": Key(
+        optional(path), None, "PEM file of its private key; empty: it is in certfile", example="client.key"
+    ),
+    "passphrase": Key(
+        optional(text), None, "what opens an encrypted private key", show_secret, example="${KEY_PASSPHRASE}"
+    ),
 }
 
 _CERTIFICATE_KEYS = ("certfile", "keyfile", "passphrase")
@@ -87,7 +104,10 @@ CONNECTOR_KEYS: Mapping[str, Key] = {
 #: What the HTTP client may use: see ``skitai.services.http.settings``.
 CLIENT_KEYS: Mapping[str, Key] = {
     "connections": Key(
-        integer(0), 0, "connections to all hosts together; 0: half of the files a process may open"
+        integer(0),
+        0,
+        "connections to all hosts together; 0: half of the files a process may open",
+        example="1000",
     ),
     "connections_per_host": Key(integer(1), 2048, "connections to one host; further requests wait in order"),
     "waiting_per_host": Key(
@@ -113,6 +133,20 @@ HTTP_KEYS: Mapping[str, Key] = {**CLIENT_KEYS, **CONNECTOR_KEYS}
 
 #: The times of a cluster, as those of ``[http]``.
 TIME_KEYS = ("connect_timeout", "head_timeout", "silence_timeout")
+
+#: The keys of a cluster of type http. What it does not say, ``[http]`` says.
+HTTP_CLUSTER_KEYS: Mapping[str, Key] = {
+    "ssl": Key(yes_no, False, "speak TLS with the members"),
+    "health": Key(
+        form("path `every` seconds", "/ping every 5")(text),
+        None,
+        "what each member is asked for, and how often; one that does not answer rests",
+    ),
+    **{
+        name: attrs.evolve(HTTP_KEYS[name], default=None, unset="that of [http]")
+        for name in (*TLS_KEYS, *TIME_KEYS)
+    },
+}
 
 
 class ClusterKeyError(ValueError):

@@ -10,7 +10,8 @@ from typing import Any
 
 import attrs
 
-from skitai.config.casters import Caster, show_value
+from skitai.config.casters import show_value
+from skitai.config.forms import Caster, example_of, words_of
 from skitai.config.reader import Section
 
 _LONGEST_COMPARED = 80
@@ -23,13 +24,32 @@ class Key:
 
     ``cast`` takes the text and returns the value, or raises ValueError with the problem and the fix.
     ``default`` is the value where the key is missing. ``show`` turns a value back into text for people;
-    ``show_secret`` hides it.
+    ``show_secret`` hides it. ``example`` is a value as it is written; by default, it is another one than the
+    default, or that of ``cast``. ``unset`` says in words what holds where the key is missing, if ``default``
+    does not: ``that of [server]``.
     """
 
     cast: Caster
     default: Any
     help: str = ""
     show: Callable[[Any], str] = show_value
+    unset: str = attrs.field(default="", kw_only=True)
+    _example: str = attrs.field(default="", kw_only=True)
+
+    @property
+    def words(self) -> str:
+        """What the value may be, such as ``time``; nothing, if the caster does not say so."""
+        return words_of(self.cast)
+
+    @property
+    def example(self) -> str:
+        """A value as it is written, for people to see the form."""
+        if self._example:
+            return self._example
+        if self.default is True:
+            return "no"
+        has_number = isinstance(self.default, int | float) and self.default > 0
+        return self.show(self.default * 2) if has_number else example_of(self.cast)
 
 
 def typed_values(

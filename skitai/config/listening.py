@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from skitai.config.forms import form
 from skitai.errors import ConfigError
 from skitai.net.endpoints import Endpoint, PortEndpoint, UnixEndpoint, parse_endpoint
 
@@ -19,6 +20,7 @@ _OLDER_KEYS = ("ip", "port", "unix_socket", "ssl")
 ErrorAt = Callable[..., ConfigError]
 
 
+@form("list of addresses", "127.0.0.1:8080, [::]:443 ssl, unix:/run/site.sock")
 def listen_list(value: str) -> tuple[Endpoint, ...]:
     """Cast a list of addresses, such as ``80, 443 ssl, unix:/run/x.sock``."""
     found = tuple(parse_endpoint(item.strip()) for item in value.split(",")) if value else ()

@@ -27,7 +27,7 @@ from skitai.errors import ConfigError
 CERTIFICATES = Path("/etc/skitaid/cert")
 
 _SERVER, _ROUTES, _PLUGINS, _ = _CORE_SECTIONS = ("server", "routes:line", "plugins", CERTIFICATES_SECTION)
-_PLUGIN_KEYS = {"disable": Key(comma_list, (), "names of plugins that are not loaded")}
+PLUGIN_KEYS = {"disable": Key(comma_list, (), "names of plugins that are not loaded", example="otel, redis")}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 #: The sections that do not depend on any plugin.
@@ -135,7 +135,7 @@ def load(
         hosts=read_hosts(core[_ROUTES]),
         clusters=MappingProxyType(clusters),
         certificates=read_certificates(core[CERTIFICATES_SECTION], certificates, serving=serving),
-        disabled_plugins=frozenset(typed_values(core[_PLUGINS], _PLUGIN_KEYS)["disable"]),
+        disabled_plugins=frozenset(typed_values(core[_PLUGINS], PLUGIN_KEYS)["disable"]),
         sections=MappingProxyType(sections),
         warnings=warnings,
         places=MappingProxyType(places),

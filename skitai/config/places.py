@@ -12,8 +12,8 @@ from skitai.config.keys import Key
 
 #: The keys of ``[global]``, in skitaid.conf and in the configuration of a server.
 GLOBAL_KEYS: Mapping[str, Key] = {
-    "log_path": Key(optional(path), None, "folder of the logs"),
-    "var_path": Key(optional(path), None, "folder of the spool and the locks"),
+    "log_path": Key(optional(path), None, "folder of the logs", example="/var/log/site"),
+    "var_path": Key(optional(path), None, "folder of the spool and the locks", example="/var/lib/site"),
     "log_rotate": Key(yes_no, True, "give logs a date when their day is over, server.log when its month is"),
     "log_keep": Key(integer(1), 100, "how many files with a date are kept of each log"),
 }

@@ -8,7 +8,8 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from skitai.config.casters import Caster, integer, path, quoted, seconds
+from skitai.config.casters import integer, path, quoted, seconds
+from skitai.config.forms import Caster, form, like
 from skitai.config.machine import usable_cores
 
 _AT_LEAST_ONE = integer(1)
@@ -19,6 +20,7 @@ _HSTS_WORDS = {"includesubdomains": "includeSubDomains", "preload": "preload"}
 _MAX_AGE = "max-age="
 
 
+@form("name", "shop")
 def instance_name(value: str) -> str:
     """Cast the name of a server, which is that of a folder, too."""
     if not value or "/" in value or value in {".", ".."}:
@@ -26,6 +28,7 @@ def instance_name(value: str) -> str:
     return value
 
 
+@form("IP address or empty", "127.0.0.1")
 def ip(value: str) -> str:
     """Cast an IP address; empty is all."""
     if not value:
@@ -37,6 +40,7 @@ def ip(value: str) -> str:
         raise ValueError(message) from None
 
 
+@form("path, `-` or `off`", "/var/log/site/request.log")
 def access_log(value: str) -> Path | str | None:
     """Cast a path, ``-`` or ``off``, which is None."""
     if value.lower() == "off":
@@ -49,6 +53,7 @@ def show_access_log(value: Path | str | None) -> str:
     return "off" if value is None else str(value)
 
 
+@form("path or `-`", "/var/log/site/app.log")
 def app_log(value: str) -> Path | str:
     """Cast a path or ``-``."""
     if value.lower() == "off":
@@ -56,6 +61,7 @@ def app_log(value: str) -> Path | str:
     return "-" if value == "-" else path(value)
 
 
+@form("1 to 128, or `auto`", "auto")
 def processes(value: str) -> int:
     """Cast a number of workers, or ``auto``."""
     if value.lower() == "auto":
@@ -71,7 +77,7 @@ def processes(value: str) -> int:
 
 def or_off(cast: Caster) -> Caster:
     """Return a caster like ``cast`` that takes ``off``, too: 0."""
-    return lambda value: 0 if value.lower() == "off" else cast(value)
+    return like(cast, lambda value: 0 if value.lower() == "off" else cast(value), "or `off`")
 
 
 def show_or_off(show: Callable[[Any], str]) -> Callable[[Any], str]:
@@ -79,6 +85,7 @@ def show_or_off(show: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda value: show(value) if value else "off"
 
 
+@form("time and words, or `off`", "365 d; includeSubDomains")
 def hsts(value: str) -> str | None:
     """Cast a time with words behind it, such as ``365 d; includeSubDomains``, to the value of the field."""
     if not value or value.lower() == "off":
@@ -95,6 +102,7 @@ def show_hsts(value: str | None) -> str:
     return "off" if value is None else value.removeprefix(_MAX_AGE)
 
 
+@form("0 or more, or `off`", "200")
 def count_or_off(value: str) -> float:
     """Cast a number that may not be exceeded; infinite for ``off``: here 0 is a number, too."""
     return inf if value.lower() == "off" else int(integer(0)(value))

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from skitai.config.casters import comma_list, integer, positive, seconds, show_size, size, yes_no
+from skitai.config.forms import form
 from skitai.config.keys import Key
 from skitai.http.origins import checked_origin
 
 _MB = 1 << 20
 
 
+@form("list of origins", "https://example.com, *.example.org")
 def _origins(value: str) -> tuple[str, ...]:
     return tuple(map(checked_origin, comma_list(value)))
 
@@ -22,7 +24,9 @@ WEBSOCKET_KEYS: Mapping[str, Key] = {
     "message_max": Key(
         positive(size), _MB, "the largest message, counted when unpacked; beyond: 1009", show_size
     ),
-    "frame_max": Key(size, 0, "the largest frame of a message; 0: as message_max", show_size),
+    "frame_max": Key(
+        size, 0, "the largest frame of a message; 0: as message_max", show_size, example="256 KB"
+    ),
     "deflate": Key(yes_no, False, "compress messages (permessage-deflate) where the peer can"),
     "ping_interval": Key(seconds, 20.0, "so often the peer is pinged; 0: never"),
     "ping_timeout": Key(seconds, 20.0, "a peer silent for so long after a ping is cut off; 0: never"),

@@ -33,6 +33,15 @@ def skitai_config_sections() -> Mapping[str, Mapping[str, Any]]:  # type: ignore
 
 
 @hookspec
+def skitai_keys() -> Mapping[str, Mapping[str, Any]]:  # type: ignore[empty-body]
+    """Return ``{title: {name: Key(...)}}`` of your keys in sections of others: fires for ``skitai keys``.
+
+    A title is a section and what is yours in it: ``[routes:line] a lobby`` for the options of your routes,
+    ``[@NAME] type = echo`` for the keys of your clusters.
+    """
+
+
+@hookspec
 def skitai_services(instance: IInstance) -> Mapping[str, IService]:  # type: ignore[empty-body]
     """Return ``{name: service}``, each ``was.name`` with lb and map: fires once at start, reactor thread."""
 

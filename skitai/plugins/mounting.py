@@ -27,7 +27,7 @@ _WORD_AND_COLON = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]*:")
 #: The option that says whether clients must show a certificate.
 CLIENT_CERT = "client_cert"
 #: The options that every mount may have.
-_SHARED_OPTIONS = {
+SHARED_OPTIONS = {
     CLIENT_CERT: Key(one_of("require", "request"), None, "whether clients must show a certificate")
 }
 _log = Logger()
@@ -82,7 +82,7 @@ def mount_resource(plugins: PluginManager, instance: IInstance, mount: Mount) ->
 
 def _mounted(plugins: PluginManager, instance: IInstance, mount: Mount) -> Mounted:
     plugin, answerer = _answerer(plugins, instance, mount)
-    keys = {**answerer.options, **_SHARED_OPTIONS}
+    keys = {**answerer.options, **SHARED_OPTIONS}
     values = dict(mount.read_options(keys))
     options = {name: keys[name].show(value) for name, value in values.items() if value is not None}
     client_cert = values.pop(CLIENT_CERT)

@@ -21,7 +21,12 @@ SECTION, LINES = "cron", "crontab:line"
 #: The keys of ``[cron]``.
 CRON_KEYS = {
     **JOB_KEYS,
-    "lock": Key(lock_url, "", "the Redis or PostgreSQL that all hosts ask, for jobs with once=yes"),
+    "lock": Key(
+        lock_url,
+        "",
+        "the Redis or PostgreSQL that all hosts ask, for jobs with once=yes",
+        lambda url: url or "off",
+    ),
     "without_lock": Key(one_of(SKIP, RUN), SKIP, "what becomes of such a job where that cannot be asked"),
     "shutdown_timeout": Key(seconds, 10.0, "what jobs under way get when the agent stops"),
 }

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from skitai.config.forms import form
 from skitai.errors import SkitaiError
 
 #: Seconds that the server may take for each step.
@@ -47,6 +48,7 @@ class Lock(Protocol):
         """
 
 
+@form("URL or `off`", "redis://127.0.0.1:6379/0")
 def lock_url(value: str) -> str:
     """Cast the address of a server that has locks; the empty text for ``off``. Raises ValueError."""
     if value.lower() == "off":

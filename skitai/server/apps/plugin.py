@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from skitai.config import Mount, ServerConfig
+from skitai.config import Key, Mount, ServerConfig
 from skitai.config.casters import quoted
 from skitai.config.server import SERVER_KEYS
 from skitai.interfaces import IInstance
@@ -31,10 +31,17 @@ if TYPE_CHECKING:
 #: The options of an app. Those without ``threads`` share the executor of the server, where each has a line
 #: of its own. The limits of a line that are not given are those of the server.
 _OPTIONS = {
-    name: attrs.evolve(SERVER_KEYS[name], default=None) for name in ("threads", "queue_max", "queue_timeout")
+    name: attrs.evolve(SERVER_KEYS[name], default=None, unset="that of [server]")
+    for name in ("threads", "queue_max", "queue_timeout")
 }
 _DEFAULT_CALLABLE = "app"
 _CLUSTER = "@"
+
+
+@hookimpl
+def skitai_keys() -> Mapping[str, Mapping[str, Key]]:
+    """Describe the options of apps."""
+    return {"[routes:line] an app": _OPTIONS}
 
 
 @hookimpl(trylast=True)  # it complains about targets that nobody else has claimed

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from skitai.config import Key
+from skitai.config.http import HTTP_CLUSTER_KEYS
 from skitai.http.fields import METHODS
 from skitai.plugins import Metric, counter, gauge, hookimpl
 from skitai.services.http.connections import connections_of
@@ -28,6 +30,12 @@ def skitai_services(instance: IInstance) -> Mapping[str, HTTPService]:
 def skitai_cluster_types(instance: IInstance) -> Mapping[str, HTTPService]:
     """Let ``type = http`` clusters be read."""
     return {"http": connections_of(instance).members}
+
+
+@hookimpl
+def skitai_keys() -> Mapping[str, Mapping[str, Key]]:
+    """Describe the keys of such clusters."""
+    return {"[@NAME] type = http": HTTP_CLUSTER_KEYS}
 
 
 @hookimpl

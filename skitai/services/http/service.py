@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from skitai.calls.operation import Operation
 from skitai.calls.raising import called_as
 from skitai.calls.service import Service
-from skitai.config.http import TIME_KEYS, TLS_KEYS, cluster_profile, cluster_times
+from skitai.config.http import HTTP_CLUSTER_KEYS, TLS_KEYS, cluster_profile, cluster_times
 from skitai.context import current_request_id
 from skitai.http.requestids import FIELD
 from skitai.net.addresses import HTTPNode, member_node
@@ -49,7 +49,7 @@ class HTTPService(Service):
     """
 
     cluster_types = frozenset({"http"})
-    cluster_keys = frozenset({"ssl", "health", *TLS_KEYS, *TIME_KEYS})
+    cluster_keys = frozenset(HTTP_CLUSTER_KEYS)
     result_type: type[ReplyResult] = HTTPResult
 
     def __init__(self, method: str, pool: ConnectionPool, logins: Logins | None = None) -> None:

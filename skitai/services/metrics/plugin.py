@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from skitai.config import Key, comma_list, integer, optional
+from skitai.config import Key, comma_list, form, integer, optional
 from skitai.config.keys import nearest
 from skitai.net.endpoints import PortEndpoint
 from skitai.plugins import hookimpl
@@ -30,21 +30,32 @@ _SECTION = "metrics"
 _PORT_MAX = 65535
 
 
+@form("path of a URL", "/metrics")
 def _page_path(value: str) -> str:
     if not value.startswith("/") or value.endswith("/"):
         raise ValueError(f"{value} is not a path such as /metrics; leave it empty for none")
     return value
 
 
+@form("IP address or empty", "127.0.0.1")
 def _ip(value: str) -> str:
     return value and str(ip_address(value))  # its error names the value
 
 
 _KEYS = {
-    "path": Key(optional(_page_path), "/metrics", "where Prometheus finds the metrics"),
-    "ready_path": Key(optional(_page_path), "/ready", "what answers 503 while the server is not ready"),
-    "ready_clusters": Key(comma_list, (), "clusters without which the server is not ready"),
-    "port": Key(optional(integer(0, _PORT_MAX)), None, "a port for both paths alone"),
+    "path": Key(
+        optional(_page_path), "/metrics", "where Prometheus finds the metrics", example="/internal/metrics"
+    ),
+    "ready_path": Key(
+        optional(_page_path),
+        "/ready",
+        "what answers 503 while the server is not ready",
+        example="/internal/ready",
+    ),
+    "ready_clusters": Key(
+        comma_list, (), "clusters without which the server is not ready", example="search, shop"
+    ),
+    "port": Key(optional(integer(0, _PORT_MAX)), None, "a port for both paths alone", example="9100"),
     "ip": Key(_ip, "", "the address of that port; all by default"),
 }
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from skitai.config import Key, comma_list, one_of, optional, positive, seconds, show_secret
+from skitai.config import Key, comma_list, form, one_of, optional, positive, seconds, show_secret, text
 from skitai.config.casters import number
 from skitai.http.fields import TOKEN
 
@@ -20,6 +20,7 @@ _RATIOS = {"": 1.0, "parentbased_always_on": 1.0, "parentbased_always_off": 0.0}
 _WITH_RATIO = "parentbased_traceidratio"
 
 
+@form("URL", "http://127.0.0.1:4318")
 def _endpoint(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -28,6 +29,7 @@ def _endpoint(value: str) -> str:
     return value.rstrip("/") + _PATH if parts.path in ("", "/") else value
 
 
+@form("list of name=value", "authorization=Basic abc")
 def _headers(value: str) -> dict[str, str]:
     pairs = [item.partition("=") for item in comma_list(value)]
     for position, (name, equals, _) in enumerate(pairs, 1):
@@ -37,6 +39,7 @@ def _headers(value: str) -> dict[str, str]:
     return {name.strip(): text.strip() for name, _, text in pairs}
 
 
+@form("0 to 1", "0.1")
 def _ratio(value: str) -> float:
     ratio: float = number(value)
     if not 0 <= ratio <= 1:
@@ -48,10 +51,17 @@ KEYS: Mapping[str, Key] = {
     "exporter": Key(optional(one_of("otlp", "console", "app")), None, "where traces go; app: as an app says"),
     "endpoint": Key(optional(_endpoint), None, "URL of the collector"),
     "headers": Key(_headers, {}, "name=value, ... for the collector", show_secret),
-    "service_name": Key(optional(str), None, "name in traces; default: that of the instance"),
+    "service_name": Key(
+        optional(text), None, "name in traces; default: that of the instance", example="shop"
+    ),
     "sample_ratio": Key(optional(_ratio), None, "the share of traces that begin here and are recorded"),
     "timeout": Key(optional(positive(seconds)), None, "how long the collector may take"),
-    "exclude": Key(comma_list, ("/ping", "/ready", "/metrics"), "paths of requests that have no spans"),
+    "exclude": Key(
+        comma_list,
+        ("/ping", "/ready", "/metrics"),
+        "paths of requests that have no spans",
+        example="/ping, /assets",
+    ),
 }
 
 

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from skitai import DB_PGSQL
 from skitai.errors import NORMAL, OperationError, UnsentError
+from skitai.services.db.clusterkeys import CLUSTER_KEYS
 from skitai.services.db.interfaces import IEngine, ISession, RefusedError, TransactionOptions
 from skitai.services.db.timing import StatementTimes
 from skitai.services.postgresql.connecting import NEEDED, connect, has_driver
@@ -42,7 +43,7 @@ class PostgreSQL:
     """
 
     dbtype = DB_PGSQL
-    cluster_keys = OPTIONS | PLACE | {"read_only"}
+    cluster_keys = OPTIONS | PLACE | frozenset(CLUSTER_KEYS)
 
     def __init__(
         self,

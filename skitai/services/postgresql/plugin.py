@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from skitai import DB_PGSQL
 from skitai.config import Key
 from skitai.plugins import Metric, gauge, hookimpl
+from skitai.services.db.clusterkeys import CLUSTER_KEYS
 from skitai.services.db.service import DatabaseService, MembersOf, databases_of
 from skitai.services.postgresql.engine import PostgreSQL
-from skitai.services.postgresql.settings import KEYS, SECTION, limits, pool_limits
+from skitai.services.postgresql.settings import KEYS, LIBPQ_KEYS, SECTION, limits, pool_limits
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -40,6 +41,12 @@ def _engine_of(instance: IInstance) -> PostgreSQL:
 def skitai_config_sections() -> Mapping[str, Mapping[str, Key]]:
     """Declare what pools and results may use."""
     return {SECTION: KEYS}
+
+
+@hookimpl
+def skitai_keys() -> Mapping[str, Mapping[str, Key]]:
+    """Describe the keys of such clusters."""
+    return {f"[@NAME] type = {DB_PGSQL}": {**CLUSTER_KEYS, **LIBPQ_KEYS}}
 
 
 @hookimpl

@@ -1,5 +1,5 @@
 """The reverse proxy: what answers at mounts of clusters, such as ``/shop = @shop``."""
 
-from skitai.services.proxy.plugin import skitai_metrics, skitai_mount, skitai_status
+from skitai.services.proxy.plugin import skitai_keys, skitai_metrics, skitai_mount, skitai_status
 
-__all__ = ["skitai_metrics", "skitai_mount", "skitai_status"]
+__all__ = ["skitai_keys", "skitai_metrics", "skitai_mount", "skitai_status"]

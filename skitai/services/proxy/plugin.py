@@ -34,6 +34,12 @@ OPTIONS: Mapping[str, Key] = {
 
 
 @hookimpl
+def skitai_keys() -> Mapping[str, Mapping[str, Key]]:
+    """Describe the options of such routes."""
+    return {"[routes:line] a cluster": OPTIONS}
+
+
+@hookimpl
 def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
     """Take a cluster as a target."""
     if not mount.target.startswith(PREFIX):

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from skitai.config import Key, optional, path, positive, seconds, text
+from skitai.config import Key, form, optional, path, positive, seconds, text
 from skitai.config.http import TLS_KEYS
 from skitai.errors import ConfigError
 from skitai.net.addresses import HostNode
@@ -24,19 +24,27 @@ PASSWORD_VARIABLE = "REDIS_PASSWORD"  # noqa: S105
 
 KEYS: Mapping[str, Key] = {
     "url": Key(
-        parse_url,
+        form("URL", "rediss://shop:secret@10.0.0.5:6379/1")(parse_url),
         parse_url("redis://127.0.0.1:6379/0"),
         "redis://user:password@host:port/number; rediss:// for TLS",
         show_url,
     ),
     "password_file": Key(
-        optional(path), None, f"file with the password; without: that in the URL, or ${PASSWORD_VARIABLE}"
+        optional(path),
+        None,
+        f"file with the password; without: that in the URL, or ${PASSWORD_VARIABLE}",
+        example="/etc/site/redis.password",
     ),
     "connect_timeout": Key(
         positive(seconds), CONNECT_SECONDS, "for a connection, with login; that of [http] holds, too"
     ),
     "timeout": Key(positive(seconds), 2.0, "for an answer; after so long a silence Redis is gone"),
-    "prefix": Key(text, "skitai:", "begins all keys and channels; servers that share them have the same"),
+    "prefix": Key(
+        text,
+        "skitai:",
+        "begins all keys and channels; servers that share them have the same",
+        example="shop:",
+    ),
     **TLS_KEYS,
 }
 

@@ -14,6 +14,7 @@ from skitai import DB_SQLITE3
 from skitai.config import yes_no
 from skitai.errors import MisuseError, UnsentError, stopping
 from skitai.loop.pool import ThreadPool
+from skitai.services.db.clusterkeys import CLUSTER_KEYS
 from skitai.services.db.interfaces import IEngine, RefusedError, Subscription, TransactionOptions
 from skitai.services.db.timing import StatementTimes
 from skitai.services.sqlite.connection import Settings
@@ -41,7 +42,7 @@ class SQLiteEngine:
     """
 
     dbtype = DB_SQLITE3
-    cluster_keys = frozenset({"read_only"})
+    cluster_keys = frozenset(CLUSTER_KEYS)
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from skitai import DB_SQLITE3
 from skitai.config import Key, integer, positive, seconds, yes_no
 from skitai.plugins import Metric, gauge, hookimpl
+from skitai.services.db.clusterkeys import CLUSTER_KEYS
 from skitai.services.db.service import DatabaseService, MembersOf, databases_of
 from skitai.services.sqlite.engine import SQLiteEngine
 
@@ -43,6 +44,12 @@ def skitai_config_sections() -> Mapping[str, Mapping[str, Key]]:
             "foreign_keys": Key(yes_no, False, "SQLite checks foreign keys"),
         }
     }
+
+
+@hookimpl
+def skitai_keys() -> Mapping[str, Mapping[str, Key]]:
+    """Describe the keys of such clusters."""
+    return {f"[@NAME] type = {DB_SQLITE3}": CLUSTER_KEYS}
 
 
 @hookimpl

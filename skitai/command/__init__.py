@@ -1,0 +1,1 @@
+"""The command ``skitai``: its options, and what it prints besides serving."""
