@@ -333,14 +333,24 @@ class IConnection(Interface):
         there is no body. Raises ValueError for headers that would break the framing.
         """
 
+    def inform(status: str, headers: Sequence[tuple[str, str]]) -> None:
+        """Send an interim response, such as ``"103 Early Hints"`` (RFC 9110, section 15.2).
+
+        Raises ValueError for headers that would break the framing.
+        """
+
     def send(data: bytes) -> None:
         """Send a piece of the body, at the latest when the reactor's turn ends."""
 
     def flush() -> None:
         """Send now what waits for the end of the turn."""
 
-    def end() -> None:
-        """Complete the response."""
+    def end(trailers: Sequence[tuple[str, str]] = ()) -> None:
+        """Complete the response.
+
+        ``trailers`` follow a body whose length was not announced; any other response goes without them.
+        Raises ValueError for those that would break the framing.
+        """
 
     def abort() -> None:
         """Cut the connection or reset the stream, so that the client sees that the response is incomplete."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
-from skitai.server.http1.framing import render_head
+from skitai.server.http1.framing import render_head, render_interim, render_trailers
 from skitai.server.http1.output import Output
 from skitai.server.request.connection import Connection
 
@@ -84,6 +84,10 @@ class AnsweringConnection(Connection):
             request.head_bytes = len(self._unsent_head)
         return head.length
 
+    def inform(self, status: str, headers: Sequence[tuple[str, str]]) -> None:
+        """Send an interim response."""
+        self.output.write(render_interim(status, headers))
+
     def send(self, data: bytes) -> None:
         """Send a piece of the body."""
         if self._chunked and data:
@@ -108,13 +112,13 @@ class AnsweringConnection(Connection):
         """Send at once what waits for the end of the turn."""
         self.output.flush()
 
-    def end(self) -> None:
+    def end(self, trailers: Sequence[tuple[str, str]] = ()) -> None:
         """Complete the response: its last byte was written, but may still wait to be sent."""
         request = self.current
         if request is None:
             return
         if self._chunked:
-            self._write(b"0\r\n\r\n")
+            self._write(render_trailers(trailers) if trailers else b"0\r\n\r\n")
         elif self._unsent_head:
             self._write(b"")
         request.written = True

@@ -12,6 +12,8 @@ _HEADS_MAX, _HEAD_SIZE_MAX = 512, 2048
 
 #: The fields that the server itself must look at.
 SPECIAL = HOP_BY_HOP | {"content-length", "date", "server", "strict-transport-security", "x-request-id"}
+#: What no interim response has: it has no body, and does not end the connection (RFC 9110, section 8.6).
+NOT_INTERIM = HOP_BY_HOP | {"content-length"}
 
 _H = TypeVar("_H")
 
@@ -135,6 +137,20 @@ def render_switch(
     if status[:3] == "101":
         lines.append("Connection: upgrade\r\n")
     return _joined(lines) + stamp(False, False)
+
+
+def render_interim(status: str, headers: Sequence[tuple[str, str]]) -> bytes:
+    """Return an interim response (RFC 9110, section 15.2).
+
+    Fields of the connection and of the framing are left out. Raises ValueError for control characters.
+    """
+    fields = [(name, value) for name, value in headers if name.lower() not in NOT_INTERIM]
+    return _joined([f"HTTP/1.1 {status}\r\n", *(f"{name}: {value}\r\n" for name, value in fields), "\r\n"])
+
+
+def render_trailers(trailers: Sequence[tuple[str, str]]) -> bytes:
+    """Return the end of a chunked body (RFC 9112, section 7.1). Raises ValueError for control characters."""
+    return _joined(["0\r\n", *(f"{name}: {value}\r\n" for name, value in trailers), "\r\n"])
 
 
 def _joined(lines: Sequence[str]) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from skitai.server.http1.backlog import Backlog
-from skitai.server.http2.fields import encode_field, encode_head, stamp
+from skitai.server.http2.fields import encode_field, encode_fields, encode_head, encode_interim, stamp
 from skitai.server.http2.frames import END_STREAM, ErrorCode
 from skitai.server.request.connection import Connection
 
@@ -33,6 +33,7 @@ class AnsweringStream(Connection):
         "_left",
         "_sent_end",
         "_silent",
+        "_trailers",
         "backlog",
         "channel",
         "closed",
@@ -65,6 +66,8 @@ class AnsweringStream(Connection):
         self._left: int | None = None
         # Whether no more of the response comes, whether it lacks its end, and whether its end was sent.
         self._ends = self._breaks_off = self._sent_end = False
+        # The trailers as a header block, until they are sent.
+        self._trailers = b""
         # Ticks of the channel's clock since something happened that is waited for.
         self._silent = 0
 
@@ -115,6 +118,11 @@ class AnsweringStream(Connection):
             request.answered = monotonic()
             request.head_bytes = len(block)
         return head.length
+
+    def inform(self, status: str, headers: Sequence[tuple[str, str]]) -> None:
+        """Send an interim response."""
+        if not self.closed:
+            self.channel.emit(self.channel.headers(self.id, encode_interim(status, headers)))
 
     def send(self, data: bytes) -> None:
         """Send a piece of the body."""
@@ -182,7 +190,7 @@ class AnsweringStream(Connection):
         """Send at once what waits for the end of the turn."""
         self.channel.flush()
 
-    def end(self) -> None:
+    def end(self, trailers: Sequence[tuple[str, str]] = ()) -> None:
         """Complete the response: its last byte was written, but may still wait to be sent."""
         request = self.request
         if self.closed or request.written:
@@ -192,7 +200,8 @@ class AnsweringStream(Connection):
             if self._head:
                 self._write(b"", False)
         elif not self._sent_end and not self._ends:
-            self._write(b"", True)
+            self._trailers = encode_fields(trailers)
+            self._write(b"", not trailers)
         request.written = True
         if self.backlog is None and not self.closed:
             self._complete()
@@ -201,7 +210,10 @@ class AnsweringStream(Connection):
         """Note that the whole response was sent."""
         if not self._sent_end and not self._breaks_off:  # what waited was all, which was not known then
             self._sent_end = True
-            self.channel.send_data(self, b"", True)
+            if self._trailers:
+                self.channel.emit(self.channel.headers(self.id, self._trailers, END_STREAM))
+            else:
+                self.channel.send_data(self, b"", True)
         self._close(ErrorCode.INTERNAL_ERROR if self._breaks_off else ErrorCode.NO_ERROR)
         self.channel.calm.earn()
         self.request.completed()

@@ -7,13 +7,14 @@ connection, and is made once; and no connection keeps a table for the fields tha
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from hpack.table import HeaderTable
 
 from skitai.http.fields import HOP_BY_HOP, TOKEN
-from skitai.server.http1.framing import SPECIAL, body_length, content_length, remember
+from skitai.server.http1.framing import NOT_INTERIM, SPECIAL, body_length, content_length, remember
 
 #: The first bytes of a connection's first block: the dynamic table has size 0 (RFC 7541, section 6.3).
 NO_TABLE = b"\x20"
@@ -87,6 +88,17 @@ def _make_head(status: str, headers: tuple[tuple[str, str], ...], length: int | 
     if is_told:
         parts.append(encode_field("content-length", str(length)))
     return Head(b"".join(parts), None if bodyless else length, dated, served, identified, strict)
+
+
+def encode_interim(status: str, headers: Sequence[tuple[str, str]]) -> bytes:
+    """Return an interim response; see ``render_interim`` of HTTP/1.1, which takes and raises the same."""
+    fields = [(name.lower(), value) for name, value in headers]
+    return _encode_status(status[:3]) + encode_fields(pair for pair in fields if pair[0] not in NOT_INTERIM)
+
+
+def encode_fields(fields: Iterable[tuple[str, str]]) -> bytes:
+    """Return fields as literals; see ``encode_field``."""
+    return b"".join([encode_field(name.lower(), value) for name, value in fields])
 
 
 def _encode_status(code: str) -> bytes:

@@ -186,6 +186,15 @@ class Request(LazyRequest):
 
     # -- answering: the gateway's way ----------------------------------------------------------------------
 
+    def inform(self, status: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send an interim response, such as ``"103 Early Hints"``, unless the response has begun.
+
+        There may be several. A client of HTTP/1.0 gets none (RFC 9110, section 15.2). Raises ValueError for a
+        field that would break the framing.
+        """
+        if self.version != "1.0" and not (self.status_code or self.gone or self.written):
+            self.connection.inform(status, headers)
+
     def respond(self, status: str, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         """Answer with the whole response at once."""
         self.start(status, headers, len(body))
@@ -225,15 +234,18 @@ class Request(LazyRequest):
         if self._remaining != 0:
             self.connection.flush()
 
-    def end(self) -> None:
-        """Complete the response."""
+    def end(self, trailers: Sequence[tuple[str, str]] = ()) -> None:
+        """Complete the response; ``trailers`` follow a body whose length was not announced.
+
+        The client must have said that it takes them (RFC 9110, section 6.5.1).
+        """
         if self.gone or self.written:
             return
         if self._remaining and not self.bodyless:
             # Only a closed connection tells the client that the rest is missing.
             _log.warn("{uri}: the body is shorter than its Content-Length", uri=self.uri)
             self.keep_alive = False
-        self.connection.end()
+        self.connection.end(trailers)
 
     def abort(self) -> None:
         """Abort the connection, so that the client sees that the response is incomplete."""

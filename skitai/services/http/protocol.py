@@ -125,6 +125,7 @@ class HTTPConnection:
             head_only=request.method == "HEAD",
             deliver=None if request.sink is None else self._deliver,
             may_switch=request.switch is not None,
+            interim=None if request.interim is None else self._inform,
         )
         self.phase = QUEUED
         self.active = self.asked = self._seconds()
@@ -203,6 +204,13 @@ class HTTPConnection:
 
     def _note_progress(self) -> None:
         self.active = self.asked = self._seconds()
+
+    def _inform(self) -> None:
+        """Hand an interim reply over."""
+        try:
+            self.transfer.request.interim(self._reader.head(self._node))
+        except ValueError as cause:
+            raise BadReplyError(f"an interim reply cannot be passed on: {cause}") from cause
 
     # Called by the sink of a reply, through its Delivery
 
@@ -300,6 +308,7 @@ class HTTPConnection:
             result.asked = transfer.request.target
         else:
             result = transfer.delivery.reply
+            result.trailers = self._reader.trailers
             self.resume()
         self.phase = IDLE
         self._upload = None

@@ -38,13 +38,14 @@ class ReplyReader:
     Once a reply is complete, ``in_step`` says whether the next byte will begin the next reply, so that the
     connection may be used again. ``ends_with_connection`` says that only the close of the connection
     completes the present reply. ``unfinished`` is its body if there is more to decode. ``switched`` are the
-    bytes of another protocol that came after a 101; None while the protocol is HTTP.
+    bytes of another protocol that came after a 101; None while the protocol is HTTP. ``trailers`` are
+    those of a reply that is delivered.
     """
 
     __slots__ = (
-        "_body", "_complete", "_deliver", "_fields", "_fields_size", "_head_only", "_may_switch", "_overhead",
-        "_parser", "_reason", "_response_max", "_status", "_version", "ends_with_connection", "in_step",
-        "switched", "unfinished",
+        "_body", "_complete", "_deliver", "_fields", "_fields_size", "_head_only", "_interim", "_may_switch",
+        "_overhead", "_parser", "_reason", "_response_max", "_status", "_version", "ends_with_connection",
+        "in_step", "switched", "trailers", "unfinished",
     )  # fmt: skip
 
     def __init__(self, response_max: int) -> None:
@@ -52,19 +53,27 @@ class ReplyReader:
         self._parser: Any = HttpResponseParser(self)
 
     def expect(
-        self, *, head_only: bool, deliver: Callable[[], Delivery] | None = None, may_switch: bool = False
+        self,
+        *,
+        head_only: bool,
+        deliver: Callable[[], Delivery] | None = None,
+        may_switch: bool = False,
+        interim: Callable[[], object] | None = None,
     ) -> None:
         """Get ready for a reply.
 
         ``head_only``: it will have no body, as to HEAD. ``deliver`` is called when the ``head`` has come, and
-        returns what takes the body. ``may_switch``: a reply 101 is allowed.
+        returns what takes the body. ``may_switch``: a reply 101 is allowed. ``interim`` is called when the
+        ``head`` is that of an interim reply; if it is None, those are skipped.
         """
         self._head_only = head_only
         self._deliver = deliver
         self._may_switch = may_switch
+        self._interim = interim
         self.switched: bytes | None = None
         self._complete = self.in_step = self.ends_with_connection = False
         self._fields: list[tuple[str, str]] = []
+        self.trailers: list[tuple[str, str]] = []
         self._fields_size = self._overhead = 0
         self._reason = ""
         self._body: ReplyBody | Delivery | None = None
@@ -145,18 +154,22 @@ class ReplyReader:
         self._reason += reason.decode("latin-1")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header field; count a trailer, but do not keep it (RFC 9110, section 6.5.1)."""
+        """Keep a header field, or a trailer for who takes the body as it comes.
+
+        Nobody else is told of trailers, so they can be no way around a check (RFC 9110, section 6.5.1).
+        """
         self._fields_size += len(name) + len(value) + _FIELD_COST
         if self._fields_size > HEAD_MAX:
             raise BadReplyError(f"more than {HEAD_MAX} bytes of headers")
-        if self._body is None:
-            self._fields.append((name.decode("latin-1"), value.strip().decode("latin-1")))
+        fields = self._fields if self._body is None else self.trailers
+        if self._body is None or self._deliver is not None:
+            fields.append((name.decode("latin-1"), value.strip().decode("latin-1")))
 
     def on_headers_complete(self) -> None:
         """Check status and version, and get ready for the body."""
         status = self._status = self._parser.get_status_code()
         if not 200 <= status <= _STATUS_MAX:
-            # Interim replies are skipped; 101 ends HTTP on this connection.
+            # Interim replies are passed on or skipped; 101 ends HTTP on this connection.
             if not 100 <= status < 200 or (status == 101 and not self._may_switch):
                 raise BadReplyError(f"status {status}, which answers nothing that was asked")
             self._version = self._parser.get_http_version()
@@ -179,10 +192,12 @@ class ReplyReader:
         self._body.add(data)
 
     def on_message_complete(self) -> None:
-        """Note the end of the reply, or skip an interim one (RFC 9110, section 15.2)."""
+        """Note the end of the reply, or of an interim one (RFC 9110, section 15.2)."""
         if self._body is None:
             if self._status != 101:
-                self._fields.clear()
+                if self._interim is not None:
+                    self._interim()
+                self._fields = []
                 self._reason = ""
             return
         self._complete = True

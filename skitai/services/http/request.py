@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
@@ -48,6 +48,9 @@ class HTTPRequest:
     with the head of a reply 101, and returns the protocol that gets the connection; the pool lets go of it.
     An OperationError that it raises is what the request fails with.
     """
+
+    #: Interim replies are skipped.
+    interim: ClassVar[None] = None
 
     method: str
     target: str

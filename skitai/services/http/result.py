@@ -71,6 +71,8 @@ class HTTPResult(ReplyResult):
     """
 
     data: bytes
+    #: The trailers of a reply that a sink took, once that is complete; of others they are dropped.
+    trailers: Sequence[tuple[str, str]] = ()
 
     @property
     def text(self) -> str:

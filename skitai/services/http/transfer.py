@@ -41,6 +41,10 @@ class Asked(Protocol):
         """What is called with a reply 101, if that is allowed."""
 
     @property
+    def interim(self) -> Callable[[HTTPResult], object] | None:
+        """What is called with each interim reply; None: they are skipped."""
+
+    @property
     def idempotent(self) -> bool:
         """Whether it can be sent twice without harm."""
 

@@ -12,8 +12,8 @@ from zope.interface import implementer
 from skitai.errors import CODE_BAD_REPLY, OperationError, UnsentError
 from skitai.services.http.filesource import BodyError
 from skitai.services.http.sink import IReplySink
-from skitai.services.proxy.failures import CODE_NOBODY, NOT_THE_MEMBERS, page_detail, status_of
-from skitai.services.proxy.fields import reply_fields
+from skitai.services.proxy.failures import CODE_NOBODY, NOT_THE_MEMBERS, keys_of, page_detail, status_of
+from skitai.services.proxy.fields import reply_fields, trailer_fields
 from skitai.services.proxy.rewriting import Rewriting
 from skitai.services.proxy.tunnel import Tunnel
 
@@ -45,8 +45,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_again", "_asked", "_asking", "_began", "_body", "_copy", "_follower", "_last", "_member",
-        "_message", "_over", "_probe", "_producer", "_request", "_tried", "_waiting_max", "_way",
+        "_again", "_asked", "_asking", "_began", "_body", "_copy", "_follower", "_last", "_member", "_message",
+        "_over", "_probe", "_producer", "_reply", "_request", "_tried", "_waiting_max", "_way",
     )  # fmt: skip
 
     def __init__(
@@ -71,10 +71,12 @@ class Exchange:
         self._last: BaseException | None = None
         self._producer: IPushProducer | None = None
         self._copy: Copy | None = None
+        self._reply: HTTPResult | None = None
         self._waiting_max = way.waiting_max
         self._again = self._asking = self._over = self._probe = False
         self._began = 0.0
         message.sink = self
+        message.interim = self.inform
 
     def start(self) -> None:
         """Ask the first member."""
@@ -108,10 +110,17 @@ class Exchange:
 
     # -- the reply: IReplySink -----------------------------------------------------------------------------
 
+    def inform(self, reply: HTTPResult) -> None:
+        """Pass on an interim reply, such as 103; but 100 is for the proxy, which has the body sent itself."""
+        if reply.code != HTTPStatus.CONTINUE:
+            fields, _ = reply_fields(reply.headers, reply.code)
+            self._request.inform(f"{reply.code} {reply.msg}", fields)
+
     def begin(self, reply: HTTPResult) -> None:
         """Begin the response."""
         way, request = self._way, self._request
         assert self._member is not None
+        self._reply = reply
         fields, buffered = reply_fields(reply.headers, reply.code)
         if not buffered:
             self._waiting_max = 1
@@ -176,8 +185,10 @@ class Exchange:
         if self._over:
             return
         if error is None:
+            assert self._reply is not None
+            trailers = trailer_fields(self._reply.trailers) if self._message.trailers else ()
             self._finish()
-            self._request.end()
+            self._request.end(trailers)
             return
         if not isinstance(error, BodyError):
             self._way.counts.broken += 1
@@ -285,12 +296,13 @@ class Exchange:
     def _tell(self, what: str, error: BaseException) -> None:
         request = self._request
         _log.warn(
-            "{label} {what} for {method} {target}: {error}",
+            "{label} {what} for {method} {target}: {error} ({keys})",
             label=self._way.label,
             what=what,
             method=request.method.decode("latin-1"),
             target=request.uri.decode("latin-1"),
             error=error,
+            keys=keys_of(self._way.cluster.name, error),
         )
 
     def _finish(self) -> None:
@@ -304,7 +316,7 @@ class Exchange:
         if self._body is not None:
             self._body.close()
         self._request.unregisterProducer()
-        self._message.sink = self._message.switch = None  # a cycle
+        self._message.sink = self._message.switch = self._message.interim = None  # a cycle
 
 
 def _no_members(name: str) -> OperationError:

@@ -19,23 +19,33 @@ def status_of(error: BaseException) -> int:
     return 503 if error.code in NOT_THE_MEMBERS else 502
 
 
+def keys_of(cluster: str, error: BaseException) -> str:
+    """Return the keys of the config that decide on what went wrong, and where they stand."""
+    code = getattr(error, "code", None)
+    limit = getattr(error, "limit", "") or ("connect_timeout" if code == CODE_TIMEOUT else "")
+    if limit:
+        return f"{limit} in [http] or [@{cluster}]"
+    if code == CODE_BUSY:
+        return "connections_per_host and waiting_per_host in [http]"
+    return "response_timeout in [server]" if code == CODE_SHUTDOWN else f"members in [@{cluster}]"
+
+
 def page_detail(label: str, cluster: str, error: BaseException) -> str:
     """Return the sentence for the client: it names the proxy and its limits, and no other machine."""
-    where = f"in [http] or [@{cluster}]"
-    limit = getattr(error, "limit", "")
+    keys = keys_of(cluster, error)
     code = getattr(error, "code", None)
-    if limit:
-        said = f"its member took longer than {limit} {where} allows"
+    if hasattr(error, "limit"):
+        said = f"its member took longer than {keys} allows"
     elif code == CODE_TIMEOUT:
-        said = f"its members took longer to be connected than connect_timeout {where} allows"
+        said = f"its members took longer to be connected than {keys} allows"
     elif code == CODE_BUSY:
-        said = "too many requests wait for its members (connections_per_host and waiting_per_host in [http])"
+        said = f"too many requests wait for its members ({keys})"
     elif code == CODE_NOBODY:
-        said = f"there are no members at present (members in [@{cluster}])"
+        said = f"there are no members at present ({keys})"
     elif code == CODE_SHUTDOWN:
         said = "the server is shutting down"
     elif code == CODE_DNS:
-        said = f"its members have no address (members in [@{cluster}])"
+        said = f"its members have no address ({keys})"
     else:
-        said = f"its member refused, broke off or answered wrongly (members in [@{cluster}])"
+        said = f"its member refused, broke off or answered wrongly ({keys})"
     return f"{label[:1].upper()}{label[1:]} has no reply: {said}. The server's log says more."

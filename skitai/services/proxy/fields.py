@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from skitai.http.fields import HOP_BY_HOP, split_list
+from skitai.http.fields import FIELD_VALUE, HOP_BY_HOP, TOKEN, split_list
 
 #: What the two connections of a proxy have each of their own.
 _OF_CONNECTION = HOP_BY_HOP | {"proxy-authenticate", "proxy-authorization"}
@@ -14,6 +14,12 @@ _REPLY_OWN = _OF_CONNECTION | {"x-accel-buffering"}
 _REQUEST_OWN = frozenset(
     name.encode() for name in (*_OF_CONNECTION, "content-length", "expect", "forwarded", "host", "proxy")
 ) | {b"x-request-id"}
+#: What must be known before the body, or whom the reply is for: no trailer says it (RFC 9110, section 6.5.1).
+_NO_TRAILERS = _OF_CONNECTION | {
+    "age", "authorization", "cache-control", "content-encoding", "content-length", "content-location",
+    "content-range", "content-type", "date", "expires", "host", "location", "pragma", "retry-after",
+    "set-cookie", "strict-transport-security", "vary", "www-authenticate", "x-accel-buffering",
+}  # fmt: skip
 _CUSTOMARY = b"x-forwarded-"
 _REAL_IP = b"x-real-ip"
 #: Values of Connection that name no field.
@@ -73,6 +79,23 @@ def reply_fields(headers: Sequence[tuple[str, str]], code: int) -> tuple[list[tu
         if named:
             fields = [(name, value) for name, value in fields if name.lower() not in named]
     return fields, buffered
+
+
+def takes_trailers(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether a client has said that it takes trailers (RFC 9110, section 10.1.4)."""
+    return any(
+        name == b"te" and b"trailers" in [coding.strip(b" \t") for coding in value.lower().split(b",")]
+        for name, value in headers
+    )
+
+
+def trailer_fields(trailers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the trailers of a member's reply that may come behind the body."""
+    return [
+        (name, value)
+        for name, value in trailers
+        if name.lower() not in _NO_TRAILERS and TOKEN.fullmatch(name) and FIELD_VALUE.fullmatch(value)
+    ]
 
 
 def named_by(connection: str) -> set[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skitai.http.paths import below_point
 from skitai.services.http.request import ALWAYS_WITH_LENGTH, IDEMPOTENT
-from skitai.services.proxy.fields import UnsendableError, request_lines
+from skitai.services.proxy.fields import UnsendableError, request_lines, takes_trailers
 from skitai.services.proxy.forwarding import forwarded_lines
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class Message:
     """What a ``ConnectionPool`` must know of a request: it is an ``Asked``, made for speed.
 
     A small ``body`` is sent with the head; ``stream`` is a large one. ``switching`` is the field Upgrade of a
-    request that asks for another protocol. ``headers`` replace those of the request. Raises UnsendableError
-    for what cannot be sent as one request.
+    request that asks for another protocol. ``headers`` replace those of the request. ``trailers`` says that
+    the client takes those of the reply. Raises UnsendableError for what cannot be sent as one request.
     """
 
     __slots__ = (
@@ -38,11 +38,13 @@ class Message:
         "_tail",
         "body",
         "idempotent",
+        "interim",
         "method",
         "sink",
         "stream",
         "switch",
         "target",
+        "trailers",
     )
 
     def __init__(
@@ -60,6 +62,8 @@ class Message:
         self.stream = stream
         self.sink: IReplySink | None = None
         self.switch: Callable[[HTTPResult], IProtocol] | None = None
+        self.interim: Callable[[HTTPResult], object] | None = None
+        self.trailers = not switching and takes_trailers(request.headers)
         self.idempotent = self.method in IDEMPOTENT and (stream is None or stream.repeatable)
         target = self._target_of(way, request)
         self.target = target.decode("latin-1")
@@ -69,6 +73,8 @@ class Message:
         lines = self._lines_of(way, request)
         if switching:
             lines.append(b"Connection: upgrade\r\nUpgrade: %b\r\n" % switching)
+        elif self.trailers:
+            lines.append(b"Connection: TE\r\nTE: trailers\r\n")
         lines.append(_framing(self.method, body, stream))
         self._tail = b"".join(lines)
 

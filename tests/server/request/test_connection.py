@@ -46,6 +46,9 @@ class Frames(Connection):
         self.frames = []
         self.connected(transport)
 
+    def inform(self, status, headers):
+        self.frames.append(("INTERIM", status, dict(headers)))
+
     def start(self, request, status, headers, length):
         self._request = request
         self.frames.append(("HEADERS", status, dict(headers)))
@@ -58,8 +61,8 @@ class Frames(Connection):
     def flush(self):
         pass
 
-    def end(self):
-        self.frames.append(("END",))
+    def end(self, trailers=()):
+        self.frames.append(("END", *trailers))
         self._request.written = True
         self._request.completed()
 
@@ -107,6 +110,30 @@ def test_gateway_answers(connection, request_for):
     """An answer goes to the connection as status, fields and pieces: the framing is its affair."""
     request_for().respond("200 OK", TEXT, b"hello")
     assert connection.frames == [("HEADERS", "200 OK", dict(TEXT)), ("DATA", b"hello"), ("END",)]
+
+
+def test_interim_and_trailers(connection, request_for):
+    """Interim responses come before the head, and trailers at the end."""
+    request = request_for()
+    request.inform("103 Early Hints", [("Link", "</a>")])
+    request.start("200 OK", TEXT)
+    request.inform("103 Early Hints")  # too late
+    request.send(b"hello")
+    request.end([("X-T", "1")])
+    assert connection.frames == [
+        ("INTERIM", "103 Early Hints", {"Link": "</a>"}),
+        ("HEADERS", "200 OK", dict(TEXT)),
+        ("DATA", b"hello"),
+        ("END", ("X-T", "1")),
+    ]
+
+
+def test_no_interim_for_an_old_client(connection, request_for):
+    """A client of HTTP/1.0 gets no interim response."""
+    request = request_for()
+    request.version = "1.0"
+    request.inform("103 Early Hints")
+    assert connection.frames == []
 
 
 def test_head_has_no_body(connection, request_for):

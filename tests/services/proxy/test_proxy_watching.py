@@ -63,6 +63,7 @@ def test_log(proxy, member, lines):
     (line,) = [line for line in lines() if line.startswith("the proxy")]
     assert line.startswith("the proxy /shop = @up has no reply for GET /shop/a?b: [")
     assert f"127.0.0.1:{member.port}" in line
+    assert line.endswith("(members in [@up])")
 
 
 def test_no_members(proxy, lines):
