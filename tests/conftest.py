@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import greenlet._greenlet
+import hypothesis
 import pytest
 
 from databases import Postgres, Redis
@@ -16,6 +17,12 @@ from serving import REPOSITORY, Gateway, ReactorThread, RunningServer, config_te
 # import that fails in some frames. What reports that then runs as a pending call, in which Python 3.11 loops
 # for ever while coverage traces.
 greenlet._greenlet.enable_optional_cleanup(False)
+
+# How long an example takes says how busy the machine is, and no more.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_sessionstart():
