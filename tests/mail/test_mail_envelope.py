@@ -29,7 +29,9 @@ def test_there_and_back(envelope):
 
 def test_readable():
     """A person can read other scripts, too."""
-    assert "지은@c.example" in FULL.to_json().decode("utf-8")
+    text = FULL.to_json().decode("utf-8")
+    assert "지은@c.example" in text
+    assert len(text.splitlines()) > len(attrs.fields(Envelope))  # not all in one
 
 
 def test_the_password_is_not_shown():

@@ -3,9 +3,10 @@
 import base64
 import os
 import re
+import time
 from email import message_from_string
 from email.header import decode_header, make_header
-from email.utils import parseaddr, parsedate_to_datetime
+from email.utils import formatdate, parseaddr, parsedate_to_datetime
 
 import fast_mail_parser
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from skitai.mail.addresses import Address, parse_addresses
 from skitai.mail.attachments import attachment
 from skitai.mail.envelope import Server
+from skitai.mail.fields import date_field
 from skitai.mail.message import Draft, Text
 from skitai.mail.parts import encoded_text
 
@@ -192,6 +194,22 @@ def test_structures():
         "text/plain",
         "text/plain",
     ]
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC0", "EST5EDT", "<+0530>-5:30", "<-0930>9:30", "CET-1CEST,M3.5.0,M10.5.0/3"]
+)
+@given(moment=st.floats(0, 253402214399))
+def test_dates(zone, moment):
+    """The Date of a mail is what the standard library would write, in any zone and in summer, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        try:
+            assert date_field(moment).body == formatdate(int(moment), localtime=True)
+        finally:
+            patch.undo()
+            time.tzset()
 
 
 def test_no_content():

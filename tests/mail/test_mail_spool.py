@@ -98,6 +98,38 @@ def test_an_id_that_is_there(spool):
         assert claim.message() == MESSAGE
 
 
+def test_what_a_crash_left_under_an_id(spool):
+    """A bounce has the same id again: files without an envelope are in nobody's way."""
+    spool.make_folders()
+    for left in (spool.incoming / "mail-1.eml", spool.folder / "tmp" / "mail-1.json"):
+        left.write_text("half of it")
+    spool.write(ENVELOPE, MESSAGE)
+    with spool.claim("mail-1") as claim:
+        assert claim.envelope == ENVELOPE
+        assert claim.message() == MESSAGE
+    assert os.listdir(spool.folder / "tmp") == []
+
+
+def test_the_order_of_syncs(spool, monkeypatch):
+    """Both files are durable before the envelope has its name, and the names before the app goes on."""
+    spool.make_folders()
+    steps = []
+    sync, rename = os.fsync, os.rename
+
+    def synced(descriptor):
+        steps.append(os.path.relpath(os.readlink(f"/proc/self/fd/{descriptor}"), spool.folder))
+        sync(descriptor)
+
+    def renamed(source, target):
+        steps.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
+    spool.write(ENVELOPE, MESSAGE)
+    assert steps == ["spool/mail-1.eml", "tmp/mail-1.json", "rename", "spool"]
+
+
 def test_the_folder_is_a_file(spool):
     """An error names what is in the way."""
     spool.folder.parent.mkdir()
