@@ -45,8 +45,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_again", "_asked", "_asking", "_began", "_body", "_copy", "_follower", "_last", "_member", "_message",
-        "_over", "_probe", "_producer", "_reply", "_request", "_tried", "_waiting_max", "_way",
+        "_again", "_asked", "_asking", "_began", "_body", "_copy", "_follower", "_last", "_member",
+        "_message", "_over", "_probe", "_producer", "_reply", "_request", "_tried", "_waiting_max", "_way",
     )  # fmt: skip
 
     def __init__(

@@ -144,7 +144,7 @@ def test_fields_of_the_connection(proxy, member):
     with server.client() as client:
         client.send(
             b"GET / HTTP/1.1\r\nHost: a\r\nConnection: x-one, X-Two\r\nX-One: 1\r\nX-Two: 2\r\nX-Three: 3\r\n"
-            b"Keep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: Basic eA==\r\nProxy: http://evil/\r\n\r\n"
+            b"Keep-Alive: 5\r\nTE: gzip\r\nProxy-Authorization: Basic eA==\r\nProxy: http://evil/\r\n\r\n"
         )
         head, _ = member.accept().answer(
             b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close, x-four\r\nX-Four: 4\r\nX-Five: 5\r\n"
