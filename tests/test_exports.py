@@ -73,6 +73,7 @@ def test_contracts():
             "end",
             "flush",
             "holds_body",
+            "inform",
             "peer",
             "reactor",
             "secure",
