@@ -8,7 +8,6 @@ because they share its modules.
 from __future__ import annotations
 
 import importlib
-import operator
 import os
 import sys
 import traceback
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from skitai.errors import SkitaiError, words_of
-from skitai.server.apps import finder
+from skitai.server.apps import callables, finder
+from skitai.server.apps.callables import NotFoundError, find_app
 from skitai.server.apps.finder import FILE_NAME_DOT
 from skitai.server.apps.modules import AppDirectory, OwnImports, app_directory, file_stamp
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # The modules whose frames come before those of the app in a traceback.
 _MACHINERY = {
     __name__,
+    callables.__name__,
     finder.__name__,
     "importlib",
     "importlib._bootstrap",
@@ -42,7 +43,8 @@ _MACHINERY = {
 class AppSource:
     """The place of a WSGI callable: ``/directory/module:attribute``.
 
-    ``module`` is a file name without ``.py``, or ``package.module``. ``attribute`` may be dotted, too.
+    ``module`` is a file name without ``.py``, or ``package.module``. ``attribute`` may be dotted, too, and be
+    a call such as ``create_app()``; an empty one is what apps are called as a rule. See ``callables``.
     """
 
     directory: Path
@@ -50,7 +52,8 @@ class AppSource:
     attribute: str = "app"
 
     def __str__(self) -> str:
-        return f"{self.directory / self.module}:{self.attribute}"
+        module = str(self.directory / self.module)
+        return f"{module}:{self.attribute}" if self.attribute else module
 
 
 class AppLoadError(SkitaiError):
@@ -65,19 +68,26 @@ class AppLoadError(SkitaiError):
 def load_app(source: AppSource) -> Callable[..., Any]:
     """Return the callable at ``source``. A file that is already loaded is not loaded again.
 
-    Raises AppLoadError if the import fails (no module of the attempt is left then), or if the attribute is
-    missing or cannot be called. ``SystemExit`` is a failure, too. ``KeyboardInterrupt`` is passed on.
+    Raises AppLoadError if the import or the call of a factory fails, or if the attribute is missing or cannot
+    be called; no module of the attempt is left then. ``SystemExit`` is a failure, too. ``KeyboardInterrupt``
+    is passed on.
     """
-    module = _load_module(source, *_locate(source))
+    directory, name = _locate(source)
+    importlib.invalidate_caches()
+    before = directory.loaded()
+    full_name = directory.module_name(name)
     try:
-        app = operator.attrgetter(source.attribute)(module)
-    except Exception as error:
-        reason = f"the module has no {source.attribute!r}; name its WSGI callable after the colon"
-        raise AppLoadError(source, reason) from error
-    if not callable(app):
-        reason = f"{source.attribute!r} is of type {type(app).__name__!r}, which cannot be called"
-        raise AppLoadError(source, reason)
-    return app  # type: ignore[no-any-return]
+        return find_app(importlib.import_module(full_name), source.attribute)
+    except BaseException as error:
+        directory.drop(directory.loaded() - before)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        if isinstance(error, NotFoundError):
+            raise AppLoadError(source, str(error)) from error.__cause__
+        reason = f"{type(error).__name__}: {words_of(error)}"
+        if isinstance(error, ModuleNotFoundError) and f"{full_name}.".startswith(f"{error.name}."):
+            reason = f"there is no module {source.module!r} in {source.directory}"
+        raise AppLoadError(source, reason) from error.with_traceback(_app_traceback(error))
 
 
 def _by_file_alone(_source: AppSource) -> None:
@@ -238,22 +248,6 @@ def _root(source: AppSource) -> tuple[Path, str]:
         name = f"{path.name}.{name}"
         path = path.parent
     return path, name
-
-
-def _load_module(source: AppSource, directory: AppDirectory, name: str) -> ModuleType:
-    importlib.invalidate_caches()
-    before = directory.loaded()
-    full_name = directory.module_name(name)
-    try:
-        return importlib.import_module(full_name)
-    except BaseException as error:
-        directory.drop(directory.loaded() - before)
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        reason = f"{type(error).__name__}: {words_of(error)}"
-        if isinstance(error, ModuleNotFoundError) and f"{full_name}.".startswith(f"{error.name}."):
-            reason = f"there is no module {source.module!r} in {source.directory}"
-        raise AppLoadError(source, reason) from error.with_traceback(_app_traceback(error))
 
 
 def _app_traceback(error: BaseException) -> TracebackType | None:

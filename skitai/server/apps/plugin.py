@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from skitai.config.server import SERVER_KEYS
 from skitai.interfaces import IInstance
 from skitai.loop.lines import Limits
 from skitai.plugins import Answerer, hookimpl
+from skitai.server.apps.callables import normal_form
 from skitai.server.apps.life import PluginsWatcher
 from skitai.server.apps.loader import AppSource, LoadedApp
 from skitai.server.apps.queue import LoadQueue
@@ -34,7 +36,8 @@ _OPTIONS = {
     name: attrs.evolve(SERVER_KEYS[name], default=None, unset="that of [server]")
     for name in ("threads", "queue_max", "queue_timeout")
 }
-_DEFAULT_CALLABLE = "app"
+#: A target whose app is what a call returns.
+_CALL = re.compile(r"(?P<path>[^:]+):(?P<call>[^:/(]+\(.*\))", re.DOTALL)
 _CLUSTER = "@"
 
 
@@ -101,17 +104,16 @@ def _given(instance: IInstance, source: AppSource) -> WSGIApp | None:
 
 def _source(mount: Mount) -> AppSource:
     """Return the place of the app that the target names. Raises ValueError if it does not exist."""
-    parent, _, last = mount.target.rpartition("/")
+    call = _CALL.fullmatch(mount.target)  # its arguments may have slashes and colons in them
+    parent, _, last = (call["path"] if call else mount.target).rpartition("/")
     if not last:
         raise ValueError(f"there is no folder {mount.folder / mount.target}: correct the path or create it")
     module, colon, attribute = last.partition(":")
-    attribute = attribute or _DEFAULT_CALLABLE
     if "" in module.split("."):
         raise ValueError(f"{quoted(mount.target)} names no module: write path/module:callable")
-    if not all(part.isidentifier() for part in attribute.split(".")):
-        raise ValueError(f"{quoted(attribute)} cannot name a callable: write path/module:callable")
+    attribute = normal_form(call["call"] if call else attribute) if call or attribute else ""
     directory = mount.folder / (parent or ("/" if mount.target.startswith("/") else ""))
-    _require_module(directory, module, None if colon else mount.folder / mount.target)
+    _require_module(directory, module, None if colon or call else mount.folder / mount.target)
     return AppSource(directory, module, attribute)
 
 

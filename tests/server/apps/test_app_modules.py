@@ -254,6 +254,7 @@ def test_app_in_the_source_tree_of_the_server_does_not_reload_it(tmp_path):
         "errors",
         "server/apps/loader",
         "server/apps/modules",
+        "server/apps/callables",
         "server/apps/finder",
         "server/apps/sibling_imports",
     ):

@@ -39,12 +39,6 @@ def test_attribute_may_be_dotted(tmp_path):
     assert body(load(tmp_path, attribute="site.wsgi")) == b"dotted"
 
 
-def test_factory_is_not_called(tmp_path):
-    """What is named is the app, even if it is a function that would make one."""
-    write(tmp_path, {"wsgi.py": "def create_app():\n    raise AssertionError\n"})
-    assert load(tmp_path, attribute="create_app").__name__ == "create_app"
-
-
 @pytest.mark.parametrize("mount", [("", "project.wsgi"), ("project", "wsgi")])
 def test_module_in_a_package_has_its_package_name(tmp_path, mount):
     """A module in a package is mounted by its directory or by its dotted name, and knows its package."""

@@ -30,11 +30,13 @@ def understood(loop, folder, *lines, tail=""):
         ("./static max_age=1h", "static max_age=3600  ; static files"),
         ("static:app", "static:app  ; app"),
         ("wsgi:application", "wsgi:application  ; app"),
-        ("wsgi", "wsgi:app  ; app"),
+        ("wsgi", "wsgi  ; app"),
         ("wsgi:site.app", "wsgi:site.app  ; app"),
-        ("wsgi threads=8", "wsgi:app threads=8  ; app"),
-        ("wsgi threads=0", "wsgi:app threads=0  ; app"),
-        ("pkg:", "pkg:app  ; app"),
+        ("wsgi threads=8", "wsgi threads=8  ; app"),
+        ("wsgi threads=0", "wsgi threads=0  ; app"),
+        ("pkg:", "pkg  ; app"),
+        ("pkg:make( )", "pkg:make()  ; app"),
+        ('pkg:site.make("a/b:c",d=1)', "\"pkg:site.make('a/b:c', d=1)\"  ; app"),
         ("pkg.sub:app", "pkg.sub:app  ; app"),
         ("{folder}/static", "static max_age=300  ; static files"),
         ("{folder}/wsgi:app", "wsgi:app  ; app"),
@@ -49,7 +51,7 @@ def test_kinds(reactor_thread, folder, target, expected):
 def test_folder_and_app_at_one_point(reactor_thread, folder):
     """An app and a folder may share a mount point."""
     shown, _ = understood(reactor_thread, folder, "/ = static", "/ = wsgi")
-    assert shown == ["static max_age=300  ; static files", "wsgi:app  ; app"]
+    assert shown == ["static max_age=300  ; static files", "wsgi  ; app"]
 
 
 @pytest.mark.parametrize(

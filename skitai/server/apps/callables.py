@@ -1,0 +1,114 @@
+"""Which object of a module is the app: ``app``, ``create_app()``, ``make("shop", debug=True)``, or unnamed.
+
+A call has literals as arguments, as it has for gunicorn. A function that cannot take what a server gives to
+an app is called, too, as Flask does it: it makes the app.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import attrs
+
+#: What apps are called in a module where nobody says it, and what makes them.
+_APPS = ("app", "application")
+_FACTORIES = ("create_app", "make_app")
+
+
+class NotFoundError(ValueError):
+    """A module has no such app."""
+
+
+@attrs.frozen
+class _Call:
+    """A call of ``name``, which may be dotted."""
+
+    name: str
+    positional: Sequence[Any]
+    named: Mapping[str, Any]
+
+
+def normal_form(attribute: str) -> str:
+    """Return how an app is called in its module, written in one way.
+
+    Raises ValueError for what can be neither the name of an object nor a call of one.
+    """
+    if "(" not in attribute:
+        _require_name(attribute, attribute)
+        return attribute
+    _parse(attribute)
+    return ast.unparse(ast.parse(attribute, mode="eval"))
+
+
+def find_app(module: ModuleType, attribute: str) -> Callable[..., Any]:
+    """Return the app of ``module`` that ``attribute`` names; without a name, the one that is called as usual.
+
+    Raises NotFoundError, and whatever a factory raises.
+    """
+    if not attribute:
+        return _usual(module)
+    if "(" in attribute:
+        call = _parse(attribute)
+        return _checked(_get(module, call.name)(*call.positional, **call.named), attribute)
+    return _made(_get(module, attribute), attribute)
+
+
+def _usual(module: ModuleType) -> Callable[..., Any]:
+    for name in (*_APPS, *_FACTORIES):
+        if callable(found := getattr(module, name, None)):
+            return _made(found, name)
+    names = " nor ".join((*_APPS, *(f"{name}()" for name in _FACTORIES)))
+    raise NotFoundError(f"the module has neither {names}; name its WSGI callable after a colon")
+
+
+def _made(found: Any, name: str) -> Callable[..., Any]:
+    """Return ``found``, or what it makes if it is no app but makes one."""
+    if inspect.isfunction(found) and (name in _FACTORIES or not _takes(found, 2)) and _takes(found, 0):
+        return _checked(found(), f"{name}()")
+    return _checked(found, name)
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
+def _get(module: ModuleType, name: str) -> Any:
+    try:
+        return operator.attrgetter(name)(module)
+    except Exception as error:  # whatever an attribute of the app's own raises
+        message = f"the module has no {name!r}; name its WSGI callable after the colon"
+        raise NotFoundError(message) from error
+
+
+def _checked(app: Any, name: str) -> Callable[..., Any]:
+    if not callable(app):
+        raise NotFoundError(f"{name!r} is of type {type(app).__name__!r}, which cannot be called")
+    return app  # type: ignore[no-any-return]
+
+
+def _parse(text: str) -> _Call:
+    try:
+        call = ast.parse(text, mode="eval").body
+        if isinstance(call, ast.Call) and all(keyword.arg for keyword in call.keywords):
+            name = ast.unparse(call.func)
+            _require_name(name, text)
+            positional = [ast.literal_eval(argument) for argument in call.args]
+            named = {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+            return _Call(name, positional, named)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        pass
+    raise ValueError(f"{text!r} is not a call with literals: write it as create_app('shop', debug=True)")
+
+
+def _require_name(name: str, text: str) -> None:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ValueError(f"{text!r} cannot name a callable: write path/module:callable")
