@@ -8,6 +8,7 @@ from twisted.internet.task import deferLater
 
 from skitai.errors import CODE_BAD_REPLY, OperationError
 from skitai.http.codings import DECODABLE, CodingError, Unpacker, add_piece
+from skitai.http.fields import split_list
 
 if TYPE_CHECKING:
     from skitai.net.addresses import HTTPNode
@@ -26,8 +27,10 @@ class BadReplyError(Exception):
 class ReplyBody:
     """Collects a body of at most ``limit`` bytes, counted after decoding.
 
-    Coded bytes are decoded a step at a time: while the body ``is_behind``, more steps are needed. A coding
-    that is unknown here is left as it came: a server sends one only to an app that asked for it.
+    ``coding`` is the Content-Encoding, a list; its empty members and ``identity`` mean nothing (RFC 9110,
+    sections 5.6.1.2 and 8.4). Coded bytes are decoded a step at a time: while the body ``is_behind``, more
+    steps are needed. A coding that is unknown here is left as it came: a server sends one only to an app that
+    asked for it.
     """
 
     __slots__ = ("_chunks", "_coding", "_limit", "_size", "_unpacker")
@@ -36,8 +39,9 @@ class ReplyBody:
         self._limit = limit
         self._size = 0
         self._chunks: list[bytes | bytearray] = []
-        self._coding = coding.strip().lower() if coding else ""
-        if "," in self._coding and DECODABLE.intersection(map(str.strip, self._coding.split(","))):
+        codings = [name for name in split_list(coding.lower()) if name != "identity"] if coding else []
+        self._coding = ", ".join(codings)
+        if len(codings) > 1 and DECODABLE.intersection(codings):
             # Left as it came, such a body would look as if it was decoded.
             raise BadReplyError(f"the body has several codings ({self._coding}), which nobody asked for")
         self._unpacker = Unpacker(self._coding) if self._coding in DECODABLE else None

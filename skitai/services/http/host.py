@@ -59,9 +59,8 @@ class Host(Factory):
 
     def start(self, transfer: Transfer) -> None:
         """Send the request over an idle connection, or else a new one, or else when its turn comes."""
-        if self._idle:
-            # The one that became idle last is the least likely to be stale.
-            self._give(self._idle.pop(), transfer)
+        if (idle := self._take_idle()) is not None:
+            self._give(idle, transfer)
         elif self._may_open():
             self._open(transfer)
         elif len(self._waiting) < self._limits.waiting:
@@ -77,7 +76,7 @@ class Host(Factory):
         for connection in list(self._connections):
             age = now - connection.active
             if connection.transfer is None:
-                if age >= self._limits.idle_seconds:
+                if age >= self._limits.idle_seconds or _has_expired(connection, now):
                     self._retire(connection)
             elif age >= self._silence_seconds and not connection.is_paused:
                 text = f"{self.node.label} sent nothing for {self._silence_seconds:g} seconds"
@@ -227,6 +226,15 @@ class Host(Factory):
         self._pool.released()
         self.move_up()
 
+    def _take_idle(self) -> HTTPConnection | None:
+        """Return an idle connection that its server still keeps, or None."""
+        while self._idle:
+            connection = self._idle.pop()  # the one that became idle last is the least likely to be stale
+            if connection.expires is None or not _has_expired(connection, self._pool.seconds()):
+                return connection
+            connection.abort()
+        return None
+
     def _give(self, connection: HTTPConnection, transfer: Transfer) -> None:
         transfer.stop = connection.abort
         if connection.reused:
@@ -256,3 +264,7 @@ class Host(Factory):
         self._pool.starved.pop(self, None)
         if not self._connections and not self._opening:
             self._pool.forget(self)
+
+
+def _has_expired(connection: HTTPConnection, now: float) -> bool:
+    return connection.expires is not None and now >= connection.expires

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import mimetypes
 import re
 import secrets
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from skitai.http.mediatypes import BINARY, type_of_name
 from skitai.services.http.contents import Content, utf8
 from skitai.services.http.filesource import FileSource
 from skitai.services.http.streaming import StreamedBody
 
 _TYPE = re.compile(r"[\x20-\x7e]+/[\x20-\x7e]+")
-_UNKNOWN_TYPE = "application/octet-stream"
 
 
 def multipart_content(data: Any) -> Content:
@@ -57,8 +56,7 @@ def _part(name: str, value: Any) -> tuple[bytes, bytes | FileSource]:
             f"{argument} is {type(content).__name__}: it must be a str, bytes, a number, a binary file,"
             " a tuple (filename, file) or a list of these"
         )
-    guessed = content_type or mimetypes.guess_type(filename)[0] or _UNKNOWN_TYPE
-    return _head(name, filename, guessed), content
+    return _head(name, filename, content_type or type_of_name(filename) or BINARY), content
 
 
 def _unpacked(value: tuple[Any, ...], argument: str) -> tuple[str, Any, str | None]:

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
+#: Seconds before the end of an idle connection that its server has announced. A request needs time to get
+#: there, and the server's time began when it sent its reply, not when that came.
+_EARLIER = 1.0
+
 
 class Phase(Enum):
     """How far a connection is with its request."""
@@ -81,13 +85,14 @@ class HTTPConnection:
     """A connection to ``node`` that carries one request at a time: ``transfer``, None while it is idle.
 
     ``reused`` says that it carried a request before. ``active`` is when something was last sent or received,
-    by the reactor's clock; ``asked`` when something of the request was. ``is_paused`` says that the sink of
-    the present reply takes no more for now.
+    by the reactor's clock; ``asked`` when something of the request was. ``expires`` is when an idle
+    connection must not be used any more, because its server is about to close it; None if it did not say.
+    ``is_paused`` says that the sink of the present reply takes no more for now.
     """
 
     __slots__ = (
         "_look", "_node", "_owner", "_reader", "_seconds", "_sending", "_socket", "_transport", "_upload",
-        "active", "asked", "is_paused", "phase", "reused", "transfer",
+        "active", "asked", "expires", "is_paused", "phase", "reused", "transfer",
     )  # fmt: skip
 
     def __init__(
@@ -111,6 +116,7 @@ class HTTPConnection:
         self.phase: Phase = IDLE
         self.reused = self.is_paused = False
         self.active = self.asked = seconds()
+        self.expires: float | None = None
 
     @property
     def waits_for_head(self) -> bool:
@@ -313,6 +319,8 @@ class HTTPConnection:
         self.phase = IDLE
         self._upload = None
         self.reused = True
+        lasting = self._reader.lasting
+        self.expires = None if lasting is None else self.active + lasting - min(_EARLIER, lasting / 2)
         self._owner.replied(self, result, self._reader.take_unfinished(), reusable=reusable)
 
     def _forget_transport(self) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin
 
 import attrs
 
 from skitai.errors import OperationError
+from skitai.http.references import resolve
 from skitai.net.addresses import HTTPNode
 from skitai.services.http.urls import split_url
 
@@ -38,7 +38,7 @@ def next_hop(node: HTTPNode, request: HTTPRequest, result: HTTPResult) -> tuple[
     if result.code not in _REDIRECTS or location is None:
         return None
     try:
-        next_node, target = split_url(urljoin(result.url, _cleaned(location)))
+        next_node, target = split_url(resolve(result.url, _cleaned(location)))
     except ValueError as error:
         raise RedirectError(f"a redirect that leads nowhere: {str(error)[:_SHOWN]}", node=node) from error
     request = attrs.evolve(_method_changed(request, result.code), target=target)

@@ -6,12 +6,15 @@ after the reply, and all limits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from skitai.http.fields import split_list, unquoted
 from skitai.services.http.decoding import BadReplyError, ReplyBody
+from skitai.services.http.oldheads import OldHead, has_old_form
 from skitai.services.http.result import HTTPResult
 
 if TYPE_CHECKING:
@@ -25,7 +28,10 @@ _FIELD_COST = 32
 #: Codes from 700 on are the client's own: no server may send one.
 _STATUS_MAX = 699
 
-_FRAMING = frozenset(["content-length", "transfer-encoding", "content-encoding"])
+#: The fields that say how the body is read, and how long the connection lasts after it.
+_FRAMING = frozenset(["content-length", "transfer-encoding", "content-encoding", "keep-alive"])
+_PARTIAL_CONTENT = 206
+_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class _Stop(Exception):  # noqa: N818 - it stops the parser, and is no error
@@ -39,13 +45,14 @@ class ReplyReader:
     connection may be used again. ``ends_with_connection`` says that only the close of the connection
     completes the present reply. ``unfinished`` is its body if there is more to decode. ``switched`` are the
     bytes of another protocol that came after a 101; None while the protocol is HTTP. ``trailers`` are
-    those of a reply that is delivered.
+    those of a reply that is delivered. ``lasting`` is how many seconds the server says it keeps the
+    connection without a request; None if it does not say.
     """
 
     __slots__ = (
-        "_body", "_complete", "_deliver", "_fields", "_fields_size", "_head_only", "_interim", "_may_switch",
-        "_overhead", "_parser", "_reason", "_response_max", "_status", "_version", "ends_with_connection",
-        "in_step", "switched", "trailers", "unfinished",
+        "_begun", "_body", "_complete", "_deliver", "_fields", "_fields_size", "_head_only", "_interim",
+        "_interims", "_interims_told", "_may_switch", "_old_head", "_overhead", "_parser", "_reason", "_response_max", "_status", "_version",
+        "ends_with_connection", "in_step", "lasting", "switched", "trailers", "unfinished",
     )  # fmt: skip
 
     def __init__(self, response_max: int) -> None:
@@ -78,10 +85,18 @@ class ReplyReader:
         self._reason = ""
         self._body: ReplyBody | Delivery | None = None
         self.unfinished: ReplyBody | None = None
+        self.lasting: int | None = None
+        #: The reads of a head that is not complete yet.
+        self._begun: list[bytes] = []
+        self._old_head: OldHead | None = None
+        #: How many interim replies were read, and passed on: a head of an old form is read once more.
+        self._interims = self._interims_told = 0
 
     def feed(self, data: bytes) -> bool:
         """Take bytes and return whether the reply is complete; raise ``BadReplyError`` if it is malformed."""
         self._overhead += len(data)
+        if self._old_head is not None:
+            data = self._old_head.add(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as error:
@@ -89,6 +104,8 @@ class ReplyReader:
             return True
         except HttpParserError as error:
             if not self._complete:
+                if self._begins_anew(data, error):
+                    return self.feed(b"")
                 raise _bad_reply(error) from error
             self.in_step = False
         else:
@@ -103,7 +120,23 @@ class ReplyReader:
             return True
         if self._overhead > HEAD_MAX:
             raise BadReplyError(f"more than {HEAD_MAX} bytes that are not body")
+        if self._body is None and self._old_head is None:
+            self._begun.append(data)
         return False
+
+    def _begins_anew(self, data: bytes, error: HttpParserError) -> bool:
+        """Return whether the head that ``data`` goes on with is now taken as one of an old form."""
+        if self._body is not None or self._old_head is not None or isinstance(error, HttpParserCallbackError):
+            return False
+        received = b"".join((*self._begun, data))
+        if not has_old_form(received):
+            return False
+        self._fields = []
+        self._fields_size = self._interims = 0
+        self._reason = ""
+        self._parser = HttpResponseParser(self)
+        self._old_head = OldHead(received)
+        return True
 
     @property
     def has_head(self) -> bool:
@@ -195,7 +228,9 @@ class ReplyReader:
         """Note the end of the reply, or of an interim one (RFC 9110, section 15.2)."""
         if self._body is None:
             if self._status != 101:
-                if self._interim is not None:
+                self._interims += 1
+                if self._interim is not None and self._interims > self._interims_told:
+                    self._interims_told = self._interims
                     self._interim()
                 self._fields = []
                 self._reason = ""
@@ -214,15 +249,32 @@ class ReplyReader:
             raise BadReplyError(f"Transfer-Encoding {transfer_coding!r} was not asked for")
         # A reply without a body, such as 204, is complete for llhttp at once, so this does not matter for it.
         self.ends_with_connection = "content-length" not in framing and "transfer-encoding" not in framing
+        if "keep-alive" in framing:
+            self.lasting = _timeout_of(framing["keep-alive"])
         if self._deliver is not None:
             self._body = self._deliver()
             return
         if not self._head_only and int(framing.get("content-length", 0)) > self._response_max:
             raise BadReplyError(f"the body is larger than {self._response_max} bytes")
-        coding = framing.get("content-encoding")
+        # A part of coded data cannot be decoded by itself (RFC 9110, section 15.3.7): it is left as it came.
+        coding = None if self._status == _PARTIAL_CONTENT else framing.get("content-encoding")
         self._body = body = ReplyBody(self._response_max, coding)
         if coding is not None and body.is_coded:
             self.unfinished = body
+
+
+def _timeout_of(value: str) -> int | None:
+    """Return the ``timeout`` in a Keep-Alive field, in seconds; None if there is none.
+
+    The field is that of RFC 2068, section 19.7.1.1, and of the draft "The Hypertext Transfer Protocol (HTTP)
+    Keep-Alive Header", section 2: ``timeout=5, max=100``.
+    """
+    for member in split_list(value):
+        name, equals, seconds = member.partition("=")
+        seconds = unquoted(seconds.strip())
+        if equals and name.strip().lower() == "timeout" and _SECONDS.fullmatch(seconds):
+            return int(seconds)
+    return None
 
 
 def _bad_reply(error: Exception) -> BadReplyError:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 _DEFAULTS = (("User-Agent", f"Skitai/{__version__}"), ("Accept", "*/*"), ("Accept-Encoding", ACCEPTED))
+# A part of coded data is of no use. No field at all would mean that any coding will do (RFC 9110, section
+# 12.5.3).
+_DEFAULTS_OF_RANGES = (*_DEFAULTS[:2], ("Accept-Encoding", "identity"))
 _DEFAULT_FIELDS = "".join(f"{name}: {value}\r\n" for name, value in _DEFAULTS)
 
 #: Fields for the framing and the connection: the client sets them, and an app that did would break the
@@ -169,7 +172,9 @@ def _fields(pairs: list[tuple[str, str]], content_type: str | None) -> str:
     if not pairs and content_type is None:
         return _DEFAULT_FIELDS
     given = {name.lower() for name, _ in pairs}
-    defaults = _DEFAULTS if content_type is None else (*_DEFAULTS, ("Content-Type", content_type))
+    defaults: tuple[tuple[str, str], ...] = _DEFAULTS if "range" not in given else _DEFAULTS_OF_RANGES
+    if content_type is not None:
+        defaults = (*defaults, ("Content-Type", content_type))
     lines = [pair for pair in pairs if pair[0].lower() != "host"]
     lines += [pair for pair in defaults if pair[0].lower() not in given]
     return "".join(f"{name}: {value}\r\n" for name, value in lines)

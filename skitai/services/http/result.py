@@ -9,6 +9,7 @@ from typing import Any
 
 from skitai.calls.result import Result
 from skitai.errors import FAILED, OperationError
+from skitai.http.charsets import codec_of
 from skitai.http.fields import split_parameters
 
 
@@ -78,18 +79,16 @@ class HTTPResult(ReplyResult):
     def text(self) -> str:
         """``data`` as text: in the charset that the reply names, else UTF-8, else latin-1.
 
-        Bytes that are not valid in the named charset become U+FFFD.
+        A charset is one of those that browsers know (see ``skitai.http.charsets``); any other name counts as
+        none. Bytes that are not valid in the named charset become U+FFFD.
         """
         data = bytes(self.data)
-        for charset, errors in ((self._charset(), "replace"), ("utf-8-sig", "strict")):
-            # Python may not know the charset, or it may be a codec that does not return text.
-            with suppress(LookupError, ValueError):
-                return data.decode(charset, errors)
+        codec = codec_of(split_parameters(self.get_header("content-type") or "")[1].get("charset", ""))
+        if codec is not None:
+            return data.decode(codec, "replace")
+        with suppress(ValueError):
+            return data.decode("utf-8-sig")
         return data.decode("latin-1")
-
-    def _charset(self) -> str:
-        """Return the charset that Content-Type names; empty if there is none."""
-        return split_parameters(self.get_header("content-type") or "")[1].get("charset", "")
 
     def json(self, **options: Any) -> Any:
         """Return the value of ``data`` as JSON; ``options`` are those of ``json.loads``.

@@ -50,6 +50,45 @@ class ReuseTests(HTTPTestCase):
             assert len(server.peers) == 2
             await gatherResults([peer.lost for peer in server.peers])
 
+    async def test_the_servers_own_time(self):
+        """A connection is not used in the last second that its server keeps it, nor kept any longer.
+
+        Keep-Alive is that of RFC 2068, section 19.7.1.1. A POST at just that moment would be lost, as nobody
+        knows whether it was served (RFC 9112, section 9.3.1). undici and hyper read the field, too.
+        """
+        for field, seconds, is_kept in [
+            (b"timeout=5, max=100", 3.9, True),
+            (b"timeout=5, max=100", 4, False),
+            (b'max=7, Timeout = "5"', 4, False),
+            (b"timeout=1", 0.4, True),
+            (b"timeout=1", 0.5, False),
+            (b"timeout=0", 0, False),
+            (b"timeout=never", 9, True),
+            (b"max=5", 9, True),
+            (b"timeout=99999999999999999999", 9, True),
+        ]:
+            on = OnClock()
+            server = self.serve(sending(OK.replace(b"\r\n", b"\r\nKeep-Alive: %b\r\n" % field, 1)))
+            pool = self.pool(on=on)
+            for _ in range(2):
+                await self.ask(pool, server.url, method="POST")
+                on.clock.rightNow += seconds  # without a sweep
+            assert (len(server.peers) == 1) is is_kept, (field, seconds)
+
+    async def test_the_sweep_knows_the_servers_time(self):
+        """An idle connection whose server has said 5 s is closed after 4; one without such a word is not."""
+        on = OnClock()
+        polite = self.serve(sending(OK.replace(b"\r\n", b"\r\nKeep-Alive: timeout=5\r\n", 1)))
+        silent = self.serve(sending(OK))
+        pool = self.pool(on=on)
+        for server in (polite, silent):
+            await self.ask(pool, server.url)
+        on.clock.pump([1] * 3)
+        assert pool.statistics()["idle"] == 2
+        on.clock.pump([1] * 2)
+        await polite.peers[0].lost
+        assert pool.statistics()["idle"] == 1
+
     async def test_unasked_reply(self):
         """A reply that nobody asked for closes the idle connection and answers no later request."""
         server = self.serve(sending(OK))

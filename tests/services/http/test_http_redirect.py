@@ -34,6 +34,7 @@ class RedirectTests(ClientTestCase):
             ("../there", "/there"),
             ("?x=1", "/a/b?x=1"),
             ("/in between", "/in%20between"),
+            ("http:there", "/a/there"),
             ("/ü".encode().decode("latin-1"), "/%C3%BC"),
             ("/ü", "/%C3%BC"),
         ]:
@@ -41,6 +42,18 @@ class RedirectTests(ClientTestCase):
             result = await self.get(self.client(), server.url + "a/b", follow=1)
             assert (result.code, result.data.decode()) == (200, target)
             assert result.url == server.url + target[1:]
+
+    async def test_empty_segments(self):
+        """A path may have ``//`` in it, as those of archives of the web do (RFC 3986, section 3.3)."""
+        for location, target in [
+            ("c", "/web/http://x/c"),
+            ("../c", "/web/http://c"),
+            ("../../c", "/web/http:/c"),
+            ("./", "/web/http://x/"),
+        ]:
+            server = self.serve(Upstream(redirecting({"/web/http://x/a": location})))
+            result = await self.get(self.client(), server.url + "web/http://x/a", follow=1)
+            assert (result.code, result.data.decode()) == (200, target)
 
     async def test_as_many_as_allowed(self):
         """A chain as long as allowed is followed; one that is longer is a failed result."""

@@ -116,7 +116,6 @@ def test_reply_to_head(data, in_step):
         b"HTTP/0.9 200 OK\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 2000 OK\r\n\r\n",
         b"HTTP/1.1 000 OK\r\n\r\n",
-        b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
         b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n",
@@ -210,6 +209,14 @@ def test_several_content_codings():
         reader.feed(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\nContent-Length: 1\r\n\r\n\x1f")
 
 
+def test_a_part_of_coded_data():
+    """A 206 is handed over as it came: a range is one of the coded bytes (RFC 9110, section 14.2)."""
+    part = gzipped(TEXT)[5:15]
+    result, reader = read(encoded(b"gzip", part).replace(b"200 OK", b"206 Partial"))
+    assert (result.code, result.data, result.get_header("Content-Encoding")) == (206, part, "gzip")
+    assert reader.in_step
+
+
 @pytest.mark.parametrize("status", [b"700", b"999"])
 def test_a_status_that_is_none(status):
     """The client's own codes cannot come from outside."""
@@ -232,11 +239,22 @@ def test_a_status_that_is_none(status):
         (b"identity", TEXT, TEXT),
         (b"compress", b"\x01\x02", b"\x01\x02"),
         (b"gzip", gzipped(b"x" * 1000), b"x" * 1000),
+        (b"gzip, identity", gzipped(TEXT), TEXT),
+        (b"identity, gzip", gzipped(TEXT), TEXT),
+        (b", GZIP ,\t,", gzipped(TEXT), TEXT),
+        (b"identity\r\nContent-Encoding: gzip\r\nContent-Encoding:", gzipped(TEXT), TEXT),
+        (b",", TEXT, TEXT),
+        (b"identity, identity", TEXT, TEXT),
+        (b"identity, compress", b"\x01\x02", b"\x01\x02"),
     ],
 )
 @pytest.mark.parametrize("step", [1, 7, 100_000])
 def test_content_coding(coding, body, plain, step):
-    """gzip and deflate are undone however they arrive; other codings stay as they are."""
+    """gzip and deflate are undone however they arrive; other codings stay as they are.
+
+    The field is a list in one line or several (RFC 9110, sections 5.3 and 8.4). Empty members are ignored
+    (section 5.6.1.2); ``identity`` means no coding (section 12.5.3).
+    """
     reader = ReplyReader(1000)
     reader.expect(head_only=False)
     data = encoded(coding, body)

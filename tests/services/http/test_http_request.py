@@ -394,3 +394,18 @@ def test_filter_is_handed_on():
     assert GET.operation("http://h/", filter=len).filter is len
     with pytest.raises(TypeError, match="filter"):
         GET.operation("http://h/", filter="len")
+
+
+@pytest.mark.parametrize("name", ["Range", "range"])
+def test_no_coding_is_asked_for_a_range(name):
+    """A range of coded data cannot be decoded, so with Range none is offered, unless the app does so itself.
+
+    Without the field, any coding would be acceptable (RFC 9110, section 12.5.3). Browsers send the same; curl
+    offers none either.
+    """
+    request = sent(GET, "http://h/", headers={name: "bytes=5-"})
+    assert b"\r\nAccept-Encoding: identity\r\n" in request
+    assert request.count(b"Accept-Encoding") == 1
+    own = sent(GET, "http://h/", headers={name: "bytes=5-", "accept-encoding": "gzip"})
+    assert b"\r\naccept-encoding: gzip\r\n" in own
+    assert b"identity" not in own
