@@ -51,8 +51,9 @@ class ReplyReader:
 
     __slots__ = (
         "_begun", "_body", "_complete", "_deliver", "_fields", "_fields_size", "_head_only", "_interim",
-        "_interims", "_interims_told", "_may_switch", "_old_head", "_overhead", "_parser", "_reason", "_response_max", "_status", "_version",
-        "ends_with_connection", "in_step", "lasting", "switched", "trailers", "unfinished",
+        "_interims", "_interims_told", "_may_switch", "_old_head", "_overhead", "_parser", "_reason",
+        "_response_max", "_status", "_version", "ends_with_connection", "in_step", "lasting", "switched",
+        "trailers", "unfinished",
     )  # fmt: skip
 
     def __init__(self, response_max: int) -> None:
