@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 
-def read_json(text: str | bytes) -> Any:
+class NumberError(ValueError):
+    """A number that Python reads and that cannot be sent back: JSON does not have it."""
+
+
+class NumberRangeError(NumberError):
+    """A number of JSON that no float can hold."""
+
+
+def read_json(text: str | bytes, *, finite: bool = False) -> Any:
     """Return the value of a JSON text. Raises ValueError for anything else.
 
     Python's own reader also accepts NaN and Infinity (which section 6 forbids), and raises RecursionError for
-    deep nesting.
+    deep nesting. It reads 1e999 as infinity, which could not be written again: with ``finite``, that is
+    refused, too, as a NumberRangeError.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite_float if finite else None
+        )
     except RecursionError as error:
         raise ValueError("the JSON is nested too deep") from error
 
@@ -25,4 +37,11 @@ def as_json(value: Any) -> bytes:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    raise NumberError(f"{name} is not JSON")
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise NumberRangeError(f"{text if len(text) < 40 else 'a number'} is too large for a float")
+    return number

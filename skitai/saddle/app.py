@@ -20,7 +20,7 @@ from skitai.saddle.failures.pages import failure_page
 from skitai.saddle.incoming.forms import FormLimits
 from skitai.saddle.incoming.uploads import TemporaryFiles
 from skitai.saddle.life import Life
-from skitai.saddle.login.auth import Authenticator, Challenge
+from skitai.saddle.login.auth import ALGORITHMS, Authenticator, Challenge
 from skitai.saddle.outgoing.bodies import Streamed
 from skitai.saddle.outgoing.templates import Templates
 from skitai.saddle.part import Endpoint, Saddlery
@@ -43,7 +43,8 @@ class Saddle(Saddlery):
     """A WSGI app. Its attributes are its settings, which may be changed until the first request.
 
     ``debug`` shows tracebacks to the client. ``use_reloader`` loads the app again when its files change.
-    ``autoescape`` escapes values in templates. ``csrf`` refuses unsafe requests without a token. Sessions
+    ``autoescape`` escapes values in templates. ``csrf`` refuses unsafe requests without a token.
+    ``strict_text`` refuses queries and forms that are not UTF-8, which are else read with U+FFFD. Sessions
     need ``securekey``, a text or several, the first of which seals; they last ``session_timeout`` seconds.
     With ``authorization`` (``"basic"`` or ``"digest"``) users log in: ``realm`` names the place, and
     ``users``, or ``user`` and ``password``, tell who may.
@@ -55,9 +56,12 @@ class Saddle(Saddlery):
         self.use_reloader = False
         self.autoescape = False
         self.csrf = False
+        self.strict_text = False
         self.securekey: str | Sequence[str] | None = None
         self.session_timeout = 1200.0
         self.authorization: str | None = None
+        #: The algorithms of Digest, the best first; a client takes the first that it supports.
+        self.digest_algorithms: Sequence[str] = ALGORITHMS
         self.realm: str | None = None
         self.user: str | None = None
         self.password: str | None = None
@@ -68,6 +72,8 @@ class Saddle(Saddlery):
         self.form_max_size = _FORM_LIMITS.field_memory_max
         #: The uploads of the requests under way.
         self.temporary_files = TemporaryFiles()
+        #: The routes that a warning about caches was logged for.
+        self.warned: set[str] = set()
         #: For the app's own settings: ``app.config.my_setting = 1``.
         self.config = SimpleNamespace()
         #: Here and not in the parts: a part may be mounted in several apps, each with its own settings.
@@ -240,7 +246,8 @@ class Saddle(Saddlery):
         if self.authorization == "basic":
             return Authenticator("basic", self.realm, users, process_key())
         if self.authorization == "digest":
-            return Authenticator("digest", self.realm, users, process_key())
+            algorithms = self.digest_algorithms
+            return Authenticator("digest", self.realm, users, process_key(), algorithms=algorithms)
         raise ValueError(f"app.authorization must be one of 'basic', 'digest', not {self.authorization!r}")
 
     @cached_property

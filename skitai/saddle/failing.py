@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from skitai.saddle.answers import WSGIResponse, make_response
+from skitai.saddle.answers import WSGIResponse, make_response, warn_of_nothing
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
 from skitai.saddle.events import result_of
 from skitai.saddle.failures import pages
@@ -33,7 +33,10 @@ def answer_to(was: SaddleWas, error: BaseException) -> WSGIResponse:
         found = _handler(was, error, int(code))
         if found is not None:
             handler, argument = found
-            return make_response(was, result_of(was, handler, argument), keep=True)
+            value = result_of(was, handler, argument)
+            if value is None:
+                warn_of_nothing(was, handler)
+            return make_response(was, value, keep=True)
     except FAILURES as another:  # the handler failed, too
         was.start_response_again()
         was.response.set_status(status_line(500))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
@@ -11,9 +10,18 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from skitai.context import current_view
+from skitai.formats.jsontext import NumberError, read_json
 from skitai.loop.contexts import current_context, run_in
 from skitai.saddle import events, websockets
-from skitai.saddle.answers import WSGIResponse, begin_body, content_of, make_response, note_stream
+from skitai.saddle.answers import (
+    WSGIResponse,
+    begin_body,
+    content_of,
+    make_response,
+    note_stream,
+    unpacked,
+    warn_of_nothing,
+)
 from skitai.saddle.errors import FAILURES, HTTPError, status_line
 from skitai.saddle.failing import answer_to
 from skitai.saddle.incoming.arguments import ArgumentError, bind, merge, place_of
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
+_ASKS_METHOD = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
 
 T = TypeVar("T")
 
@@ -114,7 +123,7 @@ def _close(was: SaddleWas, thing: Streamed | Form) -> None:
 
 def _serve(app: Saddle, was: SaddleWas) -> Any:
     request = was.request
-    challenge = app.authenticate(was)
+    challenge = None if _is_preflight(was.env) else app.authenticate(was)
     if challenge is not None:
         raise HTTPError(HTTPStatus.UNAUTHORIZED, headers=challenge.headers)
     if request.method == "POST" and request.get_content_type() in rpc.TYPES:
@@ -128,6 +137,14 @@ def _serve(app: Saddle, was: SaddleWas) -> Any:
         if found is not None:
             return was.response(status_line(found.status), found.body, [("Content-Type", found.content_type)])
     return _route(app, was)
+
+
+def _is_preflight(env: dict[str, Any]) -> bool:
+    """Whether a browser asks if a page of another site may send a request (Fetch standard, section 3.2.2).
+
+    It never sends credentials with that. Only views that list OPTIONS among their methods can be reached.
+    """
+    return env["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ORIGIN" in env and _ASKS_METHOD in env
 
 
 def _route(app: Saddle, was: SaddleWas) -> Any:
@@ -178,9 +195,12 @@ def _take_arguments(was: SaddleWas, endpoint: Endpoint, path_arguments: dict[str
     request = was.request
     try:
         if request.get_content_type() in _FORMS:
-            request.form = parse_form(was.env, was.app.form_limits, was.app.temporary_files)
+            app = was.app
+            request.form = parse_form(was.env, app.form_limits, app.temporary_files, strict=app.strict_text)
         body = _json_object(was) if request.get_content_type() == "application/json" else None
-        request.args.update(merge(path_arguments, was.env.get("QUERY_STRING", ""), request.form, body))
+        query = was.env.get("QUERY_STRING", "")
+        arguments = merge(path_arguments, query, request.form, body, strict=was.app.strict_text)
+        request.args.update(arguments)
     except ArgumentError as error:
         raise _bad_arguments(was, endpoint, error) from error
     except FormError as error:
@@ -202,7 +222,10 @@ def _call_view(was: SaddleWas, endpoint: Endpoint) -> Any:
         if not websockets.is_handshake(was.env):
             raise websockets.no_handshake()
         return websockets.open_later(was, view, kwargs, options)
-    return begin_body(was, events.value_of(was, view(was, **kwargs)))
+    value = events.value_of(was, view(was, **kwargs))
+    if value is None and was.response.code < HTTPStatus.MULTIPLE_CHOICES:
+        warn_of_nothing(was, view)
+    return begin_body(was, value)
 
 
 def _bad_arguments(was: SaddleWas, endpoint: Endpoint, error: ArgumentError) -> HTTPError:
@@ -212,10 +235,16 @@ def _bad_arguments(was: SaddleWas, endpoint: Endpoint, error: ArgumentError) -> 
 
 
 def _json_object(was: SaddleWas) -> dict[str, Any] | None:
-    """Return the JSON object in the body, whose members are arguments; None if there is no object."""
+    """Return the JSON object in the body, whose members are arguments; None if there is no object.
+
+    Raises ArgumentError for a number that Python reads, but JSON does not have (RFC 8259, section 6), or that
+    is read as infinity: the view could not even send it back.
+    """
     try:
-        value = json.loads(was.request.get_body() or b"null")
-    except (ValueError, RecursionError):
+        value = read_json(was.request.get_body() or b"null", finite=True)
+    except NumberError as error:
+        raise ArgumentError(f"the JSON cannot be read: {error}") from error
+    except ValueError:
         return None  # the view can still read the body
     return value if isinstance(value, dict) else None
 
@@ -233,7 +262,7 @@ def _remote_call(
     before = was.changes()
 
     def call_view() -> Any:
-        value = events.result_of(was, view, *args, **kwargs)
+        value = unpacked(was, events.result_of(was, view, *args, **kwargs))
         note_stream(was, value)
         return value
 

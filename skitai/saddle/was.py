@@ -54,6 +54,7 @@ class SaddleWas:
         self.request = Request(env)
         self.g = Globals()
         self.response = Response(self._error_body)
+        self._saw_cookies = False
         # A server gives them with the request; a test has them around it, by FakeWas.
         self._services: Any = env.get("skitai.was") or current_was.get(None)
 
@@ -161,6 +162,12 @@ class SaddleWas:
             stores.messages.store(self.mbox, self.cookie)
         return self.cookie.headers() if "cookie" in used else []
 
+    @property
+    def depends_on_cookies(self) -> bool:
+        """Whether anything has been read of what the browser stores, in any part of the request."""
+        cookie: Cookies | None = self.__dict__.get("cookie")
+        return self._saw_cookies or (cookie is not None and cookie.is_read)
+
     def changes(self) -> dict[str, Any]:
         """Return a copy of cookies, session and messages as they are now, for ``forget_changes``."""
         used = self.__dict__
@@ -168,6 +175,7 @@ class SaddleWas:
 
     def forget_changes(self, before: Mapping[str, Any] | None = None) -> None:
         """Reset cookies, session and messages to ``before``, or to what came with the request."""
+        self._saw_cookies = self.depends_on_cookies
         for name in (*_KEPT, "_csrf"):
             self.__dict__.pop(name, None)
         self.__dict__.update(before or {})

@@ -6,8 +6,8 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -15,6 +15,7 @@ import attrs
 from skitai.errors import SkitaiError
 from skitai.formats.jsontext import read_json
 from skitai.saddle.incoming.forms import Form
+from skitai.saddle.incoming.pairs import text_pairs
 
 _INTEGER = re.compile(r"[-+]?[0-9]+", re.ASCII)
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -27,7 +28,12 @@ class ArgumentError(SkitaiError):
 
 
 def merge(
-    path: Mapping[str, Any], query: str, form: Form | None, body: Mapping[str, Any] | None = None
+    path: Mapping[str, Any],
+    query: str,
+    form: Form | None,
+    body: Mapping[str, Any] | None = None,
+    *,
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Return all arguments of a request by name.
 
@@ -37,11 +43,12 @@ def merge(
     another user's.
 
     A name in the query or the form may carry a type, as in ``int:z=3``. The types are ``int``, ``float``,
-    ``bit`` (a bool), ``json`` and ``list`` (separated by commas; several are joined). Raises ArgumentError.
+    ``bit`` (a bool), ``json`` and ``list`` (separated by commas; several are joined). Bytes of the query that
+    are not UTF-8 become U+FFFD; with ``strict``, they are refused. Raises ArgumentError.
     """
     merged: dict[str, Any] = dict(path)
     several: set[str] = set()
-    for name, value, is_list in _values(query, form, body or {}):
+    for name, value, is_list in _values(query, form, body or {}, strict):
         if name in path:
             continue
         if name not in merged:
@@ -56,9 +63,11 @@ def merge(
     return merged
 
 
-def _values(query: str, form: Form | None, body: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
+def _values(
+    query: str, form: Form | None, body: Mapping[str, Any], strict: bool
+) -> Iterator[tuple[str, Any, bool]]:
     """Yield (name, value, whether the value is a list to be extended)."""
-    for key, text in _query_pairs(query):
+    for key, text in _query_pairs(query, strict):
         yield _typed(key, text)
     if form is not None:
         for key, text in form.fields:
@@ -69,13 +78,12 @@ def _values(query: str, form: Form | None, body: Mapping[str, Any]) -> Iterator[
         yield key, value, False
 
 
-def _query_pairs(query: str) -> list[tuple[str, str]]:
+def _query_pairs(query: str, strict: bool) -> list[tuple[str, str]]:
     if not query:
         return []
     try:
-        if not query.isascii():
-            query = query.encode("latin-1").decode()  # PEP 3333: the bytes of the environ, as latin-1
-        return parse_qsl(query, keep_blank_values=True, errors="strict")
+        # PEP 3333: the bytes of the environ, as latin-1.
+        return text_pairs(query if query.isascii() else query.encode("latin-1", "replace"), strict=strict)
     except UnicodeError:
         raise ArgumentError("the query string is not UTF-8 text") from None
 
@@ -127,7 +135,7 @@ _CASTS: dict[str, Callable[[str], Any]] = {
     "float": _to_float,
     "list": _to_list,
     "bit": _to_bool,
-    "json": read_json,
+    "json": partial(read_json, finite=True),
 }
 
 

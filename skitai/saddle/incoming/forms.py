@@ -6,7 +6,6 @@ import errno
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, Any
-from urllib.parse import parse_qsl
 
 import attrs
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
@@ -16,6 +15,7 @@ from werkzeug.wsgi import get_content_length, get_input_stream
 
 from skitai.errors import SkitaiError
 from skitai.saddle.incoming import multipart
+from skitai.saddle.incoming.pairs import byte_values, text_pairs
 from skitai.saddle.incoming.uploads import TemporaryFiles, UploadedFile
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -58,12 +58,24 @@ class FormLimits:
 class Form:
     """The fields and files of a form, in their order. ``close()`` must be called when the request is over.
 
-    ``raw`` is the body of an urlencoded form. That of a multipart form is not kept.
+    ``raw`` is the body of an urlencoded form. That of a multipart form is not kept, but ``sent`` has the
+    bytes of its fields that are not the UTF-8 form of their text, by their place in ``fields``.
     """
 
     fields: list[tuple[str, str]] = attrs.field(factory=list)
     files: list[tuple[str, UploadedFile]] = attrs.field(factory=list)
     raw: bytes = b""
+    sent: dict[int, bytes] = attrs.field(factory=dict)
+
+    def bytes_of(self, name: str) -> list[bytes]:
+        """Return the values of a field, as they came."""
+        if self.raw:
+            return byte_values(self.raw, name)
+        return [
+            self.sent.get(place, text.encode())
+            for place, (key, text) in enumerate(self.fields)
+            if key == name
+        ]
 
     def close(self) -> None:
         """Delete the temporary files that were not saved. May be called again.
@@ -75,17 +87,19 @@ class Form:
                 closing.callback(file.close)
 
 
-def parse_form(environ: dict[str, Any], limits: FormLimits, temporary: TemporaryFiles) -> Form:
+def parse_form(
+    environ: dict[str, Any], limits: FormLimits, temporary: TemporaryFiles, *, strict: bool = False
+) -> Form:
     """Read the form in the body of a request; its files are made by ``temporary``.
 
-    For any other content type the form is empty, and the body is not read. Raises FormError; no file is left
-    then.
+    For any other content type the form is empty, and the body is not read. Bytes that are not text become
+    U+FFFD; with ``strict``, such a form is refused. Raises FormError; no file is left then.
     """
     mimetype, options = parse_options_header(environ.get("CONTENT_TYPE"))
     if mimetype.lower() == URLENCODED:
-        return _parse_urlencoded(environ, limits)
+        return _parse_urlencoded(environ, limits, strict)
     if mimetype.lower() == MULTIPART:
-        return _parse_multipart(environ, _boundary(options), _FormBuilder(limits, temporary))
+        return _parse_multipart(environ, _boundary(options), _FormBuilder(limits, temporary, strict))
     return Form()
 
 
@@ -102,7 +116,7 @@ def _too_large(size_max: int) -> FormError:
     return FormError(413, f"the form is larger than {size_max} bytes")
 
 
-def _parse_urlencoded(environ: dict[str, Any], limits: FormLimits) -> Form:
+def _parse_urlencoded(environ: dict[str, Any], limits: FormLimits, strict: bool) -> Form:
     size_max = min(limits.field_memory_max, limits.total_max)
     try:
         body = _body(environ, size_max).read()
@@ -110,7 +124,7 @@ def _parse_urlencoded(environ: dict[str, Any], limits: FormLimits) -> Form:
             raise _too_large(size_max)
         if body.count(b"&") >= limits.fields_max:
             raise _too_many(limits)
-        return Form(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"), raw=body)
+        return Form(text_pairs(body, strict=strict), raw=body)
     except RequestEntityTooLarge:
         raise _too_large(size_max) from None
     except ClientDisconnected:
@@ -140,7 +154,7 @@ def _parse_multipart(environ: dict[str, Any], boundary: bytes, builder: _FormBui
     try:
         with ExitStack() as undoing:
             undoing.callback(builder.discard)
-            for event in multipart.events(_body(environ, total_max), boundary):
+            for event in multipart.events(_body(environ, total_max), boundary, strict=builder.strict):
                 builder.take(event)
             undoing.pop_all()
     except RequestEntityTooLarge:
@@ -165,9 +179,10 @@ def _storing() -> Iterator[None]:
 class _FormBuilder:
     """Builds a form from the events of the decoder."""
 
-    def __init__(self, limits: FormLimits, temporary: TemporaryFiles) -> None:
+    def __init__(self, limits: FormLimits, temporary: TemporaryFiles, strict: bool) -> None:
         self.form = Form()
         self.limits = limits
+        self.strict = strict
         self._temporary = temporary
         self._part: _FieldPart | _FilePart | None = None
         self._parts = 0
@@ -208,7 +223,10 @@ class _FormBuilder:
         part, self._part = self._part, None
         assert part is not None
         if isinstance(part, _FieldPart):
-            self.form.fields.append((part.name, part.text()))
+            text, sent = part.text(self.strict), part.sent()
+            if text.encode() != sent:
+                self.form.sent[len(self.form.fields)] = sent
+            self.form.fields.append((part.name, text))
             return
         upload = part.finish()
         if part.is_blank:
@@ -236,9 +254,12 @@ class _FieldPart:
     def write(self, data: bytes) -> None:
         self._data += data
 
-    def text(self) -> str:
+    def sent(self) -> bytes:
+        return bytes(self._data)
+
+    def text(self, strict: bool) -> str:
         try:
-            return self._data.decode(self._charset)
+            return self._data.decode(self._charset, "strict" if strict else "replace")
         except UnicodeDecodeError:
             raise ValueError(f"the field {self.name!r} is not {self._charset} text") from None
 

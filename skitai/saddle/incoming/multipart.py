@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import IO
 
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Epilogue, Event, MultipartDecoder, NeedData
 
@@ -16,9 +17,20 @@ _UNDECODED_MAX = 4 * _CHUNK
 _AFTER_BOUNDARY = re.compile(rb"-?|(?:--)?[ \t\v\f]*")
 
 
-def events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
-    """Yield the decoder's events; raise ValueError if ``stream`` is malformed or ends too early."""
-    decoder = MultipartDecoder(boundary, max_form_memory_size=_UNDECODED_MAX)
+class _LenientDecoder(MultipartDecoder):
+    """Takes names that are not UTF-8, with U+FFFD in the place of what is no text."""
+
+    def _parse_headers(self, data: bytes | bytearray) -> Headers:
+        return super()._parse_headers(data.decode(errors="replace").encode())
+
+
+def events(stream: IO[bytes], boundary: bytes, *, strict: bool) -> Iterator[Event]:
+    """Yield the decoder's events; raise ValueError if ``stream`` is malformed or ends too early.
+
+    With ``strict``, it is malformed if the header of a part is not UTF-8.
+    """
+    make = MultipartDecoder if strict else _LenientDecoder
+    decoder = make(boundary, max_form_memory_size=_UNDECODED_MAX)
     chunks = iter(lambda: stream.read(_CHUNK), b"")
     for piece in _whole_delimiters(chunks, b"--" + boundary):
         yield from _decoded(decoder, piece)

@@ -7,6 +7,7 @@ from typing import Any
 
 from skitai.http.fields import media_type
 from skitai.saddle.incoming.forms import Form
+from skitai.saddle.incoming.pairs import byte_values
 from skitai.saddle.outgoing.locations import path_as_uri, query_as_uri
 
 _UNPREFIXED = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
@@ -98,6 +99,11 @@ class Request:
             form = self.form
             self._body = self.env["wsgi.input"].read(self._length()) if form is None else form.raw
         return self._body
+
+    def get_bytes(self, name: str) -> list[bytes]:
+        """Return the values of a field of the query and the form as they came, also if they are not UTF-8."""
+        query = str(self.env.get("QUERY_STRING", "")).encode("latin-1", "replace")
+        return [*byte_values(query, name), *(() if self.form is None else self.form.bytes_of(name))]
 
     def _length(self) -> int:
         # Under other servers, reading beyond the body may wait for ever (PEP 3333).

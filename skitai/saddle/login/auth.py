@@ -7,7 +7,7 @@ import binascii
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote, unquote_to_bytes
@@ -26,8 +26,8 @@ _COUNT = re.compile("[0-9a-fA-F]{8}")
 _NEEDED = ("nonce", "uri", "response", "qop", "nc", "cnonce")
 _AUTHORITY = re.compile("https?://[^/?#]*", re.IGNORECASE)
 
-# The best first, because clients take the first that they support (RFC 7616, section 3.7).
-_ALGORITHMS = ("SHA-256", "MD5")
+#: The best first, because clients take the first that they support (RFC 7616, section 3.7).
+ALGORITHMS = ("SHA-256", "MD5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,9 @@ class Authenticator:
     a name, and returns the password, or None for an unknown name. Any other value is a TypeError.
 
     The client shows ``realm`` to its user. ``secret`` signs the nonces of Digest; processes that share it
-    accept each other's nonces. ``seconds`` is the clock. Raises ValueError for a malformed scheme, realm,
-    users or secret.
+    accept each other's nonces. ``algorithms`` are those of Digest, in the order of the challenges. Some
+    clients look at the first one only: that of Python's urllib knows MD5, and no other until Python 3.14.
+    ``seconds`` is the clock. Raises ValueError for a malformed scheme, realm, users, secret or algorithm.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Authenticator:
         users: Mapping[str, str] | Callable[..., Any],
         secret: bytes,
         *,
+        algorithms: Sequence[str] = ALGORITHMS,
         seconds: Callable[[], float] = time.time,
     ) -> None:
         if scheme not in ("basic", "digest"):
@@ -67,6 +69,9 @@ class Authenticator:
             raise ValueError("the secret that signs nonces must not be empty")
         if scheme == "basic" and isinstance(users, Mapping):
             _refuse_colons(users)
+        if isinstance(algorithms, str) or not algorithms or not set(ALGORITHMS).issuperset(algorithms):
+            raise ValueError(f"the algorithms of Digest must be some of {ALGORITHMS}, not {algorithms!r}")
+        self._algorithms = tuple(algorithms)
         self._realm = realm
         self._users = Users(users)
         self._nonces = Nonces(secret, seconds)
@@ -122,7 +127,7 @@ class Authenticator:
                     f'Digest realm={_quoted(self._realm)}, qop="auth", algorithm={algorithm},'
                     f' nonce="{nonce}", opaque="{self._opaque}", charset=UTF-8{more}',
                 )
-                for algorithm in _ALGORITHMS
+                for algorithm in self._algorithms
             ]
         )
 
@@ -134,6 +139,7 @@ class Authenticator:
         if (
             fields is None
             or name is None
+            or fields["algorithm"] not in self._algorithms
             or _utf8(fields.get("realm")) != self._realm
             or not _same_target(fields["uri"], uri)
         ):
@@ -164,7 +170,7 @@ def _digest_fields(credentials: str) -> dict[str, str] | None:
         return None
     fields["algorithm"] = fields.get("algorithm", "MD5").upper()  # MD5: RFC 7616, section 3.4
     is_sound = (
-        fields["algorithm"] in _ALGORITHMS and fields["qop"] == "auth" and _COUNT.fullmatch(fields["nc"])
+        fields["algorithm"] in ALGORITHMS and fields["qop"] == "auth" and _COUNT.fullmatch(fields["nc"])
     )
     return fields if is_sound else None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from xmlrpc.client import Fault
 
-from skitai.formats.jsonrpc import PARSE_ERROR, dump
-from skitai.formats.jsontext import read_json
+from skitai.formats.jsonrpc import INVALID_REQUEST, PARSE_ERROR, dump
+from skitai.formats.jsontext import NumberRangeError, read_json
 from skitai.http.fields import media_type
 from skitai.saddle.remote import jsonrpc, xmlrpc
 from skitai.saddle.remote.methods import Call, Encode, Functions, Methods, UnknownMethod
@@ -69,7 +69,9 @@ def _answer_xml(body: bytes, methods: Methods) -> bytes:
 def _answer_json(body: bytes, methods: Methods, *, certain: bool) -> RPCAnswer | None:
     """Return the response. Unless ``certain``, it is None for JSON that may be meant for the app."""
     try:
-        request = read_json(body)
+        request = read_json(body, finite=True)
+    except NumberRangeError as error:
+        return RPCAnswer(200, _JSON, jsonrpc.dump_error(INVALID_REQUEST, f"Invalid Request: {error}"))
     except ValueError as error:
         return RPCAnswer(200, _JSON, jsonrpc.dump_error(PARSE_ERROR, f"Parse error: {error}"))
     if not (certain or jsonrpc.any_is_marked(request)):

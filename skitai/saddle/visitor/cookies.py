@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from email.utils import formatdate
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal, TypeAlias
-from urllib.parse import quote_plus, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 import attrs
 
@@ -24,6 +24,9 @@ FIELD_LIMIT: Final = 4096
 _NEVER: Final = 100 * 365 * 86_400.0
 _PATH: Final = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
 _DOMAIN: Final = re.compile(r"\.?[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?")
+#: What a value may have as it is besides letters, digits and ``_.-~``: with these, scripts of a page read and
+#: write values by ``decodeURIComponent`` and ``encodeURIComponent`` (ECMA-262).
+_PLAIN: Final = "!'()*"
 _SAME_SITE: Final = {"strict": "Strict", "lax": "Lax", "none": "None"}
 
 
@@ -46,7 +49,7 @@ class _Change:
 
     def field(self, now: float) -> str:
         """Return the value of the Set-Cookie field (RFC 6265, 4.1)."""
-        parts = [f"{self.name}={quote_plus(self.value)}", f"path={self.path}"]
+        parts = [f"{self.name}={quote(self.value, safe=_PLAIN)}", f"path={self.path}"]
         if self.domain:
             parts.append(f"domain={self.domain}")
         if self.lasting is not None:
@@ -82,6 +85,8 @@ class Cookies(DictMethods):
         self._hidden = hidden
         self._seconds = seconds
         self._changes: dict[tuple[str, str, str | None], _Change] = {}
+        #: Whether anybody has looked at what came with the request, so that the response depends on it.
+        self.is_read = False
         self._unseen: dict[str, str] = {}
         self._values: dict[str, str] = {}
         for name, value in parse_cookies(header).items():
@@ -100,9 +105,9 @@ class Cookies(DictMethods):
     ) -> None:
         """Set a cookie if the request succeeds.
 
-        ``value`` is text or a number, and is written by ``quote_plus``. ``expires`` is in seconds from now,
-        "never" (100 years, which browsers may shorten), "now" (which removes the cookie), or None (until the
-        browser ends). If ``secure`` is None, the cookie is secure if the request came over https.
+        ``value`` is text or a number, and is percent-encoded. ``expires`` is in seconds from now, "never"
+        (100 years, which browsers may shorten), "now" (which removes the cookie), or None (until the browser
+        ends). If ``secure`` is None, the cookie is secure if the request came over https.
 
         Raises TypeError for other values, ValueError for a name or an attribute that could break the header
         or that browsers refuse, CookieTooLargeError for more than 4096 bytes.
@@ -122,7 +127,7 @@ class Cookies(DictMethods):
         Without both, this removes the one at the default path and those that this request has set. A missing
         cookie is no error.
         """
-        if key not in self._values:
+        if key not in self._held():
             return
         places = {(path, domain)}
         if path is None and domain is None:
@@ -139,6 +144,7 @@ class Cookies(DictMethods):
 
     def read_hidden(self, name: str) -> str | None:
         """Return the value of a hidden cookie, as it came with the request or was written since."""
+        self.is_read = True
         return self._unseen.get(name)
 
     def write_hidden(self, name: str, value: str, expires: Expires = None, path: str | None = None) -> None:
@@ -152,12 +158,13 @@ class Cookies(DictMethods):
             self._unseen.pop(name, None)
 
     def __getitem__(self, key: str) -> str:
-        return self._values[key]
+        return self._held()[key]
 
     def __repr__(self) -> str:
         return f"Cookies({sorted(self._values)})"
 
     def _held(self) -> Mapping[str, str]:
+        self.is_read = True
         return self._values
 
     def _put(self, key: str, value: Any) -> None:
@@ -203,8 +210,8 @@ class Cookies(DictMethods):
 def parse_cookies(header: str) -> dict[str, str]:
     """Return the cookies of a Cookie field, without anything that is not ``name=value`` (RFC 6265, 4.1.1).
 
-    Double quotes around a value are removed, and the value is read as ``quote_plus`` writes it. Bytes that
-    are not UTF-8 become U+FFFD.
+    Double quotes around a value are removed, and percent-encoding is decoded; ``+`` is a character like any
+    other. Bytes that are not UTF-8 become U+FFFD.
     """
     cookies: dict[str, str] = {}
     for pair in header.split(";"):
@@ -220,8 +227,7 @@ def parse_cookies(header: str) -> dict[str, str]:
 
 def _unquoted(value: str) -> str:
     # PEP 3333: the bytes of a header reach an app as latin-1.
-    raw = value.replace("+", " ").encode("latin-1", "replace")
-    return unquote_to_bytes(raw).decode("utf-8", "replace")
+    return unquote_to_bytes(value.encode("latin-1", "replace")).decode("utf-8", "replace")
 
 
 def _matching(pattern: re.Pattern[str], text: object, what: str) -> str:

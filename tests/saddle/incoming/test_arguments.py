@@ -99,11 +99,12 @@ def test_bad_typed_values_name_the_argument(key, value):
 
 
 def test_query_is_utf8():
-    """Raw UTF-8 of the environ is decoded; other bytes are an error."""
+    """Raw UTF-8 of the environ is decoded; other bytes are U+FFFD, or an error if that is asked for."""
     assert merge({}, "a=é".encode().decode("latin-1"), None) == {"a": "é"}
     for query in ("a=%FF", "a=\xff"):
+        assert merge({}, query, None) == {"a": "\ufffd"}
         with pytest.raises(ArgumentError, match="not UTF-8"):
-            merge({}, query, None)
+            merge({}, query, None, strict=True)
 
 
 def add(was, num1, num2=2):

@@ -24,8 +24,8 @@ def temporary(tmp_path, monkeypatch):
     return folder
 
 
-def parse(environ, limits=DEFAULTS):
-    return parse_form(environ, limits, TemporaryFiles())
+def parse(environ, limits=DEFAULTS, *, strict=False):
+    return parse_form(environ, limits, TemporaryFiles(), strict=strict)
 
 
 def environ(body, content_type, length=True, **more):
@@ -35,8 +35,8 @@ def environ(body, content_type, length=True, **more):
     return answer
 
 
-def urlencoded(body, limits=DEFAULTS, **more):
-    return parse(environ(body, "application/x-www-form-urlencoded", **more), limits)
+def urlencoded(body, limits=DEFAULTS, *, strict=False, **more):
+    return parse(environ(body, "application/x-www-form-urlencoded", **more), limits, strict=strict)
 
 
 def part(name, data, filename=None, content_type=None):
@@ -53,8 +53,8 @@ def multipart_body(*parts):
     return b"".join(pieces) + b"--%s--\r\n" % BOUNDARY.encode()
 
 
-def parse_body(body, limits=DEFAULTS, **more):
-    return parse(environ(body, f"multipart/form-data; boundary={BOUNDARY}", **more), limits)
+def parse_body(body, limits=DEFAULTS, *, strict=False, **more):
+    return parse(environ(body, f"multipart/form-data; boundary={BOUNDARY}", **more), limits, strict=strict)
 
 
 def multipart(*parts, limits=DEFAULTS, **more):
@@ -110,8 +110,10 @@ def test_too_many_urlencoded_fields():
 
 @pytest.mark.parametrize("body", [b"a=%FF", b"a=\xff"])
 def test_urlencoded_text_that_is_not_utf8(body):
-    """Bytes that are no text are 400, not lost characters."""
-    assert refused(urlencoded, body) == (400, "the form is not UTF-8 text")
+    """Bytes that are no text are U+FFFD in the field, and still there as they came; or 400, if asked for."""
+    form = urlencoded(body)
+    assert (form.fields, form.bytes_of("a")) == ([("a", "\ufffd")], [b"\xff"])
+    assert refused(urlencoded, body, strict=True) == (400, "the form is not UTF-8 text")
 
 
 @pytest.mark.parametrize("parse", [urlencoded, parse_body])
@@ -186,7 +188,7 @@ def test_limits_of_multipart(temporary):
 )
 def test_malformed_multipart(temporary, body):
     """A malformed body is 400 and leaves no temporary file."""
-    status, message = refused(parse_body, body)
+    status, message = refused(parse_body, body, strict=True)
     assert status == 400
     assert message.startswith("the multipart form is malformed: ")
     assert os.listdir(temporary) == []

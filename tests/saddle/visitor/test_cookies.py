@@ -32,9 +32,10 @@ def test_a_request_without_cookies_sets_none():
 
 
 def test_cookies_of_a_request_are_seen():
-    """Names and values come from the Cookie field, decoded as quote_plus encodes."""
-    assert dict(Cookies("user_id=han+sroh; lang=%ED%95%9C; empty=")) == {
+    """Names and values come from the Cookie field, percent-encoded; a plus is a plus (RFC 6265, 4.1.1)."""
+    assert dict(Cookies("user_id=han%20sroh; sum=1+1; lang=%ED%95%9C; empty=")) == {
         "user_id": "han sroh",
+        "sum": "1+1",
         "lang": "한",
         "empty": "",
     }
@@ -47,12 +48,12 @@ def test_a_missing_cookie_is_a_key_error():
 
 
 def test_a_cookie_set_is_seen_at_once_and_sent():
-    """README's example: set where missing, with the wire form of 0.15 and SameSite besides."""
+    """README's example: set where missing, in the form that ``encodeURIComponent`` of a page writes."""
     cookies = Cookies("")
     if "user_id" not in cookies:
         cookies.set("user_id", "han sroh")
     assert cookies["user_id"] == "han sroh"
-    assert fields(cookies) == ["user_id=han+sroh; path=/; SameSite=Lax"]
+    assert fields(cookies) == ["user_id=han%20sroh; path=/; SameSite=Lax"]
 
 
 def test_a_browser_brings_back_what_was_set():

@@ -37,7 +37,7 @@ def test_cookie(app, browse):
 
     browser = browse(app)
     first = browser.get("/")
-    assert (first.text, first["Set-Cookie"]) == ("han sroh", "user_id=han+sroh; path=/; SameSite=Lax")
+    assert (first.text, first["Set-Cookie"]) == ("han sroh", "user_id=han%20sroh; path=/; SameSite=Lax")
     assert (browser.get("/").text, browser.get("/")["Set-Cookie"]) == ("han sroh", None)
     assert browser.get("/fails")["Set-Cookie"] is None
 
