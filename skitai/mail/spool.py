@@ -106,6 +106,10 @@ class Spool:
             names = names_in(self.place(name))
         return sorted(found.removesuffix(ENVELOPE) for found in names if found.endswith(ENVELOPE))
 
+    def has(self, mail_id: str) -> bool:
+        """Whether the mail is to be sent, or in somebody's hand."""
+        return os.path.lexists(f"{self._spool}/{mail_id}{ENVELOPE}")
+
     def claim(self, mail_id: str, name: Place = "spool") -> Claim | None:
         """Return the mail, locked; None if another has it, or it is gone.
 
@@ -176,7 +180,7 @@ class Spool:
         try:
             for path in paths:
                 data = envelope.to_json() if descriptors else message  # the disk has the message meanwhile
-                descriptors.append(self._create(path, data, f"{self._spool}/{name}"))
+                descriptors.append(self._create(path, data, envelope.id))
                 written.append(path)
                 begin_sync(descriptors[-1])
             for descriptor, path in zip(descriptors, paths, strict=True):
@@ -192,13 +196,13 @@ class Spool:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _create(self, path: str, data: bytes, envelope: str) -> int:
-        """Make a file of the mail whose envelope will be ``envelope``. What a crash has left goes."""
+    def _create(self, path: str, data: bytes, mail_id: str) -> int:
+        """Make a file of a new mail. What a crash has left goes."""
         try:
             return create(path, data)
         except FileExistsError:
-            if os.path.lexists(envelope):
-                raise FileExistsError(errno.EEXIST, "there is a mail with this id", envelope) from None
+            if self.has(mail_id):
+                raise FileExistsError(errno.EEXIST, "there is a mail with this id", path) from None
             remove(path)
             return create(path, data)
 

@@ -90,6 +90,7 @@ class Agent(Service):
         if self._watch is not None:
             self._watch.end()
         self._intake.stop()
+        self.office.ending.set()
         self.queue.stop()
         self._set_timer()
         gone: Deferred[None] = Deferred()

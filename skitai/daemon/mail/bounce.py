@@ -18,7 +18,12 @@ _ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b")
 #: What of the header goes back (RFC 3462, section 2): enough to tell which mail it was.
 _HEADER_MAX = 16 * 1024
 #: An id has 100 characters at most.
-_ID_PART = 90
+_ID_PART, _SUFFIX = 90, "-bounce"
+
+
+def bounced_id(mail_id: str) -> str | None:
+    """Return the id of the mail that the mail ``mail_id`` is the bounce of; None if it is none."""
+    return mail_id.removesuffix(_SUFFIX) if mail_id.endswith(_SUFFIX) else None
 
 
 def bounce(
@@ -45,8 +50,8 @@ def bounce(
     rules = policy.SMTPUTF8 if needs_utf8 else policy.SMTP
     return (
         Envelope(
-            id=f"{envelope.id[:_ID_PART]}-bounce", sender="", recipients=(envelope.sender,), created=created,
-            subject=report["Subject"], needs_utf8=needs_utf8, server=envelope.server,
+            id=f"{envelope.id[:_ID_PART]}{_SUFFIX}", sender="", recipients=(envelope.sender,),
+            created=created, subject=report["Subject"], needs_utf8=needs_utf8, server=envelope.server,
         ),
         message_from_bytes(report.as_bytes(), policy=policy.default).as_bytes(policy=rules),
     )  # fmt: skip

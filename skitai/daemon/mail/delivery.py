@@ -10,7 +10,7 @@ from time import monotonic
 
 from twisted.logger import Logger
 
-from skitai.daemon.mail.bounce import bounce
+from skitai.daemon.mail.bounce import bounce, bounced_id
 from skitai.daemon.mail.dialogue import Carrier, ImpossibleError, Letter, StaleError, UnavailableError
 from skitai.daemon.mail.lanes import Waiting
 from skitai.daemon.mail.queue import Key, Queue
@@ -29,6 +29,8 @@ IDLE_SECONDS = 5.0
 _TROUBLE_SECONDS = 60.0
 #: Seconds between two tries to write what must be kept.
 _DISK_SECONDS = 2.0
+#: Seconds until it is looked again whether the mail of a bounce has been put away.
+_BOUNCE_SECONDS = 2.0
 
 
 class Office:
@@ -43,7 +45,8 @@ class Office:
         self.has_left_some = False
         #: How many recipients got a mail, were refused, and were deferred; and how many mails were given up.
         self.counts = {"sent": 0, "refused": 0, "deferred": 0, "undelivered": 0}
-        self.stopped = Event()
+        #: The agent is to end: what is begun may be finished, and what is not is left. Then its time is over.
+        self.ending, self.stopped = Event(), Event()
         self._lock = Lock()
         self._carriers: set[Carrier] = set()
 
@@ -64,7 +67,7 @@ class Office:
         with self._lock:
             self._carriers.add(carrier)
         try:
-            carrier.open()
+            carrier.open(self.ending.is_set)
         except BaseException:
             self.let_go(carrier)
             raise
@@ -147,6 +150,9 @@ class Worker:
         policy, now = self._office.rules.policy, self._office.clock()
         if not claim.pending or (policy.is_last(claim.tries) and claim.next_at is None):
             self._finish(claim)  # a crash came before that
+        elif (bounced := bounced_id(claim.id)) and self._office.spool.has(bounced):
+            # Not before that is put away: after a crash in between, the bounce would be written again.
+            self._later(mail, now + _BOUNCE_SECONDS)
         elif (at := due_at(claim.next_at, now)) > now:
             self._later(mail, at)  # another agent has tried it meanwhile
         else:
@@ -292,7 +298,8 @@ class Worker:
         """Have all mail of the server wait; say so once."""
         office, reply = self._office, error.reply
         queue, policy = office.queue, office.rules.policy
-        if office.stopped.is_set() or (not error.is_login and queue.is_full(self._key)):
+        is_left = office.stopped.is_set() or (error.is_login and office.ending.is_set())
+        if is_left or (not error.is_login and queue.is_full(self._key)):
             claim.release()
             queue.put_back(self._key, mail)
             self._is_surplus = True

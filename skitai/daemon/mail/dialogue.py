@@ -11,7 +11,8 @@ from typing import Protocol
 
 import attrs
 
-from skitai.daemon.mail.relays import LoginError, Relay
+from skitai.daemon.mail.relays import Relay
+from skitai.daemon.mail.tokens import LoginError
 from skitai.daemon.mail.wire import CODE_NOT_CONNECTED, BrokenError, Reply, Wire, clean, logged_in, reason_of
 from skitai.mail.state import RecipientOutcome
 
@@ -65,8 +66,8 @@ class Carrier(Protocol):
     #: When ``abort`` is due, by the clock of the carrier (monotonic); None while nothing is under way.
     deadline: float | None
 
-    def open(self) -> None:
-        """Get ready; raises UnavailableError."""
+    def open(self, is_ending: Callable[[], bool]) -> None:
+        """Get ready; raises UnavailableError. A command that is run for it is killed when ``is_ending()``."""
 
     def deliver(self, letter: Letter) -> list[RecipientOutcome]:
         """Return what became of each recipient; raises UnavailableError and StaleError, if nothing did."""
@@ -119,11 +120,14 @@ class Dialogue:
 
     # -- before the first mail -----------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Connect, greet, secure the connection and log in; raises UnavailableError."""
+    def open(self, is_ending: Callable[[], bool] = lambda: False) -> None:
+        """Connect, greet, secure the connection and log in; raises UnavailableError.
+
+        The command that gets a token is killed as soon as ``is_ending()``.
+        """
         self.deadline = self._clock() + _MAIL_STEPS * self._relay.timeout
         try:
-            self._open()
+            self._open(is_ending)
         except BrokenError as error:
             raise UnavailableError(error.reply) from None
         except UnavailableError:
@@ -132,14 +136,14 @@ class Dialogue:
         finally:
             self.deadline = None
 
-    def _open(self) -> None:
+    def _open(self, is_ending: Callable[[], bool]) -> None:
         relay = self._relay
         _expect(self._wire.open(relay.host, relay.port, self._secured if relay.ssl else None))
         _expect(self._wire.greet())
         if not relay.ssl and relay.tls != "no":
             self._start_tls()
         if relay.login is not None:
-            self._log_in()
+            self._log_in(is_ending)
 
     def _start_tls(self) -> None:
         if self._wire.has_extn("starttls"):
@@ -153,14 +157,14 @@ class Dialogue:
         secured: socket.socket = self._relay.context().wrap_socket(sock, server_hostname=self._relay.host)
         return secured
 
-    def _log_in(self) -> None:
+    def _log_in(self, is_ending: Callable[[], bool]) -> None:
         login, wire = self._relay.login, self._wire
         assert login is not None
         if not (wire.is_secure or self._relay.may_be_told_in_clear):
             text = "no password is sent over a connection that is not encrypted (ssl, tls)"
             raise UnavailableError(Reply(_OUR_REFUSAL, text), is_login=True)
         try:
-            secret = login.secret()
+            secret = login.secret(is_ending)
         except LoginError as error:
             raise UnavailableError(Reply(_OUR_REFUSAL, clean(str(error))), is_login=True) from None
         by_token = login.token_command is not None

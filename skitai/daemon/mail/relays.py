@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 import socket
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from ssl import CERT_NONE, SSLContext, create_default_context
 from typing import Literal
 
 import attrs
 
+from skitai.daemon.mail.tokens import LoginError, token_of
 from skitai.http.hosts import is_loopback
 from skitai.net.addresses import parse_host_port
 
 _SMTP, _SMTPS = 25, 465
-_TOKEN_SECONDS = 30.0
-
-
-class LoginError(Exception):
-    """There is no password or token to log in with; the text says why, and has no secret."""
 
 
 @attrs.frozen
@@ -31,10 +26,13 @@ class Login:
     password_file: Path | None = None
     token_command: str | None = attrs.field(default=None, repr=False)
 
-    def secret(self) -> str:
-        """Return the password, or the token if there is a command; raises LoginError."""
+    def secret(self, is_ending: Callable[[], bool]) -> str:
+        """Return the password, or the token if there is a command; raises LoginError.
+
+        The command is killed as soon as ``is_ending()``.
+        """
         if self.token_command is not None:
-            return _token(self.token_command)
+            return token_of(self.token_command, is_ending)
         if self.password_file is not None:
             try:
                 password = self.password_file.read_text("utf-8").rstrip("\r\n")
@@ -45,22 +43,6 @@ class Login:
                 raise LoginError(f"{self.password_file} is empty")
             return password
         return self.password
-
-
-def _token(command: str) -> str:
-    name = shlex.split(command)[0]
-    try:
-        done = subprocess.run(  # noqa: S603 - what the configuration says
-            shlex.split(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # it may say there what it sends; our own goes to a log
-            timeout=_TOKEN_SECONDS, check=False, encoding="utf-8",
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
-        raise LoginError(f"token_command {name}: {type(error).__name__}") from None
-    token = done.stdout.strip()
-    if done.returncode or not token:
-        raise LoginError(f"token_command {name}: exit status {done.returncode}, {len(token)} characters")
-    return token
 
 
 @attrs.frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
@@ -22,7 +23,7 @@ class _Sink:
     deadline: float | None = None
     is_open = True
 
-    def open(self) -> None:
+    def open(self, is_ending: Callable[[], bool]) -> None:
         """Do nothing."""
 
     def close(self) -> None:

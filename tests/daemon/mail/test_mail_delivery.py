@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from twisted.logger import formatEvent, globalLogPublisher
 
-from mailserver import MailServer
+from mailserver import MailServer, scripted
+from serving import eventually
 from skitai.daemon.mail.delivery import Office, Worker
 from skitai.daemon.mail.dialogue import Dialogue
 from skitai.daemon.mail.intake import Intake
@@ -26,6 +27,7 @@ from skitai.mail.claim import Claim
 from skitai.mail.envelope import Envelope, Server
 from skitai.mail.spool import Spool
 from skitai.mail.state import RecipientOutcome
+from supervised import is_alive
 
 TEXT = b"From: a@example.com\nTo: b@example.com\nSubject: hi\nMessage-ID: <%s@example.com>\n\nHello\n"
 REFUSAL = "550 5.1.1 no such user"
@@ -53,7 +55,7 @@ class Delivery:
 
     def configure(self, **keys):
         lines = "".join(f"{key} = {value}\n" for key, value in keys.items())
-        self.config.write_text(f"[global]\nvar_path = var\n[smtpda]\ntimeout = 5\n{lines}")
+        self.config.write_text(f"[global]\nvar_path = var\n[smtpda]\ntimeout = 30\n{lines}")
         self.office.rules = make_rules(read_settings(self.config))
         self.queue.limit(self.office.rules.connections, self.office.rules.rate)
 
@@ -538,6 +540,31 @@ class TestBroken:
         assert mail.spool.undelivered() == []
 
 
+class TestStop:
+    """The agent is to end."""
+
+    def test_token_command(self, delivery, tmp_path):
+        """A command that hangs is killed with its children; the mail waits for the next agent, untried."""
+        told = tmp_path / "told"
+        (tmp_path / "token").write_text(f"sleep 1000 & echo $$ $! > {told}.new; mv {told}.new {told}; wait")
+        with scripted(auth=b"XOAUTH2") as server:
+            mail = delivery(
+                smtpserver=f"127.0.0.1:{server.port}", user="u", token_command=f"sh {tmp_path / 'token'}"
+            )
+            mail.send()
+            running = threading.Thread(target=mail.run)
+            running.start()
+            eventually(told.exists, "the command runs")
+            mail.office.ending.set()
+            mail.queue.stop()
+            running.join()
+        for pid in map(int, told.read_text().split()):
+            eventually(lambda pid=pid: not is_alive(pid), "the command was killed")
+        assert mail.spool.ids() == ["m1"]
+        assert [entry.tries for entry in mail.spool.entries()] == [0]
+        assert mail.lines == []
+
+
 class TestBounce:
     """The sender is told, if wanted."""
 
@@ -566,6 +593,29 @@ class TestBounce:
         assert "Message-ID: <m1@example.com>" in header.as_string()
         assert message["Auto-Submitted"] == "auto-replied"
         assert [entry.id for entry in mail.spool.undelivered()] == ["m1"]
+
+    def test_crash_after_the_bounce_was_written(self, delivery, monkeypatch):
+        """There is one bounce: it waits until its mail is put away, and is not written again."""
+        with MailServer({"RCPT": lambda address: REFUSAL if address.startswith("b@") else None}) as server:
+            mail = delivery(smtpserver=server.address, bounce="yes")
+            mail.send()
+
+            def die(_claim, _reason):
+                raise RuntimeError("as if it were killed")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(Claim, "give_up", die)
+                mail.run()
+                assert mail.spool.ids() == ["m1", "m1-bounce"]
+                mail.intake.look()
+                mail.run()
+            assert server.mails == []
+            mail.run(60)
+            assert [entry.id for entry in mail.spool.undelivered()] == ["m1"]
+            mail.run(60)
+            assert [(one.sender, one.recipients) for one in server.mails] == [("", ("a@example.com",))]
+            assert server.mails[0].id == f"<m1.bounce@{mail.office.rules.host}>"
+        assert mail.spool.ids() == []
 
     def test_no_bounce_of_a_bounce(self, delivery):
         with MailServer({"RCPT": lambda _address: REFUSAL}) as server:

@@ -10,6 +10,8 @@ import pytest
 
 from certificates import Identity
 from mailserver import DROP, SILENCE, MailServer, scripted
+from skitai.daemon.mail import dialogue as dialogues
+from skitai.daemon.mail import tokens
 from skitai.daemon.mail.dialogue import Dialogue, Letter, StaleError, UnavailableError
 from skitai.daemon.mail.relays import Login, Relay
 
@@ -28,7 +30,7 @@ def connect():
     dialogues = []
 
     def start(server, sign=None, **options):
-        options.setdefault("timeout", 5)
+        options.setdefault("timeout", 30)
         dialogue = Dialogue(Relay("127.0.0.1", server.port, **options), sign)
         dialogues.append(dialogue)
         dialogue.open()
@@ -242,10 +244,11 @@ class TestReplies:
             assert found == [("b", "refused", 550), ("c", "deferred", 802)]
 
     @pytest.mark.parametrize("step", ["MAIL", "DATA", "DOT"])
-    def test_silence(self, connect, step):
+    def test_silence(self, connect, monkeypatch, step):
         """A server that does not answer in time is left."""
+        monkeypatch.setattr(dialogues, "_FINAL_PATIENCE", 1)
         with MailServer({step: [SILENCE]}) as server:
-            dialogue = connect(server, timeout=0.05)
+            dialogue = connect(server, timeout=1)
             assert told(dialogue.deliver(letter())) == [("b", "deferred", 800)]
 
     @pytest.mark.parametrize(
@@ -510,6 +513,12 @@ class TestLogin:
             connect(server, login=Login("u", token_command="echo abc"))
         assert caught.value.is_login
         assert server.heard[2] == b""
+
+    def test_slow_token_command(self, connect, monkeypatch):
+        """It has its time, and is killed then."""
+        monkeypatch.setattr(tokens, "_LONGEST_SECONDS", 0)
+        with scripted(auth=b"XOAUTH2") as server, pytest.raises(UnavailableError, match="TimeoutExpired"):
+            connect(server, login=Login("u", token_command="sleep 1000"))
 
     @pytest.mark.parametrize("command", ["false", "true", "/no/such/program --secret"])
     def test_no_token(self, connect, command):
