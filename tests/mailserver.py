@@ -10,6 +10,8 @@ from email import message_from_bytes
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
+#: Seconds until something has gone wrong, also on a busy machine.
+PATIENCE = 60
 #: An answer that closes the connection instead.
 DROP = object()
 #: An answer that never comes.
@@ -199,7 +201,7 @@ class MailServer:
         """The names of the steps so far."""
         return [step for step, _ in self.handler.steps]
 
-    def wait_for(self, condition, timeout=10):
+    def wait_for(self, condition, timeout=PATIENCE):
         """Wait until ``condition(self)`` holds."""
         with self.handler.changed:
             assert self.handler.changed.wait_for(lambda: condition(self), timeout), (self.steps, self.mails)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -13,11 +14,15 @@ import attrs
 import pytest
 
 from processes import environment
+from skitai.daemon.mail import trying
 from skitai.daemon.mail.command import main
 from skitai.mail.agents import Presence
 from skitai.mail.envelope import Envelope, Server
 from skitai.mail.spool import Spool, mail_folder
 from skitai.mail.state import RecipientOutcome
+
+#: Seconds until something has gone wrong, also on a busy machine.
+PATIENCE = 60
 
 SENT = RecipientOutcome("bob@b.example", "sent", 250, "OK")
 DEFERRED = RecipientOutcome("cat@c.example", "deferred", 450, "later")
@@ -253,7 +258,7 @@ class Agent(threading.Thread):
         self.start()
 
     def run(self):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not self.mails and time.monotonic() < deadline:
             for mail_id in self.spool.ids():
                 with self.spool.claim(mail_id) as claim:
@@ -266,7 +271,7 @@ class TestTest:
     def test_sent(self, ask, spool):
         """The id is told, and that an agent has sent it."""
         agent = Agent(spool, lambda claim: claim.done())
-        status, out, err = ask("test", "Bob <bob@b.example>", "--wait", "20")
+        status, out, err = ask("test", "Bob <bob@b.example>", "--wait", str(PATIENCE))
         agent.join()
         [(envelope, content)] = agent.mails
         assert (status, out, err) == (0, f"{envelope.id}\nsent\n", "")
@@ -283,7 +288,7 @@ class TestTest:
             claim.give_up("bob@b.example: 550 no\x07")
 
         agent = Agent(spool, refuse)
-        status, out, err = ask("test", "bob@b.example", "--wait", "20")
+        status, out, err = ask("test", "bob@b.example", "--wait", str(PATIENCE))
         agent.join()
         assert (status, out) == (1, f"{agent.mails[0][0].id}\n")
         assert "550" in err
@@ -293,15 +298,15 @@ class TestTest:
         """So is when it is tried again."""
         outcome = attrs.evolve(DEFERRED, address="bob@b.example")
         agent = Agent(spool, lambda claim: claim.record([outcome], time.time() + 59.5))
-        status, _, err = ask("test", "bob@b.example", "--wait", "20")
+        status, _, err = ask("test", "bob@b.example", "--wait", str(PATIENCE))
         agent.join()
-        assert (status, err) == (1, "not sent yet; next try in 59 s: 450 later\n")
+        assert status == 1
+        assert re.fullmatch(r"not sent yet; next try in [345]\d s: 450 later\n", err)
 
-    def test_without_an_agent(self, ask, spool):
+    def test_without_an_agent(self, ask, spool, monkeypatch):
         """The mail waits, and that is told at once."""
-        begin = time.monotonic()
-        status, out, err = ask("test", "--from", "eve@e.example", "bob@b.example", "--wait", "60")
-        assert time.monotonic() - begin < 30
+        monkeypatch.setattr(trying, "_LOOK_SECONDS", None)  # to sleep for that long is an error
+        status, out, err = ask("test", "--from", "eve@e.example", "bob@b.example", "--wait", str(PATIENCE))
         [entry] = spool.entries()
         assert (status, out) == (1, f"{entry.id}\n")
         assert err == "waits: no agent is at work on this spool; see skitai-mail status\n"
