@@ -26,6 +26,7 @@ from skitai.plugins.contributions import (
     Kind,
     checked,
 )
+from skitai.plugins.installed import installed
 from skitai.plugins.listing import PluginInfo
 from skitai.plugins.observing import check_implementation, check_observer, plain_function
 
@@ -52,6 +53,8 @@ class PluginManager:
 
     def __init__(self, *, strict: bool = False) -> None:
         self._strict = strict
+        #: Sentences for the user on packages whose metadata is broken.
+        self.warnings: tuple[str, ...] = ()
         self._pluggy = pluggy.PluginManager("skitai")
         self._pluggy.add_hookspecs(hookspecs)
         self._infos: dict[str, PluginInfo] = {}
@@ -152,6 +155,11 @@ class PluginManager:
     def not_loaded(self) -> list[str]:
         """Return, for each disabled or failed plugin, why it is not loaded, in words that follow "plugin"."""
         return [info.trouble for info in self.plugins() if info.state != "loaded"]
+
+    def blamed(self, message: str) -> str:
+        """Return the message for a word that no plugin knows: with those that are not loaded, and why."""
+        absent = "; ".join(self.not_loaded())
+        return f"{message}; it may be of a plugin that is not loaded: {absent}" if absent else message
 
     def missing(self, name: str) -> str | None:
         """Return why ``was.<name>`` is not there, if a plugin that is not loaded may be the reason, or None.
@@ -290,8 +298,9 @@ def create_plugin_manager(
     these only (empty: all). Raises PluginError for two plugins of one name, for a name that no installed
     plugin has, and with ``SKITAI_STRICT_PLUGINS=1`` for a plugin that fails. Called in the reactor thread.
     """
+    warnings: tuple[str, ...] = ()
     if entry_points is None:
-        entry_points = importlib.metadata.entry_points(group=GROUP)
+        entry_points, warnings = attrs.astuple(installed(GROUP), recurse=False)
     found = _by_name(entry_points)
     only = {name.strip() for name in environ.get("SKITAI_PLUGINS", "").split(",")} - {""}
     for source, names in (("disable", disabled), ("SKITAI_PLUGINS", only)):
@@ -299,6 +308,7 @@ def create_plugin_manager(
             if name not in found:
                 raise PluginError(name, f"{source} names it, but it is not installed: {nearest(name, found)}")
     manager = PluginManager(strict=environ.get("SKITAI_STRICT_PLUGINS", "") not in ("", "0"))
+    manager.warnings = warnings
     for name, entry_point in sorted(found.items()):
         if name in disabled:
             manager.skip(entry_point, "switched off in the config")

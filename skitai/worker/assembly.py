@@ -57,18 +57,20 @@ def make_limits(server: ServerConfig) -> ServerLimits:
 def make_clusters(
     config: Config,
     types: Mapping[str, IService],
+    plugins: PluginManager,
     sections: Mapping[str, Iterable[str]],
     seconds: Callable[[], float],
     following: Following,
 ) -> dict[str, Cluster]:
     """Return the clusters of the config by name; ``types`` are the services that read their members.
 
-    ``sections`` are the keys of the sections of plugins: what is misplaced in a cluster may belong there.
-    Those with members that come and go are added to ``following``. Raises ConfigError for a type that is not
-    there and for an address that its service refuses.
+    ``plugins`` that are not loaded are named where a type is unknown. ``sections`` are the keys of the
+    sections of plugins: what is misplaced in a cluster may belong there. Those with members that come and go
+    are added to ``following``. Raises ConfigError for a type that is not there and for an address that its
+    service refuses.
     """
     return {
-        name: _cluster(config, cluster, types, sections, seconds, following)
+        name: _cluster(config, cluster, types, plugins, sections, seconds, following)
         for name, cluster in config.clusters.items()
     }
 
@@ -77,6 +79,7 @@ def _cluster(
     config: Config,
     cluster: ClusterConfig,
     types: Mapping[str, IService],
+    plugins: PluginManager,
     sections: Mapping[str, Iterable[str]],
     seconds: Callable[[], float],
     following: Following,
@@ -87,7 +90,8 @@ def _cluster(
     service = types.get(cluster.type)
     if service is None:
         known = ", ".join(sorted(types)) or "none: no plugin brings one"
-        raise wrong("type", f"{cluster.type} is not a type of cluster; there are: {known}")
+        message = f"{cluster.type} is not a type of cluster; there are: {known}"
+        raise wrong("type", plugins.blamed(message))
     for key in cluster.options:
         if key not in service.cluster_keys:
             raise wrong(key, unknown_key(key, cluster.type, service.cluster_keys, sections))
@@ -127,8 +131,8 @@ def make_dispatcher(
     sections = {**plugins.config_sections(), **SHARED_SECTIONS}
     return Dispatcher(
         bridge,
-        make_clusters(config, plugins.cluster_types(instance), sections, bridge.seconds, following),
-        cache=_result_cache(config, plugins.result_caches(instance)),
+        make_clusters(config, plugins.cluster_types(instance), plugins, sections, bridge.seconds, following),
+        cache=_result_cache(config, plugins, instance),
         limits=CallLimits(server.calls_max, server.calls_queue_max),
         coalesce=server.coalesce,
         observers=CallObservers(
@@ -139,12 +143,13 @@ def make_dispatcher(
     )
 
 
-def _result_cache(config: Config, caches: Mapping[str, IResultCache]) -> IResultCache | None:
+def _result_cache(config: Config, plugins: PluginManager, instance: IInstance) -> IResultCache | None:
+    caches = plugins.result_caches(instance)
     name = config.server.result_cache
     if config.server.num_result_cache_max == 0:
         return None
     if name not in caches and name != "memory":  # its plugin may be disabled: no cache
-        message = f"{name} is not a result cache: {nearest(name, caches)}"
+        message = plugins.blamed(f"{name} is not a result cache: {nearest(name, caches)}")
         raise config.error("result_cache", message)
     return caches.get(name)
 
@@ -154,7 +159,7 @@ def make_bus(config: Config, plugins: PluginManager, instance: IInstance) -> IBu
     name = config.server.bus
     buses: dict[str, IBus] = {"local": LocalBus(instance.reactor.seconds), **plugins.buses(instance)}
     if name not in buses:
-        raise config.error("bus", f"{name} is not a bus: {nearest(name, buses)}")
+        raise config.error("bus", plugins.blamed(f"{name} is not a bus: {nearest(name, buses)}"))
     return buses[name]
 
 

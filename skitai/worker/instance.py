@@ -88,7 +88,7 @@ class Instance(Service):
         )
         #: What serves code outside requests.
         self.was = Was(self.services)
-        self.warnings: tuple[str, ...] = (*config.warnings, *warnings)
+        self.warnings: tuple[str, ...] = (*config.warnings, *plugins.warnings, *warnings)
 
     # -- for plugins ----------------------------------------------------------------------------------------
 
