@@ -14,7 +14,6 @@ from twisted.python.failure import Failure
 
 from skitai.calls.call import Call
 from skitai.calls.clusterview import ClusterView
-from skitai.calls.deadline import DEFAULT_TIMEOUT
 from skitai.calls.dispatch import Dispatcher, Mode
 from skitai.calls.gather import Completions, as_completed, gather
 from skitai.calls.group import CallGroup
@@ -174,7 +173,7 @@ class Was:
         """The id of the request, which stands in the logs; empty outside a request."""
         return self._request_id or self.env.get(ENVIRON_KEY, "")
 
-    def gather(self, *calls: Any, timeout: float = DEFAULT_TIMEOUT) -> Results | Deferred[Results]:
+    def gather(self, *calls: Any, timeout: float | None = None) -> Results | Deferred[Results]:
         """Wait for all ``calls`` and return their results in the order of the calls.
 
         A group gives the results of its members, in its place. Each call has until ``timeout`` seconds after
@@ -184,7 +183,7 @@ class Was:
         """
         return gather(self._table.dispatcher.bridge, calls, timeout)
 
-    def as_completed(self, calls: Iterable[Any], timeout: float = DEFAULT_TIMEOUT) -> Completions:
+    def as_completed(self, calls: Iterable[Any], timeout: float | None = None) -> Completions:
         """Return an iterable of the results of ``calls``, each as it comes; a group gives one per member.
 
         A call that has no result ``timeout`` seconds after its creation is cancelled and gives a failed one.

@@ -141,9 +141,10 @@ class Call(Pending):
 
     # -- for the code that wants the result ------------------------------------------------------------------
 
-    def getwait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Result:
+    def getwait(self, timeout: float | None = None, reraise: bool = False) -> Result:
         """Wait until ``timeout`` seconds after the call's creation and return its result.
 
+        Without ``timeout``, that of the operation counts, or else 5 s; so it is wherever one can be given.
         The result has status 1 after a time-out, 2 after a failure, 3 otherwise; with ``reraise`` the first
         two raise OperationError. What the operation's filter raises is raised here. Raises MisuseError in the
         reactor, TypeError or ValueError for a ``timeout`` that is no number. Called in a thread or a
@@ -158,14 +159,14 @@ class Call(Pending):
             result.reraise()
         return result
 
-    def getswait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Results:
+    def getswait(self, timeout: float | None = None, reraise: bool = False) -> Results:
         """Wait like ``getwait``, and return a sequence of the one result."""
         result = self.getwait(timeout, reraise)
         if self._results is None:
             self._results = together([result])
         return self._results
 
-    def wait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = True) -> None:
+    def wait(self, timeout: float | None = None, reraise: bool = True) -> None:
         """Wait like ``getwait`` and return nothing; raise OperationError for any status but 3."""
         self.getwait(timeout, reraise)
 
@@ -192,7 +193,7 @@ class Call(Pending):
         assert self._result is not None
         return self._result if self._filtering is None else self._filtering.original
 
-    def awaitable(self, timeout: float = DEFAULT_TIMEOUT) -> Awaitable[Result]:
+    def awaitable(self, timeout: float | None = None) -> Awaitable[Result]:
         """Return what a coroutine awaits to get what ``getwait(timeout)`` would return, or raise.
 
         A coroutine that is cancelled meanwhile cancels the call. Called in the reactor or in an asyncio loop;
@@ -200,7 +201,7 @@ class Call(Pending):
         """
         return self._in_asyncio(timeout) if in_asyncio(self.bridge) else self.deferred(timeout)
 
-    async def _in_asyncio(self, timeout: float) -> Result:
+    async def _in_asyncio(self, timeout: float | None) -> Result:
         remaining = self.remaining(timeout)
         self.collected = True
         try:
@@ -213,7 +214,7 @@ class Call(Pending):
             raise
         return self._shown()
 
-    def deferred(self, timeout: float = DEFAULT_TIMEOUT) -> Deferred[Result]:
+    def deferred(self, timeout: float | None = None) -> Deferred[Result]:
         """Return a Deferred that fires with what ``getwait(timeout)`` would return, or raise.
 
         Cancelling it cancels the call. Called in the reactor thread; MisuseError elsewhere.
@@ -254,16 +255,22 @@ class Call(Pending):
         deferred.errback(CancelledError())
         self.cancel()
 
-    def remaining(self, timeout: float) -> float:
+    def remaining(self, timeout: float | None) -> float:
         """Return how many seconds are left of ``timeout`` seconds since the creation.
 
         Raises TypeError or ValueError for a ``timeout`` that is no number. Called in any thread.
         """
-        return self.created + checked_seconds("timeout", timeout) - self.bridge.seconds()
+        seconds = self._own_timeout() if timeout is None else checked_seconds("timeout", timeout)
+        return self.created + seconds - self.bridge.seconds()
 
-    def time_out(self, timeout: float) -> None:
+    def time_out(self, timeout: float | None) -> None:
         """End the call because ``timeout`` seconds have passed since its creation. Called in any thread."""
-        self.give_up(OperationTimeout(f"no answer within {timeout:g} s"))
+        seconds = self._own_timeout() if timeout is None else timeout
+        self.give_up(OperationTimeout(f"no answer within {seconds:g} s"))
+
+    def _own_timeout(self) -> float:
+        own = self.operation.timeout
+        return DEFAULT_TIMEOUT if own is None else own
 
     def _shown(self) -> Result:
         """Return the result as the app sees it."""
@@ -295,7 +302,7 @@ class Call(Pending):
         return f"<Call {self.operation.target!r} {self._result or 'under way'}>"
 
 
-async def awaited(items: Sequence[Any], calls: Sequence[Call], timeout: float) -> list[Any]:
+async def awaited(items: Sequence[Any], calls: Sequence[Call], timeout: float | None) -> list[Any]:
     """Return what awaiting each of ``items``, calls or groups of ``calls``, gives within ``timeout``.
 
     A coroutine that is cancelled meanwhile cancels them all.

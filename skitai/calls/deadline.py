@@ -14,3 +14,9 @@ def checked_seconds(name: str, value: float) -> float:
     if value != value:  # NaN alone differs from itself
         raise ValueError(f"{name} must be a number of seconds, not {value!r}")
     return value
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Raise TypeError or ValueError for a ``timeout`` that is neither a number nor None."""
+    if timeout is not None:
+        checked_seconds("timeout", timeout)

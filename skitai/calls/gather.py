@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from skitai.calls.call import Call, awaited, collecting
-from skitai.calls.deadline import checked_seconds
+from skitai.calls.deadline import check_timeout
 from skitai.calls.group import CallGroup
 from skitai.calls.result import Result, Results
 from skitai.loop.awaiting import in_asyncio, until_over
@@ -18,15 +18,16 @@ from skitai.loop.bridge import Bridge, Pending
 from skitai.loop.contexts import current_context, start_in
 
 
-def gather(bridge: Bridge, calls: Sequence[Any], timeout: float) -> Results | Deferred[Results]:
+def gather(bridge: Bridge, calls: Sequence[Any], timeout: float | None) -> Results | Deferred[Results]:
     """Wait for all ``calls`` and return their results in the order of the calls.
 
     A group gives the results of its members, in its place. Each call has until ``timeout`` seconds after its
-    own creation. In a thread or a greenlet this waits; in the reactor, outside a greenlet, it returns a
-    Deferred. In a coroutine of asyncio, it returns results that wait when they are awaited, or looked at.
+    own creation; without ``timeout``, as long as its own ``getwait()`` would wait. In a thread or a greenlet
+    this waits; in the reactor, outside a greenlet, it returns a Deferred. In a coroutine of asyncio, it
+    returns results that wait when they are awaited, or looked at.
     Raises TypeError or ValueError if an item is no call or ``timeout`` no number.
     """
-    checked_seconds("timeout", timeout)
+    check_timeout(timeout)
     items = [_call_of(item) for item in calls]
     if in_asyncio(bridge):
         return _ResultsToAwait(items, timeout)
@@ -38,7 +39,7 @@ def gather(bridge: Bridge, calls: Sequence[Any], timeout: float) -> Results | De
 class _ResultsToAwait(Results):
     """The results of ``items``: to be awaited; whoever looks at them before waits in the thread."""
 
-    def __init__(self, items: Sequence[Call | CallGroup], timeout: float) -> None:
+    def __init__(self, items: Sequence[Call | CallGroup], timeout: float | None) -> None:
         self._items = items
         self._timeout = timeout
 
@@ -50,12 +51,12 @@ class _ResultsToAwait(Results):
         return _gathered(self._items, self._timeout).__await__()
 
 
-def _wait_for_all(items: Sequence[Call | CallGroup], timeout: float) -> Results:
+def _wait_for_all(items: Sequence[Call | CallGroup], timeout: float | None) -> Results:
     with collecting(_single(items)):
         return _flat([item.getswait(timeout) for item in items])
 
 
-async def _gathered(items: Sequence[Call | CallGroup], timeout: float) -> Results:
+async def _gathered(items: Sequence[Call | CallGroup], timeout: float | None) -> Results:
     return _flat(await awaited(items, _single(items), timeout))
 
 
@@ -69,13 +70,13 @@ def _flat(found: Iterable[Result | Results]) -> Results:
     return Results(results)
 
 
-def as_completed(bridge: Bridge, calls: Iterable[Any], timeout: float) -> Completions:
+def as_completed(bridge: Bridge, calls: Iterable[Any], timeout: float | None) -> Completions:
     """Return an iterable of the results of ``calls``, each as it comes; a group gives one per member.
 
     A call that has no result ``timeout`` seconds after its creation is cancelled and gives a failed one. A
     call that is given twice gives one result. Raises as ``gather`` does.
     """
-    checked_seconds("timeout", timeout)
+    check_timeout(timeout)
     if isinstance(calls, Call | CallGroup) or hasattr(type(calls), "__was_call__"):
         raise TypeError("calls must be a list of calls, such as [was.get(url), was.get(other)]")
     return Completions(bridge, _single([_call_of(item) for item in calls]), timeout)
@@ -87,7 +88,7 @@ class Completions:
     What a filter raises is raised in place of its result; the iteration can go on after it.
     """
 
-    def __init__(self, bridge: Bridge, calls: list[Call], timeout: float) -> None:
+    def __init__(self, bridge: Bridge, calls: list[Call], timeout: float | None) -> None:
         self._bridge = bridge
         # Sorted by age: the oldest is the first to time out.
         self._calls = dict.fromkeys(sorted(calls, key=lambda call: call.created))
@@ -107,7 +108,7 @@ class Completions:
 class _Arriving(Iterator[Result]):
     """The results of the calls ``left``, for code that may wait."""
 
-    def __init__(self, bridge: Bridge, left: dict[Call, None], timeout: float) -> None:
+    def __init__(self, bridge: Bridge, left: dict[Call, None], timeout: float | None) -> None:
         self._bridge = bridge
         self._arrivals = _Arrivals(left)
         self._timeout = timeout
@@ -124,7 +125,7 @@ class _Arriving(Iterator[Result]):
 class _ArrivingLater(AsyncIterator[Result]):
     """The results of the calls ``left``, for a coroutine."""
 
-    def __init__(self, bridge: Bridge, left: dict[Call, None], timeout: float) -> None:
+    def __init__(self, bridge: Bridge, left: dict[Call, None], timeout: float | None) -> None:
         self._bridge = bridge
         self._arrivals = _Arrivals(left)
         self._timeout = timeout

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from skitai.calls.cache import DEFAULT_SECONDS
 from skitai.calls.call import awaited, collecting
-from skitai.calls.deadline import DEFAULT_TIMEOUT, checked_seconds
+from skitai.calls.deadline import check_timeout, checked_seconds
 from skitai.calls.raising import not_iterable
 from skitai.calls.result import Result, Results, together
 from skitai.loop.awaiting import in_asyncio
@@ -32,7 +32,7 @@ class CallGroup:
         self._place = place
         self._results: Results | None = None
 
-    def getswait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Results:
+    def getswait(self, timeout: float | None = None, reraise: bool = False) -> Results:
         """Wait until ``timeout`` seconds after creation and return the results in the order of the members.
 
         A member that does not answer in time gives a result with status 1; with ``reraise`` the first failure
@@ -44,13 +44,13 @@ class CallGroup:
             results.reraise()
         return results
 
-    def getwait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = False) -> Result:
+    def getwait(self, timeout: float | None = None, reraise: bool = False) -> Result:
         """Wait for the result if the cluster has one member; raise ValueError if it has several."""
         if len(self.calls) != 1:
             raise ValueError(f"{len(self.calls)} results: use getswait")
         return self.calls[0].getwait(timeout, reraise)
 
-    def wait(self, timeout: float = DEFAULT_TIMEOUT, reraise: bool = True) -> None:
+    def wait(self, timeout: float | None = None, reraise: bool = True) -> None:
         """Wait for all; raise OperationError for the first whose status is not 3."""
         self.getswait(timeout, reraise)
 
@@ -61,22 +61,22 @@ class CallGroup:
         results.cache(seconds)
         return results
 
-    def awaitable(self, timeout: float = DEFAULT_TIMEOUT) -> Awaitable[Results]:
+    def awaitable(self, timeout: float | None = None) -> Awaitable[Results]:
         """Return what a coroutine awaits to get what ``getswait(timeout)`` would return; see ``Call``."""
         if in_asyncio(self.calls[0].bridge):
-            checked_seconds("timeout", timeout)
+            check_timeout(timeout)
             return self._wait_for_each(timeout)
         return self.deferred(timeout)
 
-    def deferred(self, timeout: float = DEFAULT_TIMEOUT) -> Deferred[Results]:
+    def deferred(self, timeout: float | None = None) -> Deferred[Results]:
         """Return a Deferred that fires with what ``getswait(timeout)`` would return, or raise.
 
         Cancelling it cancels the calls. Called in the reactor thread.
         """
-        checked_seconds("timeout", timeout)
+        check_timeout(timeout)
         return start_in(current_context(), self._wait_for_each(timeout))
 
-    async def _wait_for_each(self, timeout: float) -> Results:
+    async def _wait_for_each(self, timeout: float | None) -> Results:
         return self._together(await awaited(self.calls, self.calls, timeout))
 
     def __await__(self) -> Generator[Any, Any, Results]:

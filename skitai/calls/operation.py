@@ -37,6 +37,8 @@ class Operation:
 
     ``here`` returns the result where a thread of an app may block for it: then no node is asked, and no other
     thread. It must not raise. In the thread of the reactor the service performs the operation as usual.
+
+    ``timeout`` is how many seconds the call has, where the wait for it names no others; None: the usual.
     """
 
     target: str
@@ -51,6 +53,7 @@ class Operation:
     shareable: bool = attrs.field(default=True, kw_only=True)
     name: str = attrs.field(default="", kw_only=True)
     here: Callable[[], Result] | None = attrs.field(default=None, kw_only=True)
+    timeout: float | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if self.filter is not None and not callable(self.filter):
@@ -72,6 +75,7 @@ class Operation:
             shareable=self.shareable,
             name=self.name,
             here=self.here,
+            timeout=self.timeout,
         )
 
     @property

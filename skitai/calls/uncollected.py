@@ -80,7 +80,10 @@ class OpenCalls:
 
 
 def detach(started: Call | CallGroup) -> None:
-    """Let calls outlive their request, for up to ``LONGEST_LIFE`` if nobody waits. Called in any thread."""
+    """Let calls outlive their request. Called in any thread.
+
+    Where nobody waits for a call, it has its own time-out, or else ``LONGEST_LIFE``, from now on.
+    """
     for call in _calls_of(started):
         if not call.over:  # to wake the reactor for nothing would take longer than many a call
             call.bridge.submit(partial(_limit_life, call))
@@ -90,11 +93,14 @@ def _limit_life(call: Call) -> None:
     if call.over:
         return
 
+    own = call.operation.timeout
+    seconds = LONGEST_LIFE if own is None else own
+
     def time_out() -> None:
         if not call.collected:
-            call.give_up(OperationTimeout(f"detached, and no answer within {LONGEST_LIFE:g} s"))
+            call.give_up(OperationTimeout(f"detached, and no answer within {seconds:g} s"))
 
-    timer = call.bridge.call_later(LONGEST_LIFE, time_out)
+    timer = call.bridge.call_later(seconds, time_out)
 
     def end() -> None:
         if timer.active():

@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any, NoReturn
 
+from skitai.interfaces import INode
+
 
 class NumberError(ValueError):
     """A number that Python reads and that cannot be sent back: JSON does not have it."""
@@ -31,9 +33,21 @@ def read_json(text: str | bytes, *, finite: bool = False) -> Any:
 
 
 def as_json(value: Any) -> bytes:
-    """Return ``value`` as compact JSON. Raises TypeError or ValueError for values that JSON does not have."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """Return ``value`` as compact JSON; a node, such as that of a result, becomes its label.
+
+    Raises TypeError or ValueError for values that JSON does not have.
+    """
+    text = json.dumps(
+        value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_label_of_node
+    )
     return text.encode("utf-8", "surrogatepass")
+
+
+def _label_of_node(value: Any) -> str:
+    if INode.providedBy(value):
+        label: str = value.label
+        return label
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def _refuse_constant(name: str) -> NoReturn:

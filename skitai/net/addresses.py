@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,13 @@ class HostNode:
     profile: TLSProfile | None = None
     at: str | None = None
 
+    def __str__(self) -> str:
+        return self.label
+
+    def __html__(self) -> str:
+        """Return it for a page. Flask's ``jsonify`` takes this, too."""
+        return escape(self.label)
+
     @property
     def reach(self) -> str:
         """Who else has the same node: see ``skitai.calls.sharing``."""
@@ -59,6 +67,13 @@ class UnixNode:
     """A Unix socket of this machine."""
 
     path: str
+
+    def __str__(self) -> str:
+        return self.label
+
+    def __html__(self) -> str:
+        """Return it for a page. Flask's ``jsonify`` takes this, too."""
+        return escape(self.label)
 
     #: Who else has the same node: see ``skitai.calls.sharing``.
     reach = "machine"

@@ -89,6 +89,30 @@ class TestGetwait:
         assert in_greenlets.finish(future).status == 1
         assert DEFAULT_TIMEOUT == 5
 
+    def test_a_time_out_of_its_own(self, world, in_greenlets):
+        """A call that was given a time-out has that, unless the wait for it names another.
+
+        So ``was.get(url, timeout=30)`` does what users of requests and httpx mean by it.
+        """
+        patient, hasty = world.ask("a", timeout=30), world.ask("a", timeout=1)
+        late = in_greenlets.start(patient.getwait)
+        soon = in_greenlets.start(hasty.getswait)
+        named = in_greenlets.start(lambda: world.ask("a", timeout=1).getwait(2))
+        world.reactor.advance(1)
+        assert in_greenlets.finish(soon)[0].msg == "no answer within 1 s"
+        assert not named.done()
+        world.reactor.advance(1)
+        assert in_greenlets.finish(named).msg == "no answer within 2 s"
+        world.reactor.advance(27.9)
+        assert not late.done()
+        world.reactor.advance(0.1)
+        assert in_greenlets.finish(late).msg == "no answer within 30 s"
+
+    def test_a_time_out_of_its_own_in_threads(self, world, in_threads):
+        """In a thread, too, and for all members of a map."""
+        assert in_threads.run(world.ask("a", timeout=0.01).getwait).msg == "no answer within 0.01 s"
+        assert in_threads.run(world.ask.map("@c", timeout=0.01).getswait).status == [1, 1, 1]
+
     def test_time_out_result(self, world, apps):
         """A time-out is status 1, code 702, no data, and names the node."""
         call = world.ask("a:99")
@@ -143,7 +167,7 @@ class TestGetwait:
 
     @pytest.mark.parametrize(
         ("timeout", "error"),
-        [(None, TypeError), ("2", TypeError), ([], TypeError), (float("nan"), ValueError)],
+        [("2", TypeError), ([], TypeError), (float("nan"), ValueError)],
     )
     def test_what_is_no_time_out(self, world, apps, timeout, error):
         """A senseless time-out is refused by name, in every wait, and the call goes on."""
@@ -325,6 +349,14 @@ class TestAwait(SynchronousTestCase):
         waiting = call.deferred(2)
         self.world.reactor.advance(2)
         assert self.successResultOf(waiting).msg == "no answer within 2 s"
+
+    def test_deferred_has_the_time_out_of_its_call(self):
+        """``await call`` waits as long as ``getwait()`` does: as the call's own time-out says."""
+        waiting = self.world.ask("a", timeout=1).deferred()
+        both = self.world.ask.map("@c", timeout=1).deferred()
+        self.world.reactor.advance(1)
+        assert self.successResultOf(waiting).msg == "no answer within 1 s"
+        assert self.successResultOf(both).status == [1, 1, 1]
 
     def test_cancelling_stops_the_coroutine_and_the_call(self):
         """A coroutine that is cancelled stops where it waits; the socket is freed, no timer stays."""

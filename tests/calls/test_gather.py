@@ -53,6 +53,22 @@ class TestGather:
         world.reactor.advance(1)
         assert in_greenlets.finish(future).status == [1, 1]
 
+    def test_calls_with_time_outs_of_their_own(self, world, in_greenlets):
+        """Without a time-out for all of them, each call has its own, or five seconds."""
+        calls = [world.ask("a", timeout=1), world.ask("a"), world.ask("a", timeout=9)]
+        future = in_greenlets.start(lambda: gather(world.bridge, calls, None))
+        seen = []
+        completed = in_greenlets.start(
+            lambda: [seen.append(r.msg) for r in as_completed(world.bridge, calls, None)]
+        )
+        for seconds in (1, 4, 4):
+            world.reactor.advance(seconds)
+        assert [r.msg for r in in_greenlets.finish(future)] == [
+            "no answer within 1 s", "no answer within 5 s", "no answer within 9 s",
+        ]  # fmt: skip
+        in_greenlets.finish(completed)
+        assert seen == ["no answer within 1 s", "no answer within 5 s", "no answer within 9 s"]
+
     def test_of_nothing(self, world, apps):
         """Nothing to wait for is no mistake."""
         assert len(apps.run(lambda: gather(world.bridge, [], 5))) == 0
@@ -67,7 +83,7 @@ class TestGather:
     @pytest.mark.parametrize("function", [gather, as_completed])
     def test_what_is_no_time_out(self, world, apps, function):
         """A senseless time-out is refused by name."""
-        for timeout, error in (("5", TypeError), (None, TypeError), (float("nan"), ValueError)):
+        for timeout, error in (("5", TypeError), (float("nan"), ValueError)):
             with pytest.raises(error, match="timeout must be a number"):
                 apps.run(lambda timeout=timeout: function(world.bridge, [], timeout))
 

@@ -132,6 +132,12 @@ class TestDetach:
         assert (call.status, call.code, cancelled(world)) == (1, 702, [1])
         assert world.reactor.getDelayedCalls() == []
 
+    def test_detached_with_a_time_out_of_its_own(self, world, was):
+        """A detached call that was given a time-out has that, and not the usual one."""
+        call = was.ask("a", detach=True, timeout=2)
+        world.reactor.advance(2)
+        assert (call.status, call.getwait().msg) == (1, "detached, and no answer within 2 s")
+
     def test_who_waits_decides_how_long(self, world, was, in_greenlets):
         """A detached call that somebody waits for has that deadline."""
         call = was.ask("a", detach=True)

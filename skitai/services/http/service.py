@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.defer import Deferred
 
+from skitai.calls.deadline import checked_seconds
 from skitai.calls.operation import Operation
 from skitai.calls.raising import called_as
 from skitai.calls.service import Service
@@ -18,7 +19,7 @@ from skitai.http.requestids import FIELD
 from skitai.net.addresses import HTTPNode, member_node
 from skitai.net.pem import TLSConfigError
 from skitai.services.http.auth import Logins, fingerprint, parse_auth
-from skitai.services.http.contents import Content, content_of, form
+from skitai.services.http.contents import Content, Params, content_of, form, json_content, query_of
 from skitai.services.http.conversation import converse
 from skitai.services.http.multipart import multipart_content
 from skitai.services.http.request import Headers, HTTPRequest, build_request, header_pairs
@@ -77,6 +78,9 @@ class HTTPService(Service):
         *,
         follow: int = 0,
         filter: Filter | None = None,  # noqa: A002 - the name that apps know
+        params: Params | None = None,
+        json: Any = None,
+        timeout: float | None = None,
     ) -> Operation:
         """Return the operation for ``uri``, a URL or ``@cluster/path``.
 
@@ -84,7 +88,9 @@ class HTTPService(Service):
         read as it is sent. ``auth``: ``(user, password)`` or ``"user:password"``, for Basic and Digest.
         ``headers``: a dict or a list of pairs. ``use_cache=False``: do not answer from the cache.
         ``follow``: how many redirects to follow. ``filter``: takes the result where the app waits for it, and
-        returns the one to use instead.
+        returns the one to use instead. ``params``: a dict or a list of pairs that goes into the query.
+        ``json``: a value that is sent as JSON, in the place of ``data``. ``timeout``: seconds for the whole
+        call, where ``getwait`` names no others.
         Raises TypeError or ValueError that names the wrong argument. Called in the app's thread.
         """
         origin: HTTPNode | str
@@ -94,17 +100,27 @@ class HTTPService(Service):
             origin, target = split_url(uri)
         if isinstance(data, Mapping) and self.method in _DATA_IN_QUERY:
             target, data = _with_query(target, form(data)), None
+        if params is not None:
+            target = _with_query(target, query_of(params))
         pairs = header_pairs(headers) if headers else []
-        content = self.content(data)
+        content = self.content(data) if json is None else self.json_content(data, json)
         request = build_request(self.method, target, content, pairs)
         if auth is not None or follow:
             request = _with_options(request, pairs, auth, follow)
         key = None if request.stream is not None else _cache_key(origin, request, pairs, content)
-        return Operation(uri, request, key, request.idempotent, use_cache, filter=filter)
+        if timeout is not None:
+            _check_timeout(timeout)
+        return Operation(uri, request, key, request.idempotent, use_cache, filter=filter, timeout=timeout)
 
     def content(self, data: Any) -> Content:
         """Return the body for an app's ``data``; see ``content_of``. Called in the app's thread."""
         return content_of(data)
+
+    def json_content(self, data: Any, value: Any) -> Content:
+        """Return ``value`` as the body; see ``json_content``. Called in the app's thread."""
+        if data is not None:
+            raise TypeError("data and json are two bodies: give one of them")
+        return json_content(value)
 
     def node(self, target: str) -> HTTPNode:
         """Return the node that a URL names; raise ValueError otherwise. Called in the app's thread."""
@@ -148,6 +164,10 @@ class UploadService(HTTPService):
         """Return the form that is sent; see ``multipart_content``. Called in the app's thread."""
         return multipart_content(data)
 
+    def json_content(self, data: Any, value: Any) -> Content:  # noqa: ARG002 - as above
+        """Raise TypeError: a form is no JSON. Called in the app's thread."""
+        raise TypeError("a form with files has no json: give all fields and files in data")
+
 
 def with_request_id(operation: Operation) -> Operation:
     """Return an operation that passes on the id of the request for which it is, unless the app gives one.
@@ -186,6 +206,16 @@ def _cache_key(
         fields.append(("content-type", content.type))
     login = request.credentials and request.credentials.fingerprint
     return request.method, origin, request.target, request.body, tuple(sorted(fields)), login, request.follow
+
+
+def _check_timeout(timeout: float) -> None:
+    if isinstance(timeout, tuple):
+        raise TypeError(
+            f"timeout is the time for the whole call, one number, not {timeout!r}: the times for connecting"
+            " and for silence are connect_timeout and silence_timeout in the config"
+        )
+    if checked_seconds("timeout", timeout) <= 0:
+        raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}")
 
 
 def _with_query(target: str, query: str) -> str:

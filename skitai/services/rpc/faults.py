@@ -9,16 +9,19 @@ from skitai.errors import SkitaiError
 
 
 class JSONRPCError(SkitaiError):
-    """An error object of JSON-RPC 2.0 (section 5.1): ``code``, ``message`` and ``data`` are the server's."""
+    """An error of JSON-RPC 2.0 (section 5.1): ``code``, ``message`` and ``data`` are the server's.
 
-    def __init__(self, code: int, message: str, data: Any = None) -> None:
+    ``code`` is None where the server gave no number.
+    """
+
+    def __init__(self, code: int | None, message: str, data: Any = None) -> None:
         self.code = code
         self.message = message
         self.data = data
         super().__init__(code, message, data)
 
     def __str__(self) -> str:
-        return f"{self.message} (code: {self.code})"
+        return self.message if self.code is None else f"{self.message} (code: {self.code})"
 
 
 #: What a remote procedure raised: the server works, but refused the call.

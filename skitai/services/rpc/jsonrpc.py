@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import json
+from typing import Any
 
 from skitai.formats.jsonrpc import VERSION, dump, is_marked
 from skitai.formats.jsontext import read_json
@@ -11,6 +12,10 @@ from skitai.services.rpc.faults import JSONRPCError
 
 # Each call has an HTTP request of its own, so one number is enough. It makes equal calls equal for the cache.
 _ID = 1
+#: Either of these tells a response, also one of version 1.0, from what a proxy or another API may send.
+_MEMBERS = frozenset(("id", "result"))
+#: Characters of the message for an error that has none.
+_WORDS_MAX = 500
 
 
 class JSONRPC(Codec):
@@ -49,26 +54,41 @@ class _ResponseReader:
         self._body += data
 
     def close(self) -> Any:
+        """Return the result, or raise the error: whatever its form, it is what the server says.
+
+        Servers of version 1.0 have both members, one of them null, and no ``jsonrpc``.
+        """
         response = read_json(bytes(self._body))
-        if not is_marked(response):
-            raise ValueError("not a response object of JSON-RPC 2.0")
-        if ("result" in response) == ("error" in response):
+        if not is_marked(response) and not (isinstance(response, dict) and _MEMBERS & response.keys()):
+            raise ValueError(f"not a response object of JSON-RPC: {_written(response)}")
+        error = response.get("error")
+        if error or (error is not None and response.get("result") is None):
+            raise _fault_of(error)
+        if "result" not in response:
             raise ValueError("not a JSON-RPC response: it must hold either a result or an error")
-        # Section 5: the id of an error is null where the server could not read the request's.
         answered = response.get("id")
-        if answered is None and "error" in response:
-            answered = _ID
         if type(answered) is not int or answered != _ID:
             raise ValueError(f"the JSON-RPC response is for id {answered!r:.100}, not {_ID}")
-        if "error" in response:
-            _raise_error(response["error"])
         return response["result"]
 
 
-def _raise_error(error: Any) -> NoReturn:
+def _fault_of(error: Any) -> JSONRPCError:
+    """Return the fault that the ``error`` of a response stands for.
+
+    It should be an object with a code and a message. Anything else is told in its own words.
+    """
+    if isinstance(error, str):
+        return JSONRPCError(None, error)
     if not isinstance(error, dict):
-        raise ValueError("the error of the JSON-RPC response is not an object")
+        return JSONRPCError(None, _written(error), error)
     code, message = error.get("code"), error.get("message")
-    if type(code) is not int or not isinstance(message, str):
-        raise ValueError("the error of the JSON-RPC response lacks its code or its message")
-    raise JSONRPCError(code, message, error.get("data"))
+    number = code if type(code) is int else None
+    if isinstance(message, str) and number is not None:
+        return JSONRPCError(number, message, error.get("data"))
+    return JSONRPCError(number, message if isinstance(message, str) else _written(error), error)
+
+
+def _written(value: Any) -> str:
+    """Return a JSON value as text, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _WORDS_MAX else f"{text[:_WORDS_MAX]}..."

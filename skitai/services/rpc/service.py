@@ -33,13 +33,18 @@ DOCUMENT_MAX = 16 * 1024 * 1024
 _PIECE = 16 * 1024
 
 _OK = 200
+_SUCCESSES = range(200, 300)
+# Of a refusal that is no document of the protocol, what stands in the message: types, and bytes.
+_PLAIN_TYPES = frozenset(("application/json", "application/problem+json", "text/plain"))
+_WORDS_MAX = 500
 
 
 class RPCService(HTTPService):
     """Calls of one protocol, over the connections of an HTTP pool.
 
-    A node that sends a reply is well. So a fault, an HTTP status other than 200 or a malformed document makes
-    a failed result, but no other node is asked, and the node does not rest.
+    A node that sends a reply is well. So a fault, an HTTP status that is no success or a malformed document
+    makes a failed result, but no other node is asked, and the node does not rest. A fault counts under any
+    status: many servers send theirs with 500 or 400.
     """
 
     result_type = RPCResult
@@ -109,19 +114,26 @@ class RPCService(HTTPService):
     async def _value(self, reply: HTTPResult) -> Any:
         """Return the value in a reply; raise its fault, or OperationError if it has neither."""
         reply.reraise()
-        if reply.code != _OK:
-            raise OperationError(f"HTTP status {reply.code} {reply.msg}", code=reply.code)
         try:
-            _check_size(reply)
-            reader = self._codec.reader()
-            for start in range(0, len(reply.data), _PIECE):
-                if start:  # others have a turn between two pieces
-                    await deferLater(self._pool.reactor, 0)
-                reader.feed(reply.data[start : start + _PIECE])
-            return reader.close()
+            value = await self._document(reply)
         except ValueError as error:
+            if reply.code != _OK:
+                raise _refused(reply) from None
             text = f"bad {self._codec.name} reply: {self._type_hint(reply)}{error}"
             raise OperationError(text, code=CODE_BAD_REPLY) from error
+        if reply.code not in _SUCCESSES:
+            raise _refused(reply)
+        return value
+
+    async def _document(self, reply: HTTPResult) -> Any:
+        """Return the value in the body of a reply; raise its fault, or ValueError if it has neither."""
+        _check_size(reply)
+        reader = self._codec.reader()
+        for start in range(0, len(reply.data), _PIECE):
+            if start:  # others have a turn between two pieces
+                await deferLater(self._pool.reactor, 0)
+            reader.feed(reply.data[start : start + _PIECE])
+        return reader.close()
 
     def _type_hint(self, reply: HTTPResult) -> str:
         """Return a hint on a wrong content type. Not an error of its own: many servers send one."""
@@ -129,6 +141,15 @@ class RPCService(HTTPService):
         if not kind or kind in self._codec.media_types:
             return ""
         return f"the content type {kind!r:.100} is not that of {self._codec.name}, and "
+
+
+def _refused(reply: HTTPResult) -> OperationError:
+    """Return the error for another status than 200, with what the server says if that is short and plain."""
+    words = ""
+    if media_type(reply.get_header("content-type")) in _PLAIN_TYPES and len(reply.data) <= _WORDS_MAX:
+        words = " ".join(reply.text.split())
+    status = f"HTTP status {reply.code} {reply.msg}"
+    return OperationError(f"{status}: {words}" if words.isprintable() and words else status, code=reply.code)
 
 
 def _check_size(reply: HTTPResult) -> None:

@@ -1,12 +1,17 @@
 """What an app's arguments become, and which are refused at once."""
 
 import enum
+import json
+import pickle
 
+import markupsafe
 import pytest
+from flask import json as flask_json
 from twisted.internet import reactor
 from zope.interface.verify import verifyObject
 
 import skitai
+from skitai.formats.jsontext import as_json
 from skitai.http.codings import ACCEPTED
 from skitai.interfaces import INode, IService
 from skitai.services.http import ConnectionPool, HTTPNode, HTTPService
@@ -409,3 +414,103 @@ def test_no_coding_is_asked_for_a_range(name):
     own = sent(GET, "http://h/", headers={name: "bytes=5-", "accept-encoding": "gzip"})
     assert b"\r\naccept-encoding: gzip\r\n" in own
     assert b"identity" not in own
+
+
+@pytest.mark.parametrize(
+    ("url", "params", "target"),
+    [
+        ("http://h/a", {"q": "a b", "n": 1, "t": True}, "/a?q=a+b&n=1&t=True"),
+        ("http://h/a?x=1", {"q": ["a", "b"]}, "/a?x=1&q=a&q=b"),
+        ("http://h", [("q", "a"), ("r", "ü"), ("q", "b")], "/?q=a&r=%C3%BC&q=b"),
+        ("http://h/a", {"q": None, "r": b"\xff"}, "/a?r=%FF"),
+        ("http://h/a", {}, "/a"),
+        ("http://h/a", {"q": None}, "/a"),
+        ("http://h/a", {"q": []}, "/a"),
+        ("http://h/a", {"p": 1, "q": [], "r": 2}, "/a?p=1&r=2"),
+        ("@c/a?b", {"q": "1"}, "/a?b&q=1"),
+    ],
+)
+@pytest.mark.parametrize("service", [GET, POST])
+def test_params(service, url, params, target):
+    """``params`` go into the query, as in requests: behind that of the URL; None leaves a name out."""
+    operation = service.operation(url, params=params)
+    assert operation.request.target == target
+    assert operation.cache_key != service.operation("http://other/").cache_key
+
+
+def test_params_beside_data():
+    """With POST, ``data`` is the body and ``params`` the query; with GET, both are the query."""
+    assert sent(POST, "http://h/", {"a": 1}, params={"b": 2}).startswith(b"POST /?b=2 HTTP/1.1\r\n")
+    assert sent(GET, "http://h/", {"a": 1}, params={"b": 2}).startswith(b"GET /?a=1&b=2 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "body"),
+    [
+        ({"a": [1, None, True, "ü"]}, rb'{"a":[1,null,true,"\u00fc"]}'),
+        ([], b"[]"),
+        ("text", b'"text"'),
+        (0, b"0"),
+        (False, b"false"),
+        ("\ud800", rb'"\ud800"'),
+    ],
+)
+def test_json(value, body):
+    """``json`` is the body, with its type, as in requests and httpx."""
+    request = sent(POST, "http://h/", json=value)
+    head, _, got = request.partition(b"\r\n\r\n")
+    assert got == body
+    assert b"\r\nContent-Type: application/json\r\n" in head
+    assert b"\r\nContent-Length: %d" % len(body) in head
+    own = sent(POST, "http://h/", json=value, headers={"content-type": "application/ld+json"})
+    assert (own.count(b"ontent-"), b"application/ld+json" in own) == (2, True)
+
+
+def test_no_json():
+    """``json=None`` is none, as in requests and httpx."""
+    assert sent(POST, "http://h/", json=None) == sent(POST, "http://h/")
+
+
+@pytest.mark.parametrize(
+    ("service", "options", "kind", "words"),
+    [
+        (POST, {"data": b"x", "json": {}}, TypeError, "data and json are two bodies"),
+        (POST, {"json": object()}, TypeError, "json: Object of type object is not JSON serializable"),
+        (POST, {"json": float("nan")}, ValueError, "json: Out of range float values"),
+        (UploadService(POOL), {"data": {}, "json": {}}, TypeError, "give all fields and files in data"),
+        (GET, {"params": "q=1"}, TypeError, r"params must be a dict or a list of \(name, value\) pairs"),
+        (GET, {"params": [("a",)]}, TypeError, r"but one is \('a',\)"),
+        (GET, {"params": ["ab"]}, TypeError, "params must be"),
+        (GET, {"params": {"a": {}}}, TypeError, r"params\['a'\] is dict"),
+        (GET, {"params": {1: "a"}}, TypeError, "names must be str"),
+        (GET, {"params": {"a": "\ud800"}}, ValueError, "params holds a lone surrogate"),
+        (GET, {"timeout": "5"}, TypeError, "timeout must be a number of seconds"),
+        (GET, {"timeout": 0}, ValueError, "timeout must be more than 0 seconds"),
+        (GET, {"timeout": -1}, ValueError, "timeout must be more than 0 seconds"),
+        (GET, {"timeout": float("nan")}, ValueError, "timeout must be a number of seconds"),
+        (GET, {"timeout": (3.05, 27)}, TypeError, "connect_timeout and silence_timeout in the config"),
+    ],
+)
+def test_wrong_options(service, options, kind, words):
+    """Each is refused where it was written, by its name."""
+    with pytest.raises(kind, match=words):
+        service.operation("http://h/", **options)
+
+
+def test_timeout_of_an_operation():
+    """``timeout`` belongs to the call: it is no part of the request, nor of the key of kept results."""
+    patient = GET.operation("http://h/", timeout=30)
+    assert patient.timeout == 30
+    assert patient.with_request(patient.request).timeout == 30
+    assert patient.request == GET.operation("http://h/").request
+    assert patient.cache_key == GET.operation("http://h/").cache_key
+
+
+@pytest.mark.parametrize("node", [HTTPNode("a.example", 8080), HTTPNode("::1", 443, tls=True)])
+def test_a_node_can_be_shown(node):
+    """Who logs, prints or dumps ``result.node`` gets the address: in text, in a page, in JSON, pickled."""
+    assert f"{node}" == str(node) == node.label
+    assert str(markupsafe.escape(node)) == node.label
+    assert flask_json.dumps({"node": node}) == json.dumps({"node": node.label})
+    assert as_json({"node": node}) == json.dumps({"node": node.label}, separators=(",", ":")).encode()
+    assert pickle.loads(pickle.dumps(node)) == node

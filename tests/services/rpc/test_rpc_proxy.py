@@ -137,7 +137,9 @@ class TestArguments:
             ((URL, {"a": 1}), {}, "data makes no sense"),
             ((URL,), {"headers": {"a b": "c"}}, "headers"),
             ((URL,), {"auth": 3}, "auth"),
-            ((URL,), {"timeout": 3}, "timeout"),
+            ((URL,), {"timeout": "3"}, "timeout"),
+            ((URL,), {"json": {}}, "two bodies"),
+            ((URL,), {"bogus": 3}, "bogus"),
         ],
     )
     def test_refused(self, args, kwargs, words):
