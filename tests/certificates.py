@@ -36,8 +36,8 @@ class Identity:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + since * _DAY)
             .not_valid_after(now + days * _DAY)
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         )
+        builder = with_kind(builder, self.key, signer.key, authority=authority)
         if names:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([_general(name) for name in names]), critical=False
@@ -72,6 +72,36 @@ def tls_of(certfile, keyfile=None, passphrase=None):
     """Return what shows the certificate in these files to all clients."""
     files = (certfile, keyfile) if keyfile else (certfile,)
     return ServerTLS(Source((), files, lambda: load_identity(certfile, keyfile, passphrase)).read())
+
+
+def with_kind(builder, key, signer, *, authority):
+    """Return the builder of a certificate with what RFC 5280 (section 4.2.1) demands of it.
+
+    These are the identifiers of its key and that of its signer, and what it may be used for. Python 3.13
+    refuses certificates without them (VERIFY_X509_STRICT).
+    """
+    return (
+        builder.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
+        .add_extension(_usage(authority), critical=True)
+    )
+
+
+def _usage(authority):
+    """What the key is for: an authority must say that it signs certificates (RFC 5280, section 4.2.1.3)."""
+    others = dict.fromkeys(
+        ("content_commitment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False
+    )
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_encipherment=True,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        **others,
+    )
 
 
 def _general(name):

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from twisted.internet.protocol import Factory, Protocol
 
-from certificates import tls_of
+from certificates import tls_of, with_kind
 from instances import RunningInstance, make_instance
 from skitai.errors import ConfigError
 from skitai.net.pem import TLSConfigError
@@ -45,7 +45,7 @@ class Identity:
         self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         now = datetime.datetime.now(datetime.UTC)
         signer = issuer or self
-        self.certificate = (
+        builder = (
             x509.CertificateBuilder(
                 signer.name, self.name, self.key.public_key(), x509.random_serial_number()
             )
@@ -55,9 +55,9 @@ class Identity:
                 x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
                 critical=False,
             )
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .sign(signer.key, hashes.SHA256())
         )
+        builder = with_kind(builder, self.key, signer.key, authority=ca)
+        self.certificate = builder.sign(signer.key, hashes.SHA256())
 
     @property
     def pem(self):
