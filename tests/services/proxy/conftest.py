@@ -2,6 +2,7 @@
 
 import pytest
 from proxy_world import Member, Proxy
+from twisted.logger import formatEvent, globalLogPublisher
 
 
 @pytest.fixture
@@ -18,6 +19,15 @@ def other():
     made = Member()
     yield made
     made.close()
+
+
+@pytest.fixture
+def lines():
+    """Return ``lines()``: the lines of the server's log."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    yield lambda: [formatEvent(event) for event in list(events)]
+    globalLogPublisher.removeObserver(events.append)
 
 
 @pytest.fixture

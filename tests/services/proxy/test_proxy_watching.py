@@ -1,18 +1,6 @@
 """What is seen of requests through the proxy: logs, metrics, hooks and the status page."""
 
-import pytest
-from twisted.logger import formatEvent, globalLogPublisher
-
 from instances import Hooks
-
-
-@pytest.fixture
-def lines():
-    """The lines of the server's log."""
-    events = []
-    globalLogPublisher.addObserver(events.append)
-    yield lambda: [formatEvent(event) for event in list(events)]
-    globalLogPublisher.removeObserver(events.append)
 
 
 def test_access_log_and_hook(proxy, member, tmp_path):
