@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 import h2.config
 import h2.connection
 import h2.events
-import h2.exceptions
-from hpack import Encoder
 
 from wire import Client
 
 H2C = "access_log = off\nh2c = yes"
+_PLAIN = [(":scheme", "http"), (":path", "/")]
 _DATA, _HEADERS, _END_STREAM, _END_HEADERS = 0x0, 0x1, 0x1, 0x4
 
 
@@ -38,9 +37,7 @@ class H2Client(Client):
         super().__init__(port)
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self._h2.initiate_connection()
-        self._encoder = Encoder()
-        self._encoder.header_table_size = 0  # blocks that h2 encodes share no table with the raw ones
-        self._replies = {}
+        self._h2.encoder.header_table_size = 0  # so it refers to no block that ``raw`` has dropped
         self._flush()
 
     def _flush(self):
@@ -58,7 +55,9 @@ class H2Client(Client):
 
     def raw(self, stream, fields, *, ends=True):
         """Send a header block with literal ``fields``, whatever they are."""
-        self._h2.get_next_available_stream_id()
+        if stream == self._h2.get_next_available_stream_id():
+            self._h2.send_headers(stream, [(":method", "GET"), (":authority", "a"), *_PLAIN])
+            self._h2.data_to_send()
         block = b"".join(_literal(name, value) for name, value in fields)
         self._frame(_HEADERS, _END_HEADERS | (_END_STREAM if ends else 0), stream, block)
 
