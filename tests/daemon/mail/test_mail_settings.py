@@ -1,10 +1,13 @@
 """What the agent and the command take from a configuration."""
 
+import os
+
 import pytest
 
 from skitai.config import describe_section
 from skitai.config.mail import MAIL_KEYS
-from skitai.daemon.mail.settings import read_settings
+from skitai.daemon.mail import settings as mail_settings
+from skitai.daemon.mail.settings import as_owner, read_settings
 from skitai.errors import ConfigError
 
 
@@ -97,3 +100,40 @@ def test_the_file_of_skitaid(config, tmp_path, monkeypatch):
     assert settings.path == tmp_path / "config" / "skitaid" / "skitaid.conf"
     assert settings.spool.is_relative_to(tmp_path / ".local" / "state")
     assert not settings.is_configured
+
+
+# -- whose the spool is ----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_the_user_of_the_server(config, monkeypatch):
+    """Root becomes the user of the server, and reads the file again: folders of a user may be others."""
+    became = []
+    monkeypatch.setattr(mail_settings, "become", lambda *given: became.append(given))
+    path = config("[server]\nuser = nobody\n[smtpda]\n")
+    settings = read_settings(path)
+    assert settings.owner.name == "nobody"
+    assert as_owner(settings, lambda: "read again") == "read again"
+    assert became == [(settings.owner, ())]
+
+    def refuse(*_given):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(mail_settings, "become", refuse)
+    with pytest.raises(ConfigError, match="cannot become nobody: Operation not permitted"):
+        as_owner(settings, lambda: None)
+
+
+@pytest.mark.parametrize("text", ["", "[server]\n", "[server]\nuser = \n"])
+def test_nobody_else(config, text):
+    """Without a user, all stays as it is."""
+    settings = read_settings(config(text))
+    assert settings.owner is None
+    assert as_owner(settings, lambda: None) is settings
+
+
+@pytest.mark.parametrize(("key", "problem"), [("user", "no user no-such"), ("group", "no group no-such")])
+def test_who_is_not_there(config, key, problem):
+    """The error points at the line."""
+    with pytest.raises(ConfigError, match=rf"some.conf:2: \[server\] {key}: there is {problem}"):
+        read_settings(config(f"[server]\n{key} = no-such\n"))
