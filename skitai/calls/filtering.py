@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from types import TracebackType
 from typing import TYPE_CHECKING
 
+from skitai.calls.raising import fresh
 from skitai.loop.bridge import Pending
 
 if TYPE_CHECKING:
@@ -15,20 +17,22 @@ if TYPE_CHECKING:
 class Filtering(Pending):
     """One run of a filter over ``original``, which is not changed, because the cache may keep it."""
 
-    __slots__ = ("_error", "_result", "original")
+    __slots__ = ("_error", "_result", "_traceback", "original")
 
     def __init__(self, original: Result) -> None:
         super().__init__()
         self.original = original
         self._result: Result | None = None
         self._error: BaseException | None = None
+        #: Where the filter has raised, without those who waited.
+        self._traceback: TracebackType | None = None
 
     def run(self, function: Callable[[Result], Result]) -> Result:
         """Return what ``function`` makes of the result, or raise what it raises. Called once."""
         try:
             self._result = self._apply(function)
         except BaseException as error:
-            self._error = error
+            self._error, self._traceback = error, error.__traceback__
             raise
         finally:
             self.end()
@@ -37,7 +41,7 @@ class Filtering(Pending):
     def result(self) -> Result:
         """Return or raise what ``run`` did. Called in any thread, when that is over."""
         if self._error is not None:
-            raise self._error
+            raise fresh(self._error, self._traceback)  # another thread may see the first one's frames
         assert self._result is not None
         return self._result
 

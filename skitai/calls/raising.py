@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 E = TypeVar("E", bound=BaseException)
 R = TypeVar("R")
 
+#: Py_TPFLAGS_HEAPTYPE: a class that was made by Python code.
+_HEAP_TYPE = 1 << 9
+
 #: The methods of services that take an app's arguments, as Python's messages begin.
 _TAKING_ARGUMENTS = re.compile(r"^\w+\.(?:operation|opening|endpoint|place)\(\)")
 
@@ -29,6 +32,8 @@ def fresh(error: E, traceback: TracebackType | None) -> E:
 
 
 def _copied(error: E) -> E:
+    if (bare := _bare_copy(error)) is not None:
+        return bare
     try:
         twin = copy.copy(error)
         # A constructor that makes its message from its arguments would make another one from the message.
@@ -36,6 +41,19 @@ def _copied(error: E) -> E:
     except Exception:  # noqa: BLE001 - whatever an app's constructor raises
         return error
     return twin if alike else error
+
+
+def _bare_copy(error: E) -> E | None:
+    """Return a copy made without the constructor; None for a kind that keeps more than attributes."""
+    kind = type(error)
+    builtin = next(base for base in kind.__mro__ if not base.__flags__ & _HEAP_TYPE)
+    if builtin.__basicsize__ != BaseException.__basicsize__:  # such as OSError, with its errno
+        return None
+    if any(vars(base).get("__slots__") for base in kind.__mro__):
+        return None
+    twin: E = BaseException.__new__(kind, *error.args)
+    vars(twin).update(vars(error))
+    return twin
 
 
 def called_as(name: str, function: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:

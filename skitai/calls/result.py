@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NoReturn, Self, overload
 
 from skitai.calls.cache import DEFAULT_SECONDS, Cacheable
+from skitai.calls.raising import fresh
 from skitai.errors import CODE_EXCEPTION, FAILED, NORMAL, TIMEOUT, OperationError, OperationTimeout
 
 #: What a result has that other processes have not.
@@ -68,14 +69,15 @@ class Result(Cacheable):
     def reraise(self) -> None:
         """Raise the failure; do nothing if the status is 3.
 
-        Raises ``OperationTimeout`` or ``OperationError``, with the cause chained.
+        Raises ``OperationTimeout`` or ``OperationError``, with the cause chained. It is a new exception each
+        time: its traceback has the frames of who has called, and of nobody else.
         """
         if self.status != NORMAL:
             self._raise()
 
     def _raise(self) -> NoReturn:
         if isinstance(self.error, OperationError):
-            raise self.error
+            raise fresh(self.error, None)
         where: dict[str, Any] = {"code": self.code, "node": self.node, "url": self.target}
         if self.status == TIMEOUT:
             raise OperationTimeout(self.msg, **where) from self.error

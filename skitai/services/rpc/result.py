@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from skitai.calls.raising import fresh
 from skitai.services.http.result import ReplyResult
 from skitai.services.rpc.faults import FAULTS, code_and_words
 
@@ -34,6 +35,7 @@ class RPCResult(ReplyResult):
         if isinstance(self.error, FAULTS):
             # The fault is an exception of its own, so it gets the attributes that an OperationError has.
             where = {"code": self.code, "node": self.node, "url": self.url}
-            vars(self.error).update(where | vars(self.error))
-            raise self.error
+            error = fresh(self.error, None)
+            vars(error).update(where | vars(error))
+            raise error
         super()._raise()

@@ -189,7 +189,8 @@ class TestInAppTests:
         assert result.fault_code == 7
         with pytest.raises(type(fault)) as caught:
             result.reraise()
-        assert caught.value is fault
+        assert caught.value is not fault
+        assert str(caught.value) == str(fault)
 
     def test_stall(self):
         """A call that is not answered times out; that is no fault."""
