@@ -193,9 +193,9 @@ def test_plugins(command, config):
 
 def test_warnings(command, config):
     """What the configuration asks in vain is a line of warning."""
-    status, _, errors = command("--config", config("[server]\nenable_proxy = yes"), "--check")
+    status, _, errors = command("--config", config("[server]\nproxy_clients = 10.0.0.1"), "--check")
     assert status == 0
-    assert re.fullmatch(r".*site\.conf:2: \[server\] enable_proxy: .*\n", errors)
+    assert re.fullmatch(r".*site\.conf:2: \[server\] proxy_clients: .*\n", errors)
 
 
 def test_sample(command):

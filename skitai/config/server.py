@@ -27,8 +27,10 @@ from skitai.config.casters import (
     yes_no,
 )
 from skitai.config.forms import Caster
+from skitai.config.forward import ProxyUsers, destinations, port_ranges, show_users, users
 from skitai.config.keys import Key
 from skitai.config.listening import endpoints, listen_list, with_redirect
+from skitai.net.destinations import Destination, PortRange
 from skitai.net.endpoints import Endpoint
 
 _KB, _MB, _GB = 1 << 10, 1 << 20, 1 << 30
@@ -175,7 +177,48 @@ class ServerConfig:
     proxy_protocol: bool = field(
         default=False, metadata=_key(yes_no, "trusted proxies begin each connection with a PROXY header")
     )
-    enable_proxy: bool = field(default=False, metadata=_key(yes_no, "act as a forward proxy"))
+    enable_proxy: bool = field(
+        default=False, metadata=_key(yes_no, "be a forward proxy, too, for the clients named below")
+    )
+    proxy_clients: tuple[Any, ...] = field(
+        default=(),
+        metadata=_key(
+            networks,
+            "whom the forward proxy serves: addresses, networks, unix; none: this machine",
+            show_networks,
+        ),
+    )
+    proxy_destinations: tuple[Destination, ...] = field(
+        default=(),
+        metadata=_key(
+            destinations, "what it asks: *.example.org:443, 10.1.0.0/16, *; empty: all that is public"
+        ),
+    )
+    proxy_users: ProxyUsers | None = field(
+        default=None,
+        repr=False,
+        metadata=_key(users, "who must log in: name:password, or a htpasswd file; empty: nobody", show_users),
+    )
+    proxy_ports: tuple[PortRange, ...] = field(
+        default=(PortRange(80, 80), PortRange(1024, 65535)),
+        metadata=_key(port_ranges, "ports of http:// requests, where the destination names none"),
+    )
+    proxy_connect_ports: tuple[PortRange, ...] = field(
+        default=(PortRange(443, 443),),
+        metadata=_key(port_ranges, "ports of CONNECT, where the destination names none"),
+    )
+    proxy_forwarded: bool = field(
+        default=False, metadata=_key(yes_no, "tell destinations the client: X-Forwarded-For, Forwarded")
+    )
+    proxy_tunnels_max: int = field(
+        default=1000, metadata=_key(integer(1), "tunnels of CONNECT at once; the next gets 503")
+    )
+    proxy_tunnels_per_client: int = field(
+        default=200, metadata=_key(integer(1), "tunnels at once for one address")
+    )
+    proxy_idle_timeout: float = field(
+        default=120.0, metadata=_key(positive(seconds), "a tunnel through which nothing goes is closed")
+    )
     static_max_age: float = field(
         default=300.0, metadata=_key(seconds, "how long clients keep static files", example="1 h")
     )

@@ -12,6 +12,7 @@ import attrs
 
 from skitai.config.certificates import existing_file
 from skitai.config.foreign import HINTS
+from skitai.config.forward import check_forward, forward_warnings
 from skitai.config.keys import cast_value, nearest, typed_values
 from skitai.config.listening import check_redirect, settle_listening
 from skitai.config.places import log_folder
@@ -103,7 +104,9 @@ def read_server(
     check_redirect(server.served_endpoints, server.redirect_http, source.error)
     _require_webroot(source, server)
     _require_socket_folders(source, server)
-    return server, tuple(_warnings(source, values))
+    check_forward(server, source.error)
+    written = (*section.entries, *source.overrides)
+    return server, tuple(forward_warnings(server, written, source.error))
 
 
 def _asks_for_threads(source: ServerSource) -> bool:
@@ -172,12 +175,3 @@ def _require_socket_folders(source: ServerSource, server: ServerConfig) -> None:
         if not os.access(folder, os.W_OK | os.X_OK):
             key = "listen" if server.listen else "unix_socket"
             raise source.error(f"cannot make a socket in {folder}: name another folder", key=key)
-
-
-def _warnings(source: ServerSource, values: Mapping[str, Any]) -> list[str]:
-    warnings = []
-    if values["enable_proxy"]:
-        warnings.append(
-            str(source.error("this version does not act as a forward proxy yet", key="enable_proxy"))
-        )
-    return warnings

@@ -90,6 +90,16 @@ def skitai_upgrades(instance: IInstance) -> Any:
 
 
 @hookspec(firstresult=True)
+def skitai_forward_proxy(instance: IInstance) -> Any:
+    """Return what answers for other hosts, or None: fires once at start if ``enable_proxy`` is set.
+
+    It is an ``IResource`` and an ``IHeadResource``. It gets requests with the method CONNECT, and those whose
+    target names another host, if its method ``takes(request)`` returns true for them. Fires in the reactor
+    thread, for ``--check``, too.
+    """
+
+
+@hookspec(firstresult=True)
 def skitai_load_app(instance: IInstance, target: str) -> Callable[..., Any] | None:
     """Return the WSGI callable of ``target``, or None to pass: fires at each load, where apps run.
 

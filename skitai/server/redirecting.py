@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
@@ -48,16 +48,21 @@ class Redirecting:
         if site is None:
             self._redirect(request)
             return True
+        if request.method == b"CONNECT" and self._is_here(request.connection):
+            return False  # the port is not for that
         return site.judge(request)
 
     def _site_for(self, request: Request) -> Site | None:
-        connection = request.connection
-        if connection.secure or getattr(connection.transport.getHost(), "port", None) != self._port:
-            return self._site  # encrypted up to a trusted proxy, it may be
+        if not self._is_here(request.connection):
+            return self._site
         path = request.path
         if path.startswith(_CHALLENGES):
             return self._challenges
         return None if path.startswith(b"/") and path != b"/ping" else self._site
+
+    def _is_here(self, connection: Any) -> bool:
+        """Whether a connection came to the port, and not encrypted up to a trusted proxy."""
+        return not connection.secure and getattr(connection.transport.getHost(), "port", None) == self._port
 
     def _redirect(self, request: Request) -> None:
         host, port = _split(request.authority)

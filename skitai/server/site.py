@@ -16,6 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from skitai.config.routes import DEFAULT_HOST
 from skitai.http.fields import ALLOW_ALL
+from skitai.http.hosts import is_loopback
 from skitai.http.paths import below_point
 from skitai.interfaces import IHeadResource
 from skitai.server.clientcerts import admits
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 _READING = (b"GET", b"HEAD")
-_PORT = re.compile(rb":[0-9]*\Z")
+_PORT = re.compile(rb":([0-9]*)\Z")
+#: The ports of http:// and of https://.
+_USUAL = (80, 443)
 # All escapes but that of a slash, which is data in its segment and no separator (RFC 3986, section 2.2).
 _ESCAPES = re.compile(rb"(?:%(?!2[Ff])[0-9A-Fa-f]{2})+")
 
@@ -97,7 +100,9 @@ class Site:
 
     ``exact`` holds virtual hosts by name. ``suffixes`` holds them by domain: ``example.org`` matches itself
     and everything below it. ``default`` is for all other names. ``connect`` gets requests with the method
-    CONNECT, which are otherwise answered with 405. All methods are called in the reactor thread.
+    CONNECT, which are otherwise answered with 405. ``elsewhere`` is a resource for requests whose target
+    names a host that is not ours (absolute-form, RFC 9112, section 3.2.2), if its ``takes(request)`` is true;
+    others are answered as if the host were ours. All methods are called in the reactor thread.
     """
 
     def __init__(
@@ -107,8 +112,10 @@ class Site:
         suffixes: Mapping[bytes, Mounts] | None = None,
         *,
         connect: IHeadResource | None = None,
+        elsewhere: Any = None,
     ) -> None:
         self._default = default
+        self._elsewhere = elsewhere
         self._connect = connect
         self._exact = dict(exact or {})
         self._suffixes = dict(suffixes or {})
@@ -143,6 +150,8 @@ class Site:
     def _dispatch(self, request: Request, use: Callable[[Request, bytes, Any], bool]) -> bool:
         """Answer ``request``, or call ``use`` for its resource. Return whether it is taken care of."""
         path = request.path
+        if self._elsewhere is not None and request.uri[:1] != b"/" and self._leads_elsewhere(request):
+            return use(request, b"", self._elsewhere)
         if path == b"/ping" and request.method in _READING:  # for any host: a health check knows none
             request.respond("200 OK", [_TEXT], b"pong")
             return True
@@ -173,16 +182,46 @@ class Site:
             request.fail(404)
         return True
 
+    def _leads_elsewhere(self, request: Request) -> bool:
+        """Return whether a target in absolute-form names another host.
+
+        Ours are the names of virtual hosts, with the port of the connection or the usual one, and the address
+        of the connection. What the client has said to a proxy is no business of what is mounted.
+        """
+        if request.path == b"*" or not self._elsewhere.takes(request):
+            return False
+        authority = request.authority.lower()
+        host = _PORT.sub(b"", authority)
+        server = request.connection.server
+        port, usual = getattr(server, "port", None), _USUAL[request.uri[:8].lower() == b"https://"]
+        written = _PORT.search(authority)
+        asked = int(written[1]) if written is not None and written[1] else usual
+        own = asked in (port, usual) and self._named(host) is not None
+        if not own and (asked != port or not _is_at(server, host.decode("latin-1").strip("[]"))):
+            return True
+        request.headers = [field for field in request.headers if field[0] != b"proxy-authorization"]
+        return False
+
     def _mounts_for(self, authority: bytes) -> Mounts | None:
         """Look for the exact name, then for the longest matching domain, then take the default."""
-        host = _PORT.sub(b"", authority.lower()).rstrip(b".")
+        return self._named(_PORT.sub(b"", authority.lower())) or self._default
+
+    def _named(self, host: bytes) -> Mounts | None:
+        """Return the virtual host of this name; None where only the default is left."""
+        host = host.rstrip(b".")
         mounts = self._exact.get(host)
         # A longer name may lie in a domain that is known, but only its end counts: a dot is before that.
         domain = host[-self._host_max - 1 :].partition(b".")[2] if len(host) > self._host_max else host
         while mounts is None and domain:
             mounts = self._suffixes.get(domain)
             domain = domain.partition(b".")[2]
-        return mounts or self._default
+        return mounts
+
+
+def _is_at(server: Any, host: str) -> bool:
+    """Whether ``host`` is the address that a client has connected to, or stands for it on this machine."""
+    address = getattr(server, "host", "")
+    return host == address or (is_loopback(host) and is_loopback(address))
 
 
 def _below(point: bytes, path: bytes) -> bool:

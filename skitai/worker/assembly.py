@@ -179,6 +179,26 @@ def claim_sections(config: Config, plugins: PluginManager) -> tuple[Mapping[str,
     return config.claim(declared), warnings
 
 
+def make_forward_proxy(instance: IInstance) -> Any:
+    """Return what answers requests for other hosts; None where ``enable_proxy`` is not set.
+
+    Raises ConfigError if no plugin brings it, and what the plugin has to say of the config.
+    """
+    config: Config = instance.config
+    if not config.server.enable_proxy:
+        return None
+    for _, ask in instance.plugins.callers("skitai_forward_proxy"):
+        try:
+            found = ask(instance=instance)
+        except ConfigError as error:
+            raise config.located(error) from error
+        if found is not None:
+            return found
+    absent = ", ".join(instance.plugins.not_loaded())
+    message = "no plugin brings the forward proxy" + (f"; not loaded: {absent}" if absent else "")
+    raise config.error("enable_proxy", message)
+
+
 class SiteBuilder:
     """Builds what an instance serves, and has the apps in it loaded when the server listens.
 
@@ -206,8 +226,11 @@ class SiteBuilder:
         """Return the right side of a route as ``--check`` shows it."""
         return self._mounted[mount].shown
 
-    def site(self, everywhere: Mapping[str, Any]) -> Site:
-        """Return the site of the virtual hosts; ``everywhere`` are resources that each of them has."""
+    def site(self, everywhere: Mapping[str, Any], forward: Any = None) -> Site:
+        """Return the site of the virtual hosts; ``everywhere`` are resources that each of them has.
+
+        ``forward`` answers requests for other hosts, and CONNECT.
+        """
         shared = [(point.encode(), resource) for point, resource in everywhere.items()]
         default: Mounts | None = Mounts([], shared) if shared or not self._hosts else None
         exact: dict[bytes, Mounts] = {}
@@ -221,7 +244,7 @@ class SiteBuilder:
                     suffixes[name[1:].encode()] = mounts
                 else:
                     exact[name.encode()] = mounts
-        return Site(default, exact, suffixes)
+        return Site(default, exact, suffixes, connect=forward, elsewhere=forward)
 
     def in_one_thread(self) -> list[str]:
         """Return the mounts whose requests all share one thread, as if they were one request."""

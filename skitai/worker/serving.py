@@ -25,7 +25,7 @@ from skitai.server.http2.opening import OpeningFactory
 from skitai.server.proxied.forwarding import Forwarding
 from skitai.server.proxied.relayed import RelayedFactory
 from skitai.server.redirecting import Redirecting
-from skitai.worker.assembly import SiteBuilder, make_limits
+from skitai.worker.assembly import SiteBuilder, make_forward_proxy, make_limits
 from skitai.worker.ending import end_requests, stop_listening
 from skitai.worker.figures import BEAT_SECONDS, Figures
 from skitai.worker.https import Secure, make_secure
@@ -86,6 +86,7 @@ class Server(Instance):
         if self._secure is not None:
             self.warnings += self._secure.warnings
         self._builder = SiteBuilder(self)
+        self._forward = make_forward_proxy(self)
         self.warnings += self._builder.warnings
 
     # -- what it tells of itself ---------------------------------------------------------------------------
@@ -145,7 +146,7 @@ class Server(Instance):
         """
         server = self.config.server
         proxies = TrustedProxies(server.trusted_proxies)
-        site: Any = self._builder.site(self.plugins.mounts(self))
+        site: Any = self._builder.site(self.plugins.mounts(self), self._forward)
         redirecting = None
         if server.redirect_http is not None:
             site = redirecting = Redirecting(site, server.redirect_http, server.acme_webroot)

@@ -209,12 +209,12 @@ def test_unix_socket_needs_its_folder(site):
 
 
 def test_warnings(site):
-    """What this version does not do yet is accepted with a warning in the form of an error."""
-    config = site.load("[server]\nenable_proxy = yes\n", {"processes": "2"})
+    """What is asked for in vain is accepted with a warning in the form of an error."""
+    config = site.load("[server]\nproxy_clients = 10.0.0.0/8\n", {"processes": "2"})
 
-    assert (config.server.enable_proxy, config.server.processes) == (True, 2)
+    assert config.server.processes == 2
     assert config.warnings == (
-        f"{site.file}:2: [server] enable_proxy: this version does not act as a forward proxy yet",
+        f"{site.file}:2: [server] proxy_clients: has no effect without enable_proxy = yes",
     )
 
 
