@@ -96,7 +96,7 @@ def test_described(routes):
         ": default",
         "/ = echo:hello loud=no secret=****  ; echo",
         f"/a = {routes.folder}/files max_age=300  ; static files",
-        f"/b = {routes.folder}/wsgi:app  ; app",
+        f"/b = {routes.folder}/wsgi  ; app",
     ]
 
 
