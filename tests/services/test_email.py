@@ -17,6 +17,7 @@ from processes import environment
 from skitai.calls.call import Call
 from skitai.context import run_coroutine
 from skitai.errors import MisuseError
+from skitai.mail.agents import Presence
 from skitai.mail.spool import Spool
 from skitai.services.email import plugin
 from skitai.services.run import plugin as run_plugin
@@ -337,6 +338,40 @@ def test_no_agent(reactor_thread, tmp_path, monkeypatch):
     assert len(said) == 1
     assert "no section [smtpda]" in said[0]
     assert str(site.spool.folder) in said[0]
+    site.running.stop()
+
+
+def test_what_monitoring_sees(reactor_thread, tmp_path):
+    """The status page and the metrics tell of mail and of agents, and of no password."""
+    section = "[smtpda]\nuser = ann\npassword = geheim\n"
+    site = Site(reactor_thread, tmp_path, 4, section)
+    site.work(lambda was: letter(was).send())
+    presence = Presence(site.spool.folder)
+    presence.say({"waiting": 3, "due": 1, "sent": 7})
+    instance = site.running.instance
+    shown = plugin.skitai_status(instance)["was.email"]
+    assert (shown["mails"], shown["failed"], shown["agents"], shown["sent"]) == (1, 0, 1, 7)
+    assert shown["folder"] == str(site.spool.folder)
+    assert "geheim" not in str(shown)
+    [spooled] = plugin.skitai_metrics(instance)
+    assert spooled.values == {("written",): 1, ("failed",): 0}
+    common = {metric.name: metric for metric in plugin.skitai_common_metrics(instance)}
+    assert common["skitai_mail_waiting"].values == {("due",): 1, ("later",): 2}
+    presence.end()
+    site.running.stop()
+
+
+def test_monitoring_where_there_is_no_mail(reactor_thread, tmp_path, monkeypatch):
+    """A site that neither sends mail nor has an agent has no figures; a spool of others has none to show."""
+    site = Site(reactor_thread, tmp_path, 4, "")
+    instance = site.running.instance
+    assert plugin.skitai_common_metrics(instance) == ()
+
+    def refuse(_folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(plugin, "look", refuse)
+    assert plugin.skitai_status(instance)["was.email"]["agents"] == 0
     site.running.stop()
 
 

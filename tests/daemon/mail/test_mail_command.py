@@ -342,6 +342,22 @@ class TestTest:
         assert not spool.folder.exists()
 
 
+def test_status(ask, spool):
+    """The exit status says whether an agent is at work; the figures are what it has counted."""
+    add(spool, 1)
+    give_up(spool, add(spool, 2))
+    status, out, _ = ask("status")
+    assert status == 3
+    assert "in_spool     1\n" in out
+    presence = Presence(spool.folder)
+    presence.say({"sent": 5})
+    status, out, _ = ask("status", "--json")
+    found = json.loads(out)
+    assert (status, found["agents"], found["sent"], found["in_undeliver"]) == (0, 1, 5, 1)
+    assert found["spool"] == str(spool.folder)
+    presence.end()
+
+
 def test_config_behind_the_command(config, spool, capsys):
     """The option may stand there, too."""
     mail_id = add(spool, 1)

@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from twisted.logger import formatEvent, globalLogPublisher
 
-from mailserver import MailServer, scripted
+from mailserver import SILENCE, MailServer, scripted
 from serving import eventually
 from skitai.daemon.mail.delivery import Office, Worker
 from skitai.daemon.mail.dialogue import Dialogue
 from skitai.daemon.mail.intake import Intake
+from skitai.daemon.mail.lanes import Waiting
 from skitai.daemon.mail.queue import Queue
 from skitai.daemon.mail.rules import make_rules
 from skitai.daemon.mail.settings import read_settings
@@ -563,6 +564,40 @@ class TestStop:
         assert mail.spool.ids() == ["m1"]
         assert [entry.tries for entry in mail.spool.entries()] == [0]
         assert mail.lines == []
+
+    @pytest.mark.parametrize("is_ending", [True, False])
+    def test_abort(self, delivery, is_ending):
+        """What the agent ends itself at its end is no try; what takes too long is one."""
+        asked = threading.Event()
+        with MailServer({"MAIL": lambda _command: asked.set() or SILENCE}) as server:
+            mail = delivery(smtpserver=server.address)
+            mail.send()
+            running = threading.Thread(target=mail.run)
+            running.start()
+            assert asked.wait(60)
+            mail.queue.stop()
+            mail.office.abort_late()  # it is not late
+            assert mail.spool.claim("m1") is None
+            if is_ending:
+                mail.office.abort_all()
+            else:
+                mail.office.abort_late(float("inf"))
+            running.join()
+        assert [entry.tries for entry in mail.spool.entries()] == [0 if is_ending else 1]
+        assert any("-800" in line for line in mail.lines)
+
+    def test_another_agent_has_tried(self, delivery):
+        """Then it waits as long as that has found out."""
+        with MailServer() as server:
+            mail = delivery(smtpserver=server.address)
+            mail.send()
+            with mail.spool.claim("m1") as claim:
+                claim.record([RecipientOutcome("b@example.com", "deferred", 451, "later")], mail.now + 50)
+            mail.queue.add(None, Waiting(mail.now, "m1", mail.now))
+            mail.run()
+            assert server.mails == []
+            mail.run(51)
+            assert len(server.mails) == 1
 
 
 class TestBounce:

@@ -50,6 +50,16 @@ def test_secrets(config):
     assert "geheim" not in shown
 
 
+def test_a_password_from_the_environment(config, monkeypatch):
+    """It need not stand in the file."""
+    monkeypatch.setenv("SMTP_PASSWORD", "geheim")
+    settings = read_settings(config("[smtpda]\nuser = ann\npassword = ${SMTP_PASSWORD}\n"))
+    assert settings.values["password"] == "geheim"
+    monkeypatch.delenv("SMTP_PASSWORD")
+    with pytest.raises(ConfigError, match=r"some.conf:3: \[smtpda\] password: .*SMTP_PASSWORD"):
+        read_settings(settings.path)
+
+
 def test_defaults(config, tmp_path, monkeypatch):
     """A file need not say anything."""
     monkeypatch.setenv("SKITAID_VAR_PATH", str(tmp_path / "elsewhere"))
