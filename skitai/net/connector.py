@@ -16,12 +16,12 @@ from zope.interface import implementer
 
 from skitai.errors import CODE_SHUTDOWN, CODE_SOCKET_ERROR, UnsentError
 from skitai.interfaces import IConnector
-from skitai.net.addresses import HostNode, UnixNode
+from skitai.net.addresses import HostNode, UnixNode, is_public
 from skitai.net.client_tls import ClientTLS, TLSContexts, TLSProfile
 from skitai.net.failures import connect_error, connect_timeout, of_proxy
 from skitai.net.handover import hand_over
 from skitai.net.pem import TLSConfigError
-from skitai.net.race import Race
+from skitai.net.race import BarredError, Race
 from skitai.net.resolving import resolve
 from skitai.net.tunnel import Tunnel
 
@@ -162,16 +162,24 @@ class _ConnectionAttempt:
         # The time-out is None: Twisted's would be for each address, ours is for the whole attempt.
         factory = _SocketFactory(self)
         peer = self.node if self._proxy is None else self._proxy.node
+        public_only = isinstance(self.node, HostNode) and self.node.public
+        if public_only and self._proxy is not None:  # which looks the name up itself
+            text = f"{self.node.label}: whether it is at a public address cannot be told through a proxy"
+            raise UnsentError(text, code=CODE_SOCKET_ERROR, node=self.node)
         if isinstance(peer, UnixNode):
             if len(os.fsencode(peer.path)) > _UNIX_PATH_MAX:  # Twisted's attempt would never end
                 raise UnsentError(f"{peer.label}: the path is too long", code=CODE_SOCKET_ERROR, node=peer)
             connecting = self._reactor.connectUNIX(peer.path, factory, None)
             self._set_end_of_stage(connecting.stopConnecting)
         elif peer.at or isIPAddress(peer.host) or isIPv6Address(peer.host):
-            connecting = self._reactor.connectTCP(peer.at or peer.host, peer.port, factory, None)
+            address = peer.at or peer.host
+            if public_only and not is_public(address):
+                raise connect_error(peer, Failure(BarredError()))  # type: ignore[no-untyped-call]
+            connecting = self._reactor.connectTCP(address, peer.port, factory, None)
             self._set_end_of_stage(connecting.stopConnecting)
         else:
-            race = Race(self._reactor, peer.port, factory, self.unreached)
+            allows = is_public if public_only else None
+            race = Race(self._reactor, peer.port, factory, self.unreached, allows)
             self._set_end_of_stage(race.cancel)
             race.start(self._connector.resolver, peer.host)
 

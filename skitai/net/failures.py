@@ -10,6 +10,7 @@ from twisted.internet import error
 from skitai.errors import CODE_DNS, CODE_EXCEPTION, CODE_SOCKET_ERROR, CODE_TIMEOUT, TIMEOUT, UnsentError
 from skitai.net.addresses import HostNode
 from skitai.net.client_tls import PeerCertificateError
+from skitai.net.race import BarredError
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -25,6 +26,8 @@ def connect_error(node: HostNode | UnixNode, reason: Failure) -> UnsentError:
         return cause
     if isinstance(cause, error.DNSLookupError) and isinstance(node, HostNode):
         code, text = CODE_DNS, f"host {node.host!r} was not found"
+    elif isinstance(cause, BarredError):
+        code, text = CODE_SOCKET_ERROR, f"{node.label} is at no public address"
     elif isinstance(cause, error.TimeoutError):
         return connect_timeout(node)
     elif isinstance(cause, error.ConnectionRefusedError):

@@ -23,19 +23,32 @@ ATTEMPT_DELAY = 0.25
 _TELLING = (error.ConnectionRefusedError, error.TimeoutError)
 
 
+class BarredError(Exception):
+    """A host has no address that may be connected to."""
+
+
 @implementer(IResolutionReceiver)
 class Race:
     """Looks up a host, tries its addresses, and makes the first connection one of ``factory``.
 
     The next address is tried when the one before has failed, or has not answered for ``ATTEMPT_DELAY``
     seconds. The first connection ends all other attempts. If none is made, and after ``cancel``, ``failed``
-    is called once with the most telling failure. All of it is called in the reactor thread.
+    is called once with the most telling failure. Addresses that ``allows(address)`` refuses are not tried: it
+    is asked here and not before, because the next look-up may give others. All of it is called in the reactor
+    thread.
     """
 
     def __init__(
-        self, reactor: Any, port: int, factory: IProtocolFactory, failed: Callable[[Failure], object]
+        self,
+        reactor: Any,
+        port: int,
+        factory: IProtocolFactory,
+        failed: Callable[[Failure], object],
+        allows: Callable[[str], bool] | None = None,
     ) -> None:
         self._reactor = reactor
+        self._allows = allows
+        self._is_barred = False
         self._port = port
         self._factory = factory
         self._failed = failed
@@ -61,14 +74,19 @@ class Race:
 
     def addressResolved(self, address: IAddress) -> None:
         """Take one address."""
-        self._found.append(address.host)  # type: ignore[attr-defined]  # it is one of IP
+        host: str = address.host  # type: ignore[attr-defined]  # it is one of IP
+        if self._allows is None or self._allows(host):
+            self._found.append(host)
+        else:
+            self._is_barred = True
 
     def resolutionComplete(self) -> None:
         """Try the first address."""
         if not self._over:
             self._untried.extend(interleaved(self._found))
             # The one failure if there are no addresses; that of any attempt comes after it and counts more.
-            self._failures.append(Failure(error.DNSLookupError()))  # type: ignore[no-untyped-call]
+            none: Exception = BarredError() if self._is_barred else error.DNSLookupError()
+            self._failures.append(Failure(none))  # type: ignore[no-untyped-call]
             self._next()
 
     # Called by the attempts

@@ -38,10 +38,10 @@ class Greeter(Protocol):
 class Running:
     """One way to a name, on a reactor without sockets."""
 
-    def __init__(self, *addresses):
+    def __init__(self, *addresses, host="one.test", public=False):
         self.reactor = MemoryReactorClock()
         connector = Connector(self.reactor, resolver=Known(*addresses))
-        self.asked = connector.connect(HostNode("one.test", 80), Factory.forProtocol(Greeter))
+        self.asked = connector.connect(HostNode(host, 80, public=public), Factory.forProtocol(Greeter))
         self.failures = []
         self.asked.addErrback(self.failures.append)
 
@@ -137,3 +137,27 @@ def test_cancelling_ends_every_attempt():
     running.reactor.advance(10)
     assert len(running.tried) == 2
     assert running.reactor.getDelayedCalls() == []
+
+
+def test_only_public_addresses_are_tried_for_a_stranger():
+    """What a name stands for is looked at where it is connected to, so no second look-up can change it."""
+    running = Running("10.0.0.1", "::1", "8.8.8.8", "169.254.169.254", public=True)
+    assert running.tried == ["8.8.8.8"]
+    running.fail(0)
+    assert "refused the connection" in str(running.failures[0].value)
+    assert running.tried == ["8.8.8.8"]
+
+
+def test_a_name_without_a_public_address_is_not_reached():
+    """The message says why; nothing is connected, be it a name, an address or one in another form."""
+    for running in (
+        Running("127.0.0.1", "fd00::1", public=True),
+        Running(host="169.254.169.254", public=True),
+        Running(host="::ffff:10.0.0.1", public=True),
+    ):
+        assert running.tried == []
+        (failure,) = running.failures
+        assert str(failure.value).startswith("[706] ")
+        assert "is at no public address" in str(failure.value)
+    assert Running(host="8.8.8.8", public=True).tried == ["8.8.8.8"]
+    assert Running(host="127.0.0.1").tried == ["127.0.0.1"]

@@ -77,4 +77,4 @@ class ClientTestCase(HTTPTestCase):
     async def get(self, client, url, *args, **kwargs):
         """Return the result of one request of ``client``."""
         operation = client.operation(url, *args, **kwargs)
-        return await client.perform(client.node(url), operation)
+        return await client.perform(operation.node or client.node(url), operation)

@@ -44,7 +44,7 @@ class Host(Factory):
         self._head_seconds = times.head or times.silence or limits.head_seconds or limits.silence_seconds
         self._proxy: Proxy | None = pool.connector.proxy_for(node)
         #: The proxy that requests are sent to. None where a tunnel leads to the node itself.
-        self._forwarder = None if node.tls or pool.tunnels else self._proxy
+        self._forwarder = None if node.tls or node.public or pool.tunnels else self._proxy
         self._is_moving_up = False
         self._idle: list[HTTPConnection] = []
         self._connections: set[HTTPConnection] = set()

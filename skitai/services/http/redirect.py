@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
     from skitai.services.http.result import HTTPResult
 
 _REDIRECTS = frozenset([301, 302, 303, 307, 308])
-#: Fields that only the origin may see that they were meant for.
-_SECRETS = frozenset(["authorization", "cookie", "proxy-authorization"])
+#: What the names of credentials have in them: only the origin may see these that they were meant for.
+_SECRET = re.compile(
+    r"authoriz|authentic|cookie|token|secret|passw|credential|session|signature|jwt|csrf|xsrf|api-?key"
+    r"|(?:^|[-_])(?:auth|key)(?:[-_]|$)"
+)
+#: Those that look like it and are none. The client itself sets the first kind, for websockets.
+_NO_SECRET = re.compile(r"sec-.*|idempotency-key")
 _ABOUT_THE_BODY = frozenset(
     ["content-encoding", "content-language", "content-length", "content-type", "transfer-encoding"]
 )
@@ -32,7 +38,8 @@ class RedirectError(OperationError):
 def next_hop(node: HTTPNode, request: HTTPRequest, result: HTTPResult) -> tuple[HTTPNode, HTTPRequest] | None:
     """Return the node and the request that ``result`` redirects to, or None if it is no redirect.
 
-    Raises ``RedirectError`` for a wrong Location, and if a body must be sent again that cannot be.
+    Raises ``RedirectError`` for a wrong Location, from https to http unless the request has ``downgrade``,
+    and if a body must be sent again that cannot be.
     """
     location = result.get_header("location")
     if result.code not in _REDIRECTS or location is None:
@@ -46,7 +53,11 @@ def next_hop(node: HTTPNode, request: HTTPRequest, result: HTTPResult) -> tuple[
         raise RedirectError(f"a redirect ({result.code}) of a body that cannot be sent again", node=node)
     if (next_node.tls, next_node.host, next_node.port) == (node.tls, node.host, node.port):
         return node, request  # the same node object, with the TLS profile of its cluster
-    return next_node, attrs.evolve(request.without_fields(_SECRETS), credentials=None, host=None)
+    if node.tls and not next_node.tls and not request.downgrade:
+        text = "a redirect from https to http, where everybody could read it: downgrade=True follows it"
+        raise RedirectError(text, node=node)
+    next_node = attrs.evolve(next_node, public=request.public)
+    return next_node, attrs.evolve(request.without_fields(_is_secret), credentials=None, host=None)
 
 
 def _method_changed(request: HTTPRequest, code: int) -> HTTPRequest:
@@ -56,7 +67,13 @@ def _method_changed(request: HTTPRequest, code: int) -> HTTPRequest:
     )
     if not becomes_get:
         return request
-    return attrs.evolve(request.without_fields(_ABOUT_THE_BODY), method="GET", body=b"", stream=None)
+    fewer = request.without_fields(_ABOUT_THE_BODY.__contains__)
+    return attrs.evolve(fewer, method="GET", body=b"", stream=None)
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a field of this lower-case name may be what the first origin knows its client by."""
+    return _SECRET.search(name) is not None and _NO_SECRET.fullmatch(name) is None
 
 
 def _cleaned(location: str) -> str:

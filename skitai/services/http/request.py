@@ -44,7 +44,8 @@ class HTTPRequest:
 
     ``target`` is the origin-form, ``fields`` are the header lines except Host, each with its CRLF. ``host``
     replaces the node's own name in Host. A ``stream`` is the body in place of ``body``. ``credentials``
-    answer a challenge. Up to ``follow`` redirects are followed.
+    answer a challenge. Up to ``follow`` redirects are followed: with ``downgrade`` also from https to http,
+    and with ``public`` to public addresses only.
 
     Two attributes are for plugins that call ``ConnectionPool.ask``. A ``sink`` takes the first reply as it
     comes. ``switch`` is for a request that asks for another protocol (RFC 9110, section 7.8): it is called
@@ -65,6 +66,8 @@ class HTTPRequest:
     follow: int = 0
     sink: IReplySink | None = None
     switch: Callable[[HTTPResult], IProtocol] | None = None
+    downgrade: bool = False
+    public: bool = False
 
     @property
     def plain(self) -> bool:
@@ -104,12 +107,14 @@ class HTTPRequest:
             self.follow,
             self.sink,
             self.switch,
+            self.downgrade,
+            self.public,
         )
 
-    def without_fields(self, names: Iterable[str]) -> HTTPRequest:
-        """Return the same request without the headers of these lower-case names."""
+    def without_fields(self, unwanted: Callable[[str], object]) -> HTTPRequest:
+        """Return the same request without the headers whose lower-case names are ``unwanted``."""
         lines = self.fields.split("\r\n")
-        kept = [line for line in lines if line.partition(":")[0].lower() not in names]
+        kept = [line for line in lines if not unwanted(line.partition(":")[0].lower())]
         return attrs.evolve(self, fields="\r\n".join(kept))
 
 

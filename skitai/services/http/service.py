@@ -81,6 +81,8 @@ class HTTPService(Service):
         params: Params | None = None,
         json: Any = None,
         timeout: float | None = None,
+        downgrade: bool = False,
+        public: bool = False,
     ) -> Operation:
         """Return the operation for ``uri``, a URL or ``@cluster/path``.
 
@@ -90,7 +92,8 @@ class HTTPService(Service):
         ``follow``: how many redirects to follow. ``filter``: takes the result where the app waits for it, and
         returns the one to use instead. ``params``: a dict or a list of pairs that goes into the query.
         ``json``: a value that is sent as JSON, in the place of ``data``. ``timeout``: seconds for the whole
-        call, where ``getwait`` names no others.
+        call, where ``getwait`` names no others. ``downgrade``: also follow redirects from https to http.
+        ``public``: connect to public addresses only, for URLs and redirects that strangers may have chosen.
         Raises TypeError or ValueError that names the wrong argument. Called in the app's thread.
         """
         origin: HTTPNode | str
@@ -107,10 +110,17 @@ class HTTPService(Service):
         request = build_request(self.method, target, content, pairs)
         if auth is not None or follow:
             request = _with_options(request, pairs, auth, follow)
+        node = None
+        if downgrade or public:
+            request = attrs.evolve(request, downgrade=bool(downgrade), public=bool(public))
+            if public and not isinstance(origin, str):  # the members of a cluster are the config's
+                node = origin = attrs.evolve(origin, public=True)
         key = None if request.stream is not None else _cache_key(origin, request, pairs, content)
         if timeout is not None:
             _check_timeout(timeout)
-        return Operation(uri, request, key, request.idempotent, use_cache, filter=filter, timeout=timeout)
+        return Operation(
+            uri, request, key, request.idempotent, use_cache, filter=filter, node=node, timeout=timeout
+        )
 
     def content(self, data: Any) -> Content:
         """Return the body for an app's ``data``; see ``content_of``. Called in the app's thread."""
@@ -205,7 +215,8 @@ def _cache_key(
     if content.type is not None and all(name != "content-type" for name, _ in fields):
         fields.append(("content-type", content.type))
     login = request.credentials and request.credentials.fingerprint
-    return request.method, origin, request.target, request.body, tuple(sorted(fields)), login, request.follow
+    how = request.follow, request.downgrade, request.public
+    return request.method, origin, request.target, request.body, tuple(sorted(fields)), login, how
 
 
 def _check_timeout(timeout: float) -> None:

@@ -93,4 +93,6 @@ def _node(scheme: str, authority: str) -> HTTPNode:
     authority = authority.removesuffix(":")  # RFC 3986, section 3.2.3: the port may be empty
     if not authority:
         raise ValueError(f"uri '{scheme}://' has no host")
+    if any(map(str.isspace, authority)):  # U+2028 and others beyond ASCII, which would be cut off at its ends
+        raise ValueError(f"uri has a space in its host: {authority!r}")
     return member_node(authority, tls=scheme == "https")

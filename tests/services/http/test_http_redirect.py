@@ -5,6 +5,9 @@ from http_upstream import ClientTestCase, Upstream, reply
 from twisted.internet.defer import CancelledError, Deferred
 
 from skitai.errors import OperationError, UnsentError
+from skitai.net.tunnel import DirectHosts, make_route, parse_proxy
+from skitai.services.http import HTTPNode, HTTPResult, HTTPService
+from skitai.services.http.redirect import RedirectError, next_hop
 
 
 def redirecting(targets, code=302):
@@ -133,6 +136,66 @@ class RedirectTests(ClientTestCase):
         assert "authorization" not in other.requests[-1].headers
         assert len(other.requests) == 2
 
+    async def test_fields_that_look_like_secrets_stay_too(self):
+        """Keys and tokens have names of their own at each service; what is none goes along.
+
+        requests, httpx and curl take away Authorization and cookies only.
+        """
+        other = self.serve(Upstream(lambda _: reply(b"there")))
+        server = self.serve(Upstream(redirecting({"/": other.url})))
+        secret = ["X-Api-Key", "ApiKey", "X-Auth-Token", "X-Auth", "Private-Token", "X-CSRF-Token", "X-Key"]
+        secret += [
+            "X-Amz-Security-Token",
+            "X-Session-Id",
+            "Client-Secret",
+            "X-Password",
+            "Signature",
+            "Api_Key",
+        ]
+        plain = ["X-Request-Id", "Idempotency-Key", "Author", "X-Keyword", "Accept-Language", "If-None-Match"]
+        headers = dict.fromkeys([*secret, *plain], "value")
+        await self.get(self.client(), server.url, headers=headers, follow=1)
+        (arrived,) = other.requests
+        assert [name for name in secret if name.lower() in arrived.headers] == []
+        assert [name for name in plain if name.lower() not in arrived.headers] == []
+
+    async def test_public_addresses_only(self):
+        """A URL from a stranger, and where it redirects to, may not lead into one's own network."""
+        server = self.serve(Upstream(redirecting({})))
+        client = self.client()
+        for url in (server.url, server.url.replace("127.0.0.1", "localhost")):
+            with pytest.raises(UnsentError, match="is at no public address"):
+                await self.get(client, url, public=True)
+        assert not server.requests
+        assert client.operation(server.url, public=True).cache_key != client.operation(server.url).cache_key
+
+    async def test_a_cluster_may_be_private_but_not_where_it_redirects_to(self):
+        """Members are named by the config; a redirect may be the doing of a stranger."""
+        other = self.serve(Upstream(redirecting({})))
+        server = self.serve(Upstream(redirecting({"/": other.url, "/in": "/there"})))
+        client = self.client()
+        node = client.member(f"127.0.0.1:{server.port}", {})
+        for path, outcome in (
+            ("/in", (3, "Words")),
+            ("/", (2, f"127.0.0.1:{other.port} is at no public address")),
+        ):
+            operation = client.operation(f"@shop{path}", public=True, follow=2)
+            assert operation.node is None
+            result = await client.perform(node, operation)
+            assert (result.status, result.msg) == outcome
+        assert not other.requests
+
+    async def test_public_through_a_proxy(self):
+        """A proxy looks names up itself, so nobody here could tell: that is refused, with TLS and without."""
+        proxy = self.serve(Upstream(redirecting({})))
+        route = make_route(parse_proxy(f"http://127.0.0.1:{proxy.port}"), DirectHosts([]))
+        client = HTTPService("GET", self.pool(route=route))
+        for url in ("http://example.com/", "https://example.com/"):
+            with pytest.raises(UnsentError, match="cannot be told through a proxy"):
+                await self.get(client, url, public=True)
+        assert (await self.get(client, "http://example.com/")).code == 200
+        assert len(proxy.requests) == 1
+
     async def test_secrets_do_not_come_back(self):
         """Once a redirect left the origin, its credentials are gone for good."""
         other = self.serve(Upstream(lambda _: reply(b"", 302, Location=server.url + "back")))
@@ -165,3 +228,27 @@ class RedirectTests(ClientTestCase):
         asked.cancel()
         await self.error_of(asked, CancelledError)
         await stalling.peers[0].lost
+
+
+def redirected(location, **options):
+    """Return where an https server that redirects to ``location`` leads."""
+    client = HTTPService("GET", pool=None)
+    request = client.operation("https://one.test/a", follow=1, **options).request
+    node = HTTPNode("one.test", 443, True)
+    result = HTTPResult(b"", headers=[("Location", location)], code=302, msg="Found", node=node)
+    result.asked = "/a"
+    return next_hop(result.node, request, result)
+
+
+def test_from_https_to_http_only_when_asked():
+    """What was asked for in secret is not told to the whole network; browsers block it in pages, too.
+
+    requests, httpx and curl follow.
+    """
+    with pytest.raises(RedirectError, match=r"from https to http.* downgrade=True follows it"):
+        redirected("http://one.test/b")
+    node, request = redirected("http://one.test/b", downgrade=True)
+    assert (node.tls, node.port, request.target) == (False, 80, "/b")
+    for location in ("/b", "https://two.test/b", "//two.test/b"):
+        node, request = redirected(location)
+        assert (node.tls, request.target) == (True, "/b")

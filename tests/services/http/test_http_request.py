@@ -514,3 +514,16 @@ def test_a_node_can_be_shown(node):
     assert flask_json.dumps({"node": node}) == json.dumps({"node": node.label})
     assert as_json({"node": node}) == json.dumps({"node": node.label}, separators=(",", ":")).encode()
     assert pickle.loads(pickle.dumps(node)) == node
+
+
+@pytest.mark.parametrize("space", ["\u2028", "\u2029", "\x85", "\xa0", "\u3000"])
+@pytest.mark.parametrize("url", ["http://h:80{}/", "http://{}h/", "http://h{}", "http://h:8{}0/"])
+def test_spaces_of_unicode_beside_the_host(url, space):
+    """Python strips and splits by them, but they are in no URL: nothing may be asked elsewhere for them."""
+    with pytest.raises(ValueError, match="uri"):
+        GET.operation(url.format(space))
+
+
+def test_other_scripts_in_a_path_are_encoded():
+    """In a path the same characters are text like any other (RFC 3987, section 3.1)."""
+    assert GET.operation("http://h/a\u2028b\u3000").request.target == "/a%E2%80%A8b%E3%80%80"

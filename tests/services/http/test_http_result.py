@@ -82,3 +82,14 @@ def test_what_is_kept_is_a_copy():
     kept = reply.as_kept()
     reply.headers.append(("X-Mine", "1"))
     assert kept.headers == [("Content-Type", "text/html")]
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain; a*1=b;a*=b", "a*=b; a*0*=c", "text/plain; charset*=x; charset*0=y", "*=;"]
+)
+def test_parameters_in_pieces_are_none(kind):
+    """RFC 2231's pieces of parameters are not for HTTP (RFC 8187, 1): the text is there all the same."""
+    result = HTTPResult(
+        b"caf\xc3\xa9", headers=[("Content-Type", kind)], code=200, msg="OK", node=HTTPNode("h", 80)
+    )
+    assert result.text == "caf\u00e9"
