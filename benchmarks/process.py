@@ -33,7 +33,8 @@ class ServerFailedError(Exception):
 class Placement:
     """Where things run: the Python of Skitai, that of the peers, the cores of server and client.
 
-    Then what apps ask: the port of the upstream, that of PostgreSQL, and the file of SQLite.
+    Then what apps ask: the port of the upstream, that of PostgreSQL, the file of SQLite, and the folder with
+    the files of the reverse proxy.
     """
 
     python: Path
@@ -43,6 +44,7 @@ class Placement:
     upstream_port: int = 0
     database_port: int = 0
     sqlite: Path | None = None
+    site: Path | None = None
 
     @property
     def database(self) -> str:
@@ -92,6 +94,8 @@ def running(server: Server, placement: Placement) -> Iterator[Running]:
             "config": config,
             "folder": name,
             "database_port": placement.database_port,
+            "upstream_port": placement.upstream_port,
+            "site": placement.site,
         }
         config.write_text(server.config.format(**names))
         arguments = [argument.format(**names) for argument in server.command[1:]]

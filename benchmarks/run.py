@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import apart, calls, db, mail, measure, overload, workers, ws
+from benchmarks import apart, calls, db, mail, measure, overload, proxy, workers, ws
 from benchmarks.calls_report import calls_section
 from benchmarks.db_report import databases_section
 from benchmarks.db_servers import MAP, POSTGRESQL, SQLITE
@@ -22,6 +22,8 @@ from benchmarks.frameworks import framework_section, measured
 from benchmarks.overload_report import overload_section
 from benchmarks.process import REPOSITORY, Placement, running, upstream, version_of
 from benchmarks.progress import failures_noted, say
+from benchmarks.proxy_report import proxy_section
+from benchmarks.proxy_servers import SPEED as PROXIES
 from benchmarks.report import Results, render
 from benchmarks.rounds import add_speed
 from benchmarks.servers import FANOUT, FRAMEWORKS, IDLE, SAMPLE, SPEED, WAITING, Server
@@ -36,12 +38,12 @@ DATABASES = (*POSTGRESQL, *SQLITE, MAP, DB_WAITING)
 WEBSOCKETS = tuple(row.server for row in ECHO)
 ROWS = (
     *(*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING),
-    *(*DATABASES, *WEBSOCKETS, *overload.ROWS, *workers.ROWS),
+    *(*DATABASES, *WEBSOCKETS, *overload.ROWS, *workers.ROWS, *PROXIES),
 )
 NAMES = {server.name: server for server in ROWS}
 #: What else `--only` may name.
 OUTBOUND, KEPT, APART, FRAMEWORK = "outbound", "kept", "apart", "framework"
-PARTS = (OUTBOUND, KEPT, APART, FRAMEWORK, mail.MAIL, db.QUERY, *ws.PARTS)
+PARTS = (OUTBOUND, KEPT, APART, FRAMEWORK, mail.MAIL, db.QUERY, proxy.DOWNLOAD, *ws.PARTS)
 REPORT = REPOSITORY / "docs" / "benchmarks.md"
 
 
@@ -71,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found_of_overload = overload.measured(results, placement, options)
     found_of_mail = mail.measured(results, placement, options)
     found_of_workers = workers.measured(results, placement, options)
+    found_of_proxies = proxy.measured(results, placement, options)
     parts = apart.measured() if APART in options.only else None
     framework = measured() if FRAMEWORK in options.only else None
     sections = (
@@ -80,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *overload_section(found_of_overload),
         *mail.mail_section(found_of_mail),
         *workers_section(found_of_workers),
+        *proxy_section(found_of_proxies),
         *apart.apart_section(parts, results),
         *framework_section(framework),
     )

@@ -18,8 +18,9 @@ class Server:
     """One server with one set of settings.
 
     `command` starts with the name of a program beside the Python that runs it: Skitai's own when `own`,
-    else that of the peers. `command` and `config` may use `{port}`, `{apps}`, `{database_port}` and, once
-    written, `{config}`. One that `spreads` may use the client's core, too.
+    else that of the peers. `command` and `config` may use `{port}`, `{apps}`, `{database_port}`,
+    `{upstream_port}`, `{site}` and, once written, `{config}`. One that `spreads` may use the client's core,
+    too.
     """
 
     name: str
