@@ -48,7 +48,20 @@ class Origins:
         ``secure`` is whether it came over TLS. A proxy in front that ends TLS may hide that, so only host and
         port are compared, and ports that are the default of either scheme are equal.
         """
-        if origin is None or self._any:
+        if origin is None or self.names(origin):
+            return True
+        text = origin.decode("latin-1").strip().lower()
+        place = _place(text)
+        if "://" not in text or place is None:
+            return False
+        host = _place(f"{'https' if secure else 'http'}://{authority.decode('latin-1').lower()}")
+        if host is None:
+            return False
+        return _is_same(place, host) or (is_loopback(place[0]) and is_loopback(host[0]))
+
+    def names(self, origin: bytes) -> bool:
+        """Return whether ``origin`` is one of the allowed ones, whoever is asked."""
+        if self._any:
             return True
         text = origin.decode("latin-1").strip().lower()
         if text == "null":
@@ -57,12 +70,7 @@ class Origins:
         place = _place(text)
         if not separator or place is None:
             return False
-        if (scheme, place) in self._exact or place[0].endswith(self._domains):
-            return True
-        host = _place(f"{'https' if secure else 'http'}://{authority.decode('latin-1').lower()}")
-        if host is None:
-            return False
-        return _is_same(place, host) or (is_loopback(place[0]) and is_loopback(host[0]))
+        return (scheme, place) in self._exact or place[0].endswith(self._domains)
 
 
 def _place(origin: str) -> Place | None:

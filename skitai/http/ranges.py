@@ -9,6 +9,7 @@ import re
 import secrets
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
+from hashlib import blake2b
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from twisted.web.http_headers import Headers
+
+#: Seconds since the epoch: 1990. Nix gives its files 1970, zip files 1980, npm 1985.
+_FIRST_DATE = 631_152_000
+_TAG_BYTES = 10
 
 # With this many parts, the framing of a multipart response stays below 8 KB.
 MAX_RANGES = 32
@@ -50,33 +55,60 @@ class Representation:
     date_is_strong: bool
     content_type: bytes
     cache_control: bytes
+    content_coding: str = ""
 
     @classmethod
     def of_file(
-        cls, status: os.stat_result, content_type: bytes, cache_control: bytes, now: float
+        cls,
+        status: os.stat_result,
+        content_type: bytes,
+        cache_control: bytes,
+        now: float,
+        *,
+        content_coding: str = "",
     ) -> Representation:
-        """Describe an open file by its ``fstat`` result; ``now`` in seconds since the epoch."""
+        """Describe an open file by its ``fstat`` result; ``now`` in seconds since the epoch.
+
+        A file that another of the same size and date replaces has another number and time of change. A date
+        of before the Web says nothing: archives and package managers give it to all their files.
+        """
         # RFC 9110, 8.8.2.1: never later than the Date of the response.
-        last_modified = max(0, min(int(status.st_mtime), int(now)))
+        last_modified = min(int(status.st_mtime), int(now))
         return cls(
             size=status.st_size,
-            etag=b'"%x-%x"' % (status.st_mtime_ns, status.st_size),
-            last_modified=last_modified,
-            # RFC 9110, 8.8.2.2: within its last second, the file can change once more.
-            date_is_strong=last_modified < int(now),
+            etag=_tag_of(status),
+            last_modified=last_modified if last_modified >= _FIRST_DATE else None,
+            # RFC 9110, 8.8.2.2: within its last second, the file can change once more. One that was changed
+            # later than it says may have replaced another of the same date.
+            date_is_strong=last_modified < int(now) and int(status.st_ctime) <= last_modified,
             content_type=content_type,
             cache_control=cache_control,
+            content_coding=content_coding,
         )
 
     def fields(self) -> dict[bytes, bytes]:
         """Return the header fields of a file that a 304 has in common with a 200."""
-        assert self.last_modified is not None
-        return {
+        fields = {
             b"ETag": self.etag,
-            b"Last-Modified": formatdate(self.last_modified, usegmt=True).encode("ascii"),
             b"Cache-Control": self.cache_control,
             b"Accept-Ranges": b"bytes",
         }
+        if self.last_modified is not None:
+            fields[b"Last-Modified"] = formatdate(self.last_modified, usegmt=True).encode("ascii")
+        return fields
+
+    def content_fields(self) -> dict[bytes, bytes]:
+        """Return the header fields of a file that say what is in it."""
+        fields = {b"Content-Type": self.content_type}
+        if self.content_coding:
+            fields[b"Content-Encoding"] = self.content_coding.encode("ascii")
+        return fields
+
+
+def _tag_of(status: os.stat_result) -> bytes:
+    """Return the entity tag of a file. It is a hash, because the number of a file is nobody's business."""
+    facts = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
+    return b'"%b"' % blake2b(repr(facts).encode("ascii"), digest_size=_TAG_BYTES).hexdigest().encode("ascii")
 
 
 @frozen
@@ -98,7 +130,7 @@ def answer(method: bytes, headers: Headers, file: Representation) -> FileAnswer:
     found = partial_answer(method, headers, file, file.fields)
     if found is None:
         whole = [ByteRange(0, file.size)]
-        return FileAnswer(HTTPStatus.OK, {**file.fields(), b"Content-Type": file.content_type}, whole)
+        return FileAnswer(HTTPStatus.OK, {**file.fields(), **file.content_fields()}, whole)
     return found
 
 
@@ -214,7 +246,7 @@ def _coalesced(ranges: list[ByteRange]) -> list[ByteRange]:
 def _single_part(ranges: list[ByteRange], file: Representation, fields: dict[bytes, bytes]) -> FileAnswer:
     """Return the 206 for one range (RFC 9110, 15.3.7.1)."""
     (wanted,) = ranges
-    part = {b"Content-Type": file.content_type, b"Content-Range": _content_range(wanted, file)}
+    part = {**file.content_fields(), b"Content-Range": _content_range(wanted, file)}
     return FileAnswer(HTTPStatus.PARTIAL_CONTENT, {**fields, **part}, [wanted])
 
 

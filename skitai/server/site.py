@@ -65,6 +65,9 @@ class Mounts:
     client_certs: Mapping[int, str] = attrs.field(factory=dict)
     #: Both with their places, the longest mount points first.
     directories_at: Directories = attrs.field(init=False)
+    #: Those of the directories that allow other origins, and those that have a file for all other paths.
+    with_cors_at: Directories = attrs.field(init=False)
+    fallbacks_at: Directories = attrs.field(init=False)
     resources_at: Sequence[tuple[bytes, Any, Place]] = attrs.field(init=False)
     #: The mount points of resources but for the root, and those of the root alone.
     points: tuple[bytes, ...] = attrs.field(init=False)
@@ -73,6 +76,14 @@ class Mounts:
     @directories_at.default
     def _directories_at(self) -> Directories:
         return _with_places(self.directories, self)
+
+    @with_cors_at.default
+    def _with_cors_at(self) -> Directories:
+        return tuple(found for found in self.directories_at if found[1].has_cors)
+
+    @fallbacks_at.default
+    def _fallbacks_at(self) -> Directories:
+        return tuple(found for found in self.directories_at if found[1].has_fallback)
 
     @resources_at.default
     def _resources_at(self) -> Sequence[tuple[bytes, Any, Place]]:
@@ -165,19 +176,25 @@ class Site:
         if b"%" in path:
             path = _ESCAPES.sub(lambda escapes: unquote_to_bytes(escapes.group()), path)
         reading = request.method in _READING
-        if reading and mounts.directories and _serve_file(request, path, mounts.directories_at):
+        if mounts.directories and self._is_for_a_file(request, path, mounts, reading):
             return True
         # Most paths begin like no mount point but the root: one look at all of them says so.
         for point, resource, place in (
             mounts.resources_at if path.startswith(mounts.points) else mounts.root_at
         ):
             if _below(point, path):
+                if mounts.fallbacks_at and reading and _fall_back(request, path, mounts, len(point)):
+                    return True
                 request.place = place
                 if place.client_cert is not None and not admits(request, place.client_cert):
                     return True
                 return use(request, point, resource)
+        if reading and mounts.fallbacks_at and _fall_back(request, path, mounts, -1):
+            return True
+        if request.method == b"OPTIONS" and _answer_options(request, path, mounts.directories_at):
+            return True
         if not reading and any(_found_files(request, path, mounts.directories_at)):
-            request.fail(405, ("Allow", "GET, HEAD"))
+            request.fail(405, ("Allow", "GET, HEAD, OPTIONS"))
         else:
             request.fail(404)
         return True
@@ -201,6 +218,15 @@ class Site:
             return True
         request.headers = [field for field in request.headers if field[0] != b"proxy-authorization"]
         return False
+
+    def _is_for_a_file(self, request: Request, path: bytes, mounts: Mounts, reading: bool) -> bool:
+        """Return whether a folder has answered, which comes before all resources.
+
+        OPTIONS is its business only where it has CORS: an app may have more to allow.
+        """
+        if reading:
+            return _serve_file(request, path, mounts.directories_at)
+        return request.method == b"OPTIONS" and _answer_options(request, path, mounts.with_cors_at)
 
     def _mounts_for(self, authority: bytes) -> Mounts | None:
         """Look for the exact name, then for the longest matching domain, then take the default."""
@@ -248,6 +274,27 @@ def _serve_file(request: Request, path: bytes, directories: Directories) -> bool
     for serve in _found_files(request, path, directories):
         serve()
         return True
+    return False
+
+
+def _answer_options(request: Request, path: bytes, directories: Directories) -> bool:
+    for point, directory, place in directories:
+        if _below(point, path) and directory.find(below_point(point, request.path)) is not None:
+            request.place = place
+            directory.serve_options(request)
+            return True
+    return False
+
+
+def _fall_back(request: Request, path: bytes, mounts: Mounts, length: int) -> bool:
+    """Serve the fallback of the nearest folder, if its mount point has more than ``length`` characters."""
+    for point, directory, place in mounts.fallbacks_at:
+        if len(point) > length and _below(point, path):
+            found = directory.find_fallback(request)
+            if found is not None:
+                request.place = place
+                _serve_found(request, directory, found, place)
+                return True
     return False
 
 

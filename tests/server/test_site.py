@@ -165,7 +165,7 @@ def test_files_may_be_read_only(serve, mount, tmp_path):
     (tmp_path / "file.txt").write_text("file")
     gateway = serve({}, site=Site(mount({}, {"/files": tmp_path})))
     response = gateway.ask("/files/file.txt", "POST", body=b"x")
-    assert (response.code, response["Allow"]) == (405, "GET, HEAD")
+    assert (response.code, response["Allow"]) == (405, "GET, HEAD, OPTIONS")
     assert gateway.ask("/files/none.txt", "POST").code == gateway.ask("/files/none.txt").code == 404
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import mimetypes
 import os
 import re
 import stat
@@ -20,8 +19,11 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from skitai.http.fields import weighted_list
+from skitai.http.mediatypes import BINARY, LOOKED_AT, coding_of_name, type_of_bytes, type_of_name
 from skitai.http.ranges import ByteRange, FileAnswer, Representation, answer, refusal
 from skitai.interfaces import IHeadResource
+from skitai.server.static.options import FolderOptions, MaxAges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,44 +34,7 @@ _log = Logger()
 CHUNK = 64 * 1024
 INDEX_NAMES = (b"index.htm", b"index.html")
 
-# The table of the standard library, without the machine's own files, so that all hosts give the same types.
-# Below are types that browsers need and that are missing or different in some versions of Python.
-_TYPES = {
-    **mimetypes.MimeTypes().types_map[True],
-    **{
-        ".7z": "application/x-7z-compressed",
-        ".avif": "image/avif",
-        ".br": "application/octet-stream",
-        ".bz2": "application/x-bzip2",
-        ".csv": "text/csv",
-        ".flac": "audio/flac",
-        ".gz": "application/gzip",
-        ".ico": "image/x-icon",
-        ".js": "text/javascript",
-        ".json": "application/json",
-        ".m4a": "audio/mp4",
-        ".map": "application/json",
-        ".md": "text/markdown",
-        ".mjs": "text/javascript",
-        ".mkv": "video/x-matroska",
-        ".ogg": "audio/ogg",
-        ".opus": "audio/ogg",
-        ".otf": "font/otf",
-        ".rss": "application/rss+xml",
-        ".svg": "image/svg+xml",
-        ".ttf": "font/ttf",
-        ".wasm": "application/wasm",
-        ".webm": "video/webm",
-        ".webmanifest": "application/manifest+json",
-        ".webp": "image/webp",
-        ".woff": "font/woff",
-        ".woff2": "font/woff2",
-        # Not text/xml: its charset parameter would override the encoding that the document declares.
-        ".xml": "application/xml",
-        ".xz": "application/x-xz",
-        ".zst": "application/zstd",
-    },
-}
+_ALLOWED = b"GET, HEAD, OPTIONS"
 
 # Not allowed in a decoded path: an empty segment, one that begins with a dot (``.``, ``..``, ``.git``), a
 # backslash, a NUL. The exception is ``.well-known``, which is public (RFC 8615).
@@ -86,10 +51,10 @@ _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CL
 
 @frozen
 class FoundFile:
-    """A regular file below the root: its path there without symbolic links, and its Content-Type."""
+    """A regular file below the root: its path there without symbolic links, and the name that it goes by."""
 
     segments: tuple[bytes, ...]
-    content_type: bytes
+    name: bytes
 
 
 @frozen
@@ -101,17 +66,21 @@ class Redirect:
 class StaticDirectory(Resource):
     """The files below ``root``, as a leaf resource. Clients may cache them for ``max_age`` seconds.
 
-    The root may be a symbolic link. It is followed on each request, so that it can be switched to a new
-    release. Files are read in the reactor thread, because only the disk can delay that. All methods are
-    called in the reactor thread.
+    ``options`` are those of the mount line, in the place of ``max_age``. The root may be a symbolic link. It
+    is followed on each request, so that it can be switched to a new release. Files are read in the reactor
+    thread, because only the disk can delay that. All methods are called in the reactor thread.
     """
 
     isLeaf = True
 
-    def __init__(self, root: Path, max_age: int) -> None:
+    def __init__(self, root: Path, max_age: int = 0, options: FolderOptions | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._root = os.fsencode(os.path.abspath(root))
-        self._cache_control = b"max-age=%d" % max_age
+        self._options = options or FolderOptions(MaxAges(max_age))
+        #: Whether OPTIONS is answered here, also where an app has the same path.
+        self.has_cors = bool(self._options.cors)
+        #: Whether a file is served for paths that name none.
+        self.has_fallback = self._options.fallback is not None
 
     def find(self, path: bytes) -> FoundFile | Redirect | None:
         """Return the file that ``path`` names, or None.
@@ -134,6 +103,25 @@ class StaticDirectory(Resource):
             return Redirect()
         return None
 
+    def find_fallback(self, request: Any) -> FoundFile | None:
+        """Return the file that a GET or HEAD ``request`` gets which names none, or None.
+
+        That is for the addresses of an app that runs in the browser. So a path with a dot in its last segment
+        only counts if the request is for a page: a script that is missing must not be found as HTML.
+        """
+        if self._options.fallback is None or not _wants_page(request):
+            return None
+        name = self._options.fallback.encode()
+        return self._contained(name) if stat.S_ISREG(self._mode(name)) else None
+
+    def serve_options(self, request: Any) -> None:
+        """Answer an OPTIONS ``request`` (an ``IRequest``) for a file (RFC 9110, section 9.3.7)."""
+        get = request.requestHeaders.getRawHeaders
+        asks = get(b"access-control-request-method") is not None
+        names = b", ".join(get(b"access-control-request-headers", []))
+        fields = self._options.preflight_fields(get(b"origin", [None])[0], asks, names)
+        self._send(request, FileAnswer(HTTPStatus.NO_CONTENT, {b"Allow": _ALLOWED}), None, fields)
+
     def serve(self, request: Any, found: FoundFile | Redirect) -> None:
         """Answer a GET or HEAD ``request`` (an ``IRequest``) with what ``find`` has returned.
 
@@ -141,16 +129,24 @@ class StaticDirectory(Resource):
         sees the mistake. A file that is gone by now is 404, and too many open files are 503.
         """
         if isinstance(found, Redirect):
-            headers = {b"Location": _with_slash(request), b"Cache-Control": self._cache_control}
-            _send(request, refusal(HTTPStatus.MOVED_PERMANENTLY, headers), None)
+            cache_control = self._options.max_ages.cache_control(_below_mount(request))
+            headers = {b"Location": _with_slash(request), b"Cache-Control": cache_control}
+            self._send(request, refusal(HTTPStatus.MOVED_PERMANENTLY, headers), None)
             return
         try:
             file, status = _open_beneath(self._root, found.segments)
         except OSError as error:
-            _send(request, refusal(_code_of(error), {}), None)
+            self._send(request, refusal(_code_of(error), {}), None)
             return
-        representation = Representation.of_file(status, found.content_type, self._cache_control, time.time())
-        _send(request, answer(request.method, request.requestHeaders, representation), file)
+        name = os.fsdecode(found.name)
+        representation = Representation.of_file(
+            status,
+            _content_type(name, file),
+            self._options.max_ages.cache_control(found.name),
+            time.time(),
+            content_coding=coding_of_name(name) or "",
+        )
+        self._send(request, answer(request.method, request.requestHeaders, representation), file)
 
     def at_head(self, request: Any) -> bool:
         """Answer ``request`` at once: files need no body."""
@@ -159,13 +155,32 @@ class StaticDirectory(Resource):
 
     def render(self, request: Any) -> int:
         """Find the file that ``request`` (an ``IRequest``) names, and serve it."""
-        if request.method not in (b"GET", b"HEAD"):
-            _send(request, refusal(HTTPStatus.METHOD_NOT_ALLOWED, {b"Allow": b"GET, HEAD"}), None)
-        elif found := self.find(_below_mount(request)):
-            self.serve(request, found)
+        if request.method not in (b"GET", b"HEAD", b"OPTIONS"):
+            self._send(request, refusal(HTTPStatus.METHOD_NOT_ALLOWED, {b"Allow": _ALLOWED}), None)
+        elif found := self.find(_below_mount(request)) or self.find_fallback(request):
+            if request.method == b"OPTIONS":
+                self.serve_options(request)
+            else:
+                self.serve(request, found)
         else:
-            _send(request, refusal(HTTPStatus.NOT_FOUND, {}), None)
+            self._send(request, refusal(HTTPStatus.NOT_FOUND, {}), None)
         return NOT_DONE_YET
+
+    def _send(
+        self,
+        request: Any,
+        answer: FileAnswer,
+        file: io.FileIO | None,
+        fields: Sequence[tuple[bytes, bytes]] | None = None,
+    ) -> None:
+        """Send ``answer`` with the ``fields`` of the mount, by default those for its status."""
+        if fields is None:
+            origin = request.requestHeaders.getRawHeaders(b"origin", [None])[0] if self.has_cors else None
+            fields = self._options.fields(answer.code, origin)
+        for name, value in fields:
+            answer.headers.pop(b"Cache-Control" if name.lower() == b"cache-control" else b"", None)
+            request.responseHeaders.addRawHeader(name, value)
+        _send(request, answer, file)
 
     def _index(self, directory: bytes) -> FoundFile | None:
         """Return the index of a directory, whose name ends with a slash, or None."""
@@ -190,12 +205,12 @@ class StaticDirectory(Resource):
             if os.path.islink(prefix):
                 break
         else:
-            return FoundFile(tuple(segments), _content_type(name))
+            return FoundFile(tuple(segments), name)
         root, target = os.path.realpath(self._root), os.path.realpath(self._root + name)
         if os.path.commonpath([root, target]) != root:
             return None
         # The target's path may have hidden segments: Kubernetes lays out its volumes like that.
-        return FoundFile(tuple(os.path.relpath(target, root).split(b"/")), _content_type(name))
+        return FoundFile(tuple(os.path.relpath(target, root).split(b"/")), name)
 
 
 @implementer(IPullProducer)
@@ -324,11 +339,24 @@ def _decoded(path: bytes) -> bytes | None:
     return name
 
 
-def _content_type(name: bytes) -> bytes:
-    """Return the Content-Type for the extension of a file name; text/plain if that is unknown."""
-    extension = os.path.splitext(name)[1].lower()
-    found = _TYPES.get(extension.decode("utf-8"), "text/plain")
+def _content_type(name: str, file: io.FileIO) -> bytes:
+    """Return the Content-Type by the end of a file's name; if that is unknown, by whether it is text."""
+    found = type_of_name(name)
+    if found is None:
+        try:
+            found = type_of_bytes(os.pread(file.fileno(), LOOKED_AT, 0))
+        except OSError:  # reading it will fail with the reason
+            found = BINARY
     return (found + "; charset=utf-8" if found.startswith("text/") else found).encode("ascii")
+
+
+def _wants_page(request: Any) -> bool:
+    """Return whether ``request`` is for a page: it asks for HTML, or for anything at a path without a dot."""
+    fields = request.requestHeaders.getRawHeaders(b"accept")
+    accepted = {name for name, weight in weighted_list(b",".join(fields or ()).decode("latin-1")) if weight}
+    if "text/html" in accepted:
+        return True
+    return (not fields or "*/*" in accepted) and b"." not in request.path.rpartition(b"/")[2]
 
 
 def _below_mount(request: Any) -> bytes:

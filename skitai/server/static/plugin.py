@@ -8,19 +8,37 @@ from typing import Any
 
 import attrs
 
-from skitai.config import Key, Mount, seconds
+from skitai.config import Key, Mount
 from skitai.interfaces import IInstance
 from skitai.plugins import Answerer, hookimpl
 from skitai.server.static.directory import StaticDirectory
+from skitai.server.static.options import (
+    FolderOptions,
+    MaxAges,
+    cors_origins,
+    fallback_path,
+    header_fields,
+    max_ages,
+    show_header_fields,
+    show_max_ages,
+)
 
 #: The options of a folder.
 OPTIONS: Mapping[str, Key] = {
     "max_age": Key(
-        seconds,
+        max_ages,
         None,
-        "how long clients may cache the files",
-        example="1h",
+        "how long clients may cache the files, by patterns of their paths or names; the first that matches"
+        " counts, and a time without a pattern is for all others",
+        show_max_ages,
         unset="static_max_age of [server]",
+    ),
+    "headers": Key(header_fields, None, "header fields of all answers", show_header_fields),
+    "cors": Key(cors_origins, None, "origins whose pages may read the files; preflights are answered"),
+    "fallback": Key(
+        fallback_path,
+        None,
+        "the file that pages get which are no file, for apps that run in the browser",
     ),
 }
 
@@ -42,9 +60,16 @@ def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
     if not names_folder(mount):
         return None
     root = mount.folder / mount.target
-    max_age = attrs.evolve(OPTIONS["max_age"], default=instance.config.server.static_max_age, unset="")
+    usual = instance.config.server.static_max_age
+    max_age = attrs.evolve(OPTIONS["max_age"], default=MaxAges(int(usual)), unset="")
 
     def make(options: Mapping[str, Any]) -> StaticDirectory:
-        return StaticDirectory(root, int(options["max_age"]))
+        given = FolderOptions(
+            options["max_age"].or_else(usual),
+            options["headers"] or (),
+            options["cors"] or (),
+            options["fallback"],
+        )
+        return StaticDirectory(root, options=given)
 
-    return Answerer("static files", make, {"max_age": max_age}, str(root))
+    return Answerer("static files", make, {**OPTIONS, "max_age": max_age}, str(root))
