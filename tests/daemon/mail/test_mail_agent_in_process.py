@@ -15,6 +15,7 @@ from skitai.daemon.mail.agent import STOP_SECONDS, Agent
 from skitai.daemon.mail.delivery import Office, Worker
 from skitai.daemon.mail.settings import read_settings
 from skitai.errors import ConfigError
+from skitai.mail.agents import look
 from skitai.mail.envelope import Envelope
 
 MESSAGE = b"From: a@example.com\nSubject: hi\n\nHello\n"
@@ -103,6 +104,12 @@ def test_mail_goes_and_comes_again(site, monkeypatch):
         site.reactor.advance(5.1)
         site.reactor.until(lambda: not agent.office.spool.ids(), "the second try")
         assert len(server.mails) == 1
+
+        def is_told():
+            site.reactor.advance(mail_agent._TELL_SECONDS)
+            return look(agent.office.spool.folder).sent == 1
+
+        site.reactor.until(is_told, "others see what it has done")
         site.end()
         assert site.reactor.getDelayedCalls() == []
 

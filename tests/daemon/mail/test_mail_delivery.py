@@ -19,7 +19,6 @@ from serving import eventually
 from skitai.daemon.mail.delivery import Office, Worker
 from skitai.daemon.mail.dialogue import Dialogue
 from skitai.daemon.mail.intake import Intake
-from skitai.daemon.mail.lanes import Waiting
 from skitai.daemon.mail.queue import Queue
 from skitai.daemon.mail.rules import make_rules
 from skitai.daemon.mail.settings import read_settings
@@ -541,6 +540,56 @@ class TestBroken:
         assert mail.spool.undelivered() == []
 
 
+class TestTrouble:
+    """What goes wrong with files."""
+
+    def test_a_message_that_cannot_be_read(self, delivery, monkeypatch):
+        """The disk fails after the mail was claimed: it is set aside, and the next one goes."""
+        read = Claim.message
+
+        def fail(claim):
+            if claim.id == "m1":
+                raise OSError(5, "Input/output error")
+            return read(claim)
+
+        monkeypatch.setattr(Claim, "message", fail)
+        with MailServer() as server:
+            mail = delivery(smtpserver=server.address)
+            mail.send()
+            mail.send(name="m2")
+            mail.run()
+            assert [one.id for one in server.mails] == ["<m2@example.com>"]
+        [entry] = mail.spool.entries_in("bad")
+        assert (entry.id, entry.reason) == ("m1", "[Errno 5] Input/output error")
+
+    def test_a_spool_that_fails(self, delivery, monkeypatch):
+        """The log says so, and the agent goes on, also without a file that tells of it."""
+
+        def refuse(*_given):
+            raise OSError(13, "Permission denied")
+
+        def fail(*_given):
+            raise RuntimeError("of our own making")
+
+        mail = delivery(smtpserver="file:out")
+        with monkeypatch.context() as patch:
+            patch.setattr("skitai.daemon.mail.intake.Presence", refuse)
+            patch.setattr(Spool, "purge", refuse)
+            mail.intake.clean_up()
+            mail.intake.tell()
+            mail.run()
+            patch.setattr(Spool, "purge", fail)
+            mail.intake.clean_up()
+            mail.run()
+        mail.send()
+        mail.run()
+        said = "".join(mail.lines)
+        assert "nobody sees that the agent is at work: [Errno 13] Permission denied" in said
+        assert "cannot read the spool: [Errno 13] Permission denied" in said
+        assert "[critical] spool" in said
+        assert mail.spool.ids() == []
+
+
 class TestStop:
     """The agent is to end."""
 
@@ -591,9 +640,10 @@ class TestStop:
         with MailServer() as server:
             mail = delivery(smtpserver=server.address)
             mail.send()
+            mail.intake.stop()
+            mail.intake.run()
             with mail.spool.claim("m1") as claim:
                 claim.record([RecipientOutcome("b@example.com", "deferred", 451, "later")], mail.now + 50)
-            mail.queue.add(None, Waiting(mail.now, "m1", mail.now))
             mail.run()
             assert server.mails == []
             mail.run(51)
