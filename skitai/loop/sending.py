@@ -16,12 +16,26 @@ from skitai.loop.turn import Stage, turn_end_of
 
 _log = Logger()
 
+#: Sends what leaves at once, and returns how many bytes that is; raises OSError if none do.
+Send = Callable[[bytes], int]
+
 #: Seconds that a response may wait for others of the same turn.
 _HOLD_SECONDS = 0.001
 #: A wait of this many seconds shows that apps compute in the reactor's turn. Then everything is sent at once,
 #: for this many times as long as the wait took: a request that an app makes early must leave before it
 #: computes.
 _LONG_WAIT_SECONDS, _EAGER_TIMES = 0.02, 20
+
+
+def sender_of(transport: Any) -> Send | None:
+    """Return what sends to the socket of ``transport`` at once; None if only ``transport`` itself can send.
+
+    A socket of TLS must not be written to: where the transport is our own, that has a ``send``.
+    """
+    if hasattr(transport, "getHandle") and not hasattr(transport, "getPeerCertificate"):
+        send: Send = transport.getHandle().send
+        return send
+    return getattr(transport, "send", None)
 
 
 class Sender(Protocol):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.protocols.policies import ProtocolWrapper
-
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
@@ -22,7 +20,7 @@ def hand_over(transport: Any, protocol: IProtocol, received: bytes = b"") -> Non
 def connect_to(transport: Any, protocol: IProtocol) -> None:
     """Do the first half of ``hand_over``: for who has something to say before ``pass_on``."""
     # With TLS the transport is itself a protocol: a wrapper, which keeps the inner one by another name.
-    if isinstance(transport, ProtocolWrapper):
+    if hasattr(transport, "wrappedProtocol"):
         transport.wrappedProtocol = protocol
     else:
         transport.protocol = protocol

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import secrets
+import ssl
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
+from ssl import MemoryBIO, SSLContext, SSLObject
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import attrs
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from cryptography.x509 import Certificate
-from OpenSSL import SSL
-from OpenSSL.crypto import X509
-from twisted.internet.interfaces import IAddress, IOpenSSLServerConnectionCreator
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
-from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
-from zope.interface import implementer, providedBy
-from zope.interface.declarations import Provides
 
 from skitai.net.certificates import Loaded
-from skitai.net.client_certificates import ClientCertificate
 from skitai.net.pem import Identity, TLSConfigError
+from skitai.net.tls_transport import TLSTransport
 
 #: What a connection may carry, the best first (RFC 7301).
-PROTOCOLS = (b"http/1.1",)
-HTTP2_PROTOCOLS = (b"h2", *PROTOCOLS)
+PROTOCOLS = ("http/1.1",)
+HTTP2_PROTOCOLS = ("h2", *PROTOCOLS)
 #: Mozilla's intermediate configuration without DHE; the suites of TLS 1.3 are OpenSSL's own.
 _CIPHERS = (
-    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
-    b"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 )
 
 
@@ -35,10 +34,9 @@ class Shown:
     """A certificate that is shown now, and the context of connections that show it."""
 
     loaded: Loaded
-    context: SSL.Context
+    context: SSLContext
 
 
-@implementer(IOpenSSLServerConnectionCreator)
 class ServerTLS:
     """Gives each connection the certificate for the name that its client asks for (RFC 6066, section 3).
 
@@ -52,15 +50,15 @@ class ServerTLS:
     """
 
     def __init__(
-        self, default: Loaded, protocols: Sequence[bytes] = PROTOCOLS, clients: Sequence[Certificate] = ()
+        self, default: Loaded, protocols: Sequence[str] = PROTOCOLS, clients: Sequence[Certificate] = ()
     ) -> None:
         self._protocols = tuple(protocols)
         self._clients = tuple(clients)
         self._default = self._make(default)
         self._others: list[Shown] = []
-        self._by_name: dict[bytes, Shown] = {}
+        self._by_name: dict[str, Shown] = {}
         self._first = self._default.context
-        self._first.set_tlsext_servername_callback(self._choose)
+        self._first.sni_callback = self._choose
 
     def __iter__(self) -> Iterator[Shown]:
         """Return the certificates that are shown now, the default first."""
@@ -71,7 +69,7 @@ class ServerTLS:
         """Show a certificate for the names of its source; raise TLSConfigError if OpenSSL refuses it."""
         shown = self._make(loaded)
         self._others.append(shown)
-        self._by_name.update({name.encode(): shown for name in loaded.source.names})
+        self._by_name.update(dict.fromkeys(loaded.source.names, shown))
 
     def renew(self, shown: Shown, loaded: Loaded) -> None:
         """Show ``loaded`` to new clients in the place of ``shown``; raise TLSConfigError as ``add``.
@@ -81,112 +79,90 @@ class ServerTLS:
         shown.context = self._make(loaded).context
         shown.loaded = loaded
 
-    def serverConnectionForTLS(self, tls_protocol: Any) -> SSL.Connection:
-        """Return the connection of a new client. Called in the reactor thread."""
-        connection = SSL.Connection(self._first, None)
-        connection.set_accept_state()
-        connection.set_app_data(tls_protocol)
-        return connection
+    def wrap(self, incoming: MemoryBIO, outgoing: MemoryBIO) -> SSLObject:
+        """Return the TLS of a new client. Called in the reactor thread."""
+        return self._first.wrap_bio(incoming, outgoing, server_side=True)
 
-    def _choose(self, connection: SSL.Connection) -> None:
+    def _choose(self, connection: SSLObject, name: str | None, _: SSLContext) -> None:
         """Let the connection go on with the certificate of the name that the client has sent, if any."""
-        context = self._shown_for(connection.get_servername()).context
+        context = self._shown_for(name).context
         if context is not self._first:
-            connection.set_context(context)
+            connection.context = context
 
-    def _shown_for(self, name: bytes | None) -> Shown:
+    def _shown_for(self, name: str | None) -> Shown:
         if not name or not self._by_name:
             return self._default
         name = name.lower()
-        found = self._by_name.get(name) or self._by_name.get(b"*." + name.partition(b".")[2])
+        found = self._by_name.get(name) or self._by_name.get("*." + name.partition(".")[2])
         return found or self._default
 
     def _make(self, loaded: Loaded) -> Shown:
         return Shown(loaded, _context(loaded.identity, self._protocols, self._clients))
 
 
-def _context(identity: Identity, protocols: Sequence[bytes], clients: Sequence[Certificate]) -> SSL.Context:
+def _context(identity: Identity, protocols: Sequence[str], clients: Sequence[Certificate]) -> SSLContext:
     """Return the context of connections that show ``identity``: TLS 1.2 or later, without renegotiation."""
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # an idle connection takes less memory
-    context.set_cipher_list(_CIPHERS)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # tickets need none
-    # A ticket holds for all names: contexts must agree on it.
-    context.set_session_id(sha256(b"skitai").digest())
+    context = SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # clients know what they do fast
+    context.set_ciphers(_CIPHERS)
+    context.set_alpn_protocols(protocols)
     try:
-        context.use_certificate(identity.certificate)
-        for each in identity.chain:
-            context.add_extra_chain_cert(each)
-        context.use_privatekey(identity.private_key)
-        context.check_privatekey()
-    except (SSL.Error, TypeError, ValueError) as error:
+        _show(context, identity)
+    except (ssl.SSLError, TypeError, ValueError) as error:
         message = f"{identity.key_file} cannot secure connections: {error}"
         raise TLSConfigError(identity.key_name, message) from error
-
-    def select(_: SSL.Connection, offered: list[bytes]) -> Any:
-        return next((each for each in protocols if each in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
-
-    context.set_alpn_select_callback(select)
-    for each in clients:
-        store = context.get_cert_store()
-        assert store is not None
-        store.add_cert(X509.from_cryptography(each))
-        context.add_client_ca(each)
     if clients:
+        context.load_verify_locations(cadata=b"".join(each.public_bytes(Encoding.DER) for each in clients))
         # What fails is refused: a session would be resumed as if it had succeeded.
-        context.set_verify(SSL.VERIFY_PEER)
+        context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
 
-#: What the TLS of a connection provides, by the type of the transport below.
-_provided: dict[type, Any] = {}
+def _show(context: SSLContext, identity: Identity) -> None:
+    """Have ``context`` show ``identity``: by a file, because ssl takes no certificate from memory.
+
+    The key in it is encrypted with a password that nobody else learns.
+    """
+    password = secrets.token_bytes(32)
+    encryption = BestAvailableEncryption(password)
+    with NamedTemporaryFile(prefix="skitai-") as file:
+        for each in (identity.certificate, *identity.chain):
+            file.write(each.public_bytes(Encoding.PEM))
+        file.write(identity.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+        file.flush()
+        context.load_cert_chain(file.name, password=password)
 
 
-class TLSTransport(BufferingTLSTransport):
-    """The TLS of one connection."""
+class _TLSFactory(Factory):
+    """Makes connections with TLS, and within them the protocols of ``wrappedFactory``.
 
-    _client: ClientCertificate | None = None
+    All methods are called in the reactor thread.
+    """
 
-    def makeConnection(self, transport: Any) -> None:
-        """Begin the handshake on ``transport``, with the protocol inside connected.
+    noisy = False
 
-        As Twisted's, which puts together anew each time what interfaces ``transport`` and this provide: that
-        is a twentieth of what a connection costs.
-        """
-        kind = type(transport)
-        if kind not in _provided:
-            _provided[kind] = Provides(type(self), providedBy(transport))
-        self.__provides__ = _provided[kind]
-        self._tlsConnection = self.factory._creatorCallable(self)
-        self._appSendBuffer: list[bytes] = []
-        self.connected = 1
-        self.transport = transport
-        self.factory.registerProtocol(self)  # type: ignore[no-untyped-call]
-        self.wrappedProtocol.makeConnection(self)
-        self._checkHandshakeStatus()  # type: ignore[no-untyped-call]
+    def __init__(self, tls: ServerTLS, factory: Factory) -> None:
+        self.wrappedFactory = factory
+        self._tls = tls
 
-    @property
-    def client_certificate(self) -> ClientCertificate | None:
-        """The certificate that the client has shown and that an authority of ours has signed; or None."""
-        if self._client is None:
-            handle: SSL.Connection | None = self.getHandle()  # type: ignore[no-untyped-call]
-            found = None if handle is None else handle.get_peer_certificate(as_cryptography=True)
-            self._client = None if found is None else ClientCertificate(found)
-        return self._client
+    def doStart(self) -> None:
+        """Begin, and the factory inside with it."""
+        super().doStart()  # type: ignore[no-untyped-call]
+        self.wrappedFactory.doStart()  # type: ignore[no-untyped-call]
 
-
-class _TLSFactory(TLSMemoryBIOFactory):
-    """Makes no connection if the wrapped factory returns no protocol, which Twisted's does not expect."""
-
-    protocol = TLSTransport
+    def doStop(self) -> None:
+        """End, and the factory inside with it."""
+        super().doStop()  # type: ignore[no-untyped-call]
+        self.wrappedFactory.doStop()  # type: ignore[no-untyped-call]
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Return what decrypts a new connection; None if the factory inside refuses it."""
         inside = self.wrappedFactory.buildProtocol(addr)
-        return None if inside is None else self.protocol(self, inside)
+        return None if inside is None else TLSTransport(self._tls.wrap, inside)
 
 
-def with_tls(factory: Factory, options: ServerTLS, reactor: Any) -> TLSMemoryBIOFactory:
+def with_tls(factory: Factory, tls: ServerTLS) -> Factory:
     """Return a factory whose connections are TLS, with the protocols of ``factory`` inside."""
-    return _TLSFactory(options, False, factory, clock=reactor)
+    return _TLSFactory(tls, factory)

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
-from skitai.loop.sending import SendQueue
+from skitai.loop.sending import Send, SendQueue, sender_of
 
 #: Bytes given to a transport at a time.
 _PIECE = 64 * 1024
@@ -97,9 +97,9 @@ class SocketOutgoing(Outgoing):
 
     __slots__ = ("_given", "_socket_send")
 
-    def __init__(self, transport: Any, queue: SendQueue, on_drained: Callable[[], None]) -> None:
+    def __init__(self, transport: Any, send: Send, queue: SendQueue, on_drained: Callable[[], None]) -> None:
         super().__init__(transport, queue, on_drained)
-        self._socket_send = transport.getHandle().send
+        self._socket_send = send
         self._given = 0
 
     def _send(self, data: bytes) -> None:
@@ -214,7 +214,8 @@ def _unacknowledged(transport: Any) -> int:
 
 
 def outgoing_for(transport: Any, queue: SendQueue, on_drained: Callable[[], None]) -> Outgoing:
-    """Return what sends to ``transport``: for a plain socket, what writes to it directly."""
-    if hasattr(transport, "getHandle") and not hasattr(transport, "getPeerCertificate"):
-        return SocketOutgoing(transport, queue, on_drained)
+    """Return what sends to ``transport``: for a socket, with TLS or not, what writes to it directly."""
+    send = sender_of(transport)
+    if send is not None:
+        return SocketOutgoing(transport, send, queue, on_drained)
     return TransportOutgoing(transport, queue, on_drained)

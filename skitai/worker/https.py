@@ -38,7 +38,7 @@ class Secure:
         """Return a factory whose connections are TLS, with the protocols of ``factory`` inside."""
         from skitai.net.server_tls import with_tls
 
-        return with_tls(factory, self._tls, self._reactor)
+        return with_tls(factory, self._tls)
 
     def start(self, board: Board, slot: Slot) -> None:
         """Begin to look at the files, in the worker that has this ``slot``. Called in the reactor thread."""

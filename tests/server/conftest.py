@@ -131,7 +131,7 @@ def wrap_in_tls(tmp_path_factory):
     identity = Identity("localhost")
     pem = tmp_path_factory.mktemp("tls") / "server.pem"
     pem.write_bytes(identity.key_pem() + identity.pem)
-    return lambda factory: with_tls(factory, tls_of(pem), factory.reactor)
+    return lambda factory: with_tls(factory, tls_of(pem))
 
 
 @pytest.fixture

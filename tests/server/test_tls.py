@@ -119,7 +119,7 @@ def greeter(reactor_thread):
     ports = []
 
     def start(options):
-        factory = with_tls(Factory.forProtocol(Greeter), options, reactor_thread.reactor)
+        factory = with_tls(Factory.forProtocol(Greeter), options)
         factory.noisy = factory.wrappedFactory.noisy = False
         ports.append(reactor_thread.call(reactor_thread.reactor.listenTCP, 0, factory, interface="127.0.0.1"))
         return ports[-1].getHost().port

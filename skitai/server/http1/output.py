@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from skitai.loop.sending import SendQueue
+from skitai.loop.sending import Send, SendQueue, sender_of
 from skitai.server.http1.backlog import Backlog
 from skitai.server.request.storage import Storage
 
@@ -118,13 +118,14 @@ class SocketOutput(Output):
     def __init__(
         self,
         transport: Any,
+        send: Send,
         on_progress: Callable[[], None],
         on_drained: Callable[[], None],
         queue: SendQueue,
         storage: Storage,
     ) -> None:
         super().__init__(transport, on_progress, on_drained, storage)
-        self._send = transport.getHandle().send
+        self._send = send
         self._queue = queue
         self._held = b""
 
@@ -305,7 +306,8 @@ def output_for(
     queue: SendQueue,
     storage: Storage,
 ) -> Output:
-    """Return the output for ``transport``: for a plain socket, the one that writes to it directly."""
-    if hasattr(transport, "getHandle") and not hasattr(transport, "getPeerCertificate"):
-        return SocketOutput(transport, on_progress, on_drained, queue, storage)
+    """Return the output for ``transport``: for a socket, with TLS or not, one that writes to it directly."""
+    send = sender_of(transport)
+    if send is not None:
+        return SocketOutput(transport, send, on_progress, on_drained, queue, storage)
     return TransportOutput(transport, on_progress, on_drained, storage)

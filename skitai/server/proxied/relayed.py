@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
-from twisted.protocols.policies import ProtocolWrapper
 
 from skitai.net.handover import connect_to, pass_on
 from skitai.server.proxied.header import ProxyHeader, ProxyHeaderError, read_header
@@ -113,7 +112,6 @@ class _Header(Protocol):
         connect_to(transport, protocol)
         if header.client is not None:
             # With TLS the protocol that answers is within the one that decrypts.
-            wrapped = isinstance(protocol, ProtocolWrapper)
-            answering: Any = protocol.wrappedProtocol if wrapped else protocol
+            answering: Any = getattr(protocol, "wrappedProtocol", protocol)
             answering.set_direct(header.client, header.server)
         pass_on(protocol, self._received[header.length :])

@@ -1,0 +1,189 @@
+"""The sending half of a connection with TLS: what the protocol inside writes, encrypted."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from ssl import MemoryBIO, SSLError, SSLObject
+from typing import Any
+
+from skitai.net.outflow import Outflow
+
+#: Bytes that are encrypted before they are sent, and the most that leave without a look at other connections.
+_PIECE, _TURN_MAX = 64 * 1024, 256 * 1024
+
+
+class SendingTLS:
+    """Sends over ``transport``. All methods are called in the reactor thread.
+
+    What is written is encrypted at once if the socket takes it; else it waits here. An abort is no end of
+    TLS, so that the peer sees that something is missing.
+    """
+
+    # Slots, because there may be ten thousand idle connections.
+    __slots__ = (
+        "_closes_half", "_incoming", "_out", "_outgoing", "_paused", "_producer", "_shaken", "_streaming",
+        "_tickets", "_tls", "_unsent", "_write_closed", "connected", "disconnecting", "transport",
+    )  # fmt: skip
+
+    transport: Any
+    _out: Outflow
+    _tls: SSLObject
+
+    def __init__(self) -> None:
+        self.connected = self.disconnecting = False
+        #: What came from the socket, and what goes there.
+        self._incoming, self._outgoing = MemoryBIO(), MemoryBIO()
+        # Whether the handshake is over, and whether our half is closed, or will be when all is sent.
+        self._shaken = self._write_closed = self._closes_half = False
+        # What the handshake has left to send, which may wait for the first answer.
+        self._tickets = b""
+        # What was written and nobody has encrypted yet.
+        self._unsent: deque[bytes | memoryview] = deque()
+        self._producer: Any = None
+        self._streaming = self._paused = False
+
+    def _begin_sending(self) -> None:
+        """Note that the handshake is over."""
+        self._shaken = True
+        if self._unsent or self._producer is not None:
+            self._out.begin()
+
+    def _send_no_more(self) -> None:
+        """Note that the connection is gone."""
+        self.connected = False
+        self.disconnecting = self._write_closed = True
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stopProducing()
+        self._unsent.clear()
+        del self._out  # which knows this object
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send of ``data`` what the socket takes now, and return how much of it has left.
+
+        The rest must be written, or be produced by a pull producer.
+        """
+        if self._write_closed or not self._shaken or self._out.blocked:
+            return 0
+        sent = self._encrypt(data, 0)
+        self._flush()
+        while sent < len(data) and not self._out.blocked and sent < _TURN_MAX:
+            sent = self._encrypt(data, sent)
+            self._flush()
+        return sent
+
+    def _encrypt(self, data: bytes | memoryview, start: int) -> int:
+        """Encrypt a piece of ``data`` from ``start`` on, and return its end."""
+        end = min(start + _PIECE, len(data))
+        while start < end:
+            start += self._tls.write(memoryview(data)[start:end] if start or end < len(data) else data)
+        return end
+
+    def _flush(self) -> None:
+        if data := self._encrypted():
+            self._out.write(data)
+
+    def _encrypted(self) -> bytes:
+        """Return what is encrypted and was not sent."""
+        if not self._tickets:
+            return self._outgoing.read()
+        tickets, self._tickets = self._tickets, b""
+        return tickets + self._outgoing.read()
+
+    def write(self, data: bytes) -> None:
+        """Send ``data`` after everything written before."""
+        if not data or self._write_closed or not self.connected:
+            return
+        sent = 0 if self._unsent else self.send(data)
+        if sent < len(data):
+            self._unsent.append(memoryview(data)[sent:] if sent else data)
+            if self._shaken:
+                self._out.begin()
+            if self._producer is not None and self._streaming and not self._paused:
+                self._paused = True
+                self._producer.pauseProducing()
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """Send pieces after everything written before."""
+        self.write(b"".join(iovec))
+
+    def _more(self) -> bytes:
+        """Return what is to be sent next: the socket has taken everything. Nothing: it is over for now."""
+        while self._outgoing.pending < _PIECE:
+            if self._unsent:
+                piece = self._unsent.popleft()
+                end = self._encrypt(piece, 0)
+                if end < len(piece):
+                    self._unsent.appendleft(memoryview(piece)[end:])
+            elif not self._ask_producer():
+                break
+        return self._encrypted()
+
+    def _ask_producer(self) -> bool:
+        """Have the producer write; return whether it has."""
+        if self._producer is not None and (self._paused or not self._streaming):
+            self._paused = False
+            self._producer.resumeProducing()
+        return bool(self._unsent)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Pause ``producer`` while the socket takes no more; without ``streaming``, asked for each piece."""
+        if not self.connected:
+            producer.stopProducing()
+            return
+        if self._producer is not None:
+            raise RuntimeError(f"{producer} cannot produce: {self._producer} does")
+        self._producer, self._streaming, self._paused = producer, streaming, False
+        if not streaming and self._shaken:
+            self._out.begin()
+
+    def unregisterProducer(self) -> None:
+        """Ask for no more, and close if that was waited for."""
+        self._producer = None
+        self._settle()
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def loseConnection(self) -> None:
+        """Close when all is sent and no producer is registered."""
+        if self.connected and not self.disconnecting:
+            self.disconnecting = True
+            if self._shaken:
+                self.transport.pauseProducing()
+            self._settle()
+
+    def loseWriteConnection(self) -> None:
+        """Close our half when all is sent and no producer is registered."""
+        if not self._write_closed:
+            self._closes_half = True
+            self._settle()
+
+    def _settle(self) -> None:
+        """Close what is to be closed, if all is sent."""
+        if not self.connected or self._unsent or self._producer is not None or self._out.blocked:
+            return
+        if self.disconnecting:
+            self._say_goodbye()
+            self.transport.loseConnection()
+        elif self._closes_half:
+            self._closes_half = False
+            self._say_goodbye()
+            self.transport.loseWriteConnection()
+
+    def _say_goodbye(self) -> None:
+        if self._shaken and not self._write_closed:
+            # It also looks whether the client has said it, and takes anything else for a fault.
+            unread = self._incoming.read()
+            with suppress(SSLError):
+                self._tls.unwrap()
+            self._incoming.write(unread)
+            self._flush()
+        self._write_closed = True
+
+    def abortConnection(self) -> None:
+        """Cut the connection."""
+        if self.connected:
+            self.disconnecting = self._write_closed = True
+            self.transport.abortConnection()

@@ -1,0 +1,221 @@
+"""The TLS of one connection: a protocol on the transport below, and the transport of the protocol inside."""
+
+from __future__ import annotations
+
+from ssl import MemoryBIO, SSLError, SSLObject, SSLWantReadError, SSLZeroReturnError
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cryptography.x509 import Certificate, load_der_x509_certificate
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    INegotiated,
+    IProtocol,
+    IPushProducer,
+    ISSLTransport,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from skitai.net.outflow import Outflow
+from skitai.net.tls_sending import SendingTLS
+
+if TYPE_CHECKING:
+    from skitai.net.client_certificates import ClientCertificate
+
+#: Bytes that are read at a time: a record holds no more (RFC 8446, section 5.1).
+_RECORD_MAX = 16 * 1024
+#: Why a connection ended whose client has not said so (RFC 8446, section 6.1). Made once: clients do that.
+_CUT_OFF = Failure(ConnectionLost("TLS was not closed"))  # type: ignore[no-untyped-call]
+
+
+class Wrap(Protocol):
+    """Makes the TLS of a new connection between two buffers of encrypted bytes."""
+
+    def __call__(self, incoming: MemoryBIO, outgoing: MemoryBIO) -> SSLObject:
+        """Return it, before its handshake."""
+
+
+@implementer(IProtocol, IHalfCloseableProtocol, ISSLTransport, INegotiated, IPushProducer)
+class TLSTransport(SendingTLS):
+    """The TLS of one connection to a server. All methods are called in the reactor thread.
+
+    A client that says that it sends no more still gets its answers, if ``wrappedProtocol`` can handle that.
+    One that goes without a word has cut the connection off.
+    """
+
+    __slots__ = ("_client", "_read_closed", "_reason", "_wrap", "wrappedProtocol")
+
+    def __init__(self, wrap: Wrap, inside: Any) -> None:
+        super().__init__()
+        self.wrappedProtocol: Any = inside
+        self._wrap = wrap
+        self._client: ClientCertificate | None = None
+        self._reason: Failure | None = None
+        # Whether the client sends no more.
+        self._read_closed = False
+
+    # -- the transport below -------------------------------------------------------------------------------
+
+    def makeConnection(self, transport: Any) -> None:
+        """Begin on a connected transport: the protocol inside is connected before the handshake."""
+        self.transport = transport
+        self.connected = True
+        self._tls = self._wrap(self._incoming, self._outgoing)
+        self._out = Outflow(transport, self._more, self._settle)
+        self.wrappedProtocol.makeConnection(self)
+
+    def connectionMade(self) -> None:
+        """Called by nobody: ``makeConnection`` does it all."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take encrypted bytes."""
+        if self._read_closed or (self.disconnecting and self._shaken):
+            return
+        self._incoming.write(data)
+        if self._shaken or self._shake_hands():
+            self._read()
+
+    def _shake_hands(self) -> bool:
+        """Go on with the handshake; return whether it is over."""
+        try:
+            self._tls.do_handshake()
+        except SSLWantReadError:
+            self._flush()
+            return False
+        except SSLError as error:
+            self._fail(error)
+            return False
+        if self._tls.version() == "TLSv1.3":
+            # Only tickets are left. They leave with the first answer: a packet less, and some clients write
+            # in one thread what they read in another, which the arrival of tickets confuses.
+            self._tickets = self._outgoing.read()
+        else:
+            self._flush()
+        self._begin_sending()
+        return True
+
+    def _read(self) -> None:
+        tls, incoming = self._tls, self._incoming
+        while not self.disconnecting:
+            try:
+                data = tls.read(_RECORD_MAX)
+            except SSLWantReadError:
+                break
+            except SSLZeroReturnError:  # as below, after we have closed our half
+                data = b""
+            except SSLError as error:
+                self._fail(error)
+                return
+            if not data:
+                self._client_ended()
+                break
+            self.wrappedProtocol.dataReceived(data)
+            if not incoming.pending and not tls.pending():
+                break
+        if self.connected and self._outgoing.pending:  # such as the refusal of a new handshake
+            self._flush()
+
+    def _client_ended(self) -> None:
+        self._read_closed = True
+        if IHalfCloseableProtocol.providedBy(self.wrappedProtocol):
+            self.wrappedProtocol.readConnectionLost()
+        else:
+            self.loseConnection()
+
+    def readConnectionLost(self) -> None:
+        """Note that no more bytes come. It is the end unless the client has said so within TLS, too."""
+        if not self._read_closed:
+            self.transport.connectionLost(_CUT_OFF)
+        elif self._write_closed:
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Note that our half of the connection is closed."""
+        if IHalfCloseableProtocol.providedBy(self.wrappedProtocol):
+            self.wrappedProtocol.writeConnectionLost()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Clean up: the connection is gone."""
+        self._send_no_more()
+        inside, self.wrappedProtocol = self.wrappedProtocol, None  # which knows this object
+        inside.connectionLost(self._reason or reason)
+
+    def _fail(self, error: SSLError) -> None:
+        self._reason = Failure(error)  # type: ignore[no-untyped-call]
+        self._flush()  # what is wrong, for the client
+        self._write_closed = self.disconnecting = True
+        self.transport.loseConnection()
+
+    # -- reading, as the protocol wants it: IPushProducer --------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """Read no more for now; what was read already still comes."""
+        if self.connected:
+            self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read on."""
+        if self.connected and not self.disconnecting:
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Close."""
+        self.loseConnection()
+
+    # -- what is known of the connection -------------------------------------------------------------------
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """The protocol that was chosen in the handshake (RFC 7301), or None."""
+        chosen = self._tls.selected_alpn_protocol()
+        return None if chosen is None else chosen.encode()
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """The certificate that the client has shown and that an authority of ours has signed; or None."""
+        if self._client is None and (found := self._certificate()):
+            from skitai.net.client_certificates import ClientCertificate
+
+            self._client = ClientCertificate(found)
+        return self._client
+
+    def _certificate(self) -> Certificate | None:
+        found = self._tls.getpeercert(binary_form=True) if self._shaken else None
+        return load_der_x509_certificate(found) if found else None
+
+    def getPeerCertificate(self) -> Any:
+        """Return the same as pyOpenSSL has it, which is what Twisted's transports do."""
+        from OpenSSL.crypto import X509
+
+        found = self._certificate()
+        return found and X509.from_cryptography(found)
+
+    def getHost(self) -> Any:
+        """Return the address that the client connected to."""
+        return self.transport.getHost()
+
+    def getPeer(self) -> Any:
+        """Return the address of the client."""
+        return self.transport.getPeer()
+
+    def getTcpNoDelay(self) -> bool:
+        """Return whether small pieces are sent at once. As the next three, of TCP only."""
+        return bool(self.transport.getTcpNoDelay())
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Send small pieces at once or not."""
+        self.transport.setTcpNoDelay(enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """Return whether it is found out now and then whether the client is still there."""
+        return bool(self.transport.getTcpKeepAlive())
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Find that out or not."""
+        self.transport.setTcpKeepAlive(enabled)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket."""
+        descriptor: int = self.transport.fileno()
+        return descriptor
