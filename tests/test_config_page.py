@@ -91,7 +91,7 @@ def test_terminal(found):
     [
         ("sever", "did you mean server?"),
         ("body_maks", "did you mean body_max?"),
-        ("zzzzzzzzz", "known are @NAME, certificates:line, cron, "),
+        ("zzzzzzzzz", "known are @NAME, cache, certificates:line, "),
     ],
 )
 def test_unknown(found, wanted, hint):

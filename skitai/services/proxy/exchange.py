@@ -168,7 +168,7 @@ class Exchange:
 
     def wait(self) -> None:
         """Send the head, if it waits for the first piece of the body: that may come late."""
-        if not self._request.bytes_sent:
+        if not self._over and not self._request.bytes_sent:
             self._request.send(b"")
 
     def _go_on(self) -> None:

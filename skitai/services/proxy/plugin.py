@@ -12,14 +12,17 @@ from skitai.config.keys import Key
 from skitai.net.trust import TrustedProxies
 from skitai.plugins import Answerer, Metric, counter, gauge, hookimpl
 from skitai.services.http.connections import connections_of
+from skitai.services.proxy.cache.settings import KEYS, SECTION
 from skitai.services.proxy.resource import ReverseProxy
 from skitai.services.proxy.way import Way
 
 if TYPE_CHECKING:
     from skitai.config import Mount
     from skitai.interfaces import IInstance
+    from skitai.services.proxy.cache.assembly import ProxyCache
 
 _PROXIED_TYPE = "http"
+_CACHE = f"{__name__}.cache"
 #: Bytes of a reply that wait for a slow client at most. All that waits shares [server] buffers_max, and a
 #: member can be held back, unlike an app that has its response ready.
 AHEAD_MAX = 1 << 20
@@ -30,6 +33,7 @@ OPTIONS: Mapping[str, Key] = {
     "host": Key(one_of("client", "member"), "client", "whose name members get in Host"),
     "rewrite": Key(yes_no, False, "mend Location, Content-Location and cookies for the mount point"),
     "buffer": Key(yes_no, True, "collect the body of a request before a member is asked"),
+    "cache": Key(yes_no, False, "keep cacheable replies (RFC 9111), as [cache] says"),
 }
 
 
@@ -57,6 +61,10 @@ def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
 
 def _make(instance: IInstance, point: str, name: str, options: Mapping[str, Any]) -> ReverseProxy:
     server = instance.config.server
+    cache = None
+    if options["cache"]:
+        chosen = " ".join(f"{key}={options[key]}" for key in ("strip", "host", "rewrite"))
+        cache = _cache_of(instance).mount(point, f"@{name}", chosen)
     way = Way(
         point=point.encode(),
         cluster=instance.services.dispatcher.balancer(name),
@@ -68,9 +76,36 @@ def _make(instance: IInstance, point: str, name: str, options: Mapping[str, Any]
         own_host=options["host"] == "member",
         rewrite=options["rewrite"],
         buffer=options["buffer"],
+        cache=cache,
     )
     _ways(instance).append(way)
     return ReverseProxy(way)
+
+
+def _cache_of(instance: IInstance) -> ProxyCache:
+    # Only here: hishel takes long to import, and most servers have no cache.
+    from skitai.services.proxy.cache.assembly import ProxyCache
+
+    cache: ProxyCache = instance.state(_CACHE, lambda: ProxyCache(instance))
+    return cache
+
+
+def _used_cache(instance: IInstance) -> ProxyCache | None:
+    return _cache_of(instance) if any(way.cache is not None for way in _ways(instance)) else None
+
+
+@hookimpl
+def skitai_config_sections() -> Mapping[str, Mapping[str, Key]]:
+    """Declare what the cache may keep."""
+    return {SECTION: KEYS}
+
+
+@hookimpl
+def skitai_startup(instance: IInstance) -> None:
+    """Begin to use the disk."""
+    cache = _used_cache(instance)
+    if cache is not None:
+        cache.start()
 
 
 def _ways(instance: IInstance) -> list[Way]:
@@ -82,7 +117,11 @@ def _ways(instance: IInstance) -> list[Way]:
 def skitai_status(instance: IInstance) -> Mapping[str, Any]:
     """Show what the mounts of clusters do."""
     rows = [way.statistics() for way in _ways(instance)]
-    return {"Reverse proxy": rows} if rows else {}
+    tables: dict[str, Any] = {"Reverse proxy": rows} if rows else {}
+    cache = _used_cache(instance)
+    if cache is not None:
+        tables["Cache of the reverse proxy"] = cache.statistics()
+    return tables
 
 
 @hookimpl
@@ -111,4 +150,19 @@ def skitai_metrics(instance: IInstance) -> Sequence[Metric]:
             "skitai_proxy_upgraded_total", "Connections that changed protocol.", each("upgraded"), *names
         ),
         counter("skitai_proxy_failed_total", "Error pages of the proxy.", failed, *names, "status"),
+        *_cache_metrics(_used_cache(instance)),
     ]
+
+
+def _cache_metrics(cache: ProxyCache | None) -> Sequence[Metric]:
+    if cache is None:
+        return ()
+    found = {
+        (*key, lookup): count for key, mount in cache.mounts.items() for lookup, count in mount.counts.items()
+    }
+    names = ("mount", "cluster", "lookup")
+    text = "Requests by where the reply came from, as X-Cache-Lookup says."
+    return (
+        counter("skitai_proxy_cache_total", text, found, *names),
+        gauge("skitai_proxy_cache_memory_bytes", "Bytes of replies in memory.", cache.store.memory.bytes),
+    )

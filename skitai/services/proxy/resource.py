@@ -37,6 +37,8 @@ class ReverseProxy(Resource):
     def __init__(self, way: Way) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.way = way
+        if way.cache is not None:
+            way.cache.ask = self._ask
 
     def at_head(self, request: Any) -> bool:
         """Have the body collected first, unless the mount says otherwise: a member should not wait for it.
@@ -81,7 +83,7 @@ class ReverseProxy(Resource):
         elif cache is None:
             self._ask(request)
         else:
-            cache.take(request, self._ask)
+            cache.take(request)
         return NOT_DONE_YET
 
     def _ask(self, request: Any, follower: Follower | None = None) -> None:

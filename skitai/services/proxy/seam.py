@@ -48,8 +48,11 @@ class Follower(Protocol):
 class ReplyCache(Protocol):
     """Answers in the place of members. All of it is called in the reactor thread."""
 
-    def take(self, request: Any, ask: Callable[[Any, Follower | None], object]) -> None:
-        """Answer ``request``, or have the members asked with ``ask(request, follower)``, now or later."""
+    ask: Callable[[Any, Follower], object]
+    """Asks the members: set by who has a request taken."""
 
-    def follow(self, request: Any) -> Follower | None:
+    def take(self, request: Any) -> None:
+        """Answer ``request``, or have the members asked, now or later."""
+
+    def follow(self, request: Any) -> Follower:
         """Return what goes with a request that is not taken, because its body is sent on as it comes."""

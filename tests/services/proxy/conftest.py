@@ -1,6 +1,7 @@
 """What the tests of the reverse proxy share."""
 
 import pytest
+from cache_world import CachingProxy, Clock, ScriptedMember
 from proxy_world import Member, Proxy
 from twisted.logger import formatEvent, globalLogPublisher
 
@@ -42,3 +43,25 @@ def proxy(reactor_thread, tmp_path):
     yield start
     for each in made:
         each.stop()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The wall clock of caches."""
+    made = Clock()
+    monkeypatch.setattr("skitai.services.proxy.cache.assembly.time", made)
+    return made
+
+
+@pytest.fixture
+def scripted():
+    """A member that answers from a script."""
+    made = ScriptedMember()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def caching(proxy, scripted, clock):
+    """Return ``caching(cache="", **config)``: a proxy with a cache, see ``CachingProxy``."""
+    return lambda cache="", **config: CachingProxy(proxy, scripted, clock, cache, **config)

@@ -1,4 +1,4 @@
-"""The examples of docs/proxy.md and of etc/proxy.conf are what Skitai takes, and the options on the page."""
+"""The examples of the pages and of etc/ are what Skitai takes, and the options are on the page."""
 
 import re
 
@@ -13,7 +13,9 @@ from skitai.services.proxy.plugin import OPTIONS
 PAGE = (REPOSITORY / "docs" / "proxy.md").read_text("utf-8")
 EXAMPLES = [
     *re.findall(r"```ini\n(.*?)```", PAGE, re.DOTALL),
+    *re.findall(r"```ini\n(.*?)```", (REPOSITORY / "docs" / "cache.md").read_text("utf-8"), re.DOTALL),
     (REPOSITORY / "etc/proxy.conf").read_text("utf-8"),
+    (REPOSITORY / "etc/cache.conf").read_text("utf-8"),
 ]
 
 

@@ -27,7 +27,9 @@ def test_shown(reactor_thread, tmp_path):
         reactor_thread, tmp_path, "[routes:line]", "/up = @up host=member", "[@up]", "members = host:80"
     )
     (mount,) = instance.config.hosts[0].mounts
-    assert instance.describe_mount(mount) == "@up strip=yes host=member rewrite=no buffer=yes  ; proxy"
+    assert (
+        instance.describe_mount(mount) == "@up strip=yes host=member rewrite=no buffer=yes cache=no  ; proxy"
+    )
     assert instance.warnings == ()
 
 
