@@ -9,6 +9,7 @@ from wsgiref.handlers import format_date_time
 
 from proxy_world import Member
 
+from skitai.services.proxy.plugin import _cache_of
 from wire import PATIENCE
 
 
@@ -117,3 +118,12 @@ class CachingProxy:
     def asked(self):
         """How often the member was asked."""
         return len(self.member.asked)
+
+    @property
+    def mount(self):
+        """The cache of the mount."""
+        return next(iter(_cache_of(self.server.instance).mounts.values()))
+
+    def statistics(self):
+        """Return the table of the status page."""
+        return self.server.loop.call(self.server.instance._overview)["Cache of the reverse proxy"]
