@@ -22,7 +22,7 @@ from skitai.daemon.notify import Notifier
 from skitai.daemon.relief.succession import Succession
 from skitai.errors import ConfigError, PluginError
 from skitai.net.sockets import Opened
-from skitai.processes.orders import EXIT_CONFIG, EXIT_RESTART
+from skitai.processes.orders import EXIT_BROKEN, EXIT_CONFIG, EXIT_RESTART
 from skitai.worker.logs import rotation_of
 from skitai.worker.serving import Server
 from skitai.worker.watch.interrupts import Interrupter
@@ -47,6 +47,8 @@ class Announced(Server):
     own_log: Any = None
     #: How it begins anew while it serves; None for a worker, and under ``twistd``.
     succession: Succession | None = None
+    #: Whether the process ends, with status 1, if an app cannot be loaded when it starts.
+    needs_apps = False
     #: The command of the delivery agent; empty if there is none, or if a supervisor keeps it.
     agent_command: tuple[str, ...] = ()
 
@@ -96,6 +98,11 @@ class Announced(Server):
         super().reopen_logs()
 
     def _apps_loaded(self, result: object) -> None:
+        if self.running and self.needs_apps and self._builder.failures():
+            _log.error("Skitai ends: the app cannot be loaded")
+            self.reactor.addSystemEventTrigger("after", "shutdown", _end_broken)
+            self.reactor.stop()
+            return
         super()._apps_loaded(result)
         if self.running:
             self._notifier.ready("serving")
@@ -161,6 +168,12 @@ def _begin_anew(by_others: bool) -> None:
     if by_others:
         os._exit(EXIT_RESTART)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - what was started before
+
+
+def _end_broken() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_BROKEN)
 
 
 def _complain(reason: str) -> None:

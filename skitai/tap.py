@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 
 from twisted.application.service import IService
 from twisted.logger import Logger
-from twisted.python import usage
 
-import skitai
-from skitai.config import SHARED_SECTIONS, Config, describe, describe_section, load, sample_config
+from skitai.command.keys import chapters, for_terminal
+from skitai.command.options import Options
+from skitai.config import SHARED_SECTIONS, Config, Given, describe, describe_section, load
 from skitai.daemon.becoming import become_supervisor
 from skitai.daemon.logs import (
     keep_standard_streams,
@@ -36,7 +36,9 @@ from skitai.net.handing import handed_over
 from skitai.net.listening import take_inherited
 from skitai.net.sockets import ListenError, Opened
 from skitai.plugins.listing import describe_plugins
+from skitai.plugins.manager import create_plugin_manager
 from skitai.processes import Board
+from skitai.processes.orders import EXIT_CONFIG
 from skitai.program import Announced, or_exit
 from skitai.worker.assembly import load_plugins
 from skitai.worker.https import make_secure
@@ -52,54 +54,14 @@ _THREADS_STAY = (
 _log = Logger()
 
 
-class Options(usage.Options):
-    """The command line of ``twist skitai``."""
-
-    synopsis = "[--config FILE] [options]"
-    longdesc = "Serves the apps and folders that a configuration names; without one, the sample app."
-    optParameters = [  # noqa: RUF012 - Twisted's way
-        ["config", "c", None, "The configuration (an INI file). Default: the sample app."],
-        ["ip", "i", None, "Listen on this address instead of the configured ones."],
-        ["port", "p", None, "Listen on this port instead of the configured ones."],
-        ["processes", None, None, "Serve in this many worker processes; auto: one for each core."],
-        [
-            "logs",
-            None,
-            None,
-            "Keep request.log and app.log in this folder, unless the configuration names them.",
-        ],
-        ["threads", "t", None, "Run apps in this many threads; with 0, each request runs in a greenlet."],
-    ]
-    optFlags = [  # noqa: RUF012 - Twisted's way
-        ["check", None, "Check the configuration, print it as Skitai understands it, and exit."],
-        ["cooperative", None, "Run apps in greenlets that wait for anything; needs skitai[gevent]."],
-        ["plugins", None, "List the plugins and what they give, and exit."],
-        ["verbose", "v", "Print all logs on the console, whatever the configuration says of files."],
-    ]
-
-    def parseArgs(self, *words: str) -> None:
-        """Refuse what is no option: other servers are told the app or the file like that."""
-        if not words:
-            return
-        if Path(words[0]).is_file():
-            raise usage.UsageError(f"to serve what {words[0]} says, write --config {words[0]}")
-        raise usage.UsageError(
-            f"{words[0]} is no option: apps stand in a configuration, in [routes:line],"
-            " as / = ./path/module:callable, and --config FILE names it"
-        )
-
-    def opt_version(self) -> NoReturn:
-        """Print the version of Skitai and exit."""
-        print(f"Skitai {skitai.__version__}")
-        raise SystemExit(0)
-
-
 def makeService(options: Options) -> IService:
     """Return the service that ``options`` ask for.
 
     Prints one line and exits with status 2 for a configuration that cannot be served; prints what was asked
-    for and exits with 0 for ``--check`` and ``--plugins``.
+    for and exits with 0 for ``--check``, ``--plugins`` and ``keys``.
     """
+    if options.keys_of is not None:
+        _report_keys(options.keys_of)
     from twisted.internet import reactor
 
     twist = _twist(options)
@@ -156,12 +118,18 @@ def _make(options: Options, reactor: object) -> Announced:
             secure=secure, sockets=sockets, board=Board.given(os.environ),
         )  # fmt: skip
         server.may_begin_anew = False  # only root can open the same again
+    server.needs_apps = _needs_apps(config)
     _warn(server)
     if options["check"] and "smtpda" in config.sections:
         make_rules(read_settings(config.path))  # what the agent would end with
     if asks:
         _report(server, with_config=bool(options["check"]))
     return server
+
+
+def _needs_apps(config: Config) -> bool:
+    """Whether it is of no use to serve without the app: one that is reloaded may yet be mended."""
+    return config.is_given and not config.server.reloader
 
 
 def _taken_over(config: Config, inherited: Sequence[int]) -> list[Opened] | None:
@@ -198,6 +166,9 @@ def _make_worker(options: Options, reactor: Any, nursery: Nursery) -> Announced:
         failed = server.load_now() if config.server.preload else []
         if threads := threads_besides():
             _log.warn(_THREADS_STAY, threads=", ".join(threads))
+    if failed and _needs_apps(config):
+        nursery.broken("\n".join(failed))
+        raise SystemExit(EXIT_CONFIG)
     place = nursery.serve(failed)
     silence_reactor(options.parent)
     renew(reactor)
@@ -218,14 +189,11 @@ def _agent_command(options: Options, config: Config) -> tuple[str, ...]:
 
 
 def _load(options: Options) -> Config:
-    overrides = {
-        key: options[key] for key in ("ip", "port", "processes", "threads") if options[key] is not None
-    }
-    if options["cooperative"]:
-        overrides["cooperative"] = "yes"
     logs = None if options["logs"] is None else Path.cwd() / options["logs"]
-    config = options["config"] or sample_config()
-    return load(config, overrides, logs=logs, verbose=bool(options["verbose"]))
+    source = options.source
+    if isinstance(source, Given) and str(source.folder) not in sys.path:
+        sys.path.append(str(source.folder))
+    return load(source, options.overrides, spelt=options.spelt, logs=logs, verbose=bool(options["verbose"]))
 
 
 def _say_where_logs_are(config: Config) -> None:
@@ -289,6 +257,15 @@ def _cooperate(config: Config, reactor: object) -> None:
         host(reactor)
     except CannotCooperateError as error:
         raise config.error("cooperative", str(error)) from error
+
+
+def _report_keys(wanted: str) -> NoReturn:
+    try:
+        print(for_terminal(chapters(create_plugin_manager()), wanted), end="")
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(EXIT_CONFIG) from None
+    raise SystemExit(0)
 
 
 def _report(server: Server, *, with_config: bool) -> NoReturn:

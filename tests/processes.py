@@ -62,13 +62,21 @@ def passing(*sockets):
 class TwistServer(RunningServer):
     """A server started as ``launcher`` followed by ``twist skitai`` with ``arguments``."""
 
+    program = (*TWIST, "skitai")
+
     def __init__(self, directory, *arguments, launcher=(), **options):
         self._log = directory / "server.log"
         options.setdefault("env", environment())
-        command = [*map(str, launcher), *TWIST, "skitai", *map(str, arguments)]
+        command = [*map(str, launcher), *self.program, *map(str, arguments)]
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 cwd=directory, **options,
             )  # fmt: skip
         self.port = self._wait_for_port()
+
+
+class SkitaiServer(TwistServer):
+    """A server started as ``python -m skitai``, in ``directory``."""
+
+    program = (sys.executable, "-m", "skitai")

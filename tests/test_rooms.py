@@ -38,7 +38,8 @@ ROOMS = {
     "daemon": TOOLS | {"config"},
     "program": PLUGIN | {"worker", "daemon"},
     "command": PLUGIN | {"daemon"},
-    "tap": PLUGIN | {"server", "saddle", "worker", "daemon", "program"},
+    "tap": PLUGIN | {"server", "saddle", "worker", "daemon", "program", "command"},
+    "__main__": {"command"},
     "__init__": {"context", "worker"},  # the worker within ``standalone``, where it is asked for
 }
 #: What annotations may name besides: a contract speaks of what is handed over.

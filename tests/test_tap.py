@@ -12,7 +12,9 @@ from twisted.python.usage import UsageError
 import skitai
 from processes import TwistServer, passing, run_twist
 from serving import eventually
-from skitai.tap import Options, makeService, sample_config
+from skitai.command.options import Options
+from skitai.config import sample_config
+from skitai.tap import makeService
 from wire import PATIENCE, ask
 
 APP = """
@@ -105,18 +107,6 @@ def test_options_refused(command, config, arguments, expected):
     assert (status, output) == (2, "")
     assert errors.startswith(expected)
     assert errors.count("\n") == 1
-
-
-def test_words_that_are_no_options(tmp_path, monkeypatch):
-    """Who names an app or a file is told where they belong."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "site.conf").touch()
-    with pytest.raises(UsageError, match=r"to serve what site[.]conf says, write --config site[.]conf"):
-        Options().parseOptions(["site.conf"])
-    with pytest.raises(
-        UsageError, match=r"shop:app is no option: apps stand in a configuration, in \[routes:line\]"
-    ):
-        Options().parseOptions(["shop:app"])
 
 
 def test_unknown_option():

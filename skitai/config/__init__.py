@@ -18,6 +18,7 @@ from skitai.config.casters import (
 from skitai.config.clusters import ClusterConfig, MemberConfig
 from skitai.config.describe import describe, describe_section
 from skitai.config.forms import form
+from skitai.config.given import Given
 from skitai.config.keys import Key
 from skitai.config.loader import SHARED_SECTIONS, Config, load
 from skitai.config.mounts import Mount
@@ -32,6 +33,7 @@ __all__ = [
     "SHARED_SECTIONS",
     "ClusterConfig",
     "Config",
+    "Given",
     "Key",
     "MemberConfig",
     "Mount",

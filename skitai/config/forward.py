@@ -98,7 +98,7 @@ def forward_warnings(
     """Yield what the user may not have meant; ``written`` are the keys that are given."""
     if not server.enable_proxy:
         for key in _KEYS:
-            if key in written:
+            if key in written and getattr(server, key):  # an empty one says what holds in any case
                 yield str(error("has no effect without enable_proxy = yes", key=key))
     elif server.any_tls and server.http2:
         text = "browsers speak HTTP/2 to a proxy with TLS, which forwards nothing there: set http2 = no"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +13,7 @@ import attrs
 from skitai.config.casters import comma_list
 from skitai.config.certificates import CERTIFICATES_SECTION, CertificateConfig, read_certificates
 from skitai.config.clusters import PREFIX, ClusterConfig, read_cluster
+from skitai.config.given import Given, GivenSection
 from skitai.config.http import HTTP_KEYS
 from skitai.config.keys import Key, nearest, typed_values
 from skitai.config.mail import MAIL_KEYS
@@ -44,6 +46,7 @@ class Config:
     go by name without the ``@``, ``certificates`` are those for names of hosts, ``sections`` are those left
     for plugins to ``claim``. ``warnings`` are sentences for the user, in the form of a ConfigError.
     ``places`` are the values of ``[global]``, and ``log_folder`` is where logs are that nobody has named.
+    ``is_given`` says that there is no file: ``path`` is the one that would say the same.
     """
 
     path: Path
@@ -56,6 +59,7 @@ class Config:
     warnings: tuple[str, ...] = ()
     places: Mapping[str, Any] = MappingProxyType({name: key.default for name, key in GLOBAL_KEYS.items()})
     log_folder: Path | None = None
+    is_given: bool = False
     _origins: Mapping[str, Section | ServerSource] = attrs.field(default=_NOTHING, repr=False, eq=False)
 
     def claim(self, declared: Mapping[str, Mapping[str, Key]]) -> Mapping[str, Mapping[str, Any]]:
@@ -92,21 +96,28 @@ class Config:
         return self.error(error.key, error.message, section=error.section)
 
     def _missing(self, name: str) -> Section:
-        return Section(str(self.path), name, line=0)
+        return _missing(self.path, name, is_given=self.is_given)
+
+
+def _missing(path: Path, name: str, *, is_given: bool) -> Section:
+    """Return a section that stands nowhere."""
+    return (GivenSection if is_given else Section)(str(path), name, line=0)
 
 
 def load(
-    path: str | Path,
+    path: str | Path | Given,
     overrides: Mapping[str, str] = _NOTHING,
     *,
+    spelt: Mapping[str, str] = _NOTHING,
     certificates: Path = CERTIFICATES,
     serving: bool = True,
     logs: Path | None = None,
     verbose: bool = False,
 ) -> Config:
-    """Return the configuration that a file describes.
+    """Return the configuration that a file describes, or a command line without one.
 
-    ``overrides`` are values from the command line for keys of ``[server]``, such as ``{"port": "8080"}``.
+    ``overrides`` are values from the command line for keys of ``[server]``, such as ``{"port": "8080"}``;
+    ``spelt`` are the options that gave them, where these are not called as the keys.
     ``certificates`` is the folder where certificate files are looked up that are not beside the file. Without
     ``serving``, what only a server uses need not be there: certificates, folders of sockets, the access log.
     ``logs`` is the folder of logs that the file does not name; by default, it is that of the server below
@@ -114,16 +125,19 @@ def load(
     Raises ConfigError for whatever is wrong with the file, the options or what they name, but for the targets
     of ``[routes:line]`` and the sections of plugins: these are for the plugins to judge.
     """
-    path = Path(path)
-    found = read_sections(path)
+    given = path if isinstance(path, Given) else None
+    path = path.path if isinstance(path, Given) else Path(path)
+    found = read_sections(path) if given is None else {}
     sections = dict(found)
-    core = {name: sections.pop(name, Section(str(path), name, line=0)) for name in _CORE_SECTIONS}
+    missing = partial(_missing, path, is_given=given is not None)
+    core = {name: sections.pop(name, missing(name)) for name in _CORE_SECTIONS}
     clusters = {
         name.removeprefix(PREFIX): read_cluster(sections.pop(name))
         for name in [name for name in sections if name.startswith(PREFIX)]
     }
-    source = ServerSource(core[_SERVER], overrides)
-    places = typed_values(found.get("global", Section(str(path), "global", line=0)), GLOBAL_KEYS)
+    overrides = overrides if given is None else given.overrides(overrides)
+    source = ServerSource(core[_SERVER], overrides, spelt)
+    places = typed_values(found.get("global", missing("global")), GLOBAL_KEYS)
 
     log_path = places["log_path"] if serving else None  # a script may be another user's
     server, warnings = read_server(
@@ -132,7 +146,7 @@ def load(
     return Config(
         path=path,
         server=server,
-        hosts=read_hosts(core[_ROUTES]),
+        hosts=read_hosts(core[_ROUTES]) if given is None else given.hosts(),
         clusters=MappingProxyType(clusters),
         certificates=read_certificates(core[CERTIFICATES_SECTION], certificates, serving=serving),
         disabled_plugins=frozenset(typed_values(core[_PLUGINS], PLUGIN_KEYS)["disable"]),
@@ -140,5 +154,6 @@ def load(
         warnings=warnings,
         places=MappingProxyType(places),
         log_folder=None if verbose else log_folder(logs, log_path, server.name),
+        is_given=given is not None,
         origins={**found, _SERVER: source},
     )

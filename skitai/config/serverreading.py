@@ -41,11 +41,13 @@ def _without_aliases(section: Section) -> Section:
 class ServerSource:
     """Where the values come from: the ``[server]`` section, and the command line, which wins.
 
-    ``overrides`` are the texts of the command line by key.
+    ``overrides`` are the texts of the command line by key, ``spelt`` the options for keys that are not called
+    as these.
     """
 
     section: Section = attrs.field(converter=_without_aliases)
     overrides: Mapping[str, str] = attrs.field(factory=dict)
+    spelt: Mapping[str, str] = attrs.field(factory=dict)
 
     def text(self, key: str) -> str:
         """Return what the user wrote for ``key``, which must be given somewhere."""
@@ -54,7 +56,7 @@ class ServerSource:
     def error(self, message: str, *, key: str) -> ConfigError:
         """Return the error that points at the option, or else at the line of ``key``."""
         if key in self.overrides:
-            return ConfigError(message, path=f"--{key.replace('_', '-')}")
+            return ConfigError(message, path=self.spelt.get(key, f"--{key.replace('_', '-')}"))
         return self.section.error(message, key=key)
 
 

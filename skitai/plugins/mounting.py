@@ -111,15 +111,17 @@ def _answerer(plugins: PluginManager, instance: IInstance, mount: Mount) -> tupl
         labels = " and ".join(plugin.label for plugin, _ in taken)
         raise mount.error(f"plugins {labels} both take {quoted(mount.target)}: disable one of them")
     if not taken:
+        if reasons and (instance.config.is_given or not _WORD_AND_COLON.match(mount.target)):
+            raise mount.error("; ".join(reasons))
         raise mount.error(_not_taken(plugins, mount, reasons))
     return taken[0]
 
 
 def _not_taken(plugins: PluginManager, mount: Mount, reasons: list[str]) -> str:
-    """Return why no plugin takes a target. ``reasons`` are the objections of plugins that know its form."""
-    if reasons and not _WORD_AND_COLON.match(mount.target):
-        return "; ".join(reasons)
-    # It may be meant for a plugin that is not there.
+    """Return why no plugin takes a target that may be meant for one which is not there.
+
+    ``reasons`` are the objections of plugins that know its form.
+    """
     names = sorted(plugin.name for plugin, _ in plugins.callers("skitai_mount"))
     said = reasons or [f"no plugin takes {quoted(mount.target)}"]
     said = [*said, f"the plugins that serve routes are {', '.join(names) or 'none'}"]

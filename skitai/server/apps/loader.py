@@ -83,7 +83,8 @@ def load_app(source: AppSource) -> Callable[..., Any]:
         if isinstance(error, KeyboardInterrupt):
             raise
         if isinstance(error, NotFoundError):
-            raise AppLoadError(source, str(error)) from error.__cause__
+            cause = error.__cause__
+            raise AppLoadError(source, str(error)) from cause and cause.with_traceback(_app_traceback(cause))
         reason = f"{type(error).__name__}: {words_of(error)}"
         if isinstance(error, ModuleNotFoundError) and f"{full_name}.".startswith(f"{error.name}."):
             reason = f"there is no module {source.module!r} in {source.directory}"

@@ -13,6 +13,7 @@ import attrs
 
 from skitai.config import Key, Mount, ServerConfig
 from skitai.config.casters import quoted
+from skitai.config.keys import closest
 from skitai.config.server import SERVER_KEYS
 from skitai.interfaces import IInstance
 from skitai.loop.lines import Limits
@@ -123,5 +124,7 @@ def _require_module(directory: Path, module: str, folder: Path | None) -> None:
     if os.path.isfile(single) or os.path.isfile(package):
         return
     wanted = f"the folder {folder} nor the app {single}" if folder else f"{single} nor {package}"
-    hint = "leave out .py" if module.endswith(".py") else "correct the path or create it"
+    near = closest(module, [path.stem for path in directory.glob("*.py")])
+    hint = f"did you mean {near}?" if near else "correct the path or create it"
+    hint = "leave out .py" if module.endswith(".py") else hint
     raise ValueError(f"there is neither {wanted}: {hint}")

@@ -1,0 +1,80 @@
+"""What people write on a command line, in the form that a configuration has for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from twisted.python.usage import UsageError
+
+from skitai.config import SERVER_KEYS
+from skitai.config.keys import closest
+
+_DEFAULT_PORT = SERVER_KEYS["port"].default
+_LOCALHOST, _LOOPBACK = "localhost", "127.0.0.1"
+_UNIX = "unix:"
+_APP = "write the app behind the options, as in skitai app:app"
+_BACKGROUND = "skitaid keeps servers running in the background, and so does systemd"
+_GREENLETS = "apps run in threads; --threads 0 or --cooperative runs them in greenlets"
+
+#: What other servers have options for that are called otherwise here, or are not needed.
+_HINTS = {
+    **dict.fromkeys(("k", "worker-class"), _GREENLETS),
+    **dict.fromkeys(("D", "daemon", "daemonize", "pid", "pidfile"), _BACKGROUND),
+    **dict.fromkeys(
+        ("debug", "d"), "--reload loads changed code; the app turns on its framework's debug pages"
+    ),
+    **dict.fromkeys(
+        ("chdir", "app-dir", "pythonpath"), "write the folder before the module: skitai DIR/module:app"
+    ),
+    **dict.fromkeys(("wsgi-file", "module", "wsgi", "callable"), _APP),
+    "factory": "write the call: skitai module:create_app()",
+    **dict.fromkeys(("check-config", "print-config"), "did you mean --check?"),
+    **dict.fromkeys(("error-logfile", "error-log", "log-config"), "did you mean --log-file?"),
+    **dict.fromkeys(("forwarded-allow-ips", "proxy-headers"), "did you mean --trusted-proxies?"),
+    **dict.fromkeys(("limit-request-line",), "did you mean --uri-max?"),
+    **dict.fromkeys(("limit-request-field_size", "limit-request-fields"), "did you mean --header-max?"),
+    **dict.fromkeys(("worker-connections", "limit-concurrency"), "did you mean --connections-max?"),
+    **dict.fromkeys(("limit-max-requests", "max-requests-jitter"), "did you mean --max-requests?"),
+    "reactor": "twist has it: twist --reactor=NAME skitai",
+    "env": "set the variable before the command: NAME=value skitai app:app",
+}
+
+
+def hint(option: str, known: Iterable[str]) -> str:
+    """Return what to write instead of an ``option`` that is none."""
+    if option in _HINTS:
+        return _HINTS[option]
+    near = closest(option, known) if len(option) > 1 else None
+    return f"did you mean --{near}?" if near else "known are those of skitai --help"
+
+
+def host(text: str) -> str:
+    """Return what ``--host`` takes as the key ``ip`` does: ``localhost`` is the loopback."""
+    return _LOOPBACK if text == _LOCALHOST else text
+
+
+def address(text: str, *, tls: bool = False) -> str:
+    """Return an address that ``--bind`` takes as one of the key ``listen``.
+
+    The host may be ``localhost``, and nothing, which is all interfaces; the port may be missing. With
+    ``tls``, it serves HTTPS.
+    """
+    place, *words = text.split()[:2] or [""]
+    if not place.startswith(_UNIX):
+        name, colon, port = place.rpartition(":")
+        if not colon or port.endswith("]"):
+            name, port = (place, "") if not place.isdecimal() else ("", place)
+        name = host(name)
+        place = f"{name}:{port or _DEFAULT_PORT}" if name else port
+    return " ".join([place, *(words or (["ssl"] if tls else []))])
+
+
+def target(word: str) -> str:
+    """Return the target of a route that ``word`` means. Raises UsageError for the file of a configuration."""
+    path, colon, name = word.partition(":")
+    if path.endswith(".py") and Path(path).is_file():
+        return f"{path.removesuffix('.py')}{colon}{name}"
+    if Path(word).is_file():
+        raise UsageError(f"to serve what {word} says, write --config {word}")
+    return word

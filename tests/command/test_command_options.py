@@ -1,0 +1,174 @@
+"""The command line: what options mean, and what is said of those that are none."""
+
+import re
+from pathlib import Path
+
+import pytest
+from twisted.python.usage import Options as TwistedOptions
+from twisted.python.usage import UsageError
+
+from skitai.command.options import Options
+from skitai.config import SERVER_KEYS, Given, sample_config, yes_no
+
+
+def parsed(*words, parent=None):
+    options = Options()
+    options.parent = parent
+    options.parseOptions(list(words))
+    return options
+
+
+@pytest.mark.parametrize(
+    ("words", "overrides"),
+    [
+        ((), {}),
+        (("-p", "8000"), {"port": "8000"}),
+        (("--host", "0.0.0.0", "--port=80"), {"ip": "0.0.0.0", "port": "80"}),
+        (("--host", "localhost"), {"ip": "127.0.0.1"}),
+        (("-w", "4", "-t", "8"), {"processes": "4", "threads": "8"}),
+        (("--workers", "auto"), {"processes": "auto"}),
+        (("--reload",), {"reloader": "yes"}),
+        (("--reloader", "--cooperative"), {"reloader": "yes", "cooperative": "yes"}),
+        (("--no-preload", "--no-http2"), {"preload": "no", "http2": "no"}),
+        (("--access-logfile", "-"), {"access_log": "-"}),
+        (("--access-log", "off"), {"access_log": "off"}),
+        (("--timeout", "120"), {"worker_timeout": "120"}),
+        (("--graceful-timeout", "5", "--keep-alive", "2"), {"shutdown_timeout": "5", "keep_alive": "2"}),
+        (
+            ("--max-requests", "100", "-u", "www", "-g", "web"),
+            {"max_requests": "100", "user": "www", "group": "web"},
+        ),
+        (("-n", "shop"), {"name": "shop"}),
+        (("--uds", "/run/x"), {"unix_socket": "/run/x"}),
+        (("-b", "8000"), {"listen": "8000"}),
+        (("-b", ":8000"), {"listen": "8000"}),
+        (("-b", "0.0.0.0"), {"listen": "0.0.0.0:5000"}),
+        (("-b", "localhost:80"), {"listen": "127.0.0.1:80"}),
+        (("-b", "[::1]"), {"listen": "[::1]:5000"}),
+        (("-b", "[::1]:80", "--bind=unix:/run/x y"), {"listen": "[::1]:80, unix:/run/x y"}),
+        (("-b", "443 ssl"), {"listen": "443 ssl"}),
+        (("--listen", "80"), {"listen": "80"}),
+        (
+            ("app", "--cert", "a.pem", "--key", "b.pem"),
+            {"certfile": "a.pem", "keyfile": "b.pem", "ssl": "yes"},
+        ),
+        (("app", "--certfile", "a.pem", "-b", ":443"), {"certfile": "a.pem", "listen": "443 ssl"}),
+        (("-c", "x.conf", "--certfile", "a.pem"), {"certfile": "a.pem"}),
+    ],
+)
+def test_keys(words, overrides):
+    """Options are keys of [server]; people of other servers find the names that they know."""
+    assert parsed(*words).overrides == overrides
+
+
+def test_every_key_is_an_option():
+    """A key with underscores is an option with hyphens; yes and no need no value."""
+    for key, declared in SERVER_KEYS.items():
+        option = f"--{key.replace('_', '-')}"
+        if key == "listen":
+            continue
+        if declared.cast is yes_no:
+            assert parsed(option).overrides == {key: "yes"}
+            assert parsed(f"--no-{option[2:]}").overrides == {key: "no"}
+        else:
+            assert parsed(option, "words").overrides == {key: "words"}
+
+
+def test_spelt():
+    """Messages name options as they were written."""
+    assert parsed("-w", "2", "--host=x", "--reload").spelt == {
+        "processes": "-w",
+        "ip": "--host",
+        "reloader": "--reload",
+    }
+
+
+def test_source(tmp_path, monkeypatch):
+    """It is a file, an app with folders, or the sample app."""
+    monkeypatch.chdir(tmp_path)
+    assert parsed().source == sample_config()
+    assert parsed("--config", "x.conf").source == Path("x.conf")
+    assert parsed("app:app").source == Given("app:app", (), tmp_path)
+    assert parsed("--app", "app:app").source == Given("app:app", (), tmp_path)
+    assert parsed("--static", "/=a", "-A", "app", "--static=/b=b").source == Given(
+        "app", ("/=a", "/b=b"), tmp_path
+    )
+
+
+def test_the_app_may_come_first(tmp_path, monkeypatch):
+    """Options stand before the app or behind it; the file of a module is the module."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app.py").touch()
+    options = parsed("app.py:create_app('a:b.py')", "--threads", "8", "--reload")
+    assert options.source.app == "app:create_app('a:b.py')"
+    assert options.overrides == {"threads": "8", "reloader": "yes"}
+    assert parsed("app.py").source.app == "app"
+    assert parsed("other.py:app").source.app == "other.py:app"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("site.conf",), "to serve what site.conf says, write --config site.conf"),
+        (("a:app", "b:app"), "b:app is one too many: one app is served, and a configuration may name others"),
+        (("a:app", "--app", "b:app"), "b:app is one too many: "),
+        (("keys", "server", "port"), "server is one too many: "),
+        (
+            ("-c", "x.conf", "a:app"),
+            "a:app and --config x.conf: what is served stands in [routes:line] there",
+        ),
+        (("-c", "x.conf", "--static", "/=a"), "--static /=a and --config x.conf: what is served "),
+        (("--wrokers", "3"), "there is no option --wrokers: did you mean --workers?"),
+        (("--bodymax", "3"), "there is no option --bodymax: did you mean --body-max?"),
+        (("--worker-class", "gevent"), "there is no option --worker-class: apps run in threads; "),
+        (("-k", "gevent"), "there is no option -k: apps run in threads; "),
+        (("-Z",), "there is no option -Z: known are those of skitai --help"),
+        (("--daemon",), "there is no option --daemon: skitaid keeps servers running in the background"),
+        (("--debug",), "there is no option --debug: --reload loads changed code; "),
+        (("--factory",), "there is no option --factory: write the call: skitai module:create_app()"),
+        (("--zzzzzzzzzz",), "there is no option --zzzzzzzzzz: known are those of skitai --help"),
+        (("--port",), "option --port requires argument"),
+        (("--check=yes",), "option --check must not have an argument"),
+        (("--log-level", "debug"), "--log-level is for skitai and twist skitai"),
+    ],
+)
+def test_refused(tmp_path, monkeypatch, words, message):
+    """What is no option or cannot be meant is one sentence, with the nearest kin."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "site.conf").touch()
+    with pytest.raises(UsageError, match=re.escape(message)):
+        parsed(*words)
+
+
+def test_options_of_twist():
+    """The log is that of twist, whose options may stand behind the command."""
+
+    class Parent(TwistedOptions):
+        taken = ()
+
+        def opt_log_level(self, value):
+            self.taken += (value,)
+
+        opt_log_file = opt_log_format = opt_log_level
+
+    parent = Parent()
+    parsed("--log-level=warn", "app:app", "--log-file", "x.log", "--log-format=json", parent=parent)
+    assert parent.taken == ("warn", "x.log", "json")
+
+
+def test_help():
+    """It has what people want first, in lines of a terminal, and says where all else is told of."""
+    text = parsed().getUsage(80)
+    assert re.search(r"^  -w, --processes= +Serve in this many worker processes", text, re.MULTILINE)
+    assert re.search(r"^  -b, --bind= ", text, re.MULTILINE)
+    assert "--http2-streams" not in text
+    assert "skitai keys server" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+    assert parsed("--http2-streams", "5").overrides == {"http2_streams": "5"}
+
+
+def test_keys_command():
+    """``keys`` is a command, with a section or a key behind it."""
+    assert parsed("app:app").keys_of is None
+    assert parsed("keys").keys_of == ""
+    assert parsed("keys", "server").keys_of == "server"
