@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +11,7 @@ from twisted.application.twist._options import TwistOptions
 from twisted.application.twist._twist import Twist
 from twisted.python.usage import UsageError
 
-from skitai.processes.orders import EXIT_CONFIG
+from skitai.processes.orders import EXIT_BROKEN, EXIT_CONFIG
 
 _NAME = "skitai"
 
@@ -46,4 +47,8 @@ class _Skitai(Twist):
 
 def main() -> None:
     """Serve what the command line says, or print what it asks for."""
-    _Skitai.main(sys.argv)
+    try:
+        _Skitai.main(sys.argv)
+    except BrokenPipeError:  # who reads what is printed has seen enough, as in skitai keys | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush of Python
+        raise SystemExit(EXIT_BROKEN) from None

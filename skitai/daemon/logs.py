@@ -49,10 +49,12 @@ _OF_REACTOR = {
 }
 #: The names of standard output and standard error as logs.
 _STANDARD = ("-", "+")
-#: What Twisted says of each port, also of the one that a DNS question opens. Skitai names its own addresses.
-_OF_PORTS = re.compile(
+#: What Twisted says of each port, also of the one that a DNS question opens, for Skitai names its own
+#: addresses; and of a list of plugins that it cannot keep where others than its user have installed it.
+_NO_NEWS = re.compile(
     r"\S+(?: \(TLS\))? starting on \S+|\((?:TCP|UDP|UNIX) Port \S+ Closed\)"
     r"|(?:Starting|Stopping) protocol <twisted\.names\.dns\.DNSDatagramProtocol .*>"
+    r"|Unable to write to plugin cache .*"
 )
 
 
@@ -82,7 +84,7 @@ def plain_record(event: LogEvent) -> str | None:
     """
     failure: Failure | None = event.get("log_failure")
     first, *others = formatEvent(event).split("\n")
-    if failure is None and not others and (not first or _is_of_port(event, first)):
+    if failure is None and not others and (not first or _is_no_news(event, first)):
         return None
     level = event.get("log_level", LogLevel.info).name
     lines = [f"{stamp(event.get('log_time', 0.0))} [{level}] {one_line(first)}".rstrip()]
@@ -92,8 +94,8 @@ def plain_record(event: LogEvent) -> str | None:
     return "\n".join([*lines, ""])
 
 
-def _is_of_port(event: LogEvent, text: str) -> bool:
-    return event.get("log_namespace") == "log_legacy" and _OF_PORTS.fullmatch(text) is not None
+def _is_no_news(event: LogEvent, text: str) -> bool:
+    return event.get("log_namespace") == "log_legacy" and _NO_NEWS.fullmatch(text) is not None
 
 
 def _traceback(failure: Failure) -> Iterator[str]:

@@ -222,3 +222,14 @@ def test_twist_shows_its_help():
     """``twist skitai`` has the same options."""
     ended = run_twist("skitai", "--help")
     assert " [options] plugin [plugin_options] skitai [options] [APP]\n" in ended.stdout
+
+
+def test_output_that_nobody_reads():
+    """``skitai keys | head`` ends in silence."""
+    command = [sys.executable, "-m", "skitai", "keys"]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1

@@ -44,7 +44,7 @@ class TestRecord:
         assert record("") is None
 
     def test_ports(self):
-        """A port that Twisted opens or closes, such as that of a DNS question, has no record."""
+        """What Twisted says of its ports, such as that of a DNS question, and of its cache has no record."""
         events = []
         globalLogPublisher.addObserver(events.append)
         protocol = DNSDatagramProtocol(None, reactor=MemoryReactorClock())
@@ -52,11 +52,14 @@ class TestRecord:
             port = Port(0, protocol, interface="127.0.0.1", reactor=MemoryReactorClock())
             port.startListening()
             port.connectionLost()
+            legacy.msg(
+                format="Unable to write to plugin cache %(path)s: error number %(errno)d", path="/x", errno=13
+            )
             legacy.msg("somebody is starting on Monday (TCP Port 80 Closed)")
         finally:
             globalLogPublisher.removeObserver(events.append)
         records = [plain_record(event) for event in events]
-        assert records[:-1] == [None] * 4  # the protocol of a DNS question speaks, too
+        assert records[:-1] == [None] * 5  # the protocol of a DNS question speaks, too
         assert records[-1].endswith("[info] somebody is starting on Monday (TCP Port 80 Closed)\n")
 
     @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028"])

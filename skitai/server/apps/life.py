@@ -6,6 +6,7 @@ from twisted.logger import Logger
 
 from skitai.interfaces import IExecutor, IInstance
 from skitai.loop.cooperative import is_patched
+from skitai.server.apps.installed import InstalledApp
 from skitai.server.apps.loader import LoadedApp
 from skitai.server.apps.sharing import shared_libraries, shares_a_thread
 from skitai.server.apps.slot import AppWatcher, WSGIApp
@@ -19,7 +20,7 @@ _REMEDY = "give it threads, or set cooperative = yes (pip install 'skitai[gevent
 class PluginsWatcher(AppWatcher):
     """Tells the plugins about the life of an app in ``executor``, and the user what to change."""
 
-    def __init__(self, instance: IInstance, loaded: LoadedApp, executor: IExecutor) -> None:
+    def __init__(self, instance: IInstance, loaded: LoadedApp | InstalledApp, executor: IExecutor) -> None:
         self._instance = instance
         self._loaded = loaded
         self._executor = executor

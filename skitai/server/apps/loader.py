@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # The modules whose frames come before those of the app in a traceback.
 _MACHINERY = {
     __name__,
+    "skitai.server.apps.installed",
     callables.__name__,
     finder.__name__,
     "importlib",
@@ -45,14 +46,16 @@ class AppSource:
 
     ``module`` is a file name without ``.py``, or ``package.module``. ``attribute`` may be dotted, too, and be
     a call such as ``create_app()``; an empty one is what apps are called as a rule. See ``callables``.
+    ``is_installed`` says that ``directory`` is one of Python's, whose other modules are nobody's.
     """
 
     directory: Path
     module: str
     attribute: str = "app"
+    is_installed: bool = False
 
     def __str__(self) -> str:
-        module = str(self.directory / self.module)
+        module = self.module if self.is_installed else str(self.directory / self.module)
         return f"{module}:{self.attribute}" if self.attribute else module
 
 
@@ -82,16 +85,23 @@ def load_app(source: AppSource) -> Callable[..., Any]:
         directory.drop(directory.loaded() - before)
         if isinstance(error, KeyboardInterrupt):
             raise
-        if isinstance(error, NotFoundError):
-            cause = error.__cause__
-            raise AppLoadError(source, str(error)) from cause and cause.with_traceback(_app_traceback(cause))
-        reason = f"{type(error).__name__}: {words_of(error)}"
+        failed = load_error(source, error)
         if isinstance(error, ModuleNotFoundError) and f"{full_name}.".startswith(f"{error.name}."):
-            reason = f"there is no module {source.module!r} in {source.directory}"
-        raise AppLoadError(source, reason) from error.with_traceback(_app_traceback(error))
+            failed = AppLoadError(source, f"there is no module {source.module!r} in {source.directory}")
+        raise failed from failed.__cause__ or error
 
 
-def _by_file_alone(_source: AppSource) -> None:
+def load_error(source: AppSource, error: BaseException) -> AppLoadError:
+    """Return what ``error`` means for the app at ``source``: the cause has the frames of the app alone."""
+    if isinstance(error, NotFoundError):
+        failed, cause = AppLoadError(source, str(error)), error.__cause__
+    else:
+        failed, cause = AppLoadError(source, f"{type(error).__name__}: {words_of(error)}"), error
+    failed.__cause__ = cause and cause.with_traceback(traceback_of_app(cause))
+    return failed
+
+
+def by_file_alone(_source: AppSource) -> None:
     """Return None: the app is in the file."""
 
 
@@ -108,7 +118,7 @@ class LoadedApp:
         source: AppSource,
         *,
         reload: bool,
-        given: Callable[[AppSource], Callable[..., Any] | None] = _by_file_alone,
+        given: Callable[[AppSource], Callable[..., Any] | None] = by_file_alone,
     ) -> None:
         self.source = source
         self._given = given
@@ -251,7 +261,7 @@ def _root(source: AppSource) -> tuple[Path, str]:
     return path, name
 
 
-def _app_traceback(error: BaseException) -> TracebackType | None:
+def traceback_of_app(error: BaseException) -> TracebackType | None:
     """Return the traceback of ``error`` from the first frame that is not ours or importlib's."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__") in _MACHINERY:

@@ -142,7 +142,7 @@ class AppDirectory:
         below = tuple(f"{name}." for name in names)
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None) if f"{name}.".startswith(below) else None
-            if file and name not in self.compiled and not _is_installed(file):
+            if file and name not in self.compiled and not is_installed(file):
                 self.elsewhere[name] = file
                 self.record(name, file)
 
@@ -156,7 +156,7 @@ class AppDirectory:
         files = {
             name: file
             for name in imported - others
-            if (file := getattr(sys.modules.get(name), "__file__", None)) and not _is_installed(file)
+            if (file := getattr(sys.modules.get(name), "__file__", None)) and not is_installed(file)
         }
         compiled = {_top(name) for name, file in files.items() if file.endswith(_EXTENSIONS)}
         strangers = {name: file for name, file in files.items() if _top(name) not in compiled}
@@ -245,7 +245,8 @@ def _owner(entry: str) -> AppDirectory | None:
     return None if nearest is None else _directories.get(nearest)
 
 
-def _is_installed(file: str) -> bool:
+def is_installed(file: str) -> bool:
+    """Return whether a file belongs to a library, to Python or to Skitai itself."""
     path = Path(file).resolve()
     is_below_ours_or_pythons = not {_SERVER, _STANDARD_LIBRARY}.isdisjoint(path.parents)
     return is_below_ours_or_pythons or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)

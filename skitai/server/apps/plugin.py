@@ -19,8 +19,10 @@ from skitai.interfaces import IInstance
 from skitai.loop.lines import Limits
 from skitai.plugins import Answerer, hookimpl
 from skitai.server.apps.callables import normal_form
+from skitai.server.apps.installed import InstalledApp, importable_from
 from skitai.server.apps.life import PluginsWatcher
 from skitai.server.apps.loader import AppSource, LoadedApp
+from skitai.server.apps.modules import is_installed
 from skitai.server.apps.queue import LoadQueue
 from skitai.server.apps.slot import WSGIApp
 from skitai.server.static.plugin import names_folder
@@ -62,7 +64,12 @@ def _resource(
     instance: IInstance, mount: Mount, source: AppSource, options: Mapping[str, Any]
 ) -> WSGIResource:
     server = instance.config.server
-    loaded = LoadedApp(source, reload=server.reloader, given=partial(_given, instance))
+    given = partial(_given, instance)
+    loaded: LoadedApp | InstalledApp = (
+        InstalledApp(source, given=given)
+        if source.is_installed
+        else LoadedApp(source, reload=server.reloader, given=given)
+    )
     directory = loaded.directory
     executor = instance.executors.for_mount(mount.point, options["threads"])
     queue: LoadQueue = instance.state(LoadQueue, lambda: LoadQueue(instance.bridge.call_later))
@@ -114,15 +121,26 @@ def _source(mount: Mount) -> AppSource:
         raise ValueError(f"{quoted(mount.target)} names no module: write path/module:callable")
     attribute = normal_form(call["call"] if call else attribute) if call or attribute else ""
     directory = mount.folder / (parent or ("/" if mount.target.startswith("/") else ""))
+    place = None if parent or _has(directory, module) else importable_from(module)
+    if place is not None and _has(place, module):
+        return AppSource(place, module, attribute, is_installed=is_installed(str(place / module)))
     _require_module(directory, module, None if colon or call else mount.folder / mount.target)
     return AppSource(directory, module, attribute)
 
 
-def _require_module(directory: Path, module: str, folder: Path | None) -> None:
+def _has(directory: Path, module: str) -> bool:
+    return any(map(os.path.isfile, _files(directory, module)))
+
+
+def _files(directory: Path, module: str) -> tuple[Path, Path]:
     base = directory.joinpath(*module.split("."))
-    single, package = base.parent / f"{base.name}.py", base / "__init__.py"
-    if os.path.isfile(single) or os.path.isfile(package):
+    return base.parent / f"{base.name}.py", base / "__init__.py"
+
+
+def _require_module(directory: Path, module: str, folder: Path | None) -> None:
+    if _has(directory, module):
         return
+    single, package = _files(directory, module)
     wanted = f"the folder {folder} nor the app {single}" if folder else f"{single} nor {package}"
     near = closest(module, [path.stem for path in directory.glob("*.py")])
     hint = f"did you mean {near}?" if near else "correct the path or create it"

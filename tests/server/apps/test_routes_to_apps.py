@@ -75,7 +75,7 @@ def test_folder_and_app_at_one_point(reactor_thread, folder):
         ),
         ("wsgi threads=-1", "option threads: must be a whole number from 0 to 10000, not '-1'"),
         ("wsgi threads=", "option threads: must be a whole number from 0 to 10000, not ''"),
-        ("static threads=1", "unknown option threads: known are client_cert, max_age"),
+        ("static threads=1", "unknown option threads: did you mean headers?"),
     ],
 )
 def test_bad_targets(reactor_thread, folder, target, problem):

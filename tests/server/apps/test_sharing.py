@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from serving import config_text
+from serving import config_text, eventually
 from skitai.server.apps.sharing import shared_libraries
 
 
@@ -86,7 +86,7 @@ def test_the_log_names_the_mounts_that_share(running_server, tmp_path):
     (tmp_path / "plain.py").write_text(APP.format(imports="import json"))
     mounts = {"/": f"{tmp_path}/plain:app", "/live": f"{tmp_path}/plain:app threads=0"}
     server = running_server(config_text(mounts, threads=2))
-    assert f"{START}/live: requests share" in server.log_text()
+    eventually(lambda: f"{START}/live: requests share" in server.log_text(), "the line of the log")
 
 
 def test_threads_share_nothing(running_server, tmp_path):
