@@ -38,6 +38,8 @@ from skitai.server.request.request import Request
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
 from skitai.server.wsgi.environ import base_environ, make_environ
+from skitai.services.forward.targets import read_target
+from skitai.services.forward.users import read_credentials
 from skitai.services.http import HTTPNode, HTTPResult
 from skitai.services.http.auth import Credentials, login_for
 from skitai.services.http.decoding import BadReplyError
@@ -248,6 +250,8 @@ PARSERS = {
     "Accept": wants_json,
     "Cookie": parse_cookies,
     "Basic": lambda text: BASIC.check("GET", text, f"Basic {text}", asyncio.run),
+    "Proxy-Authorization": lambda text: read_credentials(f"Basic {text}".encode("latin-1")),
+    "targets of a forward proxy": lambda text: read_target(text.encode("latin-1"), 80),
     "Digest": lambda text: DIGEST.check("GET", text, f"Digest {text}", asyncio.run),
     "sealed cookies": visitor,
     "what Saddle asks of a request": saddle_request,

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
 
 from skitai.errors import OperationError
+from skitai.http.fields import ALLOW_ALL
 from skitai.net.destinations import ANY, Destination, Rules
 from skitai.net.trust import TrustedProxies
 from skitai.services.forward.reaching import allowed
@@ -65,6 +66,8 @@ class Gate:
     def _check_client(self, request: Any) -> None:
         """Check the address of the connection, or that of its PROXY header: fields can be made up."""
         peer = request.connection.peer
+        if request.version == "2":
+            raise Refused(405, "http2", "it forwards nothing in HTTP/2", fields=(("Allow", ALLOW_ALL),))
         if self._trusted.trusts(peer):
             page = "it serves no clients of a proxy that stands in front of it"
             raise Refused(403, "trusted_proxies", page)

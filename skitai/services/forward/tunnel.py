@@ -11,6 +11,7 @@ from zope.interface import implementer
 from skitai.services.proxy.tunnel import Tunnel, TunnelEnd
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
 #: When the server stops, a tunnel is closed through which nothing goes for so many seconds.
@@ -31,10 +32,16 @@ class ConnectTunnel(Tunnel):
         self._reactor = reactor
         self._idle_seconds = idle_seconds
         self._active = reactor.seconds()
-        self._timer = reactor.callLater(idle_seconds, self._look)
+        self._timer: IDelayedCall | None = None
         self.client: ConnectEnd = ConnectEnd(self)
         self.member: ConnectEnd = ConnectEnd(self)
         self.client.other, self.member.other = self.member, self.client
+
+    def open(self) -> None:
+        """Begin: both sides are connected."""
+        super().open()
+        self.passed()
+        self._look()
 
     def passed(self) -> None:
         """Note that bytes were passed on."""
