@@ -4,7 +4,8 @@ from skitai.services.forward.plugin import (
     skitai_forward_proxy,
     skitai_metrics,
     skitai_shutdown,
+    skitai_startup,
     skitai_status,
 )
 
-__all__ = ["skitai_forward_proxy", "skitai_metrics", "skitai_shutdown", "skitai_status"]
+__all__ = ["skitai_forward_proxy", "skitai_metrics", "skitai_shutdown", "skitai_startup", "skitai_status"]

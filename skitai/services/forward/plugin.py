@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
 
+from skitai.config.casters import show_networks
 from skitai.config.forward import UserList
 from skitai.errors import ConfigError
 from skitai.net.settings import SECTION
@@ -18,6 +20,8 @@ from skitai.services.http.settings import pool_limits
 
 if TYPE_CHECKING:
     from skitai.interfaces import IInstance
+
+_log = Logger()
 
 
 @hookimpl
@@ -48,6 +52,19 @@ def _users(instance: IInstance) -> Users | None:
         reason = error.strerror if isinstance(error, OSError) else error
         message = f"{known} cannot be used: {reason}"
         raise ConfigError(message, section="server", key="proxy_users") from error
+
+
+@hookimpl
+def skitai_startup(instance: IInstance) -> None:
+    """Say for whom the server is a proxy: nobody should learn that from strangers."""
+    if _proxies(instance):
+        server = instance.config.server
+        _log.info(
+            "forward proxy for {clients} to {destinations}, {users}",
+            clients=show_networks(server.proxy_clients) if server.proxy_clients else "this machine",
+            destinations=", ".join(map(str, server.proxy_destinations)) or "all that is public",
+            users="without passwords" if server.proxy_users is None else "with passwords",
+        )
 
 
 @hookimpl

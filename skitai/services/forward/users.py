@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from skitai.services.forward.passwords import checker_of, parse_htpasswd
+from skitai.services.forward.refusals import Refused
 
 _log = Logger()
 
@@ -23,15 +24,15 @@ _log = Logger()
 _FIELD_MAX = 1024
 #: Logins that are remembered: a hash of htpasswd takes milliseconds, and each request brings one.
 _REMEMBERED = 1000
-#: Hashes that are computed at a time; others wait.
-_AT_ONCE = 2
+#: Hashes that are computed at a time, and those that may wait.
+_AT_ONCE, _WAITING_MAX = 2, 100
 
 
 class Users(Protocol):
     """Says whether a name and a password belong together; takes as long for names that do not exist."""
 
     def check(self, name: str, password: str) -> Deferred[bool] | bool:
-        """Return whether they do, or a Deferred of it. Called in the reactor thread."""
+        """Return whether they do, or a Deferred of it. May raise Refused. Called in the reactor thread."""
 
 
 class ListedUsers:
@@ -62,8 +63,6 @@ class FileUsers:
         self._reactor = reactor
         self._stamp = _stamp(path)
         self._hashes = parse_htpasswd(path.read_text("utf-8"))
-        #: Stands for the hash of an unknown user.
-        self._nobodys = next(iter(self._hashes.values()), None)
         self._key = secrets.token_bytes(32)
         self._known: dict[bytes, None] = {}
         self._turn = DeferredSemaphore(_AT_ONCE)
@@ -72,7 +71,8 @@ class FileUsers:
         """Return whether it is the password of the user; the hash is computed in a thread."""
         self._look()
         written = self._hashes.get(name)
-        entry = written or self._nobodys
+        # Anybody's hash stands for that of an unknown user: it takes as long.
+        entry = written or next(iter(self._hashes.values()), None)
         if entry is None:
             return False
         checker = checker_of(entry)
@@ -81,6 +81,9 @@ class FileUsers:
         login = hmac.digest(self._key, secret, "sha256")
         if written is not None and login in self._known:
             return True
+        if len(self._turn.waiting) >= _WAITING_MAX:
+            page = "too many logins are being checked"
+            raise Refused(503, "proxy_users", page, fields=(("Retry-After", "1"),))
         data = password.encode("utf-8", "surrogatepass")
         checking: Deferred[bool] = self._turn.run(
             deferToThreadPool, self._reactor, self._reactor.getThreadPool(), checker, data

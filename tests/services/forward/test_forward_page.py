@@ -53,6 +53,22 @@ def test_figures(forward, destination):
     assert (counts["refused"], counts["requests"], counts["tunnels"]) == (2, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("lists", "said"),
+    [
+        ("", "forward proxy for this machine to all that is public, without passwords"),
+        (
+            "proxy_clients = 10.0.0.0/8, unix\nproxy_destinations = *.a.example, ::1\nproxy_users = a:b",
+            "forward proxy for 10.0.0.0/8, unix to *.a.example, ::1, with passwords",
+        ),
+    ],
+)
+def test_said_at_the_start(forward, lists, said):
+    """Whom it serves stands in the log: nobody should learn from strangers that it does."""
+    server = forward(server=lists)
+    eventually(lambda: said in server.messages, "the line")
+
+
 def test_nothing_without_the_proxy(reactor_thread, tmp_path):
     """A server that is no proxy shows nothing of one, and refuses CONNECT."""
     from instances import RunningInstance

@@ -69,6 +69,16 @@ def test_fields_of_the_connection_end_here(forward, destination):
     assert (response["X-Y"], response["X-Theirs"], response["Proxy-Authenticate"]) == ("z", None, None)
 
 
+@pytest.mark.parametrize("body", [b"", b"hello"])
+def test_upgrade(forward, destination, body):
+    """A client that asks for another protocol gets an ordinary reply: the destination is not told."""
+    fields = [("Connection", "upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "k")]
+    method = "POST" if body else "GET"
+    response, head, came = asked(forward(), destination, method=method, fields=fields, body=body)
+    assert (response.code, came) == (200, body)
+    assert b"upgrade" not in head.lower()
+
+
 @pytest.mark.parametrize("scheme", ["NTLM abc", "negotiate abc"])
 def test_logins_of_connections(forward, destination, scheme):
     """A login that would hold for the next client of the connection, too, is not passed on."""

@@ -161,6 +161,17 @@ def test_empty_file(forward, tmp_path):
     assert server.fetch("http://127.0.0.1:1/", fields=[basic("a", "b")]).code == 407
 
 
+def test_checks_are_bounded(forward, tmp_path, monkeypatch):
+    """Strangers cannot have the server compute hashes without an end."""
+    from skitai.services.forward import users
+
+    monkeypatch.setattr(users, "_WAITING_MAX", 0)
+    (tmp_path / "users").write_text(f"anna:$apr1$ab${apr1(b'secret', b'ab')}\n")
+    server = forward(server=f"{LISTS}\nproxy_users = users")
+    response = server.fetch("http://127.0.0.1:1/", fields=[basic("anna", "x")])
+    assert (response.code, b"(proxy_users in [server])" in response.body) == (503, True)
+
+
 def test_remembered_logins_are_bounded(forward, destination, tmp_path, monkeypatch):
     from skitai.services.forward import users
 
