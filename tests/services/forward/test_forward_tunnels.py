@@ -5,9 +5,11 @@ import socket
 import pytest
 from forward_world import LISTS
 from proxy_world import Member
+from twisted.internet.defer import Deferred
 
 from serving import eventually
 from skitai.interfaces import ILastingProtocol
+from skitai.services.forward import tunnel as tunnel_module
 from wire import Client
 
 EARLY = b"\x16\x03 GET / HTTP/1.1\r\n\r\n"
@@ -155,7 +157,7 @@ def test_idle(forward, destination):
 
 def test_not_taken(forward):
     """What a closed side does not take in the idle time is dropped."""
-    server = forward(server=LISTS + "\nproxy_idle_timeout = 500 ms")
+    server = forward(server=LISTS + "\nproxy_idle_timeout = 2")
     destination = Member(receive_buffer=4096)
     client, _ = server.connect(f"127.0.0.1:{destination.port}")
     connection = destination.accept()
@@ -179,8 +181,9 @@ def test_refused_by_the_destination(forward, destination):
     client.close()
 
 
-def test_stop_waits_for_what_flows(forward, destination, reactor_thread):
+def test_stop_waits_for_what_flows(forward, destination, reactor_thread, monkeypatch):
     """When the server stops, a tunnel ends as soon as it is quiet."""
+    monkeypatch.setattr(tunnel_module, "QUIET_SECONDS", 3)  # room for a busy machine
     server = forward()
     client, connection = tunnel(server, destination)
     connection.send(LARGE)
@@ -212,8 +215,6 @@ def test_stop_has_a_limit(forward, destination, reactor_thread):
 
 def test_client_leaves_before_the_tunnel(forward, destination, reactor_thread):
     """A client that is gone when the destination is connected leaves nothing behind."""
-    from twisted.internet.defer import Deferred
-
     answer = Deferred()
     server = forward(names={"late.example": answer})
     client = server.client()
@@ -229,6 +230,4 @@ def test_client_leaves_before_the_tunnel(forward, destination, reactor_thread):
 
 def test_is_told_of_the_stop():
     """The protocol of a tunnel says that it wants to be told."""
-    from skitai.services.forward.tunnel import ConnectEnd
-
-    assert ILastingProtocol.implementedBy(ConnectEnd)
+    assert ILastingProtocol.implementedBy(tunnel_module.ConnectEnd)
