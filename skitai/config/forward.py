@@ -14,6 +14,7 @@ from skitai.config.forms import form
 from skitai.errors import ConfigError
 from skitai.net.destinations import Destination, PortRange, parse_destination, parse_ports
 from skitai.net.endpoints import Endpoint, PortEndpoint
+from skitai.net.special import is_wholly_special
 
 if TYPE_CHECKING:
     from skitai.config.server import ServerConfig
@@ -110,4 +111,6 @@ def _is_loopback(endpoint: Endpoint) -> bool:
 
 
 def _is_wide(network: Any) -> bool:
-    return not isinstance(network, str) and network.prefixlen < _KNOWN_BITS[network.version]
+    if isinstance(network, str) or is_wholly_special(network):
+        return False
+    return bool(network.prefixlen < _KNOWN_BITS[network.version])

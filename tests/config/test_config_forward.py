@@ -72,6 +72,12 @@ def test_everybody_needs_passwords(site, wide):
     assert site.load(ON + lists + "proxy_users = a:b").warnings == ()
 
 
+@pytest.mark.parametrize("own", ["10.0.0.0/8", "fc00::/7", "fe80::/10", "2001:db8::/32", "unix"])
+def test_own_networks_need_none(site, own):
+    """Networks of one's own may be wide."""
+    assert site.load(f"{ON}proxy_clients = {own}\nproxy_destinations = *\n").warnings == ()
+
+
 @pytest.mark.parametrize("key", ["proxy_clients = 10.0.0.1", "proxy_destinations = *", "proxy_users = a:b"])
 def test_without_the_proxy(site, key):
     (warning,) = site.load(f"[server]\n{key}\n").warnings
