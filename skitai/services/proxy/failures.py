@@ -27,7 +27,7 @@ def keys_of(cluster: str, error: BaseException) -> str:
         return f"{limit} in [http] or [@{cluster}]"
     if code == CODE_BUSY:
         return "connections_per_host and waiting_per_host in [http]"
-    return "response_timeout in [server]" if code == CODE_SHUTDOWN else f"members in [@{cluster}]"
+    return f"members in [@{cluster}]"
 
 
 def page_detail(label: str, cluster: str, error: BaseException) -> str:
@@ -42,8 +42,6 @@ def page_detail(label: str, cluster: str, error: BaseException) -> str:
         said = f"too many requests wait for its members ({keys})"
     elif code == CODE_NOBODY:
         said = f"there are no members at present ({keys})"
-    elif code == CODE_SHUTDOWN:
-        said = "the server is shutting down"
     elif code == CODE_DNS:
         said = f"its members have no address ({keys})"
     else:

@@ -239,6 +239,17 @@ def test_no_way_up(proxy, member, path):
     assert member.nobody_waits()
 
 
+@pytest.mark.parametrize(
+    "fields", [b"Content-Length: 1\r\n\r\nx", b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"]
+)
+def test_no_way_up_before_the_body(proxy, member, fields):
+    """Nor can it where a member is asked before the body is complete."""
+    with proxy(member, routes="/shop = @up buffer=no").client() as client:
+        client.send(b"POST /shop/../b HTTP/1.1\r\nHost: a\r\n" + fields)
+        assert client.response().code == 400
+    assert member.nobody_waits()
+
+
 def test_host(proxy, member):
     """host=member gives members their own name in Host."""
     server = proxy(member, routes="/ = @up host=member")

@@ -108,6 +108,7 @@ BAD_REPLIES = {
     "bare CR": REPLY + b"X: a\rX-Injected: b\r\nContent-Length: 0\r\n\r\n",
     "NUL": REPLY + b"X: a\0b\r\nContent-Length: 0\r\n\r\n",
     "space before colon": REPLY + b"Content-Length : 0\r\n\r\n",
+    "NUL in the reason": b"HTTP/1.1 200 a\0b\r\nContent-Length: 0\r\n\r\n",
     "HTTP/2.0": b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
     "status": b"HTTP/1.1 1000 OK\r\nContent-Length: 0\r\n\r\n",
     "too large": REPLY + b"X: " + b"x" * 70_000 + b"\r\n\r\n",
