@@ -83,10 +83,10 @@ def reply_fields(headers: Sequence[tuple[str, str]], code: int) -> tuple[list[tu
 
 def takes_trailers(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Return whether a client has said that it takes trailers (RFC 9110, section 10.1.4)."""
-    return any(
-        name == b"te" and b"trailers" in [coding.strip(b" \t") for coding in value.lower().split(b",")]
-        for name, value in headers
-    )
+    for name, value in headers:
+        if name == b"te" and b"trailers" in [coding.strip(b" \t") for coding in value.lower().split(b",")]:
+            return True
+    return False
 
 
 def trailer_fields(trailers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

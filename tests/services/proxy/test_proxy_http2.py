@@ -61,3 +61,18 @@ def test_broken_off(server, member):
         assert client.stdout.read(3) == b"abc"
         connection.close()
         assert client.wait(20) != 0
+
+
+def test_events(server, member):
+    """Each event comes at once."""
+    with curl(server(member), "-N") as client:
+        connection = member.accept()
+        connection.answer(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        for number in range(3):
+            event = b"data: %d\n\n" % number
+            connection.send(b"%x\r\n%b\r\n" % (len(event), event))
+            assert client.stdout.read(len(event)) == event
+        connection.send(b"0\r\n\r\n")
+        assert client.stdout.read() == b" 2 200"
