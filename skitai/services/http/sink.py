@@ -38,7 +38,7 @@ class IReplySink(IConsumer):
         """Note that nothing more of the reply has come so far: what was held back can go on."""
 
     def end(error: BaseException | None) -> None:
-        """End: the reply is complete, or broke off with ``error``.
+        """End: the reply is complete, with its ``trailers``, or broke off with ``error``.
 
         ``error`` is the OperationError that the request fails with, or a CancelledError.
         """
