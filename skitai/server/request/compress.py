@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from skitai.http.fields import media_type, weighted_list
 from skitai.http.statuses import BODYLESS
+from skitai.server.request.tags import is_asked_for, marked
 
 if TYPE_CHECKING:
     from skitai.server.request.lazy import LazyRequest
@@ -19,8 +20,11 @@ LENGTH_MIN = 2048
 _LEVEL = 5
 _TEXT = ("text/", "application/json", "application/javascript", "application/xml", "image/svg+xml")
 _TEXT_SUFFIXES = ("+json", "+xml")
-# No body, or part of one: the ranges of a 206 are those of the plain form.
-_UNTOUCHED_CODES = BODYLESS | {206}
+_NOT_MODIFIED, _PARTIAL_CONTENT = 304, 206
+#: Answers about a representation that are not all of it. The ranges of a 206 are those of the plain form.
+PARTIAL_CODES = frozenset((_NOT_MODIFIED, _PARTIAL_CONTENT))
+# No body, or part of one.
+_UNTOUCHED_CODES = BODYLESS | PARTIAL_CODES
 # The body is already encoded, or has a checksum that compression would make wrong.
 _UNTOUCHED_FIELDS = frozenset({"content-encoding", "content-digest", "repr-digest", "digest", "content-md5"})
 
@@ -47,31 +51,69 @@ def negotiate(
 ) -> tuple[Compressor | None, Headers]:
     """Return a compressor and the headers that go with it; without compression, None and the plain headers.
 
-    Text has a Vary field either way. ``length`` is the length of the body, if all of it is at hand. Called in
-    any thread.
+    Text has a Vary field either way, also in a 304 and a 206, which have the fields that the 200 would have
+    (RFC 9110, sections 15.4.5 and 15.3.7). ``length`` is the length of the body, if all of it is at hand.
+    Called in any thread.
     """
     pairs = list(headers)
+    if code in PARTIAL_CODES:
+        return None, _of_partial_answer(request, code, pairs)
     if code in _UNTOUCHED_CODES or (length is not None and length < LENGTH_MIN):
         return None, pairs
+    fields = _joined(pairs)
+    announced = fields.get("content-length", "")
+    if length is None and announced.isdigit() and int(announced) < LENGTH_MIN:
+        return None, pairs
+    if not _may_compress(fields, fields.get("content-type", "")):
+        return None, pairs
+    pairs = _varying(pairs, fields)
+    if not accepts_gzip(request.field(b"accept-encoding") or b""):
+        return None, pairs
+    return Compressor(), [*_compressed(pairs), ("Content-Encoding", "gzip")]
+
+
+def _of_partial_answer(request: LazyRequest, code: int, pairs: Headers) -> Headers:
+    """Return the fields of a 304 or 206 as they go with those of the whole response.
+
+    A 304 mostly names no type; then it may be one that is compressed.
+    """
+    fields = _joined(pairs)
+    kind = fields.get("content-type", "")
+    if not _may_compress(fields, kind if code == _PARTIAL_CONTENT or kind else "text/plain"):
+        return pairs
+    if code == _NOT_MODIFIED and accepts_gzip(request.field(b"accept-encoding") or b""):
+        known = request.field(b"if-none-match")
+        pairs = [
+            (name, marked(value))
+            if name.lower() == "etag" and is_asked_for(marked(value), known)
+            else (name, value)
+            for name, value in pairs
+        ]
+    return _varying(pairs, fields)
+
+
+def _joined(pairs: Headers) -> dict[str, str]:
+    """Return the fields by lower-case names, each with all its lines."""
     fields: dict[str, str] = {}
     for name, value in pairs:
         lower = name.lower()
         fields[lower] = f"{fields[lower]}, {value}" if lower in fields else value
-    announced = fields.get("content-length", "")
-    if length is None and announced.isdigit() and int(announced) < LENGTH_MIN:
-        return None, pairs
-    if not _UNTOUCHED_FIELDS.isdisjoint(fields) or not _is_text(fields.get("content-type", "")):
-        return None, pairs
-    if "no-transform" in fields.get("cache-control", "").lower():
-        return None, pairs
-    # A cache must know that there is another form, even if it gets the plain one.
+    return fields
+
+
+def _may_compress(fields: dict[str, str], content_type: str) -> bool:
+    if not _UNTOUCHED_FIELDS.isdisjoint(fields) or not _is_text(content_type):
+        return False
+    return "no-transform" not in fields.get("cache-control", "").lower()
+
+
+def _varying(pairs: Headers, fields: dict[str, str]) -> Headers:
+    """Return the fields with Vary: a cache must know of the other form, even if it gets the plain one."""
     vary = fields.get("vary", "")
-    if {"accept-encoding", "*"}.isdisjoint(token.strip() for token in vary.lower().split(",")):
-        pairs = [pair for pair in pairs if pair[0].lower() != "vary"]
-        pairs.append(("Vary", f"{vary}, Accept-Encoding" if vary else "Accept-Encoding"))
-    if not accepts_gzip(request.field(b"accept-encoding") or b""):
-        return None, pairs
-    return Compressor(), [*_compressed(pairs), ("Content-Encoding", "gzip")]
+    if not {"accept-encoding", "*"}.isdisjoint(token.strip() for token in vary.lower().split(",")):
+        return pairs
+    pairs = [pair for pair in pairs if pair[0].lower() != "vary"]
+    return [*pairs, ("Vary", f"{vary}, Accept-Encoding" if vary else "Accept-Encoding")]
 
 
 def _compressed(pairs: Headers) -> Headers:
@@ -79,8 +121,8 @@ def _compressed(pairs: Headers) -> Headers:
     kept = []
     for name, value in pairs:
         lower = name.lower()
-        if lower == "etag" and not value.startswith("W/"):
-            kept.append((name, f"W/{value}"))
+        if lower == "etag":
+            kept.append((name, marked(value.strip())))
         elif lower not in ("content-length", "accept-ranges"):
             kept.append((name, value))
     return kept

@@ -12,6 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.web import server
 from twisted.web.http_headers import Headers
 
+from skitai.server.request.compress import accepts_gzip
+from skitai.server.request.tags import with_plain_bytes
+
 if TYPE_CHECKING:
     from skitai.interfaces import IConnection
 
@@ -54,6 +57,11 @@ class LazyRequest(server.Request):
         fields = Headers()
         for name, value in self.headers:
             fields.addRawHeader(name, value)
+        # The tags of compressed responses are those of the resource once more.
+        for name in (b"if-match", b"if-none-match"):
+            values = fields.getRawHeaders(name)
+            if values and (name == b"if-match" or accepts_gzip(self.field(b"accept-encoding") or b"")):
+                fields.setRawHeaders(name, [with_plain_bytes(value) for value in values])
         if self.authority:  # an absolute target overrides the Host field (RFC 9112, section 3.2.2)
             fields.setRawHeaders(b"host", [self.authority])
         return fields

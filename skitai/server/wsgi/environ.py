@@ -10,6 +10,8 @@ from urllib.parse import unquote_to_bytes
 
 from skitai import __version__
 from skitai.http.requestids import ENVIRON_KEY, new_request_id
+from skitai.server.request.compress import accepts_gzip
+from skitai.server.request.tags import with_plain
 from skitai.server.wsgi.filewrapper import FileWrapper
 
 if TYPE_CHECKING:
@@ -89,6 +91,11 @@ def make_environ(
         given = environ.get(ENVIRON_KEY)
         request.request_id = request_id = new_request_id() if given is None else request.identify(given)
     environ[ENVIRON_KEY] = request_id
+    # The tags of compressed responses are those of the app once more.
+    if "HTTP_IF_NONE_MATCH" in environ and accepts_gzip(request.field(b"accept-encoding") or b""):
+        environ["HTTP_IF_NONE_MATCH"] = with_plain(environ["HTTP_IF_NONE_MATCH"])
+    if "HTTP_IF_MATCH" in environ:
+        environ["HTTP_IF_MATCH"] = with_plain(environ["HTTP_IF_MATCH"])
     if request.authority:
         environ["HTTP_HOST"] = request.authority.decode("latin-1")
     if body is None:

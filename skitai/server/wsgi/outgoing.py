@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from skitai.http.statuses import BODYLESS
-from skitai.server.request.compress import LENGTH_MIN, Compressor, Headers, negotiate
+from skitai.server.request.compress import LENGTH_MIN, PARTIAL_CODES, Compressor, Headers, negotiate
 from skitai.server.wsgi.checks import as_bytes
 
 if TYPE_CHECKING:
@@ -42,9 +42,10 @@ def whole_body(
                 warn_of_excess(request)
         else:  # too short: compressed, it would look complete
             return headers, body
-    if length < LENGTH_MIN:
+    code = int(status[:3])
+    if length < LENGTH_MIN and code not in PARTIAL_CODES:
         return headers, body
-    compressor, headers = negotiate(request, int(status[:3]), headers, length)
+    compressor, headers = negotiate(request, code, headers, length)
     return headers, compressor.flush(body) if compressor is not None and body else body
 
 
