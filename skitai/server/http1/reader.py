@@ -1,10 +1,13 @@
 """The receiving half of an HTTP/1.1 connection: bytes in, requests out.
 
-llhttp does the parsing, in its strict mode. The limits, and further checks, are applied here.
+llhttp does the parsing, in its strict mode. The limits, and further checks, are applied here. llhttp knows
+some forty methods; a request with another token in that place is parsed as a POST, whose framing is the same.
 """
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from httptools import (
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 _log = Logger()
 
 _UNDERSCORE = ord("_")
+#: Bytes of a method: the longest that is registered has 17 (IANA, "HTTP Method Registry").
+METHOD_MAX = 64
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: Bytes of framing that each chunk of a body may have: its size, line ends and a short extension.
 CHUNK_OVERHEAD = 64
 
@@ -40,12 +46,18 @@ class RequestReader:
 
     # Slots, because there may be ten thousand idle connections.
     __slots__ = (
+        "_begun",
         "_chunks",
+        "_completed",
         "_connection",
         "_counts_from_next_read",
         "_fed",
+        "_head",
         "_headers",
+        "_held",
+        "_is_clean",
         "_limits",
+        "_method",
         "_parser",
         "_storage",
         "_url",
@@ -67,10 +79,21 @@ class RequestReader:
         self._storage = storage
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._counts_from_next_read = False
+        #: Bytes of a method that llhttp does not know and that has not ended.
+        self._held = b""
+        #: Of the present read: how many requests have ended in it, and whether it began with a new one.
+        self._completed = 0
+        self._is_clean = True
         self._new_message()
 
     def _new_message(self) -> None:
         self._url = b""
+        #: Whether a byte of the message has come.
+        self._begun = False
+        #: Its method, if llhttp does not know that.
+        self._method = b""
+        #: All bytes before its URL, as far as it began with a read; None if it began within one.
+        self._head: bytes | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         #: The request whose head has arrived, but not the end of its body.
         self.incoming: Request | None = None
@@ -91,19 +114,37 @@ class RequestReader:
         if self.stopped:
             self.unread += data
             return False
-        parser = self._parser
-        if parser is None:
+        if self._parser is None:
             return False
         self._counts_from_next_read = False
+        if self._held:
+            data, self._held = self._held + data, b""
+        self._completed = 0
+        self._is_clean = not self._begun
+        if self._is_clean:
+            self._head = b""
+        return self._parse(data)
+
+    def _parse(self, data: bytes) -> bool:
+        failure: HttpParserError | None = None
+        parser = self._parser
+        assert parser is not None
         try:
             parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
             self._stop(data[upgrade.args[0] :])
+            return False
         except HttpParserError as error:
-            self._handle_error(error)
-        else:
-            if self._url:
-                return self._check_partial(len(data))
+            failure = error
+        if (
+            failure is not None
+        ):  # here, because what is raised in a handler has the first error as its context
+            return self._handle_error(failure, data)
+        if self._url:
+            self._head = None
+            return self._check_partial(len(data))
+        if self._head is not None and self._begun:
+            self._head += data
         return False
 
     def _check_partial(self, size: int) -> bool:
@@ -131,15 +172,25 @@ class RequestReader:
         request = self.incoming
         queued = request is not None and request.body is not None
         if request is None:
-            request = Request(self._connection, b"", self._url, "1.1", [])
+            method, url = self._asked()
+            request = Request(self._connection, method, url, "1.1", [])
         request.refuse(code)
         self.close()
         if not queued:
             self.requests.append(request)
 
+    def _asked(self) -> tuple[bytes, bytes]:
+        """Return the method and the target of the partial request for the log, as far as they are known."""
+        if self._url:
+            assert self._parser is not None
+            return self._method or self._parser.get_method(), self._url
+        words = (self._head or b"").lstrip(b"\r\n").partition(b"\n")[0][: self._limits.uri_max].split(None, 2)
+        return (words[0] if words else b""), (words[1] if len(words) > 1 else b"")
+
     def close(self) -> None:
         """Read no more."""
         self._parser = None
+        self._held = b""
         self.stopped = False
         self.unread = b""
         self._new_message()
@@ -175,6 +226,10 @@ class RequestReader:
 
     # -- llhttp's callbacks --------------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        """Note that a message has begun."""
+        self._begun = True
+
     def on_url(self, url: bytes) -> None:
         """Take a piece of the request target."""
         self._url += url
@@ -196,9 +251,8 @@ class RequestReader:
             return  # a repeated head: see go_on()
         parser = self._parser
         assert parser is not None
-        request = Request(
-            self._connection, parser.get_method(), self._url, parser.get_http_version(), self._headers
-        )
+        method = self._method or parser.get_method()
+        request = Request(self._connection, method, self._url, parser.get_http_version(), self._headers)
         self.incoming = request
         examine(request, self._limits)
         if request.body_length != 0:
@@ -236,15 +290,24 @@ class RequestReader:
             request.received()
         self._new_message()
         self._counts_from_next_read = True
+        self._completed += 1
         if not request.keep_alive:
             self._parser = None
 
     # -- errors --------------------------------------------------------------------------------------------
 
-    def _handle_error(self, error: HttpParserError) -> None:
+    def _handle_error(self, error: HttpParserError, data: bytes) -> bool:
+        """Refuse the request, or go on if only its method is unknown to llhttp. Return what ``feed`` does."""
         if self._parser is None:
-            return  # input after a request with "Connection: close"
+            return False  # input after a request with "Connection: close"
         cause = error.__context__
+        if self.incoming is None and cause is None and not self._headers and not self._method:
+            if self._head is not None:
+                self._head += data
+            elif self._is_clean:
+                self._head = data[_end_of(data, self._completed) :]
+            if self._head is not None and _is_about_the_method(error):
+                return self._parse_as_post(self._head)
         if isinstance(cause, HeadError):
             self.refuse(cause.code)
         elif isinstance(cause, OSError):
@@ -254,3 +317,50 @@ class RequestReader:
             raise cause
         else:
             self.refuse(501 if isinstance(error, HttpParserInvalidMethodError) else 400)
+        return False
+
+    def _parse_as_post(self, head: bytes) -> bool:
+        """Parse a request whose method llhttp does not know, from its first byte on."""
+        line = head.lstrip(b"\r\n")
+        method, space, rest = line.partition(b" ")
+        if not _TOKEN.fullmatch(method) or len(method) > METHOD_MAX:
+            self.refuse(501)  # RFC 9112, section 3
+        else:
+            self._parser = HttpRequestParser(self)
+            self._url = b""
+            if not space:
+                self._held, self._begun = line, False
+                return False
+            self._method = method
+            return self._parse(b"POST " + rest)
+        return False
+
+
+class _Counter:
+    """Counts the requests that a parser finds."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_message_complete(self) -> None:
+        self.count += 1
+
+
+def _end_of(data: bytes, count: int) -> int:
+    """Return where the first ``count`` requests of ``data`` end: llhttp does not tell where it stopped."""
+    low, high = 0, len(data)
+    while low < high:
+        middle = (low + high) // 2
+        counter = _Counter()
+        with suppress(HttpParserError, HttpParserUpgrade):
+            HttpRequestParser(counter).feed_data(data[:middle])
+        if counter.count >= count:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _is_about_the_method(error: HttpParserError) -> bool:
+    # Those of RTSP are refused when the version is read.
+    return isinstance(error, HttpParserInvalidMethodError) or "nvalid method" in str(error)

@@ -77,8 +77,18 @@ REQUEST_LINES = [
     refused(400, "space after the version", get(b"A: b", b"GET / HTTP/1.1 ")),
     refused(400, "bare CR after the version", b"GET / HTTP/1.1\rHost: a\r\n\r\n"),
     refused(400, "bare LF as line end", b"GET / HTTP/1.1\nHost: a\n\n"),
-    refused(501, "unknown method", get(b"A: b", b"BREW / HTTP/1.1") + HIDDEN),
-    refused(501, "lower-case method", get(b"A: b", b"get / HTTP/1.1") + HIDDEN),
+    served("unknown method", get(b"A: b", b"BREW / HTTP/1.1") + NEXT, "BREW /", "GET /next"),
+    served("lower-case method", get(b"A: b", b"get / HTTP/1.1"), "get /"),
+    served(
+        "unknown method with a body", get(b"Content-Length: 5", b"BREW / HTTP/1.1") + b"hello", "BREW / hello"
+    ),
+    served("empty lines before an unknown method", b"\r\n\r\n" + get(b"A: b", b"BREW / HTTP/1.1"), "BREW /"),
+    served("a method of a method and more", get(b"A: b", b"GETTER / HTTP/1.1"), "GETTER /"),
+    refused(501, "a method that is too long", get(b"A: b", b"X" * 65 + b" / HTTP/1.1") + HIDDEN),
+    refused(400, "unknown method, wrong target", get(b"A: b", b"BREW x HTTP/1.1") + HIDDEN),
+    refused(505, "unknown method, no version", b"BREW /\r\nHost: a\r\n\r\n" + HIDDEN),
+    refused(400, "unknown method, no host", b"BREW / HTTP/1.1\r\n\r\n" + HIDDEN),
+    refused(501, "a method that is no token", get(b"A: b", b"B(REW / HTTP/1.1") + HIDDEN),
     refused(501, "TLS on a plain port", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
     refused(501, "a tab after the method", b"GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n"),
     refused(400, "CONNECT without a port", b"CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n" + HIDDEN),
@@ -338,11 +348,15 @@ PIPELINES = [
     served("three requests", NEXT * 3, "GET /next", "GET /next", "GET /next"),
     refused(400, "a wrong one after a right one", NEXT + b"GET / HTTP/1.1\r\n\r\n" + HIDDEN, "GET /next"),
     refused(400, "a wrong chunk after a right one", NEXT + chunked(b"z\r\n" + HIDDEN), "GET /next"),
-    refused(
-        501,
-        "a wrong method after a right one",
-        NEXT + b"get / HTTP/1.1\r\nHost: a\r\n\r\n" + HIDDEN,
+    served(
+        "an unknown method after a right one",
+        NEXT + get(b"A: b", b"BREW / HTTP/1.1") + NEXT,
         "GET /next",
+        "BREW /",
+        "GET /next",
+    ),
+    refused(
+        501, "a wrong method after a right one", NEXT + get(b"A: b", b"g(t / HTTP/1.1") + HIDDEN, "GET /next"
     ),
     refused(501, "more than a body", post(b"Content-Length: 5", b"hello:" + HIDDEN), "POST / hello"),
 ]

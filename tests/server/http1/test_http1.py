@@ -137,7 +137,7 @@ def test_refusal_waits_its_turn(memory_server):
     """A refusal comes after the answers to the requests before it, and then the connection is closed."""
     app = Later()
     client = memory_server(app).connect()
-    client.send(GET % b"/0" + GET % b"/1" + b"nonsense")
+    client.send(GET % b"/0" + GET % b"/1" + b"non(sense")
     assert client.received == b""
     app.answer()
     assert (client.codes, client.closed) == ([200], False)

@@ -5,7 +5,14 @@ from http_channel import MemoryServer, read_answers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-REQUESTS = [case for case in CASES if len(case.sent) < 2000]
+# A method that llhttp does not know is served if a read begins with its request, or with one before it. In the
+# rest of a request it is refused: where it begins is unknown. Clients that have such methods do not pipeline.
+REQUESTS = [
+    case
+    for case in CASES
+    if len(case.sent) < 2000
+    and not any(word in case.sent for word in (b"BREW / HTTP/1.1\r\nHost", b"get /", b"GETTER"))
+]
 
 
 @st.composite
