@@ -63,6 +63,6 @@ TWISTED = Server(
 CACHE = _skitai("proxy-cache", "Skitai, cache=yes", f"/ = @up cache=yes{_UP}")
 STATIC = _skitai("proxy-static", "Skitai, a static file", "/ = {site}")
 
-SPEED = (SKITAI, TWISTED, PASSING, STATIC)
+SPEED = (SKITAI, TWISTED, PASSING, CACHE, STATIC)
 #: Those that bring the large file.
 LARGE = (SKITAI, PASSING)
