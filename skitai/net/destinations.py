@@ -9,7 +9,7 @@ from ipaddress import ip_network
 import attrs
 
 from skitai.net.addresses import host_name
-from skitai.net.special import Address, Network, is_public, is_wholly_special, read_address
+from skitai.net.special import Address, Network, is_own, is_public, is_wholly_special, read_address
 
 _PORT_MAX = 65535
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
@@ -53,8 +53,8 @@ class Destination:
     """One item of the list: a ``name`` or a ``network``; ``ports`` None: those that are usual.
 
     A name is that of a host, ``.example.org`` for all hosts in it, or ``*``. It leads to public addresses
-    only. A network leads to its addresses, by whatever name; to those that are not public only if it has no
-    others: 0.0.0.0/0 is not meant for them.
+    only, and to none of this machine. A network leads to its addresses, by whatever name; to those that are
+    not public only if it has no others: 0.0.0.0/0 is not meant for them.
     """
 
     name: str = ""
@@ -143,6 +143,11 @@ def host_of_name(text: str) -> str:
     return name
 
 
+def _is_outside(address: Address) -> bool:
+    """Return whether an address is public and not one of this machine, which would trust itself."""
+    return is_public(address) and not is_own(address)
+
+
 @attrs.frozen
 class Rules:
     """What a list of destinations allows for one kind of request; ``ports`` are those of items without."""
@@ -172,14 +177,14 @@ class Rules:
             address = read_address(host)
         except ValueError:
             return any(item.names(host) for item in self.items)
-        return any(item.has(address) or (item.name == ANY and is_public(address)) for item in self.items)
+        return any(item.has(address) or (item.name == ANY and _is_outside(address)) for item in self.items)
 
     def admits(self, host: str, port: int, address: Address) -> bool:
         """Return whether a connection to ``address``, one of those of ``host``, is allowed.
 
         ``host`` is empty where the client has asked for an address.
         """
-        public = is_public(address)
+        public = _is_outside(address)
         return any(
             (item.has(address) or (public and (item.name == ANY or (host != "" and item.names(host)))))
             and self._covers(item, port)

@@ -5,6 +5,7 @@ The table is our own: that of Python's ``ipaddress`` differs between its release
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
 
@@ -46,6 +47,8 @@ _SPECIAL_6 = tuple(
 _6TO4, _NAT64 = IPv6Network("2002::/16"), IPv6Network("64:ff9b::/96")
 #: Special blocks within ``_BESIDE_6`` that an administrator may name: unique local, link-local, multicast.
 _NAMED_6 = tuple(IPv6Network(text) for text in ("::1/128", "::/128", "fc00::/7", "fe80::/10", "ff00::/8"))
+#: Which one does not matter to the way.
+_ANY_PORT = 9
 
 
 def read_address(text: str) -> Address:
@@ -70,6 +73,20 @@ def is_public(address: Address) -> bool:
     if address in _6TO4:
         return is_public(IPv4Address(int(address) >> 80 & 0xFFFF_FFFF))
     return not any(address in network for network in (*_BESIDE_6, *_SPECIAL_6))
+
+
+def is_own(address: Address) -> bool:
+    """Return whether the address is one of this machine: what the system sends there has it as the sender.
+
+    Nothing is sent. Without any way to the address the answer is False.
+    """
+    family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as asking:
+            asking.connect((str(address), _ANY_PORT))
+            return bool(ip_address(asking.getsockname()[0]) == address)
+    except OSError:
+        return False
 
 
 def is_wholly_special(network: Network) -> bool:

@@ -4,6 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from skitai.net import destinations
 from skitai.net.destinations import (
     Destination,
     PortRange,
@@ -12,7 +13,7 @@ from skitai.net.destinations import (
     parse_destination,
     parse_ports,
 )
-from skitai.net.special import is_public, is_wholly_special, read_address
+from skitai.net.special import is_own, is_public, is_wholly_special, read_address
 
 PUBLIC = (
     *("1.1.1.1", "93.184.216.34", "100.63.255.255", "100.128.0.0", "172.15.0.1", "172.32.0.1", "192.0.1.1"),
@@ -152,6 +153,25 @@ RULES = Rules(
     [PortRange(80, 80), PortRange(8000, 9000)],
 )
 PUBLIC_ADDRESS = read_address("93.184.216.34")
+
+
+def test_own_addresses():
+    """The system knows which addresses are those of this machine."""
+    assert is_own(read_address("127.0.0.1"))
+    for text in ("93.184.216.34", "2606:4700::1111", "255.255.255.255"):
+        assert not is_own(read_address(text))
+
+
+def test_own_public_addresses(monkeypatch):
+    """They are reached by a network of the list, not by names and stars."""
+    monkeypatch.setattr(destinations, "is_own", lambda address: True)
+    address = read_address("93.184.216.34")
+    ports = [PortRange(80, 80)]
+    by_name = Rules([parse_destination("*"), parse_destination("own.example")], ports)
+    assert not by_name.admits("own.example", 80, address)
+    assert not by_name.may_ask(str(address), 80)
+    assert not by_name.knows(str(address))
+    assert Rules([parse_destination("93.184.216.34")], ports).admits("own.example", 80, address)
 
 
 class TestRules:
