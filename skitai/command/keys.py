@@ -59,6 +59,10 @@ _WORDS: Mapping[str, str] = {
         " (`./path/module:callable`, `./module:create_app()`) or a cluster (`@name`). A value with spaces"
         " stands in quotes. Any line may have these options:"
     ),
+    f"{_ROUTES} a folder": "`/assets = ./static max_age=1h`. See [static.md](static.md).",
+    f"{_ROUTES} an app": "`/shop = ./shop:app threads=8`. See [executors.md](executors.md).",
+    f"{_ROUTES} a cluster": "`/search = @search strip=no`. See [proxy.md](proxy.md).",
+    "[cache]": "What the reverse proxy keeps, where a route has `cache=yes`. See [cache.md](cache.md).",
     _CERTIFICATES: (
         "Certificates by the names of hosts, one line each: `NAME = FILE`, or `NAME NAME = CERTIFICATE CHAIN"
         " KEY passphrase=WORDS`. `*.example.org` is each name one below that domain. See"
@@ -161,7 +165,7 @@ def _row(chapter: Chapter, name: str, key: Key) -> str:
     shown = key.unset or (f"`{default}`" if default else "none")
     example = f"`{chapter.pair(name, key.example)}`" if key.example else ""
     cells = (f"`{name}`", shown, key.words, key.help, example)
-    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+    return " | ".join(["", *(cell.replace("|", r"\|") for cell in cells), ""]).strip()
 
 
 def for_terminal(found: Iterable[Chapter], wanted: str = "") -> str:
