@@ -84,6 +84,14 @@ def test_another_worker_validates(kept, clock):
     assert one.put(FRESH, body=b"newer").body == b"newer"
 
 
+def test_longer_now(kept):
+    """A reply that is too long for memory now is not hidden by what is there."""
+    cache = kept()
+    cache.put(FRESH)
+    cache.put(FRESH, body=LONG, asking=("Cache-Control: no-cache",))
+    assert (cache.ask().body, cache.ask()[LOOKUP]) == (LONG, "HIT")
+
+
 def test_variants(kept):
     """Variants are found by the fields that Vary names, and removed together."""
     for value in ("x", "y"):

@@ -66,6 +66,25 @@ def test_no_cache(caching):
     assert cache.asked == 3
 
 
+@pytest.mark.parametrize("says", ["private, max-age=60", "no-store"])
+def test_confirmed_for_one(stale, says):
+    """A 304 may say that the reply is not for others from now on."""
+    cache = stale()
+    cache.member.replies.append(f'HTTP/1.1 304 Same\r\nETag: "1"\r\nCache-Control: {says}\r\n\r\n'.encode())
+    assert cache.ask()[LOOKUP] == "REVALIDATED"
+    assert cache.put(body=b"other").body == b"other"
+
+
+def test_confirmed_varies(stale):
+    """A 304 may say that the reply varies."""
+    cache = stale()
+    cache.member.replies.append(SAME.replace(b"X-New", b"Vary: X-A\r\nX-New"))
+    assert cache.ask("/a", "X-A: 1")[LOOKUP] == "REVALIDATED"
+    assert cache.ask("/a", "X-A: 1")[LOOKUP] == "MEM_HIT"
+    cache.member.replies.append(reply(b"other"))
+    assert cache.ask("/a", "X-A: 2").body == b"other"
+
+
 def test_another_tag(stale):
     """A 304 that is about something else is not believed: the whole reply is asked for."""
     cache = stale()

@@ -62,7 +62,9 @@ class Store:
 
     def put(self, key: Key, entry: Entry, spool: Spool | None = None) -> None:
         """Store a reply whose body is in memory, in ``spool`` or already on disk."""
-        if entry.body is not None:
+        if entry.body is None:
+            self.memory.drop(key)  # it is older
+        else:
             self.memory.put(key, entry)
         if self.disk is not None:
             self.disk.put(key, entry, spool)

@@ -103,6 +103,8 @@ class Visit:
     ) -> None:
         #: Whether what is on its way is older than what is known.
         self.outdated = False
+        #: Whether what is served may be served to those who wait.
+        self._is_shared = True
         self._mount = mount
         self._request = request
         self._key = key
@@ -161,15 +163,20 @@ class Visit:
         if "age" in told:
             values["age"] = told["age"]
         freshness = self._freshness(entry.code, values, now)
-        entry = attrs.evolve(entry, fields=tuple(kept), freshness=freshness)
-        if not self.outdated:  # else it is good for this once
+        vary = varying_names(values)
+        selected = selecting_values(vary, self._request)
+        entry = attrs.evolve(entry, fields=tuple(kept), freshness=freshness, vary=vary, selected=selected)
+        if storable_fields(entry.code, kept, private=self._wants.private) is None:
+            self._mount.store.drop((self._key,))
+            self._is_shared = False
+        elif not self.outdated:  # else it is good for this once
             self._mount.store.put(self._key, entry)
         return entry
 
     def _serve(self, entry: Entry, lookup: str) -> None:
         """Answer with ``entry``, the client and those who wait."""
         self._entry = None  # it is closed by whoever serves it
-        is_shared = entry.file is None
+        is_shared = self._is_shared and entry.file is None
         self._mount.serve(self._request, entry, self._wants, lookup)
         self._end(alone=True, served=(entry, lookup) if is_shared else None)
 

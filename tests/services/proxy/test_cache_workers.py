@@ -1,0 +1,97 @@
+"""Several workers, each with a memory of its own: what one removes, all forget."""
+
+import msgpack
+import pytest
+from cache_world import reply
+from twisted.internet.defer import fail, succeed
+from twisted.python.failure import Failure
+
+from skitai.errors import OperationError
+from skitai.messaging.words import Published
+from skitai.services.proxy.cache.keeper import Keeper
+from skitai.services.proxy.plugin import _cache_of
+
+LOOKUP = "X-Cache-Lookup"
+FRESH = "Cache-Control: max-age=60"
+
+
+class SharedBus:
+    """A bus that several keepers share; with ``broken`` it reaches nobody."""
+
+    shared = True
+
+    def __init__(self, broken=False):
+        self.broken = broken
+        self.subscribers = []
+
+    def _done(self):
+        return fail(Failure(OperationError("gone"))) if self.broken else succeed(None)
+
+    def subscribe(self, channel, subscriber):
+        self.subscribers.append(subscriber)
+        return self._done()
+
+    def publish(self, channel, data):
+        if not self.broken:
+            for each in self.subscribers:
+                each.published(Published(channel, data))
+        return self._done()
+
+
+@pytest.fixture
+def workers(caching):
+    """Return ``workers(bus)``: two proxies whose caches share it."""
+
+    def start(bus):
+        made = [caching(), caching()]
+        for each in made:
+            cache = _cache_of(each.server.instance)
+            cache.keeper._get_bus = lambda: bus
+            each.server.loop.call(cache.keeper.start)
+        return made
+
+    return start
+
+
+def test_removed_everywhere(workers):
+    """What a POST at one worker outdates, the others do not use any more."""
+    one, two = workers(SharedBus())
+    one.put(FRESH)
+    two.put(FRESH)
+    one.member.replies.append(reply())
+    one.ask(method="POST")
+    for each in (one, two):
+        assert each.put(FRESH)[LOOKUP] == "MISS"
+
+
+def test_bus_is_away(workers):
+    """Without the bus the worker itself forgets."""
+    one, two = workers(SharedBus(broken=True))
+    one.put(FRESH)
+    two.put(FRESH)
+    one.member.replies.append(reply())
+    assert one.ask(method="POST").code == 200
+    assert one.put(FRESH)[LOOKUP] == "MISS"
+    assert two.ask()[LOOKUP] == "MEM_HIT"
+
+
+def test_bus_was_away(workers):
+    """When it is back, nothing is known of what was removed meanwhile."""
+    one, _ = workers(SharedBus())
+    one.put(FRESH)
+    one.server.loop.call(_cache_of(one.server.instance).keeper.interrupted, "channel")
+    assert one.put(FRESH)[LOOKUP] == "MISS"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc1", msgpack.packb(5), msgpack.packb([[b"a"]]), msgpack.packb([["a", 1.5]])]
+)
+def test_strange_messages(workers, data):
+    """What is no message of a cache changes nothing."""
+    bus = SharedBus()
+    one, _ = workers(bus)
+    one.put(FRESH)
+    keeper = _cache_of(one.server.instance).keeper
+    assert isinstance(keeper, Keeper)
+    one.server.loop.call(keeper.published, Published("channel", data))
+    assert one.ask()[LOOKUP] == "MEM_HIT"
