@@ -69,14 +69,15 @@ class IdleMemory:
 def speed(server: Running, placement: Placement, seconds: int, connections: int = CONNECTIONS) -> Speed:
     """Warm the server up, then load it for `seconds` with that many keep-alive connections."""
     # With many connections it takes a while until each has been answered once, and its upstreams found.
-    wrk(server.port, placement.client_core, WARM_UP_SECONDS * (1 + connections // 64), connections)
+    warm_up = WARM_UP_SECONDS * (1 + connections // 64)
+    wrk(server.port, placement.client_core, warm_up, connections, server.tls)
     before = cpu_seconds(server)
-    load = wrk(server.port, placement.client_core, seconds, connections)
+    load = wrk(server.port, placement.client_core, seconds, connections, server.tls)
     cpu_us = (cpu_seconds(server) - before) * 1e6 / max(load.requests, 1)
     return Speed(load.requests_per_second, load.p99_ms, load.errors, cpu_us)
 
 
-def wrk(port: int, core: int, seconds: int, connections: int = CONNECTIONS) -> Load:
+def wrk(port: int, core: int, seconds: int, connections: int = CONNECTIONS, tls: bool = False) -> Load:
     """Run wrk once; raises subprocess.SubprocessError if it fails or hangs."""
     load = [
         "wrk",
@@ -90,8 +91,9 @@ def wrk(port: int, core: int, seconds: int, connections: int = CONNECTIONS) -> L
         f"{seconds}s",
         "--latency",
     ]
+    url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/"
     answer = subprocess.run(
-        ["taskset", "-c", str(core), *load, "--script", WRK_RESULT, f"http://127.0.0.1:{port}/"],
+        ["taskset", "-c", str(core), *load, "--script", WRK_RESULT, url],
         capture_output=True,
         text=True,
         check=True,

@@ -6,6 +6,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -76,6 +77,7 @@ class Running:
 
     port: int
     group: int
+    tls: bool = False
 
 
 @contextmanager
@@ -96,7 +98,11 @@ def running(server: Server, placement: Placement) -> Iterator[Running]:
             "database_port": placement.database_port,
             "upstream_port": placement.upstream_port,
             "site": placement.site,
+            "certificate": directory / "server.crt",
+            "key": directory / "server.key",
         }
+        if server.tls:
+            write_certificate(directory)
         config.write_text(server.config.format(**names))
         arguments = [argument.format(**names) for argument in server.command[1:]]
         log = directory / "output"
@@ -115,7 +121,7 @@ def running(server: Server, placement: Placement) -> Iterator[Running]:
             )
         try:
             wait_until_it_serves(server, process, port, log)
-            yield Running(port, process.pid)
+            yield Running(port, process.pid, server.tls)
         finally:
             end_group(process)
 
@@ -158,7 +164,7 @@ def wait_until_it_serves(server: Server, process: subprocess.Popen[bytes], port:
     problem = "nothing answers"
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            status, body = get(port)
+            status, body = get(port, tls=server.tls)
         except (OSError, http.client.HTTPException):
             time.sleep(0.1)
             continue
@@ -172,9 +178,21 @@ def wait_until_it_serves(server: Server, process: subprocess.Popen[bytes], port:
     raise ServerFailedError(f"{problem}\n{tail}".strip())
 
 
-def get(port: int, path: str = "/") -> tuple[int, bytes]:
+def write_certificate(directory: Path) -> None:
+    """Write a certificate for localhost, with a key for ECDSA, to `server.crt` and `server.key`."""
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
+    files = ("-keyout", directory / "server.key", "-out", directory / "server.crt")
+    command = ["openssl", "req", "-x509", *curve, "-subj", "/CN=localhost", *files]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def get(port: int, path: str = "/", *, tls: bool = False) -> tuple[int, bytes]:
     """Return status and body of one GET to localhost."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    if tls:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=context)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

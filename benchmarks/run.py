@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import apart, calls, db, mail, measure, overload, proxy, workers, ws
+from benchmarks import apart, calls, db, mail, measure, overload, proxy, tls, workers, ws
 from benchmarks.calls_report import calls_section
 from benchmarks.db_report import databases_section
 from benchmarks.db_servers import MAP, POSTGRESQL, SQLITE
@@ -27,6 +27,7 @@ from benchmarks.proxy_servers import SPEED as PROXIES
 from benchmarks.report import Results, render
 from benchmarks.rounds import add_speed
 from benchmarks.servers import FANOUT, FRAMEWORKS, IDLE, SAMPLE, SPEED, WAITING, Server
+from benchmarks.tls_report import tls_section
 from benchmarks.workers_report import workers_section
 from benchmarks.ws_report import websockets_section
 from benchmarks.ws_servers import ECHO
@@ -38,7 +39,7 @@ DATABASES = (*POSTGRESQL, *SQLITE, MAP, DB_WAITING)
 WEBSOCKETS = tuple(row.server for row in ECHO)
 ROWS = (
     *(*SPEED, *FRAMEWORKS, SAMPLE, *FANOUT, WAITING),
-    *(*DATABASES, *WEBSOCKETS, *overload.ROWS, *workers.ROWS, *PROXIES),
+    *(*DATABASES, *WEBSOCKETS, *overload.ROWS, *workers.ROWS, *PROXIES, *tls.ROWS),
 )
 NAMES = {server.name: server for server in ROWS}
 #: What else `--only` may name.
@@ -74,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found_of_mail = mail.measured(results, placement, options)
     found_of_workers = workers.measured(results, placement, options)
     found_of_proxies = proxy.measured(results, placement, options)
+    found_of_tls = tls.measured(results, placement, options)
     parts = apart.measured() if APART in options.only else None
     framework = measured() if FRAMEWORK in options.only else None
     sections = (
@@ -84,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *mail.mail_section(found_of_mail),
         *workers_section(found_of_workers),
         *proxy_section(found_of_proxies),
+        *tls_section(found_of_tls),
         *apart.apart_section(parts, results),
         *framework_section(framework),
     )

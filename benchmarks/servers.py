@@ -20,7 +20,7 @@ class Server:
     `command` starts with the name of a program beside the Python that runs it: Skitai's own when `own`,
     else that of the peers. `command` and `config` may use `{port}`, `{apps}`, `{database_port}`,
     `{upstream_port}`, `{site}` and, once written, `{config}`. One that `spreads` may use the client's core,
-    too.
+    too. One with `tls` may use `{certificate}` and `{key}`.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Server:
     body: bytes | None = HELLO
     note: str = ""
     spreads: bool = False
+    tls: bool = False
 
 
 def skitai(

@@ -18,3 +18,12 @@ def test_the_configuration_of_the_page(tmp_path):
     defaults = {field.name: field.default for field in attrs.fields(ServerConfig)}
     assert (server.http2, server.h2c, server.http2_streams) == (True, True, 100)
     assert (defaults["http2"], defaults["h2c"], defaults["http2_streams"]) == (True, False, 100)
+
+
+def test_the_sample(tmp_path):
+    """etc/http2.conf is taken, and its keys mean what it says."""
+    text = (REPOSITORY / "etc" / "http2.conf").read_text()
+    (tmp_path / "site.conf").write_text(text.partition("[routes:line]")[0])
+    server = load(tmp_path / "site.conf").server
+    assert (server.h2c, server.http2_streams, server.header_max) == (True, 100, 32 << 10)
+    assert (server.body_max, server.keep_alive) == (100 << 20, 60)

@@ -1,0 +1,89 @@
+"""The lines of docs/benchmarks.md on TLS and HTTP/2."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+from benchmarks.report import times, verdict
+from benchmarks.tls import CONNECTIONS, STREAMS
+from benchmarks.tls_servers import H2_HYPERCORN, H2_SKITAI, HTTP2, SKITAI, TLS, UVLOOP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from benchmarks.servers import Server
+    from benchmarks.tls import Found
+
+#: The most times uvicorn's processor time that a connection may take; the least times hypercorn's requests.
+CONNECTION_TARGET, STREAMS_TARGET = 1.0, 2.0
+
+
+def tls_section(found: Found) -> Iterator[str]:
+    """Yield the lines on TLS."""
+    yield "## TLS"
+    yield ""
+    yield f"ECDSA P-256, TLS 1.3. {CONNECTIONS} connections one after the other: handshake, one request, end."
+    yield "Then 64 kept-alive connections, and a download of 100 MB by one client."
+    yield ""
+    yield "| server | version | new, CPU us | resumed, CPU us | kept alive, req/s | CPU us | 100 MB, MB/s |"
+    yield "|---|---|---:|---:|---:|---:|---:|"
+    yield from (_row(found, server) for server in TLS if server.name in found.served.versions)
+    yield ""
+    for what, samples in (("a new connection", found.new), ("a resumed one", found.resumed)):
+        ours, theirs = (found.median(samples, row.name) for row in (SKITAI, UVLOOP))
+        text = f"{what}: at most {CONNECTION_TARGET}x the processor time of {UVLOOP.label}"
+        yield _target(
+            text, ours / theirs if ours and theirs else None, lambda found: found <= CONNECTION_TARGET
+        )
+    yield ""
+    yield "## HTTP/2"
+    yield ""
+    yield f"h2load, one connection without TLS, {STREAMS} streams."
+    yield ""
+    yield "| server | version | req/s, median | CPU us |"
+    yield "|---|---|---:|---:|"
+    yield from (_streams_row(found, server) for server in HTTP2 if server.name in found.served.versions)
+    yield ""
+    rates = [_rate(found, row) for row in (H2_SKITAI, H2_HYPERCORN)]
+    text = f"{H2_SKITAI.label}: at least {STREAMS_TARGET}x {H2_HYPERCORN.label}"
+    yield _target(text, rates[0] / rates[1] if all(rates) else None, lambda found: found >= STREAMS_TARGET)
+    yield ""
+
+
+def _target(text: str, ratio: float | None, is_met: Callable[[float], bool]) -> str:
+    if ratio is None:
+        return f"- {text}: not measured"
+    return f"- {text}: measured {times(ratio)}: {verdict(is_met(ratio))}"
+
+
+def _row(found: Found, server: Server) -> str:
+    speeds = found.served.speeds.get(server.name, [])
+    cells = [
+        found.median(found.new, server.name),
+        found.median(found.resumed, server.name),
+        statistics.median(speed.requests_per_second for speed in speeds) if speeds else None,
+        statistics.median(speed.cpu_us for speed in speeds) if speeds else None,
+        found.median(found.downloads, server.name),
+    ]
+    return _cells(found, server, cells)
+
+
+def _rate(found: Found, server: Server) -> float | None:
+    samples = found.streams.get(server.name)
+    return statistics.median(rate for rate, _ in samples) if samples else None
+
+
+def _streams_row(found: Found, server: Server) -> str:
+    samples = found.streams.get(server.name, [])
+    cost = statistics.median(cost for _, cost in samples) if samples else None
+    return _cells(found, server, [_rate(found, server), cost])
+
+
+def _cells(found: Found, server: Server, cells: list[float | None]) -> str:
+    start = f"| {server.label} | {found.served.versions[server.name]} |"
+    if cells[0] is None:
+        cells_text = ["not measured", *["-"] * (len(cells) - 1)]
+    else:
+        cells_text = ["-" if cell is None else f"{cell:,.0f}" for cell in cells]
+    return f"{start} {' | '.join(cells_text)} |"
