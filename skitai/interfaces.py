@@ -280,6 +280,30 @@ class IResultCache(Interface):
         """Return what the status page shows: ``entries``, ``hits``, ``misses``, ``stores``, ``evictions``."""
 
 
+class ISessionStore(Interface):
+    """Keeps the sessions of Saddle apps on the server's side, so that a logout ends every copy of a cookie.
+
+    Methods may be ``async def``: these run in the reactor, the others in the app's thread, where they may
+    wait. Keys are text of 64 hexadecimal digits. What a method raises fails the request.
+    """
+
+    def load(key: str) -> Any:
+        """Return the bytes last kept under ``key``, or None if they were removed or have expired."""
+
+    def create(key: str, data: bytes, seconds: float) -> Any:
+        """Keep ``data`` under a key that is new, for ``seconds``."""
+
+    def replace(key: str, data: bytes, seconds: float) -> Any:
+        """Keep ``data`` in the place of what is kept under ``key``, for ``seconds`` from now; return True.
+
+        If nothing is, return False and keep nothing, in one step: a session that another request has ended
+        must not come back.
+        """
+
+    def remove(key: str) -> Any:
+        """Forget what is kept under ``key``, if anything."""
+
+
 class ISharedResults(Interface):
     """The second level of a result cache, which several processes share.
 

@@ -115,6 +115,7 @@ def test_contracts():
         "INode": ["label"],
         "IResultCache": ["clear", "expire", "get", "put", "statistics"],
         "IServiceMethods": ["methods"],
+        "ISessionStore": ["create", "load", "remove", "replace"],
         "ISharedResults": ["fetch", "forget", "store"],
         "IService": ["begin", "cluster_keys", "cluster_types", "member", "node", "perform", "result_type"],
     }

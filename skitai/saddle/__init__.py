@@ -6,5 +6,6 @@ It needs no Skitai around it: any WSGI server runs its apps, without the service
 from skitai.saddle.app import Saddle
 from skitai.saddle.errors import HTTPError
 from skitai.saddle.part import Saddlery
+from skitai.saddle.visitor.sessionstore import MemorySessions
 
-__all__ = ["HTTPError", "Saddle", "Saddlery"]
+__all__ = ["HTTPError", "MemorySessions", "Saddle", "Saddlery"]

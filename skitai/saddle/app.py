@@ -45,7 +45,8 @@ class Saddle(Saddlery):
     ``debug`` shows tracebacks to the client. ``use_reloader`` loads the app again when its files change.
     ``autoescape`` escapes values in templates. ``csrf`` refuses unsafe requests without a token.
     ``strict_text`` refuses queries and forms that are not UTF-8, which are else read with U+FFFD. Sessions
-    need ``securekey``, a text or several, the first of which seals; they last ``session_timeout`` seconds.
+    need ``securekey``, a text or several, the first of which seals; they last ``session_timeout`` seconds, in
+    their cookies or in ``session_store``.
     With ``authorization`` (``"basic"`` or ``"digest"``) users log in: ``realm`` names the place, and
     ``users``, or ``user`` and ``password``, tell who may.
     """
@@ -59,6 +60,8 @@ class Saddle(Saddlery):
         self.strict_text = False
         self.securekey: str | Sequence[str] | None = None
         self.session_timeout = 1200.0
+        #: An ``ISessionStore``, or "redis"; None keeps sessions in the cookies themselves.
+        self.session_store: Any = None
         self.authorization: str | None = None
         #: The algorithms of Digest, the best first; a client takes the first that it supports.
         self.digest_algorithms: Sequence[str] = ALGORITHMS

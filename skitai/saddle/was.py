@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.handlers import format_date_time
 
 from skitai.context import current_was, registered, run_coroutine
+from skitai.errors import MisuseError
 from skitai.loop.contexts import current_context, steps_in
 from skitai.saddle.errors import HTTPError
 from skitai.saddle.failures import pages
@@ -24,6 +25,7 @@ from skitai.saddle.outgoing.rendering import render_template
 from skitai.saddle.outgoing.response import ExcInfo, Response, ResponseBody
 from skitai.saddle.visitor import csrf, mbox, session
 from skitai.saddle.visitor.cookies import Cookies
+from skitai.saddle.visitor.sessionstore import StoredSessions
 
 if TYPE_CHECKING:
     from skitai.saddle.app import Saddle
@@ -126,8 +128,18 @@ class SaddleWas:
         sessions = self.app.stores.sessions
         if sessions is None:
             raise AttributeError("session")  # __getattr__ says the rest
-        read = self.cookie.read_hidden
-        return sessions.load(read(session.COOKIE), self.request.get_remote_addr(), read=read)
+        read, address = self.cookie.read_hidden, self.request.get_remote_addr()
+        return sessions.load(read(session.COOKIE), address, read=read, stored=self._stored_sessions())
+
+    def _stored_sessions(self) -> StoredSessions | None:
+        store = self.app.session_store
+        if isinstance(store, str):
+            try:
+                store = getattr(self, f"{store}_sessions")  # such as that of the plugin for Redis
+            except AttributeError as error:
+                text = f"app.session_store is {store!r}, and no plugin brings such a store: {error}"
+                raise MisuseError(text) from error
+        return None if store is None else StoredSessions(store, self.app.session_timeout, self._wait)
 
     @cached_property
     def mbox(self) -> mbox.MessageBox:
@@ -157,7 +169,7 @@ class SaddleWas:
         """Return the header fields that store changed cookies, sessions and messages."""
         used, stores = self.__dict__, self.app.stores
         if "session" in used and stores.sessions is not None:
-            stores.sessions.store(self.session, self.cookie)
+            stores.sessions.store(self.session, self.cookie, self._stored_sessions())
         if "mbox" in used:
             stores.messages.store(self.mbox, self.cookie)
         return self.cookie.headers() if "cookie" in used else []
@@ -200,6 +212,22 @@ class SaddleWas:
 
     def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine and return its result: in the reactor, or in a loop of its own without Skitai."""
+        try:
+            self._load_session_first()
+        except BaseException:
+            coroutine.close()
+            raise
+        return self._wait(coroutine)
+
+    def _load_session_first(self) -> None:
+        """Look a session up before a coroutine asks for it, because that may not wait in the reactor."""
+        app = self.app
+        if app.session_store is None or app.stores.sessions is None or "session" in self.__dict__:
+            return
+        if f"{session.COOKIE}=" in self.env.get("HTTP_COOKIE", ""):
+            _ = self.session
+
+    def _wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         if self._services is None:
             return _run(coroutine)
         return run_coroutine(self._services, coroutine)

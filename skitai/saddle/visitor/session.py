@@ -1,4 +1,4 @@
-"""``was.session``: what an app remembers of a visitor, encrypted in a cookie."""
+"""``was.session``: what an app remembers of a visitor, encrypted in a cookie or kept in a store."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import attrs
 from skitai.saddle.visitor.cookies import Cookies
 from skitai.saddle.visitor.mapping import DictMethods
 from skitai.saddle.visitor.seal import Opened, SecureBox, require_json
+from skitai.saddle.visitor.sessionstore import StoredSessions
 
 COOKIE: Final = "SESSION"
 HIDDEN: Final = (COOKIE, f"{COOKIE}_*")
@@ -30,7 +31,8 @@ class SessionState:
     ``private`` is for Saddle itself; apps do not see it. ``source`` is the address of the last access, None
     in a new session, and ``visitor`` that of this one. ``received`` tells whether the request had a cookie of
     this app, ``used`` whether the session was accessed. ``path`` is that of the cookie, None for the whole
-    site. Browsers do not send the path, so it is stored in the session.
+    site. Browsers do not send the path, so it is stored in the session. ``ticket`` leads to a session in a
+    store, and ``cleared`` tells whether it was to end.
     """
 
     cookie: str
@@ -41,6 +43,8 @@ class SessionState:
     received: bool = False
     used: bool = False
     path: str | None = None
+    ticket: str | None = None
+    cleared: bool = False
 
 
 class Session(DictMethods):
@@ -72,8 +76,13 @@ class Session(DictMethods):
         return self._state.source in (None, self._state.visitor)
 
     def clear(self) -> None:
-        """Remove everything, also the cookie. CSRF tokens made so far are worth nothing then."""
+        """Remove everything, also the cookie. CSRF tokens made so far are worth nothing then.
+
+        With ``app.session_store`` the session has ended for every copy of the cookie, too, and what is set
+        after that is a new one. Without, a copy is good until it expires.
+        """
         state = self._used()
+        state.cleared = True
         state.values.clear()
         state.private.clear()
 
@@ -165,13 +174,17 @@ class Sessions:
         name: str = COOKIE,
         *,
         read: Callable[[str], str | None] | None = None,
+        stored: StoredSessions | None = None,
     ) -> Session:
-        """Return the session in the cookie ``name``; ``read`` gives the cookies of named sessions by name."""
+        """Return the session in the cookie ``name``; ``read`` gives the cookies of named sessions by name.
+
+        If it is ``stored``, the cookie only holds its ticket.
+        """
         first: Mapping[str, str | None] = {name: cookie_value}
 
         def load_state(cookie: str) -> SessionState:
             value = first[cookie] if cookie in first else read(cookie) if read else None
-            return self._state(cookie, value, remote_addr)
+            return self._state(cookie, value, remote_addr, stored)
 
         return Session(load_state, name)
 
@@ -181,34 +194,46 @@ class Sessions:
         Raises TypeError or ValueError if the view has put anything but JSON values into a list or dict, and
         SealedTooLargeError for too many of them.
         """
-        return self._saved(next(session.states()))
+        return self._saved(next(session.states()), None)
 
-    def store(self, session: Session, cookies: Cookies) -> None:
+    def store(self, session: Session, cookies: Cookies, stored: StoredSessions | None = None) -> None:
         """Set or remove the cookies of all sessions that the request used; raises as ``save`` does."""
         for state in session.states():
-            value = self._saved(state)
+            value = self._saved(state, stored)
             if value is not None:
                 cookies.write_hidden(state.cookie, value, self._timeout, state.path)
 
-    def _state(self, cookie: str, value: str | None, remote_addr: str) -> SessionState:
+    def _state(
+        self, cookie: str, value: str | None, remote_addr: str, stored: StoredSessions | None
+    ) -> SessionState:
         if not value:
             return SessionState(cookie, remote_addr)
         now = self._seconds()
-        opened = self._box.look(_purpose(cookie), value, now)
+        opened = self._box.look(_purpose(cookie, stored), value, now)
         reason = opened.reason or self._too_far_ahead(opened, now)
         if reason:
             self._warn(f"the cookie {cookie} from {remote_addr} is no session: {reason}; it starts empty")
             # Another app may have a cookie of this name: only our own is ever removed.
             return SessionState(cookie, remote_addr, received=opened.genuine)
-        return SessionState(cookie, remote_addr, received=True, **opened.value)
+        if stored is None:
+            return SessionState(cookie, remote_addr, received=True, **opened.value)
+        held = stored.load(cookie, opened.value)
+        if held is None:
+            self._warn(f"the session {cookie} from {remote_addr} has ended already; it starts empty")
+            return SessionState(cookie, remote_addr, received=True)
+        return SessionState(cookie, remote_addr, received=True, ticket=opened.value, **held)
 
     def _too_far_ahead(self, opened: Opened, now: float) -> str | None:
         """Refuse a session that was sealed with a longer session_timeout, or by a wrong clock."""
         latest = now + self._timeout + _CLOCK_SKEW
         return "it expires later than session_timeout allows" if (opened.expires or 0) > latest else None
 
-    def _saved(self, state: SessionState) -> str | None:
-        if not state.values and not state.private:
+    def _saved(self, state: SessionState, stored: StoredSessions | None) -> str | None:
+        is_empty = not state.values and not state.private
+        if stored is not None and state.ticket is not None and (is_empty or state.cleared):
+            stored.end(state.cookie, state.ticket)
+            state.ticket = None
+        if is_empty:
             return "" if state.received else None
         if not state.used:
             return None
@@ -218,8 +243,16 @@ class Sessions:
         held: dict[str, Any] = {"values": state.values, "private": state.private, "source": state.visitor}
         if state.path is not None:
             held["path"] = state.path
-        return self._box.seal(_purpose(state.cookie), held, expires=now + self._timeout, now=now)
+        kept: Any = held
+        if stored is not None:
+            kept = state.ticket = stored.save(state.cookie, state.ticket, held)
+            if kept is None:
+                self._warn(f"the session {state.cookie} from {state.visitor} has ended meanwhile")
+                return ""
+        purpose = _purpose(state.cookie, stored)
+        return self._box.seal(purpose, kept, expires=now + self._timeout, now=now)
 
 
-def _purpose(cookie: str) -> str:
-    return f"the session {cookie}"
+def _purpose(cookie: str, stored: StoredSessions | None) -> str:
+    # Different, so that a cookie from before there was a store cannot come back after a logout.
+    return f"the session {cookie}" if stored is None else f"the ticket of the session {cookie}"

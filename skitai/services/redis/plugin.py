@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
 from skitai.config import Key
+from skitai.errors import MisuseError
 from skitai.plugins import Metric, counter, gauge, hookimpl
 from skitai.services.redis.bus import RedisBus
 from skitai.services.redis.client import RedisClient
 from skitai.services.redis.connecting import NEEDED, has_driver
 from skitai.services.redis.results import RedisResults
+from skitai.services.redis.sessions import RedisSessions
 from skitai.services.redis.settings import KEYS, SECTION, settings_of
 
 if TYPE_CHECKING:
@@ -52,8 +54,21 @@ def _bus_of(instance: IInstance) -> RedisBus | None:
     return bus
 
 
+def _sessions_of(instance: IInstance) -> RedisSessions:
+    sessions: RedisSessions = instance.state(
+        RedisSessions, lambda: RedisSessions(partial(_needed_client_of, instance))
+    )
+    return sessions
+
+
+def _needed_client_of(instance: IInstance) -> RedisClient:
+    if not has_driver():
+        raise MisuseError(NEEDED)
+    return client_of(instance)
+
+
 def _is_used(instance: IInstance) -> bool:
-    return any(_is_asked(instance, key) for key in _ASKING)
+    return any(_is_asked(instance, key) for key in _ASKING) or _sessions_of(instance).is_used
 
 
 @hookimpl
@@ -76,6 +91,13 @@ def skitai_result_caches(instance: IInstance) -> Mapping[str, RedisResults]:
     if not maximum or not _is_asked(instance, "result_cache"):
         return {}
     return {NAME: RedisResults(maximum, instance.reactor.seconds, partial(client_of, instance))}
+
+
+@hookimpl
+def skitai_attributes(instance: IInstance) -> Mapping[str, Callable[[Any], RedisSessions]]:
+    """Give ``was.redis_sessions``, which an app with ``session_store = "redis"`` uses."""
+    sessions = _sessions_of(instance)
+    return {"redis_sessions": lambda _: sessions}
 
 
 @hookimpl
