@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from skitai.net.exhaustion import REFUSALS
 from skitai.net.sockets import BACKLOG, Opened
 from skitai.net.unix_files import identity_of
 
@@ -30,6 +32,8 @@ class _Port(tcp.Port):
 
     turnstile: Turnstile | None = None
     reactor: Any
+    # Twisted's own writes three lines for each connection that it has no descriptor for.
+    _logger = Logger(observer=REFUSALS)
 
     def doRead(self) -> None:
         """Accept what waits."""

@@ -25,6 +25,7 @@ from skitai.server.http2.opening import OpeningFactory
 from skitai.server.proxied.forwarding import Forwarding
 from skitai.server.proxied.relayed import RelayedFactory
 from skitai.server.redirecting import Redirecting
+from skitai.server.request.body import no_temporary_folder
 from skitai.worker.assembly import SiteBuilder, make_forward_proxy, make_limits
 from skitai.worker.ending import end_requests, stop_listening
 from skitai.worker.figures import BEAT_SECONDS, Figures
@@ -88,6 +89,8 @@ class Server(Instance):
         self._builder = SiteBuilder(self)
         self._forward = make_forward_proxy(self)
         self.warnings += self._builder.warnings
+        if missing := no_temporary_folder():
+            self.warnings += (missing,)
 
     # -- what it tells of itself ---------------------------------------------------------------------------
 

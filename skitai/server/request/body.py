@@ -13,6 +13,18 @@ from skitai.server.request.storage import Storage
 MEMORY_MAX = 512 * 1024
 
 
+def no_temporary_folder() -> str:
+    """Return a sentence if there is no folder for temporary files; nothing if there is one.
+
+    It is looked for now: later the search may fail for want of a descriptor, and would blame the folders.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        return f"bodies and responses beyond {MEMORY_MAX >> 10} KB are refused: {error.strerror}"
+    return ""
+
+
 class BodySpool:
     """Collects a body. All methods are called in the reactor thread.
 
