@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 
 def is_loopback(host: str) -> bool:
@@ -13,3 +13,17 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False  # 127.example.com, too
+
+
+def unmapped(host: str) -> str:
+    """Return the IPv4 address in an IPv4-mapped one, ``::ffff:10.0.0.7`` (RFC 4291, section 2.5.5.2).
+
+    A socket that listens on ``::`` shows clients so that came by IPv4. Anything else is returned as it is.
+    """
+    if not host.startswith("::"):  # what the system gives, and ``ip_address`` writes, is in the short form
+        return host
+    try:
+        mapped = IPv6Address(host.partition("%")[0]).ipv4_mapped
+    except ValueError:
+        return host
+    return host if mapped is None else str(mapped)

@@ -19,6 +19,7 @@ from skitai.loop.sending import SendQueue
 from skitai.loop.turn import turn_end_of
 from skitai.server.http1.channel import HTTPChannel
 from skitai.server.http1.limits import ServerLimits
+from skitai.server.http1.refusals import Refusals
 from skitai.server.request.request import Request
 from skitai.server.request.storage import Storage
 
@@ -70,6 +71,7 @@ class HTTPFactory(Factory):
     ) -> None:
         self.reactor = reactor
         self.limits = limits or ServerLimits()
+        self._refusals = Refusals(self.limits, reactor.seconds)
         self.sending = SendQueue(reactor)
         self.observers = tuple(observers)
         #: Whether responses have an X-Request-ID.
@@ -192,7 +194,8 @@ class HTTPFactory(Factory):
             request.arrived = monotonic()
         if request.refusal:
             fields = _REFUSAL_FIELDS.get(request.refusal)
-            request.fail(request.refusal, *([fields] if fields else []))
+            detail = self._refusals.explain(request)
+            request.fail(request.refusal, *([fields] if fields else []), detail=detail)
         else:
             self._handle(request)
 

@@ -10,6 +10,7 @@ import attrs
 from twisted.internet.address import IPv4Address, IPv6Address
 
 from skitai.http.fields import split_list, split_parameters
+from skitai.http.hosts import unmapped
 from skitai.server.http1.head import is_host
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _address(text: str) -> str | None:
     found = _NODE.fullmatch(text)
     for candidate in (text, found and (found["ipv6"] or found["other"])):
         try:
-            return str(ip_address((candidate or "").partition("%")[0]))
+            return unmapped(str(ip_address((candidate or "").partition("%")[0])))
         except ValueError:
             continue
     return None

@@ -7,6 +7,8 @@ from typing import Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, ISSLTransport
 
+from skitai.http.hosts import unmapped
+
 
 class Connection:
     """The part of ``IConnection`` that is the same for every protocol.
@@ -36,7 +38,11 @@ class Connection:
             transport.setTcpNoDelay(True)
 
     def set_direct(self, client: IAddress, server: IAddress) -> None:
-        """Set the addresses of the connection itself. Called again if a proxy that only relays names them."""
+        """Set the addresses of the connection itself. Called again if a proxy that only relays names them.
+
+        An IPv4 client of a socket that listens on ``::`` is shown as such.
+        """
+        client, server = _unmapped(client), _unmapped(server)
         self._direct = (client, server, self.secure)
         self.set_addresses(client, server)
 
@@ -57,6 +63,13 @@ class Connection:
         self.client = client
         self.server = server
         self.addresses = address_variables(client, server, self.secure)
+
+
+def _unmapped(address: IAddress) -> IAddress:
+    if not isinstance(address, IPv6Address):
+        return address
+    host = unmapped(address.host)
+    return address if host == address.host else IPv4Address(address.type, host, address.port)
 
 
 def address_variables(client: IAddress, server: IAddress, secure: bool) -> dict[str, str]:

@@ -5,7 +5,7 @@ from http_channel import MemoryServer, read_answers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-# A method that llhttp does not know is served if a read begins with its request, or with one before it. In the
+# A method that llhttp does not know is served if a read begins with its request, or one before it. In the
 # rest of a request it is refused: where it begins is unknown. Clients that have such methods do not pipeline.
 REQUESTS = [
     case
