@@ -59,7 +59,7 @@ class ConnectTunnel(Tunnel):
         end.has_ended = True
         if other.has_ended or not (end.may_half_close and other.may_half_close):
             self.close()
-        elif other.transport is not None:
+        elif not self._is_over and other.transport is not None:
             other.transport.unregisterProducer()
             other.transport.loseWriteConnection()
 

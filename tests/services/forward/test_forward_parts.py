@@ -191,3 +191,37 @@ def test_own_tunnels_are_no_apps(reactor_thread, tmp_path):
     made = Forward(reactor_thread, tmp_path)
     assert proxy_of(made).pool is not connections_of(made.instance).pool
     made.stop()
+
+
+class Stuck(Connected):
+    """A transport whose peer takes nothing: it closes only if it is cut."""
+
+    def registerProducer(self, producer, streaming):
+        pass
+
+    def loseConnection(self):
+        self.disconnecting = True
+
+    def abortConnection(self):
+        self.protocol.connectionLost(None)
+
+
+def test_a_closed_side_is_cut():
+    """A side that does not take what was sent to it is cut when the idle time is over; then no timer runs."""
+    clock, ended = Clock(), []
+    tunnel = ConnectTunnel(clock, 10, lambda sent, received: ended.append((sent, received)))
+    for end in (tunnel.client, tunnel.member):
+        end.makeConnection(Stuck())
+        end.transport.protocol = end
+    tunnel.open()
+    clock.advance(9)
+    tunnel.client.dataReceived(b"abc")
+    clock.advance(9)
+    assert not ended
+    clock.advance(1)
+    assert (ended, tunnel.member.transport.disconnecting) == ([(3, 0)], True)
+    tunnel.client.transport.abortConnection()
+    tunnel.client.readConnectionLost()
+    assert tunnel.member.transport is not None
+    clock.advance(10)
+    assert (tunnel.member.transport, clock.getDelayedCalls(), len(ended)) == (None, [], 1)
