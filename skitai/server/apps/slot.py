@@ -145,9 +145,12 @@ class AppSlot:
                 self._report(error, cause)
             self.serving = None if self._app is None else self._watcher.broken(self._app, cause)
             return
+        is_again = self._app is not None or self._failure is not None
         if app is not self._app:
             previous, self._app = self._app, app
             self._watcher.loaded(app, previous)
+            if is_again:
+                _log.info("the app at {point} was loaded again", point=self.point)
         self._failure, self.serving = None, app
 
     def _report(self, error: Exception, cause: BaseException) -> None:

@@ -109,6 +109,27 @@ def test_an_app_that_was_never_loaded():
     assert setting.slot.is_settled
 
 
+def test_the_log_has_a_line_for_each_reload():
+    """A developer sees that what was saved is served now, and an operator when an app was mended.
+
+    Flask, gunicorn and uvicorn log a line for each reload, too.
+    """
+    setting = Setting(reloads=True)
+    lines = []
+    for setting.app in ("app", "app", "changed", ImportError("no tea"), "changed", "mended", "mended"):
+        setting.ask()
+        lines.append(setting.turn())
+    again = "the app at {point} was loaded again"
+    assert lines == [[], [], [again], ["{error}; {point} answers {code}"], [], [again], []]
+    never = Setting()
+    never.app = ImportError("no tea")
+    never.ask()
+    never.turn()
+    never.app = "mended"
+    never.ask()
+    assert never.turn() == [again]
+
+
 @pytest.mark.parametrize("substitute", [None, "page"])
 def test_an_app_that_a_change_has_broken(substitute):
     """It is 500, or what the watcher serves instead, until it is mended."""
