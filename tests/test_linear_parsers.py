@@ -16,7 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from growth import TIMES, check_growth
 from skitai.errors import SkitaiError
-from skitai.http import digest, fields, ranges
+from skitai.http import cachecontrol, digest, fields, ranges
 from skitai.saddle.failures.pages import wants_json
 from skitai.saddle.incoming.arguments import ArgumentError, merge
 from skitai.saddle.incoming.forms import FormError, FormLimits, parse_form
@@ -237,6 +237,7 @@ PARSERS = {
     "lists": fields.split_list,
     "parameters": fields.split_parameters,
     "weights": fields.weighted_list,
+    "cache directives": cachecontrol.cache_directives,
     "media types": fields.media_type,
     "quoted strings": lambda text: fields.unquoted(f'"{text}"'),
     "credentials": digest.parse_parameters,

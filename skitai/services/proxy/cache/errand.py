@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,7 +60,3 @@ class Errand:
 
     def fail(self, code: int, *headers: tuple[str, str], detail: str = "") -> None:
         """Do nothing: the log says what happened."""
-
-    def when_below(self, level: int, call: Callable[[], None]) -> None:  # noqa: ARG002 - as of a request
-        """Go on at once."""
-        call()
