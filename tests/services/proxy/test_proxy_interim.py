@@ -174,3 +174,20 @@ def test_folded(proxy, member):
         while (head := client.read_head()).code == 103:
             assert head["X-Injected"] is None
         assert head["X-Injected"] is None
+
+
+def test_cache(proxy, member):
+    """The cache keeps the reply, and neither what came before it nor its trailers."""
+    kept = CHUNKED.replace(b"Trailer: X-T", b"Cache-Control: max-age=60")
+    with proxy(member, routes="/ = @up cache=yes").client() as client:
+        client.send(GET + b"TE: trailers\r\n\r\n")
+        member.accept().answer(EARLY + kept + TRAILERS)
+        assert client.read_head().code == 103
+        assert client.read_head().code == 200
+        assert client.read_chunk() == b"ok"
+        assert client.read(len(PASSED)) == PASSED
+        client.send(GET + b"TE: trailers\r\n\r\n")
+        assert client.response().body == b"ok"
+        client.send(GET + b"\r\n")
+        assert client.response().body == b"ok"
+    assert member.nobody_waits()
