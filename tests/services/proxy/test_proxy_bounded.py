@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from proxy_world import Member
 
-from wire import Client
+from wire import PATIENCE, Client
 
 MB = 1 << 20
 GB = 1 << 30
@@ -24,6 +24,7 @@ class Answering:
 
     def __init__(self, size):
         self._size = size
+        self._writers = []
         self._loop = asyncio.new_event_loop()
         self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
         self.port = self._server.sockets[0].getsockname()[1]
@@ -31,6 +32,7 @@ class Answering:
         self._thread.start()
 
     async def _serve(self, reader, writer):
+        self._writers.append(writer)
         try:
             while await reader.readuntil(b"\r\n\r\n"):
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % self._size)
@@ -38,15 +40,19 @@ class Answering:
                     writer.write(PIECE)
                     await writer.drain()
         except (asyncio.IncompleteReadError, OSError):
+            pass  # the proxy has closed it
+
+    async def _end(self):
+        self._server.close()
+        for writer in self._writers:
             writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+        await asyncio.sleep(0.1)  # the tasks of the connections see their ends
 
     def close(self):
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._server.close()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
 
@@ -156,6 +162,7 @@ def test_many_downloads(server, growth):
             assert data
             left -= len(data)
         writer.close()
+        await writer.wait_closed()
 
     async def run():
         begun = await asyncio.gather(*(begin() for _ in range(MANY)))
