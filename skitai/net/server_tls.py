@@ -58,7 +58,6 @@ class ServerTLS:
         self._others: list[Shown] = []
         self._by_name: dict[str, Shown] = {}
         self._first = self._default.context
-        self._first.sni_callback = self._choose
 
     def __iter__(self) -> Iterator[Shown]:
         """Return the certificates that are shown now, the default first."""
@@ -70,6 +69,7 @@ class ServerTLS:
         shown = self._make(loaded)
         self._others.append(shown)
         self._by_name.update(dict.fromkeys(loaded.source.names, shown))
+        self._ask_for_names()
 
     def renew(self, shown: Shown, loaded: Loaded) -> None:
         """Show ``loaded`` to new clients in the place of ``shown``; raise TLSConfigError as ``add``.
@@ -78,6 +78,14 @@ class ServerTLS:
         """
         shown.context = self._make(loaded).context
         shown.loaded = loaded
+        self._ask_for_names()
+
+    def _ask_for_names(self) -> None:
+        """Have ``_choose`` called from now on. As long as there is one context, there is nothing to choose.
+
+        A name that is not ASCII, which breaks RFC 6066, ends the handshake then: ssl cannot decode it.
+        """
+        self._first.sni_callback = self._choose
 
     def wrap(self, incoming: MemoryBIO, outgoing: MemoryBIO) -> SSLObject:
         """Return the TLS of a new client. Called in the reactor thread."""

@@ -4,6 +4,7 @@ import socket
 import ssl
 
 import pytest
+from OpenSSL import SSL
 
 from certificates import Identity
 from instances import RunningInstance, make_instance
@@ -123,6 +124,22 @@ def test_names(site, serve):
         "x" * 60 + ".org": "main.org",
     }
     assert {name: shown(server.port, name) for name in names} == names
+
+
+def test_names_that_are_none(serve):
+    """A client whose name is no name gets the certificate that there is."""
+    client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+    client.set_tlsext_host_name(b"\xff\xfe.org")
+    client.set_connect_state()
+    with pytest.raises(SSL.WantReadError):
+        client.do_handshake()
+    with socket.create_connection(("127.0.0.1", serve().port), PATIENCE) as plain:
+        plain.sendall(client.bio_read(10_000))
+        client.bio_write(plain.recv(10_000))
+    with pytest.raises(SSL.WantReadError):
+        client.recv(1)
+    shown = client.get_peer_certificate(as_cryptography=True)
+    assert shown == MAIN.certificate
 
 
 @pytest.mark.parametrize(
