@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 from zope.interface import implementer
 
 from skitai.interfaces import ILastingProtocol
@@ -67,7 +67,7 @@ class Tunnel:
         self._ended()
 
 
-@implementer(IProtocol, ILastingProtocol)
+@implementer(IProtocol, IHalfCloseableProtocol, ILastingProtocol)
 class TunnelEnd:
     """The protocol of one of the two connections. ``frames`` follows what is sent to it."""
 
@@ -112,6 +112,13 @@ class TunnelEnd:
         """Pass bytes on."""
         self.other.send(data)
         self._tunnel.passed()
+
+    def readConnectionLost(self) -> None:
+        """Close both ends: this side sends no more, and its transport would wait for its producer."""
+        self._tunnel.close()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: we close no half."""
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002 - of IProtocol
         """Close the other end, too."""
