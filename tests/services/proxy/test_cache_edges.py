@@ -1,6 +1,8 @@
 """What goes wrong around the cache costs no request, and what clients write poisons nothing."""
 
 import os
+import shutil
+import subprocess
 import threading
 
 import pytest
@@ -193,3 +195,35 @@ def test_control_characters(caching):
     )
     assert cache.ask().code == 502
     assert cache.put(FRESH)[LOOKUP] == "MISS"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_http2(caching):
+    """Clients that speak HTTP/2 get the same, also long bodies from disk."""
+    cache = caching("folder = cache\nmemory_object_max = 100 kb", server="access_log = off\nh2c = yes")
+    cache.put(FRESH, body=LONG)
+    url = f"http://127.0.0.1:{cache.server.port}/a"
+    command = [
+        "curl",
+        "-s",
+        "--max-time",
+        "20",
+        "--http2-prior-knowledge",
+        "-H",
+        "Host: localhost",
+        "-i",
+        url,
+    ]
+    head, _, body = subprocess.run(command, capture_output=True, check=True).stdout.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/2 200")
+    assert b"x-cache-lookup: HIT" in head
+    assert body == LONG
+
+
+@pytest.mark.parametrize("host", ["user@localhost", "user:password@localhost"])
+def test_credentials_in_the_host(caching, host):
+    """Such a request is refused or passed on, and leaves nothing."""
+    cache = caching()
+    cache.member.replies += [reply(b"1", FRESH), reply(b"2", FRESH)]
+    assert cache.ask(host=host)[LOOKUP] in (None, "PASSED")
+    assert cache.ask(host=host)[LOOKUP] in (None, "PASSED")

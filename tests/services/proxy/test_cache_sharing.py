@@ -269,6 +269,30 @@ def test_memory_is_limited(caching):
     assert cache.statistics()["memory_bytes"] <= 100 << 10
 
 
+@pytest.mark.parametrize("where", ["", "folder = cache"])
+def test_incomplete_replies_are_limited(caching, where):
+    """What is collected of many replies at once takes no more memory than all that are stored."""
+    cache = caching(f"memory_max = 200 kb\n{where}")
+    gate = Gate(HEAD[:-2].replace(b"Length: 4", b"Length: 150000") + bytes(75_000), bytes(75_000))
+    cache.member.replies += [gate] * 8
+    clients = [cache.server.client() for _ in range(8)]
+    for number, client in enumerate(clients):
+        client.send(GET.replace(b"/a", b"/%d" % number))
+    for client in clients:
+        client.read_head()
+        client.read(75_000)
+    assert 100_000 < cache.mount.store.collected <= 200 << 10
+    leave(clients.pop())
+    gate.open()
+    assert {client.read(75_000) for client in clients} == {bytes(75_000)}
+    assert eventually(lambda: cache.mount.store.collected == 0, "the end of all")
+    for client in clients:
+        client.close()
+    if where:
+        assert {cache.ask(f"/{number}").body for number in range(7)} == {bytes(150_000)}
+        assert cache.asked == 8
+
+
 def test_variants_are_limited(caching):
     """Of a target with many variants only the newest are kept."""
     cache = caching()

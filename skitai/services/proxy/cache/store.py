@@ -26,6 +26,8 @@ class Store:
         self.disk = disk
         #: A longer body is not collected in memory.
         self.short_max = min(settings.memory_object_max, settings.memory_max)
+        #: Bytes in memory of replies that are not complete yet: as many as of those that are, at most.
+        self.collected = 0
         #: Who is on the way to a member for a target: what it brings must not be older than a removal.
         self._under_way: dict[Key, set[Visit]] = {}
 

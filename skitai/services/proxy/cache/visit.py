@@ -287,13 +287,20 @@ class Recording:
             self._to_disk(data)
         else:
             self._pieces.append(data)
-            if self._length > self._store.short_max:
+            self._store.collected += len(data)
+            if self._length > self._store.short_max or self._store.collected > self._store.memory.bytes_max:
                 self._spool = self._store.spool()
                 if self._spool is None:
                     self._give_up()
                 else:
-                    self._to_disk(b"".join(self._pieces))
-                    self._pieces = []
+                    self._to_disk(self._taken())
+
+    def _taken(self) -> bytes:
+        """Return what is in memory, and let go of it."""
+        data = b"".join(self._pieces)
+        self._pieces = []
+        self._store.collected -= len(data)
+        return data
 
     def _to_disk(self, data: bytes) -> None:
         assert self._spool is not None
@@ -305,7 +312,7 @@ class Recording:
 
     def _give_up(self) -> None:
         visit, self._visit = self._visit, None
-        self._pieces = []
+        self._taken()
         if self._spool is not None:
             self._spool.drop()
             self._spool = None
@@ -317,13 +324,14 @@ class Recording:
         visit, self._visit = self._visit, None
         if visit is None:
             return
+        data = self._taken()
         if error is not None:
             visit.recorded(None, self._spool)
             return
         entry = self._entry
         entry.length = self._length
         if self._spool is None:
-            entry.body = b"".join(self._pieces)
+            entry.body = data
         visit.recorded(entry, self._spool)
 
 
