@@ -161,8 +161,12 @@ class SendingTLS:
             self._settle()
 
     def _settle(self) -> None:
-        """Close what is to be closed, if all is sent."""
-        if not self.connected or self._unsent or self._producer is not None or self._out.blocked:
+        """Close what is to be closed, if all is sent.
+
+        A push producer that is not paused holds up nothing, as with TCP: it has no more to send.
+        """
+        waits = self._producer is not None and (self._paused or not self._streaming)
+        if not self.connected or self._unsent or waits or self._out.blocked:
             return
         if self.disconnecting:
             self._say_goodbye()

@@ -285,6 +285,22 @@ def test_producers(world):
     assert late.stopped
 
 
+def test_closed_with_a_producer(world):
+    """One that has sent all that it had does not keep the connection open; it is told of the end."""
+    client, transport = world.client()
+    push = Push(transport, 0)
+
+    def close():
+        transport.registerProducer(push, True)
+        transport.write(b"x")
+        transport.loseConnection()
+
+    world.call(close)
+    assert read_all(client) == b"x"
+    assert isinstance(world.end(), ConnectionDone)
+    assert push.stopped
+
+
 def test_before_the_handshake(world):
     """What is written before it is over comes when it is; a close waits for that."""
 
