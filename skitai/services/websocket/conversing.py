@@ -78,10 +78,10 @@ def connect(
 ) -> Connecting:
     """Return what a ``with`` or ``async with`` opens: the block gets a ``WebSocket`` for many messages.
 
-    The arguments are ``uri, auth, headers, subprotocols, follow``: those of ``was.ws``. Of a cluster one
-    member is asked. The ``with`` raises
-    OperationError if there is no websocket within ``timeout`` seconds. Raises TypeError or ValueError that
-    names the wrong argument. Called in the app's thread.
+    The arguments are ``uri, auth, headers, subprotocols, follow, downgrade, public``: those of ``was.ws``. Of
+    a cluster one member is asked. The ``with`` raises OperationError if there is no websocket within
+    ``timeout`` seconds. Raises TypeError or ValueError that names the wrong argument. Called in the app's
+    thread.
     """
     checked_seconds("timeout", timeout)
     opening, _ = called_as("was.ws.connect()", service.opening, *args, **kwargs)

@@ -61,6 +61,7 @@ class Dialer:
             wire.listener = listen(wire)
             listeners.append(wire.listener)
 
+        node = opening.node or node
         ask = partial(self._ask, opening.subprotocols, opened)
         try:
             reply = await converse(ask, self._logins, node, opening.request)

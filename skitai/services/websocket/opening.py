@@ -17,11 +17,13 @@ from skitai.services.http.result import HTTPResult
 class Opening:
     """The request and the subprotocols, most wanted first, of a handshake.
 
-    Websockets to one node with equal openings may be used in the place of each other.
+    ``node`` takes the place of the one that the URL names, if only public addresses may be asked. Websockets
+    to one node with equal openings may be used in the place of each other.
     """
 
     request: HTTPRequest
     subprotocols: tuple[str, ...] = ()
+    node: Any = None
 
 
 class RefusedError(UnsentError):

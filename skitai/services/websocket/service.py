@@ -98,6 +98,8 @@ class WebSocketService(Service):
         idempotent: bool = False,
         follow: int = 0,
         filter: Any = None,  # noqa: A002 - the name that apps know
+        downgrade: bool = False,
+        public: bool = False,
     ) -> Operation:
         """Return the operation that sends ``message`` and takes one reply.
 
@@ -108,10 +110,11 @@ class WebSocketService(Service):
         Called in the app's thread.
         """
         given = message_of(message, encoding)
-        if auth is None and not headers and not subprotocols and not follow and isinstance(uri, str):
+        is_plain = not (headers or subprotocols or follow or public)
+        if auth is None and is_plain and isinstance(uri, str):
             opening, key = self._plain_opening(uri)
         else:
-            opening, key = self.opening(uri, auth, headers, subprotocols, follow)
+            opening, key = self.opening(uri, auth, headers, subprotocols, follow, downgrade, public)
         return Operation(
             uri, MessageRequest(opening, given), (key, given), bool(idempotent), use_cache, filter=filter
         )
@@ -123,13 +126,18 @@ class WebSocketService(Service):
         headers: Headers | None = None,
         subprotocols: Iterable[str] = (),
         follow: int = 0,
+        downgrade: bool = False,
+        public: bool = False,
     ) -> tuple[Opening, Any]:
         """Return what a websocket is opened with, and what tells it apart in keys of the cache."""
         names = checked_subprotocols(subprotocols)
         pairs = header_pairs(headers) if headers else []
         check_headers(pairs)
-        handshake = self._handshakes.operation(as_http(uri), None, auth, pairs, follow=follow)
-        return Opening(handshake.request, names), (handshake.cache_key, names)
+        handshake = self._handshakes.operation(
+            as_http(uri), None, auth, pairs, follow=follow, downgrade=downgrade, public=public
+        )
+        node: Any = handshake.node
+        return Opening(handshake.request, names, node), (handshake.cache_key, names)
 
     def node(self, target: str) -> HTTPNode:
         """Return the node that a URL names; raise ValueError otherwise. Called in the app's thread."""

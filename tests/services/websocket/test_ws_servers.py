@@ -111,6 +111,25 @@ def test_redirects(run, servers):
     assert "a redirect that leads nowhere" in result.msg
 
 
+def test_public_addresses_only(run, servers):
+    """As with was.get: a URL that a stranger has chosen leads to no address of one's own network.
+
+    That holds for one message and for a websocket that stays open, and for where a redirect leads to.
+    """
+    url = f"{servers[0].url}/name"
+    result = run(lambda: was.ws(url, "a", public=True).getwait())
+    assert (result.status, result.code) == (2, 706)
+    assert "is at no public address" in result.msg
+
+    def stay():
+        with was.ws.connect(url, public=True):
+            return "open"
+
+    with pytest.raises(OperationError, match="is at no public address"):
+        run(stay)
+    assert run(lambda: was.ws(url, "a").getwait()).data == "one"
+
+
 @pytest.mark.parametrize(
     ("path", "words"),
     [
