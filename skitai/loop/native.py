@@ -43,11 +43,14 @@ else:
     socketpair = _original("_socket", "socketpair")
 
 _start_new_thread = _original("_thread", "start_new_thread")
+#: What ``threading`` starts its threads by: the second from Python 3.13 on.
+_STARTS = next(name for name in ("_start_new_thread", "_start_joinable_thread") if hasattr(threading, name))
+_threads_start = _original("_thread", _STARTS.removeprefix("_"))
 
 
 def threads_are_greenlets() -> bool:
     """Return whether ``threading`` makes greenlets instead of threads."""
-    return threading._start_new_thread is not _start_new_thread  # type: ignore[attr-defined]
+    return getattr(threading, _STARTS) is not _threads_start
 
 
 #: Called at the end of each real thread, in it, where threads are greenlets.
