@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from html import escape
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 import attrs
@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from skitai.http.hosts import is_loopback
 from skitai.interfaces import INode
+from skitai.net import special
 
 if TYPE_CHECKING:
     from skitai.net.client_tls import TLSProfile
@@ -26,10 +27,6 @@ _HOST_PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]\s]+)\]|(?P<host>[^\[\]\s:/]+))(?P
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _HOST_NAME_MAX = 253
-#: IPv6 addresses that end with an IPv4 address: to that goes what is sent to them.
-_STANDS_FOR_IPV4 = tuple(map(IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9b::/96")))
-#: Others than Python knows in each version: NAT64 of a site, Teredo, 6to4, and what once was for sites.
-_NEVER_PUBLIC = tuple(map(IPv6Network, ("64:ff9b:1::/48", "2001::/32", "2002::/16", "fec0::/10")))
 
 
 @implementer(INode)
@@ -168,18 +165,14 @@ def host_name(text: str) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address can be that of a machine in the internet.
+    """Return whether an IP address can be that of a machine in the internet; see ``skitai.net.special``.
 
-    It cannot if it is private, of this machine or of this link, reserved or for a group, nor if it is an IPv6
-    address that stands for such an IPv4 address: mapped, or for a NAT64 (RFC 6052).
+    One of 6to4 cannot, whatever IPv4 address is in it: its relays are gone (RFC 7526).
     """
-    ip = ip_address(address.partition("%")[0])
-    if isinstance(ip, IPv6Address):
-        if any(ip in network for network in _STANDS_FOR_IPV4):
-            ip = IPv4Address(int(ip) & 0xFFFFFFFF)
-        elif any(ip in network for network in _NEVER_PUBLIC):
-            return False
-    return ip.is_global and not ip.is_multicast
+    ip = special.read_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address) and ip.sixtofour is not None:
+        return False
+    return special.is_public(ip)
 
 
 def is_host_name(text: str) -> bool:
