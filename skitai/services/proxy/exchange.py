@@ -198,12 +198,18 @@ class Exchange:
         self._request.abort()
 
     def switch(self, reply: HTTPResult) -> IProtocol:
-        """Take over the client's connection, too: the member has changed the protocol (RFC 9110, 7.8)."""
+        """Take over the client's connection, too: the member has changed the protocol (RFC 9110, 7.8).
+
+        Raises OperationError if it is none that the member was asked for.
+        """
         way, request = self._way, self._request
         assert self._member is not None
+        protocol = reply.get_header("upgrade") or ""
+        if protocol.lower() not in self._message.protocols:
+            text = f"bad reply from {self._member.node.label}: status 101, with the protocol {protocol!r}"
+            raise OperationError(f"{text}, which it was not asked for", code=CODE_BAD_REPLY)
         fields, _ = reply_fields(reply.headers, reply.code)
         fields = [pair for pair in fields if pair[0].lower() not in _OF_SERVER]
-        protocol = reply.get_header("upgrade") or ""
         tunnel = Tunnel(self._finish, frames=protocol.lower() == "websocket")
 
         def connected() -> None:

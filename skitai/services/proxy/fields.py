@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from skitai.http.fields import FIELD_VALUE, HOP_BY_HOP, TOKEN, split_list
@@ -22,6 +23,10 @@ _NO_TRAILERS = _OF_CONNECTION | {
 }  # fmt: skip
 _CUSTOMARY = b"x-forwarded-"
 _REAL_IP = b"x-real-ip"
+#: Protocols in which a client could ask for what the proxy would refuse: HTTP, and TLS with HTTP in it.
+_NOT_TUNNELLED = frozenset((b"h2", b"h2c", b"http", b"tls"))
+#: A protocol in Upgrade (RFC 9110, section 7.8); the first group is its name.
+_PROTOCOL = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?")
 #: Values of Connection that name no field.
 _PLAIN = frozenset(("keep-alive", "close", "upgrade", "te", ""))
 
@@ -79,6 +84,15 @@ def reply_fields(headers: Sequence[tuple[str, str]], code: int) -> tuple[list[tu
         if named:
             fields = [(name, value) for name, value in fields if name.lower() not in named]
     return fields, buffered
+
+
+def tunnelled(upgrade: bytes) -> bytes:
+    """Return those of the protocols in a client's ``upgrade`` that a member may be asked for, as a list.
+
+    Anything that is no protocol is left out: a member might read it as one.
+    """
+    matches = [_PROTOCOL.fullmatch(item.strip(b" \t")) for item in upgrade.split(b",")]
+    return b", ".join(match[0] for match in matches if match and match[1].lower() not in _NOT_TUNNELLED)
 
 
 def takes_trailers(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -27,8 +27,8 @@ class Message:
     """What a ``ConnectionPool`` must know of a request: it is an ``Asked``, made for speed.
 
     A small ``body`` is sent with the head; ``stream`` is a large one. ``switching`` is the field Upgrade of a
-    request that asks for another protocol. ``headers`` replace those of the request. ``trailers`` says that
-    the client takes those of the reply. Raises UnsendableError for what cannot be sent as one request.
+    request that asks for other ``protocols``. ``headers`` replace those of the request. ``trailers`` says
+    that the client takes those of the reply. Raises UnsendableError for what cannot be sent as one request.
     """
 
     __slots__ = (
@@ -40,6 +40,7 @@ class Message:
         "idempotent",
         "interim",
         "method",
+        "protocols",
         "sink",
         "stream",
         "switch",
@@ -63,6 +64,7 @@ class Message:
         self.sink: IReplySink | None = None
         self.switch: Callable[[HTTPResult], IProtocol] | None = None
         self.interim: Callable[[HTTPResult], object] | None = None
+        self.protocols = switching.decode("latin-1").lower().split(", ")
         self.trailers = not switching and takes_trailers(request.headers)
         self.idempotent = self.method in IDEMPOTENT and (stream is None or stream.repeatable)
         target = self._target_of(way, request)

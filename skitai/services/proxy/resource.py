@@ -13,7 +13,7 @@ from skitai.interfaces import IHeadResource
 from skitai.services.http.filesource import PIECE, FileSource
 from skitai.services.http.streaming import StreamedBody
 from skitai.services.proxy.exchange import Exchange
-from skitai.services.proxy.fields import UnsendableError
+from skitai.services.proxy.fields import UnsendableError, tunnelled
 from skitai.services.proxy.message import Message
 from skitai.services.proxy.uploading import PushedBody
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 #: A segment ``..``, which the member might follow to where the mount does not lead.
 _UPWARDS = re.compile(rb"(?:/|\\|%2f|%5c)(?:\.|%2e){2}(?:/|\\|%2f|%5c|;|\Z)", re.IGNORECASE)
-
-#: Protocols in which a client could ask for what the proxy would refuse.
-_NOT_TUNNELLED = frozenset((b"h2c", b"h2"))
 
 
 @implementer(IHeadResource)
@@ -46,22 +43,22 @@ class ReverseProxy(Resource):
         A request for another protocol goes to a member at once.
         """
         way = self.way
-        switches = request.upgrade and request.upgrade.lower() not in _NOT_TUNNELLED
+        switches = request.upgrade and tunnelled(request.upgrade)
         if not switches and (way.buffer or request.body_length == 0):
             return False
         try:
             if _leads_elsewhere(request.path):
                 request.fail(400)
             elif switches:
-                self._switch(request)
+                self._switch(request, switches)
             else:
                 self._stream(request)
         except UnsendableError:
             request.fail(400)
         return True
 
-    def _switch(self, request: Any) -> None:
-        message = Message(self.way, request, switching=request.upgrade)
+    def _switch(self, request: Any, protocols: bytes) -> None:
+        message = Message(self.way, request, switching=protocols)
         exchange = Exchange(self.way, request, message)
         message.switch = exchange.switch
         exchange.start()

@@ -64,13 +64,55 @@ def test_declined(proxy, member):
         assert client.response().body == b"ok"
 
 
-def test_no_h2c(proxy, member):
-    """A client cannot change to HTTP/2, in which it could ask for what the proxy would refuse."""
+@pytest.mark.parametrize(
+    "protocols",
+    [
+        b"h2c",
+        b"H2C",
+        b"h2c/1",
+        b"h2",
+        b"HTTP/2.0",
+        b"TLS/1.2, http/1.1",
+        b"h2c,h2c",
+        b"h2c;q=1",
+        b",",
+        b'"h2c"',
+    ],
+)
+def test_no_http_within(proxy, member, protocols):
+    """A client cannot change to HTTP/2 or TLS, in which it could ask for what the proxy would refuse."""
     with proxy(member).client() as client:
-        client.send(ASKING % b"h2c")
+        client.send(ASKING % protocols)
         head, _ = member.accept().answer()
         assert b"upgrade" not in head.lower()
         assert client.response().body == b"ok"
+
+
+@pytest.mark.parametrize(
+    "protocols",
+    [b"h2c, websocket", b"websocket,\tH2C", b"websocket\r\nUpgrade: h2c", b"websocket, TLS/1.0, h2c/2/3"],
+)
+def test_h2c_among_others(proxy, member, protocols):
+    """Beside other protocols it is left out, and a member that changes to it nevertheless is not followed."""
+    with proxy(member).client() as client:
+        client.send(ASKING % protocols)
+        connection = member.accept()
+        head, _ = connection.answer(SWITCHING % b"h2c")
+        assert b"\r\nUpgrade: websocket\r\n" in head
+        assert b"h2c" not in head.lower()
+        assert client.response().code == 502
+        assert connection.at_end()
+
+
+@pytest.mark.parametrize("switching", [b"echo/1", b"websocket, echo/1", b""])
+def test_protocol_that_nobody_asked_for(proxy, member, switching):
+    """A member changes to what it was asked for, or not at all (RFC 9110, section 7.8)."""
+    with proxy(member).client() as client:
+        client.send(ASKING % b"websocket")
+        connection = member.accept()
+        connection.answer(SWITCHING % switching)
+        assert client.response().code == 502
+        assert connection.at_end()
 
 
 def test_refused(proxy, member):
