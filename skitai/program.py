@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import DeferredList
 from twisted.logger import Logger
 
+from skitai.config.describe import mounted
 from skitai.daemon.logs import reopen
 from skitai.daemon.mail.beside import wait_for_end
 from skitai.daemon.mail.keeping import AgentKeeper
@@ -66,6 +67,7 @@ class Announced(Server):
             self._figures.at_beat.append(self._agent.look)
             urls = ", ".join(self.urls)
             _log.info("Skitai serves {name} on {urls}", name=self.config.server.name, urls=urls)
+            _log.info("Mounted: {mounts}", mounts=mounted(self.config.hosts))
 
     def _take_signals(self) -> None:
         interrupter = Interrupter()

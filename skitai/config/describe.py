@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from skitai.config.certificates import CERTIFICATES_SECTION
@@ -10,9 +10,11 @@ from skitai.config.clusters import PREFIX, ClusterConfig, MemberConfig, masked_a
 from skitai.config.keys import Key
 from skitai.config.loader import Config
 from skitai.config.mounts import Mount, written_target
-from skitai.config.routes import VirtualHost
+from skitai.config.routes import DEFAULT_HOST, VirtualHost
 from skitai.config.server import SERVER_KEYS
 
+#: More mounts than these are not listed in one line.
+_SHOWN_MAX = 20
 _SECRET_WORDS = ("pass", "secret", "token", "pwd")
 
 
@@ -34,6 +36,17 @@ def describe(config: Config, what: Callable[[Mount], str] = _as_written) -> str:
         blocks.append(_block(f"[{CERTIFICATES_SECTION}]", map(str, config.certificates)))
     blocks += [_block(f"[{PREFIX}{cluster.name}]", _cluster(cluster)) for cluster in config.clusters.values()]
     return "\n".join(blocks)
+
+
+def mounted(hosts: Iterable[VirtualHost]) -> str:
+    """Return in one line what is mounted where, as it is written, without options: they may be secrets."""
+    found = [
+        f"{'' if host.names == (DEFAULT_HOST,) else host.names[0]}{mount.point or '/'} = {mount.target}"
+        for host in hosts
+        for mount in host.mounts
+    ]
+    more = [f"and {len(found) - _SHOWN_MAX} more"] if len(found) > _SHOWN_MAX else []
+    return ", ".join([*found[:_SHOWN_MAX], *more]) or "nothing"
 
 
 def describe_section(name: str, keys: Mapping[str, Key], values: Mapping[str, Any]) -> str:

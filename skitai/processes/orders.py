@@ -52,7 +52,7 @@ class Wishes:
     ``endpoints`` are addresses as ``skitai.net.endpoints`` writes them. ``worker_timeout`` are the seconds
     without a heartbeat after which a worker is killed, ``end_seconds`` those that a worker may take to end.
     ``max_memory`` is in bytes. ``logs`` are paths and periods of the logs to rotate, of which ``logs_kept``
-    former files are kept. ``mail`` is the command of the delivery agent.
+    former files are kept. ``mail`` is the command of the delivery agent, ``mounted`` says what is served.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Wishes:
     logs: tuple[tuple[str, str], ...] = ()
     logs_kept: int = 0
     mail: tuple[str, ...] = ()
+    mounted: str = ""
 
     def as_message(self) -> dict[str, Any]:
         """Return it as JSON can carry it."""
@@ -73,7 +74,8 @@ class Wishes:
     @classmethod
     def from_message(cls, message: Mapping[str, Any]) -> Self:
         """Return what ``as_message`` was given, as far as this version knows it."""
-        known = {field.name: message[field.name] for field in attrs.fields(cls)}
+        names = [field.name for field in attrs.fields(cls) if field.name in message]
+        known = {name: message[name] for name in names}
         logs = tuple((path, period) for path, period in known["logs"])
         tuples = {name: tuple(known[name]) for name in ("endpoints", "mail")}
         return cls(**{**known, **tuples, "logs": logs})

@@ -19,6 +19,7 @@ from typing import NoReturn, Self
 import attrs
 
 from skitai.config import Config
+from skitai.config.describe import mounted
 from skitai.config.places import logs_kept
 from skitai.loop import native
 from skitai.net.sockets import ListenError, Opened
@@ -214,6 +215,7 @@ def wishes_of(config: Config, logs: Sequence[RotatedLog] = (), mail: Sequence[st
         logs=tuple((str(log.path), log.period) for log in logs),
         logs_kept=logs_kept(config.places),
         mail=tuple(mail),
+        mounted=mounted(config.hosts),
     )
 
 

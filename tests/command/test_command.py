@@ -140,7 +140,8 @@ def test_a_server_without_a_configuration(site):
     """The first line tells the address; the folder and what lies in it can be imported."""
     server = SkitaiServer(site, "web.main:app", "--port=0", "--static=/f=files", "--threads=2")
     try:
-        first = server.log_text().splitlines()[0]
+        first, second, *_ = server.log_text().splitlines()
+        assert second.endswith(" [info] Mounted: /f = files, / = web.main:app")
         assert first.endswith(f" [info] Skitai serves web on http://127.0.0.1:{server.port}/")
         assert server.ask("/").body == b"beside True False"
         assert server.ask("/f/a.txt").body == b"a file\n"
@@ -154,7 +155,10 @@ def test_workers_and_a_factory(site):
     """The same with ``twist skitai``, in two workers, with an app that a call makes."""
     server = TwistServer(site, "web/main:create_app('from a call')", "-p", "0", "-w", "2")
     try:
-        assert " with 2 workers\n" in server.log_text()
+        assert re.search(
+            r" with 2 workers\n.* \[info\] Mounted: / = web/main:create_app\('from a call'\)\n",
+            server.log_text(),
+        )
         assert server.ask("/").body == b"from a call"
     finally:
         server.stop()
@@ -181,7 +185,8 @@ def test_an_app_that_may_yet_be_mended(site):
         (site / "broken.py").write_text(
             "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'mended']\n"
         )
-        assert eventually(lambda: server.ask("/").body == b"mended", "the mended app")
+        eventually(lambda: server.ask("/").body == b"mended", "the mended app")
+        assert "[info] the app at / was loaded again\n" in server.log_text()
     finally:
         server.stop()
 

@@ -2,6 +2,7 @@ import attrs
 import pytest
 
 from skitai.config import Key, describe, describe_section, integer, optional, show_secret, text
+from skitai.config.describe import mounted
 
 FULL = """\
 [server]
@@ -99,3 +100,12 @@ def test_section_of_a_plugin():
         describe_section("smtp", keys, {"port": 26, "password": "hunter2"})
         == "[smtp]\nport = 26\npassword = ****\n"
     )
+
+
+def test_what_is_mounted(site):
+    """One line tells it, with the host where there are several, and without options: they may be secrets."""
+    hosts = site.load(FULL).hosts
+    assert mounted(hosts) == "/ = static, / = wsgi, example.com/up = @up"
+    lines = "".join(f"/{number} = wsgi\n" for number in range(25))
+    assert mounted(site.load(f"[routes:line]\n{lines}").hosts).endswith("/19 = wsgi, and 5 more")
+    assert mounted(()) == "nothing"

@@ -205,6 +205,7 @@ class Generations:
             urls=", ".join(opened.url for opened in nursery.sockets),
             workers="1 worker" if nursery.wishes.processes == 1 else f"{nursery.wishes.processes} workers",
         )
+        _log.info("Mounted: {mounts}", mounts=nursery.wishes.mounted)
         return nursery.wishes
 
     def ended(self, pid: int, reason: str) -> None:
