@@ -5,8 +5,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from twisted.logger import Logger
-
 from skitai.errors import CODE_BAD_REPLY, OperationError
 from skitai.services.forward.failures import page_of
 from skitai.services.proxy.exchange import Exchange
@@ -14,8 +12,6 @@ from skitai.services.proxy.forwarding import PSEUDONYM
 
 if TYPE_CHECKING:
     from skitai.services.http.result import HTTPResult
-
-_log = Logger()
 
 
 class Fetch(Exchange):
@@ -34,13 +30,6 @@ class Fetch(Exchange):
     def _page(self, error: BaseException) -> str:
         return page_of(error)
 
-    def _tell(self, what: str, error: BaseException) -> None:
-        request = self._request
-        _log.warn(
-            "{label} {what} for {method} {target}: {error}",
-            label=self._way.label,
-            what=what,
-            method=request.method.decode("latin-1"),
-            target=request.uri.decode("latin-1"),
-            error=error,
-        )
+    def _keys(self, error: BaseException) -> str:  # noqa: ARG002 - of Exchange
+        """Return nothing: the page names them."""
+        return ""

@@ -294,6 +294,10 @@ class Exchange:
         """Return the sentence of the error page."""
         return page_detail(self._way.label, self._way.cluster.name, error)
 
+    def _keys(self, error: BaseException) -> str:
+        """Return what the log says of the keys of the config that decide."""
+        return f" ({keys_of(self._way.cluster.name, error)})"
+
     def _end_copy(self, error: BaseException | None) -> None:
         copy, self._copy = self._copy, None
         if copy is not None:
@@ -302,13 +306,13 @@ class Exchange:
     def _tell(self, what: str, error: BaseException) -> None:
         request = self._request
         _log.warn(
-            "{label} {what} for {method} {target}: {error} ({keys})",
+            "{label} {what} for {method} {target}: {error}{keys}",
             label=self._way.label,
             what=what,
             method=request.method.decode("latin-1"),
             target=request.uri.decode("latin-1"),
             error=error,
-            keys=keys_of(self._way.cluster.name, error),
+            keys=self._keys(error),
         )
 
     def _finish(self) -> None:
