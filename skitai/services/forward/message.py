@@ -5,23 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from skitai.http.fields import HOP_BY_HOP, quoted
-from skitai.services.proxy.fields import request_lines
+from skitai.http.fields import quoted
+from skitai.services.proxy.fields import WITHHELD, request_lines
 from skitai.services.proxy.forwarding import PSEUDONYM
 from skitai.services.proxy.message import Message, target_of
 
 if TYPE_CHECKING:
     from skitai.services.forward.way import Outward
 
-#: What ends here, or is said anew: the fields of the connection and for the proxy itself.
-_WITHHELD = frozenset(
-    name.encode()
-    for name in (
-        *HOP_BY_HOP,
-        *("proxy-authenticate", "proxy-authorization", "proxy-authentication-info", "proxy"),
-        *("content-length", "expect", "forwarded", "host", "max-forwards"),
-    )
-)
+#: Beside what ends at the reverse proxy, too. The id of a request is its client's, and not ours.
+_WITHHELD = WITHHELD - {b"x-request-id"} | {b"max-forwards", b"proxy-authentication-info"}
 #: These log a connection in, not a request (RFC 4559): the next client of the connection would be that user.
 _OF_CONNECTION = re.compile(rb"(?:ntlm|negotiate)\b", re.IGNORECASE)
 #: A URI without a path (RFC 9112, section 3.2.4).
@@ -58,7 +51,7 @@ class OutwardMessage(Message):
             for name, value in request.headers
             if name != b"authorization" or _OF_CONNECTION.match(value) is None
         ]
-        lines = request_lines(headers, trusted=False, kept=_WITHHELD)
+        lines = request_lines(headers, trusted=False, withheld=_WITHHELD)
         lines.append(f"Via: {request.version} {PSEUDONYM}\r\n".encode())
         hops = hops_left(request)
         if hops is not None:

@@ -12,7 +12,7 @@ _OF_CONNECTION = HOP_BY_HOP | {"proxy-authenticate", "proxy-authorization"}
 _REPLY_OWN = _OF_CONNECTION | {"x-accel-buffering"}
 #: What a member does not get as it came: the proxy says it anew, or must not be told it by a client. Programs
 #: take a field Proxy for a setting of theirs.
-_REQUEST_OWN = frozenset(
+WITHHELD = frozenset(
     name.encode() for name in (*_OF_CONNECTION, "content-length", "expect", "forwarded", "host", "proxy")
 ) | {b"x-request-id"}
 #: What must be known before the body, or whom the reply is for: no trailer says it (RFC 9110, section 6.5.1).
@@ -36,18 +36,18 @@ class UnsendableError(ValueError):
 
 
 def request_lines(
-    headers: Iterable[tuple[bytes, bytes]], *, trusted: bool, kept: frozenset[bytes] = _REQUEST_OWN
+    headers: Iterable[tuple[bytes, bytes]], *, trusted: bool, withheld: frozenset[bytes] = WITHHELD
 ) -> list[bytes]:
     """Return the lines of a client's fields that a member gets, each with its CRLF.
 
-    Names are in lower case. Without ``trusted``, the client may not say whose address it has. The fields of
-    ``kept`` are not passed on. Raises UnsendableError for a field that would be several lines: every protocol
-    of clients refuses it, and none must forget to.
+    Names are in lower case. Without ``trusted``, the client may not say whose address it has. The fields
+    ``withheld`` are not passed on. Raises UnsendableError for a field that would be several lines: every
+    protocol of clients refuses it, and none must forget to.
     """
     lines = []
     connection = b""
     for name, value in headers:
-        if name not in kept and not name.startswith(_CUSTOMARY) and (trusted or name != _REAL_IP):
+        if name not in withheld and not name.startswith(_CUSTOMARY) and (trusted or name != _REAL_IP):
             lines.append(b"%b: %b\r\n" % (name, value))
         elif name == b"connection":
             connection += b"," + value
