@@ -28,6 +28,7 @@ from skitai.services.http.pool import ConnectionPool
 from skitai.services.proxy.failures import status_of
 from skitai.services.proxy.fields import UnsendableError
 from skitai.services.proxy.uploading import PushedBody
+from skitai.services.proxy.way import AHEAD_MAX
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 _log = Logger()
 _ESTABLISHED = "200 Connection established"
-#: Bytes of a reply that wait for a slow client at most.
-_AHEAD_MAX = 1 << 20
 
 
 class _OneProtocol(Factory):
@@ -137,7 +136,7 @@ class ForwardProxy(Resource):
             cluster=OneDestination(target.node),
             pool=self.pool,
             seconds=self._reactor.seconds,
-            waiting_max=min(server.response_buffer_max, _AHEAD_MAX),
+            waiting_max=min(server.response_buffer_max, AHEAD_MAX),
             counts=self.counts,
             tells_client=server.proxy_forwarded,
         )

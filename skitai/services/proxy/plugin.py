@@ -14,7 +14,7 @@ from skitai.plugins import Answerer, Metric, counter, gauge, hookimpl
 from skitai.services.http.connections import connections_of
 from skitai.services.proxy.cache.settings import KEYS, SECTION
 from skitai.services.proxy.resource import ReverseProxy
-from skitai.services.proxy.way import Way
+from skitai.services.proxy.way import AHEAD_MAX, Way
 
 if TYPE_CHECKING:
     from skitai.config import Mount
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 _PROXIED_TYPE = "http"
 _CACHE = f"{__name__}.cache"
-#: Bytes of a reply that wait for a slow client at most. All that waits shares [server] buffers_max, and a
-#: member can be held back, unlike an app that has its response ready.
-AHEAD_MAX = 1 << 20
 
 #: The options of a route to a cluster.
 OPTIONS: Mapping[str, Key] = {

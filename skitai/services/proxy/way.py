@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from skitai.services.http.pool import ConnectionPool
     from skitai.services.proxy.seam import ReplyCache
 
+#: Bytes of a reply that wait for a slow client at most. All that waits shares [server] buffers_max, and a
+#: member can be held back, unlike an app that has its response ready.
+AHEAD_MAX = 1 << 20
+
 
 @attrs.define
 class Counts:
