@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
-from zope.interface import implementer
+from twisted.internet.interfaces import ISSLTransport
 
 from skitai.services.proxy.tunnel import Tunnel, TunnelEnd
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
-    from twisted.python.failure import Failure
 
 #: When the server stops, a tunnel is closed through which nothing goes for so many seconds.
 QUIET_SECONDS = 1.0
@@ -88,7 +86,6 @@ class ConnectTunnel(Tunnel):
             self.close()
 
 
-@implementer(IHalfCloseableProtocol)
 class ConnectEnd(TunnelEnd):
     """The protocol of one side; ``received`` counts the bytes that came from it."""
 
@@ -115,11 +112,3 @@ class ConnectEnd(TunnelEnd):
         """Pass the end on, once."""
         if not self.has_ended:
             self._tunnel.read_ended(self)
-
-    def writeConnectionLost(self) -> None:
-        """Do nothing: the other direction goes on."""
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Close the other side, too."""
-        super().connectionLost(reason)
-        self._tunnel.close()

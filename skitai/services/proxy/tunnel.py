@@ -118,7 +118,7 @@ class TunnelEnd:
         self._tunnel.close()
 
     def writeConnectionLost(self) -> None:
-        """Do nothing: we close no half."""
+        """Do nothing: the other direction has an end of its own."""
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002 - of IProtocol
         """Close the other end, too."""
