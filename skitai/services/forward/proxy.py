@@ -31,7 +31,6 @@ from skitai.services.proxy.uploading import PushedBody
 from skitai.services.proxy.way import AHEAD_MAX
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress
     from twisted.python.failure import Failure
 
     from skitai.config import ServerConfig
@@ -42,18 +41,6 @@ if TYPE_CHECKING:
 
 _log = Logger()
 _ESTABLISHED = "200 Connection established"
-
-
-class _OneProtocol(Factory):
-    """Gives one connection its protocol."""
-
-    noisy = False
-
-    def __init__(self, protocol: Any) -> None:
-        self._protocol = protocol
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: ARG002 - Twisted's interface
-        return self._protocol
 
 
 @implementer(IHeadResource)
@@ -175,7 +162,7 @@ class ForwardProxy(Resource):
             counts.received_bytes += received
 
         tunnel = ConnectTunnel(self._reactor, server.proxy_idle_timeout, ended)
-        factory = _OneProtocol(tunnel.member)
+        factory = Factory.forProtocol(lambda: tunnel.member)  # type: ignore[type-var]  # an IProtocol will do
         connecting = self._tunnelling.connect(HostNode(target.host, target.port), factory)
         connecting.addCallback(lambda _: self._connected(request, tunnel))
         connecting.addErrback(self._not_connected, request, tunnel)
