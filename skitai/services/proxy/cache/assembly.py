@@ -45,8 +45,6 @@ class ProxyCache:
 
     def start(self) -> None:
         """Use the disk, and hear what other workers remove."""
-        if not self.mounts:
-            return
         disk = self.store.disk
         if disk is not None:
             try:

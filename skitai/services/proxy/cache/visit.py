@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from skitai.services.proxy.cache.flight import Flight
     from skitai.services.proxy.cache.memory import Key
     from skitai.services.proxy.cache.mount import MountCache
+    from skitai.services.proxy.cache.store import Store
     from skitai.services.proxy.seam import Copy, Fields
 
 #: Replies that are not the whole one.
@@ -223,7 +224,7 @@ class Visit:
             freshness=freshness,
             length=0,
         )
-        return Recording(self, entry)
+        return Recording(self, entry, self._mount.store)
 
     def _freshness(self, code: int, values: dict[str, str], now: float) -> Freshness:
         return Freshness.of(
@@ -251,11 +252,6 @@ class Visit:
         self._mount.remember_unstored(self._key)
         self._end(alone=True)
 
-    @property
-    def mount(self) -> MountCache:
-        """The cache of the mount."""
-        return self._mount
-
     def _end(self, *, alone: bool = False, served: tuple[Entry, str] | None = None) -> None:
         self._mount.store.end(self._key, self)
         if self._entry is not None:
@@ -266,12 +262,12 @@ class Visit:
 
 
 class Recording:
-    """Takes the body of a reply that ``visit`` will store as ``entry``."""
+    """Takes the body of a reply that ``visit`` will put into ``store`` as ``entry``."""
 
-    def __init__(self, visit: Visit, entry: Entry) -> None:
+    def __init__(self, visit: Visit, entry: Entry, store: Store) -> None:
         self._visit: Visit | None = visit
         self._entry = entry
-        self._store = visit.mount.store
+        self._store = store
         self._pieces: list[bytes] = []
         self._spool: Spool | None = None
         self._length = 0
