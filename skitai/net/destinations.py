@@ -171,13 +171,14 @@ class Rules:
             (item.network is not None or item.names(host)) and self._covers(item, port) for item in self.items
         )
 
-    def knows(self, host: str) -> bool:
-        """Return whether some item is about the host, if not for the port that was asked for."""
+    def about(self, host: str) -> list[Destination]:
+        """Return the items that are about the host, if not for the port that was asked for."""
         try:
             address = read_address(host)
         except ValueError:
-            return any(item.names(host) for item in self.items)
-        return any(item.has(address) or (item.name == ANY and _is_outside(address)) for item in self.items)
+            return [item for item in self.items if item.names(host)]
+        outside = _is_outside(address)
+        return [item for item in self.items if item.has(address) or (item.name == ANY and outside)]
 
     def admits(self, host: str, port: int, address: Address) -> bool:
         """Return whether a connection to ``address``, one of those of ``host``, is allowed.

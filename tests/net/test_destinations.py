@@ -170,7 +170,7 @@ def test_own_public_addresses(monkeypatch):
     by_name = Rules([parse_destination("*"), parse_destination("own.example")], ports)
     assert not by_name.admits("own.example", 80, address)
     assert not by_name.may_ask(str(address), 80)
-    assert not by_name.knows(str(address))
+    assert not by_name.about(str(address))
     assert Rules([parse_destination("93.184.216.34")], ports).admits("own.example", 80, address)
 
 
@@ -216,11 +216,11 @@ class TestRules:
     )
     def test_before_the_search(self, host, port, asks, knows):
         """A name is only looked up if an address of it could be allowed."""
-        assert (RULES.may_ask(host, port), RULES.knows(host)) == (asks, knows)
+        assert (RULES.may_ask(host, port), bool(RULES.about(host))) == (asks, knows)
 
     def test_everything(self):
         """The star is for all public hosts, by name and by address."""
         rules = Rules([Destination("*")], [PortRange(80, 80)])
         assert rules.admits("", 80, PUBLIC_ADDRESS)
-        assert rules.knows("93.184.216.34")
-        assert not rules.knows("10.0.0.1")
+        assert rules.about("93.184.216.34")
+        assert not rules.about("10.0.0.1")

@@ -82,22 +82,26 @@ class Gate:
             return
         field = request.field(b"proxy-authorization")
         credentials = read_credentials(field)
+        page = "a user and a password are needed"
         if credentials is not None:
             found = self._users.check(*credentials)
             if await found if isinstance(found, Deferred) else found:
                 return
+            page = "the user or the password is wrong"
             why = f"a wrong password, or an unknown user {credentials[0][:80]!r}"
         else:
             why = "no password" if field is None else "what is no Basic authentication"
-        raise Refused(407, "proxy_users", "a user and a password are needed", why, (_CHALLENGE,))
+        raise Refused(407, "proxy_users", page, why, (_CHALLENGE,))
 
     async def _check_destination(self, target: Target, rules: Rules, connects: bool) -> None:
         host, port = target.host, target.port
         if not rules.may_ask(host, port):
-            if rules.knows(host):
+            about = rules.about(host)
+            key = "proxy_destinations"
+            if any(item.ports is None for item in about):  # those with ports of their own need no other key
                 key = "proxy_connect_ports" if connects else "proxy_ports"
-                raise Refused(403, key, f"port {port} of {host} is not allowed")
-            raise Refused(403, "proxy_destinations", f"{host} is not allowed")
+            what = f"port {port} of {host}" if about else host
+            raise Refused(403, key, f"{what} is not allowed")
         if target.is_address:
             return
         try:

@@ -38,7 +38,7 @@ class Refusals:
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._told: dict[tuple[str, str, int], float] = {}
+        self._told: dict[tuple[str, str, int, str], float] = {}
 
     def answer(self, request: Any, refused: Refused) -> None:
         """Respond to ``request``, unless its client is gone, and have the log say so."""
@@ -51,7 +51,8 @@ class Refusals:
         """Log a line, but not each time: clients that may not ask can ask often."""
         client = getattr(request.connection.peer, "host", None) or "a Unix socket"
         now = self._seconds()
-        about = (client, refused.key, refused.code)
+        # Browsers ask without a password first: that must not hide the line of a wrong one.
+        about = (client, refused.key, refused.code, refused.page if refused.code == 407 else "")
         if now < self._told.get(about, 0.0):
             return
         if len(self._told) >= _CLIENTS_MAX:

@@ -1,5 +1,7 @@
 """Attempts to reach what the forward proxy must not reach, or to be taken for somebody else."""
 
+import re
+
 import pytest
 from forward_world import LISTS, PRIVATE, PUBLIC, Forward, basic
 from proxy_world import OK
@@ -429,16 +431,30 @@ def test_unlisted_names_are_not_searched(forward):
     response = server.fetch("http://secret.evil.example/")
     assert (response.code, server.asked) == (403, [])
     assert b"secret.evil.example is not allowed (proxy_destinations in [server])" in response.body
-    for key, response in (
-        (b"proxy_ports", server.fetch("http://a.in.example/")),
-        (b"proxy_connect_ports", None),
-    ):
-        if response is None:
-            client, response = server.connect("b.in.example:22")
-            response.body = client.read()
-            client.close()
-        assert (response.code, server.asked) == (403, [])
-        assert b"is not allowed (%b in [server])" % key in response.body
+
+
+@pytest.mark.parametrize(
+    ("target", "key"),
+    [
+        ("http://a.in.example/", "proxy_destinations"),
+        ("b.in.example:22", "proxy_destinations"),
+        ("http://a.example.in:22/", "proxy_ports"),
+        ("b.example.in:22", "proxy_connect_ports"),
+    ],
+)
+def test_port_of_a_listed_name(forward, target, key):
+    """The page names the key that decides: an item with a port of its own is for no other."""
+    server = forward(server="proxy_clients = 127.0.0.1\nproxy_destinations = *.in.example:443, *.example.in")
+    if target.startswith("http:"):
+        response = server.fetch(target)
+    else:
+        client, response = server.connect(target)
+        response.body = client.read()
+        client.close()
+    assert (response.code, server.asked) == (403, [])
+    assert re.search(
+        rb"port [0-9]+ of [ab]\.\S+ is not allowed \(%b in \[server\]\)" % key.encode(), response.body
+    )
 
 
 def test_slow_search(reactor_thread, tmp_path):

@@ -68,11 +68,23 @@ def test_no_login(guarded, fields):
         response = guarded.fetch(target, fields=fields)
         assert response.code == 407
         assert response["Proxy-Authenticate"] == 'Basic realm="Skitai forward proxy", charset="UTF-8"'
-        assert b"a user and a password are needed (proxy_users in [server])" in response.body
+        assert b" (proxy_users in [server])" in response.body
     client, head = guarded.connect("127.0.0.1:1", fields=fields)
     assert (head.code, head["Connection"]) == (407, "close")
     client.close()
     assert guarded.asked == []
+
+
+def test_wrong_password(forward):
+    """It is told apart from none, with which browsers begin, on the page and in the log."""
+    server = forward(server=f"{LISTS}\n{PASSWORDS}")
+    pages = [server.fetch("http://a.example/", fields=fields).body for fields in ((), [basic("anna", "x")])]
+    assert b"a user and a password are needed (proxy_users" in pages[0]
+    assert b"the user or the password is wrong (proxy_users" in pages[1]
+    assert [line.partition(": ")[2].partition(",")[0] for line in server.refusals()] == [
+        "no password ([server] proxy_users)",
+        "a wrong password",
+    ]
 
 
 def test_log_without_passwords(forward):
