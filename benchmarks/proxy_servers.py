@@ -13,18 +13,18 @@ BODY = b"x" * SIZE
 _UP = "\n[@up]\nmembers = 127.0.0.1:{upstream_port}"
 
 
-def _skitai(name: str, label: str, route: str) -> Server:
-    """Return the row of a Skitai that has no app."""
+def skitai_row(name: str, label: str, route: str, body: bytes = BODY, keys: str = "") -> Server:
+    """Return the row of a Skitai with that ``route``; ``keys`` are more lines of its server."""
     config = (
         "[server]\nip = 127.0.0.1\nport = {port}\nthreads = 0\naccess_log = off\nkeep_alive = 300\n"
-        f"[routes:line]\n{route}\n"
+        f"{keys}[routes:line]\n{route}\n"
     )
     command = ("twist", "--log-level", "warn", "skitai", "--config", "{config}")
-    return Server(name, label, "skitai", command, own=True, config=config, body=BODY)
+    return Server(name, label, "skitai", command, own=True, config=config, body=body)
 
 
-def _nginx(name: str, label: str, http: str) -> Server:
-    """Return the row of an nginx with one worker; ``http`` is what stands in its server."""
+def nginx_row(name: str, label: str, http: str, body: bytes = BODY) -> Server:
+    """Return the row of an nginx with one worker; ``http`` is what stands in its ``http``."""
     config = (
         "daemon off; worker_processes 1; pid {folder}/pid; error_log stderr; user root;"
         "events {{ worker_connections 2048; }}"
@@ -33,17 +33,17 @@ def _nginx(name: str, label: str, http: str) -> Server:
         " uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;" + http + "}}"
     )
     command = (NGINX, "-e", "stderr", "-p", "{folder}", "-c", "{config}")
-    return Server(name, label, "nginx", command, config=config, body=BODY)
+    return Server(name, label, "nginx", command, config=config, body=body)
 
 
 #: Who is asked, on wrk's core: nginx is quicker than whatever asks it.
-ORIGIN_NGINX = _nginx(
+ORIGIN_NGINX = nginx_row(
     "origin-nginx", "nginx", "server {{ listen 127.0.0.1:{port}; root {site}; expires 1h; }}"
 )
-ORIGIN_SKITAI = _skitai("origin-skitai", "Skitai", "/ = {site}")
+ORIGIN_SKITAI = skitai_row("origin-skitai", "Skitai", "/ = {site}")
 
-SKITAI = _skitai("proxy-skitai", "Skitai, / = @up", f"/ = @up{_UP}")
-PASSING = _nginx(
+SKITAI = skitai_row("proxy-skitai", "Skitai, / = @up", f"/ = @up{_UP}")
+PASSING = nginx_row(
     "proxy-nginx",
     "nginx, proxy_pass",
     "upstream up {{ server 127.0.0.1:{upstream_port}; keepalive 64; keepalive_requests 10000000; }}"
@@ -60,8 +60,8 @@ TWISTED = Server(
     body=BODY,
     note="it opens a connection for each request",
 )
-CACHE = _skitai("proxy-cache", "Skitai, cache=yes", f"/ = @up cache=yes{_UP}")
-STATIC = _skitai("proxy-static", "Skitai, a static file", "/ = {site}")
+CACHE = skitai_row("proxy-cache", "Skitai, cache=yes", f"/ = @up cache=yes{_UP}")
+STATIC = skitai_row("proxy-static", "Skitai, a static file", "/ = {site}")
 
 SPEED = (SKITAI, TWISTED, PASSING, CACHE, STATIC)
 #: Those that bring the large file.

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.proxy_servers import NGINX
-from benchmarks.servers import Server, gunicorn, uvicorn
+from benchmarks.proxy_servers import nginx_row, skitai_row
+from benchmarks.servers import HELLO, Server, gunicorn, uvicorn
 
 _FILES = ("--certfile", "{certificate}", "--keyfile", "{key}")
 _UVICORN_FILES = ("--ssl-certfile", "{certificate}", "--ssl-keyfile", "{key}", "--lifespan", "off")
 
 
 def _skitai(name: str, label: str, keys: str) -> Server:
-    config = (
-        f"[server]\nip = 127.0.0.1\nport = {{port}}\nthreads = 0\naccess_log = off\n"
-        f"keep_alive = 300\n{keys}\n"
-        "[routes:line]\n/ = {apps}/large:app\n"
-    )
-    command = ("twist", "--log-level", "warn", "skitai", "--config", "{config}")
-    return Server(name, label, "skitai", command, own=True, config=config)
+    return skitai_row(name, label, "/ = {apps}/large:app", HELLO, f"{keys}\n")
 
 
 def _uvicorn(loop: str) -> Server:
@@ -32,16 +26,6 @@ def _granian(name: str, label: str, *settings: str) -> Server:
     where = ("--host", "127.0.0.1", "--port", "{port}", "--workers", "1", "--log-level", "warning")
     return Server(name, label, "granian", ("granian", "--interface", "wsgi", *where, *settings, "large:app"))
 
-
-_NGINX_CONFIG = (
-    "daemon off; worker_processes 1; pid {folder}/pid; error_log stderr; user root;"
-    "events {{ worker_connections 2048; }}"
-    "http {{ access_log off; sendfile on; keepalive_requests 10000000; keepalive_timeout 300;"
-    " client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;"
-    " uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;"
-    " server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {certificate}; ssl_certificate_key {key};"
-    " ssl_session_tickets on; root {site}; }} }}"
-)
 
 SKITAI = replace(
     _skitai("tls-skitai", "Skitai, TLS", "ssl = yes\ncertfile = {certificate}\nkeyfile = {key}"), tls=True
@@ -72,13 +56,13 @@ TLS = (
     UVLOOP,
     ASYNCIO,
     replace(
-        Server(
+        nginx_row(
             "tls-nginx",
             "nginx, static files, TLS",
-            "nginx",
-            (NGINX, "-e", "stderr", "-p", "{folder}", "-c", "{config}"),
+            " server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {certificate};"
+            " ssl_certificate_key {key}; ssl_session_tickets on; root {site}; }} ",
+            HELLO,
         ),
-        config=_NGINX_CONFIG,
         tls=True,
     ),
 )
