@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
 import socket
 import ssl
@@ -186,13 +187,18 @@ def write_certificate(directory: Path) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
+def unverified() -> ssl.SSLContext:
+    """Return a context for clients of a server whose certificate nobody knows."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 def get(port: int, path: str = "/", *, tls: bool = False) -> tuple[int, bytes]:
     """Return status and body of one GET to localhost."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     if tls:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=context)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=unverified())
     try:
         connection.request("GET", path)
         response = connection.getresponse()
@@ -214,8 +220,18 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 def version_of(server: Server, placement: Placement) -> str:
     """Return the installed version of the server's package, or "checkout" if it runs from the source tree."""
+    if server.package == "nginx":
+        return _nginx_version(server.command[0])
     query = f"import importlib.metadata as m; print(m.version({server.package!r}))"
     answer = subprocess.run(
         [placement.python_of(server), "-c", query], capture_output=True, text=True, check=False, timeout=60
     )
     return answer.stdout.strip() or "checkout"
+
+
+def _nginx_version(program: str) -> str:
+    if not Path(program).exists():
+        return "not installed"
+    answer = subprocess.run([program, "-v"], capture_output=True, text=True, check=False, timeout=60)
+    found = re.search(r"nginx/(\S+)", answer.stderr)
+    return found[1] if found else "unknown"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import statistics
-import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
@@ -25,7 +23,6 @@ from benchmarks.proxy_servers import (
     NGINX,
     ORIGIN_NGINX,
     ORIGIN_SKITAI,
-    PASSING,
     SPEED,
 )
 from benchmarks.report import Results
@@ -74,7 +71,7 @@ def measured(results: Results, placement: Placement, options: argparse.Namespace
     found = Proxies(served)
     if not chosen and not large:
         return found
-    served.versions = {server.name: _version(server, placement) for server in (*chosen, *large)}
+    served.versions = {server.name: version_of(server, placement) for server in (*chosen, *large)}
     with failures_noted(results, "the origin of the reverse proxy"), _origin(placement) as placed:
         for number in range(1, options.rounds + 1):
             say("reverse proxy", f"round {number} of {options.rounds}")
@@ -103,25 +100,15 @@ def _origin(placement: Placement) -> Iterator[Placement]:
             yield replace(placed, upstream_port=process.port)
 
 
-def _version(server: Server, placement: Placement) -> str:
-    if server is not PASSING:
-        return version_of(server, placement)
-    if not Path(NGINX).exists():
-        return "not installed"
-    answer = subprocess.run([NGINX, "-v"], capture_output=True, text=True, check=False, timeout=60)
-    found = re.search(r"nginx/(\S+)", answer.stderr)
-    return found[1] if found else "unknown"
-
-
 def _add_download(found: Proxies, server: Server, placement: Placement, results: Results) -> None:
     what = f"{server.label}, download"
     if what in results.failures:
         return
     with failures_noted(results, what), running(server, placement) as process:
         with on_core(placement.client_core):
-            _take(process)
+            _download(process)
             before, began = measure.cpu_seconds(process), time.monotonic()
-            _take(process)
+            _download(process)
             seconds = time.monotonic() - began
         cpu_ms = (measure.cpu_seconds(process) - before) * 1000
         download = Download(LARGE_SIZE / MB / seconds, cpu_ms)
@@ -129,13 +116,17 @@ def _add_download(found: Proxies, server: Server, placement: Placement, results:
         say(what, f"{download.mb_per_second:,.0f} MB/s, {cpu_ms:,.0f} ms CPU")
 
 
-def _take(process: Running) -> None:
-    """Take the large file; raises OSError if it does not come whole."""
-    buffer = bytearray(MB)
+def _download(process: Running) -> None:
     with socket.create_connection(("127.0.0.1", process.port), timeout=60) as client:
-        client.sendall(b"GET /large HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-        size = 0
-        while count := client.recv_into(buffer):
-            size += count
+        take_large(client)
+
+
+def take_large(client: socket.socket) -> None:
+    """Take the large file; raises OSError if it does not come whole."""
+    client.sendall(b"GET /large HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    buffer = bytearray(MB)
+    size = 0
+    while count := client.recv_into(buffer):
+        size += count
     if size < LARGE_SIZE:
         raise ConnectionError(f"only {size} bytes came")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import socket
-import ssl
 import statistics
 import subprocess
 import sys
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks import measure
 from benchmarks.postgres import on_core
-from benchmarks.process import REPOSITORY, ServerFailedError, running, version_of
+from benchmarks.process import REPOSITORY, ServerFailedError, running, unverified, version_of
 from benchmarks.progress import failures_noted, say
-from benchmarks.proxy_servers import LARGE_SIZE, NGINX
+from benchmarks.proxy import MB, take_large
+from benchmarks.proxy_servers import LARGE_SIZE
 from benchmarks.report import Results
 from benchmarks.rounds import add_speed
 from benchmarks.servers import HELLO
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 ROWS = (*TLS, *HTTP2)
 #: Connections of one round, and the requests and streams of h2load.
 CONNECTIONS, H2_REQUESTS, STREAMS = 1000, 20_000, 32
-MB = 1024 * 1024
 
 
 @dataclass
@@ -60,7 +59,7 @@ def measured(results: Results, placement: Placement, options: argparse.Namespace
     secured = [server for server in TLS if server.name in options.only]
     streaming = [server for server in HTTP2 if server.name in options.only]
     chosen = [*secured, *streaming]
-    found.served.versions = {server.name: _version(server, placement) for server in chosen}
+    found.served.versions = {server.name: version_of(server, placement) for server in chosen}
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         site = Path(name)
         site.chmod(0o755)
@@ -75,16 +74,6 @@ def measured(results: Results, placement: Placement, options: argparse.Namespace
             for server in streaming:
                 _add_streams(found, server, placed, results)
     return found
-
-
-def _version(server: Server, placement: Placement) -> str:
-    if server.package != "nginx":
-        return version_of(server, placement)
-    if not Path(NGINX).exists():
-        return "not installed"
-    answer = subprocess.run([NGINX, "-v"], capture_output=True, text=True, check=False, timeout=60)
-    found = re.search(r"nginx/(\S+)", answer.stderr)
-    return found[1] if found else "unknown"
 
 
 def _add_handshakes(found: Found, server: Server, placement: Placement, results: Results) -> None:
@@ -124,20 +113,12 @@ def _connect(process: Running, placement: Placement, kind: str, count: int) -> i
 
 def _download(process: Running) -> float:
     """Return the MB/s of the large answer; raises OSError if it does not come whole."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    buffer = bytearray(MB)
     plain = socket.create_connection(("127.0.0.1", process.port), timeout=60)
-    with context.wrap_socket(plain) as client:
+    with unverified().wrap_socket(plain) as client:
         began = time.monotonic()
-        client.sendall(b"GET /large HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-        size = 0
-        while count := client.recv_into(buffer):
-            size += count
+        take_large(client)
         seconds = time.monotonic() - began
-    if size < LARGE_SIZE:
-        raise ConnectionError(f"only {size} bytes came")
-    return size / MB / seconds
+    return LARGE_SIZE / MB / seconds
 
 
 def _add_streams(found: Found, server: Server, placement: Placement, results: Results) -> None:

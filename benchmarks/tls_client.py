@@ -11,6 +11,7 @@ import sys
 from contextlib import suppress
 
 from benchmarks.measure import REQUEST, read_answer
+from benchmarks.process import unverified
 
 
 def connect(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSession | None:
@@ -28,8 +29,7 @@ def connect(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) 
 
 def main(port: int, count: int, resumes: bool) -> int:
     """Open ``count`` connections and return how many could resume a session."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = unverified()
     session = connect(port, context, None)
     for _ in range(count):
         session = connect(port, context, session if resumes else None)
