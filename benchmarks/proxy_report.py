@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import CONNECTIONS
 from benchmarks.proxy_servers import CACHE, LARGE, LARGE_SIZE, PASSING, SIZE, SKITAI, SPEED, STATIC, TWISTED
-from benchmarks.report import speed_row, times, verdict
+from benchmarks.report import ratio_target, speed_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def proxy_section(found: Proxies) -> Iterator[str]:
     yield ""
     for ours, factor, peer in TARGETS:
         ratio = served.ratio(ours.name, peer.name)
-        yield _target(f"{ours.label}: at least {factor}x {peer.label}", factor, ratio)
+        yield ratio_target(f"{ours.label}: at least {factor}x {peer.label}", ratio, least=factor)
     yield ""
     yield f"A download of {LARGE_SIZE // 2**20} MB, by one client."
     yield ""
@@ -48,14 +48,8 @@ def proxy_section(found: Proxies) -> Iterator[str]:
     yield ""
     ours, theirs = (found.speed_of(server.name) for server in (SKITAI, PASSING))
     text = f"{SKITAI.label}: at least {DOWNLOAD_TARGET}x {PASSING.label}"
-    yield _target(text, DOWNLOAD_TARGET, ours / theirs if ours and theirs else None)
+    yield ratio_target(text, ours / theirs if ours and theirs else None, least=DOWNLOAD_TARGET)
     yield ""
-
-
-def _target(text: str, factor: float, ratio: float | None) -> str:
-    if ratio is None:
-        return f"- {text}: not measured"
-    return f"- {text}: measured {times(ratio)}: {verdict(ratio >= factor)}"
 
 
 def _download_row(found: Proxies, server: Server) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -126,6 +127,13 @@ def speed_row(results: Results, name: str, ours: Iterable[str] = (GREENLETS, THR
         *(times(results.ratio(one, name)) for one in ours),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def ratio_target(text: str, ratio: float | None, *, least: float = 0.0, most: float = math.inf) -> str:
+    """Return the line on a target for a ratio, which is None for what was not measured."""
+    if ratio is None:
+        return f"- {text}: not measured"
+    return f"- {text}: measured {times(ratio)}: {verdict(least <= ratio <= most)}"
 
 
 def speed_target(results: Results, target: SpeedTarget) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from benchmarks.report import times, verdict
+from benchmarks.report import ratio_target
 from benchmarks.tls import CONNECTIONS, STREAMS
 from benchmarks.tls_servers import H2_HYPERCORN, H2_SKITAI, HTTP2, SKITAI, TLS, UVLOOP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from benchmarks.servers import Server
     from benchmarks.tls import Found
@@ -33,9 +33,7 @@ def tls_section(found: Found) -> Iterator[str]:
     for what, samples in (("a new connection", found.new), ("a resumed one", found.resumed)):
         ours, theirs = (found.median(samples, row.name) for row in (SKITAI, UVLOOP))
         text = f"{what}: at most {CONNECTION_TARGET}x the processor time of {UVLOOP.label}"
-        yield _target(
-            text, ours / theirs if ours and theirs else None, lambda found: found <= CONNECTION_TARGET
-        )
+        yield ratio_target(text, ours / theirs if ours and theirs else None, most=CONNECTION_TARGET)
     yield ""
     yield "## HTTP/2"
     yield ""
@@ -47,14 +45,8 @@ def tls_section(found: Found) -> Iterator[str]:
     yield ""
     rates = [_rate(found, row) for row in (H2_SKITAI, H2_HYPERCORN)]
     text = f"{H2_SKITAI.label}: at least {STREAMS_TARGET}x {H2_HYPERCORN.label}"
-    yield _target(text, rates[0] / rates[1] if all(rates) else None, lambda found: found >= STREAMS_TARGET)
+    yield ratio_target(text, rates[0] / rates[1] if all(rates) else None, least=STREAMS_TARGET)
     yield ""
-
-
-def _target(text: str, ratio: float | None, is_met: Callable[[float], bool]) -> str:
-    if ratio is None:
-        return f"- {text}: not measured"
-    return f"- {text}: measured {times(ratio)}: {verdict(is_met(ratio))}"
 
 
 def _row(found: Found, server: Server) -> str:
