@@ -28,6 +28,7 @@ from skitai.worker.logs import rotation_of
 from skitai.worker.serving import Server
 from skitai.worker.watch.interrupts import Interrupter
 from skitai.worker.watch.lastresort import LastResort
+from skitai.worker.watch.signals import SignalGuard
 
 #: How many new objects there may be before the collector looks at the youngest. Python's 700 come with one or
 #: two requests of a framework; looking at them, nearly all still in use, took a twelfth of a busy worker's
@@ -46,6 +47,9 @@ class Announced(Server):
     may_begin_anew = True
     #: The stream of the server's own log.
     own_log: Any = None
+    #: The signal handlers of apps that were loaded before the process took signals.
+    signals_of_apps: dict[int, Any] | None = None
+    _guard: SignalGuard | None = None
     #: How it begins anew while it serves; None for a worker, and under ``twistd``.
     succession: Succession | None = None
     #: Whether the process ends, with status 1, if an app cannot be loaded when it starts.
@@ -79,8 +83,16 @@ class Announced(Server):
             signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(self.reopen_logs))
         if is_main and self.succession is not None:
             self.succession.start(self._notifier)
+        if is_main:
+            self._guard = SignalGuard(self.reactor, self.signals_of_apps)
+            self._guard.install()
+            self._figures.at_beat.append(self._look_at_signals)
         if last_resort.install():
             self._watcher.interrupter = interrupter
+
+    def _look_at_signals(self) -> None:
+        if self._guard is not None and self.running:
+            self._guard.look()
 
     def _ending_once(self, handler: Any) -> Any:
         """Return a handler that has the reactor stop by ``handler``; a second time is for the last resort."""
@@ -106,6 +118,7 @@ class Announced(Server):
             self.reactor.stop()
             return
         super()._apps_loaded(result)
+        self._look_at_signals()
         if self.running:
             self._notifier.ready("serving")
             if self.succession is not None:

@@ -45,6 +45,7 @@ from skitai.worker.https import make_secure
 from skitai.worker.logs import rotated_logs, rotation_of
 from skitai.worker.nursery import Nursery, threads_besides, wishes_of
 from skitai.worker.serving import Server, cannot_listen, open_as_configured
+from skitai.worker.watch.signals import handlers_of_apps, ignore_stray_signals
 
 _THREADS_STAY = (
     "threads were started while the apps were loaded, and are not there in the workers: {threads};"
@@ -68,6 +69,7 @@ def makeService(options: Options) -> IService:
     if twist is not None:
         plain_unless_asked(twist, sys.argv[1:])
         keep_standard_streams(reactor.callWhenRunning)
+    ignore_stray_signals()
     nursery = Nursery.of(os.environ)
     if nursery is not None:
         server = or_exit(lambda: _make_worker(options, reactor, nursery), nursery.broken)
@@ -164,6 +166,7 @@ def _make_worker(options: Options, reactor: Any, nursery: Nursery) -> Announced:
     _warn(server)
     with logging_already(options.parent):
         failed = server.load_now() if config.server.preload else []
+        server.signals_of_apps = handlers_of_apps()
         if threads := threads_besides():
             _log.warn(_THREADS_STAY, threads=", ".join(threads))
     if failed and _needs_apps(config):

@@ -91,6 +91,7 @@ class Supervisor:
             signal.SIGQUIT: self._leave_at_once,
             signal.SIGHUP: self._hung_up,
             signal.SIGUSR1: self._reopen_logs,
+            signal.SIGUSR2: lambda: None,
             signal.SIGTTIN: lambda: self._resize(1),
             signal.SIGTTOU: lambda: self._resize(-1),
             signal.SIGCHLD: self._reap,

@@ -5,5 +5,6 @@
 - ``blocking``, ``queues`` and ``patience`` are the rules, without threads or clocks of their own.
 - ``stacks`` and ``locks`` read frames: where code is, and which lock it waits for.
 - ``reports`` are the lines of the log.
+- ``signals`` keeps the server's handlers of signals where apps set their own.
 - ``lastresort`` ends a process that does not end at a signal. It and ``deadlock`` use ``interrupts``.
 """
