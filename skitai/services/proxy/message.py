@@ -111,7 +111,7 @@ def _framing(method: str, body: bytes, stream: Sendable | None) -> bytes:
 def target_of(way: Way, request: Any) -> bytes:
     """Return the path and query that a member is asked for; raise UnsendableError for what is none."""
     path: bytes = request.path
-    target: bytes = request.uri if request.uri.startswith(b"/") else path + _query(request)
+    target = origin_form(request)
     if _TARGET.fullmatch(target) is None:
         raise UnsendableError("the target holds a space or a control character")
     if not way.strip or not way.point:
@@ -120,5 +120,10 @@ def target_of(way: Way, request: Any) -> bytes:
     return below if below.startswith(b"/") else b"/" + below
 
 
-def _query(request: Any) -> bytes:
-    return b"?" + request.query if request.query else b""
+def origin_form(request: Any) -> bytes:
+    """Return the path and query of a request as they came, also of a target with scheme and host."""
+    uri: bytes = request.uri
+    if uri.startswith(b"/"):
+        return uri
+    path: bytes = request.path
+    return path + b"?" + request.query if request.query else path

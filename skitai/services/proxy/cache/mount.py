@@ -14,6 +14,7 @@ from skitai.services.proxy.cache.serving import serve
 from skitai.services.proxy.cache.store import IN_MEMORY
 from skitai.services.proxy.cache.visit import Changing, Passing, Visit
 from skitai.services.proxy.cache.wants import NOTHING, TOLD, Wants
+from skitai.services.proxy.message import origin_form
 
 if TYPE_CHECKING:
     from skitai.services.proxy.cache.keeper import Keeper
@@ -94,7 +95,7 @@ class MountCache:
         self.count(request, "PASSED")
         if request.method in _SAFE:
             return Passing(request)
-        return Changing(self, request, (request.connection.secure, request.authority, _target(request)))
+        return Changing(self, request, (request.connection.secure, request.authority, origin_form(request)))
 
     def _take_other(self, request: Any) -> None:
         if request.method == PURGE and self._purgers:
@@ -111,7 +112,7 @@ class MountCache:
             request.fail(403, detail="Who may use PURGE stands in purge_clients in [cache].")
             return
         self.count(request, "PURGE")
-        self.keeper.forget([(request.authority, _target(request))])
+        self.keeper.forget([(request.authority, origin_form(request))])
         request.respond("200 OK", [("Content-Type", "text/plain")], b"Purged\n")
 
     # -- what is stored ------------------------------------------------------------------------------------
@@ -238,12 +239,3 @@ def _may_serve_meanwhile(entry: Entry, wants: Wants, now: float) -> bool:
     """Whether a stale reply may be used while it is validated (RFC 5861, section 3)."""
     asks_for_more = not wants.directives.keys().isdisjoint(("no-cache", "max-age", "min-fresh"))
     return not asks_for_more and now < entry.fresh_until + entry.freshness.while_revalidate
-
-
-def _target(request: Any) -> bytes:
-    """Return the path and query, also of a target with scheme and host."""
-    uri: bytes = request.uri
-    if uri.startswith(b"/"):
-        return uri
-    path: bytes = request.path
-    return path + b"?" + request.query if request.query else path
