@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 from wsgiref.handlers import format_date_time
 
 import attrs
 
+from skitai.http.references import resolve
 from skitai.services.proxy.cache.entry import LOOKUP, Entry, selecting_values, varying_names
 from skitai.services.proxy.cache.freshness import ERRORS, Freshness
 from skitai.services.proxy.cache.policy import freshened_fields, joined, storable_fields
@@ -77,7 +78,7 @@ def _same_host(host: bytes, target: bytes, reference: str) -> Sequence[bytes]:
     """Return the target that ``reference`` names, if it is on the same host."""
     name = host.decode("latin-1")
     try:
-        parts = urlsplit(urljoin(f"http://{name}{target.decode('latin-1')}", reference))
+        parts = urlsplit(resolve(f"http://{name}{target.decode('latin-1')}", reference))
     except ValueError:
         return ()
     if parts.scheme not in ("http", "https") or parts.netloc != name:
