@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,6 +11,7 @@ import attrs
 from skitai.config.casters import comma_list
 from skitai.config.forms import form
 from skitai.errors import ConfigError
+from skitai.http.hosts import is_loopback
 from skitai.net.destinations import Destination, PortRange, parse_destination, parse_ports
 from skitai.net.endpoints import Endpoint, PortEndpoint
 from skitai.net.special import is_wholly_special
@@ -107,7 +107,7 @@ def forward_warnings(
 
 
 def _is_loopback(endpoint: Endpoint) -> bool:
-    return isinstance(endpoint, PortEndpoint) and endpoint.ip != "" and ip_address(endpoint.ip).is_loopback
+    return isinstance(endpoint, PortEndpoint) and is_loopback(endpoint.ip)
 
 
 def _is_wide(network: Any) -> bool:
