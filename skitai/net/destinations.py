@@ -9,7 +9,8 @@ from ipaddress import ip_network
 import attrs
 
 from skitai.net.addresses import host_name
-from skitai.net.special import Address, Network, is_own, is_public, is_wholly_special, read_address
+from skitai.net.special import Address, is_own, is_public, is_wholly_special, read_address
+from skitai.net.trust import Network
 
 _PORT_MAX = 65535
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
