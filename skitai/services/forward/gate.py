@@ -16,6 +16,7 @@ from skitai.services.forward.reaching import allowed
 from skitai.services.forward.refusals import Refused
 from skitai.services.forward.targets import Target, read_target
 from skitai.services.forward.users import Users, read_credentials
+from skitai.services.proxy.fields import FOR_OTHERS
 
 if TYPE_CHECKING:
     from skitai.config import ServerConfig
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 #: Whom it serves where the config names nobody.
 _THIS_MACHINE = (ip_network("127.0.0.0/8"), ip_network("::1"))
-#: Fields with which a proxy says that it asks for somebody else.
-_FOR_OTHERS = (b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip")
 _CHALLENGE = ("Proxy-Authenticate", 'Basic realm="Skitai forward proxy", charset="UTF-8"')
 _HTTP_PORT = 80
 
@@ -73,7 +72,7 @@ class Gate:
             raise Refused(403, "trusted_proxies", page)
         if not self._clients.trusts(peer):
             raise Refused(403, "proxy_clients", "it does not serve this client")
-        if self._only_this_machine and any(request.field(name) is not None for name in _FOR_OTHERS):
+        if self._only_this_machine and any(request.field(name) is not None for name in FOR_OTHERS):
             page = "it serves clients of other proxies only where the config names those"
             raise Refused(403, "proxy_clients", page)
 

@@ -23,6 +23,8 @@ _NO_TRAILERS = _OF_CONNECTION | {
 }  # fmt: skip
 _CUSTOMARY = b"x-forwarded-"
 _REAL_IP = b"x-real-ip"
+#: With these a proxy says that it asks for somebody else.
+FOR_OTHERS = frozenset((b"forwarded", b"via", b"x-forwarded-for", _REAL_IP))
 #: Protocols in which a client could ask for what the proxy would refuse: HTTP, and TLS with HTTP in it.
 _NOT_TUNNELLED = frozenset((b"h2", b"h2c", b"http", b"tls"))
 #: A protocol in Upgrade (RFC 9110, section 7.8); the first group is its name.

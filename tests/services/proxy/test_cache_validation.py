@@ -326,6 +326,16 @@ def test_locations(caching, field, removed, buffer):
     assert cache.ask("/b?c").body == (b"new" if removed else b"ok")
 
 
+def test_location_beside_an_empty_segment(caching):
+    """An empty segment of a path is one like others (RFC 3986, section 5.2.4)."""
+    cache = caching()
+    cache.put(*TAGGED, target="/web//b")
+    cache.member.replies.append(reply(b"", "Location: b", code=201))
+    assert cache.ask("/web//a", method="POST", body=b"x").code == 201
+    cache.member.replies.append(reply(b"new"))
+    assert cache.ask("/web//b").body == b"new"
+
+
 def test_safe_methods(caching):
     """OPTIONS changes nothing."""
     cache = caching()
@@ -360,7 +370,12 @@ def test_purge(caching):
 
 @pytest.mark.parametrize(
     ("clients", "fields"),
-    [("10.0.0.1", ()), ("127.0.0.1", ("X-Forwarded-For: 127.0.0.1",)), ("127.0.0.1", ("Via: 1.1 other",))],
+    [
+        ("10.0.0.1", ()),
+        ("127.0.0.1", ("X-Forwarded-For: 127.0.0.1",)),
+        ("127.0.0.1", ("X-Real-IP: 127.0.0.1",)),
+        ("127.0.0.1", ("Via: 1.1 other",)),
+    ],
 )
 def test_purge_refused(caching, clients, fields):
     """Others may not, nor who comes through a proxy that is not trusted."""

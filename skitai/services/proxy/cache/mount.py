@@ -14,6 +14,7 @@ from skitai.services.proxy.cache.serving import serve
 from skitai.services.proxy.cache.store import IN_MEMORY
 from skitai.services.proxy.cache.visit import Changing, Passing, Visit
 from skitai.services.proxy.cache.wants import NOTHING, TOLD, Wants
+from skitai.services.proxy.fields import FOR_OTHERS
 from skitai.services.proxy.message import origin_form
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ _READING = (b"GET", b"HEAD")
 #: Methods that change nothing (RFC 9110, section 9.2.1).
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 PURGE = b"PURGE"
-#: What a proxy adds: who comes through one that is not trusted is nobody we know.
-_FORWARDED = frozenset((b"forwarded", b"via", b"x-forwarded-for"))
 #: Targets whose replies could not be stored are remembered so many, and for so many seconds: nobody waits for
 #: the reply to another request of them.
 _UNSTORED_MAX, _UNSTORED_SECONDS = 4096, 120.0
@@ -105,8 +104,9 @@ class MountCache:
 
     def _purge(self, request: Any) -> None:
         is_known = self._purgers.trusts(request.connection.client)
+        # Who comes through a proxy that is not trusted is nobody we know.
         came_over_others = request.connection.client == request.connection.peer and any(
-            name in _FORWARDED for name, _ in request.headers
+            name in FOR_OTHERS for name, _ in request.headers
         )
         if not is_known or came_over_others:
             request.fail(403, detail="Who may use PURGE stands in purge_clients in [cache].")
