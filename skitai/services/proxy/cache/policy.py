@@ -6,7 +6,7 @@ request that names a user only if it says ``public``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from uuid import uuid4
 
@@ -35,12 +35,13 @@ _REMEMBERED = 1024
 Fields = Sequence[tuple[str, str]]
 
 
-def storable_fields(code: int, fields: Fields, *, private: bool) -> list[tuple[str, str]] | None:
+def storable_fields(
+    code: int, fields: Fields, values: Mapping[str, str], *, private: bool
+) -> list[tuple[str, str]] | None:
     """Return the fields of a reply to a GET that may be stored; None if it may not be stored.
 
-    ``private``: the request named a user.
+    ``values`` are ``fields`` as ``joined`` returns them. ``private``: the request named a user.
     """
-    values = joined(fields)
     directives = cache_directives(values.get("cache-control", ""))
     if not directives.keys().isdisjoint(("no-store", "private")) or "*" in values.get("vary", ""):
         return None

@@ -161,14 +161,13 @@ class Visit:
             kept = [pair for pair in kept if pair[0].lower() != "date"]
             kept.append(("Date", format_date_time(now)))
         values = joined(kept)
-        values.pop("age", None)
         if "age" in told:
             values["age"] = told["age"]
         freshness = self._freshness(entry.code, values, now)
         vary = varying_names(values)
         selected = selecting_values(vary, self._request)
         entry = attrs.evolve(entry, fields=tuple(kept), freshness=freshness, vary=vary, selected=selected)
-        if storable_fields(entry.code, kept, private=self._wants.private) is None:
+        if storable_fields(entry.code, kept, values, private=self._wants.private) is None:
             self._mount.store.drop((self._key,))
             self._is_shared = False
         elif not self.outdated:  # else it is good for this once
@@ -203,12 +202,12 @@ class Visit:
     def _copy_of(self, reply: HTTPResult, fields: Fields) -> Recording | None:
         if self.outdated or self._request.method != b"GET" or reply.code in _PARTIAL:
             return None
-        kept = storable_fields(reply.code, fields, private=self._wants.private)
+        values = joined(fields)
+        kept = storable_fields(reply.code, fields, values, private=self._wants.private)
         length = _length_of(reply)
         if kept is None or length is None or length > self._mount.store.settings.object_max:
             return None
         now = self._mount.wall_clock()
-        values = joined(fields)
         if "date" not in values:
             kept.append(("Date", format_date_time(now)))
         freshness = self._freshness(reply.code, values, now)
