@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import secrets
 import time
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote, unquote_to_bytes
 
+from skitai.http.basic import basic_credentials
 from skitai.http.digest import HASHES, parse_parameters, proof_of, secret_of
 from skitai.http.fields import quoted
 from skitai.saddle.login.nonces import Nonces
@@ -105,14 +104,10 @@ class Authenticator:
         uri: str,  # noqa: ARG002
         wait_for: WaitFor,
     ) -> str | Challenge:
-        try:
-            name, colon, password = (
-                base64.b64decode(credentials.strip(), validate=True).decode("utf-8").partition(":")
-            )
-        except (binascii.Error, ValueError):
+        known = basic_credentials(credentials) if scheme == "basic" else None
+        if known is None or _CONTROL.search("".join(known)):
             return self._challenge()
-        if scheme != "basic" or not colon or _CONTROL.search(name + password):
-            return self._challenge()
+        name, password = known
         return name if self._users.has(name, password, wait_for) else self._challenge()
 
     # -- Digest ----------------------------------------------------------------------------------------------

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import hmac
 import secrets
-from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +13,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from skitai.http.basic import basic_credentials
 from skitai.services.forward.passwords import checker_of, parse_htpasswd
 from skitai.services.forward.refusals import Refused
 
@@ -119,10 +118,4 @@ def read_credentials(field: bytes | None) -> tuple[str, str] | None:
     if field is None or len(field) > _FIELD_MAX:
         return None
     scheme, _, token = field.decode("latin-1").partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        name, colon, password = b64decode(token.strip(), validate=True).decode("utf-8").partition(":")
-    except (binascii.Error, ValueError):
-        return None
-    return (name, password) if colon else None
+    return basic_credentials(token) if scheme.lower() == "basic" else None
