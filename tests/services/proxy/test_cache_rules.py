@@ -52,6 +52,14 @@ NOT_STORED = [
     ([], 500),
     (["Last-Modified: -1000"], 500),
     (["Last-Modified: -1000"], 302),
+    # RFC 6585
+    *((["Cache-Control: public, max-age=60"], code) for code in (428, 429, 431, 511)),
+    # what the proxy tells members of each client
+    *(
+        (["Cache-Control: max-age=60", f"Vary: Accept, {name}"], 200)
+        for name in ("X-Forwarded-For", "Forwarded")
+    ),
+    (["Cache-Control: max-age=60", "Vary: X-Request-ID"], 200),
 ]
 
 
@@ -136,7 +144,29 @@ REQUESTS = [
     (["X-HTTP-Method-Override: DELETE"], "PASSED"),
     (["Accept: text/html"], "MEM_HIT"),
     (["X-Forwarded-Host: evil.example"], "MEM_HIT"),
+    (["Connection: Keep-Alive"], "MEM_HIT"),
+    (["Connection: keep-alive, TE", "TE: trailers"], "MEM_HIT"),
+    (["Connection: X-Absent"], "MEM_HIT"),
+    (["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"], "MEM_HIT"),
+    (["Connection: keep-alive, Accept", "Accept: text/html"], "PASSED"),
+    (["Connection: cookie", "Cookie: a=b"], "PASSED"),
 ]
+
+
+def test_fields_that_connection_takes_away(caching):
+    """A reply to a request whose field ends at the proxy is no reply for those that have the field."""
+    cache = caching()
+    taken = cache.put(
+        FRESH,
+        "Vary: Accept-Language",
+        body=b"none",
+        asking=("Connection: Accept-Language", "Accept-Language: de"),
+    )
+    assert "accept-language" not in cache.member.asked[0].lower()
+    assert (taken[LOOKUP], taken.body) == ("PASSED", b"none")
+    told = cache.put(FRESH, "Vary: Accept-Language", body=b"deutsch", asking=("Accept-Language: de",))
+    assert (told[LOOKUP], told.body) == ("MISS", b"deutsch")
+    assert cache.ask("/a", "Accept-Language: de")[LOOKUP] == "MEM_HIT"
 
 
 @pytest.mark.parametrize(("fields", "lookup"), REQUESTS)

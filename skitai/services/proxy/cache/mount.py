@@ -13,7 +13,7 @@ from skitai.services.proxy.cache.flight import Flight
 from skitai.services.proxy.cache.serving import serve
 from skitai.services.proxy.cache.store import IN_MEMORY
 from skitai.services.proxy.cache.visit import Changing, Passing, Visit
-from skitai.services.proxy.cache.wants import NOTHING, TOLD, Wants
+from skitai.services.proxy.cache.wants import NOTHING, PLAIN_CONNECTION, TOLD, Wants
 from skitai.services.proxy.fields import FOR_OTHERS
 from skitai.services.proxy.message import origin_form
 
@@ -72,8 +72,8 @@ class MountCache:
             self._take_other(request)
             return
         wants = NOTHING
-        for name, _ in request.headers:
-            if name in TOLD:
+        for name, value in request.headers:
+            if name in TOLD and (name != b"connection" or value.lower() not in PLAIN_CONNECTION):
                 wants = Wants(request.headers)
                 break
         key = (request.connection.secure, request.authority, uri)

@@ -24,12 +24,18 @@ from hishel import (
 from twisted.logger import Logger
 
 from skitai.http.cachecontrol import cache_directives
+from skitai.http.fields import split_list
 
 _log = Logger()
 _OPTIONS = CacheOptions(shared=True, supported_methods=["GET"], allow_stale=False)
 #: What is said anew each time a stored reply is sent.
 _COMPUTED = frozenset(("age", "content-length", "x-cache-lookup"))
 _URL = "http://stored/"
+#: These are about one client (RFC 6585).
+_NEVER_STORED = frozenset((428, 429, 431, 511))
+#: What the proxy tells members of one client, which has not said it: no other request shows whether it would
+#: get the same.
+_TOLD_TO_MEMBERS = frozenset(("*", "forwarded", "x-forwarded-for", "x-request-id"))
 _REMEMBERED = 1024
 
 Fields = Sequence[tuple[str, str]]
@@ -43,7 +49,9 @@ def storable_fields(
     ``values`` are ``fields`` as ``joined`` returns them. ``private``: the request named a user.
     """
     directives = cache_directives(values.get("cache-control", ""))
-    if not directives.keys().isdisjoint(("no-store", "private")) or "*" in values.get("vary", ""):
+    if not directives.keys().isdisjoint(("no-store", "private")) or code in _NEVER_STORED:
+        return None
+    if not _TOLD_TO_MEMBERS.isdisjoint(split_list(values.get("vary", "").lower())):
         return None
     if private and "public" not in directives:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skitai.http.cachecontrol import Directives, cache_directives
+from skitai.services.proxy.fields import named_by
 
 #: What names a user: the reply may be for that one alone.
 _PRIVATE = frozenset((b"authorization", b"cookie"))
@@ -20,8 +21,19 @@ _MISLEADING = frozenset(
         *(b"x-http-method", b"x-http-method-override", b"x-method-override"),
     )
 )
+#: Values of Connection that take no field away; and a field that it may take away: it means something only
+#: beside an Upgrade that members do not get.
+PLAIN_CONNECTION = frozenset((b"", b"close", b"keep-alive", b"te", b"upgrade"))
+_NEVER_PASSED_ON = b"http2-settings"
 #: All fields that matter. A request without them is answered without a further look.
-TOLD = _PRIVATE | _CONDITIONS | _RANGES | _OF_MEMBERS | _MISLEADING | {b"cache-control", b"pragma"}
+TOLD = (
+    _PRIVATE
+    | _CONDITIONS
+    | _RANGES
+    | _OF_MEMBERS
+    | _MISLEADING
+    | {b"cache-control", b"connection", b"pragma"}
+)
 #: What members are asked without where a stored reply is validated: the cache itself answers these.
 _OWN = _CONDITIONS | _RANGES
 
@@ -48,6 +60,11 @@ class Wants:
         elif any(name == b"pragma" and b"no-cache" in value.lower() for name, value in headers):
             self.directives = {"no-cache": None}
         self.passes = not names.isdisjoint(_OF_MEMBERS | _MISLEADING) or "no-store" in self.directives
+        if b"connection" in names:
+            # Members are not told what Connection names, so their reply is not that for these fields.
+            values = [value for name, value in headers if name == b"connection"]
+            taken = named_by(b",".join(values).decode("latin-1"))
+            self.passes |= any(name != _NEVER_PASSED_ON and name.decode("latin-1") in taken for name in names)
 
     @property
     def fresh_only(self) -> bool:
