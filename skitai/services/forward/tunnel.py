@@ -47,7 +47,6 @@ class ConnectTunnel(Tunnel):
 
     def stop(self) -> None:
         """Close as soon as the tunnel is quiet: nobody can say what is in it."""
-        self._is_stopping = True
         self._idle_seconds = min(self._idle_seconds, QUIET_SECONDS)
         self._look()
 
