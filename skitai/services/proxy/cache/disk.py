@@ -40,20 +40,18 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / f"{secrets.token_hex(8)}{TEMPORARY}"
-        self._file: FileIO | None = FileIO(self.path, "xb")
+        self._file = FileIO(self.path, "xb")
         os.fchmod(self._file.fileno(), 0o600)
 
     def write(self, data: bytes) -> None:
         """Append a piece."""
-        assert self._file is not None
         rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) :]
 
     def close(self) -> None:
         """Close the file, which stays."""
-        if self._file is not None:
-            self._file.close()
+        self._file.close()
 
     def drop(self) -> None:
         """Close and remove the file."""
