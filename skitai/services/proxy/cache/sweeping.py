@@ -32,13 +32,13 @@ class _Group:
     def drop_orphans(self, now: float) -> None:
         """Remove bodies that no record is about, unless one may be on its way."""
         self.bodies.sort()
-        kept = self.bodies[-1:] if self.record else []
-        orphans = self.bodies[: len(self.bodies) - len(kept)]
-        young = [body for body in orphans if now - body[0] < _ORPHANED_AFTER]
-        for body in orphans:
-            if body not in young:
+        kept = [self.bodies.pop()] if self.record and self.bodies else []
+        for body in self.bodies:
+            if now - body[0] < _ORPHANED_AFTER:
+                kept.append(body)
+            else:
                 _remove(body[1])
-        self.bodies = young + kept
+        self.bodies = kept
 
     def remove(self) -> None:
         """Remove all files, the record first."""
