@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from skitai.net.outflow import Outflow
+from skitai.net.tls_failures import FAILURES, PLAIN_REPLY, is_plain_http
 from skitai.net.tls_sending import SendingTLS
 
 if TYPE_CHECKING:
@@ -143,7 +144,11 @@ class TLSTransport(SendingTLS):
 
     def _fail(self, error: SSLError) -> None:
         self._reason = Failure(error)  # type: ignore[no-untyped-call]
+        if not self._shaken:
+            FAILURES.tell(error, self.getPeer())
         self._flush()  # what is wrong, for the client
+        if not self._shaken and is_plain_http(error):
+            self._out.write(PLAIN_REPLY)
         self._write_closed = self.disconnecting = True
         self.transport.loseConnection()
 

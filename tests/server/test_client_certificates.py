@@ -6,10 +6,13 @@ import ssl
 
 import pytest
 from cryptography import x509
+from twisted.logger import formatEvent
 
 from certificates import Identity
 from instances import RunningInstance, make_instance
 from skitai.errors import ConfigError
+from skitai.net import tls_transport
+from skitai.net.tls_failures import HandshakeFailures
 from skitai.server import clientcerts
 from wire import PATIENCE, ask
 
@@ -156,11 +159,15 @@ def test_said_in_the_header(start):
     ],
     ids=["other authority", "self-signed", "expired", "too early"],
 )
-def test_not_accepted(start, identity, version):
-    """A certificate that cannot be trusted ends the handshake, whatever is asked for."""
+def test_not_accepted(start, identity, version, monkeypatch, log):
+    """A certificate that cannot be trusted ends the handshake, and the log says why."""
+    monkeypatch.setattr(tls_transport, "FAILURES", HandshakeFailures())
     server = start()
     with pytest.raises((ssl.SSLError, ConnectionResetError)):
         server.ask("/open", server.context(identity, version))
+    (line,) = [formatEvent(event) for event in log if "is refused" in event.get("what", "")]
+    assert line.startswith("no TLS with 127.0.0.1: its certificate is refused: ")
+    assert line.endswith(" (client_ca in [server])")
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])

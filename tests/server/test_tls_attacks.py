@@ -148,6 +148,18 @@ def test_garbage(server, sent):
     assert answers(server)
 
 
+@pytest.mark.parametrize("asked", [HELLO, b"CONNECT a.org:443 HTTP/1.1\r\nHost: a.org\r\n\r\n"])
+def test_http_without_tls(server, asked):
+    """Who asks in the clear is told what is wrong, in words that a person can read."""
+    with plain(server) as client:
+        client.sendall(asked)
+        head, _, body = client.makefile("rb").read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"Content-Length: %d\r\n" % len(body) in head
+    assert b"begin the address with https://" in body
+    assert answers(server)
+
+
 def test_renegotiation(server):
     """A client cannot have the handshake again and again (RFC 5746; CVE-2011-1473)."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
