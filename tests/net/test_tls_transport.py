@@ -292,12 +292,13 @@ def test_closed_with_a_producer(world):
     client, transport = world.client()
     push = Push(transport, 0)
 
-    def close():
+    def close(transport, data):
         transport.registerProducer(push, True)
         transport.write(b"x")
         transport.loseConnection()
 
-    world.call(close)
+    world.on_data = close  # the handshake is over then at this end, too, and the write pauses nobody
+    client.sendall(b"go")
     assert read_all(client) == b"x"
     assert isinstance(world.end(), ConnectionDone)
     assert push.stopped
