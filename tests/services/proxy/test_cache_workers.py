@@ -3,7 +3,7 @@
 import msgpack
 import pytest
 from cache_world import reply
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from skitai.errors import OperationError
@@ -80,6 +80,33 @@ def test_bus_was_away(workers):
     one, _ = workers(SharedBus())
     one.put(FRESH)
     one.server.loop.call(_cache_of(one.server.instance).keeper.interrupted, "channel")
+    assert one.put(FRESH)[LOOKUP] == "MISS"
+
+
+def test_bus_comes_late(workers):
+    """A worker that answers before it hears the others then forgets what it has: they may have removed it."""
+    bus = SharedBus()
+    starting = Deferred()
+    bus.subscribe = lambda channel, subscriber: starting
+    one, _ = workers(bus)
+    one.put(FRESH)
+    assert one.ask()[LOOKUP] == "MEM_HIT"
+    one.server.loop.call(lambda: starting.callback(None))
+    assert one.put(FRESH)[LOOKUP] == "MISS"
+    assert one.ask()[LOOKUP] == "MEM_HIT"
+
+
+def test_bus_was_away_while_a_reply_came(workers):
+    """What is under way then may be outdated, too: it is passed on and not kept."""
+    one, _ = workers(SharedBus())
+    keeper = _cache_of(one.server.instance).keeper
+
+    def answer(connection):
+        one.server.loop.call(keeper.interrupted, "channel")
+        connection.send(reply(b"ok", FRESH))
+
+    one.member.replies.append(answer)
+    assert one.ask()[LOOKUP] == "MISS"
     assert one.put(FRESH)[LOOKUP] == "MISS"
 
 

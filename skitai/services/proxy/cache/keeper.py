@@ -32,7 +32,8 @@ class Keeper:
         """Take part in what other workers forget."""
         bus = self._get_bus()
         if bus.shared:
-            bus.subscribe(_CHANNEL, self).addErrback(_told)
+            # The bus may still be starting: until it hears others, this worker misses what they forget.
+            bus.subscribe(_CHANNEL, self).addCallbacks(self._heard, _told)
 
     def forget(self, targets: Iterable[tuple[bytes, bytes]]) -> None:
         """Forget what is stored of targets, each a host and a path with its query, with and without TLS."""
@@ -54,7 +55,10 @@ class Keeper:
 
     def interrupted(self, channel: str) -> None:  # noqa: ARG002 - of IBusSubscriber
         """Forget everything in memory: what the others have forgotten meanwhile is unknown."""
-        self._store.memory.clear()
+        self._store.forget_memory()
+
+    def _heard(self, _: None) -> None:
+        self.interrupted(_CHANNEL)
 
 
 def _told(failure: Any) -> None:

@@ -80,6 +80,13 @@ class Store:
             for visit in self._under_way.get(key, ()):
                 visit.outdated = True
 
+    def forget_memory(self) -> None:
+        """Forget all that is in memory or under way: some of it may be outdated."""
+        self.memory.clear()
+        for visits in self._under_way.values():
+            for visit in visits:
+                visit.outdated = True
+
     def spool(self) -> Spool | None:
         """Return what takes a body that is too long for memory, or None if there is no place for it."""
         return None if self.disk is None else self.disk.spool()
