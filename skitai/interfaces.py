@@ -393,6 +393,7 @@ class IConnection(Interface):
         """Respond to ``request`` with ``status`` (101 or 2xx), and give the connection to ``protocol``.
 
         Without ``headers`` nothing is sent: the protocol responds, and ``status`` is what the log shows.
+        A stream of HTTP/2 has 200 in the place of 101, also where the protocol responds (RFC 8441).
         Raises MisuseError if it is too late for that, ValueError for headers that would break the framing.
         """
 

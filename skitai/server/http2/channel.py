@@ -22,6 +22,7 @@ from skitai.server.http2.head import read_head
 from skitai.server.http2.limits import CONNECTION_WINDOW, STREAM_WINDOW
 from skitai.server.http2.receiving import ReceivingConnection
 from skitai.server.http2.stream import Stream
+from skitai.server.http2.tunnel import TunnelStream
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -55,7 +56,7 @@ class HTTP2Channel(ReceivingConnection):
     @property
     def busy(self) -> int:
         """How many requests are under way."""
-        return len(self.streams)
+        return sum(not stream.taken for stream in self.streams.values())
 
     # -- the connection ------------------------------------------------------------------------------------
 
@@ -74,6 +75,7 @@ class HTTP2Channel(ReceivingConnection):
             frames.MAX_CONCURRENT_STREAMS: limits.http2_streams,
             frames.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
             frames.MAX_HEADER_LIST_SIZE: limits.header_max,
+            frames.ENABLE_CONNECT_PROTOCOL: 1,
         }
         self.emit(frames.settings_frame(settings), frames.window_frame(0, CONNECTION_WINDOW - 65_535))
 
@@ -128,6 +130,9 @@ class HTTP2Channel(ReceivingConnection):
             return
         stream = Stream(self, stream_id, self.stream_window)
         request = read_head(stream, fields, factory.limits, factory.storage, ended)
+        if request.upgrade:
+            request.connection = stream = TunnelStream(self, stream_id, self.stream_window)
+            stream.ended = ended
         if not self.streams:
             self.deadline = factory.now  # from now on, all streams are looked at about once a second
         self.streams[stream_id] = stream
@@ -192,13 +197,16 @@ class HTTP2Channel(ReceivingConnection):
         """Have the client begin no more streams, and close when the present ones are over.
 
         The first GOAWAY names no stream, because some may be on their way (RFC 9113, section 6.8). When its
-        client has read it, a second one names the last stream that is served. Called when the server stops.
+        client has read it, a second one names the last stream that is served. Protocols that have taken over
+        a stream are told. Called when the server stops.
         """
         if self.state is not _SERVING or self._goes_away:
             return
         self._goes_away = True
         self.emit(frames.goaway_frame(frames.LARGEST, ErrorCode.NO_ERROR), frames.ping_frame(_GOAWAY_PING))
         self.deadline = min(self.deadline, self.factory.now)
+        for stream in list(self.streams.values()):
+            stream.stop()
 
     def pong_received(self, data: bytes) -> None:
         """Go on with the end when the client has read that it has begun."""

@@ -26,6 +26,8 @@ HAS_PRIORITY = 0x20
 
 #: Settings (section 6.5.2).
 ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = range(2, 7)
+#: Streams may become connections of another protocol (RFC 8441, section 3).
+ENABLE_CONNECT_PROTOCOL = 8
 
 _HEADER = Struct("!BHBBL")
 _SETTING = Struct("!HL")

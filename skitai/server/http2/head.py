@@ -11,6 +11,7 @@ from skitai.server.http1.head import BYTES_PER_FIELD, DIGITS_MAX, HeadError, is_
 from skitai.server.http2.frames import ErrorCode, StreamError
 from skitai.server.request.body import BodySpool
 from skitai.server.request.request import Request
+from skitai.websocket.handshake import new_key
 
 if TYPE_CHECKING:
     from skitai.interfaces import IConnection
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from skitai.server.request.storage import Storage
 
 VERSION = "2"
-_PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path"))
+_PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path", b":protocol"))
+#: The protocol that a stream may change to, as the Upgrade field of HTTP/1.1 names it.
+_WEBSOCKET = b"websocket"
 #: Section 8.2.1: names are tokens in lower case, values have no control characters and no space around them.
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _VALUE = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
@@ -28,6 +31,8 @@ _CONNECTION_FIELDS = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
 _LOOKED_AT = frozenset((b"content-length", b"content-type", b"cookie", b"expect", b"host", b"te"))
+#: What a handshake has in HTTP/1.1 only (RFC 8441, section 5): what a client sends of it is dropped.
+_KEY = b"sec-websocket-key"
 _UNDERSCORE = ord("_")
 
 
@@ -47,6 +52,9 @@ def read_head(
 
     Its attributes are those that ``examine`` sets in HTTP/1.1. One that breaks a limit is refused with the
     same status as there. Raises StreamError for one that is malformed. Called in the reactor thread.
+
+    An extended CONNECT for a websocket (RFC 8441) becomes the GET that asks for one in HTTP/1.1, with
+    ``upgrade``, and a key that is not the client's.
     """
     pseudo: dict[bytes, bytes] = {}
     headers: list[tuple[bytes, bytes]] = []
@@ -75,15 +83,23 @@ def read_head(
     if b"host" not in special and authority:
         headers.insert(0, (b"host", authority))
     method, path = _target(pseudo)
+    protocol = pseudo.get(b":protocol")
+    if protocol is not None:
+        method = b"GET"
+        headers = [field for field in headers if field[0] != _KEY]
+        headers += _asking(protocol)
     request = Request(connection, method, path if path is not None else authority, VERSION, headers)
     request.keep_alive = True
     request.authority = authority
+    request.upgrade = protocol or b""
     length = _length(special, ended)
     try:
         _check(request, path, size, special, limits)
+        if protocol is not None:
+            _check_protocol(protocol, special, ended)
     except HeadError as error:
         request.refuse(error.code)
-    if ended:
+    if ended or protocol is not None:
         request.complete = True
     else:
         request.body_length = length
@@ -108,17 +124,36 @@ def _authority(pseudo: dict[bytes, bytes], special: dict[bytes, list[bytes]]) ->
 
 
 def _target(pseudo: dict[bytes, bytes]) -> tuple[bytes, bytes | None]:
-    """Return the method and the path; no path for CONNECT (sections 8.3.1 and 8.5)."""
+    """Return the method and the path; no path for a plain CONNECT.
+
+    See sections 8.3.1 and 8.5, and section 4 of RFC 8441.
+    """
     method = pseudo.get(b":method", b"")
     if _METHOD.fullmatch(method) is None:
         raise malformed()
-    if method == b"CONNECT":
+    protocol = pseudo.get(b":protocol")
+    if protocol is not None and (method != b"CONNECT" or b":authority" not in pseudo or not protocol):
+        raise malformed()
+    if method == b"CONNECT" and protocol is None:
         if b":path" in pseudo or b":scheme" in pseudo or not pseudo.get(b":authority"):
             raise malformed()
         return method, None
     if not pseudo.get(b":path") or not pseudo.get(b":scheme"):
         raise malformed()
     return method, pseudo[b":path"]
+
+
+def _asking(protocol: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the fields with which a client of HTTP/1.1 asks for ``protocol``."""
+    return [(b"upgrade", protocol), (b"connection", b"Upgrade"), (_KEY, new_key().encode())]
+
+
+def _check_protocol(protocol: bytes, special: dict[bytes, list[bytes]], ended: bool) -> None:
+    """Raise HeadError for a protocol that is not spoken, and for a request that leaves no room for one."""
+    if protocol.lower() != _WEBSOCKET:
+        raise HeadError(501)
+    if ended or b"content-length" in special:
+        raise HeadError(400)
 
 
 def _length(special: dict[bytes, list[bytes]], ended: bool) -> int | None:

@@ -169,7 +169,7 @@ class ReceivingConnection(SendingConnection):
         if stream is not None:
             if stream.ended:
                 raise StreamError(ErrorCode.STREAM_CLOSED)
-            if not ended:
+            if not ended or stream.taken:  # a tunnel has no trailers (section 8.5)
                 raise malformed()
             check_trailers(fields)
             stream.body_ended()

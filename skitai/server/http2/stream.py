@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionLost
@@ -19,6 +20,8 @@ from skitai.server.http2.frames import ErrorCode, StreamError, window_frame
 from skitai.server.http2.limits import STREAM_WINDOW
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol
+
     from skitai.server.http2.channel import HTTP2Channel
     from skitai.server.request.request import Request
 
@@ -35,6 +38,9 @@ class Stream(AnsweringStream):
     """What carries one request. All methods are called in the reactor thread."""
 
     __slots__ = ("_body_use", "_received", "_untold", "ended", "receive_window")
+
+    #: Whether another protocol has it.
+    taken = False
 
     def __init__(self, channel: HTTP2Channel, stream_id: int, send_window: int) -> None:
         super().__init__(channel, stream_id, send_window)
@@ -237,6 +243,15 @@ class Stream(AnsweringStream):
         if not self.closed and self._body_use is _STREAMED and wanted and not self._is_paused():
             self._read_body()
 
-    def take_over(self, *_: object) -> None:
-        """Refuse: a stream is no connection that another protocol could have."""
-        raise MisuseError("a stream of HTTP/2 cannot be taken over")
+    def take_over(
+        self,
+        request: Request,  # noqa: ARG002 - of IConnection
+        protocol: IProtocol,  # noqa: ARG002 - of IConnection
+        status: str,  # noqa: ARG002 - of IConnection
+        headers: Sequence[tuple[str, str]] | None,  # noqa: ARG002 - of IConnection
+    ) -> None:
+        """Refuse: only the stream of an extended CONNECT becomes a connection of another protocol."""
+        raise MisuseError("this stream of HTTP/2 cannot be taken over")
+
+    def stop(self) -> None:
+        """Do nothing: the server stops, and the response ends as ever."""

@@ -43,7 +43,7 @@ class Request(LazyRequest):
     body_length: int | None = 0
     #: The longest body that the server collects. A resource that streams it sets its own limit.
     body_max = 0
-    #: The Upgrade field, if the connection can change to another protocol; else empty.
+    #: The Upgrade field, or in HTTP/2 ``:protocol``, if the connection can change to another; else empty.
     upgrade = b""
     #: Whether the whole request was received.
     complete = False

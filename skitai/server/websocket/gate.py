@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: What a 101 does not have of the app's response: it has no body, and its framing is the server's.
 _NOT_IN_101 = HOP_BY_HOP | {"content-length", "content-type", "date", "server"}
 _OF_HANDSHAKE = "sec-websocket-"
+#: Those of HTTP in which a connection, or a stream, can change to another protocol.
+_VERSIONS = ("1.1", "2")
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 
 
@@ -56,8 +58,10 @@ class Gate:
 
     def _checked(self, request: Request) -> Opening:
         """Return what the client asks for. Raises HandshakeError for a request that cannot be granted."""
-        if request.version != "1.1":
-            raise HandshakeError(400, "A websocket needs HTTP/1.1, also from a proxy to this server.")
+        if request.version not in _VERSIONS:
+            raise HandshakeError(
+                400, "A websocket needs HTTP/1.1 or HTTP/2, also from a proxy to this server."
+            )
         if request.method != b"GET":
             raise HandshakeError(405, "A websocket is opened by GET.", [("Allow", "GET")])
         if not request.upgrade:
