@@ -61,7 +61,8 @@ class TestMaking:
             ("[@c]\ntype = gate\nmembers = a, b:x", "site.conf:9: [@c] members: "),
             (
                 "[gatee]\nkey = 1",
-                "site.conf:7: [gatee]: unknown section: known are cache, certificates:line, global, http, plugins",
+                "site.conf:7: [gatee]: unknown section: known are cache, certificates:line, global, "
+                "http, plugins",
             ),
         ],
     )

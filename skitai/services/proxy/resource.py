@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: A segment ``..``, which the member might follow to where the mount does not lead.
 _UPWARDS = re.compile(rb"(?:/|\\|%2f|%5c)(?:\.|%2e){2}(?:/|\\|%2f|%5c|;|\Z)", re.IGNORECASE)
 
+_UPWARDS_DETAIL = "A path with .. in it is not passed on by this proxy: write the address without it."
+
 
 @implementer(IHeadResource)
 class ReverseProxy(Resource):
@@ -48,7 +50,7 @@ class ReverseProxy(Resource):
             return False
         try:
             if _leads_elsewhere(request.path):
-                request.fail(400)
+                request.fail(400, detail=_UPWARDS_DETAIL)
             elif switches:
                 self._switch(request, switches)
             else:
@@ -76,7 +78,7 @@ class ReverseProxy(Resource):
         """Ask a member."""
         cache = self.way.cache
         if _leads_elsewhere(request.path):
-            request.fail(400)
+            request.fail(400, detail=_UPWARDS_DETAIL)
         elif cache is None:
             self._ask(request)
         else:

@@ -363,7 +363,7 @@ def test_purge(caching):
     for value in ("x", "y"):
         cache.put(*TAGGED, "Vary: X-A", asking=(f"X-A: {value}",))
     response = cache.ask(method="PURGE")
-    assert (response.code, response.body) == (200, b"Purged\n")
+    assert (response.code, response.body) == (200, b"Purged localhost/a\n")
     for value in ("x", "y"):
         assert cache.put(*TAGGED, "Vary: X-A", asking=(f"X-A: {value}",))[LOOKUP] == "MISS"
 

@@ -112,8 +112,11 @@ class MountCache:
             request.fail(403, detail="Who may use PURGE stands in purge_clients in [cache].")
             return
         self.count(request, "PURGE")
-        self.keeper.forget([(request.authority, origin_form(request))])
-        request.respond("200 OK", [("Content-Type", "text/plain")], b"Purged\n")
+        target = origin_form(request)
+        self.keeper.forget([(request.authority, target)])
+        # Nobody knows whether some worker has it. Who has mistaken the host or the query sees it here.
+        body = b"Purged %b%b\n" % (request.authority, target)
+        request.respond("200 OK", [("Content-Type", "text/plain")], body)
 
     # -- what is stored ------------------------------------------------------------------------------------
 
