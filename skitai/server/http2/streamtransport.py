@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -137,36 +137,32 @@ class StreamTransport:
 
     def begin(self) -> None:
         """Connect the protocol."""
-        try:
-            self._protocol.makeConnection(self)
-        except Exception:  # noqa: BLE001 - accepted already, so only a reset tells the client
-            self._broken("failed to take over a stream")
+        self._tell(self._protocol.makeConnection, self)
 
     def received(self, data: bytes) -> None:
         """Give the protocol what the client has sent."""
-        if self._closing or self.lost:
-            return
-        try:
-            self._protocol.dataReceived(data)
-        except Exception:  # noqa: BLE001 - the other streams of the connection must go on
-            self._broken("failed to take what came")
+        if not (self._closing or self.lost):
+            self._tell(self._protocol.dataReceived, data)
 
-    def _broken(self, what: str) -> None:
-        _log.failure("{protocol} {what}", protocol=self._protocol, what=what, level=LogLevel.error)
-        self.abortConnection()
+    def _tell(self, function: Callable[..., object], *args: object) -> None:
+        try:
+            function(*args)
+        except Exception:  # noqa: BLE001 - the other streams of the connection must go on
+            _log.failure("{function} failed on a stream", function=function, level=LogLevel.error)
+            self.abortConnection()
 
     def drained(self) -> None:
         """Have the producer go on: all that waited is sent."""
         if self._waits and self._producer is not None:
             self._waits = False
-            self._producer.resumeProducing()
+            self._tell(self._producer.resumeProducing)
 
     def input_ended(self) -> None:
         """Tell the protocol that the client sends no more, or close if it cannot handle that."""
         if self._closing or self.lost:
             return
         if self._half_closeable:
-            self._protocol.readConnectionLost()
+            self._tell(self._protocol.readConnectionLost)
         else:
             self.loseConnection()
 
@@ -175,14 +171,14 @@ class StreamTransport:
         if self._closing:
             self._stream.reactor.callLater(0, self.end, None)
         elif self._half_closeable:
-            self._protocol.writeConnectionLost()
+            self._tell(self._protocol.writeConnectionLost)
 
     def stop(self) -> None:
         """Tell the protocol that the server stops, or close if it cannot handle that."""
         if self._closing or self.lost:
             return
         if ILastingProtocol.providedBy(self._protocol):
-            self._protocol.stop()
+            self._tell(self._protocol.stop)
         else:
             self.loseConnection()
 
@@ -193,11 +189,11 @@ class StreamTransport:
         self.lost = True
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.stopProducing()
+            self._tell(producer.stopProducing)
         if reason is None:
             gone = ConnectionDone() if self._closing else ConnectionLost("the client reset the stream")
             reason = Failure(gone)  # type: ignore[no-untyped-call]
-        self._protocol.connectionLost(reason)
+        self._tell(self._protocol.connectionLost, reason)
 
     # -- a protocol that answers by itself -----------------------------------------------------------------
 

@@ -324,6 +324,20 @@ def test_a_taker_that_fails(method):
     assert world.client.get().code == 200
 
 
+def test_a_taker_that_fails_at_the_end_leaves_the_others_alone():
+    class Failing(HalfTaker):
+        def connectionLost(self, reason):
+            super().connectionLost(reason)
+            raise RuntimeError("on purpose")
+
+    world = World(Failing)
+    for _ in range(3):
+        world.open()
+    world.client.transport.lose()
+    assert [taker.told for taker in world.takers] == [["made", ConnectionLost]] * 3
+    assert world.server.factory.channels == set()
+
+
 @pytest.mark.parametrize("make", [Taker, HalfTaker])
 def test_a_stop_of_the_server(make):
     world = World(make)

@@ -293,6 +293,18 @@ def test_a_stop_closes_with_1001(serve, connect):
     assert not stopping.is_alive()
 
 
+def test_a_stop_ends_a_library_that_speaks_itself(serve, connect):
+    server = serve()
+    connection = connect(server)
+    echo = connection.connect("/sock/echo")
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    assert echo.receive() is None
+    echo.closed()
+    stopping.join(20)
+    assert not stopping.is_alive()
+
+
 def test_a_client_that_answers_no_ping(serve, connect):
     """Its websocket ends, as in HTTP/1.1; the connection goes on."""
     server = serve(ping_interval="0.3", ping_timeout="0.3")
