@@ -9,6 +9,8 @@ from processes import environment, run_python
 
 pytest.importorskip("gevent")
 
+import gevent.thread
+
 from skitai.loop.cooperative.locks import Lock
 
 #: A patched process with functions to try things in greenlets and in real threads at once.
@@ -186,6 +188,56 @@ app = threading.Thread(target=time.sleep, args=(0.01,))
 app.start()
 in_both(app.join, greenlets=1, threads=1)
 with ThreadPoolExecutor(3) as pool:
-    print(sum(pool.map(lambda number: time.sleep(0.001) or number, range(10))))
+    print(app.is_alive(), sum(pool.map(lambda number: time.sleep(0.001) or number, range(10))))
 """
-        assert run_patched(code) == "45"
+        assert run_patched(code) == "False 45"
+
+    def test_joining_for_a_while(self):
+        """The wait for a thread ends with its time."""
+        code = """
+going_on = threading.Event()
+app = threading.Thread(target=going_on.wait)
+app.start()
+in_both(lambda: app.join(0.01), greenlets=2, threads=2)
+print(app.is_alive())
+going_on.set()
+in_both(lambda: app.join(60), greenlets=2, threads=2)
+print(app.is_alive())
+"""
+        assert run_patched(code) == "True\nFalse"
+
+
+@pytest.mark.skipif(not hasattr(gevent.thread, "_ThreadHandle"), reason="needs gevent 24.10")
+class TestHandles:
+    """What threads are joined by, from Python 3.13 on; with older ones, too, it does what it says."""
+
+    def test_in_any_thread(self):
+        """Both greenlets and threads wait; one that has ended is not waited for."""
+        code = """
+from skitai.loop.cooperative.handles import ThreadHandle
+handle = ThreadHandle()
+handle._set_greenlet(gevent.spawn(time.sleep, 0.01))
+in_both(lambda: handle.join(0.001), greenlets=2, threads=2)
+print(handle.is_done())
+in_both(handle.join, greenlets=2, threads=2)
+in_both(lambda: handle.join(None), greenlets=2, threads=2)
+print(handle.is_done())
+"""
+        assert run_patched(code) == "False\nTrue"
+
+    def test_mistakes(self):
+        """It complains as Python's does."""
+        code = """
+from skitai.loop.cooperative.handles import ThreadHandle
+handle = ThreadHandle()
+def join():
+    try:
+        handle.join()
+    except RuntimeError as error:
+        print(error)
+join()
+joining = gevent.spawn(join)
+handle._set_greenlet(joining)
+joining.join()
+"""
+        assert run_patched(code) == "thread not started\nCannot join current thread"

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import queue
 import socket
+import threading
 import warnings
 from collections.abc import Callable
 from types import ModuleType
@@ -21,6 +22,7 @@ from twisted.internet import base, tcp
 from skitai.loop import native
 from skitai.loop.cooperative import multiprocess
 from skitai.loop.cooperative.children import Loop
+from skitai.loop.cooperative.handles import ThreadHandle
 from skitai.loop.cooperative.locks import Lock
 
 #: Seconds that greenlets of a real thread may run on when its task is done.
@@ -70,6 +72,8 @@ def _use_our_locks() -> None:
     """Have gevent put our locks where it would put its own."""
     gevent.thread.LockType = gevent.thread.allocate_lock = Lock
     gevent.threading.Lock = gevent.threading._allocate_lock = Lock
+    if hasattr(threading, "_ThreadHandle"):  # Python 3.13 and later
+        gevent.thread._ThreadHandle = gevent.threading._ThreadHandle = ThreadHandle
 
 
 def _prompt_close(late_close: Callable[[int], None]) -> Callable[[int], None]:
