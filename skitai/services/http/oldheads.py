@@ -10,11 +10,15 @@ import re
 
 _OLD_FORM = re.compile(rb"\n[ \t]|(?<!\r)\n")
 _SPACE = b" \t"
+_BEGINNING = b"HTTP/"
 
 
 def has_old_form(data: bytes) -> bool:
-    """Return whether ``data``, which may end anywhere in a head, has a folded field or a bare LF."""
-    return _OLD_FORM.search(data) is not None
+    """Return whether ``data``, which may end anywhere in a head, has a folded field or a bare LF.
+
+    What begins otherwise is no head: nobody waits for its end.
+    """
+    return data.startswith(_BEGINNING) and _OLD_FORM.search(data) is not None
 
 
 class OldHead:

@@ -109,6 +109,8 @@ BAD_REPLIES = {
     "NUL": REPLY + b"X: a\0b\r\nContent-Length: 0\r\n\r\n",
     "space before colon": REPLY + b"Content-Length : 0\r\n\r\n",
     "NUL in the reason": b"HTTP/1.1 200 a\0b\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/0.9": b"<html>\n<p>Hello</p>\n</html>\n",
+    "lines of text": b"220 mail.example.org ESMTP\n 250 ok\n",
     "HTTP/2.0": b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
     "status": b"HTTP/1.1 1000 OK\r\nContent-Length: 0\r\n\r\n",
     "too large": REPLY + b"X: " + b"x" * 70_000 + b"\r\n\r\n",
