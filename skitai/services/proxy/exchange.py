@@ -278,9 +278,9 @@ class Exchange:
         """Respond with an error page."""
         way = self._way
         code = status_of(error)
-        self._tell("has no reply", error)
         self._finish()
         answer = None if self._follower is None else self._follower.failed(error)
+        self._tell("has no reply" if answer is None else "uses a stored reply, as none came,", error)
         if answer is not None:
             answer()
             return

@@ -252,14 +252,19 @@ def test_stale_if_error(stale, code):
         assert cache.ask("/a", *asking).code == other
 
 
-def test_stale_without_members(stale):
-    """The same where no member can be reached; without permission the error page says so."""
+def test_stale_without_members(stale, lines):
+    """The same where no member can be reached; without permission the error page says so, as does the log."""
     cache = stale(IF_ERROR)
     cache.put("Cache-Control: max-age=9", target="/b")
     cache.member.close()
     assert cache.ask()[LOOKUP] == "STALE"
     cache.clock.now += 10
     assert cache.ask("/b").code == 502
+    told = [line.partition(": ")[0] for line in lines() if line.startswith("the proxy")]
+    assert told == [
+        "the proxy / = @up uses a stored reply, as none came, for GET /a",
+        "the proxy / = @up has no reply for GET /b",
+    ]
 
 
 def test_defaults_of_the_config(stale):
