@@ -17,6 +17,7 @@ from twisted.internet.protocol import Factory
 
 from skitai.net.certificates import Loaded
 from skitai.net.pem import Identity, TLSConfigError
+from skitai.net.tls_names import quieten
 from skitai.net.tls_transport import TLSTransport
 
 #: What a connection may carry, the best first (RFC 7301).
@@ -85,6 +86,7 @@ class ServerTLS:
 
         A name that is not ASCII, which breaks RFC 6066, ends the handshake then: ssl cannot decode it.
         """
+        quieten()
         self._first.sni_callback = self._choose
 
     def wrap(self, incoming: MemoryBIO, outgoing: MemoryBIO) -> SSLObject:
