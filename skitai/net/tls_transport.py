@@ -150,7 +150,11 @@ class TLSTransport(SendingTLS):
         if not self._shaken and is_plain_http(error):
             self._out.write(PLAIN_REPLY)
         self._write_closed = self.disconnecting = True
-        self.transport.loseConnection()
+        # What waits can no more be encrypted, and a client that does not read learns nothing.
+        if self._out.blocked:
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
 
     # -- reading, as the protocol wants it: IPushProducer --------------------------------------------------
 

@@ -10,6 +10,7 @@ import pytest
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, IPushProducer
 from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import globalLogPublisher
 from zope.interface import implementer
 
 from certificates import Identity
@@ -334,3 +335,39 @@ def test_known_of_the_connection(world):
     assert world.call(ask) == [True, True, ours, theirs, None, None, True]
     world.call(transport.stopProducing)
     assert read_all(client) == b""
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize(
+    "sent", [b"\x17\x03\x03\x00\x20" + b"z" * 32, b"\x15\x03\x03\x00\x02\x02\x28"], ids=["record", "alert"]
+)
+def test_broken_while_something_waits(world, version, sent):
+    """A client that breaks TLS before it has read everything is gone at once, and its producer with it."""
+    client, transport = world.client(version=version)
+    push = Push(transport, 300)
+
+    def start():
+        transport.registerProducer(push, True)
+        push.go_on()
+
+    world.call(start)
+    with socket.socket(fileno=client.detach()) as bare:
+        bare.sendall(sent)
+        assert isinstance(world.end(), ssl.SSLError)
+        assert push.stopped
+
+
+def test_broken_while_something_waits_leaves_no_traceback(world):
+    """What is left cannot be encrypted, and nobody tries to."""
+    client, transport = world.client()
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    world.call(transport.write, BIG)
+    with socket.socket(fileno=client.detach()) as bare:
+        bare.sendall(b"\x17\x03\x03\x00\x20" + b"z" * 32)
+        with suppress(OSError):
+            while bare.recv(65_536):
+                pass
+    assert isinstance(world.end(), ssl.SSLError)
+    globalLogPublisher.removeObserver(events.append)
+    assert [event["log_failure"] for event in events if "log_failure" in event] == []
