@@ -31,6 +31,8 @@ ENABLE_CONNECT_PROTOCOL = 8
 
 _HEADER = Struct("!BHBBL")
 _SETTING = Struct("!HL")
+#: Bytes of one setting.
+SETTING_SIZE = _SETTING.size
 _NUMBER = Struct("!L")
 _PAIR = Struct("!LL")
 _PRIORITY_SIZE = 5

@@ -198,7 +198,8 @@ class ReceivingConnection(SendingConnection):
     def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:
             raise HTTP2Error(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
-        self.spend("SETTINGS")
+        # Each setting counts: a window is that of all streams.
+        self.spend("SETTINGS", 1 + len(payload) // frames.SETTING_SIZE)
         if flags & frames.ACK:
             if payload:
                 raise HTTP2Error(ErrorCode.FRAME_SIZE_ERROR, "an acknowledgement with settings")

@@ -55,6 +55,19 @@ def test_floods_of_frames_end_the_connection(flood, warnings):
     assert server.factory.channels == set()
 
 
+def test_many_settings_in_few_frames(warnings):
+    """Each may change the windows of all streams: 320 KB of them would hold up the server for seconds."""
+    _, client = serve(Later())
+    for _ in range(50):
+        client.ask("/up", "POST", body=b"", ends=False)
+    assert not client.closed
+    client.raw(frame(4, 0, 0, b"\0\4\0\0\0\1" * 600))
+    assert not client.closed
+    client.raw(frame(4, 0, 0, b"\0\4\0\0\0\1" * 600))
+    assert client.goaways[-1][1] == CALM
+    assert warnings[0].endswith("SETTINGS")
+
+
 def test_clients_that_open_windows_in_small_steps():
     """As Go's client does: a step is 4 KB."""
 
