@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from skitai.services.proxy.way import Way
 
 _LOCATIONS = frozenset(("location", "content-location"))
+_WHOLE_HOST = "__host-"
 _PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -51,11 +52,13 @@ class Rewriting:
         """Return a Set-Cookie whose path is below the mount point, and whose domain is not the member's."""
         first, *attributes = value.split(";")
         kept = [first]
+        # Browsers take such a cookie for the whole host only (RFC 6265bis, section 4.1.3.2).
+        point = "" if first.lstrip().lower().startswith(_WHOLE_HOST) else self._point
         for attribute in attributes:
             name, _, written = attribute.partition("=")
             key, written = name.strip().lower(), written.strip()
             if key == "path" and written.startswith("/"):
-                kept.append(f" Path={self._point}{written}")
+                kept.append(f" Path={point}{written}")
             elif key != "domain" or not self._is_members(written.lower().lstrip(".")):
                 kept.append(attribute)
         return ";".join(kept)

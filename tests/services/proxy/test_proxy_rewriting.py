@@ -43,6 +43,10 @@ def test_locations(proxy, member, written, seen, name):
     [
         ("a=/b; Path=/; HttpOnly", "a=/b; Path=/shop/; HttpOnly"),
         ("a=b; path=/x", "a=b; Path=/shop/x"),
+        ("__Secure-a=b; Path=/; Secure", "__Secure-a=b; Path=/shop/; Secure"),
+        # browsers refuse these with any other path
+        ("__Host-a=b; Path=/; Secure", "__Host-a=b; Path=/; Secure"),
+        ("__host-a=b; Secure; path=/", "__host-a=b; Secure; Path=/"),
         ("a=b; Secure", "a=b; Secure"),
         ("a=b; Domain=127.0.0.1; Secure", "a=b; Secure"),
         ("a=b; Domain=.shop.example", "a=b; Domain=.shop.example"),
