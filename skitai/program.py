@@ -21,7 +21,9 @@ from skitai.daemon.mail.beside import wait_for_end
 from skitai.daemon.mail.keeping import AgentKeeper
 from skitai.daemon.notify import Notifier
 from skitai.daemon.relief.succession import Succession
+from skitai.daemon.replacing.child import Replacing
 from skitai.errors import ConfigError, PluginError
+from skitai.loop import breakpoints
 from skitai.net.sockets import Opened
 from skitai.processes.orders import EXIT_BROKEN, EXIT_CONFIG, EXIT_RESTART
 from skitai.worker.logs import rotation_of
@@ -34,6 +36,8 @@ from skitai.worker.watch.signals import SignalGuard
 #: two requests of a framework; looking at them, nearly all still in use, took a twelfth of a busy worker's
 #: time.
 _YOUNG_OBJECTS = 5000
+#: Seconds after which a server that reloads, and was told to end, is ended: its requests had less.
+_DEVELOPERS_SECONDS = 2.0
 
 T = TypeVar("T")
 
@@ -51,7 +55,7 @@ class Announced(Server):
     signals_of_apps: dict[int, Any] | None = None
     _guard: SignalGuard | None = None
     #: How it begins anew while it serves; None for a worker, and under ``twistd``.
-    succession: Succession | None = None
+    succession: Succession | Replacing | None = None
     #: Whether the process ends, with status 1, if an app cannot be loaded when it starts.
     needs_apps = False
     #: The command of the delivery agent; empty if there is none, or if a supervisor keeps it.
@@ -60,6 +64,7 @@ class Announced(Server):
     def startService(self) -> None:
         """Start, or print one line and exit with status 2."""
         _raise_descriptor_limit()
+        breakpoints.install(self.bridge)
         self.reactor.callWhenRunning(self._take_signals)  # before apps are loaded: one may block for ever
         self._notifier = Notifier(os.environ)
         self._agent = AgentKeeper()
@@ -69,13 +74,23 @@ class Announced(Server):
         if self._line is None:  # else the supervisor does both
             self._figures.at_beat.append(rotation_of(self.config, self.own_log, self.reopen_logs).look)
             self._figures.at_beat.append(self._agent.look)
-            urls = ", ".join(self.urls)
+            self._say_where()
+
+    @property
+    def _is_replaced(self) -> bool:
+        """Whether it is a developer's, and is replaced as a whole."""
+        return isinstance(self.succession, Replacing)
+
+    def _say_where(self) -> None:
+        urls = ", ".join(self.urls)
+        if not isinstance(self.succession, Replacing) or self.succession.is_first:
             _log.info("Skitai serves {name} on {urls}", name=self.config.server.name, urls=urls)
             _log.info("Mounted: {mounts}", mounts=mounted(self.config.hosts))
 
     def _take_signals(self) -> None:
         interrupter = Interrupter()
-        last_resort = LastResort(self.reactor, self.config.server.stop_seconds + 1, interrupter)
+        patience = _DEVELOPERS_SECONDS if self._is_replaced else self.config.server.stop_seconds + 1
+        last_resort = LastResort(self.reactor, patience, interrupter)
         is_main = threading.current_thread() is threading.main_thread()
         if is_main:  # before the last resort looks who else handles signals
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -149,9 +164,11 @@ class Announced(Server):
         """Return the sockets that are served once more."""
         return [listening.duplicate() for listening in self._listening]
 
-    def give_way(self) -> None:
-        """Begin to stop: others go on with the sockets."""
+    def give_way(self, seconds: float | None = None) -> None:
+        """Begin to stop: others go on with the sockets. Requests under way have ``seconds``, if given."""
         self._leaves_sockets = True
+        if seconds is not None:
+            self._patience, self._idle_seconds = min(self._patience, seconds), 0.0
         super()._end_process(restart=True, fast=False)
 
     def go_on(self) -> None:
@@ -161,6 +178,10 @@ class Announced(Server):
     def end(self) -> None:
         """Begin to stop for good."""
         super()._end_process(restart=False, fast=False)
+
+    def _code_changed(self, changed: set[str], *, is_old: bool) -> None:
+        if isinstance(self.succession, Replacing) and not self.succession.changed(changed, is_old=is_old):
+            self.code.forgive()
 
     def _end_process(self, restart: bool, fast: bool) -> None:
         if self._line is not None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+import attrs
 from twisted.application.service import IService
 from twisted.logger import Logger
 
 from skitai.command.keys import chapters, for_terminal
 from skitai.command.options import Options
 from skitai.config import SHARED_SECTIONS, Config, Given, describe, describe_section, load
+from skitai.daemon.again import same_command
 from skitai.daemon.becoming import become_supervisor
 from skitai.daemon.logs import (
     keep_standard_streams,
@@ -29,12 +32,16 @@ from skitai.daemon.mail.settings import read_settings
 from skitai.daemon.privileges import Identity, become, check_code, identity_of
 from skitai.daemon.relief.standin import StandIn
 from skitai.daemon.relief.succession import Succession
+from skitai.daemon.replacing.child import Replacing
+from skitai.daemon.replacing.parent import fork_children
+from skitai.daemon.supervisor.nurseries import logical_folder
 from skitai.daemon.supervisor.sockets import Sockets
+from skitai.errors import ConfigError
 from skitai.loop.cooperative import CannotCooperateError, host
 from skitai.loop.renewal import renew
-from skitai.net.handing import handed_over
+from skitai.net.handing import hand_over, handed_over
 from skitai.net.listening import take_inherited
-from skitai.net.sockets import ListenError, Opened
+from skitai.net.sockets import ListenError, Opened, pass_on
 from skitai.plugins.listing import describe_plugins
 from skitai.plugins.manager import create_plugin_manager
 from skitai.processes import Board
@@ -99,6 +106,8 @@ def _make(options: Options, reactor: object) -> Announced:
     identity = None if asks else _identity(config)
     if config.server.processes > 1 and not asks and twist is None:
         raise config.error("processes", "needs twist skitai: twistd runs one process")
+    if twist is not None and not asks and config.server.reloader:
+        return _make_replaced(options, reactor, config, inherited)
     if twist is not None and not asks and (config.server.processes > 1 or identity or _is_first()):
         become_supervisor(twist, inherited)  # for a user, too: it can begin anew, as it stays root
     if config.server.cooperative:
@@ -126,6 +135,52 @@ def _make(options: Options, reactor: object) -> Announced:
         make_rules(read_settings(config.path))  # what the agent would end with
     if asks:
         _report(server, with_config=bool(options["check"]))
+    return server
+
+
+def _make_replaced(options: Options, reactor: Any, config: Config, inherited: Sequence[int]) -> Announced:
+    """Load all but the apps, and return the server in each process that is forked to serve them."""
+    command, folder = same_command(), logical_folder()
+    if config.server.processes > 1:
+        print("with the reloader, one process serves: processes is for without it", file=sys.stderr)
+        config = attrs.evolve(config, server=attrs.evolve(config.server, processes=1))
+    if config.server.cooperative:
+        _cooperate(config, reactor)
+    secure = make_secure(config, reactor)
+    sockets = _taken_over(config, inherited) or open_as_configured(config, inherited)
+    identity = _identity(config)
+    if identity is not None:
+        _become(config, identity)
+    server = Announced(
+        config, load_plugins(config), reactor,
+        secure=secure, sockets=sockets, board=Board.given(os.environ),
+    )  # fmt: skip
+    _warn(server)
+    server.code.take_over([] if config.is_given else [config.path], config.server.reload_include)
+    with logging_already(options.parent):
+        if threads := threads_besides():
+            _log.warn(_THREADS_STAY, threads=", ".join(threads))
+
+    def anew() -> NoReturn:
+        hand_over(sockets, os.environ)
+        if inherited:
+            pass_on(inherited, os.environ)
+        with suppress(OSError):
+            os.chdir(folder)
+        os.execv(command[0], command)  # noqa: S606 - what was started before
+
+    def check() -> str | None:
+        try:
+            _load(options)
+        except ConfigError as error:
+            return str(error)
+        return None
+
+    forked = fork_children(anew)
+    renew(reactor)
+    if forked.why:
+        silence_reactor(options.parent)
+    server.succession = Replacing(reactor, server, forked, check)
     return server
 
 

@@ -1,9 +1,13 @@
 """A server on a terminal: who debugs an app stops in it and types."""
 
+import fcntl
 import os
 import pty
+import signal
 import subprocess
 import sys
+import termios
+import time
 from concurrent.futures import ThreadPoolExecutor
 from select import select
 
@@ -16,7 +20,9 @@ from wire import ask
 APP = """
 def app(environ, start_response):
     answer = 41
-    breakpoint()
+    if environ["PATH_INFO"] == "/":
+        answer += int(environ["QUERY_STRING"] or 0)
+        breakpoint()
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [str(answer).encode()]
 """
@@ -28,7 +34,13 @@ class Terminal:
     def __init__(self, command):
         self._master, slave = pty.openpty()
         self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env=environment(), start_new_session=True
+            command,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=environment(),
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
         self.shown = ""
@@ -44,17 +56,29 @@ class Terminal:
     def type(self, line):
         os.write(self._master, line.encode() + b"\n")
 
+    def press(self, keys):
+        os.write(self._master, keys)
+
+    def ends(self):
+        """Wait for the end, and read what is shown meanwhile; return the exit status."""
+        while select([self._master], [], [], PATIENCE)[0]:
+            try:
+                self.shown += os.read(self._master, 65536).decode(errors="replace")
+            except OSError:  # the last one has closed it
+                break
+        return self.process.wait(PATIENCE)
+
     def stop(self):
         self.process.terminate()
         self.process.wait(PATIENCE)
         os.close(self._master)
 
 
-@pytest.fixture
-def terminal(tmp_path, threads):
+@pytest.fixture(params=["no", "yes"], ids=["plain", "reloader"])
+def terminal(tmp_path, threads, request):
     (tmp_path / "stops.py").write_text(APP)
     config = tmp_path / "tested.conf"
-    config.write_text(config_text({"/": f"{tmp_path}/stops:app"}, threads=threads))
+    config.write_text(config_text({"/": f"{tmp_path}/stops:app"}, threads=threads, reloader=request.param))
     terminal = Terminal([sys.executable, "-m", "twisted", "skitai", "--config", str(config)])
     yield terminal
     terminal.stop()
@@ -71,14 +95,77 @@ def test_logs_in_files(tmp_path):
         terminal.stop()
 
 
-def test_breakpoint(terminal):
-    """``breakpoint()`` stops in the app; what is typed is read, and the app goes on with it."""
+@pytest.fixture
+def port(terminal):
     terminal.wait_for("Skitai serves")
-    port = terminal.wait_for("\n").rstrip("/\r").rpartition(":")[2]
+    return int(terminal.wait_for("\n").rstrip("/\r").rpartition(":")[2])
+
+
+def test_breakpoint(terminal, port):
+    """``breakpoint()`` stops in the app; what is typed is read, and the app goes on with it."""
     with ThreadPoolExecutor() as pool:
-        response = pool.submit(ask, int(port), "/")
+        response = pool.submit(ask, port, "/")
         terminal.wait_for("(Pdb) ")
         terminal.type("answer = answer + 1")
         terminal.wait_for("(Pdb) ")
         terminal.type("continue")
         assert response.result(PATIENCE).body == b"42"
+
+
+def test_others_are_served(terminal, port):
+    """Others are answered while one request is at the prompt; a second one that stops waits for its turn."""
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(ask, port, "/?100")
+        terminal.wait_for("(Pdb) ")
+        assert ask(port, "/other").body == b"41"
+        second = pool.submit(ask, port, "/?200")
+        assert ask(port, "/other").body == b"41"
+        terminal.type("p answer")
+        assert "141" in terminal.wait_for("(Pdb) ")
+        assert not second.done()
+        terminal.type("next")
+        terminal.wait_for("(Pdb) ")
+        terminal.type("continue")
+        terminal.wait_for("(Pdb) ")
+        terminal.type("p answer")
+        terminal.type("continue")
+        for _ in range(3):
+            terminal.type("continue")
+        assert {first.result(PATIENCE).body, second.result(PATIENCE).body} == {b"141", b"241"}
+
+
+def test_end_of_input(terminal, port):
+    """Ctrl-D ends the request that has stopped, with a 500, and no other."""
+    with ThreadPoolExecutor() as pool:
+        response = pool.submit(ask, port, "/")
+        terminal.wait_for("(Pdb) ")
+        terminal.press(b"\x04")
+        assert response.result(PATIENCE).code == 500
+        assert ask(port, "/other").body == b"41"
+        response = pool.submit(ask, port, "/")
+        terminal.wait_for("(Pdb) ")
+        terminal.type("continue")
+        assert response.result(PATIENCE).body == b"41"
+
+
+def test_interrupt(terminal, port):
+    """Ctrl-C ends the server, at the prompt and also after somebody was there."""
+    with ThreadPoolExecutor() as pool:
+        response = pool.submit(ask, port, "/")
+        terminal.wait_for("(Pdb) ")
+        terminal.type("continue")
+        assert response.result(PATIENCE).body == b"41"
+    terminal.press(b"\x03")
+    assert terminal.ends() == -signal.SIGINT
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_interrupt_at_the_prompt(terminal, port, presses):
+    """Ctrl-C at the prompt ends the server; at once when it is pressed twice."""
+    with ThreadPoolExecutor() as pool:
+        pool.submit(ask, port, "/")
+        terminal.wait_for("(Pdb) ")
+        for _ in range(presses):
+            terminal.press(b"\x03")
+            time.sleep(0.2)
+        assert terminal.ends() in (-signal.SIGINT, 0)

@@ -11,6 +11,7 @@ from attrs import field
 
 from skitai.config import serverwords as words
 from skitai.config.casters import (
+    comma_list,
     integer,
     networks,
     one_of,
@@ -282,6 +283,15 @@ class ServerConfig:
         default="-", metadata=_key(words.app_log, "a path, or - for standard error")
     )
     reloader: bool = field(default=False, metadata=_key(yes_no, "reload apps when their files change"))
+    reload_include: tuple[str, ...] = field(
+        default=(),
+        metadata=_key(
+            comma_list,
+            "files below the folders of apps that reload them as modules do",
+            ", ".join,
+            example="*.html, *.toml",
+        ),
+    )
     connections_max: int = field(
         default=20000,
         metadata=_key(integer(1), "open connections; those above it are refused", example="5000"),

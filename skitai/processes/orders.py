@@ -36,6 +36,8 @@ EXIT_BROKEN = 1
 EXIT_CONFIG = 2
 #: The exit status that asks whoever supervises the process to start it again.
 EXIT_RESTART = 3
+#: The exit status of a child that asks its parent to begin anew, too: see ``skitai.daemon.replacing``.
+EXIT_ANEW = 4
 
 #: The signals that come from a terminal or a service manager: the supervisor alone acts on them. A nursery
 #: starts with these blocked.

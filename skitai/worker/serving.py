@@ -19,6 +19,7 @@ from skitai.plugins.manager import PluginManager
 from skitai.plugins.metrics import Metric
 from skitai.processes import Board
 from skitai.server.accesslog import AccessLog, open_access_log
+from skitai.server.apps.changes import CodeChanges
 from skitai.server.apps.watching import FileWatcher
 from skitai.server.http1.factory import HTTPFactory
 from skitai.server.http2.opening import OpeningFactory
@@ -41,6 +42,8 @@ _log = Logger()
 
 #: Seconds in which a worker that is replaced waits for one more request of each idle connection.
 _IDLE_SECONDS = 1.0
+#: How often to look for changed code that nobody tells of.
+_LOOK_MILLISECONDS = 250
 
 _SHARED_THREAD = (
     "threads = 0 at {mounts}: requests share threading.local, and what waits for anything but `was` (a lock,"
@@ -74,6 +77,7 @@ class Server(Instance):
         self._sockets = sockets
         #: Whether others go on with the sockets when this server stops.
         self._leaves_sockets = False
+        self._idle_seconds = _IDLE_SECONDS
         self._line: Line | None = None
         self._turnstile: Turnstile | None = None
         self._factory: HTTPFactory | None = None
@@ -206,6 +210,12 @@ class Server(Instance):
         in_one_thread = self._builder.in_one_thread()
         if in_one_thread:
             _log.info(_SHARED_THREAD, mounts=", ".join(in_one_thread))
+        if self.code.is_whole:  # at once: a module may wait for ever, and be mended by a change
+            self.code.look()  # what apps are about to read
+            self._file_watcher = FileWatcher(
+                self.code.directories, self._look_at_code, self.code.matters, _LOOK_MILLISECONDS
+            )
+            self._file_watcher.start()
         loads = [loaded.addCallback(self._watch_files) for loaded in self._builder.load()]
         DeferredList(loads).addCallback(self._apps_loaded)
 
@@ -237,6 +247,21 @@ class Server(Instance):
             self._file_watcher = FileWatcher(self._builder.directories, look_again)
             self._file_watcher.start()
 
+    @property
+    def code(self) -> CodeChanges:
+        """The files whose changes replace this process, if it is replaced as a whole."""
+        code: CodeChanges = self.state(CodeChanges, CodeChanges)
+        return code
+
+    def _look_at_code(self) -> None:
+        """Look for changes. Called in the thread of the watcher."""
+        changed, is_old = self.code.settled()
+        if changed:
+            self.bridge.submit(partial(self._code_changed, changed, is_old=is_old))
+
+    def _code_changed(self, changed: set[str], *, is_old: bool) -> None:
+        """Have the process replaced, if it is of a kind that can be. Reactor thread."""
+
     def reopen_logs(self) -> None:
         """Go on in new files: those of the logs were moved away. Called in the reactor thread."""
         try:
@@ -262,7 +287,8 @@ class Server(Instance):
         assert self._factory is not None
         yield stop_listening(self.reactor, self._factory, self._listening, goes_on=self._leaves_sockets)
         self._listening = []
-        idle_seconds = _IDLE_SECONDS if self._line is not None or self._leaves_sockets else 0.0
+        is_replaced = self._line is not None or self._leaves_sockets
+        idle_seconds = self._idle_seconds if is_replaced else 0.0
         yield end_requests(self, self._factory, self._builder, self._dispatcher, self._patience, idle_seconds)
 
     def _let_go(self) -> None:

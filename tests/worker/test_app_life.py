@@ -132,6 +132,17 @@ class TestLoading:
             setting.open_gate("second")
             assert client.response().body == b"second "
 
+    def test_a_module_that_is_broken(self, begin, setting):
+        """With the reloader, the page shows the traceback, until the module is mended."""
+        server = begin("a = '<b>' / 1\n" + ANSWERS, "reloader = yes")
+        response = server.ask("/tested")
+        page = response.body.decode()
+        assert (response.code, response["Cache-Control"]) == (503, "no-store")
+        assert "TypeError: unsupported operand" in page
+        assert "a = &#x27;&lt;b&gt;&#x27; / 1" in page
+        (setting.folder / "tested.py").write_text("loaded_with = 'mended'\n" + ANSWERS)
+        assert server.ask("/tested").body == b"mended "
+
     def test_a_module_that_blocks(self, begin_with, setting):
         """A module that blocks for ever takes a thread: other apps are served, and the server ends."""
         server = begin_with(2, BLOCKS, "response_timeout = 0.2 s")

@@ -10,6 +10,7 @@ import importlib
 import importlib.abc
 import importlib.util
 import os
+import time
 from functools import partial
 from importlib.machinery import (
     BYTECODE_SUFFIXES,
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 # Stands in a module's name for a dot in the file's name, as in ``my.app.py``: real dots separate packages.
 FILE_NAME_DOT = "\N{ONE DOT LEADER}"
+
+#: Seconds. Byte code caches know the time of their source in whole ones, and disks may have two.
+_FRESH_SECONDS = 3.0
 
 
 def package_spec(name: str, directory: str) -> ModuleSpec:
@@ -104,7 +108,7 @@ class _AppLoader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType | None:
         path = self.get_filename(fullname)
         self._owner.record(fullname, path)
-        if self._owner.from_source:
+        if self._owner.from_source or (self._owner.distrusts_cache and _was_just_written(path)):
             code: CodeType | None = self.source_to_code(self.get_data(path), path)
         else:
             code = super().get_code(fullname)
@@ -115,6 +119,14 @@ class _AppLoader(SourceFileLoader):
             sibling_imports.rewrite(tree, private, self._owner.package)
             code = self.source_to_code(tree, path)
         return code
+
+
+def _was_just_written(path: str) -> bool:
+    """Whether another change would have the same time, in seconds, as byte code caches have it."""
+    try:
+        return time.time() - os.stat(path).st_mtime < _FRESH_SECONDS
+    except OSError:
+        return True
 
 
 class _AliasLoader(importlib.abc.Loader):

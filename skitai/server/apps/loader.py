@@ -111,7 +111,11 @@ class LoadedApp:
     Each load calls ``given(source)`` first, which returns the app, or None for the one in the file. Apps in
     one directory share its modules, so a change to one module reloads all of them. The app's attribute
     ``use_reloader`` turns ``reload`` on, and ``part_modules`` names modules elsewhere that belong to the app.
+    With ``as_a_whole`` nothing is loaded twice, because the process is replaced: see ``CodeChanges``.
     """
+
+    #: Whether the process is replaced when files change. Set before the first ``get()``.
+    as_a_whole = False
 
     def __init__(
         self,
@@ -132,7 +136,7 @@ class LoadedApp:
     @property
     def reloads(self) -> bool:
         """Whether ``get`` must be called before each request. Read in any thread."""
-        return self._reload
+        return self._reload and not self.as_a_whole
 
     @property
     def directory(self) -> Path:
@@ -153,7 +157,8 @@ class LoadedApp:
         to the file that failed. Without ``reload``, there is no further attempt once the app was loaded.
         """
         directory = self._directory
-        if directory is None or ((self._reload or self._error is not None) and self._is_outdated(directory)):
+        may_reload = (self._reload or self._error is not None) and not self.as_a_whole
+        if directory is None or (may_reload and self._is_outdated(directory)):
             self._load()
         if self._error is not None:
             # Each raise adds to the traceback, and this exception may be raised for every request.
@@ -163,11 +168,25 @@ class LoadedApp:
 
     def directories(self) -> set[str]:
         """Return the directories of all files that reload the app when they change. Called in any thread."""
-        if self._directory is None or not self._reload:
+        if self.as_a_whole:
+            directory = _locate(self.source)[0]  # it may still be loading, perhaps for ever
+        elif self._directory is not None and self._reload:
+            directory = self._directory
+        else:
             return set()
         watch = self._watch
-        found = {os.path.dirname(path) for path, _ in list(self._directory.compiled.values())}
+        found = {os.path.dirname(path) for path, _ in list(directory.compiled.values())}
         return found if watch is None else found | watch.directories()
+
+    def files(self) -> set[str]:
+        """Return the files of the modules that were read for the app and its neighbours. Any thread."""
+        return {path for path, _ in list(_locate(self.source)[0].compiled.values())}
+
+    def changed(self) -> set[str]:
+        """Return the files that are no longer what they were when the app was loaded. Any thread."""
+        read = list(_locate(self.source)[0].compiled.values())
+        found = {path for path, stamp in read if file_stamp(path) != stamp}
+        return found if self._watch is None else found | self._watch.changed()
 
     def _is_outdated(self, directory: AppDirectory) -> bool:
         if not self._reload:  # it was never loaded, and the directory's other apps keep their modules
@@ -179,7 +198,9 @@ class LoadedApp:
 
     def _load(self) -> None:
         directory, name = _locate(self.source)
-        directory.from_source = directory.from_source or self._reload or self._error is not None
+        directory.distrusts_cache = self.as_a_whole
+        from_source = self._reload or self._error is not None
+        directory.from_source = directory.from_source or (from_source and not self.as_a_whole)
         # Taken before the attempt, so that no change during it is missed.
         watch = _Watch({str(directory.path), str(directory.path.joinpath(*name.split(".")[:-1]))})
         imports = OwnImports()
@@ -201,7 +222,7 @@ class LoadedApp:
         self._app, self._error, self._watch = app, error, watch if keep_watch else None
         # Set by Saddle apps. A later version that cannot be loaded does not turn it off.
         self._reload = self._reload or bool(getattr(app, "use_reloader", False))
-        if self._reload:
+        if self._reload and not self.as_a_whole:
             directory.reloads = True
             directory.adopt(getattr(app, "part_modules", ()))
 
@@ -225,8 +246,11 @@ class _Watch:
         self._seen = {path: file_stamp(path) for path in paths} | self._seen
 
     def has_changed(self) -> bool:
-        known = {path: file_stamp(path) for path in self._seen}
-        return known | _python_files(self._directories) != self._seen
+        return bool(self.changed())
+
+    def changed(self) -> set[str]:
+        now = {path: file_stamp(path) for path in self._seen} | _python_files(self._directories)
+        return {path for path, stamp in now.items() if path not in self._seen or stamp != self._seen[path]}
 
 
 def _python_files(directories: Set[str]) -> Stamps:

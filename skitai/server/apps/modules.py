@@ -77,6 +77,7 @@ class AppDirectory:
     ``compiled`` has the modules that were read since the last ``drop_all()``: by name, their files and the
     stamps of these before they were read. ``generation`` counts the calls of ``drop_all()``. While
     ``from_source`` is true, byte code caches are not used: they miss a change of equal size within a second.
+    With ``distrusts_cache`` that holds for files which have just been written, so no cache of them is made.
     ``elsewhere`` has the files of adopted modules by name. ``reloads`` says whether an app of the directory
     is loaded again when its files change.
     """
@@ -84,7 +85,7 @@ class AppDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.package = f"skitai_app_{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
-        self.from_source = False
+        self.from_source = self.distrusts_cache = False
         self.generation = 0
         self.reloads = False
         self.compiled: dict[str, tuple[str, Stamp]] = {}

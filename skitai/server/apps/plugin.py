@@ -15,10 +15,14 @@ from skitai.config import Key, Mount, ServerConfig
 from skitai.config.casters import quoted
 from skitai.config.keys import closest
 from skitai.config.server import SERVER_KEYS
+from skitai.http.hosts import is_loopback
 from skitai.interfaces import IInstance
 from skitai.loop.lines import Limits
+from skitai.net.endpoints import PortEndpoint
 from skitai.plugins import Answerer, hookimpl
 from skitai.server.apps.callables import normal_form
+from skitai.server.apps.changes import CodeChanges
+from skitai.server.apps.debugger import with_debugger
 from skitai.server.apps.installed import InstalledApp, importable_from
 from skitai.server.apps.life import PluginsWatcher
 from skitai.server.apps.loader import AppSource, LoadedApp
@@ -65,11 +69,12 @@ def _resource(
 ) -> WSGIResource:
     server = instance.config.server
     given = partial(_given, instance)
-    loaded: LoadedApp | InstalledApp = (
-        InstalledApp(source, given=given)
-        if source.is_installed
-        else LoadedApp(source, reload=server.reloader, given=given)
-    )
+    loaded: LoadedApp | InstalledApp
+    if source.is_installed:
+        loaded = InstalledApp(source, given=given)
+    else:
+        loaded = LoadedApp(source, reload=server.reloader, given=given)
+        instance.state(CodeChanges, CodeChanges).apps.append(loaded)
     directory = loaded.directory
     executor = instance.executors.for_mount(mount.point, options["threads"])
     queue: LoadQueue = instance.state(LoadQueue, lambda: LoadQueue(instance.bridge.call_later))
@@ -78,7 +83,7 @@ def _resource(
         return queue.add(directory, partial(instance.run, function, executor))
 
     return WSGIResource(
-        loaded.get,
+        with_debugger(loaded.get, console=_is_for_this_machine(server)) if server.reloader else loaded.get,
         mount.point,
         executor,
         instance.services,
@@ -93,7 +98,13 @@ def _resource(
         name=f"{mount.point}={mount.target}",
         observers=instance.plugins.functions("skitai_request_started", instance),
         limits=_limits(server, options),
+        shows_failures=server.reloader,
     )
+
+
+def _is_for_this_machine(server: ServerConfig) -> bool:
+    """Return whether only programs of this machine reach the server."""
+    return all(isinstance(each, PortEndpoint) and is_loopback(each.ip) for each in server.endpoints)
 
 
 def _limits(server: ServerConfig, options: Mapping[str, Any]) -> Limits:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Set
+from contextlib import suppress
+from time import sleep
 
 from twisted.logger import Logger, LogLevel
 
@@ -14,18 +16,34 @@ _log = Logger()
 #: Milliseconds after which to look without a notification. There is none for a change before the watch began
 #: or on another machine's disk, and an app may import from a new directory at any time.
 _LOOK_AGAIN = 1000
+#: Seconds within which the watcher ends.
+_STEP_SECONDS = 0.05
+
+
+def is_python(path: str) -> bool:
+    """Return whether a file is a Python module, by its name."""
+    return path.endswith(".py")
 
 
 class FileWatcher:
-    """Calls ``changed()`` soon after Python files in ``directories()`` change, and every second anyway.
+    """Calls ``changed()`` soon after files in ``directories()`` change, and all ``look_again`` ms anyway.
 
-    ``directories`` returns paths; those that do not exist are skipped. Both are called in the watcher's own
-    thread. ``start`` and ``stop`` are called once each, in any other thread.
+    ``directories`` returns paths; those that do not exist are skipped. ``matters(path)`` returns whether a
+    file counts. All are called in the watcher's own thread. ``start`` and ``stop`` are called once each, in
+    any other thread.
     """
 
-    def __init__(self, directories: Callable[[], Set[str]], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        directories: Callable[[], Set[str]],
+        changed: Callable[[], None],
+        matters: Callable[[str], bool] = is_python,
+        look_again: int | None = None,
+    ) -> None:
         self._directories = directories
         self._changed = changed
+        self._matters = matters
+        self._look_again = look_again or _LOOK_AGAIN
         self._stopped = False
         #: Held while the thread runs.
         self._running = Lock()
@@ -51,10 +69,23 @@ class FileWatcher:
                 self._watch(self._existing())
         except Exception:  # noqa: BLE001 - the system's limit on watched directories, for example
             _log.failure(
-                "files are not watched: changes are only seen at the next request", level=LogLevel.error
+                "files are not watched, but looked at every {seconds:g} s",
+                seconds=self._look_again / 1000,
+                level=LogLevel.error,
             )
+            self._only_look()
         finally:
             self._running.release()
+
+    def _only_look(self) -> None:
+        waited = 0.0
+        while not self._stopped:
+            sleep(_STEP_SECONDS)
+            waited += _STEP_SECONDS * 1000
+            if waited >= self._look_again:
+                waited = 0.0
+                with suppress(Exception):  # a folder that was just removed, for example
+                    self._changed()
 
     def _existing(self) -> set[str]:
         return {path for path in self._directories() if os.path.isdir(path)}
@@ -65,9 +96,9 @@ class FileWatcher:
 
         for _changes in watch(
             *directories,
-            watch_filter=lambda _, path: path.endswith(".py"),
+            watch_filter=lambda _, path: self._matters(path),
             stop_event=self,
-            rust_timeout=_LOOK_AGAIN,
+            rust_timeout=self._look_again,
             yield_on_timeout=True,
             raise_interrupt=False,
             recursive=False,

@@ -18,6 +18,7 @@ from skitai.formats.loglines import about_request
 from skitai.interfaces import IExecutor, IHeadResource
 from skitai.loop.bridge import Bridge
 from skitai.loop.lines import NO_LIMITS, Limits
+from skitai.server.apps.failure import answer_with_failure
 from skitai.server.apps.slot import AppSlot, AppWatcher, WSGIApp
 from skitai.server.wsgi.appcall import AppCall, ObservedAppCall
 from skitai.server.wsgi.environ import base_environ, make_environ
@@ -54,8 +55,8 @@ class WSGIResource:
     whose files load the app again. ``upgrades`` takes requests for other protocols; None: they are served as
     plain requests. ``name`` tells this mount from others, also in other processes. Each of ``observers`` is
     called with a request and its environ, where the app runs, before that is called. ``limits`` say which
-    requests are refused because too many wait, or have waited too long. All methods are called in the reactor
-    thread.
+    requests are refused because too many wait, or have waited too long. ``shows_failures``: while the app
+    cannot be loaded, clients are told why. All methods are called in the reactor thread.
     """
 
     isLeaf = True
@@ -77,6 +78,7 @@ class WSGIResource:
         name: str = "",
         observers: Sequence[Callable[[Request, dict[str, Any]], object]] = (),
         limits: Limits = NO_LIMITS,
+        shows_failures: bool = False,
     ) -> None:
         self.executor = executor
         #: Requests that wait for their turn in the executor.
@@ -90,6 +92,7 @@ class WSGIResource:
         self.observers = observers
         self._app_call = ObservedAppCall if observers else AppCall
         self._upgrades = upgrades
+        self._shows_failures = shows_failures
         self._retry_after = str(max(ceil(limits.queue_timeout), 1))
         # In WSGI, native strings carry bytes (PEP 3333, "Unicode Issues").
         self._script_name = point.encode().decode("latin-1")
@@ -174,8 +177,10 @@ class WSGIResource:
             request.fail(500)
 
     def _start(self, request: Request, use: Use) -> None:
-        app = self._slot.serving
-        if app is None:
+        app, failure = self._slot.serving, self._slot.failure
+        if app is None and failure is not None and self._shows_failures:
+            answer_with_failure(request, self._slot.code, failure)
+        elif app is None:
             request.fail(self._slot.code)
         else:
             use(request, app)

@@ -53,9 +53,11 @@ def test_directory_that_appears(tmp_path, watch, monkeypatch):
 
 
 def test_trouble_is_logged(watch):
-    """What cannot be watched is said once, and ends the watch."""
+    """What cannot be watched is said once, and looked at all the same."""
+    looks = []
     with capturedLogs() as logged:
-        watch(lambda: 1 / 0)
+        watch(lambda: 1 / 0, lambda: looks.append(1))
         eventually(lambda: logged, "the log")
     assert "ZeroDivisionError" in logged[0]["log_failure"].getTraceback()
     assert "files are not watched" in logged[0]["log_format"]
+    eventually(lambda: looks, "a look all the same")
