@@ -28,8 +28,12 @@ class Debugger(pdb.Pdb):
         """Have a dialogue with the user."""
         if not self._has_turn:
             self._turns.begin()
-        self._has_turn = False
+            self._has_turn = True
+        goes_on = False
         try:
             super().interaction(*args)
+            goes_on = not self.quitting and self.stopframe is not self.botframe  # it will stop again
         finally:
-            self._turns.end()
+            if not goes_on:
+                self._has_turn = False
+                self._turns.end()

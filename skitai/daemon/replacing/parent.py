@@ -70,6 +70,7 @@ def fork_children(anew: Callable[[], NoReturn]) -> Forked:
         if code not in (EXIT_RESTART, EXIT_ANEW) or parent.is_to_end:
             _end_like(status, parent.is_to_end)
         if code == EXIT_ANEW:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # who comes may not reload any more
             anew()
 
 

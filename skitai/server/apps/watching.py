@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Set
 from contextlib import suppress
-from time import sleep
+from time import monotonic, sleep
 
 from twisted.logger import Logger, LogLevel
 
@@ -94,15 +94,19 @@ class FileWatcher:
         """Return when there are other directories to watch, or when the watcher is stopped."""
         from watchfiles import watch  # needed for development only
 
-        for _changes in watch(
+        looked = monotonic()
+        for changes in watch(
             *directories,
-            watch_filter=lambda _, path: self._matters(path),
+            watch_filter=None,  # or others, such as a log that grows, could put off the next look for ever
             stop_event=self,
             rust_timeout=self._look_again,
             yield_on_timeout=True,
             raise_interrupt=False,
             recursive=False,
         ):
-            self._changed()
-            if self._existing() != directories:
-                return
+            is_due = (monotonic() - looked) * 1000 >= self._look_again
+            if is_due or any(self._matters(path) for _, path in changes) or not changes:
+                looked = monotonic()
+                self._changed()
+                if self._existing() != directories:
+                    return
