@@ -105,7 +105,7 @@ class FileWatcher:
             recursive=False,
         ):
             is_due = (monotonic() - looked) * 1000 >= self._look_again
-            if is_due or any(self._matters(path) for _, path in changes) or not changes:
+            if not changes or is_due or any(self._matters(path) for _, path in changes):
                 looked = monotonic()
                 self._changed()
                 if self._existing() != directories:
