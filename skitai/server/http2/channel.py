@@ -184,6 +184,7 @@ class HTTP2Channel(ReceivingConnection):
     def _drained(self) -> None:
         self._silent = 0
         self.pump()
+        self.hear()
 
     # -- the end -------------------------------------------------------------------------------------------
 

@@ -21,13 +21,16 @@ _log = Logger()
 
 #: Bytes that may wait for the end of the turn. More are worth a system call of their own.
 _HELD_MAX = 128 * 1024
+#: Bytes that may wait for the client before it is heard again: heads and frames without a window.
+_WAITING_MAX = 512 * 1024
 
 
 class SendingConnection(Connection):
     """Sends frames. All methods are called in the reactor thread.
 
     What a client does not let a stream send waits with that stream. Those that may send take turns, a frame
-    each. While the socket takes nothing, none of them may.
+    each. While the socket takes nothing, none of them may. A client that takes no heads and asks for
+    more is not heard until it has.
     """
 
     __slots__ = (
@@ -35,6 +38,7 @@ class SendingConnection(Connection):
         "_first_block",
         "_frames",
         "_is_due",
+        "_is_unheard",
         "_ready",
         "_size",
         "calm",
@@ -55,6 +59,8 @@ class SendingConnection(Connection):
         self._frames: list[bytes | memoryview] = []
         self._size = 0
         self._is_due = False
+        # Whether nothing is read from the client until it has taken what waits.
+        self._is_unheard = False
         # Whether nothing can be sent any more.
         self._ended = False
         #: Streams of which something waits, and that may send something.
@@ -83,6 +89,16 @@ class SendingConnection(Connection):
         except OSError as error:  # no room to buffer what the client has not read
             _log.error("cannot buffer frames, their connection is aborted: {error}", error=error)
             self.transport.abortConnection()
+            return
+        if self.output.waiting > _WAITING_MAX and not self._is_unheard:
+            self._is_unheard = True
+            self.transport.pauseProducing()
+
+    def hear(self) -> None:
+        """Read on from the client: it has taken what waited."""
+        if self._is_unheard:
+            self._is_unheard = False
+            self.transport.resumeProducing()
 
     def send_no_more(self) -> None:
         """Drop whatever is still sent: the connection ends."""

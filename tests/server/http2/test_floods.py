@@ -68,6 +68,44 @@ def test_many_settings_in_few_frames(warnings):
     assert warnings[0].endswith("SETTINGS")
 
 
+def test_heads_that_their_client_does_not_take():
+    """They have no window, so the client is not heard until it has taken them: they could fill the disk."""
+
+    def app(request):
+        request.respond("204 No Content", [], b"")
+
+    _, client = serve(app)
+    transport = client.transport
+    transport.stalled = True
+    for number in range(1, 60_000, 2):
+        transport.feed(frame(1, 5, number, PLAIN))
+        client.server.clock.advance(0)
+    assert transport.reading_paused
+    assert len(transport.inbox) > 200_000
+    assert client.channel.output.waiting < 1_000_000
+    while transport.held:
+        transport.take(100_000)
+        client.server.clock.advance(0)
+    assert not transport.reading_paused
+    assert transport.inbox == b""
+    assert client.channel.last_id == 59_999
+    assert not client.closed
+
+
+def test_heads_that_are_never_taken():
+    """The connection ends as an idle one does."""
+
+    def app(request):
+        request.respond("204 No Content", [], b"")
+
+    server, client = serve(app, keep_alive=5)
+    client.transport.stalled = True
+    client.transport.feed(b"".join(frame(1, 5, number, PLAIN) for number in range(1, 60_000, 2)))
+    for _ in range(60):
+        server.clock.advance(1)
+    assert server.factory.channels == set()
+
+
 def test_clients_that_open_windows_in_small_steps():
     """As Go's client does: a step is 4 KB."""
 
