@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import signal
 import tempfile
 import tomllib
 from pathlib import Path
@@ -23,6 +24,11 @@ hypothesis.settings.register_profile(
     "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("suite")
+
+
+# What runs in the background of a shell script ignores SIGINT, and so would the servers that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionstart():
