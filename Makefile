@@ -33,7 +33,7 @@ docs/config.md: $(VENV)/.test
 	$(BIN)/python -m skitai.command.keys > $@
 
 clean:
-	rm -rf $(VENV) benchmarks/.venv dist build .pytest_cache .mypy_cache .ruff_cache .coverage*
+	rm -rf $(VENV) .venv-3.* benchmarks/.venv dist build .pytest_cache .mypy_cache .ruff_cache .coverage*
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
