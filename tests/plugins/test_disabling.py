@@ -1,6 +1,7 @@
 """Each of the plugins that Skitai brings can be switched off alone."""
 
 import importlib.metadata
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def app(environ, start_response):
 
 @pytest.fixture
 def make(tmp_path, reactor_thread):
-    """Return ``make(disabled)``: an instance with all built-in plugins but one, and that manager."""
+    """Give ``make(disabled)``: an instance with all built-in plugins but one, and that manager."""
     (tmp_path / "wsgi.py").write_text(APP)
     (tmp_path / "static").mkdir()
     (tmp_path / "static" / "a.txt").write_text("a")
@@ -49,7 +50,9 @@ def make(tmp_path, reactor_thread):
         manager = create_plugin_manager({disabled}, entry_points=BUILT_IN.values(), environ={})
         return Server(load(config, {}), manager, reactor_thread.reactor), manager
 
-    return make_without
+    yield make_without
+    # Two apps of one name may be loaded at once, and the second is told so; those of other tests are alone.
+    sys.modules.pop("wsgi", None)
 
 
 @pytest.mark.parametrize("disabled", sorted(BUILT_IN))
