@@ -20,6 +20,8 @@ _FIRST_OPTION = re.compile(rf"\s+(?={_OPTION_NAME}=)")
 _OPTION = re.compile(rf'\s*({_OPTION_NAME})=(?:"([^"]*)"|([^\s"]*))(?=\s|$)')
 _SPACE = re.compile(r"\s")
 _SPACE_BEFORE_EQUALS = re.compile(r"\s=")
+#: What must stand in double quotes, so that it is neither an option, nor a fault, nor a comment.
+_ONLY_IN_QUOTES = (_FIRST_OPTION, _SPACE_BEFORE_EQUALS, re.compile(r"(?:^|\s);"))
 
 
 @attrs.frozen
@@ -78,8 +80,8 @@ def read_mount(section: Section, line: ConfigLine) -> Mount:
 
 def written_target(target: str, options: Mapping[str, str]) -> str:
     """Return the right side of a line that means ``target`` with ``options``."""
-    spaced = target != target.strip() or _FIRST_OPTION.search(target) or _SPACE_BEFORE_EQUALS.search(target)
-    parts = [f'"{target}"' if spaced else target]
+    in_quotes = target != target.strip() or any(found.search(target) for found in _ONLY_IN_QUOTES)
+    parts = [f'"{target}"' if in_quotes else target]
     parts += [
         f'{name}="{value}"' if _SPACE.search(value) else f"{name}={value}" for name, value in options.items()
     ]

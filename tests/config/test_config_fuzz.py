@@ -1,4 +1,4 @@
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from skitai.config import SERVER_KEYS, describe
@@ -47,6 +47,8 @@ def test_any_bytes(site, data):
 @given(
     st.lists(st.sampled_from(["a", "b", "=", " ", "\t", '"', "a=", " c=", "; ", "@", "\u3000"]), max_size=12)
 )
+@example(pieces=['"', "; ", "a", '"'])
+@example(pieces=['"', "a", " ", "; ", '"'])
 def test_any_route(site, pieces):
     """What a route is described as means the same when it is loaded again."""
     try:
