@@ -71,7 +71,7 @@ def _entry_points(distribution: Distribution, place: Any, group: str) -> list[En
         is_described = place is distribution or not place.is_dir() or _is_described(place)
         entry_points = list(distribution.entry_points.select(group=group)) if is_described else []
         # What the list of plugins shows is only looked at where there is one.
-        is_named = not entry_points or bool(distribution.name and distribution.version)
+        is_named = not entry_points or _is_named(distribution)
     except Exception as error:
         raise _Broken(f"its metadata cannot be read ({words_of(error)})") from error
     if not is_described:
@@ -83,3 +83,9 @@ def _entry_points(distribution: Distribution, place: Any, group: str) -> list[En
 
 def _is_described(place: Any) -> bool:
     return any(place.joinpath(name).exists() for name in _DESCRIPTIONS)
+
+
+def _is_named(distribution: Distribution) -> bool:
+    # ``distribution.name`` does not do: from Python 3.12 on, to ask for what is missing is deprecated.
+    metadata = distribution.metadata
+    return all(key in metadata and metadata[key] for key in ("Name", "Version"))
