@@ -74,7 +74,8 @@ class Announced(Server):
         if self._line is None:  # else the supervisor does both
             self._figures.at_beat.append(rotation_of(self.config, self.own_log, self.reopen_logs).look)
             self._figures.at_beat.append(self._agent.look)
-            self._say_where()
+            if not self.needs_apps:
+                self._say_where()
 
     @property
     def _is_replaced(self) -> bool:
@@ -128,13 +129,15 @@ class Announced(Server):
 
     def _apps_loaded(self, result: object) -> None:
         if self.running and self.needs_apps and self._builder.failures():
-            _log.error("Skitai ends: the app cannot be loaded")
+            _log.error("Skitai ends, for this is its only app; with --reload it waits until that is mended")
             self.reactor.addSystemEventTrigger("after", "shutdown", _end_broken)
             self.reactor.stop()
             return
         super()._apps_loaded(result)
         self._look_at_signals()
         if self.running:
+            if self.needs_apps and self._line is None:
+                self._say_where()
             self._notifier.ready("serving")
             if self.succession is not None:
                 self.succession.loaded()

@@ -16,7 +16,9 @@ STAMP = r"\d{4}\.\d\d\.\d\d \d\d:\d\d:\d\d"
 @pytest.fixture(scope="module")
 def server(running_server, threads):
     """A server whose output, of both kinds, is one file."""
-    return running_server({"/": f"{FIXTURE_APPS}/streams:app"}, threads)
+    started = running_server({"/": f"{FIXTURE_APPS}/streams:app"}, threads)
+    eventually(lambda: "[info] Mounted: " in started.log_text(), "the last line of its start")
+    return started
 
 
 def written(server, path):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from twisted.logger import LogLevel
 from twisted.python import usage
 
 import skitai
@@ -170,7 +171,11 @@ class Options(usage.Options):
 
     def opt_log_level(self, value: str) -> None:
         """See _HELP."""
-        self._to_twist("log_level", value)
+        name = {"warning": "warn"}.get(value.lower(), value.lower())  # Python, Flask and gunicorn say warning
+        *others, last = (level.name for level in LogLevel.iterconstants())
+        if name not in (*others, last):
+            raise usage.UsageError(f"--log-level: must be {', '.join(others)} or {last}, not {value!r}")
+        self._to_twist("log_level", name)
 
     def opt_log_file(self, value: str) -> None:
         """See _HELP."""

@@ -41,9 +41,8 @@ _log = Logger()
 _FORMAT_OPTION = "--log-fo"
 #: That of ``--log-file``.
 _FILE_OPTION = "--log-fi"
-#: What Twisted says when a reactor starts, is asked to stop, and has stopped.
+#: What Twisted says when a reactor is asked to stop, and has stopped.
 _OF_REACTOR = {
-    "Starting reactor...",
     "Received SIGTERM, shutting down.",
     "Main loop terminated.",
 }
@@ -56,6 +55,8 @@ _NO_NEWS = re.compile(
     r"|(?:Starting|Stopping) protocol <twisted\.names\.dns\.DNSDatagramProtocol .*>"
     r"|Unable to write to plugin cache .*"
 )
+#: What Twisted says before each program, whatever it is. That it serves, the program says itself.
+_OF_ANY_START = "Starting reactor..."
 
 
 def plain_observer(stream: IO[str]) -> FileLogObserver:
@@ -95,6 +96,8 @@ def plain_record(event: LogEvent) -> str | None:
 
 
 def _is_no_news(event: LogEvent, text: str) -> bool:
+    if text == _OF_ANY_START:
+        return True
     return event.get("log_namespace") == "log_legacy" and _NO_NEWS.fullmatch(text) is not None
 
 

@@ -177,6 +177,20 @@ def test_an_app_that_cannot_be_imported(site, words, status):
     assert "AttributeError: module 'beside' has no attribute 'gone'\n" in ended.stdout + ended.stderr
 
 
+@pytest.mark.parametrize("words", [(), ("--workers", "2")])
+def test_an_app_that_has_another_name(site, words):
+    """One line says what the module has, nothing said before that it is served, and no frames are shown."""
+    ended = run_skitai(site, "web/main:aplication", "--port=0", *words)
+    output = ended.stdout + ended.stderr
+    assert ended.returncode != 0
+    assert (
+        f"cannot load {site}/web/main:aplication: the module has no 'aplication'; "
+        "name its WSGI callable after the colon: app or create_app"
+    ) in output
+    assert "Skitai serves" not in output
+    assert "Error" not in output
+
+
 def test_an_app_that_may_yet_be_mended(site):
     """With --reload the server stays, and the app is served when it was mended."""
     server = SkitaiServer(site, "broken:app", "--port=0", "--reload")

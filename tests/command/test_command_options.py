@@ -129,6 +129,7 @@ def test_the_app_may_come_first(tmp_path, monkeypatch):
         (("--zzzzzzzzzz",), "there is no option --zzzzzzzzzz: known are those of skitai --help"),
         (("--port",), "option --port requires argument"),
         (("--check=yes",), "option --check must not have an argument"),
+        (("--log-level", "loud"), "--log-level: must be debug, info, warn, error or critical, not 'loud'"),
         (("--log-level", "debug"), "--log-level is for skitai and twist skitai"),
     ],
 )
@@ -154,6 +155,8 @@ def test_options_of_twist():
     parent = Parent()
     parsed("--log-level=warn", "app:app", "--log-file", "x.log", "--log-format=json", parent=parent)
     assert parent.taken == ("warn", "x.log", "json")
+    parsed("--log-level", "WARNING", parent=parent)  # as in Python
+    assert parent.taken[-1] == "warn"
 
 
 def test_help():

@@ -35,6 +35,10 @@ def failure_of(function):
 class TestRecord:
     """plain_record()."""
 
+    def test_starting(self):
+        """That a reactor starts is no news: the program says when it serves."""
+        assert record("Starting reactor...") is None
+
     def test_line(self):
         """A record has the stamp of all logs, its level and its words."""
         assert record("{n} lines", n=3) == "2026.11.22 16:09:21 [warn] 3 lines\n"

@@ -68,9 +68,14 @@ def _usual(module: ModuleType) -> Callable[..., Any]:
 
 def _made(found: Any, name: str) -> Callable[..., Any]:
     """Return ``found``, or what it makes if it is no app but makes one."""
-    if inspect.isfunction(found) and (name in _FACTORIES or not _takes(found, 2)) and _takes(found, 0):
+    if not inspect.isfunction(found):
+        return _checked(found, name)
+    may_serve = _takes(found, 2)
+    if (name in _FACTORIES or not may_serve) and _takes(found, 0):
         return _checked(found(), f"{name}()")
-    return _checked(found, name)
+    if name in _FACTORIES and not may_serve:
+        raise NotFoundError(f"{name}() needs arguments: write the call, such as {name}('shop')")
+    return found
 
 
 def _takes(function: Callable[..., Any], count: int) -> bool:
@@ -85,8 +90,9 @@ def _get(module: ModuleType, name: str) -> Any:
     try:
         return operator.attrgetter(name)(module)
     except Exception as error:  # whatever an attribute of the app's own raises
+        usual = " or ".join(each for each in (*_APPS, *_FACTORIES) if callable(getattr(module, each, None)))
         message = f"the module has no {name!r}; name its WSGI callable after the colon"
-        raise NotFoundError(message) from error
+        raise NotFoundError(f"{message}: {usual}" if usual else message) from error
 
 
 def _checked(app: Any, name: str) -> Callable[..., Any]:

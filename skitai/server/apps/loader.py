@@ -87,17 +87,19 @@ def load_app(source: AppSource) -> Callable[..., Any]:
             raise
         failed = load_error(source, error)
         if isinstance(error, ModuleNotFoundError) and f"{full_name}.".startswith(f"{error.name}."):
+            cause = failed.__cause__
             failed = AppLoadError(source, f"there is no module {source.module!r} in {source.directory}")
-        raise failed from failed.__cause__ or error
+            failed.__cause__ = cause
+        raise failed from failed.__cause__
 
 
 def load_error(source: AppSource, error: BaseException) -> AppLoadError:
     """Return what ``error`` means for the app at ``source``: the cause has the frames of the app alone."""
     if isinstance(error, NotFoundError):
-        failed, cause = AppLoadError(source, str(error)), error.__cause__
+        failed, cause = AppLoadError(source, str(error)), error.__cause__ or error
     else:
         failed, cause = AppLoadError(source, f"{type(error).__name__}: {words_of(error)}"), error
-    failed.__cause__ = cause and cause.with_traceback(traceback_of_app(cause))
+    failed.__cause__ = cause.with_traceback(traceback_of_app(cause))
     return failed
 
 

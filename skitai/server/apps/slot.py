@@ -88,7 +88,8 @@ class AppSlot:
             self._load()
         except Exception as error:  # noqa: BLE001 - whatever an app's module raises
             cause = error.__cause__
-            trace = "" if cause is None else "".join(traceback.format_exception(cause)).rstrip()
+            has_trace = cause is not None and _says_more(cause)
+            trace = "".join(traceback.format_exception(cause)).rstrip() if has_trace else ""
             return f"{error}\n{trace[-_TRACE_MAX:]}".rstrip()
         return None
 
@@ -154,13 +155,15 @@ class AppSlot:
         self._failure, self.serving = None, app
 
     def _report(self, error: Exception, cause: BaseException) -> None:
-        reason = Failure(cause)  # type: ignore[no-untyped-call]
-        _log.failure(
-            "{error}; {point} answers {code}",
-            reason,
-            error=error,
-            point=self.point,
-            code=self.code,
-            level=LogLevel.error,
-        )
+        words: dict[str, Any] = {"error": error, "point": self.point, "code": self.code}
+        if _says_more(cause):
+            reason = Failure(cause)  # type: ignore[no-untyped-call]
+            _log.failure("{error}; {point} answers {code}", reason, level=LogLevel.error, **words)
+        else:
+            _log.error("{error}; {point} answers {code}", **words)
         self._watcher.not_loaded(cause, self.point)
+
+
+def _says_more(cause: BaseException) -> bool:
+    """Return whether the traceback of ``cause`` shows a place in the app's code; else words are enough."""
+    return cause.__traceback__ is not None or isinstance(cause, SyntaxError)

@@ -215,7 +215,7 @@ def test_idle(fork, configure):
     with MailServer() as server:
         configure(server)
         agent = fork()
-        wait_until(lambda: agent.log.exists() and "Starting reactor" in agent.log.read_text())
+        wait_until(lambda: agent.log.exists() and "goes to" in agent.log.read_text())
 
         def is_idle():
             before = _cpu_seconds(agent.pid)

@@ -28,6 +28,9 @@ FACTORIES = """
     def fails():
         return 1 / 0
 
+    def make_app(config):
+        return hello(config)
+
     class Site:
         make = staticmethod(create_app)
 
@@ -80,7 +83,11 @@ def test_without_a_name(tmp_path, source, answer):
 @pytest.mark.parametrize(
     ("attribute", "problem"),
     [
-        ("gone()", "the module has no 'gone'; name its WSGI callable after the colon"),
+        (
+            "gone()",
+            "the module has no 'gone'; name its WSGI callable after the colon: create_app or make_app",
+        ),
+        ("make_app", "make_app() needs arguments: write the call, such as make_app('shop')"),
         ("nothing", "'nothing()' is of type 'NoneType', which cannot be called"),
         ("nothing()", "'nothing()' is of type 'NoneType', which cannot be called"),
         ("number", "'number' is of type 'int', which cannot be called"),
