@@ -14,10 +14,9 @@ import attrs
 from cronsim import CronSim, CronSimError
 
 from skitai.config.casters import quoted, seconds, show_value, yes_no
-from skitai.config.forms import form
 from skitai.config.keys import Key, nearest
 from skitai.config.reader import Section
-from skitai.config.serverwords import show_or_off
+from skitai.config.serverwords import or_off, show_or_off
 from skitai.errors import ConfigError
 
 _LINE = re.compile(
@@ -47,16 +46,17 @@ _FIELDS = {
 _SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-@form("time or `off`", "10 min")
-def _time_limit(value: str) -> float:
-    return 0.0 if value.lower() == "off" else seconds(value)
-
-
 #: What a job may be told in brackets; the keys of ``[cron]`` with these names hold for all jobs.
 JOB_KEYS: Mapping[str, Key] = {
     "once": Key(yes_no, False, "run a job on one host only: the first that takes its lock"),
     "overlap": Key(yes_no, False, "start a job also while it still runs"),
-    "timeout": Key(_time_limit, 0.0, "end a job that runs for longer; off: never", show_or_off(show_value)),
+    "timeout": Key(
+        or_off(seconds),
+        0.0,
+        "end a job that runs for longer; off: never",
+        show_or_off(show_value),
+        example="10 min",
+    ),
 }
 
 
