@@ -93,14 +93,18 @@ class Chain:
                 _log.failure, "the signal handler {who} failed", failure, who=who, level=LogLevel.error
             )
 
+    def take(self) -> None:
+        """Take the place of the present handler. Called in the main thread."""
+        signal.signal(self._number, self)
+        if self._number == signal.SIGCHLD:
+            signal.siginterrupt(self._number, False)
+
     def hold(self) -> None:
         """Take the place again, if another handler has it. Called in the main thread."""
         present = signal.getsignal(self._number)
         if present is self:
             return
-        signal.signal(self._number, self)
-        if self._number == signal.SIGCHLD:
-            signal.siginterrupt(self._number, False)
+        self.take()
         name = signal.Signals(self._number).name
         if not callable(present) or present is signal.default_int_handler:
             _log.warn(_RESTORED, name=name)
@@ -137,9 +141,7 @@ class SignalGuard:
             own = signal.getsignal(number)
             if callable(own) and not isinstance(own, Chain):
                 chain = Chain(number, own, self._reactor)
-                signal.signal(number, chain)
-                if number == signal.SIGCHLD:
-                    signal.siginterrupt(number, False)
+                chain.take()
                 self._chains.append(chain)
                 if number in self._of_apps:
                     chain.add(self._of_apps[number])
