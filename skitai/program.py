@@ -97,9 +97,8 @@ class Announced(Server):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._ending_once(signal.getsignal(number)))
             signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(self.reopen_logs))
-        if is_main and self.succession is not None:
-            self.succession.start(self._notifier)
-        if is_main:
+            if self.succession is not None:
+                self.succession.start(self._notifier)
             self._guard = SignalGuard(self.reactor, self.signals_of_apps)
             self._guard.install()
             self._figures.at_beat.append(self._look_at_signals)
