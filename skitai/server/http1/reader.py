@@ -136,9 +136,8 @@ class RequestReader:
             return False
         except HttpParserError as error:
             failure = error
-        if (
-            failure is not None
-        ):  # here, because what is raised in a handler has the first error as its context
+        # Here, because what is raised in a handler has the first error as its context.
+        if failure is not None:
             return self._handle_error(failure, data)
         if self._url:
             self._head = None
@@ -325,15 +324,14 @@ class RequestReader:
         method, space, rest = line.partition(b" ")
         if not _TOKEN.fullmatch(method) or len(method) > METHOD_MAX:
             self.refuse(501)  # RFC 9112, section 3
-        else:
-            self._parser = HttpRequestParser(self)
-            self._url = b""
-            if not space:
-                self._held, self._begun = line, False
-                return False
-            self._method = method
-            return self._parse(b"POST " + rest)
-        return False
+            return False
+        self._parser = HttpRequestParser(self)
+        self._url = b""
+        if not space:
+            self._held, self._begun = line, False
+            return False
+        self._method = method
+        return self._parse(b"POST " + rest)
 
 
 class _Counter:
