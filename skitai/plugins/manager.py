@@ -300,7 +300,8 @@ def create_plugin_manager(
     """
     warnings: tuple[str, ...] = ()
     if entry_points is None:
-        entry_points, warnings = attrs.astuple(installed(GROUP), recurse=False)
+        present = installed(GROUP)
+        entry_points, warnings = present.entry_points, present.warnings
     found = _by_name(entry_points)
     only = {name.strip() for name in environ.get("SKITAI_PLUGINS", "").split(",")} - {""}
     for source, names in (("disable", disabled), ("SKITAI_PLUGINS", only)):
