@@ -13,7 +13,6 @@ import attrs
 from twisted.application.service import IService
 from twisted.logger import Logger
 
-from skitai.command.keys import chapters, for_terminal
 from skitai.command.options import Options
 from skitai.config import SHARED_SECTIONS, Config, Given, describe, describe_section, load
 from skitai.daemon.again import same_command
@@ -318,6 +317,8 @@ def _cooperate(config: Config, reactor: object) -> None:
 
 
 def _report_keys(wanted: str) -> NoReturn:
+    from skitai.command.keys import chapters, for_terminal  # it looks at more than a server loads
+
     try:
         print(for_terminal(chapters(create_plugin_manager()), wanted), end="")
     except ValueError as error:
