@@ -22,6 +22,7 @@ from skitai.config import SERVER_KEYS, Given, sample_config, yes_no
 _NAMES = {"reloader": "reload", "listen": "bind"}
 #: More names of options: gunicorn's, Flask's and uvicorn's, and those of the keys.
 _MORE_NAMES = {
+    **_NAMES,
     "host": "ip",
     "workers": "processes",
     "w": "processes",
@@ -32,11 +33,8 @@ _MORE_NAMES = {
     "uds": "unix-socket",
     "cert": "certfile",
     "key": "keyfile",
-    "app": "app",
     "A": "app",
-    "reloader": "reload",
     "no-reloader": "no-reload",
-    "listen": "bind",
     "u": "user",
     "g": "group",
     "n": "name",
@@ -107,7 +105,7 @@ class Options(usage.Options):
             takes_value = f"{name}=" in self.longOpt
             if len(more) == 1:
                 self.shortOpt += f"{more}:" if takes_value else more
-            elif more != name:
+            else:
                 self.longOpt.append(f"{more}=" if takes_value else more)
             self.synonyms[more] = name
         self._binds: list[str] = []

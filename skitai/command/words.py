@@ -32,7 +32,7 @@ _HINTS = {
     **dict.fromkeys(("check-config", "print-config"), "did you mean --check?"),
     **dict.fromkeys(("error-logfile", "error-log", "log-config"), "did you mean --log-file?"),
     **dict.fromkeys(("forwarded-allow-ips", "proxy-headers"), "did you mean --trusted-proxies?"),
-    **dict.fromkeys(("limit-request-line",), "did you mean --uri-max?"),
+    "limit-request-line": "did you mean --uri-max?",
     **dict.fromkeys(("limit-request-field_size", "limit-request-fields"), "did you mean --header-max?"),
     **dict.fromkeys(("worker-connections", "limit-concurrency"), "did you mean --connections-max?"),
     **dict.fromkeys(("limit-max-requests", "max-requests-jitter"), "did you mean --max-requests?"),
