@@ -15,6 +15,14 @@ def is_loopback(host: str) -> bool:
         return False  # 127.example.com, too
 
 
+def split_authority(authority: bytes, usual_port: int) -> tuple[bytes, int]:
+    """Return host and port of a well-formed Host field, which may leave out the ``usual_port``."""
+    host, colon, port = authority.rpartition(b":")
+    if not colon or not port.isdigit():
+        return authority.removesuffix(b":"), usual_port
+    return host, int(port)
+
+
 def unmapped(host: str) -> str:
     """Return the IPv4 address in an IPv4-mapped one, ``::ffff:10.0.0.7`` (RFC 4291, section 2.5.5.2).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skitai.http.hosts import split_authority
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
 
@@ -65,7 +66,7 @@ class Redirecting:
         return not connection.secure and getattr(connection.transport.getHost(), "port", None) == self._port
 
     def _redirect(self, request: Request) -> None:
-        host, port = _split(request.authority)
+        host, port = split_authority(request.authority, _HTTP_PORT)
         if not host:
             request.fail(400)
             return
@@ -81,11 +82,3 @@ class Redirecting:
         status = "301 Moved Permanently" if request.method in _READING else "308 Permanent Redirect"
         fields = [("Location", location), ("Content-Type", "text/plain; charset=utf-8")]
         request.respond(status, fields, b"Please use HTTPS.\n")
-
-
-def _split(authority: bytes) -> tuple[bytes, int]:
-    """Return host and port of a Host field that the server has accepted."""
-    host, colon, port = authority.rpartition(b":")
-    if not colon or not port.isdigit():
-        return authority.removesuffix(b":"), _HTTP_PORT
-    return host, int(port)

@@ -16,7 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from skitai.config.routes import DEFAULT_HOST
 from skitai.http.fields import ALLOW_ALL
-from skitai.http.hosts import is_loopback
+from skitai.http.hosts import is_loopback, split_authority
 from skitai.http.paths import below_point
 from skitai.interfaces import IHeadResource
 from skitai.server.clientcerts import admits
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 _READING = (b"GET", b"HEAD")
-_PORT = re.compile(rb":([0-9]*)\Z")
+_PORT = re.compile(rb":[0-9]*\Z")
 #: The ports of http:// and of https://.
 _USUAL = (80, 443)
 # All escapes but that of a slash, which is data in its segment and no separator (RFC 3986, section 2.2).
@@ -207,12 +207,9 @@ class Site:
         """
         if request.path == b"*" or not self._elsewhere.takes(request):
             return False
-        authority = request.authority.lower()
-        host = _PORT.sub(b"", authority)
         server = request.connection.server
         port, usual = getattr(server, "port", None), _USUAL[request.uri[:8].lower() == b"https://"]
-        written = _PORT.search(authority)
-        asked = int(written[1]) if written is not None and written[1] else usual
+        host, asked = split_authority(request.authority.lower(), usual)
         own = asked in (port, usual) and self._named(host) is not None
         if not own and (asked != port or not _is_at(server, host.decode("latin-1").strip("[]"))):
             return True
