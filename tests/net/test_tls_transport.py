@@ -1,6 +1,7 @@
 """The TLS of a server's connection: both halves, what waits, and every kind of end."""
 
 import queue
+import select
 import socket
 import ssl
 from contextlib import suppress
@@ -90,7 +91,13 @@ def say_goodbye(client):
     """Send close_notify, and nothing else."""
     client.settimeout(0)
     with suppress(ssl.SSLWantReadError):
-        client.unwrap()
+        while True:
+            try:
+                client.unwrap()
+            except ssl.SSLWantWriteError:  # what was sent before fills the socket still
+                select.select([], [client], [], PATIENCE)
+            else:
+                break
     client.settimeout(PATIENCE)
 
 
