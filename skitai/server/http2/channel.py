@@ -34,6 +34,9 @@ _log = Logger()
 #: The ping that follows the first GOAWAY: its answer comes when the client has read that.
 _GOAWAY_PING = b"goodbye!"
 _SERVING = State.SERVING
+#: Seconds from a whole response to the reset that ends a body which nobody reads. A curl that reads both at
+#: once (7.88) takes the response for an error.
+_RESET_AFTER = 0.1
 
 
 @implementer(IProtocol, IHalfCloseableProtocol)
@@ -141,7 +144,10 @@ class HTTP2Channel(ReceivingConnection):
     def stream_closed(self, stream: Stream, code: ErrorCode | None) -> None:
         """Forget a stream; with ``code``, tell the client that it is over."""
         self.streams.pop(stream.id, None)
-        if code is not None:
+        if code is ErrorCode.NO_ERROR:
+            self.ignore_stream(stream.id)
+            self.factory.reactor.callLater(_RESET_AFTER, self.emit, frames.reset_frame(stream.id, code))
+        elif code is not None:
             self.reset_stream(stream.id, code)
         if not self.streams:
             self._idle()

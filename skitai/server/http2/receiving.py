@@ -76,10 +76,14 @@ class ReceivingConnection(SendingConnection):
 
     def reset_stream(self, stream_id: int, code: ErrorCode) -> None:
         """Tell the client that a stream is over; what still comes of it is ignored."""
+        self.ignore_stream(stream_id)
+        self.emit(frames.reset_frame(stream_id, code))
+
+    def ignore_stream(self, stream_id: int) -> None:
+        """Ignore what still comes of a stream."""
         self._reset[stream_id] = None
         if len(self._reset) > _RESET_MAX:
             del self._reset[next(iter(self._reset))]
-        self.emit(frames.reset_frame(stream_id, code))
 
     def spend(self, what: str, cost: int = 1) -> None:
         """Count a frame that serves nobody; see ``Calm``."""

@@ -410,6 +410,7 @@ def test_a_taker_that_answers_itself():
 def test_a_taker_that_declines_itself():
     world = World(headers=None, answer=b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nX-A: b\r\n\r\nno")
     stream, taker = world.open()
+    world.server.wait(1)
     reply = world.reply(stream)
     assert (reply.code, reply["x-a"], reply.ended, reply.reset) == (403, "b", True, 0)
     assert taker.told == ["made", ConnectionDone]
