@@ -378,6 +378,7 @@ def test_only_a_101_and_sane_fields_hand_over():
     world = World(judge=judge)
     stream, _ = world.open()
     assert len(refused) == 2
+    world.server.wait(1)
     reply = world.reply(stream)
     assert (reply.code, reply.body, reply.ended, reply.reset) == (403, b"no", True, 0)
 
