@@ -84,7 +84,7 @@ def unpacked(was: SaddleWas, value: Any) -> Any:
 
     These are the tuples of Flask: see ``parts_of``.
     """
-    parts = parts_of(content_of(value))
+    parts = parts_of(value)
     if parts is None:
         return value
     if parts.status is not None:

@@ -1,6 +1,7 @@
 """Views that return the tuples of Flask, and views that return nothing."""
 
 import asyncio
+import json
 import xmlrpc.client
 from http import HTTPStatus
 from typing import NamedTuple
@@ -160,3 +161,19 @@ def test_none_of_a_handler_is_told_too(app, caplog):
     page = asyncio.run(ask())
     assert (page.status_code, page.text) == (404, "")
     assert "GET /nowhere returned None" in caplog.text
+
+
+def test_a_body_is_no_tuple_of_flask_once_more(app, browse):
+    """A pair within a tuple, and one that ``was.response`` has got, is a value: its number is no status."""
+
+    @app.route("/within")
+    def within(was):
+        return ("anna", 250), 201
+
+    @app.route("/given")
+    def given(was):
+        return was.response("200 OK", ("anna", 250))
+
+    for path, code in (("/within", 201), ("/given", 200)):
+        answer = browse(app).get(path)
+        assert (answer.code, json.loads(answer.body)) == (code, ["anna", 250])
