@@ -175,8 +175,10 @@ def test_a_response_before_its_body_ends_the_upload():
         request.respond("403 Forbidden", TEXT, b"no")
         return True
 
-    _, client = serve(None, judge)
+    server, client = serve(None, judge)
     stream = client.ask("/up", "POST", body=b"x" * 100, ends=False)
+    server.wait(1)
+    client.run()
     reply = client.replies[stream]
     assert (reply.code, reply.body, reply.ended, reply.reset) == (403, b"no", True, 0)
     client.raw(frame(0, 0, stream, b"on its way"))  # is ignored
