@@ -78,8 +78,8 @@ def _imports(tree, *, typing):
 def _parsed(path):
     """Return the tree of a module.
 
-    Python 3.11 counts how deep it is for all threads at once (CPython's issue 106905): another thread of the
-    tests that parses something at the same time makes it fail, whatever the module holds.
+    Python 3.11 may lose count of how deep it is (CPython's issue 106905), and fails then, whatever the module
+    holds: probably when another thread of the tests parses something at the same time.
     """
     text = path.read_text("utf-8")
     for _ in range(20):
