@@ -269,11 +269,12 @@ def test_slow_reader(server):
 
 
 def test_plain_http(server, failures):
-    """Plain HTTP on the port ends that connection, without a traceback, and nobody else notices."""
+    """Plain HTTP on the port is told so, without a traceback, and nobody else notices."""
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as plain:
         plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = b"".join(iter(lambda: plain.recv(1000), b""))
-    assert not answer.startswith(b"HTTP")
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"There is HTTPS at this address" in answer
     with connect(server.port, trusting_context()) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert client.makefile("rb").read().endswith(b"https")
