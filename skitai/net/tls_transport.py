@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
+from socket import IPPROTO_TCP
 from ssl import MemoryBIO, SSLError, SSLObject, SSLWantReadError, SSLZeroReturnError
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +23,9 @@ from zope.interface import implementer
 from skitai.net.outflow import Outflow
 from skitai.net.tls_failures import FAILURES, PLAIN_REPLY, is_plain_http
 from skitai.net.tls_sending import SendingTLS
+
+if sys.platform == "linux":
+    from socket import TCP_QUICKACK
 
 if TYPE_CHECKING:
     from skitai.net.client_certificates import ClientCertificate
@@ -91,10 +97,20 @@ class TLSTransport(SendingTLS):
             # Only tickets are left. They leave with the first answer: a packet less, and some clients write
             # in one thread what they read in another, which the arrival of tickets confuses.
             self._tickets = self._outgoing.read()
+            self._acknowledge()
         else:
             self._flush()
         self._begin_sending()
         return True
+
+    def _acknowledge(self) -> None:
+        """Have the system acknowledge now what has come, because nothing is sent.
+
+        A client that does not set TCP_NODELAY keeps its request back until then: 40 ms on Linux.
+        """
+        if sys.platform == "linux":
+            with suppress(AttributeError, OSError):  # it is a Unix socket, or no socket at all
+                self.transport.getHandle().setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
 
     def _read(self) -> None:
         tls, incoming = self._tls, self._incoming

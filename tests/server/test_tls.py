@@ -5,6 +5,8 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import sys
+import time
 import warnings
 from contextlib import ExitStack
 
@@ -266,6 +268,24 @@ def test_slow_reader(server):
     head, _, body = received.partition(b"\r\n\r\n")
     assert f"Content-Length: {BIG}".encode() in head
     assert len(body) == BIG
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system decides when it acknowledges")
+def test_the_handshake_is_acknowledged_at_once(server):
+    """A client that gathers small writes (RFC 9293, section 3.7.4) sends its first request without a wait.
+
+    It keeps the request back until the end of its handshake is acknowledged, which may take 40 ms.
+    """
+
+    def first_answer():
+        with connect(server.port, trusting_context()) as client:
+            began = time.monotonic()
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            client.recv(1)
+            return time.monotonic() - began
+
+    # The quickest of many, because the machine may be busy.
+    assert min(first_answer() for _ in range(20)) < 0.03
 
 
 def test_plain_http(server, failures):
