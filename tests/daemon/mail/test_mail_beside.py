@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -37,7 +38,8 @@ def agents(pid):
     """Return the agents among the children of a process."""
     found = set()
     for child in children(pid):
-        with open(f"/proc/{child}/cmdline", "rb") as words:
+        # One that has ended meanwhile is none.
+        with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{child}/cmdline", "rb") as words:
             if b"skitai-mail" in words.read().split(b"\0"):
                 found.add(child)
     return found
