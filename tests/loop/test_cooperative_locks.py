@@ -36,7 +36,7 @@ def in_both(function, greenlets=10, threads=4):
 """
 
 
-#: The end, at once: Python's own cuts threads that are just ending, and aborts if one is in greenlet's C++ code.
+#: At once: Python's own end cuts threads that are just ending, and aborts if one is in greenlet's C++ code.
 END = """
 import os, sys
 sys.stdout.flush()
