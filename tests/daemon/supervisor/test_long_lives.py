@@ -76,7 +76,7 @@ def descriptors(pid):
 
 @pytest.mark.parametrize("threads", [4, 0], ids=["threads", "greenlets"])
 def test_memory_and_descriptors(served, threads):
-    """They are the same after many requests as after some. SKITAI_MANY=50000 for the real number."""
+    """They are no more after many requests as after some. SKITAI_MANY=50000 for the real number."""
     many = int(os.environ.get("SKITAI_MANY", "6000"))
     server = served(f"port = 0\nprocesses = 2\nthreads = {threads}")
     use(server.port, many // 10)
@@ -89,7 +89,8 @@ def test_memory_and_descriptors(served, threads):
     eventually(lambda: max(figures()) - min(figures()) == 0)
     before, memory = figures(), [memory_kb(pid) for pid in workers]
     use(server.port, many)
-    eventually(lambda: figures() == before)
+    # Fewer than before is no leak: the first count may have met connections that were about to close.
+    eventually(lambda: all(now <= then for now, then in zip(figures(), before, strict=True)))
     after = [memory_kb(pid) for pid in workers]
     print("KB after a tenth and after all:", memory, after)
     assert all(new - old < _GROWTH_KB for old, new in zip(memory, after, strict=True))
