@@ -14,6 +14,7 @@ from skitai.http.references import resolve
 from skitai.services.proxy.cache.entry import LOOKUP, Entry, selecting_values, varying_names
 from skitai.services.proxy.cache.freshness import ERRORS, Freshness
 from skitai.services.proxy.cache.policy import freshened_fields, joined, storable_fields
+from skitai.services.proxy.cache.recording import Recording
 from skitai.services.proxy.cache.wants import Wants, whole_request
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from skitai.services.proxy.cache.flight import Flight
     from skitai.services.proxy.cache.memory import Key
     from skitai.services.proxy.cache.mount import MountCache
-    from skitai.services.proxy.cache.store import Store
     from skitai.services.proxy.seam import Copy, Fields
 
 #: Replies that are not the whole one.
@@ -259,76 +259,6 @@ class Visit:
         flight, self._flight = self._flight, None
         if flight is not None:
             flight.land(alone=alone, served=served)
-
-
-class Recording:
-    """Takes the body of a reply that ``visit`` will put into ``store`` as ``entry``."""
-
-    def __init__(self, visit: Visit, entry: Entry, store: Store) -> None:
-        self._visit: Visit | None = visit
-        self._entry = entry
-        self._store = store
-        self._pieces: list[bytes] = []
-        self._spool: Spool | None = None
-        self._length = 0
-
-    def write(self, data: bytes) -> None:
-        """Take a piece."""
-        if self._visit is None:
-            return
-        self._length += len(data)
-        if self._length > self._store.settings.object_max:
-            self._give_up()
-        elif self._spool is not None:
-            self._to_disk(data)
-        else:
-            self._pieces.append(data)
-            self._store.collected += len(data)
-            if self._length > self._store.short_max or self._store.collected > self._store.memory.bytes_max:
-                self._spool = self._store.spool()
-                if self._spool is None:
-                    self._give_up()
-                else:
-                    self._to_disk(self._taken())
-
-    def _taken(self) -> bytes:
-        """Return what is in memory, and let go of it."""
-        data = b"".join(self._pieces)
-        self._pieces = []
-        self._store.collected -= len(data)
-        return data
-
-    def _to_disk(self, data: bytes) -> None:
-        assert self._spool is not None
-        try:
-            self._spool.write(data)
-        except OSError as error:
-            self._store.tell_full(error)
-            self._give_up()
-
-    def _give_up(self) -> None:
-        visit, self._visit = self._visit, None
-        self._taken()
-        if self._spool is not None:
-            self._spool.drop()
-            self._spool = None
-        assert visit is not None
-        visit.too_long()
-
-    def end(self, error: BaseException | None) -> None:
-        """Store the reply if it is complete."""
-        visit, self._visit = self._visit, None
-        if visit is None:
-            return
-        data = self._taken()
-        if error is not None:
-            visit.recorded(None, self._spool)
-            return
-        entry = self._entry
-        entry.length = self._length
-        if self._spool is None:
-            entry.body = data
-        visit.recorded(entry, self._spool)
 
 
 def marked(fields: Fields, lookup: str) -> Fields:
