@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import attrs
 
-from skitai.http.cachecontrol import Directives, cache_directives, delta_seconds
+from skitai.http.cachecontrol import Directives, delta_seconds
 from skitai.http.ranges import http_date
 from skitai.services.proxy.cache.settings import Settings
 
@@ -46,6 +46,7 @@ class Freshness:
         cls,
         code: int,
         values: Mapping[str, str],
+        directives: Directives,
         settings: Settings,
         *,
         asked: float,
@@ -54,10 +55,10 @@ class Freshness:
     ) -> Freshness:
         """Return that of a reply: ``values`` are its fields by name, in lower case.
 
-        It was ``asked`` for and came ``now``, both in seconds since the epoch. A heuristic is used for
-        targets without a query only, as caches always have (section 4.2.2).
+        ``directives`` are those of its Cache-Control. It was ``asked`` for and came ``now``, both in seconds
+        since the epoch. A heuristic is used for targets without a query only, as caches always have (section
+        4.2.2).
         """
-        directives = cache_directives(values.get("cache-control", ""))
         date = http_date(values.get("date", "").encode("latin-1"))
         apparent = 0.0 if date is None else max(0.0, now - date)
         told = delta_seconds(values.get("age", "").strip()) or 0

@@ -23,7 +23,7 @@ from hishel import (
 )
 from twisted.logger import Logger
 
-from skitai.http.cachecontrol import cache_directives
+from skitai.http.cachecontrol import Directives
 from skitai.http.fields import split_list
 
 _log = Logger()
@@ -42,13 +42,13 @@ Fields = Sequence[tuple[str, str]]
 
 
 def storable_fields(
-    code: int, fields: Fields, values: Mapping[str, str], *, private: bool
+    code: int, fields: Fields, values: Mapping[str, str], directives: Directives, *, private: bool
 ) -> list[tuple[str, str]] | None:
     """Return the fields of a reply to a GET that may be stored; None if it may not be stored.
 
-    ``values`` are ``fields`` as ``joined`` returns them. ``private``: the request named a user.
+    ``values`` are ``fields`` as ``joined`` returns them, and ``directives`` those of its Cache-Control.
+    ``private``: the request named a user.
     """
-    directives = cache_directives(values.get("cache-control", ""))
     if not directives.keys().isdisjoint(("no-store", "private")) or code in _NEVER_STORED:
         return None
     if not _TOLD_TO_MEMBERS.isdisjoint(split_list(values.get("vary", "").lower())):

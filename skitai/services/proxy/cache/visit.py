@@ -10,6 +10,7 @@ from wsgiref.handlers import format_date_time
 
 import attrs
 
+from skitai.http.cachecontrol import Directives, cache_directives
 from skitai.http.references import resolve
 from skitai.services.proxy.cache.entry import LOOKUP, Entry, selecting_values, varying_names
 from skitai.services.proxy.cache.freshness import ERRORS, Freshness
@@ -163,11 +164,12 @@ class Visit:
         values = joined(kept)
         if "age" in told:
             values["age"] = told["age"]
-        freshness = self._freshness(entry.code, values, now)
+        directives = cache_directives(values.get("cache-control", ""))
+        freshness = self._freshness(entry.code, values, directives, now)
         vary = varying_names(values)
         selected = selecting_values(vary, self._request)
         entry = attrs.evolve(entry, fields=tuple(kept), freshness=freshness, vary=vary, selected=selected)
-        if storable_fields(entry.code, kept, values, private=self._wants.private) is None:
+        if storable_fields(entry.code, kept, values, directives, private=self._wants.private) is None:
             self._mount.store.drop((self._key,))
             self._is_shared = False
         elif not self.outdated:  # else it is good for this once
@@ -203,14 +205,15 @@ class Visit:
         if self.outdated or self._request.method != b"GET" or reply.code in _PARTIAL:
             return None
         values = joined(fields)
-        kept = storable_fields(reply.code, fields, values, private=self._wants.private)
+        directives = cache_directives(values.get("cache-control", ""))
+        kept = storable_fields(reply.code, fields, values, directives, private=self._wants.private)
         length = _length_of(reply)
         if kept is None or length is None or length > self._mount.store.settings.object_max:
             return None
         now = self._mount.wall_clock()
         if "date" not in values:
             kept.append(("Date", format_date_time(now)))
-        freshness = self._freshness(reply.code, values, now)
+        freshness = self._freshness(reply.code, values, directives, now)
         if not freshness.lifetime and values.keys().isdisjoint(("etag", "last-modified")):
             return None  # it would be asked for each time
         vary = varying_names(values)
@@ -226,10 +229,11 @@ class Visit:
         )
         return Recording(self, entry, self._mount.store)
 
-    def _freshness(self, code: int, values: dict[str, str], now: float) -> Freshness:
+    def _freshness(self, code: int, values: dict[str, str], directives: Directives, now: float) -> Freshness:
         return Freshness.of(
             code,
             values,
+            directives,
             self._mount.store.settings,
             asked=self._asked,
             now=now,
