@@ -7,6 +7,7 @@ import pytest
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
+from fixtureapps.sessionviews import session_app
 from serving import eventually
 from skitai.interfaces import ISessionStore
 from skitai.saddle import Saddle
@@ -47,30 +48,8 @@ def store(request):
 
 @pytest.fixture
 def app(store):
-    """An app where visitors log in and out."""
-    app = Saddle("test_session_store")
-    app.securekey = "a secret of 32 characters or more"
-    app.session_store = store
-
-    @app.route("/login/<name>")
-    def login(was, name):
-        was.session.clear()
-        was.session["name"] = name
-        return "in"
-
-    @app.route("/who")
-    def who(was):
-        return was.session["name"] or "nobody"
-
-    @app.route("/async")
-    async def waits(was):
-        was.session["count"] = (was.session["count"] or 0) + 1
-        return was.session["name"] or "nobody"
-
-    @app.route("/logout")
-    def logout(was):
-        was.session.clear()
-        return "out"
+    """An app where visitors log in and out, and more."""
+    app = session_app(store)
 
     @app.route("/large")
     def large(was):

@@ -1,17 +1,15 @@
 """Sessions of Saddle apps in Redis: ``app.session_store = "redis"``."""
 
-from pathlib import Path
-
 import pytest
 from zope.interface.verify import verifyObject
 
 from instances import RunningInstance, make_instance
-from serving import config_text
+from serving import FIXTURE_APPS, config_text
 from skitai.interfaces import ISessionStore
 from skitai.services.redis import connecting, plugin
 from skitai.services.redis.sessions import RedisSessions
 
-APP = Path(__file__).parent / "sessionviews:app"
+APP = FIXTURE_APPS / "sessionviews:session_app('redis')"
 
 
 @pytest.fixture(scope="module")
