@@ -37,20 +37,24 @@ class Address:
 
     ``local`` is quoted where it has to be. ``domain`` is in lower case and in ASCII: a name in another script
     is in its form for the DNS (IDNA), so that ``local`` alone decides whether SMTPUTF8 is needed.
+
+    ``mailbox`` is the address without the name, as SMTP uses it. ``needs_utf8`` says that a server must speak
+    SMTPUTF8 (RFC 6531) to take it.
     """
 
     local: str
     domain: str
     name: str = ""
+    # Once for each address and not for each mail: they are kept, as ``_KEPT`` says.
+    mailbox: str = attrs.field(init=False, eq=False, repr=False)
+    needs_utf8: bool = attrs.field(init=False, eq=False, repr=False)
 
-    @property
-    def mailbox(self) -> str:
-        """The address without the name, as SMTP uses it."""
+    @mailbox.default
+    def _mailbox(self) -> str:
         return f"{self.local}@{self.domain}"
 
-    @property
-    def needs_utf8(self) -> bool:
-        """Whether a server must speak SMTPUTF8 (RFC 6531) to take it."""
+    @needs_utf8.default
+    def _needs_utf8(self) -> bool:
         return not self.local.isascii()
 
 
@@ -169,6 +173,8 @@ def _address_literal(text: str) -> str:
 
 def _split(text: str) -> list[str]:
     """Return what is between the commas of ``text``, but for those in quotes and in angle brackets."""
+    if "," not in text and '"' not in text:  # nearly all
+        return [alone] if (alone := text.strip()) else []
     parts = []
     begin, in_brackets = 0, False
     for index, character in _outside_quotes(text):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import attrs
 
-from skitai.mail.files import create, make_folder, names_in, open_plain
+from skitai.mail.files import create, make_folder, names_in, open_plain, owner_to_be
 
 _FOLDER = "agents"
 _SUFFIX = ".json"
@@ -54,7 +54,7 @@ class Presence:
         _remove_dead(folder)
         name = secrets.token_hex(8)
         hidden, self._path = folder / f".{name}", folder / f"{name}{_SUFFIX}"
-        self._descriptor = create(hidden)
+        self._descriptor = create(hidden, b"", owner_to_be(folder))
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         self._said: Mapping[str, int] | None = None
         self.say({})

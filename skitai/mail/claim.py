@@ -16,8 +16,9 @@ from skitai.mail.files import (
     STATE,
     create,
     move,
-    named,
+    name_path,
     open_plain,
+    owner_to_be,
     read,
     remove,
     sync_folder,
@@ -134,14 +135,14 @@ class Claim:
         state = state_from(self._lines + lines)
         descriptor = self._open_state(path)
         try:
-            with named(path):
-                os.ftruncate(descriptor, size)  # a torn line at the end would spoil the next
-                os.lseek(descriptor, size, os.SEEK_SET)
-                write_all(descriptor, lines)
-                os.fsync(descriptor)
+            os.ftruncate(descriptor, size)  # a torn line at the end would spoil the next
+            os.lseek(descriptor, size, os.SEEK_SET)
+            write_all(descriptor, lines)
+            os.fsync(descriptor)
             if not size:
                 sync_folder(self._folder)
-        except OSError:
+        except OSError as error:
+            name_path(error, path)
             with suppress(OSError):
                 os.ftruncate(descriptor, size)
             raise
@@ -153,7 +154,7 @@ class Claim:
         try:
             return open_plain(path, os.O_WRONLY)
         except FileNotFoundError:
-            return create(path)
+            return create(path, b"", owner_to_be(self._folder))
 
 
 def read_envelope(mail_id: str, folder: Path) -> Envelope:

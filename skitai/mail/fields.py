@@ -1,4 +1,7 @@
-"""Header fields as they stand in a message: folded, and encoded where they are not ASCII."""
+"""Header fields as they stand in a message: folded, and encoded where they are not ASCII.
+
+They are texts, each with the line end that it has there.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterable
 from email.errors import HeaderParseError
 from email.header import Header, decode_header, make_header
 from time import localtime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from skitai.mail.words import checked_text, quoted_string, shown
 
@@ -29,14 +32,9 @@ _SPACE = re.compile(r"(?<=[^ ]) (?=[^ ])")
 _WORD_MAX = 900
 
 
-class Field(NamedTuple):
-    """A header field; each line of its ``body`` after the first begins with a space."""
-
-    name: str
-    body: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.body}\n"
+def field(name: str, body: str) -> str:
+    """Return a header field; each line of ``body`` after the first begins with a space."""
+    return f"{name}: {body}\n"
 
 
 def checked_name(name: object, argument: str = "name") -> str:
@@ -47,28 +45,28 @@ def checked_name(name: object, argument: str = "name") -> str:
     return text
 
 
-def text_field(name: str, text: str, *, utf8: bool) -> Field:
+def text_field(name: str, text: str, *, utf8: bool) -> str:
     """Return a field of free text, such as Subject; ``utf8`` allows other characters than ASCII in it."""
     plain = (utf8 or text.isascii()) and "=?" not in text and text == text.strip()
     if plain and max(map(len, text.split(" "))) <= _WORD_MAX // 4:
-        return Field(name, _folded(text, len(name) + 2))
-    return Field(name, _encoded(text, name))
+        return field(name, _folded(text, len(name) + 2))
+    return field(name, _encoded(text, name))
 
 
-def raw_field(name: str, text: str, *, utf8: bool) -> Field:
+def raw_field(name: str, text: str, *, utf8: bool) -> str:
     """Return a field whose text has a form of its own, such as a list of URLs: ASCII is folded only.
 
     Raises ValueError if a line would be too long.
     """
     if not (utf8 or text.isascii()):
-        return Field(name, _encoded(text, name))
+        return field(name, _encoded(text, name))
     body = _folded(text.strip(), len(name) + 2)
     if max(len(line.encode()) for line in f"{name}: {body}".split("\n")) > LINE_MAX:
         raise ValueError(f"the header field {name} has a line of more than {LINE_MAX} bytes")
-    return Field(name, body)
+    return field(name, body)
 
 
-def date_field(moment: float) -> Field:
+def date_field(moment: float) -> str:
     """Return the field Date (RFC 5322, section 3.6.1), in the zone of this host.
 
     ``moment`` is in seconds since the epoch.
@@ -78,12 +76,12 @@ def date_field(moment: float) -> Field:
     hours, minutes = divmod(abs(now.tm_gmtoff) // 60, 60)
     zone = f"{'-' if now.tm_gmtoff < 0 else '+'}{hours:02}{minutes:02}"
     day = f"{_DAYS[now.tm_wday]}, {now.tm_mday:02} {_MONTHS[now.tm_mon - 1]} {now.tm_year:04}"
-    return Field("Date", f"{day} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02} {zone}")
+    return field("Date", f"{day} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02} {zone}")
 
 
-def address_field(name: str, addresses: Iterable[Address], *, utf8: bool) -> Field:
+def address_field(name: str, addresses: Iterable[Address], *, utf8: bool) -> str:
     """Return a field of addresses, each on a line of its own."""
-    return Field(name, ",\n ".join(_mailbox(address, name, utf8) for address in addresses))
+    return field(name, ",\n ".join([_mailbox(address, name, utf8) for address in addresses]))
 
 
 def _mailbox(address: Address, field: str, utf8: bool) -> str:

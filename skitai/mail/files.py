@@ -10,8 +10,7 @@ import fcntl
 import os
 import pwd
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
@@ -21,6 +20,8 @@ _ROOT = 0
 _MOST_READ = 1 << 20
 
 StrPath = str | os.PathLike[str]
+#: A user and a group.
+Owner = tuple[int, int]
 
 
 def make_folder(folder: Path) -> None:
@@ -34,45 +35,43 @@ def make_folder(folder: Path) -> None:
         return
     if stat.S_IMODE(folder.stat().st_mode) != FOLDER_MODE:  # a strange umask
         folder.chmod(FOLDER_MODE)
-    _give_to_owner_of_folder(folder)
+    if owner := owner_to_be(folder.parent):
+        os.chown(folder, *owner)
     sync_folder(folder.parent)
 
 
-def _give_to_owner_of_folder(path: StrPath, descriptor: int | None = None) -> None:
-    """Let what was just made belong to whom its folder does: only root may, and should."""
+def owner_to_be(folder: StrPath) -> Owner | None:
+    """Return whom a new file in ``folder`` has to be given to: to whom that is. Only root may, and should."""
     if os.geteuid() != _ROOT:
-        return
-    owner = os.stat(os.path.dirname(path))
-    if owner.st_uid != _ROOT:
-        os.chown(path if descriptor is None else descriptor, owner.st_uid, owner.st_gid)
+        return None
+    found = os.stat(folder)
+    return None if found.st_uid == _ROOT else (found.st_uid, found.st_gid)
 
 
-@contextmanager
-def named(path: StrPath) -> Iterator[None]:
-    """Add ``path`` to an OSError of a call that takes a descriptor."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise
+def name_path(error: OSError, path: StrPath) -> None:
+    """Add ``path`` to the error of a call that takes a descriptor."""
+    if error.filename is None:
+        error.filename = str(path)
 
 
-def create(path: StrPath, data: bytes = b"") -> int:
+def create(path: StrPath, data: bytes, owner: Owner | None) -> int:
     """Make a new file with ``data``; return its descriptor. Nothing is synced yet.
 
-    A file that cannot be written whole is gone when this raises.
+    ``owner`` is what ``owner_to_be`` says of its folder. A file that cannot be written whole is gone when
+    this raises.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
-        with named(path):
-            if stat.S_IMODE(os.fstat(descriptor).st_mode) != FILE_MODE:  # a strange umask
-                os.fchmod(descriptor, FILE_MODE)
-            _give_to_owner_of_folder(path, descriptor)
-            write_all(descriptor, data)
-    except BaseException:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != FILE_MODE:  # a strange umask
+            os.fchmod(descriptor, FILE_MODE)
+        if owner is not None:
+            os.fchown(descriptor, *owner)
+        write_all(descriptor, data)
+    except BaseException as error:
         os.close(descriptor)
         remove(path)
+        if isinstance(error, OSError):
+            name_path(error, path)
         raise
     return descriptor
 
@@ -86,7 +85,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 def write_synced(path: Path, data: bytes) -> None:
     """Make a new file, and sync it."""
-    descriptor = create(path, data)
+    descriptor = create(path, data, owner_to_be(path.parent))
     try:
         sync_file(descriptor, path)
     finally:
@@ -105,8 +104,11 @@ def begin_sync(descriptor: int) -> None:
 
 def sync_file(descriptor: int, path: StrPath) -> None:
     """Return when what was written to a file is durable; ``path`` is for errors."""
-    with named(path):
+    try:
         os.fsync(descriptor)
+    except OSError as error:
+        name_path(error, path)
+        raise
 
 
 def read(path: StrPath) -> bytes:
@@ -115,7 +117,7 @@ def read(path: StrPath) -> bytes:
     try:
         return read_opened(descriptor)
     except OSError as error:
-        error.filename = str(path)
+        name_path(error, path)
         raise
     finally:
         os.close(descriptor)
@@ -153,8 +155,7 @@ def sync_folder(folder: StrPath) -> None:
     """Return when the names in ``folder`` are as durable as its files."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with named(folder):
-            os.fsync(descriptor)
+        sync_file(descriptor, folder)
     finally:
         os.close(descriptor)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from email import message_from_string, policy
 from email.message import EmailMessage
-from itertools import chain
 
 import attrs
 
 from skitai.mail.addresses import Address
 from skitai.mail.attachments import Attachment, too_large
 from skitai.mail.envelope import Envelope, Server
-from skitai.mail.fields import Field, address_field, date_field, raw_field, text_field
+from skitai.mail.fields import address_field, date_field, field, raw_field, text_field
 from skitai.mail.parts import Part, encoded_text, file_part, multipart, text_part
 from skitai.mail.plaintext import text_of_html
 
@@ -68,8 +66,8 @@ class Draft:
     @property
     def recipients(self) -> tuple[str, ...]:
         """The addresses that get it, each once."""
-        everybody = chain(self.to, self.cc, self.bcc)
-        return tuple(dict.fromkeys(address.mailbox for address in everybody))
+        everybody = (*self.to, *self.cc, *self.bcc)
+        return tuple(dict.fromkeys([address.mailbox for address in everybody]))
 
     def copied(self) -> Draft:
         """Return a copy, which later changes of this one do not change."""
@@ -85,10 +83,10 @@ class Draft:
         the value of X-Mailer. Raises OSError for a file that cannot be read, and ValueError for a mail of
         more than ``size_max`` bytes, or without content. This is work for a thread that may wait for a disk.
         """
-        everybody = chain([self.sender], self.to, self.cc, self.bcc, self.reply_to)
+        everybody = (self.sender, *self.to, *self.cc, *self.bcc, *self.reply_to)
         utf8 = any(address.needs_utf8 for address in everybody)
-        fields = self._fields(mail_id, created, mailer, utf8=utf8)
-        content = self._content(size_max).with_fields(fields)
+        head = self._head(mail_id, created, mailer, utf8=utf8)
+        content = self._content(size_max).below(head)
         if len(content) > size_max:
             raise too_large(size_max)
         envelope = Envelope(
@@ -96,24 +94,25 @@ class Draft:
         )
         return Mail(envelope, content)
 
-    def _fields(self, mail_id: str, created: float, mailer: str, *, utf8: bool) -> Iterable[Field]:
-        yield address_field("From", [self.sender], utf8=utf8)
+    def _head(self, mail_id: str, created: float, mailer: str, *, utf8: bool) -> str:
+        fields = [address_field("From", (self.sender,), utf8=utf8)]
         if self.to:
-            yield address_field("To", self.to, utf8=utf8)
+            fields.append(address_field("To", self.to, utf8=utf8))
         elif not self.cc:
-            yield Field("To", "undisclosed-recipients:;")
+            fields.append(field("To", "undisclosed-recipients:;"))
         if self.cc:
-            yield address_field("Cc", self.cc, utf8=utf8)
+            fields.append(address_field("Cc", self.cc, utf8=utf8))
         if self.reply_to:
-            yield address_field("Reply-To", self.reply_to, utf8=utf8)
-        yield text_field("Subject", self.subject, utf8=utf8)
-        yield date_field(created)
-        yield Field("Message-ID", f"<{mail_id}@{self.sender.domain}>")
+            fields.append(address_field("Reply-To", self.reply_to, utf8=utf8))
+        fields.append(text_field("Subject", self.subject, utf8=utf8))
+        fields.append(date_field(created))
+        fields.append(field("Message-ID", f"<{mail_id}@{self.sender.domain}>"))
         if "x-mailer" not in self.headers:
-            yield Field("X-Mailer", mailer)
+            fields.append(field("X-Mailer", mailer))
         for name, value in self.headers.values():
-            yield raw_field(name, value, utf8=utf8)
-        yield Field("MIME-Version", "1.0")
+            fields.append(raw_field(name, value, utf8=utf8))
+        fields.append(field("MIME-Version", "1.0"))
+        return "".join(fields)
 
     def _content(self, size_max: int) -> Part:
         """Return the content: mixed of alternatives, of which HTML holds its pictures, and attachments."""

@@ -21,6 +21,7 @@ from skitai.mail.envelope import Envelope
 from skitai.mail.files import (
     ENVELOPE,
     MESSAGE,
+    Owner,
     begin_sync,
     check_message,
     create,
@@ -28,7 +29,9 @@ from skitai.mail.files import (
     lock,
     make_folder,
     move,
+    name_path,
     names_in,
+    owner_to_be,
     read_opened,
     remove,
     sync_file,
@@ -89,12 +92,14 @@ class Spool:
         Raises OSError if that fails, as on a full disk: then nothing is left of it. FileExistsError: there is
         a mail with this id.
         """
-        with self._explained():
+        try:  # not with a context manager: this is on the way of each mail
             try:
                 self._write(envelope, message)
             except FileNotFoundError:
                 self.make_folders()
                 self._write(envelope, message)
+        except PermissionError as error:
+            raise explained(error, self.folder) from None
 
     def ids(self) -> list[str]:
         """Return the ids of the mails to be sent, oldest first."""
@@ -172,39 +177,46 @@ class Spool:
     # -- how it is written -----------------------------------------------------------------------------------
 
     def _write(self, envelope: Envelope, message: bytes) -> None:
-        name = f"{envelope.id}{ENVELOPE}"
         # The message is in its place at once: without an envelope, it is a leftover.
-        paths = [f"{self._spool}/{envelope.id}{MESSAGE}", f"{self._tmp}/{name}"]
-        written: list[str] = []
-        descriptors: list[int] = []
+        path, owner = f"{self._spool}/{envelope.id}{MESSAGE}", owner_to_be(self._spool)
+        descriptor = self._create(path, message, envelope.id, owner)
         try:
-            for path in paths:
-                data = envelope.to_json() if descriptors else message  # the disk has the message meanwhile
-                descriptors.append(self._create(path, data, envelope.id))
-                written.append(path)
-                begin_sync(descriptors[-1])
-            for descriptor, path in zip(descriptors, paths, strict=True):
-                sync_file(descriptor, path)
-            os.rename(paths[1], f"{self._spool}/{name}")
-            written[1] = f"{self._spool}/{name}"
-            sync_folder(self._spool)
-        except BaseException:
-            for path in reversed(written):
-                remove(path)
+            begin_sync(descriptor)  # the disk has the message while the envelope is made
+            self._write_envelope(envelope, owner, descriptor)
+        except BaseException as error:
+            remove(path)
+            if isinstance(error, OSError):
+                name_path(error, path)  # that of syncing it has none
             raise
         finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
+            os.close(descriptor)
 
-    def _create(self, path: str, data: bytes, mail_id: str) -> int:
+    def _write_envelope(self, envelope: Envelope, owner: Owner | None, message: int) -> None:
+        """Make the envelope of the mail whose message is in the file with the descriptor ``message``."""
+        path, place = f"{self._tmp}/{envelope.id}{ENVELOPE}", f"{self._spool}/{envelope.id}{ENVELOPE}"
+        descriptor = self._create(path, envelope.to_json(), envelope.id, owner)
+        try:
+            begin_sync(descriptor)
+            os.fsync(message)
+            sync_file(descriptor, path)
+            os.rename(path, place)
+            path = place
+            sync_folder(self._spool)
+        except BaseException:
+            remove(path)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def _create(self, path: str, data: bytes, mail_id: str, owner: Owner | None) -> int:
         """Make a file of a new mail. What a crash has left goes."""
         try:
-            return create(path, data)
+            return create(path, data, owner)
         except FileExistsError:
             if self.has(mail_id):
                 raise FileExistsError(errno.EEXIST, "there is a mail with this id", path) from None
             remove(path)
-            return create(path, data)
+            return create(path, data, owner)
 
     # -- how it is claimed -----------------------------------------------------------------------------------
 

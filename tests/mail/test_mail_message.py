@@ -206,7 +206,7 @@ def test_dates(zone, moment):
         patch.setenv("TZ", zone)
         time.tzset()
         try:
-            assert date_field(moment).body == formatdate(int(moment), localtime=True)
+            assert date_field(moment) == f"Date: {formatdate(int(moment), localtime=True)}\n"
         finally:
             patch.undo()
             time.tzset()

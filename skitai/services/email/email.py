@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from skitai.calls.operation import Operation
 from skitai.context import current_view
-from skitai.errors import FAILED, TIMEOUT, MisuseError
+from skitai.errors import FAILED, NORMAL, TIMEOUT, MisuseError
 from skitai.loop.native import Lock
 from skitai.mail.attachments import attachment
 from skitai.mail.envelope import Server
@@ -150,6 +150,8 @@ class Email:
         finally:
             self._sending.release()
         call.collected = True  # a mail does not end with the request
+        if call.status == NORMAL:
+            return call
         if call.over or self._bridge.may_wait():
             call.getwait(inf)
         else:

@@ -65,7 +65,7 @@ class EmailService(Service):
             parse_addresses(bcc, "bcc"),
             parse_addresses(reply_to, "reply_to"),
         )
-        if not draft.recipients:
+        if not (draft.to or draft.cc or draft.bcc):
             raise ValueError("rcpt: the mail has no recipient")
         return draft
 
