@@ -1,4 +1,4 @@
-"""Handshakes that fail for a reason of which somebody should hear: the log, or a client without TLS."""
+"""TLS that fails for a reason of which somebody should hear: the log, or a client without TLS."""
 
 from __future__ import annotations
 
@@ -46,13 +46,20 @@ class HandshakeFailures:
             what = "it sends HTTP where HTTPS is expected"
         else:
             return
+        self._say("no TLS with {client}: {what}", what, peer)
+
+    def tell_of_flood(self, peer: Any) -> None:
+        """Log a line of a client that sends records without data, likewise."""
+        self._say("TLS with {client} is cut off: {what}", "it sends records without data", peer)
+
+    def _say(self, text: str, what: str, peer: Any) -> None:
         client, now = getattr(peer, "host", None) or "a Unix socket", self._seconds()
         if now < self._told.get((client, what), 0.0):
             return
         if len(self._told) >= _CLIENTS_MAX:
             self._told.clear()
         self._told[client, what] = now + _SECONDS
-        _log.warn("no TLS with {client}: {what}", client=client, what=what)
+        _log.warn(text, client=client, what=what)
 
 
 #: Of all addresses of the process.

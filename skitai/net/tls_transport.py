@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from skitai.net.outflow import Outflow
 from skitai.net.tls_failures import FAILURES, PLAIN_REPLY, is_plain_http
+from skitai.net.tls_records import Records
 from skitai.net.tls_sending import SendingTLS
 
 if sys.platform == "linux":
@@ -51,7 +52,9 @@ class TLSTransport(SendingTLS):
     One that goes without a word has cut the connection off.
     """
 
-    __slots__ = ("_client", "_read_closed", "_reason", "_wrap", "wrappedProtocol")
+    __slots__ = (
+        "_client", "_failed", "_read_closed", "_reason", "_records", "_wrap", "wrappedProtocol",
+    )  # fmt: skip
 
     def __init__(self, wrap: Wrap, inside: Any) -> None:
         super().__init__()
@@ -61,6 +64,9 @@ class TLSTransport(SendingTLS):
         self._reason: Failure | None = None
         # Whether the client sends no more.
         self._read_closed = False
+        # Whether TLS has failed: the client was told why, and nothing that still comes is read.
+        self._failed = False
+        self._records = Records()
 
     # -- the transport below -------------------------------------------------------------------------------
 
@@ -77,11 +83,14 @@ class TLSTransport(SendingTLS):
 
     def dataReceived(self, data: bytes) -> None:
         """Take encrypted bytes."""
-        if self._read_closed or (self.disconnecting and self._shaken):
+        if self._read_closed or self._failed or (self.disconnecting and self._shaken):
             return
         self._incoming.write(data)
-        if self._shaken or self._shake_hands():
-            self._read()
+        with_data = self._read() if self._shaken or self._shake_hands() else 0
+        is_over = self.disconnecting or self._failed or self._read_closed
+        if not is_over and self._records.are_too_many(data, with_data):
+            FAILURES.tell_of_flood(self.getPeer())
+            self.abortConnection()
 
     def _shake_hands(self) -> bool:
         """Go on with the handshake; return whether it is over."""
@@ -112,8 +121,9 @@ class TLSTransport(SendingTLS):
             with suppress(AttributeError, OSError):  # it is a Unix socket, or no socket at all
                 self.transport.getHandle().setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
 
-    def _read(self) -> None:
-        tls, incoming = self._tls, self._incoming
+    def _read(self) -> int:
+        """Pass on what has come; return how many records that was."""
+        tls, incoming, count = self._tls, self._incoming, 0
         while not self.disconnecting:
             try:
                 data = tls.read(_RECORD_MAX)
@@ -123,15 +133,17 @@ class TLSTransport(SendingTLS):
                 data = b""
             except SSLError as error:
                 self._fail(error)
-                return
+                break
             if not data:
                 self._client_ended()
                 break
+            count += 1
             self.wrappedProtocol.dataReceived(data)
             if not incoming.pending and not tls.pending():
                 break
         if self.connected and self._outgoing.pending:  # such as the refusal of a new handshake
             self._flush()
+        return count
 
     def _client_ended(self) -> None:
         self._read_closed = True
@@ -142,7 +154,9 @@ class TLSTransport(SendingTLS):
 
     def readConnectionLost(self) -> None:
         """Note that no more bytes come. It is the end unless the client has said so within TLS, too."""
-        if not self._read_closed:
+        if self._failed:
+            self.transport.loseConnection()
+        elif not self._read_closed:
             self.transport.connectionLost(_CUT_OFF)
         elif self._write_closed:
             self.transport.loseConnection()
@@ -165,12 +179,20 @@ class TLSTransport(SendingTLS):
         self._flush()  # what is wrong, for the client
         if not self._shaken and is_plain_http(error):
             self._out.write(PLAIN_REPLY)
-        self._write_closed = self.disconnecting = True
+        self._write_closed = True
         # What waits can no more be encrypted, and a client that does not read learns nothing.
         if self._out.blocked:
-            self.transport.abortConnection()
-        else:
+            self.abortConnection()
+        elif self._shaken:
+            self.disconnecting = True
             self.transport.loseConnection()
+        else:
+            # Some of what the client has sent is not read yet, such as the request behind its certificate: a
+            # close would reset the connection before it has read what is wrong. It ends it now, or the
+            # protocol inside does, for which nothing comes in time.
+            self._failed = True
+            self._unsent.clear()
+            self.transport.loseWriteConnection()
 
     # -- reading, as the protocol wants it: IPushProducer --------------------------------------------------
 

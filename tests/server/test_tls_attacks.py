@@ -8,10 +8,14 @@ from contextlib import suppress
 
 import pytest
 from OpenSSL import SSL
+from twisted.logger import formatEvent
 
 from certificates import Identity
 from instances import RunningInstance, make_instance
+from raw_tls import ALERT, DATA, HANDSHAKE, RawTLS
 from serving import eventually
+from skitai.net import tls_transport
+from skitai.net.tls_failures import HandshakeFailures
 from wire import PATIENCE
 
 SERVER = Identity("a.org", days=60)
@@ -175,4 +179,82 @@ def test_renegotiation(server):
         with pytest.raises(SSL.Error, match="no renegotiation"):
             client.do_handshake()
         assert client.get_finished() == finished
+    assert answers(server)
+
+
+def test_new_keys(server):
+    """Either side may have new keys, also within a request (RFC 8446, section 4.6.3)."""
+    with RawTLS(server.port) as client:
+        for asks in (False, True):
+            client.socket.sendall(client.key_update(asks=asks) + client.record(HELLO[:9]))
+            client.socket.sendall(client.key_update(asks=asks) + client.record(HELLO[9:]))
+            kind, content = client.read()
+            while kind == HANDSHAKE:  # tickets
+                kind, content = client.read()
+            assert (kind, content[:15]) == (DATA, b"HTTP/1.1 200 OK")
+        assert client.updates
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["own", "both"])
+def test_flood_of_new_keys(server, asks, log, monkeypatch):
+    """Keys that are changed again and again hold up all others: that is the end, and is logged."""
+    monkeypatch.setattr(tls_transport, "FAILURES", HandshakeFailures())
+    with RawTLS(server.port) as client:
+        client.socket.sendall(client.record(HELLO[:9]))
+        flood = b"".join(client.key_update(asks=asks) for _ in range(2000))
+        with suppress(OSError):
+            client.socket.sendall(flood)
+            client.socket.sendall(client.record(HELLO[9:]))
+            while client.read()[0] != DATA:
+                pass
+            pytest.fail("it was answered")
+    eventually(lambda: open_ones(server) == 0)
+    (line,) = [formatEvent(event) for event in log if "without data" in event.get("what", "")]
+    assert line == "TLS with 127.0.0.1 is cut off: it sends records without data"
+    assert answers(server)
+
+
+@pytest.mark.parametrize(("size", "padding"), [(1, 0), (100, 4000)], ids=["bytes", "padded"])
+def test_small_records(server, size, padding):
+    """Records of a byte each, or padded ones, are a matter of the client."""
+    body = b"x" * 20_000
+    data = b"POST / HTTP/1.1\r\nHost: a.org\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    with RawTLS(server.port) as client:
+        for start in range(0, len(data), size):
+            client.socket.sendall(client.record(data[start : start + size], padding=padding))
+        content = b""
+        while b"20000" not in content:
+            kind, content = client.read()
+            assert kind in (HANDSHAKE, DATA)
+
+
+def test_refused_in_small_records(server):
+    """What is no more read of records of a byte each is no flood: the refusal still arrives."""
+    head = b"GET / HTTP/1.1\r\nHost: a.org\r\nBad Name: x\r\n\r\n" + b"x" * 1000
+    with RawTLS(server.port) as client:
+        client.socket.sendall(b"".join(client.record(head[start : start + 1]) for start in range(len(head))))
+        while (found := client.read())[0] == HANDSHAKE:
+            pass
+        assert found[1].startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("kind", [DATA, HANDSHAKE, ALERT])
+def test_empty_records(server, kind):
+    """A row of records with nothing in them is the end."""
+    with RawTLS(server.port) as client:
+        client.socket.sendall(b"".join(client.record(b"", kind) for _ in range(100)))
+        with suppress(EOFError, ConnectionResetError):
+            while client.read()[0] == HANDSHAKE:
+                pass
+    eventually(lambda: open_ones(server) == 0)
+    assert answers(server)
+
+
+def test_http_without_tls_and_a_long_body(server):
+    """Whoever has not sent all yet is told, too, and not reset."""
+    with plain(server) as client:
+        client.sendall(
+            b"POST / HTTP/1.1\r\nHost: a.org\r\nContent-Length: 3000000\r\n\r\n" + bytes(3_000_000)
+        )
+        assert b"begin the address with https://" in client.makefile("rb").read()
     assert answers(server)
