@@ -10,11 +10,17 @@ from skitai import was
 libc = ctypes.CDLL(None)
 number = ContextVar("number")
 lock = threading.Lock()
+#: A semaphore of C, which is closed until ``/open``, and how many wait for it.
+gate = ctypes.create_string_buffer(64)
+libc.sem_init(gate, 0, 0)
+waiting = []
 
 
-def block(seconds):
+def block():
     """Block as code written in C does."""
-    libc.usleep(int(seconds * 1_000_000))
+    waiting.append(1)
+    libc.sem_wait(gate)
+    libc.sem_post(gate)
     return threading.current_thread().name
 
 
@@ -35,7 +41,12 @@ def app(environ, start_response):
     path, query = environ["PATH_INFO"], environ["QUERY_STRING"]
     number.set(query)
     if path == "/block":
-        body = was.run(block, 0.5).getwait(60).data
+        body = was.run(block).getwait(60).data
+    elif path == "/blocked":
+        body = str(len(waiting))
+    elif path == "/open":
+        libc.sem_post(gate)
+        body = "open"
     elif path == "/lock":
         call = was.run(sleep_with_lock)
         with lock:
@@ -46,7 +57,7 @@ def app(environ, start_response):
     elif path == "/exit":
         body = was.run(exit, 3).getwait(60).msg
     elif path == "/hang":
-        body = was.run(block, 3600).getwait(float(query)).msg
+        body = was.run(libc.sleep, 3600).getwait(float(query)).msg
     elif path == "/sleep":
         was.sleep(0.5)
         body = query

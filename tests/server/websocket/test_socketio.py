@@ -38,7 +38,7 @@ class Member:
 
     def __init__(self, server, transports, **options):
         self.heard = []
-        self.client = socketio.Client(reconnection=False)
+        self.client = socketio.Client(reconnection=False, request_timeout=PATIENCE)
         self.client.on("echoed", self.heard.append)
         self.client.on("told", self.heard.append)
         self.client.connect(server.url, transports=transports, wait_timeout=PATIENCE, **options)
