@@ -26,6 +26,7 @@ from skitai.errors import ConfigError, PluginError
 from skitai.loop import breakpoints
 from skitai.net.sockets import Opened
 from skitai.processes.orders import EXIT_BROKEN, EXIT_CONFIG, EXIT_RESTART
+from skitai.processes.streams import flush_streams
 from skitai.worker.logs import rotation_of
 from skitai.worker.serving import Server
 from skitai.worker.watch.interrupts import Interrupter
@@ -201,16 +202,14 @@ class Announced(Server):
 
 def _begin_anew(by_others: bool) -> None:
     """Become a new process of the same command; or end, if a supervisor that holds the sockets starts it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_streams()
     if by_others:
         os._exit(EXIT_RESTART)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - what was started before
 
 
 def _end_broken() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_streams()
     os._exit(EXIT_BROKEN)
 
 

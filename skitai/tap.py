@@ -19,6 +19,7 @@ from skitai.daemon.again import same_command
 from skitai.daemon.becoming import become_supervisor
 from skitai.daemon.logs import (
     keep_standard_streams,
+    keep_streams_of_apps,
     logging_already,
     own_log,
     plain_unless_asked,
@@ -220,6 +221,7 @@ def _make_worker(options: Options, reactor: Any, nursery: Nursery) -> Announced:
     _warn(server)
     with logging_already(options.parent):
         failed = server.load_now() if config.server.preload else []
+        keep_streams_of_apps(reactor.callWhenRunning)
         server.signals_of_apps = handlers_of_apps()
         if threads := threads_besides():
             _log.warn(_THREADS_STAY, threads=", ".join(threads))

@@ -34,6 +34,7 @@ from twisted.python.failure import Failure
 from skitai.formats.colours import coloured, wants_colours
 from skitai.formats.loglines import moved_in, one_line, stamp, traceback_lines
 from skitai.processes.files import AppendedFile
+from skitai.processes.streams import keep_own_streams, own_stream
 
 _log = Logger()
 
@@ -145,12 +146,14 @@ def own_log(opened: Any, words: Sequence[str], folder: Path | None, name: str = 
     if folder is not None and not any(word.startswith(_FILE_OPTION) for word in words):
         return open_log(str(folder / name))
     before = name_of_log(opened)
+    if opened in (sys.stdout, sys.stderr):
+        return own_stream("stdout" if opened is sys.stdout else "stderr")
     return opened if before in _STANDARD else open_log(os.path.abspath(before))
 
 
 def name_of_log(stream: Any) -> str:
     """Return the name by which ``open_log`` opens ``stream``; that of a stream without any is ``-``."""
-    if stream is sys.stderr:
+    if stream in (sys.stderr, own_stream("stderr")):
         return "+"
     name = getattr(stream, "name", None)
     return name if isinstance(name, str) and not name.startswith("<") else "-"
@@ -203,12 +206,21 @@ def keep_standard_streams(call_when_running: Callable[..., Any]) -> None:
     """Restore ``sys.stdout`` and ``sys.stderr`` as they are now, once the reactor runs and the log is open.
 
     Each printed line is written at once, even to a file, so that all output to one file is in order. If the
-    process was started without a stream, what is printed to it is dropped.
+    process was started without a stream, what is printed to it is dropped. The server has streams of its own,
+    on which nothing depends that apps do to these.
     """
+    keep_own_streams()
     streams = tuple(stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)
+    sys.stdout, sys.stderr = streams
+    keep_streams_of_apps(call_when_running)
+
+
+def keep_streams_of_apps(call_when_running: Callable[..., Any]) -> None:
+    """Restore ``sys.stdout`` and ``sys.stderr`` as they are now: apps that were loaded may have set them."""
+    streams = sys.stdout, sys.stderr
 
     def put_back() -> None:
         sys.stdout, sys.stderr = streams

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from twisted.logger import Logger
 from skitai.formats.colours import coloured_access, wants_colours
 from skitai.loop.turn import Stage, turn_end_of
 from skitai.processes.files import AppendedFile
+from skitai.processes.streams import own_stream
 from skitai.server.accesslines import FORMATS, Line, with_id
 
 if TYPE_CHECKING:
@@ -70,10 +70,9 @@ class AccessLog:
             self._stream.reopen()
 
     def close(self) -> None:
-        """Write the waiting lines, and close the stream unless it is standard output."""
+        """Write the waiting lines, and close the stream."""
         self.flush()
-        if self._stream is not sys.stdout:
-            self._stream.close()
+        self._stream.close()
 
 
 class ConsoleAccessLog(AccessLog):
@@ -93,6 +92,10 @@ class ConsoleAccessLog(AccessLog):
             piece.append(f"{line}\n")
         self._stream.write("".join(piece))
 
+    def close(self) -> None:
+        """Write the waiting lines: others go on with the stream."""
+        self.flush()
+
 
 def open_access_log(
     path: Path | str, reactor: Any, *, form: str = "skitai", has_ids: bool = False
@@ -106,7 +109,7 @@ def open_access_log(
     if has_ids and form != "json":
         line = with_id(line)
     if path == "-":  # in order with what others print there
-        return ConsoleAccessLog(sys.stdout, partial(turn_end_of(reactor).call, Stage.LOG), line)
+        return ConsoleAccessLog(own_stream("stdout"), partial(turn_end_of(reactor).call, Stage.LOG), line)
     file = AppendedFile(path)
     file.open()
     return AccessLog(file, partial(reactor.callLater, _FLUSH_SECONDS), line)

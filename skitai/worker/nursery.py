@@ -10,7 +10,6 @@ import gc
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
@@ -39,6 +38,7 @@ from skitai.processes.orders import (
     Wishes,
 )
 from skitai.processes.rotation import RotatedLog
+from skitai.processes.streams import flush_streams
 
 #: Signals that the supervisor acts on: workers leave them alone, or have their own ways.
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
@@ -151,8 +151,7 @@ class Nursery:
 
     def _fork(self, slot: int, descriptors: Sequence[int]) -> Place | None:
         """Fork the worker of ``slot``; return its place in the worker itself, and None in this process."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_streams()
         mother = os.getpid()
         # A signal for the child that comes before it can take it must wait.
         signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
@@ -15,6 +14,7 @@ from twisted.logger import Logger
 from skitai.daemon.supervisor.pauses import Pauses, in_words
 from skitai.processes.orders import PARENT_VARIABLE, said_of
 from skitai.processes.signals import handles
+from skitai.processes.streams import flush_streams
 
 _log = Logger()
 
@@ -73,8 +73,7 @@ class AgentKeeper:
             self._start(now)
 
     def _start(self, now: float) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_streams()
         environ = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
         silent = [(os.POSIX_SPAWN_OPEN, _STDIN, os.devnull, os.O_RDONLY, 0)]
         try:

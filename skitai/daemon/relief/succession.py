@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol
@@ -20,6 +19,7 @@ from skitai.daemon.supervisor.nurseries import logical_folder
 from skitai.net.handing import hand_over
 from skitai.net.sockets import Opened, pass_on
 from skitai.processes.orders import BLOCKED
+from skitai.processes.streams import flush_streams
 from skitai.processes.terminal import Terminal
 
 _log = Logger()
@@ -161,6 +161,5 @@ class Succession:
             self._notifier.pass_on(os.environ)
         with suppress(OSError):
             os.chdir(self._folder)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_streams()
         os.execv(self._command[0], self._command)  # noqa: S606 - what was started before

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-import sys
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from time import monotonic, sleep
@@ -17,6 +16,7 @@ from skitai.daemon.notify import Notifier
 from skitai.daemon.replacing.parent import Forked
 from skitai.loop.native import start_thread
 from skitai.processes.orders import BLOCKED, EXIT_ANEW, EXIT_RESTART
+from skitai.processes.streams import flush_streams
 from skitai.processes.terminal import Terminal
 
 _log = Logger()
@@ -136,9 +136,7 @@ class Replacing:
 
 
 def _exit_now(status: int) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # an app may have closed it
-            stream.flush()
+    flush_streams()
     os._exit(status)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import termios
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,7 @@ import attrs
 from skitai.loop import native
 from skitai.processes.family import end_with_parent
 from skitai.processes.orders import BLOCKED, EXIT_ANEW, EXIT_RESTART
+from skitai.processes.streams import flush_streams
 
 #: The most that a child says of its end, in bytes.
 _WORDS_MAX = 4000
@@ -47,8 +47,7 @@ def fork_children(anew: Callable[[], NoReturn]) -> Forked:
     why, since = "", monotonic()
     while True:
         told, tell = os.pipe()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_streams()
         mother = os.getpid()
         pid = native.fork()
         if pid == 0:
@@ -118,8 +117,7 @@ def _reap(pid: int) -> int | None:
 
 def _end_like(status: int, number: int | None) -> NoReturn:
     """End as a child with the wait ``status`` did; one that asked for another, by a signal."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_streams()
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
     elif os.WEXITSTATUS(status) not in (EXIT_RESTART, EXIT_ANEW):

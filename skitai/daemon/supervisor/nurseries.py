@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import Enum, auto
@@ -17,6 +16,7 @@ from skitai.net.sockets import ListenError, Opened
 from skitai.processes import Board
 from skitai.processes.link import Link, LinkClosedError
 from skitai.processes.orders import BLOCKED, CANNOT, NURSERY_VARIABLE, SOCKETS, Wishes
+from skitai.processes.streams import flush_streams
 
 
 class Stage(Enum):
@@ -53,8 +53,7 @@ def start_nursery(generation: int, command: Sequence[str], folder: str) -> Nurse
     environment = {**os.environ, NURSERY_VARIABLE: f"{theirs.fileno()} {os.getpid()}"}
     try:
         os.set_inheritable(theirs.fileno(), True)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_streams()
         # A Ctrl-C is meant for the supervisor, which ends the nursery.
         pid = os.posix_spawn(command[0], list(command), environment, setsigmask=BLOCKED)
     except OSError:

@@ -24,6 +24,7 @@ from twisted.internet.process import reapAllProcesses
 from twisted.logger import Logger
 
 from skitai.loop import native
+from skitai.processes.streams import flush_streams
 from skitai.worker.watch.blocking import Hold, Question
 from skitai.worker.watch.interrupts import Interrupter
 from skitai.worker.watch.patience import Patience, Step
@@ -151,8 +152,7 @@ class LastResort:
 
         def last_words() -> None:
             self._say("the server has not stopped in time: the process is ended")
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
+            flush_streams()
             said.release()
 
         native.start_thread(last_words, "skitai-last-words")
