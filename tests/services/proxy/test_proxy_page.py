@@ -1,4 +1,4 @@
-"""The examples of the pages and of etc/ are what Skitai takes, and the options are on the page."""
+"""The examples of the pages are what Skitai takes, and the options are on the page."""
 
 import re
 
@@ -14,8 +14,6 @@ PAGE = (REPOSITORY / "docs" / "proxy.md").read_text("utf-8")
 EXAMPLES = [
     *re.findall(r"```ini\n(.*?)```", PAGE, re.DOTALL),
     *re.findall(r"```ini\n(.*?)```", (REPOSITORY / "docs" / "cache.md").read_text("utf-8"), re.DOTALL),
-    (REPOSITORY / "etc/proxy.conf").read_text("utf-8"),
-    (REPOSITORY / "etc/cache.conf").read_text("utf-8"),
 ]
 
 
