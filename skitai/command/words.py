@@ -57,24 +57,28 @@ def host(text: str) -> str:
 def address(text: str, *, tls: bool = False) -> str:
     """Return an address that ``--bind`` takes as one of the key ``listen``.
 
-    The host may be ``localhost``, and nothing, which is all interfaces; the port may be missing. With
-    ``tls``, it serves HTTPS.
+    The host may be ``localhost``, and nothing or ``*``, which are all interfaces; the port may be missing.
+    With ``tls``, it serves HTTPS.
     """
     place, *words = text.split()[:2] or [""]
     if not place.startswith(_UNIX):
         name, colon, port = place.rpartition(":")
         if not colon or port.endswith("]"):
             name, port = (place, "") if not place.isdecimal() else ("", place)
-        name = host(name)
-        place = f"{name}:{port or _DEFAULT_PORT}" if name else port
+        name = "" if name == "*" else host(name)
+        port = port or str(_DEFAULT_PORT)
+        place = f"{name}:{port}" if name else port
     return " ".join([place, *(words or (["ssl"] if tls else []))])
 
 
 def target(word: str) -> str:
     """Return the target of a route that ``word`` means. Raises UsageError for the file of a configuration."""
     path, colon, name = word.partition(":")
+    module = path.removesuffix(".py")
+    if not colon and Path(f"{module}.py").is_file() and Path(module).is_dir():
+        return f"{module}:"  # without the colon, a route means the folder
     if path.endswith(".py") and Path(path).is_file():
-        return f"{path.removesuffix('.py')}{colon}{name}"
+        return f"{module}{colon}{name}"
     if Path(word).is_file():
         raise UsageError(f"to serve what {word} says, write --config {word}")
     return word

@@ -42,6 +42,8 @@ def parsed(*words, parent=None):
         (("--uds", "/run/x"), {"unix_socket": "/run/x"}),
         (("-b", "8000"), {"listen": "8000"}),
         (("-b", ":8000"), {"listen": "8000"}),
+        (("--listen=*:8000",), {"listen": "8000"}),
+        (("-b", "*"), {"listen": "5000"}),
         (("-b", "0.0.0.0"), {"listen": "0.0.0.0:5000"}),
         (("-b", "localhost:80"), {"listen": "127.0.0.1:80"}),
         (("-b", "[::1]"), {"listen": "[::1]:5000"}),
@@ -104,6 +106,9 @@ def test_the_app_may_come_first(tmp_path, monkeypatch):
     assert options.overrides == {"threads": "8", "reloader": "yes"}
     assert parsed("app.py").source.app == "app"
     assert parsed("other.py:app").source.app == "other.py:app"
+    (tmp_path / "app").mkdir()  # as with templates in it
+    assert parsed("app").source.app == parsed("app.py").source.app == "app:"
+    assert parsed("app/").source.app == "app/"
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,14 @@ OPTIONS: Mapping[str, Key] = {
 
 
 def names_folder(mount: Mount) -> bool:
-    """Whether the target is an existing folder, and not ``path/module:callable``."""
-    return ":" not in mount.target.rpartition("/")[2] and os.path.isdir(mount.folder / mount.target)
+    """Whether the target is an existing folder, and not ``path/module:callable``.
+
+    A package is an app: who means its files, which are its source, writes a slash behind it.
+    """
+    last = mount.target.rpartition("/")[2]
+    folder = mount.folder / mount.target
+    is_package = last.isidentifier() and os.path.isfile(folder / "__init__.py")
+    return ":" not in last and os.path.isdir(folder) and not is_package
 
 
 @hookimpl

@@ -35,6 +35,11 @@ def understood(loop, folder, *lines, tail=""):
         ("wsgi threads=8", "wsgi threads=8  ; app"),
         ("wsgi threads=0", "wsgi threads=0  ; app"),
         ("pkg:", "pkg  ; app"),
+        ("pkg", "pkg  ; app"),
+        ("./pkg", "pkg  ; app"),
+        ("{folder}/pkg", "pkg  ; app"),
+        ("pkg/", "pkg max_age=300  ; static files"),
+        ("pkg/.", "pkg max_age=300  ; static files"),
         ("pkg:make( )", "pkg:make()  ; app"),
         ('pkg:site.make("a/b:c",d=1)', "\"pkg:site.make('a/b:c', d=1)\"  ; app"),
         ("pkg.sub:app", "pkg.sub:app  ; app"),
@@ -43,7 +48,7 @@ def understood(loop, folder, *lines, tail=""):
     ],
 )
 def test_kinds(reactor_thread, folder, target, expected):
-    """A folder is static, also beside a module of that name; path/module:callable is an app."""
+    """A folder is static, also beside a module of that name, if it is no package; all else is an app."""
     shown, _ = understood(reactor_thread, folder, f"/x = {target.format(folder=folder)}")
     assert shown == [expected]
 
