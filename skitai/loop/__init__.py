@@ -4,6 +4,7 @@ From below to above:
 
 - ``native``: real threads and locks, also where the standard library is patched.
 - ``switching``, ``hub``: how one greenlet lets another go on, and where greenlets wait.
+- ``epolling``: how the reactor tells of what epoll has found.
 - ``turn``, ``sending``: what is done together at the end of the reactor's turn.
 - ``contexts``: the ``contextvars.Context`` that all parts of a request share.
 - ``bridge``: how app code hands something to the reactor, and waits for it.

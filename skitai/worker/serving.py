@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -151,6 +152,10 @@ class Server(Instance):
 
         Raises ConfigError when an address cannot be listened on or a log not written.
         """
+        if hasattr(select, "epoll"):
+            from skitai.loop.epolling import shorten
+
+            shorten(self.reactor)
         server = self.config.server
         proxies = TrustedProxies(server.trusted_proxies)
         site: Any = self._builder.site(self.plugins.mounts(self), self._forward)

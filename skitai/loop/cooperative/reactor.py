@@ -16,13 +16,14 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.epollreactor import EPollReactor
 
 from skitai.loop.cooperative.hub import GeventHub
+from skitai.loop.epolling import ShortReactor
 
 _READ = 1
 #: Seconds that a busy reactor goes on before the hub gets a turn.
 _TURN_SECONDS = 0.005
 
 
-class CooperativeReactor(EPollReactor):
+class CooperativeReactor(ShortReactor):
     """The epoll reactor beside gevent's hub.
 
     ``take_over`` turns an epoll reactor into one. What greenlets ask of it while it waits rouses it, because

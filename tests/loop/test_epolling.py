@@ -1,0 +1,115 @@
+"""The reactor's way from epoll to whom its events are for."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.selectreactor import SelectReactor
+from twisted.logger import globalLogPublisher
+from twisted.python import context, log
+
+if not hasattr(select, "epoll"):
+    pytest.skip("the system has no epoll", allow_module_level=True)
+
+from twisted.internet.epollreactor import EPollReactor
+
+from skitai.loop.epolling import ShortReactor, shorten
+
+
+class Readable:
+    """The end of a pipe with a byte in it."""
+
+    def __init__(self, read: Callable[[], object]) -> None:
+        self._descriptor, other = os.pipe()
+        os.write(other, b"x")
+        os.close(other)
+        self.doRead = read
+        self.lost: list[Any] = []
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def logPrefix(self) -> str:
+        return f"pipe {self._descriptor}"
+
+    def connectionLost(self, reason: Any) -> None:
+        self.lost.append(reason)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+
+@pytest.fixture
+def failures() -> Iterator[list[Any]]:
+    events: list[Any] = []
+    globalLogPublisher.addObserver(events.append)
+    yield events
+    globalLogPublisher.removeObserver(events.append)
+
+
+@pytest.fixture
+def reactor() -> Iterator[Any]:
+    made = EPollReactor()
+    shorten(made)
+    assert isinstance(made, ShortReactor)
+    yield made
+    made.waker.connectionLost(None)
+    made._poller.close()
+
+
+def test_who_can_be_read_is_told_and_the_log_knows_who_it_is(reactor: Any) -> None:
+    seen: list[str] = []
+    pipe = Readable(lambda: seen.append(context.get(log.ILogContext)["system"]))
+    reactor.addReader(pipe)
+    reactor.doIteration(0)
+    assert seen == [pipe.logPrefix()]
+    assert context.get(log.ILogContext)["system"] == "-"
+    pipe.close()
+
+
+def test_what_raises_is_ended_and_logged_and_the_others_are_told(reactor: Any, failures: list[Any]) -> None:
+    seen: list[str] = []
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    broken, sound = Readable(fail), Readable(lambda: seen.append("read"))
+    broken.connectionLost = lambda reason: 1 / 0  # type: ignore[assignment, method-assign]
+    reactor.addReader(broken)
+    reactor.addReader(sound)
+    reactor.doIteration(0)
+    assert seen == ["read"]
+    assert [event["failure"].type for event in failures] == [ZeroDivisionError] * 2
+    assert {event["system"] for event in failures} == {broken.logPrefix()}
+    assert broken not in reactor.getReaders()
+    for each in (broken, sound):
+        each.close()
+
+
+def test_what_an_earlier_event_has_ended_is_not_told(reactor: Any) -> None:
+    seen: list[str] = []
+    pipes: list[Readable] = []
+
+    def read() -> None:
+        seen.append("read")
+        for pipe in pipes:
+            reactor.removeReader(pipe)
+
+    pipes += Readable(read), Readable(read)
+    for pipe in pipes:
+        reactor.addReader(pipe)
+    reactor.doIteration(0)
+    assert seen == ["read"]
+    for pipe in pipes:
+        pipe.close()
+
+
+def test_other_reactors_stay_what_they_are() -> None:
+    other = SelectReactor()
+    shorten(other)
+    assert type(other) is SelectReactor
