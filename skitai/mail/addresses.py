@@ -64,10 +64,9 @@ def parse_address(text: object, argument: str = "address") -> Address:
     A name need not be quoted, whatever it consists of. Raises TypeError unless ``text`` is a str, and
     ValueError, which names the ``argument``, if it is anything else than one address.
     """
-    written = checked_text(text, argument)
+    written = checked_text(text, argument).strip()
     if len(written) > _TEXT_MAX:
         raise ValueError(f"{argument}: an address is not {len(written)} characters long")
-    written = written.strip()
     if not written:
         raise ValueError(f"{argument}: an address is missing")
     try:
@@ -85,6 +84,8 @@ def parse_addresses(given: object, argument: str = "addresses") -> tuple[Address
     if given is None:
         return ()
     if isinstance(given, str):
+        if "@" in given and "," not in given and '"' not in given:  # one, as nearly always
+            return (parse_address(given, argument),)
         checked_text(given, argument)
         try:
             parts = _split(given)
@@ -173,8 +174,6 @@ def _address_literal(text: str) -> str:
 
 def _split(text: str) -> list[str]:
     """Return what is between the commas of ``text``, but for those in quotes and in angle brackets."""
-    if "," not in text and '"' not in text:  # nearly all
-        return [alone] if (alone := text.strip()) else []
     parts = []
     begin, in_brackets = 0, False
     for index, character in _outside_quotes(text):

@@ -1,5 +1,6 @@
 """The spool: who writes, who claims, what is set aside, who may read it."""
 
+import errno
 import fcntl
 import os
 import stat
@@ -128,6 +129,24 @@ def test_the_order_of_syncs(spool, monkeypatch):
     monkeypatch.setattr(os, "rename", renamed)
     spool.write(ENVELOPE, MESSAGE)
     assert steps == ["spool/mail-1.eml", "tmp/mail-1.json", "rename", "spool"]
+
+
+@pytest.mark.parametrize("name", ["spool/mail-1.eml", "tmp/mail-1.json", "spool"])
+def test_a_sync_that_fails(spool, monkeypatch, name):
+    """The error names the file or the folder that could not be synced, and nothing is left of the mail."""
+    spool.make_folders()
+    sync = os.fsync
+
+    def synced(descriptor):
+        if os.readlink(f"/proc/self/fd/{descriptor}") == str(spool.folder / name):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        spool.write(ENVELOPE, MESSAGE)
+    assert caught.value.filename == str(spool.folder / name)
+    assert [path for path in spool.folder.rglob("*") if path.is_file()] == []
 
 
 def test_the_folder_is_a_file(spool):
