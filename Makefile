@@ -5,6 +5,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Servers that tests start would compile Skitai anew each time: that takes longer than the rest of a start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test coverage lint format bench clean docs/config.md
 
 run: $(VENV)/.sample
