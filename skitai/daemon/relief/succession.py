@@ -74,18 +74,14 @@ class Succession:
     def start(self, notifier: Notifier) -> None:
         """Take signals. Called in the main thread, when the reactor runs."""
         self._notifier = notifier
-        self._terminal = Terminal()
+        self._terminal = Terminal(self.begin, self._end_with_terminal)
         self._reactor.addSystemEventTrigger("after", "shutdown", self._ended)
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._hung_up))
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._terminal.hung_up))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
 
-    def _hung_up(self) -> None:
-        """Begin anew; or end, if the system has sent SIGHUP because a window was closed."""
-        if not self._terminal.is_lost():
-            self.begin()
-        elif not self._terminal.is_ignored:
-            self._is_to_end = True
-            self._server.end()
+    def _end_with_terminal(self) -> None:
+        self._is_to_end = True
+        self._server.end()
 
     def told_to_end(self) -> None:
         """Take note of a signal that ends the server: nothing takes its place. Called in the main thread."""

@@ -67,16 +67,13 @@ class Replacing:
 
     def start(self, _notifier: Notifier) -> None:
         """Take signals. Called in the main thread, when the reactor runs."""
-        self._terminal = Terminal()
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._hung_up))
+        self._terminal = Terminal(self.begin, self._end_with_terminal)
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._terminal.hung_up))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
 
-    def _hung_up(self) -> None:
-        if not self._terminal.is_lost():
-            self.begin()
-        elif not self._terminal.is_ignored:
-            self._is_to_end = True
-            self._server.end()
+    def _end_with_terminal(self) -> None:
+        self._is_to_end = True
+        self._server.end()
 
     def told_to_end(self) -> None:
         """Take note of a signal that ends the server: nothing takes its place. Called in the main thread."""

@@ -84,12 +84,12 @@ class Supervisor:
     def run(self) -> int:
         """Serve until a signal, or an app, ends it. Returns the exit status. Called in the main thread."""
         adopt_orphans()
-        self._terminal = Terminal()
+        terminal = Terminal(self._load_anew, self._end_with_terminal)
         handlers: dict[int, Callable[[], None]] = {
             signal.SIGTERM: self._leave,
             signal.SIGINT: self._leave,
             signal.SIGQUIT: self._leave_at_once,
-            signal.SIGHUP: self._hung_up,
+            signal.SIGHUP: terminal.hung_up,
             signal.SIGUSR1: self._reopen_logs,
             signal.SIGUSR2: lambda: None,
             signal.SIGTTIN: lambda: self._resize(1),
@@ -164,11 +164,8 @@ class Supervisor:
         self._roster.end(monotonic(), at_once=at_once)
         self._mail.end(at_once=at_once)
 
-    def _hung_up(self) -> None:
-        """Load anew; or end, if a window was closed: then the system sends the same signal."""
-        if not self._terminal.is_lost():
-            self._load_anew()
-        elif not self._terminal.is_ignored and not self._is_leaving:
+    def _end_with_terminal(self) -> None:
+        if not self._is_leaving:
             self._end("the terminal is gone: the server stops")
 
     def _load_anew(self) -> None:
