@@ -69,6 +69,8 @@ class Instance(Service):
         self._patience = config.server.stop_seconds
         #: Whether the executors take tasks: after ``running``, until the stop is over.
         self._apps_run = False
+        #: Whether the reactor was told to stop.
+        self._is_ending = False
         self._states: dict[Hashable, Any] = {}
         self._making_state = RLock()
         try:
@@ -212,6 +214,7 @@ class Instance(Service):
 
     def _end_process(self, restart: bool, fast: bool) -> None:  # noqa: ARG002 - see the subclasses
         """End, and begin anew with ``restart``, as far as this is possible. Called in the reactor thread."""
+        self._is_ending = True
         with suppress(ReactorNotRunning):  # it was asked to stop before
             self.reactor.stop()
 

@@ -120,9 +120,8 @@ def _end_like(status: int, number: int | None) -> NoReturn:
     flush_streams()
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-    elif os.WEXITSTATUS(status) not in (EXIT_RESTART, EXIT_ANEW):
+    elif number is None or os.WEXITSTATUS(status) not in (0, EXIT_RESTART, EXIT_ANEW):
         os._exit(os.WEXITSTATUS(status))
-    assert number is not None
     with suppress(OSError):  # SIGKILL has no other effect
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
