@@ -292,3 +292,19 @@ class Later:
         """Answer the oldest request, with its target unless another body is given."""
         request = self.waiting.pop(0)
         request.respond("200 OK", TEXT, request.uri if body is None else body)
+
+
+class Pushed:
+    """A push producer that notes what it was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def pauseProducing(self):
+        self.told.append("pause")
+
+    def resumeProducing(self):
+        self.told.append("resume")
+
+    def stopProducing(self):
+        self.told.append("stop")

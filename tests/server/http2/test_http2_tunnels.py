@@ -3,7 +3,7 @@
 import pytest
 from hpack import Encoder
 from http2_client import Client, Reply, frame
-from http_channel import TEXT, MemoryServer
+from http_channel import TEXT, MemoryServer, Pushed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol
@@ -155,23 +155,10 @@ def test_a_taker_that_pauses():
 
 
 def test_a_client_whose_window_is_closed_pauses_the_producer():
-    class Producer:
-        def __init__(self):
-            self.told = []
-
-        def pauseProducing(self):
-            self.told.append("pause")
-
-        def resumeProducing(self):
-            self.told.append("resume")
-
-        def stopProducing(self):
-            self.told.append("stop")
-
     world = World()
     world.client.taking = False
     stream, taker = world.open()
-    producer = Producer()
+    producer = Pushed()
     taker.transport.registerProducer(producer, True)
     taker.transport.write(b"x" * 60_000)
     assert producer.told == []

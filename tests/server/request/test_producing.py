@@ -1,7 +1,7 @@
 """Bodies that a producer makes: as fast as the client takes them, and no faster."""
 
 import pytest
-from http_channel import Later
+from http_channel import Later, Pushed
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -24,22 +24,6 @@ class Pulled:
 
     def stopProducing(self):
         self.stopped = True
-
-
-class Pushed:
-    """A push producer that notes what it was told."""
-
-    def __init__(self):
-        self.told = []
-
-    def pauseProducing(self):
-        self.told.append("pause")
-
-    def resumeProducing(self):
-        self.told.append("resume")
-
-    def stopProducing(self):
-        self.told.append("stop")
 
 
 def produce(memory_server, make, streaming, stalled=True):
