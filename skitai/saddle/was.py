@@ -129,8 +129,9 @@ class SaddleWas:
         if sessions is None:
             raise AttributeError("session")  # __getattr__ says the rest
         read, address = self.cookie.read_hidden, self.request.get_remote_addr()
-        return sessions.load(read(session.COOKIE), address, read=read, stored=self._stored_sessions())
+        return sessions.load(read(session.COOKIE), address, read=read, stored=self._stored_sessions)
 
+    @cached_property
     def _stored_sessions(self) -> StoredSessions | None:
         store = self.app.session_store
         if isinstance(store, str):
@@ -169,7 +170,7 @@ class SaddleWas:
         """Return the header fields that store changed cookies, sessions and messages."""
         used, stores = self.__dict__, self.app.stores
         if "session" in used and stores.sessions is not None:
-            stores.sessions.store(self.session, self.cookie, self._stored_sessions())
+            stores.sessions.store(self.session, self.cookie, self._stored_sessions)
         if "mbox" in used:
             stores.messages.store(self.mbox, self.cookie)
         return self.cookie.headers() if "cookie" in used else []
