@@ -13,7 +13,7 @@ from twisted.web import server
 from twisted.web.http_headers import Headers
 
 from skitai.server.request.compress import accepts_gzip
-from skitai.server.request.tags import with_plain_bytes
+from skitai.server.request.tags import with_plain
 
 if TYPE_CHECKING:
     from skitai.interfaces import IConnection
@@ -51,17 +51,26 @@ class LazyRequest(server.Request):
         values = [value for key, value in self.headers if key == name]
         return b", ".join(values) if values else None
 
+    def condition(self, name: bytes, value: bytes) -> bytes:
+        """Return ``value`` of If-Match or If-None-Match (``name``, in lower case) as it is to be read.
+
+        The tags of compressed responses are its own once more. A client that takes no compressed response has
+        none that is still good.
+        """
+        if name == b"if-none-match" and not accepts_gzip(self.field(b"accept-encoding") or b""):
+            return value
+        return with_plain(value)
+
     @cached_property
     def requestHeaders(self) -> Headers:  # type: ignore[override]
         """The header fields received."""
         fields = Headers()
         for name, value in self.headers:
             fields.addRawHeader(name, value)
-        # The tags of compressed responses are those of the resource once more.
         for name in (b"if-match", b"if-none-match"):
             values = fields.getRawHeaders(name)
-            if values and (name == b"if-match" or accepts_gzip(self.field(b"accept-encoding") or b"")):
-                fields.setRawHeaders(name, [with_plain_bytes(value) for value in values])
+            if values:
+                fields.setRawHeaders(name, [self.condition(name, value) for value in values])
         if self.authority:  # an absolute target overrides the Host field (RFC 9112, section 3.2.2)
             fields.setRawHeaders(b"host", [self.authority])
         return fields

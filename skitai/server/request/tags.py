@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 
 _MARK = "-gzip"
-_MARKED = re.compile(r'((?:W/)?")([\x21\x23-\x7e\x80-\xff]*)-gzip"')
-_MARKED_BYTES = re.compile(_MARKED.pattern.encode("latin-1"))
+_MARKED = re.compile(rb'((?:W/)?")([\x21\x23-\x7e\x80-\xff]*)-gzip"')
 
 
 def marked(tag: str) -> str:
@@ -18,14 +17,9 @@ def marked(tag: str) -> str:
     return f'{tag[:-1]}{_MARK}"' if tag[:1] == tag[-1:] == '"' and len(tag) > 1 else tag
 
 
-def with_plain(value: str) -> str:
+def with_plain(value: bytes) -> bytes:
     """Return If-Match or If-None-Match with the plain tag beside each that is marked: any of both will do."""
-    return _MARKED.sub(r'\1\2-gzip", \1\2"', value) if _MARK in value else value
-
-
-def with_plain_bytes(value: bytes) -> bytes:
-    """Return the same for bytes."""
-    return _MARKED_BYTES.sub(rb'\1\2-gzip", \1\2"', value) if b"-gzip" in value else value
+    return _MARKED.sub(rb'\1\2-gzip", \1\2"', value) if b"-gzip" in value else value
 
 
 def is_asked_for(tag: str, if_none_match: bytes | None) -> bool:

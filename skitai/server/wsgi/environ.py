@@ -10,8 +10,6 @@ from urllib.parse import unquote_to_bytes
 
 from skitai import __version__
 from skitai.http.requestids import ENVIRON_KEY, new_request_id
-from skitai.server.request.compress import accepts_gzip
-from skitai.server.request.tags import with_plain
 from skitai.server.wsgi.filewrapper import FileWrapper
 
 if TYPE_CHECKING:
@@ -27,6 +25,7 @@ _PROTOCOLS = {"1.1": "HTTP/1.1", "2": "HTTP/2", "1.0": "HTTP/1.0"}
 # The framing of the body concerns only the server (RFC 9110, section 7.6.1). A field named Proxy would become
 # HTTP_PROXY, which programs that the app starts would obey (CVE-2016-5385).
 _HIDDEN = frozenset({b"transfer-encoding", b"proxy"})
+_CONDITIONS = ((b"if-none-match", "HTTP_IF_NONE_MATCH"), (b"if-match", "HTTP_IF_MATCH"))
 
 
 def base_environ(multithread: bool, multiprocess: bool) -> dict[str, Any]:
@@ -91,11 +90,9 @@ def make_environ(
         given = environ.get(ENVIRON_KEY)
         request.request_id = request_id = new_request_id() if given is None else request.identify(given)
     environ[ENVIRON_KEY] = request_id
-    # The tags of compressed responses are those of the app once more.
-    if "HTTP_IF_NONE_MATCH" in environ and accepts_gzip(request.field(b"accept-encoding") or b""):
-        environ["HTTP_IF_NONE_MATCH"] = with_plain(environ["HTTP_IF_NONE_MATCH"])
-    if "HTTP_IF_MATCH" in environ:
-        environ["HTTP_IF_MATCH"] = with_plain(environ["HTTP_IF_MATCH"])
+    for name, key in _CONDITIONS:
+        if key in environ:
+            environ[key] = request.condition(name, environ[key].encode("latin-1")).decode("latin-1")
     if request.authority:
         environ["HTTP_HOST"] = request.authority.decode("latin-1")
     if body is None:
