@@ -194,8 +194,7 @@ def make_forward_proxy(instance: IInstance) -> Any:
             raise config.located(error) from error
         if found is not None:
             return found
-    absent = ", ".join(instance.plugins.not_loaded())
-    message = "no plugin brings the forward proxy" + (f"; not loaded: {absent}" if absent else "")
+    message = instance.plugins.blamed("no plugin brings the forward proxy")
     raise config.error("enable_proxy", message)
 
 

@@ -96,7 +96,7 @@ def test_no_plugin(reactor_thread, tmp_path):
     expected = r"conf:2: \[server\] enable_proxy: no plugin brings the forward proxy"
     with pytest.raises(ConfigError, match=expected):
         make_instance(reactor_thread.reactor, config)
-    with pytest.raises(ConfigError, match=expected + "; not loaded: 'forward'"):
+    with pytest.raises(ConfigError, match=expected + "; it may be of a plugin that is not loaded: 'forward'"):
         make_instance(reactor_thread.reactor, config, disabled={"forward"}, forward=forward_plugin)
 
 
