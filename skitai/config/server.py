@@ -32,7 +32,7 @@ from skitai.config.forward import ProxyUsers, destinations, port_ranges, show_us
 from skitai.config.keys import Key
 from skitai.config.listening import endpoints, listen_list, with_redirect
 from skitai.net.destinations import Destination, PortRange
-from skitai.net.endpoints import Endpoint
+from skitai.net.endpoints import PORT_MAX, Endpoint
 
 _KB, _MB, _GB = 1 << 10, 1 << 20, 1 << 30
 
@@ -60,7 +60,9 @@ class ServerConfig:
     ip: str = field(default="", metadata=_key(words.ip, "address to listen on; empty: all interfaces"))
     port: int | None = field(
         default=5000,
-        metadata=_key(optional(integer(0, 65535)), "TCP port; 0: any free one; empty: none", example="8080"),
+        metadata=_key(
+            optional(integer(0, PORT_MAX)), "TCP port; 0: any free one; empty: none", example="8080"
+        ),
     )
     unix_socket: Path | None = field(
         default=None,
@@ -153,7 +155,7 @@ class ServerConfig:
     )
     redirect_http: int | None = field(
         default=None,
-        metadata=_key(optional(integer(1, 65535)), "port without TLS that leads to HTTPS", example="80"),
+        metadata=_key(optional(integer(1, PORT_MAX)), "port without TLS that leads to HTTPS", example="80"),
     )
     acme_webroot: Path | None = field(
         default=None,
@@ -201,7 +203,7 @@ class ServerConfig:
         metadata=_key(users, "who must log in: name:password, or a htpasswd file; empty: nobody", show_users),
     )
     proxy_ports: tuple[PortRange, ...] = field(
-        default=(PortRange(80, 80), PortRange(1024, 65535)),
+        default=(PortRange(80, 80), PortRange(1024, PORT_MAX)),
         metadata=_key(port_ranges, "ports of http:// requests, where the destination names none"),
     )
     proxy_connect_ports: tuple[PortRange, ...] = field(

@@ -14,6 +14,7 @@ from zope.interface import implementer
 from skitai.http.hosts import is_loopback
 from skitai.interfaces import INode
 from skitai.net import special
+from skitai.net.endpoints import PORT_MAX
 
 if TYPE_CHECKING:
     from skitai.net.client_tls import TLSProfile
@@ -130,8 +131,8 @@ def parse_host_port(text: str, default_port: int | None = None) -> tuple[str, in
             raise ValueError(f"{text!r} has no port: write {host}:PORT")
         return host, default_port
     digits = rest[1:]
-    if not (digits.isascii() and digits.isdigit() and 0 < int(digits) < 65536):
-        raise ValueError(f"{digits!r} in {text!r} is not a port (1 to 65535)")
+    if not (digits.isascii() and digits.isdigit() and 0 < int(digits) <= PORT_MAX):
+        raise ValueError(f"{digits!r} in {text!r} is not a port (1 to {PORT_MAX})")
     return host, int(digits)
 
 

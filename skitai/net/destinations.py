@@ -9,10 +9,10 @@ from ipaddress import ip_network
 import attrs
 
 from skitai.net.addresses import host_name
+from skitai.net.endpoints import PORT_MAX
 from skitai.net.special import Address, is_own, is_public, is_wholly_special, read_address
 from skitai.net.trust import Network
 
-_PORT_MAX = 65535
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
 #: An item with ports behind it; an IPv6 address or network then stands in brackets.
 _ITEM = re.compile(
@@ -44,7 +44,7 @@ def parse_ports(text: str) -> PortRange:
     if found is not None:
         first = int(found[1])
         last = int(found[2] or first)
-        if 0 < first <= last <= _PORT_MAX:
+        if 0 < first <= last <= PORT_MAX:
             return PortRange(first, last)
     raise ValueError(f"{text!r} is not a port, or ports such as 8000-8100")
 

@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 import attrs
 
-_PORT_MAX = 65535
+#: The highest port of TCP.
+PORT_MAX = 65535
 _UNIX = "unix:"
 _TLS_WORD = "ssl"
 _IP_AND_PORT = re.compile(r"(?:(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<ip>[^\[\]:]+)):)?(?P<port>[0-9]{1,5})", re.ASCII)
@@ -68,8 +69,8 @@ def _port_endpoint(text: str, address: str, tls: bool) -> PortEndpoint:
     if match is None:
         raise ValueError(f"{text!r} is no address: {_FORMS}")
     ip, port = match["ipv6"] or match["ip"] or "", int(match["port"])
-    if port > _PORT_MAX:
-        raise ValueError(f"{text!r}: the port must be at most {_PORT_MAX}")
+    if port > PORT_MAX:
+        raise ValueError(f"{text!r}: the port must be at most {PORT_MAX}")
     try:
         return PortEndpoint(str(ip_address(ip)) if ip else "", port, tls)
     except ValueError:

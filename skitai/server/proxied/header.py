@@ -14,6 +14,8 @@ from typing import Any
 import attrs
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
+from skitai.net.endpoints import PORT_MAX
+
 #: The most that is waited for: a line of version 1; a header of version 2 with extensions.
 LINE_MAX, HEADER_MAX = 107, 16 + 4096
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -78,7 +80,7 @@ def _read_line(data: bytes) -> ProxyHeader | None:
 
 
 def _port(word: str) -> int:
-    if not (word.isascii() and word.isdigit() and len(word) <= 5 and int(word) < 65536):
+    if not (word.isascii() and word.isdigit() and len(word) <= 5 and int(word) <= PORT_MAX):
         raise ProxyHeaderError("the PROXY line has no ports")
     return int(word)
 

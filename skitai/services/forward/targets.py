@@ -8,11 +8,11 @@ import attrs
 
 from skitai.net.addresses import HTTPNode
 from skitai.net.destinations import host_of_name
+from skitai.net.endpoints import PORT_MAX
 from skitai.net.special import read_address
 from skitai.services.forward.refusals import Refused
 
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]|([^\[\]:@]+))(?::([0-9]{0,5}))?")
-_PORT_MAX = 65535
 
 
 @attrs.frozen
@@ -44,7 +44,7 @@ def read_target(authority: bytes, default_port: int | None = None) -> Target:
     if found is None:
         raise _unreadable("the target is not host:port", text)
     digits = found[3] or ("" if default_port is None else str(default_port))
-    if not digits or not 0 < int(digits) <= _PORT_MAX:
+    if not digits or not 0 < int(digits) <= PORT_MAX:
         raise _unreadable("the port is missing, or is none", text)
     if found[1] is not None:
         try:

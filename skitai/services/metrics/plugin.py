@@ -11,7 +11,7 @@ import attrs
 
 from skitai.config import Key, comma_list, form, integer, optional
 from skitai.config.keys import nearest
-from skitai.net.endpoints import PortEndpoint
+from skitai.net.endpoints import PORT_MAX, PortEndpoint
 from skitai.plugins import hookimpl
 from skitai.processes import State
 from skitai.services.metrics.counting import Observer
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from skitai.interfaces import IInstance
 
 _SECTION = "metrics"
-_PORT_MAX = 65535
 
 
 @form("path of a URL", "/metrics")
@@ -55,7 +54,7 @@ _KEYS = {
     "ready_clusters": Key(
         comma_list, (), "clusters without which the server is not ready", example="search, shop"
     ),
-    "port": Key(optional(integer(0, _PORT_MAX)), None, "a port for both paths alone", example="9100"),
+    "port": Key(optional(integer(0, PORT_MAX)), None, "a port for both paths alone", example="9100"),
     "ip": Key(_ip, "", "the address of that port; all by default"),
 }
 
