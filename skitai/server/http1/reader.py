@@ -7,6 +7,7 @@ some forty methods; a request with another token in that place is parsed as a PO
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -346,17 +347,14 @@ class _Counter:
 
 def _end_of(data: bytes, count: int) -> int:
     """Return where the first ``count`` requests of ``data`` end: llhttp does not tell where it stopped."""
-    low, high = 0, len(data)
-    while low < high:
-        middle = (low + high) // 2
-        counter = _Counter()
-        with suppress(HttpParserError, HttpParserUpgrade):
-            HttpRequestParser(counter).feed_data(data[:middle])
-        if counter.count >= count:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    return bisect_left(range(len(data)), count, key=lambda size: _requests_in(data[:size]))
+
+
+def _requests_in(data: bytes) -> int:
+    counter = _Counter()
+    with suppress(HttpParserError, HttpParserUpgrade):
+        HttpRequestParser(counter).feed_data(data)
+    return counter.count
 
 
 def _is_about_the_method(error: HttpParserError) -> bool:
