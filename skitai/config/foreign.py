@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from skitai.config.places import GLOBAL_KEYS
 
 _APP = "an app stands in [routes:line], as / = ./path/module:callable"
-_LEVEL = "the command line has it: twist --log-level=warn skitai"
+_LEVEL = "the command line has it: skitai --log-level=warning"
 _LOG = "log_path in [global] makes files of all logs, and twist --log-file of this one"
 _BACKGROUND = "skitaid keeps servers running in the background, and so does systemd"
 

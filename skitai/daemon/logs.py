@@ -56,6 +56,8 @@ _NO_NEWS = re.compile(
     r"|(?:Starting|Stopping) protocol <twisted\.names\.dns\.DNSDatagramProtocol .*>"
     r"|Unable to write to plugin cache .*"
 )
+#: The words of levels that Python's logging, and so the log of the apps, calls otherwise.
+_WORDS = {LogLevel.warn: "warning"}
 #: What Twisted says before each program, whatever it is. That it serves, the program says itself.
 _OF_ANY_START = "Starting reactor..."
 
@@ -88,8 +90,9 @@ def plain_record(event: LogEvent) -> str | None:
     first, *others = formatEvent(event).split("\n")
     if failure is None and not others and (not first or _is_no_news(event, first)):
         return None
-    level = event.get("log_level", LogLevel.info).name
-    lines = [f"{stamp(event.get('log_time', 0.0))} [{level}] {one_line(first)}".rstrip()]
+    level = event.get("log_level", LogLevel.info)
+    word = _WORDS.get(level, level.name)
+    lines = [f"{stamp(event.get('log_time', 0.0))} [{word}] {one_line(first)}".rstrip()]
     lines += map(moved_in, others)
     if failure is not None:
         lines += _traceback(failure)

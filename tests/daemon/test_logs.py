@@ -41,7 +41,7 @@ class TestRecord:
 
     def test_line(self):
         """A record has the stamp of all logs, its level and its words."""
-        assert record("{n} lines", n=3) == "2026.11.22 16:09:21 [warn] 3 lines\n"
+        assert record("{n} lines", n=3) == "2026.11.22 16:09:21 [warning] 3 lines\n"
 
     def test_nothing(self):
         """An event without words has no record."""
@@ -75,11 +75,11 @@ class TestRecord:
 
     def test_control_characters(self):
         """A terminal does not obey what an event holds."""
-        assert record("a\x1b[2Jb\x00\tc") == "2026.11.22 16:09:21 [warn] a\\x1b[2Jb\\x00\tc\n"
+        assert record("a\x1b[2Jb\x00\tc") == "2026.11.22 16:09:21 [warning] a\\x1b[2Jb\\x00\tc\n"
 
     def test_unformattable(self):
         """An event that cannot be formatted is described on a line of its own kind."""
-        assert record("{missing}").startswith("2026.11.22 16:09:21 [warn] Unable to format event ")
+        assert record("{missing}").startswith("2026.11.22 16:09:21 [warning] Unable to format event ")
 
     def test_traceback(self):
         """A failure is shown as Python shows it: causes, notes and marks below the code included."""
@@ -97,7 +97,7 @@ class TestRecord:
         text = record("it failed", log_failure=failure)
         assert "\n  a note\n" in text
         assert text.replace("\n  a note\n", "\na note\n") == (
-            "2026.11.22 16:09:21 [warn] it failed\n" + printed.getvalue()
+            "2026.11.22 16:09:21 [warning] it failed\n" + printed.getvalue()
         )
 
     def test_no_forged_record_in_a_traceback(self):
@@ -129,7 +129,7 @@ class TestRecord:
         failure = failure_of(lambda: {}["x"])
         failure.cleanFailure()
         text = record("", log_failure=failure)
-        assert text.startswith("2026.11.22 16:09:21 [warn]\nTraceback (most recent call last):\n  File ")
+        assert text.startswith("2026.11.22 16:09:21 [warning]\nTraceback (most recent call last):\n  File ")
         assert text.endswith("KeyError: 'x'\n")
 
 

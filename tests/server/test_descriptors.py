@@ -74,7 +74,7 @@ def test_connections_are_refused_and_that_is_said_once(server):
     eventually(lambda: is_served(server), "an answer")
     text = server.log_text()
     (line,) = [line for line in text.splitlines() if "descriptors of this process are used" in line]
-    assert "[warn]" in line
+    assert "[warning]" in line
     assert "LimitNOFILE" in line
     assert "EMFILE" not in text
 

@@ -214,7 +214,7 @@ class TestDeferred:
             mail = delivery(smtpserver=server.address)
             mail.send()
             mail.run()
-            assert mail.lines == ["[warn] -451 4.7.1 come again a@example.com -> b@example.com (1 Kb)"]
+            assert mail.lines == ["[warning] -451 4.7.1 come again a@example.com -> b@example.com (1 Kb)"]
             [entry] = mail.spool.entries()
             assert (entry.tries, entry.last.code) == (1, 451)
             assert 3 <= entry.next_at - mail.now <= 5
@@ -348,7 +348,7 @@ class TestUnavailable:
         mail.run()
         assert len(mail.lines) == 2
         assert "takes no mail, all mail for it waits: 900 cannot connect" in mail.lines[0]
-        assert mail.lines[1].startswith("[warn] -900 cannot connect")
+        assert mail.lines[1].startswith("[warning] -900 cannot connect")
         with MailServer(port=server.port) as server:
             mail.run(5)
             assert len(server.mails) == 3

@@ -55,7 +55,7 @@ def app(environ, start_response):
     return []
 """
 START = "[info] threads = 0 at "
-NAMED = "[warn] under threads = 0 the requests of "
+NAMED = "[warning] under threads = 0 the requests of "
 
 
 def test_the_log_says_what_requests_share(running_server, tmp_path):

@@ -41,7 +41,7 @@ def test_a_view_that_blocks_is_named(running_server, folder):
     for seconds in ("0.001", "0.5", "0.6"):
         assert server.ask(f"/{seconds}").status == "200 OK"
     place = re.escape(f"{folder}/waits.py")
-    said = re.findall(r"\[warn\] (.* has held up .*)\n((?:  .*\n)*)", server.log_text())
+    said = re.findall(r"\[warning\] (.* has held up .*)\n((?:  .*\n)*)", server.log_text())
     assert len(said) == 1
     sentence, stack = said[0]
     assert re.fullmatch(
@@ -76,7 +76,7 @@ def test_a_coroutine_that_blocks_is_named(running_server, tmp_path):
     server = running_server(config_text({"/": f"{tmp_path}/late:app"}, blocked_warning="0.05", threads=2))
     assert server.ask("/report?year=2026").body == b"late"
     eventually(lambda: "has held up" in server.log_text(), "the warning")
-    lines = server.log_text().partition("[warn] ")[2].splitlines()
+    lines = server.log_text().partition("[warning] ")[2].splitlines()
     place = re.escape(f"{tmp_path}/late.py")
     assert re.fullmatch(
         rf"GET /report\?year=2026 has held up all other requests for .* s so far, at {place}:12 in report",
@@ -105,7 +105,7 @@ def test_threads_that_are_busy_are_named(running_server, folder, cooperative, bl
         for answer in answers:
             answer.exception()
     log = server.log_text()
-    busy = re.findall(r"\[warn\] (all 2 threads of / are busy, .*)\n((?:  .*\n)*)", log)
+    busy = re.findall(r"\[warning\] (all 2 threads of / are busy, .*)\n((?:  .*\n)*)", log)
     assert len(busy) == 1
     waiting = r"all 2 threads of / are busy, and requests wait too long \([123] wait, 0 got 503 so far\): "
     assert re.match(waiting, busy[0][0])
@@ -113,7 +113,7 @@ def test_threads_that_are_busy_are_named(running_server, folder, cooperative, bl
     assert len(tasks) == 2
     for task in tasks:
         assert re.fullmatch(rf"  GET /held, for \d+\.\d s, at {folder}/waits\.py:10 in app", task)
-    assert len(re.findall(r"\[warn\] slow: GET /held, for \d+\.\d s, at .*waits\.py:10 in app", log)) == 1
+    assert len(re.findall(r"\[warning\] slow: GET /held, for \d+\.\d s, at .*waits\.py:10 in app", log)) == 1
     assert "has held up" not in log
 
 
