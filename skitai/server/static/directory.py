@@ -109,9 +109,11 @@ class StaticDirectory(Resource):
         That is for the addresses of an app that runs in the browser. So a path with a dot in its last segment
         only counts if the request is for a page: a script that is missing must not be found as HTML.
         """
-        if self._options.fallback is None or not _wants_page(request):
-            return None
-        name = self._options.fallback.encode()
+        return self.fallback_file() if self.has_fallback and _wants_page(request) else None
+
+    def fallback_file(self) -> FoundFile | None:
+        """Return the file that is served for paths that name none; None if it is not there."""
+        name = (self._options.fallback or "").encode()
         return self._contained(name) if stat.S_ISREG(self._mode(name)) else None
 
     def serve_options(self, request: Any) -> None:

@@ -76,6 +76,11 @@ def skitai_mount(instance: IInstance, mount: Mount) -> Answerer | None:
             options["cors"] or (),
             options["fallback"],
         )
-        return StaticDirectory(root, options=given)
+        directory = StaticDirectory(root, options=given)
+        if directory.has_fallback and directory.fallback_file() is None:
+            raise ValueError(
+                f"fallback: there is no file {root}{given.fallback}: correct the path or create it"
+            )
+        return directory
 
     return Answerer("static files", make, {**OPTIONS, "max_age": max_age}, str(root))
