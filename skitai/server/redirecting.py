@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from skitai.http.hosts import split_authority
+from skitai.server.request.refusallog import RefusalLog
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
 
@@ -29,6 +31,7 @@ class Redirecting:
     def __init__(self, site: Site, port: int, webroot: Path | None) -> None:
         self._site = site
         self._port = port
+        self._refusals = RefusalLog(monotonic)
         #: The port with TLS, once it is known.
         self.https_port = _HTTPS_PORT
         self._challenges = (
@@ -68,9 +71,11 @@ class Redirecting:
     def _redirect(self, request: Request) -> None:
         host, port = split_authority(request.authority, _HTTP_PORT)
         if not host:
+            self._refusals.tell(request, 400, "it names no host, so it cannot be led to HTTPS")
             request.fail(400)
             return
         if not self._site.knows(request.authority):
+            self._refusals.tell(request, 421, "its host is none of those that are served")
             request.fail(421)
             return
         # Whoever came by another port than ours came through something that maps ports.

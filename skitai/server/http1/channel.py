@@ -17,7 +17,7 @@ from skitai.errors import MisuseError
 from skitai.interfaces import IConnection
 from skitai.server.http1.answering import AnsweringConnection
 from skitai.server.http1.framing import render_switch
-from skitai.server.http1.head import HeadError
+from skitai.server.http1.head import NO_TUNNEL, HeadError
 from skitai.server.http1.output import output_for
 from skitai.server.http1.reader import RequestReader
 from skitai.server.http1.states import BodyUse, State
@@ -122,7 +122,7 @@ class HTTPChannel(AnsweringConnection):
         elif request is None:
             self._close()
         elif self._body_use not in (_NONE, BodyUse.DROPPED):
-            self._refuse(request, 400)  # the rest of its body will never arrive
+            self._refuse(request, 400, "its client has ended it before the end of its body")
         else:
             request.read_lost()
 
@@ -212,7 +212,7 @@ class HTTPChannel(AnsweringConnection):
         if self.current is not request or self._body_use is not BodyUse.HELD or is_held:
             return
         if request.method == b"CONNECT":
-            self._refuse(request, 405)
+            self._refuse(request, 405, NO_TUNNEL)
             return
         self._body_use = BodyUse.COLLECTED
         if request.collect_body():
@@ -240,7 +240,7 @@ class HTTPChannel(AnsweringConnection):
         if use is _NONE:
             return
         if request.refusal and use is not BodyUse.DROPPED:
-            self._refuse(request, request.refusal)
+            self._refuse(request, request.refusal, request.refused_because)
             return
         if request.complete and use is not BodyUse.HELD:  # TLS may bring more, paused or not
             self._body_use = _NONE
@@ -260,9 +260,9 @@ class HTTPChannel(AnsweringConnection):
         if not self._sink_is_paused():
             self._set_deadline(self.factory.limits.response_timeout)
 
-    def _refuse(self, request: Request, code: int) -> None:
+    def _refuse(self, request: Request, code: int, why: str = "") -> None:
         """Refuse the current request, unless its response has begun."""
-        request.refuse(code)
+        request.refuse(code, why)
         self._reader.close()
         self._body_use = BodyUse.DROPPED
         if request.stream is not None:  # its sink may answer the request, which then needs no refusal

@@ -71,7 +71,7 @@ class HTTPFactory(Factory):
     ) -> None:
         self.reactor = reactor
         self.limits = limits or ServerLimits()
-        self._refusals = Refusals(self.limits, reactor.seconds)
+        self.refusals = Refusals(self.limits, reactor.seconds)
         self.sending = SendQueue(reactor)
         self.observers = tuple(observers)
         #: Whether responses have an X-Request-ID.
@@ -194,7 +194,7 @@ class HTTPFactory(Factory):
             request.arrived = monotonic()
         if request.refusal:
             fields = _REFUSAL_FIELDS.get(request.refusal)
-            detail = self._refusals.explain(request)
+            detail = self.refusals.explain(request)
             request.fail(request.refusal, *([fields] if fields else []), detail=detail)
         else:
             self._handle(request)

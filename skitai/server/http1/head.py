@@ -22,6 +22,10 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 DIGITS_MAX = 18
 #: What a field counts beside its name and its value.
 BYTES_PER_FIELD = len(b": \r\n")
+#: Why a request is refused, as the log has it.
+WRONG_TARGET = "its target is neither a path nor a URL"
+NOT_CONTINUE = "it expects something else than 100-continue"
+NO_TUNNEL = "nothing here makes tunnels"
 _KNOWN_VERSIONS = frozenset({"1.0", "1.1"})
 _LOOKED_AT = frozenset({b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding"})
 # The fields that say how the body is framed, and whether another request may follow.
@@ -29,10 +33,14 @@ _FRAMING_FIELDS = frozenset({b"connection", b"content-length", b"transfer-encodi
 
 
 class HeadError(SkitaiError):
-    """A request that is refused with the status ``code``, for its head or the length of its body."""
+    """A request that is refused with the status ``code``, for its head or the length of its body.
 
-    def __init__(self, code: int) -> None:
+    ``why`` is a sentence for the log: see ``Request.refuse``.
+    """
+
+    def __init__(self, code: int, why: str = "") -> None:
         self.code = code
+        self.why = why
         super().__init__(f"refused with {code}")
 
 
@@ -44,7 +52,7 @@ def examine(request: Request, limits: ServerLimits) -> None:
     Called in the reactor thread.
     """
     if request.version not in _KNOWN_VERSIONS:
-        raise HeadError(505)
+        raise HeadError(505, "its version of HTTP is not spoken here")
     fields: dict[bytes, bytes] = {}
     size = len(request.uri)
     for name, value in request.headers:
@@ -59,7 +67,7 @@ def examine(request: Request, limits: ServerLimits) -> None:
         _set_body(request, fields, limits)
     if b"expect" in fields and request.version == "1.1":
         if fields[b"expect"].lower() != b"100-continue":
-            raise HeadError(417)
+            raise HeadError(417, NOT_CONTINUE)
         request.expects_continue = request.body_length != 0
 
 
@@ -79,14 +87,14 @@ def _set_target(request: Request, host: bytes | None) -> None:
     """Set ``authority``, ``path`` and ``query`` (RFC 9112, section 3.2)."""
     if host is None:
         if request.version == "1.1":
-            raise HeadError(400)
+            raise HeadError(400, "it has no Host field")
         host = b""
     if not is_host(host):
-        raise HeadError(400)
+        raise HeadError(400, "its Host field is not one host[:port]")
     uri = request.uri
     if request.method == b"CONNECT":  # section 3.2.3: the port must be there
         if not _AUTHORITY.fullmatch(uri) or not is_host(uri):
-            raise HeadError(400)
+            raise HeadError(400, "the target of CONNECT is not host:port")
         request.authority = uri
         return
     if not uri.startswith(b"/"):
@@ -94,13 +102,13 @@ def _set_target(request: Request, host: bytes | None) -> None:
         if absolute is not None:
             host, uri = absolute.groups()
             if not host or not is_host(host):
-                raise HeadError(400)
+                raise HeadError(400, "the host in its target is not host[:port]")
             if not uri.startswith(b"/"):
                 uri = b"/" + uri
         elif uri != b"*" or request.method != b"OPTIONS":
-            raise HeadError(400)
+            raise HeadError(400, WRONG_TARGET)
     if b"#" in uri:
-        raise HeadError(400)
+        raise HeadError(400, "its target has a fragment")
     request.authority = host
     request.path, _, request.query = uri.partition(b"?")
 
@@ -111,14 +119,16 @@ def _set_body(request: Request, fields: dict[bytes, bytes], limits: ServerLimits
     llhttp has already refused both fields together, and a length that is not a number.
     """
     if request.method == b"CONNECT":  # it has no body (RFC 9110, section 9.3.6)
-        raise HeadError(400)
+        raise HeadError(400, "a CONNECT with a body")
     length = fields.get(b"content-length", b"")
     coding = fields.get(b"transfer-encoding", b"")
     if coding and request.version == "1.0":
-        raise HeadError(400)
+        raise HeadError(400, "HTTP/1.0 has no Transfer-Encoding")
     if coding and coding.lower() != b"chunked":
         last = coding.lower().rpartition(b",")[2].strip()
-        raise HeadError(501 if last == b"chunked" else 400)
+        if last == b"chunked":
+            raise HeadError(501, "its Transfer-Encoding has more than chunked")
+        raise HeadError(400, "its Transfer-Encoding does not end in chunked")
     request.body_max = limits.body_max_of(fields.get(b"content-type", b""))
     if len(length) > DIGITS_MAX:
         raise HeadError(413)

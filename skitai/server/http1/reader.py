@@ -33,6 +33,9 @@ _log = Logger()
 _UNDERSCORE = ord("_")
 #: Bytes of a method: the longest that is registered has 17 (IANA, "HTTP Method Registry").
 METHOD_MAX = 64
+#: How a client begins that takes the port for one of HTTPS (RFC 8446, section 5.1), and what is said of it.
+_TLS_HANDSHAKE = b"\x16\x03"
+_TLS_HERE = "it is TLS, and this port has none: an address with https:// that should have http://"
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: Bytes of framing that each chunk of a body may have: its size, line ends and a short extension.
 CHUNK_OVERHEAD = 64
@@ -164,17 +167,17 @@ class RequestReader:
         body = self.incoming.body
         received = 0 if body is None else body.received
         if self._fed - received - self._chunks * CHUNK_OVERHEAD > self._limits.header_max:
-            self.refuse(400)
+            self.refuse(400, "its chunks have too much beside their data")
         return False
 
-    def refuse(self, code: int) -> None:
-        """Read no more. Refuse the partial request with ``code`` when its turn comes."""
+    def refuse(self, code: int, why: str = "") -> None:
+        """Read no more. Refuse the partial request when its turn comes: see ``Request.refuse``."""
         request = self.incoming
         queued = request is not None and request.body is not None
         if request is None:
             method, url = self._asked()
             request = Request(self._connection, method, url, "1.1", [])
-        request.refuse(code)
+        request.refuse(code, why)
         self.close()
         if not queued:
             self.requests.append(request)
@@ -309,14 +312,14 @@ class RequestReader:
             if self._head is not None and _is_about_the_method(error):
                 return self._parse_as_post(self._head)
         if isinstance(cause, HeadError):
-            self.refuse(cause.code)
+            self.refuse(cause.code, cause.why)
         elif isinstance(cause, OSError):
             _log.error("cannot buffer the body of a request: {error}", error=cause)
             self.refuse(503)
         elif cause is not None:
             raise cause
         else:
-            self.refuse(501 if isinstance(error, HttpParserInvalidMethodError) else 400)
+            self.refuse(501 if isinstance(error, HttpParserInvalidMethodError) else 400, str(error))
         return False
 
     def _parse_as_post(self, head: bytes) -> bool:
@@ -324,7 +327,8 @@ class RequestReader:
         line = head.lstrip(b"\r\n")
         method, space, rest = line.partition(b" ")
         if not _TOKEN.fullmatch(method) or len(method) > METHOD_MAX:
-            self.refuse(501)  # RFC 9112, section 3
+            is_tls = head.startswith(_TLS_HANDSHAKE)
+            self.refuse(501, _TLS_HERE if is_tls else "its method is none")  # RFC 9112, section 3
             return False
         self._parser = HttpRequestParser(self)
         self._url = b""

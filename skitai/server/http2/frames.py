@@ -66,8 +66,10 @@ class HTTP2Error(SkitaiError):
 class StreamError(SkitaiError):
     """The client breaks the rules within one stream, which ends; the others go on (section 5.4.2)."""
 
-    def __init__(self, code: ErrorCode) -> None:
+    def __init__(self, code: ErrorCode, why: str = "") -> None:
         self.code = code
+        #: A sentence for the log if a request is refused by it: see ``RefusalLog``.
+        self.why = why
         super().__init__(code.name)
 
 

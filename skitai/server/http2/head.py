@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from skitai.http.fields import TOKEN
-from skitai.server.http1.head import BYTES_PER_FIELD, DIGITS_MAX, HeadError, is_host
+from skitai.server.http1.head import (
+    BYTES_PER_FIELD,
+    DIGITS_MAX,
+    NO_TUNNEL,
+    NOT_CONTINUE,
+    WRONG_TARGET,
+    HeadError,
+    is_host,
+)
 from skitai.server.http2.frames import ErrorCode, StreamError
 from skitai.server.request.body import BodySpool
 from skitai.server.request.request import Request
@@ -34,11 +42,13 @@ _LOOKED_AT = frozenset((b"content-length", b"content-type", b"cookie", b"expect"
 #: What a handshake has in HTTP/1.1 only (RFC 8441, section 5): what a client sends of it is dropped.
 _KEY = b"sec-websocket-key"
 _UNDERSCORE = ord("_")
+_WRONG_NAME = "the name of a field is none, or not in lower case"
+_WRONG_VALUE = "the value of a field has a control character, or space around it"
 
 
-def malformed() -> StreamError:
-    """Return the fault of a message that breaks the rules (section 8.1.1)."""
-    return StreamError(ErrorCode.PROTOCOL_ERROR)
+def malformed(why: str) -> StreamError:
+    """Return the fault of a message that breaks the rules (section 8.1.1); ``why`` is for the log."""
+    return StreamError(ErrorCode.PROTOCOL_ERROR, why)
 
 
 def read_head(
@@ -63,14 +73,16 @@ def read_head(
     for name, value in fields:
         size += len(name) + len(value) + BYTES_PER_FIELD
         if _VALUE.fullmatch(value) is None:
-            raise malformed()
+            raise malformed(_WRONG_VALUE)
         if name[:1] == b":":
             if headers or special or name in pseudo or name not in _PSEUDO:
-                raise malformed()
+                raise malformed("a pseudo-header is unknown, comes twice, or comes late")
             pseudo[name] = value
             continue
-        if _NAME.fullmatch(name) is None or name in _CONNECTION_FIELDS:
-            raise malformed()
+        if _NAME.fullmatch(name) is None:
+            raise malformed(_WRONG_NAME)
+        if name in _CONNECTION_FIELDS:
+            raise malformed("a field is one of connections of HTTP/1.1")
         if name in _LOOKED_AT:
             special.setdefault(name, []).append(value)
             if name == b"cookie":  # in pieces, for compression: joined below (section 8.2.3)
@@ -98,7 +110,7 @@ def read_head(
         if protocol is not None:
             _check_protocol(protocol, special, ended)
     except HeadError as error:
-        request.refuse(error.code)
+        request.refuse(error.code, error.why)
     if ended or protocol is not None:
         request.complete = True
     else:
@@ -110,8 +122,10 @@ def read_head(
 def check_trailers(fields: Iterable[tuple[bytes, bytes]]) -> None:
     """Raise StreamError for trailers that are malformed; others are ignored (section 8.1)."""
     for name, value in fields:
-        if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
-            raise malformed()
+        if _NAME.fullmatch(name) is None:
+            raise malformed(_WRONG_NAME)
+        if _VALUE.fullmatch(value) is None:
+            raise malformed(_WRONG_VALUE)
 
 
 def _authority(pseudo: dict[bytes, bytes], special: dict[bytes, list[bytes]]) -> bytes:
@@ -119,7 +133,7 @@ def _authority(pseudo: dict[bytes, bytes], special: dict[bytes, list[bytes]]) ->
     hosts = special.get(b"host", [])
     authority = pseudo.get(b":authority", hosts[0] if hosts else b"")
     if any(host.lower() != authority.lower() for host in hosts):
-        raise malformed()
+        raise malformed("its Host field is not its :authority")
     return authority
 
 
@@ -130,16 +144,16 @@ def _target(pseudo: dict[bytes, bytes]) -> tuple[bytes, bytes | None]:
     """
     method = pseudo.get(b":method", b"")
     if _METHOD.fullmatch(method) is None:
-        raise malformed()
+        raise malformed("its :method is none")
     protocol = pseudo.get(b":protocol")
     if protocol is not None and (method != b"CONNECT" or b":authority" not in pseudo or not protocol):
-        raise malformed()
+        raise malformed("its :protocol is empty, or not one of a CONNECT with :authority")
     if method == b"CONNECT" and protocol is None:
         if b":path" in pseudo or b":scheme" in pseudo or not pseudo.get(b":authority"):
-            raise malformed()
+            raise malformed("a CONNECT has an :authority alone")
         return method, None
     if not pseudo.get(b":path") or not pseudo.get(b":scheme"):
-        raise malformed()
+        raise malformed("it has no :path, or no :scheme")
     return method, pseudo[b":path"]
 
 
@@ -151,9 +165,9 @@ def _asking(protocol: bytes) -> list[tuple[bytes, bytes]]:
 def _check_protocol(protocol: bytes, special: dict[bytes, list[bytes]], ended: bool) -> None:
     """Raise HeadError for a protocol that is not spoken, and for a request that leaves no room for one."""
     if protocol.lower() != _WEBSOCKET:
-        raise HeadError(501)
+        raise HeadError(501, "its :protocol is not websocket")
     if ended or b"content-length" in special:
-        raise HeadError(400)
+        raise HeadError(400, "a websocket is opened by a request without an end or a length")
 
 
 def _length(special: dict[bytes, list[bytes]], ended: bool) -> int | None:
@@ -163,10 +177,10 @@ def _length(special: dict[bytes, list[bytes]], ended: bool) -> int | None:
         return None
     text = lengths[0]
     if not text.isdigit() or any(other != text for other in lengths):
-        raise malformed()
+        raise malformed("its Content-Length is not one number")
     length = int(text) if len(text) <= DIGITS_MAX else 10**DIGITS_MAX
     if ended and length:
-        raise malformed()
+        raise malformed("it has a Content-Length, and no body")
     return length
 
 
@@ -179,21 +193,21 @@ def _check(
 ) -> None:
     """Set what follows from the head. Raises HeadError."""
     if any(value.lower() != b"trailers" for value in special.get(b"te", ())):
-        raise malformed()
+        raise malformed("its TE is not trailers")
     if len(request.uri) > limits.uri_max:
         raise HeadError(414)
     if size > limits.header_max:
         raise HeadError(431)
     if not request.authority or not is_host(request.authority):
-        raise HeadError(400)
+        raise HeadError(400, "its :authority is not host[:port]")
     if path is None:  # CONNECT: no stream becomes a tunnel
-        raise HeadError(405)
+        raise HeadError(405, NO_TUNNEL)
     if _PATH.fullmatch(path) is None or (path == b"*" and request.method != b"OPTIONS"):
-        raise HeadError(400)
+        raise HeadError(400, WRONG_TARGET)
     request.path, _, request.query = path.partition(b"?")
     request.body_max = limits.body_max_of(special.get(b"content-type", [b""])[0])
     expectations = special.get(b"expect")
     if expectations:
         if any(value.lower() != b"100-continue" for value in expectations):
-            raise HeadError(417)
+            raise HeadError(417, NOT_CONTINUE)
         request.expects_continue = True

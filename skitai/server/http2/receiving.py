@@ -103,6 +103,9 @@ class ReceivingConnection(SendingConnection):
                 try:
                     _HANDLERS[kind](self, flags, stream_id, payload)
                 except StreamError as fault:
+                    if fault.why:
+                        client = self.addresses["REMOTE_ADDR"]
+                        self.factory.refusals.log.tell_of(client, b"", fault.code.name, fault.why)
                     self._end_stream(stream_id, fault.code)
             else:
                 self.spend("unknown frames")
@@ -174,7 +177,7 @@ class ReceivingConnection(SendingConnection):
             if stream.ended:
                 raise StreamError(ErrorCode.STREAM_CLOSED)
             if not ended or stream.taken:  # a tunnel has no trailers (section 8.5)
-                raise malformed()
+                raise malformed("it has a second head that is no trailers")
             check_trailers(fields)
             stream.body_ended()
         elif stream_id > self.last_id:

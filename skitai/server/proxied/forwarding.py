@@ -60,7 +60,7 @@ class Forwarding:
             return
         found = [hop for hop in (self._standard(fields), self._customary(fields)) if hop is not None]
         if len(found) == 2 and found[0].client != found[1].client:
-            request.refuse(400)
+            request.refuse(400, "Forwarded and X-Forwarded-For name different clients")
             return
         for hop in found[:1]:
             self._apply(request, connection, hop)

@@ -56,6 +56,8 @@ class Request(LazyRequest):
     trace: Any = None
     #: The status code of the error page if the server itself refuses the request, else 0.
     refusal = 0
+    #: Why, in words that the log shows; empty where the status says it all.
+    refused_because = ""
     #: Whether the connection may carry another request after this one.
     keep_alive = False
     #: Whether the client is gone.
@@ -130,9 +132,13 @@ class Request(LazyRequest):
         if self.stream is not None:
             self.stream.complete()
 
-    def refuse(self, code: int) -> None:
-        """Have the server answer with the error page for ``code`` and close the connection."""
+    def refuse(self, code: int, why: str = "") -> None:
+        """Have the server answer with the error page for ``code`` and close the connection.
+
+        ``why`` is a sentence for the log; no two requests have a reason of their own: see ``RefusalLog``.
+        """
         self.refusal = code
+        self.refused_because = why
         self.keep_alive = False
         if self.spool is not None:
             self.spool.drop()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from skitai import WEBSOCKET_MULTICAST, WEBSOCKET_REQDATA
 from skitai.http.fields import HOP_BY_HOP
+from skitai.server.request.refusallog import RefusalLog
 from skitai.server.websocket.asking import Asking, Manners
 from skitai.server.websocket.dedicate import Dedicated
 from skitai.server.websocket.handshaking import Fields
@@ -43,6 +45,7 @@ class Gate:
         self._websockets = websockets
         self._rooms = Rooms(websockets)
         self._manners = Manners()
+        self._refusals = RefusalLog(monotonic)
 
     def at_head(self, resource: WSGIResource, request: Request) -> bool:
         """Have the app asked whether it takes the websocket; return whether ``request`` is for one."""
@@ -51,6 +54,7 @@ class Gate:
         try:
             opening = self._checked(request)
         except HandshakeError as error:
+            self._refusals.tell(request, error.status, str(error).rstrip("."))
             _refuse(request, error.status, str(error), error.fields)
         else:
             resource.serve(request, partial(self._ask, resource, opening))
@@ -90,6 +94,7 @@ class Gate:
         fields: Fields,
     ) -> None:
         if init is None:
+            self._refusals.tell(request, 400, "its app takes no websockets there")
             _refuse(request, 400, "This address takes no websockets.")
             return
         websockets = self._websockets

@@ -76,7 +76,7 @@ def test_many(memory_server, log):
         assert client.codes == [413]
 
     def lines():
-        return [event for event in log if "key" in event]
+        return [event for event in log if "others" in event]
 
     for _ in range(5):
         refused()
@@ -84,4 +84,4 @@ def test_many(memory_server, log):
     server.clock.advance(1)
     refused()
     assert [event["others"] for event in lines()] == ["", ", and 4 more before it"]
-    assert lines()[0]["key"] == "body_max"
+    assert lines()[0]["why"] == "body_max = 10 B"
