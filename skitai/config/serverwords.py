@@ -36,7 +36,7 @@ def ip(value: str) -> str:
     try:
         return str(ipaddress.ip_address(value))
     except ValueError:
-        message = f"{quoted(value)} is not an IP address such as 127.0.0.1; empty means all interfaces"
+        message = f"{quoted(value)} is not an IP address such as 127.0.0.1; 0.0.0.0 or :: is all interfaces"
         raise ValueError(message) from None
 
 

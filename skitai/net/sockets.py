@@ -20,7 +20,7 @@ BACKLOG = 1024
 _TCP_PROBLEMS = {
     "EADDRINUSE": ("port", "is in use: end the program that listens there or choose another port"),
     "EACCES": ("port", "needs more rights: ports below 1024 are for root, so choose a higher one"),
-    "EADDRNOTAVAIL": ("ip", "is not an address of this machine: leave it out to listen on all interfaces"),
+    "EADDRNOTAVAIL": ("ip", "is not an address of this machine: 0.0.0.0 or :: is all interfaces"),
 }
 #: The first descriptor that systemd passes (sd_listen_fds(3)).
 _FIRST_INHERITED = 3

@@ -90,7 +90,7 @@ def test_workers(site):
         ("listen = unix:missing/socket", "cannot make a socket in "),
         (
             "ip = localhost",
-            "'localhost' is not an IP address such as 127.0.0.1; empty means all interfaces",
+            "'localhost' is not an IP address such as 127.0.0.1; 0.0.0.0 or :: is all interfaces",
         ),
         ("name = a/b", "'a/b' cannot name a folder for logs: use letters, digits, - and _"),
         ("app_log = off", "cannot be off: give a path, or - for standard error"),
