@@ -15,7 +15,7 @@ from twisted.logger import LogLevel
 from twisted.python import usage
 
 import skitai
-from skitai.command.words import address, hint, host, target
+from skitai.command.words import address, app_here, command_hint, hint, host, target
 from skitai.config import SERVER_KEYS, Given, sample_config, yes_no
 
 #: The options of keys that are called otherwise here.
@@ -41,6 +41,7 @@ _MORE_NAMES = {
     "h": "help",
 }
 _KEYS = {key: _NAMES.get(key, key.replace("_", "-")) for key in SERVER_KEYS}
+_LEVELS = "debug, info, warning, error or critical"
 #: What has a line in ``--help``, in this order, with its words; of the others, ``skitai keys server`` tells.
 _HELP = {
     "bind": "Listen on this address: 8000, 0.0.0.0:8000 or unix:PATH. May be repeated.",
@@ -58,7 +59,7 @@ _HELP = {
     "check": "Check the configuration, print it as Skitai understands it, and exit.",
     "plugins": "List the plugins and what they give, and exit.",
     "logs": "Keep request.log and app.log in this folder, unless the configuration names them.",
-    "log-level": "Leave out what matters less: debug, info, warn, error or critical.",
+    "log-level": f"Leave out what matters less: {_LEVELS}.",
     "log-file": "Write the server's own log here.",
     "verbose": "Print all logs on the console, whatever the configuration says of files.",
     "version": "Print the version of Skitai and exit.",
@@ -78,8 +79,9 @@ class Options(usage.Options):
     synopsis = "[options] [APP]"
     longdesc = (
         "APP is path/module:callable, such as app:app, shop/main:create_app() or mysite.wsgi; or a folder of"
-        " files. Without APP and --config, the sample app is served. All keys of [server] are options, too:"
-        " `skitai keys server` lists them, and `skitai keys` all keys of a configuration."
+        " files. Without APP and --config, it is the app of ./wsgi.py or ./app.py, or else the sample app."
+        " All keys of [server] are options, too: `skitai keys server` lists them, and `skitai keys` all keys"
+        " of a configuration."
     )
     optParameters = [  # noqa: RUF012 - Twisted's way
         *(
@@ -146,11 +148,17 @@ class Options(usage.Options):
             self.keys_of = words[1] if len(words) == 2 else ""
             return
         apps = [*words, *([self["app"]] if self["app"] is not None else [])]
+        wrong = command_hint(apps[0], " ".join(apps[1:])) if apps else None
+        if wrong is not None:
+            raise usage.UsageError(wrong)
         if len(apps) > 1:
             raise usage.UsageError(
                 f"{apps[1]} is one too many: one app is served, and a configuration may name others"
             )
-        self["app"] = target(apps[0]) if apps else None
+        if apps:
+            self["app"] = target(apps[0])
+        elif self["config"] is None and not self._static:
+            self["app"] = app_here()
         if self["config"] is not None and (apps or self._static):
             what = apps[0] if apps else f"--static {self._static[0]}"
             raise usage.UsageError(
@@ -169,10 +177,9 @@ class Options(usage.Options):
 
     def opt_log_level(self, value: str) -> None:
         """See _HELP."""
-        name = {"warning": "warn"}.get(value.lower(), value.lower())  # Python, Flask and gunicorn say warning
-        *others, last = (level.name for level in LogLevel.iterconstants())
-        if name not in (*others, last):
-            raise usage.UsageError(f"--log-level: must be {', '.join(others)} or {last}, not {value!r}")
+        name = {"warning": "warn"}.get(value.lower(), value.lower())  # Twisted's word is not Python's
+        if name not in [level.name for level in LogLevel.iterconstants()]:
+            raise usage.UsageError(f"--log-level: must be {_LEVELS}, not {value!r}")
         self._to_twist("log_level", name)
 
     def opt_log_file(self, value: str) -> None:

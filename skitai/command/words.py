@@ -40,6 +40,14 @@ _HINTS = {
     "env": "set the variable before the command: NAME=value skitai app:app",
 }
 
+_SERVE = "to serve an app, write skitai {app}"
+#: Words that are commands of other programs, with what to write here.
+_COMMANDS = {
+    **dict.fromkeys(("run", "runserver", "serve", "server", "start", "dev"), _SERVE),
+    **dict.fromkeys(("stop", "restart", "status"), _BACKGROUND),
+    **{word: f"did you mean --{word}?" for word in ("check", "plugins", "version", "help")},
+}
+
 
 def hint(option: str, known: Iterable[str]) -> str:
     """Return what to write instead of an ``option`` that is none."""
@@ -47,6 +55,27 @@ def hint(option: str, known: Iterable[str]) -> str:
         return _HINTS[option]
     near = closest(option, known) if len(option) > 1 else None
     return f"did you mean --{near}?" if near else "known are those of skitai --help"
+
+
+def command_hint(word: str, app: str) -> str | None:
+    """Return what to write instead of the command ``word``: ``app`` is what stands beside it, if anything.
+
+    None if ``word`` is no command of other programs, or is something that can be served.
+    """
+    if word not in _COMMANDS or Path(word).is_dir() or Path(f"{word}.py").is_file():
+        return None
+    return f"there is no command {word}: {_COMMANDS[word].format(app=app or 'app:app')}"
+
+
+def app_here() -> str | None:
+    """Return the target of a route for the app in ``wsgi.py`` or ``app.py`` of this folder; None without.
+
+    ``flask run`` looks for the same files, in the same order.
+    """
+    for name in ("wsgi", "app"):
+        if Path(f"{name}.py").is_file():
+            return f"{name}:" if Path(name).is_dir() else name  # else the folder would be served
+    return None
 
 
 def host(text: str) -> str:

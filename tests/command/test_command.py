@@ -107,6 +107,21 @@ def test_what_check_shows(command, site):
         assert line in lines
 
 
+def test_alone(command, site):
+    """Without a word, the app of this folder is served, whatever it is called."""
+    (site / "app.py").write_text(APP)
+    (site / "app").mkdir()
+    _, output, _ = command("--check")
+    assert f"/ = {site}/app  ; app" in output.splitlines()
+
+
+def test_a_fallback(command, site):
+    """The file that is served for paths that name none must be there, as the folder must."""
+    status, output, errors = command("--static", "/f=files fallback=a.txt", "--check")
+    assert (status, errors) == (0, "")
+    assert f"/f = {site}/files max_age=300 fallback=/a.txt  ; static files" in output.splitlines()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -114,7 +129,16 @@ def test_what_check_shows(command, site):
         (("brokn:app",), "brokn:app: there is neither {site}/brokn.py nor {site}/brokn/__init__.py: did you"),
         (("web.main:1",), "web.main:1: '1' cannot name a callable: write path/module:callable\n"),
         (("web.main:a(b)",), "web.main:a(b): 'a(b)' is not a call with literals: write it as create_app("),
+        (
+            ("x:y",),
+            "x:y: there is neither {site}/x.py nor {site}/x/__init__.py: correct the path or create it; that "
+            "folder has beside, broken\n",
+        ),
         (("web.main:app", "--static", "/f=gone"), "--static /f=gone: there is no folder {site}/gone\n"),
+        (
+            ("--static", "/f=files fallback=no.html"),
+            "--static /f=files fallback=no.html: fallback: there is no file {site}/files/no.html: correct ",
+        ),
         (("web.main:app", "-w", "many"), "-w: must be a whole number of at least 1, not 'many'; auto takes "),
         (("web.main:app", "--host", "10.0.0"), "--host: '10.0.0' is not an IP address such as 127.0.0.1; "),
         (("web.main:app", "-b", "x:80"), "-b: 'x:80': 'x' is not an IP address such as 127.0.0.1\n"),

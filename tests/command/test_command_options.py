@@ -97,6 +97,33 @@ def test_source(tmp_path, monkeypatch):
     )
 
 
+def test_without_a_word(tmp_path, monkeypatch):
+    """``skitai`` alone serves the app that ``flask run`` would find, in a file beside a folder, too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app.py").touch()
+    assert parsed().source == Given("app", (), tmp_path)
+    assert parsed("--reload", "-p", "80").source == Given("app", (), tmp_path)
+    (tmp_path / "app").mkdir()
+    assert parsed().source == Given("app:", (), tmp_path)
+    (tmp_path / "wsgi.py").touch()
+    assert parsed().source == Given("wsgi", (), tmp_path)
+    assert parsed("shop:app").source == Given("shop:app", (), tmp_path)
+    assert parsed("--config", "x.conf").source == Path("x.conf")
+    assert parsed("--static", "/=a").source == Given(None, ("/=a",), tmp_path)
+
+
+def test_what_is_there_is_no_command(tmp_path, monkeypatch):
+    """A module or a folder that is called as a command of other programs is served."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.py").touch()
+    (tmp_path / "server").mkdir()
+    assert [parsed(word).source.app for word in ("run", "server", "serve:app")] == [
+        "run",
+        "server",
+        "serve:app",
+    ]
+
+
 def test_the_app_may_come_first(tmp_path, monkeypatch):
     """Options stand before the app or behind it; the file of a module is the module."""
     monkeypatch.chdir(tmp_path)
@@ -118,6 +145,12 @@ def test_the_app_may_come_first(tmp_path, monkeypatch):
         (("a:app", "b:app"), "b:app is one too many: one app is served, and a configuration may name others"),
         (("a:app", "--app", "b:app"), "b:app is one too many: "),
         (("keys", "server", "port"), "server is one too many: "),
+        (("run",), "there is no command run: to serve an app, write skitai app:app"),
+        (("serve", "--port", "80"), "there is no command serve: to serve an app, write skitai app:app"),
+        (("run", "shop:app", "--reload"), "there is no command run: to serve an app, write skitai shop:app"),
+        (("--app", "shop:app", "run"), "there is no command run: to serve an app, write skitai shop:app"),
+        (("stop",), "there is no command stop: skitaid keeps servers running in the background"),
+        (("help",), "there is no command help: did you mean --help?"),
         (
             ("-c", "x.conf", "a:app"),
             "a:app and --config x.conf: what is served stands in [routes:line] there",
@@ -134,7 +167,7 @@ def test_the_app_may_come_first(tmp_path, monkeypatch):
         (("--zzzzzzzzzz",), "there is no option --zzzzzzzzzz: known are those of skitai --help"),
         (("--port",), "option --port requires argument"),
         (("--check=yes",), "option --check must not have an argument"),
-        (("--log-level", "loud"), "--log-level: must be debug, info, warn, error or critical, not 'loud'"),
+        (("--log-level", "loud"), "--log-level: must be debug, info, warning, error or critical, not 'loud'"),
         (("--log-level", "debug"), "--log-level is for skitai and twist skitai"),
     ],
 )

@@ -46,6 +46,8 @@ _OPTIONS = {
 #: A target whose app is what a call returns.
 _CALL = re.compile(r"(?P<path>[^:]+):(?P<call>[^:/(]+\(.*\))", re.DOTALL)
 _CLUSTER = "@"
+#: How many modules of a folder a message names.
+_NAMES_MAX = 6
 
 
 @hookimpl
@@ -153,7 +155,13 @@ def _require_module(directory: Path, module: str, folder: Path | None) -> None:
         return
     single, package = _files(directory, module)
     wanted = f"the folder {folder} nor the app {single}" if folder else f"{single} nor {package}"
-    near = closest(module, [path.stem for path in directory.glob("*.py")])
-    hint = f"did you mean {near}?" if near else "correct the path or create it"
+    names = sorted(path.stem for path in directory.glob("[!_]*.py"))
+    near = closest(module, names)
+    if near:
+        hint = f"did you mean {near}?"
+    else:
+        hint = "correct the path or create it"
+        if 0 < len(names) <= _NAMES_MAX:
+            hint += f"; that folder has {', '.join(names)}"
     hint = "leave out .py" if module.endswith(".py") else hint
     raise ValueError(f"there is neither {wanted}: {hint}")
