@@ -253,10 +253,11 @@ def _single_part(ranges: list[ByteRange], file: Representation, fields: dict[byt
 def _multipart(ranges: list[ByteRange], file: Representation, fields: dict[bytes, bytes]) -> FileAnswer:
     """Return the 206 for several ranges (RFC 9110, 15.3.7.2)."""
     boundary = secrets.token_hex(16).encode("ascii")
+    kind = b"Content-Type: %s\r\n" % file.content_type if file.content_type else b""
     pieces: list[bytes | ByteRange] = []
     for wanted in ranges:
-        part = (boundary, file.content_type, _content_range(wanted, file))
-        pieces.append(b"\r\n--%s\r\nContent-Type: %s\r\nContent-Range: %s\r\n\r\n" % part)
+        part = (boundary, kind, _content_range(wanted, file))
+        pieces.append(b"\r\n--%s\r\n%sContent-Range: %s\r\n\r\n" % part)
         pieces.append(wanted)
     pieces.append(b"\r\n--%s--\r\n" % boundary)
     content_type = b"multipart/byteranges; boundary=" + boundary

@@ -147,14 +147,17 @@ def test_weak_tags(caching):
     assert cache.ask("/a", "Range: bytes=0-0", 'If-Range: W/"1"').code == 200
 
 
-def test_several_ranges(caching):
-    """Several ranges come in parts."""
+@pytest.mark.parametrize("kind", ["Content-Type: text/css\r\n", ""])
+def test_several_ranges(caching, kind):
+    """Several ranges come in parts, each with the type of the whole, if it has one."""
     cache = caching()
-    cache.put(*TAGGED, body=b"0123456789")
+    cache.put(*TAGGED, *kind.splitlines(), body=b"0123456789")
     response = cache.ask("/a", "Range: bytes=0-0, 5-6")
     assert response.code == 206
-    assert response["Content-Type"].startswith("multipart/byteranges")
-    assert b"bytes 5-6/10\r\n\r\n56\r\n" in response.body
+    assert response["Content-Type"].startswith("multipart/byteranges; boundary=")
+    boundary = response["Content-Type"].partition("=")[2]
+    part = f"\r\n--{boundary}\r\n{kind}Content-Range: bytes 5-6/10\r\n\r\n56\r\n"
+    assert part.encode() in response.body
 
 
 def test_conditions_of_an_error(caching):
