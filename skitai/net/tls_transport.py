@@ -9,7 +9,7 @@ from ssl import MemoryBIO, SSLError, SSLObject, SSLWantReadError, SSLZeroReturnE
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cryptography.x509 import Certificate, load_der_x509_certificate
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     INegotiated,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _RECORD_MAX = 16 * 1024
 #: Why a connection ended whose client has not said so (RFC 8446, section 6.1). Made once: clients do that.
 _CUT_OFF = Failure(ConnectionLost("TLS was not closed"))  # type: ignore[no-untyped-call]
+_LEFT = Failure(ConnectionDone())  # type: ignore[no-untyped-call]
 
 
 class Wrap(Protocol):
@@ -48,8 +49,8 @@ class Wrap(Protocol):
 class TLSTransport(SendingTLS):
     """The TLS of one connection to a server. All methods are called in the reactor thread.
 
-    A client that says that it sends no more still gets its answers, if ``wrappedProtocol`` can handle that.
-    One that goes without a word has cut the connection off.
+    A client that says that it sends no more still gets its answers, if ``wrappedProtocol`` can handle that;
+    not if it closes TCP besides. One that goes without a word has cut the connection off.
     """
 
     __slots__ = (
@@ -153,13 +154,18 @@ class TLSTransport(SendingTLS):
             self.loseConnection()
 
     def readConnectionLost(self) -> None:
-        """Note that no more bytes come. It is the end unless the client has said so within TLS, too."""
-        if self._failed:
-            self.transport.loseConnection()
-        elif not self._read_closed:
+        """Note that no more bytes come.
+
+        A client that has not said so within TLS is cut off. One that has, and closes TCP besides, has left:
+        whoever only waits for an answer does the one without the other. If it takes something still, it is
+        found out by that.
+        """
+        if not self._read_closed and not self._failed:
             self.transport.connectionLost(_CUT_OFF)
-        elif self._write_closed:
+        elif self._write_closed or self._failed:
             self.transport.loseConnection()
+        elif not self._out.blocked:
+            self.transport.connectionLost(_LEFT)
 
     def writeConnectionLost(self) -> None:
         """Note that our half of the connection is closed."""

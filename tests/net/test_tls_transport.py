@@ -148,6 +148,33 @@ def test_the_client_closes_its_half(world, version):
     assert isinstance(world.end(), ConnectionDone)
 
 
+def test_the_client_leaves(world):
+    """One that says goodbye and closes TCP, too, waits for no answer."""
+    client, _ = world.client(HalfCloseable)
+    say_goodbye(client)
+    assert world.end() == "read"
+    socket.socket(fileno=client.detach()).close()
+    assert isinstance(world.end(), ConnectionDone)
+
+
+def test_the_client_reads_what_was_sent(world):
+    """What was sent before that still arrives."""
+    client, transport = world.client(HalfCloseable)
+    world.call(transport.write, BIG)
+    with suppress(ssl.SSLError):  # it reads, too
+        say_goodbye(client)
+    assert world.end() == "read"
+    with socket.socket(fileno=client.detach()) as raw:
+        raw.shutdown(socket.SHUT_WR)
+        raw.settimeout(PATIENCE)
+        world.call(transport.loseConnection)
+        size = 0
+        while data := raw.recv(1 << 20):
+            size += len(data)
+    assert size > len(BIG) - 100_000  # some of which was read before
+    assert isinstance(world.end(), ConnectionDone)
+
+
 def test_the_client_closes_its_half_for_nobody(world):
     """One that cannot is told of the end, and the client gets its goodbye."""
     client, _ = world.client()

@@ -1,5 +1,6 @@
 """TLS on both sides of the proxy, with the same behaviour as without."""
 
+import socket
 import ssl
 
 import pytest
@@ -62,6 +63,19 @@ def test_tunnel(secure):
     connection.send(BODY)
     assert client.read(len(BODY)) == BODY
     client.socket.unwrap()
+    assert connection.at_end()
+
+
+def test_client_leaves(secure):
+    """A client that closes keeps no member busy that has nothing to say yet."""
+    client, accept = secure
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    connection = accept()
+    assert connection.head()
+    client.socket.settimeout(0)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.socket.unwrap()
+    socket.socket(fileno=client.socket.detach()).close()
     assert connection.at_end()
 
 
