@@ -130,9 +130,9 @@ def parse_host_port(text: str, default_port: int | None = None) -> tuple[str, in
         if default_port is None:
             raise ValueError(f"{text!r} has no port: write {host}:PORT")
         return host, default_port
-    digits = rest[1:]
-    if not (digits.isascii() and digits.isdigit() and 0 < int(digits) <= PORT_MAX):
-        raise ValueError(f"{digits!r} in {text!r} is not a port (1 to {PORT_MAX})")
+    digits = rest[1:].lstrip("0")  # Python reads a few thousand digits only
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and int(digits) <= PORT_MAX):
+        raise ValueError(f"{rest[1:]!r:.100} in {text!r:.100} is not a port (1 to {PORT_MAX})")
     return host, int(digits)
 
 

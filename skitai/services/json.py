@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from skitai.formats.jsontext import dumped, read_json
 from skitai.plugins import hookimpl
 
 
 def tojson(obj: Any) -> str:
     """Return ``obj`` as compact JSON; letters outside ASCII are not escaped.
 
-    Raises TypeError for an object that JSON cannot express. Called in any thread.
+    The ``node`` of a result is its label. Raises TypeError for an object that JSON cannot express, and
+    ValueError for NaN and infinities, which it does not have (RFC 8259, 6). Called in any thread.
     """
-    return json.dumps(obj, ensure_ascii=False, separators=(",", ":"))
+    return dumped(obj, ensure_ascii=False)
 
 
 def fromjson(text: str | bytes) -> Any:
@@ -22,7 +23,7 @@ def fromjson(text: str | bytes) -> Any:
 
     Raises ValueError for a text that is not JSON. Called in any thread.
     """
-    return json.loads(text)
+    return read_json(text)
 
 
 @hookimpl

@@ -65,6 +65,7 @@ class TestHostNode:
         ("[::1]:65535", ("::1", 65535)),
         ("[fe80::1%eth0]", ("fe80::1%eth0", 7)),
         ("host_1:080", ("host_1", 80)),
+        pytest.param(f"host:{'0' * 5000}80", ("host", 80), id="zeros"),
     ],
 )
 def test_parse_host_port(text, expected):
@@ -90,6 +91,7 @@ def test_parse_host_port(text, expected):
             "http://a",
         ),
         *("host:", "host:0", "host:65536", "host:-1", "host:8o", "host:80:90", "host:\u0668", "host:80\n:1"),
+        pytest.param("host:" + "9" * 5000, id="nines"),
     ],
 )
 def test_parse_host_port_refuses(text):

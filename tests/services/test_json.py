@@ -2,6 +2,7 @@
 
 import pytest
 
+from skitai.net.addresses import HostNode
 from skitai.plugins.manager import create_plugin_manager
 from skitai.services import json as plugin
 
@@ -15,6 +16,13 @@ def test_tojson_of_what_json_cannot_say():
     """An object without a form in JSON raises TypeError."""
     with pytest.raises(TypeError):
         plugin.tojson(object())
+    with pytest.raises(ValueError, match="Out of range float"):
+        plugin.tojson([float("nan")])
+
+
+def test_tojson_of_a_node():
+    """The node of a result is its label, as in the JSON of Saddle and Flask."""
+    assert plugin.tojson({"node": HostNode("10.0.0.1", 80)}) == '{"node":"10.0.0.1:80"}'
 
 
 @pytest.mark.parametrize("text", ['{"ü": 1}', '{"ü": 1}'.encode(), '{"ü": 1}'.encode("utf-16")])
@@ -23,7 +31,7 @@ def test_fromjson(text):
     assert plugin.fromjson(text) == {"ü": 1}
 
 
-@pytest.mark.parametrize("text", ["{", b"\xff\x00", ""])
+@pytest.mark.parametrize("text", ["{", b"\xff\x00", "", "NaN", "[" * 100_000])
 def test_fromjson_of_no_json(text):
     """What is not JSON raises ValueError."""
     with pytest.raises(ValueError):  # noqa: PT011 - json's own words

@@ -76,7 +76,18 @@ def test_bytes_of_what_is_text(app, browse):
     assert json.loads(page.text) == {"a": "\u00e9", "bytes": ["e9"]}
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", '{"b": [1, 1e400]}'])
+@pytest.mark.parametrize(
+    "number",
+    [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1e999",
+        "-1e999",
+        '{"b": [1, 1e400]}',
+        pytest.param("9" * 5000, id="long"),
+    ],
+)
 @pytest.mark.parametrize(
     "ask",
     [
@@ -96,7 +107,15 @@ def test_a_remote_call_with_such_a_number(app, browse):
     """JSON-RPC tells the caller: what is no JSON cannot be parsed, and what no float holds is invalid."""
     browser = browse(app)
     codes = []
-    for number in (b"NaN", b"1e999"):
+    for number in (b"NaN", b"1e999", b"9" * 5000):
         body = b'{"jsonrpc": "2.0", "id": 1, "method": "echo", "params": {"a": %b}}' % number
         codes.append(json.loads(browser.post("/", body=body, kind="application/json").text)["error"]["code"])
-    assert codes == [-32700, -32600]
+    assert codes == [-32700, -32600, -32700]
+
+
+def test_half_of_a_surrogate_pair(app, browse):
+    """JSON may have it, escaped, and UTF-8 may not: it goes out as it came (RFC 8259, 8.1 and 8.2)."""
+    body = b'{"a": "\\ud800\\u00e9"}'
+    page = browse(app).post("/echo", body=body, kind="application/json")
+    assert json.loads(page.text) == {"a": "\ud800\u00e9"}
+    assert page.text.isascii()
