@@ -12,10 +12,11 @@ import dkim
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import globalLogPublisher
 
 from mailserver import SILENCE, MailServer, scripted
 from serving import eventually
+from skitai.daemon.logs import plain_record
 from skitai.daemon.mail.delivery import Office, Worker
 from skitai.daemon.mail.dialogue import Dialogue
 from skitai.daemon.mail.intake import Intake
@@ -77,7 +78,7 @@ class Delivery:
 
     def observe(self, event):
         if "mail" in event.get("log_namespace", ""):
-            self.lines.append(f"[{event['log_level'].name}] {formatEvent(event)}")
+            self.lines.append(plain_record(event).rstrip("\n")[20:])
 
 
 @pytest.fixture
