@@ -191,6 +191,8 @@ class Site:
                 return use(request, point, resource)
         if reading and mounts.fallbacks_at and _fall_back(request, path, mounts, -1):
             return True
+        if not _may_learn(request, path, mounts.directories_at):
+            return True
         if request.method == b"OPTIONS" and _answer_options(request, path, mounts.directories_at):
             return True
         if not reading and any(_found_files(request, path, mounts.directories_at)):
@@ -265,6 +267,20 @@ def _found_files(request: Request, path: bytes, directories: Directories) -> Ite
 def _serve_found(request: Request, directory: StaticDirectory, found: Any, place: Place) -> None:
     if place.client_cert is None or admits(request, place.client_cert):
         directory.serve(request, found)
+
+
+def _may_learn(request: Request, path: bytes, directories: Directories) -> bool:
+    """Whether a client may learn that there is no such file, or none for its method; otherwise it is answered.
+
+    What the nearest folder wants for its files, it wants for that.
+    """
+    for point, _, place in directories:
+        if _below(point, path):
+            if place.client_cert is None:
+                return True
+            request.place = place
+            return admits(request, place.client_cert)
+    return True
 
 
 def _serve_file(request: Request, path: bytes, directories: Directories) -> bool:

@@ -138,6 +138,21 @@ def test_not_shown(start, version):
     assert server.ask("/open", context)[0] == 200
 
 
+def test_names_of_files(start):
+    """Without a certificate nobody learns which files there are; with one, everybody what is wrong."""
+    server = start(routes="/closed = files client_cert=require\n/closed/open = .\n")
+    asked = [
+        (method, path) for method in ("GET", "POST", "OPTIONS") for path in ("/file.txt", "/none.txt", "")
+    ]
+
+    def answers(context):
+        return [server.ask(f"/closed{path}", context, method)[0] for method, path in asked]
+
+    assert set(answers(server.context())) == {403}
+    assert answers(server.context(CLIENT)) == [200, 404, 404, 405, 404, 404, 204, 404, 404]
+    assert server.ask("/closed/open/none", server.context())[0] == 404
+
+
 def test_said_in_the_header(start):
     """What a client says of itself in fields is not taken for its certificate."""
     server = start()
