@@ -270,9 +270,9 @@ def _serve_found(request: Request, directory: StaticDirectory, found: Any, place
 
 
 def _may_learn(request: Request, path: bytes, directories: Directories) -> bool:
-    """Whether a client may learn that there is no such file, or none for its method; otherwise it is answered.
+    """Whether a client may learn that there is no file, or none for its method; otherwise it is answered.
 
-    What the nearest folder wants for its files, it wants for that.
+    What the nearest folder wants for its files, it wants for that, too.
     """
     for point, _, place in directories:
         if _below(point, path):
