@@ -90,18 +90,20 @@ def test_mapped_port(start):
 
 
 @pytest.mark.parametrize("host", ["", "a.org/evil", "a b", "evil.org@a.org", "a.org:80:80"])
-def test_bad_host(start, host):
+def test_bad_host(start, host, log_text):
     """A host that is none leads nowhere."""
     found = start().ask("/", host=host)
     assert (found.code, found["Location"]) == (400, None)
+    assert " GET / was refused with 400: it" in log_text()
 
 
-def test_unknown_host(start):
+def test_unknown_host(start, log_text):
     """A host that is not served leads nowhere, either."""
     site = start(routes=": a.org .b.org")
     assert site.ask("/", host="a.org").code == site.ask("/", host="x.B.org").code == 301
     found = site.ask("/", host="evil.org")
     assert (found.code, found["Location"]) == (421, None)
+    assert " GET / was refused with 421: its host is none of those that are served" in log_text()
 
 
 def test_ping(start):

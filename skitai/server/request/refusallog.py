@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-#: Characters of what was asked that a line shows.
+#: Bytes of what was asked that a line shows.
 _SHOWN = 200
 #: Seconds between two lines with the same reason: whoever sends such requests may send many.
 _PAUSE = 1.0
@@ -47,7 +47,7 @@ class RefusalLog:
             level,
             "{client} {asked} was refused with {code}: {why}{others}",
             client=client or "unix",
-            asked=asked[:_SHOWN].decode("latin-1") or "a request",
+            asked=asked[:_SHOWN].decode("ascii", "backslashreplace") or "a request",
             code=code,
             why=why,
             others=f", and {others} more before it" if others else "",

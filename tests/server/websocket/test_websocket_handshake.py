@@ -191,8 +191,8 @@ def test_other_methods(server):
         assert client.ask("/page", "POST", fields, b"a body").code == 405
 
 
-def test_http_1_0(server):
-    """A proxy that speaks HTTP/1.0 is told so."""
+def test_http_1_0(server, log_text):
+    """A proxy that speaks HTTP/1.0 is told so; the log has it for who runs that proxy."""
     with Client(server.port) as client:
         client.send(
             b"GET /talk HTTP/1.0\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -201,6 +201,7 @@ def test_http_1_0(server):
         response = client.response()
     assert response.code == 400
     assert b"HTTP/1.1" in response.body
+    assert "127.0.0.1 GET /talk was refused with 400: A websocket needs HTTP/1.1 or HTTP/2" in log_text()
 
 
 def test_a_body(server):
