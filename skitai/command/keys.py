@@ -32,9 +32,9 @@ This page is made from the code that reads the keys. `skitai keys` prints the sa
 or `skitai keys body_max` a part of it. `skitai --check --config FILE` prints all values of a configuration.
 
 A configuration is an INI file: `[section]` lines, and `key = value` lines below them. What follows a `;`
-behind a space is a comment, unless the value stands in quotes. `${NAME}` stands for a variable of the
-environment, `${NAME:-text}` for `text` where that is not set, and `$${` for `${` itself. A relative path
-counts from the folder of the file.
+behind a space is a comment, unless it stands in double quotes. `${NAME}` stands for a variable of the
+environment, `${NAME:-text}` for `text` where that is not set, and `$${` for `${` itself, also in the lines
+of `[routes:line]` and `[certificates:line]`. A relative path counts from the folder of the file.
 
 | values | are written as |
 | --- | --- |

@@ -72,6 +72,7 @@ def _read(section: Section, line: ConfigLine) -> CertificateConfig:
         if not _NAME.fullmatch(name):
             hint = "write a name, or *.domain for all names one below a domain"
             raise section.error(f"{quoted(name)} is not the name of a host: {hint}", line=line.number)
+    words = [section.filled(word, line=line.number) for word in words]
     passphrase = None
     if words[-1].startswith(_PASSPHRASE):
         passphrase = words.pop().removeprefix(_PASSPHRASE)

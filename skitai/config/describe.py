@@ -55,7 +55,8 @@ def describe_section(name: str, keys: Mapping[str, Key], values: Mapping[str, An
 
 
 def _block(header: str, lines: Iterator[str]) -> str:
-    return "".join(f"{line.rstrip()}\n" for line in (header, *lines))
+    """Return lines as they are written: what reads like a variable of the environment is none any more."""
+    return "".join(f"{line.rstrip()}\n" for line in (header, *lines)).replace("${", "$${")
 
 
 def _routes(hosts: tuple[VirtualHost, ...], what: Callable[[Mount], str]) -> Iterator[str]:

@@ -29,8 +29,9 @@ class Mount:
     """One line of ``[routes:line]``.
 
     ``point`` is the path that it is mounted on: ``""`` for the root, otherwise ``/x`` without a slash at the
-    end. ``target`` and the values of ``options`` are the text of the file, without the quotes. ``section``
-    and ``line`` are for errors. Two mounts are equal if they say the same, wherever they stand.
+    end. ``target`` and the values of ``options`` are the text of the file, without the quotes and with what
+    environment variables stand for. ``section`` and ``line`` are for errors. Two mounts are equal if they say
+    the same, wherever they stand.
     """
 
     point: str
@@ -73,9 +74,13 @@ def read_mount(section: Section, line: ConfigLine) -> Mount:
     try:
         point = _mount_point(written)
         target, options = _split_options(right)
-        return Mount(point, target, MappingProxyType(options), section, line.number)
     except ValueError as error:
         raise section.error(str(error), key=written, line=line.number) from error
+    target, *values = (
+        section.filled(value, key=written, line=line.number) for value in (target, *options.values())
+    )
+    filled = dict(zip(options, values, strict=True))
+    return Mount(point, target, MappingProxyType(filled), section, line.number)
 
 
 def written_target(target: str, options: Mapping[str, str]) -> str:

@@ -20,9 +20,11 @@ _COMMAND_SECTIONS = frozenset({"crontab:line"})
 _HEADER = re.compile(r"\[\s*([^\[\]]*?)\s*\]")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SEPARATOR = re.compile("[=:]")
-#: ``${NAME}``, an environment variable, or ``${NAME:-default}``; ``$${`` stands for ``${`` itself.
-_VARIABLE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
-_INLINE_COMMENT = re.compile(r"\s;.*")
+#: ``${NAME}``, an environment variable, or ``${NAME:-default}``; ``$${`` stands for ``${`` itself. Any other
+#: ``${`` is a fault: a password that was meant for another form would be a wrong one.
+_VARIABLE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}|\$\{")
+#: What is in double quotes, which has no comment in it, or the begin of a comment.
+_QUOTES_OR_COMMENT = re.compile(r'"[^"]*"|(\s;)')
 #: A value in quotes, which may have spaces at its ends and a semicolon after a space; a comment may follow.
 _QUOTED = re.compile(r'([^=:"]*)[=:]\s*"([^"]*)"(?:\s+;.*)?')
 # Control characters but tab and newline, and Unicode's separators: they would break a message into lines.
@@ -65,6 +67,22 @@ class Section:
     def folder(self) -> Path:
         """The folder that relative paths start from: the one of the file."""
         return Path(self.path).parent.absolute()
+
+    def filled(self, value: str, *, key: str | None = None, line: int | None = None) -> str:
+        """Return ``value`` with what ``${NAME}`` and ``${NAME:-text}`` stand for.
+
+        Raises ConfigError for a variable that is not set, for other forms, and for control characters.
+        """
+        try:
+            found = _VARIABLE.sub(_variable, value)
+        except KeyError as error:
+            message = f"the environment has no {error.args[0]}: set it, or write $${{ for ${{ itself"
+            raise self.error(message, key=key, line=line) from None
+        except ValueError as error:
+            raise self.error(str(error), key=key, line=line) from None
+        if found != value and ("\n" in found or _CONTROL.search(found)):
+            raise self.error("the variable has a control character: remove it", key=key, line=line)
+        return found
 
     def error(self, message: str, *, key: str | None = None, line: int | None = None) -> ConfigError:
         """Return the error that points at ``line``, or else at the line of ``key``, or else at the header."""
@@ -139,7 +157,8 @@ def _meaningful_lines(text: str, path: str) -> Iterator[ConfigLine]:
 
 
 def _without_comment(text: str) -> str:
-    return _INLINE_COMMENT.sub("", text).rstrip()
+    comment = next(filter(lambda found: found[1], _QUOTES_OR_COMMENT.finditer(text)), None)
+    return text[: comment.start()].rstrip() if comment else text
 
 
 def _header(line: ConfigLine, path: str) -> str:
@@ -157,28 +176,29 @@ def _entries(lines: list[ConfigLine], section: Section) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for text, number in lines:
         key, separator, value = _split_pair(text)
+        if value[:1] in ("'", '"') and not value.endswith(value[0], 1) and _without_comment(text) != text:
+            message = "a quote is not closed: ' ;' begins a comment, unless the value stands in double quotes"
+            raise section.error(message, key=key, line=number)
         # The text is not shown: a line broken off a list of members holds a password.
         if not separator or not _KEY.fullmatch(key):
             raise section.error("expected 'key = value' (a value ends with its line)", line=number)
         if key in entries:
             message = f"is at line {entries[key].line} already: keep one of the two"
             raise section.error(message, key=key, line=number)
-        try:
-            filled = _VARIABLE.sub(_variable, value)
-        except KeyError as error:
-            message = f"the environment has no {error.args[0]}: set it, or write $${{ for ${{ itself"
-            raise section.error(message, key=key, line=number) from None
-        if "\n" in filled or _CONTROL.search(filled):
-            raise section.error("the variable has a control character: remove it", key=key, line=number)
-        entries[key] = Entry(filled, number)
+        entries[key] = Entry(section.filled(value, key=key, line=number), number)
     return entries
 
 
 def _variable(match: re.Match[str]) -> str:
-    """Return what stands for ``match``; raises KeyError with the name of a variable that is not set."""
+    """Return what stands for ``match``.
+
+    Raises KeyError with the name of a variable that is not set, and ValueError for what is no variable.
+    """
     escaped, name, default = match.groups()
     if escaped:
         return str(escaped)
+    if name is None:
+        raise ValueError("${ begins a variable: write ${NAME} or ${NAME:-text}, or $${ for ${ itself")
     # As in a shell, the default stands for an empty variable, too.
     return os.environ[name] if default is None else os.environ.get(name) or default
 

@@ -74,6 +74,53 @@ def test_missing_environment_variable(site, monkeypatch):
     )
 
 
+def test_environment_variables_in_lines(site, monkeypatch):
+    """A route and a certificate may have them in what stands behind the equals sign, spaces and all."""
+    monkeypatch.setenv("SITE_DIR", "./a b")
+    config = site.load(
+        '[routes:line]\n/ = ${SITE_DIR} headers="X-A: ${SITE_B:-b}"\n/x = ${SITE_X:-@c}\n'
+        "[certificates:line]\na.example = ${SITE_DIR}.pem passphrase=${SITE_DIR}",
+        serving=False,
+    )
+    first, second = config.hosts[0].mounts
+    assert (first.target, first.options["headers"], second.target) == ("./a b", "X-A: b", "@c")
+    (certificate,) = config.certificates
+    assert certificate.files[0].name == "a b.pem"
+    assert certificate.passphrase == "./a b"
+    assert site.error("[routes:line]\n\n/x = ${SITE_NO_DIR}") == (
+        "site.conf:3: [routes:line] /x: the environment has no SITE_NO_DIR: "
+        "set it, or write $${ for ${ itself"
+    )
+
+
+@pytest.mark.parametrize("text", ["${A", "${A-x}", "${A:?x}", "${1}", "${ A}", "${}", "${A:-${B:-x}}"])
+def test_other_forms_of_variables(site, text):
+    """What a shell would read, and this does not, is no silent part of a password."""
+    assert site.error(f"[server]\npassphrase = {text}") == (
+        "site.conf:2: [server] passphrase: ${ begins a variable: "
+        "write ${NAME} or ${NAME:-text}, or $${ for ${ itself"
+    )
+
+
+@pytest.mark.parametrize("text", ["'a ; b'", '"a ; b', "' ; b"])
+def test_open_quotes_before_a_comment(site, text):
+    """Only double quotes keep a semicolon in a value: half a password is none."""
+    assert site.error(f"[server]\npassphrase = {text}") == (
+        "site.conf:2: [server] passphrase: a quote is not closed: "
+        "' ;' begins a comment, unless the value stands in double quotes"
+    )
+
+
+def test_semicolons_in_quotes(site):
+    """A comment does not begin within double quotes, neither in a value nor in an option of a route."""
+    config = site.load(
+        '[server]\npassphrase = "a ; b" ; c ; "d"\n[routes:line]\n/ = "./a ; b" headers="X: a ; b" ; "c'
+    )
+    (mount,) = config.hosts[0].mounts
+    assert config.server.passphrase == "a ; b"
+    assert (mount.target, mount.options) == ("./a ; b", {"headers": "X: a ; b"})
+
+
 def test_control_characters_in_the_environment(site, monkeypatch):
     """A variable cannot bring what the file may not have."""
     monkeypatch.setenv("SITE_NAME", "a\nb")
