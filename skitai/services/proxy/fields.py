@@ -23,6 +23,8 @@ _NO_TRAILERS = _OF_CONNECTION | {
 }  # fmt: skip
 _CUSTOMARY = b"x-forwarded-"
 _REAL_IP = b"x-real-ip"
+#: What only a trusted proxy may say of the client (RFC 9440, section 4, for certificates).
+_OF_TRUSTED = frozenset((_REAL_IP, b"client-cert", b"client-cert-chain"))
 #: With these a proxy says that it asks for somebody else.
 FOR_OTHERS = frozenset((b"forwarded", b"via", b"x-forwarded-for", _REAL_IP))
 #: Protocols in which a client could ask for what the proxy would refuse: HTTP, and TLS with HTTP in it.
@@ -42,14 +44,14 @@ def request_lines(
 ) -> list[bytes]:
     """Return the lines of a client's fields that a member gets, each with its CRLF.
 
-    Names are in lower case. Without ``trusted``, the client may not say whose address it has. The fields
-    ``withheld`` are not passed on. Raises UnsendableError for a field that would be several lines: every
-    protocol of clients refuses it, and none must forget to.
+    Names are in lower case. Without ``trusted``, the client may not say which address or certificate it has.
+    The fields ``withheld`` are not passed on. Raises UnsendableError for a field that would be several lines:
+    every protocol of clients refuses it, and none must forget to.
     """
     lines = []
     connection = b""
     for name, value in headers:
-        if name not in withheld and not name.startswith(_CUSTOMARY) and (trusted or name != _REAL_IP):
+        if name not in withheld and not name.startswith(_CUSTOMARY) and (trusted or name not in _OF_TRUSTED):
             lines.append(b"%b: %b\r\n" % (name, value))
         elif name == b"connection":
             connection += b"," + value

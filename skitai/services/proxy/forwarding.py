@@ -32,6 +32,15 @@ def forwarded_lines(request: Any, proxies: TrustedProxies, prefix: bytes) -> byt
     return _known_lines((address,) if address else (), scheme, request.authority, prefix, request.version)
 
 
+def certificate_line(request: Any) -> bytes:
+    """Return the line with the certificate that the client has shown where its mount wants one (RFC 9440)."""
+    pem = (request.client_variables or {}).get("SSL_CLIENT_CERT", "")
+    if not pem:
+        return b""
+    encoded = "".join(line for line in pem.splitlines() if not line.startswith("-----"))
+    return f"Client-Cert: :{encoded}:\r\n".encode()
+
+
 def _chain(request: Any) -> tuple[str, ...]:
     """Return the addresses that a trusted proxy names: the server has checked that its fields agree."""
     customary = request.field(b"x-forwarded-for")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skitai.http.paths import below_point
 from skitai.services.http.request import ALWAYS_WITH_LENGTH, IDEMPOTENT
 from skitai.services.proxy.fields import UnsendableError, request_lines, takes_trailers
-from skitai.services.proxy.forwarding import forwarded_lines
+from skitai.services.proxy.forwarding import certificate_line, forwarded_lines
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
@@ -88,6 +88,8 @@ class Message:
         trusted = bool(way.proxies) and way.proxies.trusts(request.connection.peer)
         lines = request_lines(self._headers, trusted=trusted)
         lines.append(forwarded_lines(request, way.proxies, way.point if way.strip else b""))
+        if not trusted:
+            lines.append(certificate_line(request))
         lines.append(b"X-Request-ID: %b\r\n" % request.identified().encode())
         return lines
 

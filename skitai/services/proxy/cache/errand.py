@@ -17,7 +17,7 @@ class Errand:
     gone = False
 
     def __init__(self, request: Any) -> None:
-        for name in ("uri", "path", "query", "authority", "version", "headers"):
+        for name in ("uri", "path", "query", "authority", "version", "headers", "client_variables"):
             setattr(self, name, getattr(request, name))
         self.headers: Sequence[tuple[bytes, bytes]]
         self._id: str = request.identified()

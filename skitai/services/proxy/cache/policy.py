@@ -35,7 +35,7 @@ _URL = "http://stored/"
 _NEVER_STORED = frozenset((428, 429, 431, 511))
 #: What the proxy tells members of one client, which has not said it: no other request shows whether it would
 #: get the same.
-_TOLD_TO_MEMBERS = frozenset(("*", "forwarded", "x-forwarded-for", "x-request-id"))
+_TOLD_TO_MEMBERS = frozenset(("*", "client-cert", "forwarded", "x-forwarded-for", "x-request-id"))
 _REMEMBERED = 1024
 
 Fields = Sequence[tuple[str, str]]
