@@ -10,10 +10,8 @@ from weakref import WeakSet
 
 import greenlet
 
+from skitai.loop.astray import FORKS, end_child
 from skitai.loop.native import get_ident
-
-#: The exit status of a forked child that returned from the request in which it was made.
-_EXIT_ASTRAY = 70
 
 
 class Hub:
@@ -40,6 +38,7 @@ class Hub:
         """Take the current thread and greenlet as the reactor's."""
         self.ident = get_ident()
         self.reactor_greenlet = self.parent = greenlet.getcurrent()
+        FORKS.serve()
         _started.add(self)
 
     def run(self, function: Callable[[], object]) -> None:
@@ -59,7 +58,7 @@ class Hub:
         self.ident = None  # what is handed to the reactor is not done here
         me = greenlet.getcurrent()
         if me.parent is not None:
-            me.parent = greenlet.greenlet(lambda *_: os._exit(_EXIT_ASTRAY), me.parent)
+            me.parent = greenlet.greenlet(lambda *_: end_child(), me.parent)
 
 
 def hub_of(reactor: Any) -> Hub:

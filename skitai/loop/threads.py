@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from skitai.interfaces import IThreadExecutor
 from skitai.loop import native
+from skitai.loop.astray import FORKS, end_child
 from skitai.loop.lines import CallLater, Limits, Line, Lines, Task
 from skitai.loop.turn import CallSoon
 
@@ -35,14 +36,18 @@ def waiting_frame(ident: int) -> FrameType | None:
 class Worker:
     """The current thread as one that runs tasks: ``waiting_frame`` knows it until ``end`` is called."""
 
-    __slots__ = ("_greenlet", "ident")
+    __slots__ = ("_forks", "_greenlet", "ident")
 
     def __init__(self) -> None:
         self.ident = native.get_ident()
+        self._forks = FORKS.count
         self._greenlet = _workers[self.ident] = greenlet.getcurrent()
 
     def run(self, task: Task) -> None:
-        """Run ``task`` in an empty context of its own; what it raises is logged."""
+        """Run ``task`` in an empty context of its own; what it raises is logged.
+
+        A child that the task forks, and that returns from it, ends: it has no other thread.
+        """
         self._greenlet.gr_context = Context()
         try:
             task()
@@ -50,6 +55,8 @@ class Worker:
             pass  # it is raised to end the task, and has done so
         except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
             _log.failure("a task failed")
+        if FORKS.count != self._forks:
+            end_child()
         self._greenlet.gr_context = None  # or it would live on while the thread waits for the next task
 
     def end(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 
 from skitai import was
@@ -41,6 +42,23 @@ def fork():
     return os.waitstatus_to_exitcode(os.waitpid(_fork(), 0)[1])
 
 
+def _status_of_child(leave):
+    """Return the exit status of a child that does not end by os._exit, as a child of an app should."""
+    child = os.fork()
+    if not child:
+        leave()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def returns():
+    child = os.fork()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) if child else "astray"
+
+
+def exits():
+    return [_status_of_child(lambda status=status: sys.exit(status)) for status in (None, 3, "words")]
+
+
 def wait_for_any():
     child = _fork()
     return os.waitpid(-1, 0)[0] == child
@@ -57,6 +75,8 @@ VIEWS = {
     "/late": late,
     "/fork": fork,
     "/any": wait_for_any,
+    "/returns": returns,
+    "/exits": exits,
     "/system": system,
 }
 

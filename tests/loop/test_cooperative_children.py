@@ -29,6 +29,8 @@ def test_any_child_is_waited_for(server):
         ("late", "TimeoutExpired"),
         ("fork", "7"),
         ("system", "4"),
+        ("returns", "70"),
+        ("exits", "[0, 3, 1]"),
     ],
 )
 def test_a_process_is_waited_for(server, where, path, expected):

@@ -17,6 +17,7 @@ from twisted.logger import Logger, LogLevel
 from skitai.calls.observers import tell
 from skitai.context import call_with_was
 from skitai.http.lasting import FirstPiece
+from skitai.loop.astray import end_if_child
 from skitai.loop.bridge import Pending
 from skitai.loop.contexts import current_context, run_in
 from skitai.server.wsgi.checks import as_bytes, check_headers, check_status
@@ -143,6 +144,7 @@ class AppCall:
         except ResponseOverError:
             pass  # it has ended the app, as intended
         except BaseException as error:  # an app may raise anything, and the response is then a 500
+            end_if_child(error)
             self._failed(error)
             if isinstance(error, GreenletExit):
                 raise  # it ends the greenlet, not only this call
