@@ -12,6 +12,7 @@ import attrs
 from skitai.config.casters import quoted
 from skitai.config.reader import ConfigLine, Section
 from skitai.errors import ConfigError
+from skitai.net.addresses import name_for_dns
 
 #: The name of the section.
 CERTIFICATES_SECTION = "certificates:line"
@@ -63,15 +64,23 @@ def read_certificates(section: Section, fallback: Path, *, serving: bool) -> tup
     return tuple(found)
 
 
+def _name(section: Section, line: ConfigLine, written: str) -> str:
+    try:
+        name = name_for_dns(written)
+    except ValueError:
+        name = ""
+    if not _NAME.fullmatch(name):
+        hint = "write a name, or *.domain for all names one below a domain"
+        raise section.error(f"{quoted(written)} is not the name of a host: {hint}", line=line.number)
+    return name
+
+
 def _read(section: Section, line: ConfigLine) -> CertificateConfig:
     left, separator, right = line.text.partition("=")
-    names, words = left.lower().split(), right.split()
+    names, words = left.split(), right.split()
     if not separator or not names or not words or words[0].startswith(_PASSPHRASE):
         raise section.error("write NAME = FILE, or NAME NAME = CERTIFICATE CHAIN KEY", line=line.number)
-    for name in names:
-        if not _NAME.fullmatch(name):
-            hint = "write a name, or *.domain for all names one below a domain"
-            raise section.error(f"{quoted(name)} is not the name of a host: {hint}", line=line.number)
+    names = [_name(section, line, written) for written in names]
     words = [section.filled(word, line=line.number) for word in words]
     passphrase = None
     if words[-1].startswith(_PASSPHRASE):

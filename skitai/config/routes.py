@@ -9,6 +9,7 @@ import attrs
 from skitai.config.casters import quoted
 from skitai.config.mounts import Mount, read_mount
 from skitai.config.reader import ConfigLine, Section
+from skitai.net.addresses import name_for_dns
 
 #: The name of the virtual host that answers what no other one matches.
 DEFAULT_HOST = "default"
@@ -68,7 +69,10 @@ def _host_names(section: Section, line: ConfigLine) -> tuple[str, ...]:
 
 
 def _host_name(section: Section, line: ConfigLine, written: str) -> str:
-    name = written.lower()
+    try:
+        name = name_for_dns(written)
+    except ValueError:
+        name = ""
     if name.startswith("*."):
         name = name[1:]
     if not _HOST.fullmatch(name):

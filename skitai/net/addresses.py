@@ -147,6 +147,20 @@ def member_node(
     return HTTPNode(host, port, tls, profile, times=times)
 
 
+def name_for_dns(text: str) -> str:
+    """Return a name in lower case, and in the form that DNS, HTTP and TLS have for it (RFC 5890).
+
+    That of ``bücher.example`` is ``xn--bcher-kva.example``. What precedes the first dot may be missing, or be
+    a star. Raises ValueError for what has no such form.
+    """
+    if text.isascii():
+        return text.lower()
+    first, dot, rest = text.partition(".")
+    if first in ("", "*"):
+        return f"{first}{dot}{name_for_dns(rest)}"
+    return idna.encode(text, uts46=True).decode("ascii")
+
+
 def host_name(text: str) -> str:
     """Return a host name or IP address in its normal form; raise ValueError for any other text."""
     if ":" in text:
@@ -157,7 +171,7 @@ def host_name(text: str) -> str:
             pass
         raise ValueError(f"host {text!r} is not an IPv6 address")
     try:
-        host = text.lower() if text.isascii() else idna.encode(text, uts46=True).decode("ascii")
+        host = name_for_dns(text)
     except idna.IDNAError as error:
         raise ValueError(f"host {text!r} is not an international domain name: {error}") from error
     if len(host) > _HOST_NAME_MAX or not _HOST_NAME.fullmatch(host):

@@ -103,7 +103,7 @@ def test_virtual_hosts(site):
         "/ = static",
         ": www.Example.com example.com",
         "/ = wsgi:app",
-        "@ .example.com *.example.org",
+        "@ .example.com *.example.org *.Bücher.example",
         "/x = static",
         ": [::1]",
         "/y = static",
@@ -112,7 +112,7 @@ def test_virtual_hosts(site):
     assert points(config) == {
         ("default",): [("static", "")],
         ("www.example.com", "example.com"): [("wsgi:app", "")],
-        (".example.com", ".example.org"): [("static", "/x")],
+        (".example.com", ".example.org", ".xn--bcher-kva.example"): [("static", "/x")],
         ("[::1]",): [("static", "/y")],
     }
 
@@ -150,6 +150,7 @@ def test_heading_without_a_route(site, lines, number):
         (":", "the heading names no host: write ': default' or ': HOST HOST'"),
         (": a,b", "'a,b' is not a host name: write host, .domain or default, with spaces between"),
         (": a:80", "'a:80' is not a host name: write host, .domain or default, with spaces between"),
+        (": ü..b", "'ü..b' is not a host name: write host, .domain or default, with spaces between"),
         (": *", "'*' is not a host name: write host, .domain or default, with spaces between"),
     ],
 )

@@ -405,3 +405,15 @@ def test_broken_while_something_waits_leaves_no_traceback(world):
     assert isinstance(world.end(), ssl.SSLError)
     globalLogPublisher.removeObserver(events.append)
     assert [event["log_failure"] for event in events if "log_failure" in event] == []
+
+
+def test_failed_handshake(world):
+    """Who fails is told, and not reset by what it still sends; the protocol inside can end it."""
+    client, _ = world.client()
+    with socket.create_connection(client.getpeername(), PATIENCE) as bare:
+        transport = world.connections.get(timeout=PATIENCE)
+        bare.sendall(b"POST / HTTP/1.1\r\n\r\n" + bytes(3_000_000))
+        assert bare.recv(1 << 16).startswith(b"HTTP/1.1 400 ")
+        world.call(transport.write, b"never sent")
+        world.call(transport.loseConnection)
+        assert isinstance(world.end(), ssl.SSLError)

@@ -111,7 +111,9 @@ def test_names(site, serve):
     site.write("www.pem", WWW.pem + BETWEEN.pem + WWW.key_pem())
     site.write("wild.pem", WILD.pem + BETWEEN.pem)
     site.write("wild.key", WILD.key_pem())
-    server = serve("www.example.org = www.pem", "*.example.net = wild.pem wild.key  ; one for all")
+    server = serve(
+        "www.example.org Bücher.example = www.pem", "*.example.net = wild.pem wild.key  ; one for all"
+    )
     names = {
         None: "main.org",
         "main.org": "main.org",
@@ -124,6 +126,7 @@ def test_names(site, serve):
         "x" * 60 + ".org": "main.org",
     }
     assert {name: shown(server.port, name) for name in names} == names
+    assert shown(server.port, "xn--bcher-kva.example") == "www.example.org"
 
 
 def test_names_that_are_none(serve):
