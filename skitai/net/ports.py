@@ -12,6 +12,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from skitai.net.accepted import Accepted
 from skitai.net.exhaustion import REFUSALS
 from skitai.net.sockets import BACKLOG, Opened
 from skitai.net.unix_files import identity_of
@@ -65,6 +66,8 @@ class _Port(tcp.Port):
 
 class _TCPPort(_Port):
     """Accepts TCP connections."""
+
+    transport = Accepted
 
 
 class _UnixPort(_Port, unix.Port):

@@ -1,0 +1,131 @@
+"""How accepted connections end."""
+
+import socket
+
+import pytest
+from twisted.internet.protocol import Factory, Protocol
+
+from skitai.net.endpoints import PortEndpoint
+from skitai.net.listening import listen
+from wire import PATIENCE
+
+
+class Answering(Protocol):
+    """Calls ``answer`` with what the client sends, and notes what happens."""
+
+    def __init__(self, answer, events):
+        self.answer, self.events = answer, events
+
+    def dataReceived(self, data):
+        self.answer(self.transport, data)
+        self.events.append(("read", bool(self.transport.connected), self.waits_to_write()))
+
+    def connectionLost(self, reason):
+        self.events.append(reason.type.__name__)
+
+    def waits_to_write(self):
+        return self.transport in self.transport.reactor.getWriters()
+
+
+@pytest.fixture
+def ask(reactor_thread):
+    """Return ``ask(answer)``: what a client gets to the end, and what the protocol has seen."""
+    ports = []
+
+    def ask(answer):
+        events = []
+        factory = Factory()
+        factory.noisy = False
+        factory.buildProtocol = lambda address: Answering(answer, events)
+        [found] = reactor_thread.call(listen, reactor_thread.reactor, [PortEndpoint("127.0.0.1", 0)], factory)
+        ports.append(found.port)
+        got = b""
+        with socket.create_connection(("127.0.0.1", found.port.getHost().port), timeout=PATIENCE) as client:
+            client.sendall(b"x")
+            try:
+                while piece := client.recv(1 << 16):
+                    got += piece
+            except ConnectionResetError:
+                got += b"reset"
+        return got, reactor_thread.call(lambda: events)
+
+    yield ask
+    for port in ports:
+        reactor_thread.call(port.stopListening)
+
+
+def test_a_connection_that_is_closed_while_it_is_read_ends_after_that_without_another_turn(ask):
+    got, events = ask(lambda transport, data: transport.loseConnection())
+    assert got == b""
+    assert events == [("read", True, False), "ConnectionDone"]
+
+
+@pytest.mark.parametrize("size", [5, 20_000_000])
+def test_what_was_written_before_and_after_the_call_is_sent(ask, size):
+    def answer(transport, data):
+        transport.write(b"a" * size)
+        transport.loseConnection()
+        transport.write(b"b")
+
+    got, events = ask(answer)
+    assert got == b"a" * size + b"b"
+    assert events[-1] == "ConnectionDone"
+
+
+def test_what_is_written_only_after_the_call_is_sent(ask):
+    def answer(transport, data):
+        transport.loseConnection()
+        transport.write(b"late")
+
+    assert ask(answer)[0] == b"late"
+
+
+def test_a_producer_finishes_first(ask):
+    class Producer:
+        left = 3
+
+        def resumeProducing(self):
+            self.left -= 1
+            self.transport.write(b"p")
+            if not self.left:
+                self.transport.unregisterProducer()
+
+        def stopProducing(self):
+            """Do nothing."""
+
+    def answer(transport, data):
+        producer = Producer()
+        producer.transport = transport
+        transport.registerProducer(producer, False)
+        transport.loseConnection()
+
+    assert ask(answer)[0] == b"ppp"
+
+
+def test_an_abort_after_the_call_is_one(ask):
+    def answer(transport, data):
+        transport.loseConnection()
+        transport.abortConnection()
+
+    got, events = ask(answer)
+    assert got == b"reset"
+    assert events[-1] == "ConnectionAborted"
+
+
+def test_a_half_closed_connection_can_be_closed(ask):
+    def answer(transport, data):
+        transport.loseWriteConnection()
+        transport.loseConnection()
+
+    got, events = ask(answer)
+    assert got == b""
+    assert events[-1] == "ConnectionDone"
+
+
+def test_a_protocol_that_fails_loses_its_connection(ask):
+    def answer(transport, data):
+        transport.loseConnection()
+        raise ZeroDivisionError
+
+    _, events = ask(answer)
+    assert events[-1] in ("ZeroDivisionError", "ConnectionLost")
