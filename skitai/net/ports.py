@@ -10,12 +10,16 @@ from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+from twisted.python import log
 from twisted.python.failure import Failure
 
 from skitai.net.accepted import Accepted
 from skitai.net.exhaustion import REFUSALS
 from skitai.net.sockets import BACKLOG, Opened
 from skitai.net.unix_files import identity_of
+
+#: How many more are accepted in the next turn where as many as may be have come in this one.
+_MORE = 20
 
 
 class Turnstile(Protocol):
@@ -28,7 +32,7 @@ class Turnstile(Protocol):
 class _Port(tcp.Port):
     """With a ``turnstile``, the port accepts one connection in a turn of the reactor, when it may.
 
-    Otherwise it accepts all that wait, as Twisted does.
+    Otherwise it accepts what waits, as Twisted does: few at first, and more where more come.
     """
 
     turnstile: Turnstile | None = None
@@ -38,15 +42,17 @@ class _Port(tcp.Port):
 
     def doRead(self) -> None:
         """Accept what waits."""
-        if self.turnstile is None:
-            super().doRead()  # type: ignore[no-untyped-call]
-            return
-        seconds = self.turnstile.wait()
-        if seconds:
-            self.stopReading()  # type: ignore[no-untyped-call]
-            self.reactor.callLater(seconds, self._look_again)
-            return
-        self.numberAccepts = 1
+        if self.turnstile is not None:
+            seconds = self.turnstile.wait()
+            if seconds:
+                self.stopReading()  # type: ignore[no-untyped-call]
+                self.reactor.callLater(seconds, self._look_again)
+                return
+            self.numberAccepts = 1
+        self._accept()
+
+    def _accept(self) -> None:
+        """Accept what waits."""
         super().doRead()  # type: ignore[no-untyped-call]
 
     def accept_all(self) -> None:
@@ -65,9 +71,46 @@ class _Port(tcp.Port):
 
 
 class _TCPPort(_Port):
-    """Accepts TCP connections."""
+    """Accepts TCP connections.
 
+    Twisted asks the system in the same way, but prepares for a failure beforehand, and has Python look up
+    names for the family and the type of each connection: thirty calls, at whose end a connection begins.
+    """
+
+    # For those that Twisted accepts.
     transport = Accepted
+
+    def _accept(self) -> None:
+        most = self.numberAccepts
+        for count in range(most):
+            try:
+                descriptor, address = self.socket._accept()  # type: ignore[union-attr]
+            except BlockingIOError:
+                self.numberAccepts = max(1, count)
+                return
+            except OSError:  # Twisted asks once more, and knows what to do
+                super()._accept()
+                return
+            try:
+                self._begin(descriptor, address)
+            except BaseException:  # noqa: BLE001 - others must still be accepted
+                log.err()  # type: ignore[no-untyped-call]
+        self.numberAccepts = most + _MORE
+
+    def _begin(self, descriptor: int, address: Any) -> None:
+        """Begin a connection whose client has an ``address`` as the system tells it."""
+        sockets = _sockets_of_twisted()
+        accepted = sockets.socket(self.addressFamily, self.socketType, 0, descriptor)
+        if len(address) == 4 and address[3]:  # which is of an interface, whose name belongs to the host
+            host, _ = sockets.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+            address = (host, *address[1:])
+        assert self.factory is not None
+        protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[no-untyped-call]
+        if protocol is None:
+            accepted.close()
+            return
+        self.sessionno += 1
+        protocol.makeConnection(Accepted(accepted, protocol, address, self, self.sessionno, self.reactor))
 
 
 class _UnixPort(_Port, unix.Port):
@@ -109,10 +152,16 @@ class _UnixPort(_Port, unix.Port):
         tcp.Port.connectionLost(self, reason)  # type: ignore[no-untyped-call]
 
 
+def _sockets_of_twisted() -> Any:
+    """Return the module of sockets that Twisted uses, whose sockets gevent has not patched."""
+    return vars(tcp)["socket"]
+
+
 def _for_reactor(listening: socket.socket) -> socket.socket:
     """Return a duplicate of ``listening`` that never waits, of the class that Twisted uses."""
-    chosen: Any = vars(tcp)["socket"]
-    made: socket.socket = chosen.socket(listening.family, listening.type, 0, os.dup(listening.fileno()))
+    made: socket.socket = _sockets_of_twisted().socket(
+        listening.family, listening.type, 0, os.dup(listening.fileno())
+    )
     made.setblocking(False)
     return made
 

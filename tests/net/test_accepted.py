@@ -129,3 +129,31 @@ def test_a_protocol_that_fails_loses_its_connection(ask):
 
     _, events = ask(answer)
     assert events[-1] in ("ZeroDivisionError", "ConnectionLost")
+
+
+def test_a_factory_that_fails_loses_one_connection_and_not_the_port(reactor_thread):
+    made = []
+
+    def build(address):
+        made.append(address.port)
+        if len(made) == 1:
+            raise ZeroDivisionError
+        if len(made) == 2:
+            return None
+        return Answering(lambda transport, data: transport.loseConnection(), [])
+
+    factory = Factory()
+    factory.noisy = False
+    factory.buildProtocol = build
+    [found] = reactor_thread.call(listen, reactor_thread.reactor, [PortEndpoint("127.0.0.1", 0)], factory)
+    address = "127.0.0.1", found.port.getHost().port
+    own = []
+    for count in range(3):
+        with socket.create_connection(address, timeout=PATIENCE) as client:
+            own.append(client.getsockname()[1])
+            if count == 2:
+                client.sendall(b"x")
+            if count:
+                assert not client.recv(1)
+    reactor_thread.call(found.port.stopListening)
+    assert made == own
