@@ -105,7 +105,11 @@ class _TCPPort(_Port):
             host, _ = sockets.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
             address = (host, *address[1:])
         assert self.factory is not None
-        protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[no-untyped-call]
+        try:
+            protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[no-untyped-call]
+        except BaseException:
+            accepted.close()
+            raise
         if protocol is None:
             accepted.close()
             return
@@ -180,6 +184,9 @@ def port_on(reactor: Any, opened: Opened, factory: Factory, turnstile: Turnstile
         )
         port._preexistingSocket.close()  # type: ignore[union-attr]  # it waits, where gevent has patched it
         port._preexistingSocket = _for_reactor(opened.socket)
+        # Each write is a complete unit: it must not wait until the client has acknowledged the last one. What
+        # is accepted has that from here.
+        port._preexistingSocket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port.turnstile = turnstile
     port.startListening()
     # A shutdown() of a socket that others hold, too, would end it for all of them. One that is ours alone

@@ -82,7 +82,7 @@ class SendingTLS:
         return end
 
     def _flush(self) -> None:
-        if data := self._encrypted():
+        if data := self._encrypted() if self._tickets else self._outgoing.read():
             self._out.write(data)
 
     def _encrypted(self) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from socket import IPPROTO_TCP
 from ssl import MemoryBIO, SSLError, SSLObject, SSLWantReadError, SSLZeroReturnError
 from typing import TYPE_CHECKING, Any, Protocol
@@ -94,7 +93,7 @@ class TLSTransport(SendingTLS):
             self.abortConnection()
 
     def _shake_hands(self) -> bool:
-        """Go on with the handshake; return whether it is over."""
+        """Go on with the handshake; return whether it is over and more has come than it needed."""
         try:
             self._tls.do_handshake()
         except SSLWantReadError:
@@ -111,7 +110,7 @@ class TLSTransport(SendingTLS):
         else:
             self._flush()
         self._begin_sending()
-        return True
+        return self._incoming.pending > 0
 
     def _acknowledge(self) -> None:
         """Have the system acknowledge now what has come, because nothing is sent.
@@ -119,8 +118,10 @@ class TLSTransport(SendingTLS):
         A client that does not set TCP_NODELAY keeps its request back until then: 40 ms on Linux.
         """
         if sys.platform == "linux":
-            with suppress(AttributeError, OSError):  # it is a Unix socket, or no socket at all
+            try:  # noqa: SIM105 - three calls less
                 self.transport.getHandle().setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
+            except (AttributeError, OSError):  # it is a Unix socket, or no socket at all
+                pass
 
     def _read(self) -> int:
         """Pass on what has come; return how many records that was."""

@@ -31,7 +31,7 @@ class MemoryTransport:
         self.protocol = protocol
         self.sent = bytearray()
         self.held = bytearray()
-        self.stalled = self.closing = self.aborted = self.lost = self.reading_paused = self.no_delay = False
+        self.stalled = self.closing = self.aborted = self.lost = self.reading_paused = False
         self.producer = None
         self.inbox = b""
 
@@ -42,9 +42,6 @@ class MemoryTransport:
 
     def getPeer(self):
         return IPv4Address("TCP", "192.0.2.7", 40122)
-
-    def setTcpNoDelay(self, enabled):
-        self.no_delay = enabled
 
     def write(self, data):
         assert type(data) is bytes

@@ -29,13 +29,10 @@ class Connection:
     secure: bool
 
     def connected(self, transport: Any) -> None:
-        """Set the attributes from ``transport``, and have it send each write at once."""
+        """Set the attributes from ``transport``."""
         self.transport = transport
         self.secure = ISSLTransport.providedBy(transport)
         self.set_direct(transport.getPeer(), transport.getHost())
-        if isinstance(self.server, (IPv4Address, IPv6Address)):
-            # Each write is a complete unit: it must not wait until the client has acknowledged the last one.
-            transport.setTcpNoDelay(True)
 
     def set_direct(self, client: IAddress, server: IAddress) -> None:
         """Set the addresses of the connection itself. Called again if a proxy that only relays names them.

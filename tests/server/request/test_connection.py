@@ -30,7 +30,6 @@ class Transport:
     def __init__(self, interface=ITransport, client=CLIENT, server=SERVER):
         self.getPeer = lambda: client
         self.getHost = lambda: server
-        self.setTcpNoDelay = lambda enabled: None
         directlyProvides(self, interface)
 
 
