@@ -116,10 +116,8 @@ class Announced(Server):
         def handle(number: int, frame: Any) -> None:
             if self.succession is not None:
                 self.succession.told_to_end()
-            if self.running and not self._is_ending:
+            if self.running and not self._is_ending:  # a reactor that stops cannot be told to stop again
                 handler(number, frame)
-            else:  # the reactor stops already: Twisted's handler would have it stop again, which is an error
-                self.reactor._exitSignal = number
 
         return handle if callable(handler) else handler
 
