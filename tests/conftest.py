@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import signal
+import sys
 import tempfile
 import tomllib
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from databases import Postgres, Redis
 from serving import REPOSITORY, Gateway, ReactorThread, RunningServer, config_text
+from skitai.server.apps import modules
 
 # When a thread that used greenlets has ended, greenlet looks for leaks wherever the main thread is, by an
 # import that fails in some frames. What reports that then runs as a pending call, in which Python 3.11 loops
@@ -43,6 +45,21 @@ def pytest_sessionstart():
 def threads(request):
     """The config's ``threads``: a test that asks for it runs on both executors."""
     return request.param
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _apps_are_forgotten():
+    """Python forgets the apps that a module of tests has loaded: each import looks through their folders."""
+    before, search = set(modules._directories), set(sys.path)
+    yield
+    for path in set(modules._directories) - before:
+        directory = modules._directories.pop(path)
+        directory.drop(directory.loaded() - directory.elsewhere.keys())
+        sys.modules.pop(directory.package, None)
+        if str(path) in sys.path and str(path) not in search:
+            sys.path.remove(str(path))
+    for entry in [entry for entry in sys.path_importer_cache if not os.path.exists(entry)]:
+        del sys.path_importer_cache[entry]
 
 
 @pytest.fixture(scope="session")
