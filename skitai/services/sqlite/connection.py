@@ -14,6 +14,7 @@ from skitai.errors import OperationError
 from skitai.services.db.result import CODE_STATEMENT, DBResult
 from skitai.services.db.rows import rows_of
 from skitai.services.sqlite import errors
+from skitai.services.sqlite.binding import bindable
 
 if TYPE_CHECKING:
     from skitai.services.db.query import Params, Query
@@ -48,6 +49,7 @@ class Connection:
         self._rows_max = settings.rows_max
         # Each is for itself: any of them may come at any time.
         self._stopped = self._soiled = self._failed = self._guarded = False
+        self.is_closed = False
         self._db = sqlite3.connect(
             node.uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False
         )
@@ -103,7 +105,7 @@ class Connection:
 
     def _execute(self, statement: Statement, params: Params | None) -> DBResult:
         self._check()
-        cursor = self._db.execute(statement.text, () if params is None else params)
+        cursor = self._db.execute(statement.text, () if params is None else bindable(params))
         try:
             if cursor.description is not None:
                 return self._rows(cursor)
@@ -135,7 +137,7 @@ class Connection:
     def _while_wanted(self, rows: tuple[Params, ...]) -> Iterator[Params]:
         for row in rows:
             self._check()
-            yield row
+            yield bindable(row)
 
     def _check(self) -> None:
         """Raise CancelledError if it was stopped where there was nothing to interrupt."""
@@ -163,7 +165,7 @@ class Connection:
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction has begun, and has not ended for whatever reason. Called in any thread."""
-        return self._db.in_transaction
+        return not self.is_closed and self._db.in_transaction
 
     def begin(self, *, readonly: bool) -> Connection:
         """Begin a transaction and return the connection; one that may write takes the lock for writing."""
@@ -203,7 +205,9 @@ class Connection:
     @property
     def is_clean(self) -> bool:
         """Whether another may use it as it is. Called in any thread."""
-        return not (self._soiled or self._failed or self._guarded or self._db.in_transaction)
+        return not (
+            self.is_closed or self._soiled or self._failed or self._guarded or self._db.in_transaction
+        )
 
     def clean(self) -> bool:
         """Undo what is not committed; return whether another may use it."""
@@ -218,7 +222,11 @@ class Connection:
         return self.node.in_memory or not (self._soiled or self._failed)
 
     def close(self) -> None:
-        """Close it. The last one of a file writes the log back into the file and removes it."""
+        """Close it, which undoes what is not committed. The second time, nothing happens.
+
+        The last one of a file writes the log back into the file and removes it.
+        """
+        self.is_closed = True
         self._db.close()
 
 

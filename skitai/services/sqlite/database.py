@@ -63,6 +63,7 @@ class Database:
         self._turn = DeferredLock()
         #: How many statements and transactions are under way.
         self._users = 0
+        self._sessions: set[Session] = set()
         self.used_at = context.clock.seconds()
 
     # -- what it is asked for -------------------------------------------------------------------------------
@@ -109,6 +110,7 @@ class Database:
             raise RefusedError(connection)
         self._users += 1
         session = Session(self, stock, connection, partial(self._leave, release))
+        self._sessions.add(session)
         if task.stopped:  # too late to be interrupted
             await session.rollback()
             raise CancelledError
@@ -134,8 +136,9 @@ class Database:
                 raise BusyError from None
         return self._writer, self._turn.release
 
-    def _leave(self, release: Callable[[], None]) -> None:
+    def _leave(self, release: Callable[[], None], session: Session) -> None:
         """Note that a session is over."""
+        self._sessions.discard(session)
         self._users -= 1
         release()
 
@@ -210,9 +213,12 @@ class Database:
         return self._users > 0
 
     def close(self) -> Deferred[None]:
-        """Close the connections that nobody uses."""
+        """Close all connections that no thread uses. Transactions that nobody has ended are undone."""
+        left = [connection for session in self._sessions if (connection := session.unused) is not None]
 
         def close() -> None:
+            for connection in left:
+                connection.close()
             self._readers.close()
             self._writer.close()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
-from skitai.errors import MisuseError, OperationError
+from skitai.errors import MisuseError, OperationError, UnsentError, stopping
 from skitai.services.db.interfaces import ISession
 from skitai.services.db.result import DBResult
 from skitai.services.sqlite.connection import Connection
@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 
 @implementer(ISession)
 class Session:
-    """A transaction that has begun on ``connection`` of ``stock``; ``leave()`` is called when it is over."""
+    """A transaction that has begun on ``connection`` of ``stock``.
+
+    ``leave(session)`` is called when it is over.
+    """
 
     #: SQLite rolls everything back when what writes is interrupted (https://sqlite.org/c3ref/interrupt.html).
     outlives_cancelling = False
 
     def __init__(
-        self, database: Database, stock: Stock, connection: Connection, leave: Callable[[], None]
+        self, database: Database, stock: Stock, connection: Connection, leave: Callable[[Session], None]
     ) -> None:
         self._database = database
         self._stock = stock
@@ -43,6 +46,11 @@ class Session:
     def lost(self) -> bool:
         """Whether SQLite has rolled back by itself, such as after an interrupted statement."""
         return not self._connection.in_transaction
+
+    @property
+    def unused(self) -> Connection | None:
+        """The connection, unless a thread uses it."""
+        return None if self._thread.locked else self._connection
 
     def run(self, query: Query) -> Deferred[DBResult]:
         """Execute a statement; see ``ISession.run``."""
@@ -89,6 +97,8 @@ class Session:
         await self._give_back()
 
     def _use(self, task: Task, work: Callable[[Connection], Any]) -> Coroutine[Any, Any, Any]:
+        if self._connection.is_closed:  # by the end of the engine, whose threads are gone
+            raise stopping(UnsentError)
         step = partial(task.use, self._connection, work)
         return self._database.in_thread(task, step, self._database.deadline())
 
@@ -98,7 +108,7 @@ class Session:
         try:
             if self._connection.is_clean:  # then there is nothing to be done that takes a thread
                 take_back()
-            else:
+            elif not self._connection.is_closed:
                 await self._database.thread(take_back)
         finally:
-            self._leave()
+            self._leave(self)

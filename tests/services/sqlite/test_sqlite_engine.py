@@ -430,5 +430,18 @@ class TestMemory:
 class TestValues:
     def test_dates(self, files):
         """Dates are bound as the standard library's module does it: as texts."""
+        moment = datetime.datetime(2026, 11, 29, 1, 2, 3, tzinfo=datetime.UTC)
         files.execute("insert into t values (?, 1)", (datetime.date(2026, 11, 29),)).reraise()
-        assert files.values() == ["2026-11-29"]
+        files.execute("insert into t values (:when, :what)", {"when": moment, "what": None}).reraise()
+        files.executemany("insert into t values (?, 3)", [(moment.replace(tzinfo=None),), (4,)]).reraise()
+        assert files.values() == ["2026-11-29", "2026-11-29 01:02:03+00:00", "2026-11-29 01:02:03", 4]
+
+    def test_adapters_of_the_app(self, files):
+        """What the app has told sqlite3 to bind dates as holds here, too."""
+        before = sqlite3.adapters[datetime.date, sqlite3.PrepareProtocol]
+        sqlite3.register_adapter(datetime.date, lambda value: value.toordinal())
+        try:
+            files.execute("insert into t values (?, 1)", (datetime.date(1, 1, 2),)).reraise()
+        finally:
+            sqlite3.register_adapter(datetime.date, before)
+        assert files.values() == [2]

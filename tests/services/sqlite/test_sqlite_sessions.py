@@ -7,7 +7,7 @@ from sqlite_files import ENDLESS
 from twisted.internet.defer import CancelledError
 from zope.interface.verify import verifyObject
 
-from skitai.errors import MisuseError
+from skitai.errors import MisuseError, UnsentError
 from skitai.services.db.interfaces import ISOLATION_LEVELS, ISession
 
 
@@ -62,8 +62,17 @@ class TestEnds:
         assert files.execute("create table u (a)").status == 3
 
     def test_shutdown(self, files):
-        """A transaction that nobody ends is undone with the engine."""
-        files.begin().execute("insert into t values (1, 1)").reraise()
+        """A transaction that nobody ends is undone with the engine, at once; to end it then is no error."""
+        transaction, reading = files.begin(), files.begin(readonly=True)
+        transaction.execute("insert into t values (1, 1)").reraise()
+        files.close()
+        db = sqlite3.connect(files.folder / "a.db", timeout=0)
+        assert db.execute("delete from t").rowcount == 0
+        db.close()
+        reading.rollback()
+        for too_late in (lambda: transaction.execute("select 1"), transaction.commit):
+            with pytest.raises(UnsentError, match="stop"):
+                too_late()
 
 
 class TestStatements:
