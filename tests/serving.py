@@ -152,7 +152,7 @@ class RunningServer:
         self.folder = directory
         self._log = directory / "server.log"
         path = directory / "tested.conf"
-        path.write_text(config, encoding="utf-8")
+        path.write_text(_patient(config), encoding="utf-8")
         command = [sys.executable, "-m", "twisted", "skitai", "--config", str(path)]
         if threads is not None:
             command += ["--threads", str(threads)]
@@ -197,9 +197,18 @@ class RunningServer:
         assert status in (0, -signal.SIGTERM), f"exit status {status}:\n{self.log_text()}"
 
 
+def _patient(config: str) -> str:
+    """Return ``config`` with a server that refuses no request for its wait, unless the test is about that.
+
+    Machines that run tests may be slow.
+    """
+    if "queue_timeout" in config:
+        return config
+    return re.sub(r"^\[server\]$", r"\g<0>\nqueue_timeout = off", config, count=1, flags=re.MULTILINE)
+
+
 def config_text(apps: dict[str, str], **server: object) -> str:
     """Return a configuration: ``apps`` are targets by mount point, ``server`` the keys of [server]."""
-    # Machines that run tests may be slow: no request is refused for its wait unless the test is about that.
-    keys = {"port": 0, "ip": "127.0.0.1", "queue_timeout": "off", **server}
+    keys = {"port": 0, "ip": "127.0.0.1", **server}
     lines = ["[server]", *(f"{key} = {value}" for key, value in keys.items()), "", "[routes:line]"]
     return "\n".join([*lines, *(f"{point} = {target}" for point, target in apps.items()), ""])

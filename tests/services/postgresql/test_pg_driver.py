@@ -2,6 +2,7 @@
 
 import copy
 import datetime
+import json
 import pickle
 import socket
 import threading
@@ -17,7 +18,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import globalLogPublisher
 
 from serving import eventually
-from skitai.errors import OperationError, UnsentError
+from skitai.errors import NORMAL, OperationError, UnsentError
 from skitai.services.db.query import Query, query
 from skitai.services.postgresql import fetching
 from skitai.services.postgresql.driver import Connection
@@ -279,8 +280,8 @@ class TestValues:
             ("select 5 % 3, %s", [1], "write %% for a %"),
             ("select ?", [1], "write %s for each"),
             ("select $1", [1], "write %s for each"),
-            ("select %s", [nested(5000)], "recursion"),
-            ("select %s", [{"a": nested(5000)}], "recursion"),
+            ("select %s", [nested(20_000)], "recursion"),
+            ("select %s", [{"a": nested(20_000)}], "recursion"),
         ],
     )
     def test_wrong_parameters(self, driven, sql, params, words):
@@ -299,7 +300,13 @@ class TestValues:
         assert result.msg == "DataError: Python cannot have a value of the result: year -44 is out of range"
         with pytest.raises(psycopg2.DataError):
             result.reraise()
-        assert driven.run(f"select '{'[' * 5000}{']' * 5000}'::json").code == 501
+        text = "[" * 5000 + "]" * 5000
+        deep = driven.run(f"select '{text}'::json as value")
+        if deep.status == NORMAL:  # Python 3.13 reads what is nested deeper than other releases do
+            assert json.dumps(deep.data[0].value) == text
+        else:
+            assert deep.code == 501
+            assert "recursion" in deep.msg
         assert driven.scalar("select 1") == 1
 
 

@@ -10,6 +10,7 @@ from serving import eventually
 from skitai.errors import CODE_BUSY, CODE_CLOSED, CODE_SHUTDOWN, OperationError, OperationTimeout, UnsentError
 from skitai.net.addresses import HostNode
 from skitai.services.redis import link
+from wire import PATIENCE
 
 
 class TestReplies:
@@ -247,5 +248,5 @@ def test_another_kind_of_server(running_server, client_of):
     """What answers there speaks HTTP."""
     server = running_server("[server]\nip = 127.0.0.1\nport = 0\n")
     server.host = "127.0.0.1"
-    error = client_of(server).ask("PING")
+    error = client_of(server, timeout=PATIENCE).ask("PING")
     assert "does not speak as Redis does" in error.message
