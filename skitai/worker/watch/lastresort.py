@@ -11,7 +11,6 @@ import ctypes
 import faulthandler
 import os
 import signal
-import sys
 import threading
 from contextlib import suppress
 from functools import partial
@@ -28,7 +27,7 @@ from skitai.processes.streams import flush_streams
 from skitai.worker.watch.blocking import Hold, Question
 from skitai.worker.watch.interrupts import Interrupter
 from skitai.worker.watch.patience import Patience, Step
-from skitai.worker.watch.stacks import mark_of, stack_of
+from skitai.worker.watch.stacks import current_frames, mark_of, stack_of
 
 _log = Logger()
 
@@ -123,7 +122,7 @@ class LastResort:
                 _end_without_python(_GRACE_SECONDS)
 
     def _look(self, patience: Patience, now: float) -> None:
-        frame = sys._current_frames().get(self._main)
+        frame = current_frames().get(self._main)
         mark = None if frame is None else mark_of(frame)
         del frame
         if not self._question.is_open:
@@ -140,7 +139,7 @@ class LastResort:
         return self._question.is_open and frame is not None and mark_of(frame) == mark
 
     def _say(self, words: str) -> None:
-        frame = sys._current_frames().get(self._main)
+        frame = current_frames().get(self._main)
         if frame is not None:
             stack = stack_of(frame)
             del frame

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping
@@ -22,13 +23,13 @@ import greenlet
 import skitai
 import twisted
 from skitai.context import current_was
-from skitai.loop import bridge, contexts
+from skitai.loop import bridge, contexts, native
 from skitai.server.apps.slot import AppSlot
 from skitai.server.websocket.calls import WebSocketCall
 from skitai.server.wsgi.appcall import AppCall
 from skitai.services.run.service import Run
 
-#: What ``sys._current_frames`` returns: the innermost frame of each thread by its ``get_ident()``.
+#: The innermost frame of each thread by its ``get_ident()``.
 Frames = Mapping[int, FrameType]
 
 #: Lines of a stack that are shown; of a longer one, the innermost.
@@ -56,6 +57,24 @@ _WAITS: dict[CodeType, str] = {
 _CALLS = frozenset((AppCall.run.__code__, WebSocketCall.run.__code__))
 _LOAD, _RUN = AppSlot.look.__code__, Run.__call__.__code__
 _COROUTINE = contexts.steps_in.__code__
+_reading_frames = native.Lock()
+
+
+def current_frames() -> Frames:
+    """Return the innermost frame of each thread. Called in any thread; frames are to be let go at once.
+
+    Before 3.11.9, Python may collect garbage within ``sys._current_frames``, which holds a lock that a thread
+    needs to start. An object that lets other threads run while it is destroyed then stops the process for
+    ever (python/cpython#106883). So nothing is collected here.
+    """
+    with _reading_frames:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return sys._current_frames()
+        finally:
+            if collects:
+                gc.enable()
 
 
 @attrs.frozen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from math import inf
 from time import monotonic
@@ -16,6 +15,7 @@ from skitai.loop.turn import turn_end_of
 from skitai.worker.watch.counts import Counts
 from skitai.worker.watch.interrupts import Interrupter
 from skitai.worker.watch.reactor import ReactorWatch
+from skitai.worker.watch.stacks import current_frames
 from skitai.worker.watch.threads import Executors, ThreadsWatch
 
 _log = Logger()
@@ -94,7 +94,7 @@ class Watcher:
 
     def _look(self, now: float) -> None:
         reports: list[Callable[[], None]] = []
-        frames = sys._current_frames()
+        frames = current_frames()
         computes = self._on_reactor.look(frames, now, now - self._expected, reports.append)
         runs = self._threads.look(self._executors, frames, now, reports.append)
         del frames
