@@ -127,7 +127,7 @@ def test_one_resource_for_a_line(routes):
         (
             "ehco:x",
             "there is neither ehco.py nor ehco/__init__.py: correct the path or create it;"
-            " the plugins that serve routes are echo, proxy, static, wsgi",
+            " that folder has wsgi; the plugins that serve routes are echo, proxy, static, wsgi",
         ),
     ],
 )
@@ -167,7 +167,7 @@ def test_plugin_that_is_not_loaded(routes):
 def test_plugin_that_is_not_to_blame(routes):
     """Where a plugin knows the form of a target, those that are not loaded are not named."""
     assert routes.error("/ = ./shop:app", disabled=["echo"]) == (
-        "there is neither shop.py nor shop/__init__.py: correct the path or create it"
+        "there is neither shop.py nor shop/__init__.py: correct the path or create it; that folder has wsgi"
     )
 
 
