@@ -44,6 +44,14 @@ class Terminal:
         )
         os.close(slave)
         self.shown = ""
+        self._port = None
+
+    def port(self):
+        """Wait until the server on it serves; return its port."""
+        if self._port is None:
+            self.wait_for("Skitai serves")
+            self._port = int(self.wait_for("\n").rstrip("/\r").rpartition(":")[2])
+        return self._port
 
     def wait_for(self, text):
         """Read on until ``text`` is shown; return what stood before it since the last time."""
@@ -74,14 +82,29 @@ class Terminal:
         os.close(self._master)
 
 
-@pytest.fixture(params=["no", "yes"], ids=["plain", "reloader"])
-def terminal(tmp_path, threads, request):
-    (tmp_path / "stops.py").write_text(APP)
-    config = tmp_path / "tested.conf"
-    config.write_text(config_text({"/": f"{tmp_path}/stops:app"}, threads=threads, reloader=request.param))
-    terminal = Terminal([sys.executable, "-m", "twisted", "skitai", "--config", str(config)])
-    yield terminal
-    terminal.stop()
+@pytest.fixture(params=["no", "yes"], ids=["plain", "reloader"], scope="module")
+def terminals(tmp_path_factory, threads, request):
+    """The terminal with the server that runs, or none, and how to start one."""
+    folder = tmp_path_factory.mktemp("terminal")
+    (folder / "stops.py").write_text(APP)
+    config = folder / "tested.conf"
+    config.write_text(config_text({"/": f"{folder}/stops:app"}, threads=threads, reloader=request.param))
+    started = []
+
+    def start():
+        if not started or started[-1].process.poll() is not None:
+            started.append(Terminal([sys.executable, "-m", "twisted", "skitai", "--config", str(config)]))
+        return started[-1]
+
+    yield start
+    for terminal in started:
+        terminal.stop()
+
+
+@pytest.fixture
+def terminal(terminals):
+    """The server of the test before this one, unless that has ended it."""
+    return terminals()
 
 
 def test_logs_in_files(tmp_path):
@@ -97,8 +120,7 @@ def test_logs_in_files(tmp_path):
 
 @pytest.fixture
 def port(terminal):
-    terminal.wait_for("Skitai serves")
-    return int(terminal.wait_for("\n").rstrip("/\r").rpartition(":")[2])
+    return terminal.port()
 
 
 def test_breakpoint(terminal, port):
