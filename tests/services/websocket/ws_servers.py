@@ -120,7 +120,7 @@ class RawServer:
     """Answers each handshake with the bytes ``reply(accept)``, and the first frame behind it with ``then``.
 
     ``accept`` is the value of Sec-WebSocket-Accept. After that it reads on until the client closes, and keeps
-    what it has read in ``received``.
+    what it has read in ``received``. It answers a close frame with the end of its half: a client waits for that.
     """
 
     def __init__(self, reply, then=b"", *, close=False):
@@ -160,6 +160,16 @@ class RawServer:
             if not self.received:
                 client.sendall(self._then)
             self.received += data
+            if _has_close(self.received):
+                with contextlib.suppress(OSError):  # the client may have left meanwhile
+                    client.shutdown(socket.SHUT_WR)
+
+
+def _has_close(frames):
+    """Return whether there is a close among short masked frames."""
+    while len(frames) > 1 and frames[0] != 0x88:
+        frames = frames[6 + (frames[1] & 127) :]
+    return len(frames) > 1
 
 
 def accept_value(key):
