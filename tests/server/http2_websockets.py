@@ -78,6 +78,12 @@ class Connection:
         stream.open(deflate)
         return stream
 
+    def ended(self):
+        """Read until the server has ended the connection, and close it."""
+        while self.socket.recv(65536):
+            pass
+        self.socket.close()
+
     def until(self, ready):
         """Take what comes until ``ready()``."""
         while not ready():

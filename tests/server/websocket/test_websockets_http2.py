@@ -147,6 +147,7 @@ def test_all_designs_on_one_connection(serve, connect, tmp_path):
     assert connection.get("/files/file.txt").body == b"a file"
     server.idle()
     assert shared.gates == {(1000, "")}
+    connection.socket.close()
     server.stop()
     log = (tmp_path / "access.log").read_text()
     assert [log.count(f"GET {path} HTTP/2 200 ") for path in ("/echo?b=c", "/talk", "/no")] == [1, 1, 1]
@@ -289,6 +290,7 @@ def test_a_stop_closes_with_1001(serve, connect):
     stopping.start()
     assert [stream.receive() for stream in streams] == [None, None]
     assert [stream.closed() for stream in streams] == [1001, 1001]
+    connection.ended()
     stopping.join(20)
     assert not stopping.is_alive()
 
@@ -301,6 +303,7 @@ def test_a_stop_ends_a_library_that_speaks_itself(serve, connect):
     stopping.start()
     assert echo.receive() is None
     echo.closed()
+    connection.ended()
     stopping.join(20)
     assert not stopping.is_alive()
 
