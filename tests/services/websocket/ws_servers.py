@@ -120,7 +120,7 @@ class RawServer:
     """Answers each handshake with the bytes ``reply(accept)``, and the first frame behind it with ``then``.
 
     ``accept`` is the value of Sec-WebSocket-Accept. After that it reads on until the client closes, and keeps
-    what it has read in ``received``. It answers a close frame with the end of its half: a client waits for that.
+    what it has read in ``received``. It answers a close frame with the end of its half: clients wait for it.
     """
 
     def __init__(self, reply, then=b"", *, close=False):
