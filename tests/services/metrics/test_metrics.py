@@ -256,6 +256,7 @@ class TestReadiness:
     def test_ready(self, world, count):
         """A server that serves is ready, and /ping is there as ever."""
         server = world.start(threads=count)
+        eventually(lambda: server.ask("/ready").code == 200)  # it is said to serve a moment before
         response = server.ask("/ready")
         assert (response.code, json.loads(response.body)) == (200, {"ready": True, "reasons": []})
         assert response["cache-control"] == "no-store"
