@@ -68,10 +68,13 @@ class H2Client(Client):
     def _frame(self, kind, flags, stream, payload):
         self.send(len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload)
 
-    def reply(self, stream):
-        """Return what comes on ``stream`` until that or the connection ends."""
-        found = Reply()
-        while True:
+    def reply(self, stream, found=None, size=None):
+        """Return what comes on ``stream`` until that or the connection ends, added to ``found``, what had come.
+
+        With ``size``, return as soon as the body has so many bytes.
+        """
+        found = found or Reply()
+        while size is None or len(found.body) < size:
             data = self.socket.recv(65536)
             if not data:
                 found.reset = -1
@@ -80,6 +83,7 @@ class H2Client(Client):
                 if self._note(event, stream, found):
                     return found
             self._flush()
+        return found
 
     def _note(self, event, stream, found):
         if isinstance(event, h2.events.ConnectionTerminated):

@@ -4,6 +4,8 @@ import shutil
 import subprocess
 
 import pytest
+from h2.errors import ErrorCodes
+from proxy_h2 import H2Client
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 BODY = bytes(range(256)) * 4000
@@ -54,13 +56,18 @@ def test_bodies(server, member, tmp_path):
 
 
 def test_broken_off(server, member):
-    """A reply that breaks off ends the stream with an error, not as a complete one."""
-    with curl(server(member)) as client:
+    """A reply that breaks off ends the stream with an error, not as a complete one.
+
+    The client is h2: curl 7.88 does not see a reset behind the data, and waits for its own time-out.
+    """
+    with H2Client(server(member).port) as client:
+        stream = client.get("/shop/a")
         connection = member.accept()
         connection.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
-        assert client.stdout.read(3) == b"abc"
+        reply = client.reply(stream, size=3)
+        assert (reply.code, reply.body, reply.reset) == (200, b"abc", None)
         connection.close()
-        assert client.wait(20) != 0
+        assert client.reply(stream, reply).reset == ErrorCodes.INTERNAL_ERROR
 
 
 def test_events(server, member):
