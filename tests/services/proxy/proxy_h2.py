@@ -69,7 +69,7 @@ class H2Client(Client):
         self.send(len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload)
 
     def reply(self, stream, found=None, size=None):
-        """Return what comes on ``stream`` until that or the connection ends, added to ``found``, what had come.
+        """Return what comes on ``stream`` until that or the connection ends, added to ``found``.
 
         With ``size``, return as soon as the body has so many bytes.
         """
