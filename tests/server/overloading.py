@@ -38,6 +38,12 @@ def release():
     return ""
 
 
+def renew():
+    gate.clear()
+    begun.clear()
+    return ""
+
+
 def status():
     return json.dumps(was.status(flt="Queues", fancy=False)["Queues"])
 
@@ -46,6 +52,7 @@ ANSWERS = {
     "/hold": hold,
     "/compute": compute,
     "/release": release,
+    "/renew": renew,
     "/status": status,
     "/begun": lambda: " ".join(begun),
 }

@@ -6,17 +6,28 @@ import pytest
 from overloading import APP, CONFIG, close_all
 
 
-@pytest.fixture
-def overloaded(running_server, tmp_path):
-    """Return ``overloaded(threads, queue_timeout, options)``, which serves an app that can be held up."""
-    (tmp_path / "held.py").write_text(APP)
-    (tmp_path / "files").mkdir()
-    (tmp_path / "files" / "page.txt").write_text("a file")
-    servers = []
+@pytest.fixture(scope="session")
+def serve_held(running_server, tmp_path_factory):
+    """Return ``serve_held(threads, queue_timeout, options)``, which serves an app that can be held up."""
+    folder = tmp_path_factory.mktemp("held")
+    (folder / "held.py").write_text(APP)
+    (folder / "files").mkdir()
+    (folder / "files" / "page.txt").write_text("a file")
 
     def start(threads=1, queue_timeout="0.3", options=""):
         values = {"threads": threads, "queue_timeout": queue_timeout, "options": options}
-        servers.append(running_server(CONFIG.format(folder=tmp_path, **values)))
+        return running_server(CONFIG.format(folder=folder, **values))
+
+    return start
+
+
+@pytest.fixture
+def overloaded(serve_held):
+    """Return what ``serve_held`` does; its servers are stopped at the end of the test."""
+    servers = []
+
+    def start(*args, **options):
+        servers.append(serve_held(*args, **options))
         return servers[-1]
 
     yield start

@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from overloading import begun, connect, held, release, row, send
+from overloading import begun, close_all, connect, held, release, row, send
 from scraping import scrape
 
 from serving import eventually
@@ -12,14 +12,25 @@ REASONS = ("full", "late", "left")
 GET = b"GET %s HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
+@pytest.fixture(scope="module")
+def small(serve_held):
+    """A server with one thread, at which one request may wait."""
+    server = serve_held(options="queue_max=1", queue_timeout="off")
+    yield server
+    server.stop()
+
+
 @pytest.fixture
-def full(overloaded):
+def full(small):
     """A server whose only thread is held, and at which as many wait as may."""
-    server = overloaded(options="queue_max=1", queue_timeout="off")
-    held(server)
-    send(server, "/waits")
-    eventually(lambda: row(server)["queued"] == 1)
-    return server
+    small.ask("/other/renew")
+    held(small)
+    send(small, "/waits")
+    eventually(lambda: row(small)["queued"] == 1)
+    yield small
+    close_all()
+    release(small)
+    eventually(lambda: small.ask("/again").body == b"/again", "the end of those who waited")
 
 
 def refused(client, method="GET"):
