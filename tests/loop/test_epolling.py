@@ -109,6 +109,37 @@ def test_what_an_earlier_event_has_ended_is_not_told(reactor: Any) -> None:
         pipe.close()
 
 
+def test_the_loop_waits_for_timers_and_goes_on_when_one_of_them_fails(
+    reactor: Any, failures: list[Any]
+) -> None:
+    called: list[str] = []
+    for delay, name in ((0.02, "second"), (0, "first")):
+        reactor.callLater(delay, called.append, name)
+    reactor.callLater(0.01, lambda: 1 / 0)
+    reactor.callLater(0.03, reactor.stop)
+    assert 0 <= reactor.timeout() <= 0.03
+    reactor.run(installSignalHandlers=False)
+    assert called == ["first", "second"]
+    assert [event["log_failure"].type for event in failures if "log_failure" in event] == [ZeroDivisionError]
+    assert reactor.timeout() is None
+
+
+def test_an_error_in_the_loop_itself_does_not_end_it(reactor: Any, failures: list[Any]) -> None:
+    turns: list[float | None] = []
+
+    def fail_once(seconds: float | None) -> None:
+        turns.append(seconds)
+        if len(turns) == 1:
+            raise OSError("epoll has failed")
+        if len(turns) == 2:
+            reactor.stop()
+
+    reactor.doIteration = fail_once
+    reactor.run(installSignalHandlers=False)
+    assert len(turns) >= 2
+    assert [event["log_failure"].type for event in failures if "log_failure" in event] == [OSError]
+
+
 def test_other_reactors_stay_what_they_are() -> None:
     other = SelectReactor()
     shorten(other)
