@@ -4,6 +4,7 @@ import queue
 import select
 import socket
 import ssl
+import threading
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -73,6 +74,7 @@ def world(reactor_thread, tmp_path):
         clients.append(context.wrap_socket(plain, server_hostname="127.0.0.1"))
         return clients[-1], found.connections.get(timeout=PATIENCE)
 
+    found.tls = tls
     found.client = connect
     found.call = reactor_thread.call
     found.end = lambda: found.ends.get(timeout=PATIENCE)
@@ -129,6 +131,35 @@ def test_tickets_come_with_the_first_answer(world):
     world.call(transport.write, b"x")
     assert client.recv(1) == b"x"
     assert client.session.has_ticket
+
+
+def test_a_request_that_comes_during_the_handshake_takes_no_turn_of_its_own(
+    world, reactor_thread, monkeypatch
+):
+    sent, turns, seen = threading.Event(), [], []
+
+    class Slow:
+        """The TLS of a server that is slow to see that the handshake is over."""
+
+        def __init__(self, tls):
+            self.tls = tls
+
+        def __getattr__(self, name):
+            return getattr(self.tls, name)
+
+        def do_handshake(self):
+            self.tls.do_handshake()
+            sent.wait(PATIENCE)
+            reactor_thread.reactor.callLater(0, turns.append, "next turn")
+
+    wrap = world.tls.wrap
+    monkeypatch.setattr(world.tls, "wrap", lambda *buffers: Slow(wrap(*buffers)))
+    world.on_data = lambda transport, data: seen.append((data, *turns)) or transport.write(b"answer")
+    client, _ = world.client()
+    client.sendall(b"question")
+    sent.set()
+    assert client.recv(10) == b"answer"
+    assert seen == [(b"question",)]
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
