@@ -258,7 +258,8 @@ def test_loaded_code_is_no_garbage(tmp_path, reloader):
         "import gc\n"
         "def app(environ, start_response):\n"
         "    start_response('200 OK', [])\n"
-        "    return [b'frozen' if gc.get_freeze_count() else b'free']\n"
+        # Python 3.12 itself freezes some hundred objects, and Skitai some ten thousand.
+        "    return [b'frozen' if gc.get_freeze_count() > 2000 else b'free']\n"
     )
     (tmp_path / "site.conf").write_text(
         f"[server]\nip = 127.0.0.1\nport = 0\nreloader = {'yes' if reloader else 'no'}\n"
