@@ -116,6 +116,8 @@ class Announced(Server):
         def handle(number: int, frame: Any) -> None:
             if self.succession is not None:
                 self.succession.told_to_end()
+            if number == signal.SIGINT and breakpoints.is_somebody_there():
+                self.hurry()  # else the request at the prompt would be waited for, as one that is under way
             if self.running and not self._is_ending:  # a reactor that stops cannot be told to stop again
                 handler(number, frame)
 

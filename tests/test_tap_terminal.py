@@ -88,7 +88,8 @@ def terminals(tmp_path_factory, threads, request):
     folder = tmp_path_factory.mktemp("terminal")
     (folder / "stops.py").write_text(APP)
     config = folder / "tested.conf"
-    config.write_text(config_text({"/": f"{folder}/stops:app"}, threads=threads, reloader=request.param))
+    keys = {"threads": threads, "reloader": request.param, "shutdown_timeout": 1000}
+    config.write_text(config_text({"/": f"{folder}/stops:app"}, **keys))
     started = []
 
     def start():
@@ -180,7 +181,7 @@ def test_interrupt(terminal, port):
 
 @pytest.mark.parametrize("presses", [1, 2])
 def test_interrupt_at_the_prompt(terminal, port, presses):
-    """Ctrl-C at the prompt ends the server; at once when it is pressed twice."""
+    """Ctrl-C at the prompt ends the server soon, and at once when it is pressed twice."""
     with ThreadPoolExecutor() as pool:
         pool.submit(ask, port, "/")
         terminal.wait_for("(Pdb) ")

@@ -23,12 +23,23 @@ def install(bridge: Bridge) -> None:
         sys.breakpointhook = Breakpoints(bridge)
 
 
+def is_somebody_there() -> bool:
+    """Whether a request has stopped at the terminal. Any thread, also in a signal handler."""
+    hook = sys.breakpointhook
+    return isinstance(hook, Breakpoints) and hook.has_stopped
+
+
 class Breakpoints:
     """Takes the place of ``sys.breakpointhook``; called in any thread or greenlet."""
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
         self._turns = Turns(bridge)
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether a request has the terminal."""
+        return self._turns.is_taken
 
     def __call__(self, *_args: Any, **_options: Any) -> None:
         """Stop in the code that calls this."""
@@ -46,15 +57,16 @@ class Turns:
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
-        self._is_taken = False
+        #: Whether somebody has the terminal.
+        self.is_taken = False
         self._waiting: deque[Pending] = deque()
         self._changing = Lock()
 
     def begin(self) -> None:
         """Wait for the terminal. In the reactor itself, which may not wait, take it."""
         with self._changing:
-            if not (self._is_taken and self._bridge.may_wait()):
-                self._is_taken = True
+            if not (self.is_taken and self._bridge.may_wait()):
+                self.is_taken = True
                 return
             mine = Pending()
             self._waiting.append(mine)
@@ -73,7 +85,7 @@ class Turns:
         """Leave the terminal to the next one."""
         with self._changing:
             following = self._waiting.popleft() if self._waiting else None
-            self._is_taken = following is not None
+            self.is_taken = following is not None
         if following is not None:
             following.end()
 
