@@ -14,6 +14,7 @@ from serving import eventually
 from skitai.services import status as plugin
 from skitai.services.status.page import shown, status_page
 from skitai.worker import overview as overview_module
+from supervised import children
 
 APP = """
 import json, os
@@ -55,22 +56,33 @@ members = 127.0.0.1:1, 127.0.0.1:2 3
 """
 
 
-@pytest.fixture(params=[2, 0], ids=["threads", "greenlets"])
-def folder(request, tmp_path):
+@pytest.fixture(params=[2, 0], ids=["threads", "greenlets"], scope="module")
+def folder(request, tmp_path_factory):
     """A folder with an app that shows its status, and its config."""
-    (tmp_path / "telling.py").write_text(APP)
+    folder = tmp_path_factory.mktemp("telling")
+    (folder / "telling.py").write_text(APP)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    (tmp_path / "telling.conf").write_text(CONFIG.format(port=port, threads=request.param))
-    return tmp_path
+    (folder / "telling.conf").write_text(CONFIG.format(port=port, threads=request.param))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def servers(folder):
+    """Those that were started, the last one first."""
+    started = []
+    yield started
+    for each in started:
+        each.stop()
 
 
 @pytest.fixture
-def server(folder):
-    running = TwistServer(folder, "--config", "telling.conf")
-    yield running
-    running.stop()
+def server(folder, servers):
+    """The server of the test before this one, unless that has ended it."""
+    if not servers or servers[0].process.poll() is not None:
+        servers.insert(0, TwistServer(folder, "--config", "telling.conf"))
+    return servers[0]
 
 
 def test_status(server):
@@ -91,11 +103,12 @@ def test_status(server):
 @pytest.mark.parametrize("how", ["", "?fast"])
 def test_restart(server, how):
     """The request that asks is answered; then another process serves the same address."""
-    before = server.ask("/").body
+    before, starts = server.ask("/").body, server.log_text().count("Skitai serves telling on")
     assert server.ask(f"/restart{how}").body == before
 
-    eventually(lambda: server.log_text().count("Skitai serves telling on") == 2, "the new start")
+    eventually(lambda: server.log_text().count("Skitai serves telling on") == starts + 1, "the new start")
     # A process that becomes another keeps its number; for a moment one that stands in for it answers, too.
+    eventually(lambda: not children(server.process.pid), "the end of the stand-in")
     eventually(lambda: server.ask("/").body == before)
 
 
