@@ -177,6 +177,10 @@ class Load:
         if client is not None:
             client.close()
 
+    def has_answers(self, count):
+        """Wait until there are more than ``count``."""
+        eventually(lambda: sum(dict(self.answers).values()) > count, f"more than {count} answers")
+
     def stop(self):
         """Return the number of answers."""
         self._stopped = True
