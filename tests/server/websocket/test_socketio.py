@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,21 @@ class Member:
         eventually(lambda: message in self.heard, "the message")
 
 
+@contextmanager
+def members(server, transports, count):
+    """Yield so many clients, which leave together: each takes a second for it."""
+    made = [Member(server, transports) for _ in range(count)]
+    try:
+        yield made
+    finally:
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(Member.__exit__, made))
+
+
 def test_socketio(executor, server):
     """All ways of Engine.IO: texts and bytes, short and long, answers, rooms, events from a plain view."""
     for transports in WAYS[executor]:
-        with Member(server, transports) as member, Member(server, transports) as other:
+        with members(server, transports, 2) as (member, other):
             assert member.ask("sum", 2, 3) == 5
             for data in ("hi", b"\0\1", "x" * 1_000_000, b"x" * 2_000_000):
                 member.client.emit("echo", data)
@@ -74,13 +86,9 @@ def test_socketio(executor, server):
 
 def test_more_clients_than_threads(server):
     """Websockets take no thread from others."""
-    members = [Member(server, ["websocket"]) for _ in range(6)]
-    try:
-        assert [member.ask("sum", 1, 1) for member in members] == [2] * 6
+    with members(server, ["websocket"], 6) as here:
+        assert [member.ask("sum", 1, 1) for member in here] == [2] * 6
         assert server.ask("/tell/nobody?text=x").body == b"told"
-    finally:
-        with ThreadPoolExecutor() as threads:  # each takes a second
-            list(threads.map(Member.__exit__, members))
 
 
 def test_refused_and_ended(server):
@@ -136,9 +144,9 @@ def test_coming_and_going(server):
 
 def test_the_end(server):
     """The server stops in order though websockets are open, and has logged no failure."""
-    members = [Member(server, ["websocket"]) for _ in range(3)]
+    here = [Member(server, ["websocket"]) for _ in range(3)]
     with connect(f"ws://127.0.0.1:{server.port}/sock/echo", open_timeout=PATIENCE):
         server.stop()
-    for member in members:
+    for member in here:
         member.client.wait()
     assert "Traceback" not in server.log_text()
