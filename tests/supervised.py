@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections import Counter
 
 from processes import TWIST, environment
@@ -39,6 +40,9 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [text.encode()]
 """
+
+#: Seconds between two requests of a client: without, clients have the processors that servers need to start.
+_PAUSE = 0.001
 
 
 class Supervised(RunningServer):
@@ -168,6 +172,7 @@ class Load:
                 if response["Connection"] == "close":
                     client.close()
                     client = None
+                time.sleep(_PAUSE)
             except (OSError, AssertionError) as error:
                 with self._lock:
                     self.failures[f"{'kept' if is_kept else 'new'}: {error!r}"] += 1
