@@ -12,8 +12,9 @@ sys.stderr.close()
 sys.stderr = sys.stdout
 
 def app(environ, start_response):
-    print("asked for", environ["PATH_INFO"])
+    print("asked for", environ["PATH_INFO"], flush=True)  # a stream of one's own may hold lines back
     environ["wsgi.errors"].write("to the errors\\n")
+    environ["wsgi.errors"].flush()
     if environ["PATH_INFO"] == "/fails":
         raise LookupError("this")
     start_response("200 OK", [])

@@ -293,6 +293,10 @@ def test_the_system_has_no_threads(serve_app, monkeypatch, design):
     assert server.failures == []
 
 
+def websocket_threads():
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("skitai-websocket")]
+
+
 def test_the_server_stops(server):
     """Clients are told 1001, views get None, and nothing is left."""
     clients = [server.connect(path) for path in ("/echo", "/coroutine", "/function", "/flask/talk", "/polls")]
@@ -301,7 +305,7 @@ def test_the_server_stops(server):
     assert [end_of(client)[1] for client in clients] == [1001] * 5
     assert time.monotonic() - began < 5
     assert "ended" in shared.runs
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("skitai-websocket")]
+    eventually(lambda: not websocket_threads(), "the end of threads")
     assert server.failures == []
 
 
