@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import DeferredList, maybeDeferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.server import Site
 
@@ -25,6 +27,8 @@ _log = Logger()
 
 #: Seconds after the beginning of its stop in which a worker looks whether others go on.
 _LEAVE_SECONDS = 0.5
+#: Seconds in which a page is asked for and answered by a client that has connected.
+_ANSWER_SECONDS = 0.05
 
 
 class _Quiet(Site):
@@ -84,8 +88,14 @@ class OwnPort:
             self.stop()
 
     def stop(self) -> Deferred[Any] | None:
-        """Listen no longer."""
+        """Listen no longer. Returns a Deferred that fires when those who came before are answered."""
         if self._leaving is not None and self._leaving.active():
             self._leaving.cancel()
         listening, self._listening = self._listening, None
-        return None if listening is None else listening.port.stopListening()
+        if listening is None:
+            return None
+        # The system would reset those that wait, and the end of the process those that were not answered.
+        listening.begin_nothing()
+        listening.accept_all()
+        closed = maybeDeferred(listening.port.stopListening)
+        return DeferredList([closed, deferLater(self._instance.reactor, _ANSWER_SECONDS)])
