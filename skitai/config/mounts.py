@@ -20,8 +20,9 @@ _FIRST_OPTION = re.compile(rf"\s+(?={_OPTION_NAME}=)")
 _OPTION = re.compile(rf'\s*({_OPTION_NAME})=(?:"([^"]*)"|([^\s"]*))(?=\s|$)')
 _SPACE = re.compile(r"\s")
 _SPACE_BEFORE_EQUALS = re.compile(r"\s=")
+_COMMENT = re.compile(r"(?:^|\s);")
 #: What must stand in double quotes, so that it is neither an option, nor a fault, nor a comment.
-_ONLY_IN_QUOTES = (_FIRST_OPTION, _SPACE_BEFORE_EQUALS, re.compile(r"(?:^|\s);"))
+_ONLY_IN_QUOTES = (_FIRST_OPTION, _SPACE_BEFORE_EQUALS, _COMMENT)
 
 
 @attrs.frozen
@@ -109,6 +110,8 @@ def _split_options(text: str) -> tuple[str, dict[str, str]]:
         first = _FIRST_OPTION.search(text)
         end = first.start() if first else len(text)
         target, rest = text[:end], text[end:]
+        if _COMMENT.search(target):  # which only quotes within the target have kept
+            raise ValueError("a target with ' ;' must stand in double quotes as a whole")
     if not target:
         raise ValueError("needs a target, such as a folder, path/module:callable or @cluster")
     found: dict[str, str] = {}

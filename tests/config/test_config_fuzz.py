@@ -49,6 +49,8 @@ def test_any_bytes(site, data):
 )
 @example(pieces=['"', "; ", "a", '"'])
 @example(pieces=['"', "a", " ", "; ", '"'])
+@example(pieces=["a", '"', "a", " ", "; ", '"'])
+@example(pieces=["a", '"', " ", "; ", '"'])
 def test_any_route(site, pieces):
     """What a route is described as means the same when it is loaded again."""
     try:
