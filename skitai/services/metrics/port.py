@@ -58,6 +58,7 @@ class OwnPort:
         self._site: Any = _Quiet(PathPages(pages))  # type: ignore[no-untyped-call]
         self._listening: Listening | None = None
         self._leaving: IDelayedCall | None = None
+        self._closed: Deferred[Any] | None = None
 
     def start(self) -> None:
         """Listen. A port that cannot be had is logged: the server itself may serve."""
@@ -92,10 +93,10 @@ class OwnPort:
         if self._leaving is not None and self._leaving.active():
             self._leaving.cancel()
         listening, self._listening = self._listening, None
-        if listening is None:
-            return None
-        # The system would reset those that wait, and the end of the process those that were not answered.
-        listening.begin_nothing()
-        listening.accept_all()
-        closed = maybeDeferred(listening.port.stopListening)
-        return DeferredList([closed, deferLater(self._instance.reactor, _ANSWER_SECONDS)])
+        if listening is not None:
+            # The system would reset those that wait, and the end of the process those that were not answered.
+            listening.begin_nothing()
+            listening.accept_all()
+            closed = maybeDeferred(listening.port.stopListening)
+            self._closed = DeferredList([closed, deferLater(self._instance.reactor, _ANSWER_SECONDS)])
+        return self._closed
