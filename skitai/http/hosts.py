@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 
 
 def is_loopback(host: str) -> bool:
@@ -21,6 +22,12 @@ def split_authority(authority: bytes, usual_port: int) -> tuple[bytes, int]:
     if not colon or not port.isdigit():
         return authority.removesuffix(b":"), usual_port
     return host, int(port)
+
+
+def peer_name(address: Any) -> str:
+    """Return a peer, an address of Twisted, as a line of the log names it: without a port, IPv4 as such."""
+    host: str | None = getattr(address, "host", None)
+    return unmapped(host) if host else "a Unix socket"
 
 
 def unmapped(host: str) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from skitai.http.hosts import peer_name
+
 #: The same is said of a client once in so many seconds, and of so many clients at a time.
 _SECONDS, _CLIENTS_MAX = 60.0, 1000
 _ADVICE = b"There is HTTPS at this address, and this request came without: begin the address with https://\n"
@@ -53,7 +55,7 @@ class HandshakeFailures:
         self._say("TLS with {client} is cut off: {what}", "it sends records without data", peer)
 
     def _say(self, text: str, what: str, peer: Any) -> None:
-        client, now = getattr(peer, "host", None) or "a Unix socket", self._seconds()
+        client, now = peer_name(peer), self._seconds()
         if now < self._told.get((client, what), 0.0):
             return
         if len(self._told) >= _CLIENTS_MAX:

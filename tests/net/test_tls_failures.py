@@ -58,6 +58,7 @@ def test_certificates(said):
 def test_plain(said, reason):
     """So does it of HTTP without TLS; of what is neither there is nothing to say."""
     assert said(plain(reason)) == ["no TLS with 10.0.0.1: it sends HTTP where HTTPS is expected"]
+    assert said(plain(), SimpleNamespace(host="::ffff:10.0.0.9"))[0].startswith("no TLS with 10.0.0.9:")
     assert said(plain("WRONG_VERSION_NUMBER")) == []
 
 

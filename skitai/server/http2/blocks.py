@@ -7,6 +7,7 @@ from typing import cast
 
 from hpack import Decoder, HPACKError, OversizedHeaderListError
 
+from skitai.config.casters import show_size
 from skitai.server.http2.frames import FRAME_MAX, ErrorCode, HTTP2Error
 
 #: How much longer than a head may be all that the decoder makes of one: between both, the answer is 431.
@@ -19,11 +20,12 @@ class BlockReader:
     A block is decoded even if nobody wants it: all later ones depend on it.
     """
 
-    __slots__ = ("_block", "_decoder", "_size_max", "flags", "stream_id")
+    __slots__ = ("_block", "_decoder", "_header_max", "_size_max", "flags", "stream_id")
 
     def __init__(self, header_max: int) -> None:
         self._decoder = Decoder(_DECODED_TIMES * header_max)
         self._size_max = max(header_max, FRAME_MAX) * 2
+        self._header_max = header_max
         self._block = bytearray()
         #: The stream of the block that has begun, 0 if there is none; and the flags that it began with.
         self.stream_id = self.flags = 0
@@ -36,7 +38,7 @@ class BlockReader:
         """Take a further piece. Raises HTTP2Error for a block that does not end."""
         self._block += piece
         if len(self._block) > self._size_max:
-            raise HTTP2Error(ErrorCode.ENHANCE_YOUR_CALM, "a header block that does not end")
+            raise self._too_large("a header block that does not end")
 
     def end(self) -> Iterable[tuple[bytes, bytes]]:
         """Return the fields of the block whose pieces were taken. Raises HTTP2Error."""
@@ -48,6 +50,9 @@ class BlockReader:
         try:
             return cast("Iterable[tuple[bytes, bytes]]", self._decoder.decode(block, raw=True))
         except OversizedHeaderListError as error:
-            raise HTTP2Error(ErrorCode.ENHANCE_YOUR_CALM, "a header list that is too large") from error
+            raise self._too_large("a header list that is far too large") from error
         except (HPACKError, IndexError, ValueError) as error:
             raise HTTP2Error(ErrorCode.COMPRESSION_ERROR, "a header block cannot be decoded") from error
+
+    def _too_large(self, what: str) -> HTTP2Error:
+        return HTTP2Error(ErrorCode.ENHANCE_YOUR_CALM, f"{what}: header_max = {show_size(self._header_max)}")

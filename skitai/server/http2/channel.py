@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
 from skitai.server.http1.channel import FOREVER, LINGER_SECONDS
@@ -230,13 +230,12 @@ class HTTP2Channel(ReceivingConnection):
 
     def _fail(self, fault: HTTP2Error) -> None:
         """End the connection with an error; its requests are told that their client is gone."""
-        log = _log.warn if fault.code is ErrorCode.ENHANCE_YOUR_CALM else _log.debug
-        log(
-            "{client}: HTTP/2 ends with {code}: {reason}",
-            client=self.client,
-            code=fault.code.name,
-            reason=fault,
-        )
+        client, code = self.addresses["REMOTE_ADDR"], fault.code
+        if code is ErrorCode.ENHANCE_YOUR_CALM:
+            log = self.factory.refusals.log
+            log.tell_of(client, b"a connection of HTTP/2", code.name, str(fault), LogLevel.warn)
+        else:
+            _log.debug("{client}: HTTP/2 ends with {code}: {why}", client=client, code=code.name, why=fault)
         self.state = State.LINGERING
         for stream in list(self.streams.values()):
             stream.lost()

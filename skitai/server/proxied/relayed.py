@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 
+from skitai.http.hosts import peer_name
 from skitai.net.handover import connect_to, pass_on
 from skitai.server.proxied.header import ProxyHeader, ProxyHeaderError, read_header
 
@@ -49,16 +50,11 @@ class RelayedFactory(Factory):
         """Return what reads the header; None for a peer that is no proxy of ours."""
         if self._proxies.trusts(addr):
             return _Header(self, addr)
-        host = _shown(addr)
+        host = peer_name(addr)
         if host not in self._refused and len(self._refused) < 100:  # told once of each
             self._refused.add(host)
             _log.warn("{host} is not in trusted_proxies: proxy_protocol = yes refuses it", host=host)
         return None
-
-
-def _shown(peer: IAddress) -> str:
-    """Return a peer as the log names it."""
-    return getattr(peer, "host", "a Unix socket")
 
 
 class _Header(Protocol):
@@ -97,7 +93,7 @@ class _Header(Protocol):
             self._timer.cancel()
 
     def _give_up(self, problem: str) -> None:
-        _log.warn("{peer}: {problem}: the connection is closed", peer=_shown(self._peer), problem=problem)
+        _log.warn("{peer}: {problem}: the connection is closed", peer=peer_name(self._peer), problem=problem)
         self._stop_waiting()
         assert self.transport is not None
         self.transport.abortConnection()  # type: ignore[attr-defined]

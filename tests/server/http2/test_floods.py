@@ -157,6 +157,19 @@ def test_continuations_without_end(warnings):
         client.raw(frame(9, 0, 1, b"\0" * 1000))
     assert client.goaways[-1][1] == CALM
     assert server.requests == []
+    assert warnings == [
+        "192.0.2.7 a connection of HTTP/2 was refused with ENHANCE_YOUR_CALM: "
+        "a header block that does not end: header_max = 32 KB"
+    ]
+
+
+def test_the_log_is_not_flooded_either(warnings):
+    """Each connection that is cut off costs its client one frame, and the log no line of its own."""
+    server, _ = serve()
+    for _ in range(5):
+        client = Client(server)
+        client.raw(frame(1, 1, 1, PLAIN) + frame(9, 0, 1, b"\0" * 16384) * 5)
+        assert client.closed
     assert len(warnings) == 1
 
 

@@ -7,10 +7,10 @@ With it, apps' lists of addresses and limits would not match. nginx and Apache s
 import socket
 
 import pytest
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 from serving import RunningServer, eventually
-from skitai.http.hosts import unmapped
+from skitai.http.hosts import peer_name, unmapped
 from skitai.server.proxied.forwarding import _address
 from skitai.server.request.connection import Connection
 from wire import ask
@@ -90,6 +90,13 @@ def test_what_a_proxy_says(server, field, value):
 def test_only_mapped_addresses(host, expected):
     """Compatible and translated addresses (RFC 4291, 2.5.5.1; RFC 2765) are others."""
     assert unmapped(host) == expected
+
+
+def test_peers_in_the_log():
+    """Also where a connection ends before anything is known of its protocol."""
+    assert peer_name(IPv6Address("TCP", "::ffff:10.0.0.7", 1)) == "10.0.0.7"
+    assert peer_name(IPv6Address("TCP", "::1", 1)) == "::1"
+    assert peer_name(UNIXAddress(None)) == "a Unix socket"
 
 
 def test_a_relaying_proxy():
