@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-from contextlib import suppress
 from wsgiref.handlers import format_date_time
 
-from proxy_world import Member
+from proxy_world import Member, shut_down
 
 from skitai.services.proxy.plugin import _cache_of
 from wire import PATIENCE
@@ -32,12 +30,8 @@ class ScriptedMember(Member):
         self._came = threading.Condition()
         self.socket.settimeout(None)
         self._threads = []
-        self._start(self._accept)
-
-    def _start(self, function, *args):
-        thread = threading.Thread(target=function, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def _accept(self):
         while True:
@@ -45,7 +39,8 @@ class ScriptedMember(Member):
                 connection = self.accept()
             except (OSError, ValueError):
                 return
-            self._start(self._serve, connection)
+            self._threads.append(threading.Thread(target=self._serve, args=(connection,), daemon=True))
+            self._threads[-1].start()
 
     def _serve(self, connection):
         connection.socket.settimeout(None)
@@ -71,9 +66,9 @@ class ScriptedMember(Member):
             assert self._came.wait_for(lambda: len(self.asked) >= count, PATIENCE)
 
     def close(self):
-        for each in (self.socket, *(connection.socket for connection in self.connections)):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        shut_down(self.socket)
+        self._accepting.join(PATIENCE)  # it may just have accepted a connection
+        self.let_go()
         for thread in self._threads:
             thread.join(PATIENCE)
         super().close()

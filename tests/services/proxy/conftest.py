@@ -11,6 +11,7 @@ def member():
     """A member of the cluster, which is the test itself."""
     made = Member()
     yield made
+    made.let_go()
     made.close()
 
 
@@ -19,6 +20,7 @@ def other():
     """Another member."""
     made = Member()
     yield made
+    made.let_go()
     made.close()
 
 

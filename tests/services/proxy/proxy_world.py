@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from contextlib import suppress
 
 from instances import RunningInstance, make_instance
 from skitai.services.http import plugin as http_plugin
@@ -11,6 +12,12 @@ from wire import PATIENCE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
+
+def shut_down(shut):
+    """Have the threads come back that wait for the socket ``shut``."""
+    with suppress(OSError):
+        shut.shutdown(socket.SHUT_RDWR)
 
 
 class Connection:
@@ -119,6 +126,12 @@ class Member:
             data += self.connections[-1].rest()
         self.socket.settimeout(PATIENCE)
         return data
+
+    def let_go(self):
+        """Shut all down: what threads wait for cannot be closed."""
+        shut_down(self.socket)
+        for connection in self.connections:
+            shut_down(connection.socket)
 
     def close(self):
         for connection in self.connections:
