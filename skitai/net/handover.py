@@ -1,4 +1,4 @@
-"""Giving the transport of one protocol to another, without a wrapper around either."""
+"""What is done with a transport and all that it is made of: giving it to another protocol, and closing it."""
 
 from __future__ import annotations
 
@@ -31,3 +31,13 @@ def pass_on(protocol: IProtocol, received: bytes) -> None:
     """Give ``protocol`` the bytes that were read already, if there are any."""
     if received:
         protocol.dataReceived(received)
+
+
+def close_all(transport: Any) -> None:
+    """Close a connection on which nothing is under way: TLS says so, and does not wait for an answer.
+
+    A peer may never give it, and whoever closes need not wait for it (RFC 8446, section 6.1).
+    """
+    while transport is not None:
+        transport.loseConnection()
+        transport = getattr(transport, "transport", None)

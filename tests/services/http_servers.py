@@ -10,6 +10,7 @@ import tempfile
 import termios
 
 from twisted.internet import defer, reactor
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
@@ -43,6 +44,7 @@ class Peer(Protocol):
             self.factory.handler(self)
 
     def connectionLost(self, reason):
+        self.was_reset = not reason.check(ConnectionDone)
         self.lost.callback(None)
 
     def write(self, data):

@@ -102,7 +102,7 @@ class Host(Factory):
 
     def close_oldest_idle(self) -> None:
         """Close one idle connection, so that another host can open one."""
-        self._idle.pop(0).abort()
+        self._idle.pop(0).close()
 
     def move_up(self) -> None:
         """Open connections for requests that wait, as far as the limits allow."""
@@ -148,7 +148,7 @@ class Host(Factory):
         elif len(self._idle) < self._limits.idle and not self._pool.starved:
             self._idle.append(connection)
         else:
-            connection.abort()
+            connection.close()
         # At the end, because the callback may begin the next request.
         if body is None:
             transfer.succeed(result)
@@ -232,7 +232,7 @@ class Host(Factory):
             connection = self._idle.pop()  # the one that became idle last is the least likely to be stale
             if connection.expires is None or not _has_expired(connection, self._pool.seconds()):
                 return connection
-            connection.abort()
+            connection.close()
         return None
 
     def _give(self, connection: HTTPConnection, transfer: Transfer) -> None:
@@ -244,7 +244,10 @@ class Host(Factory):
     def _retire(self, connection: HTTPConnection) -> None:
         if connection in self._idle:
             self._idle.remove(connection)
-        connection.abort()
+        if connection.transfer is None:
+            connection.close()
+        else:
+            connection.abort()
 
     def _fail(self, transfer: Transfer, error: BaseException) -> None:
         self._pool.fail(transfer, error)

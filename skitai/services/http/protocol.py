@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from skitai.errors import CODE_CLOSED, CODE_EXCEPTION, CODE_SOCKET_ERROR, OperationError, UnsentError
 from skitai.net.failures import tls_text
-from skitai.net.handover import hand_over
+from skitai.net.handover import close_all, hand_over
 from skitai.net.looking import look_at
 from skitai.services.http.decoding import BadReplyError, ReplyBody
 from skitai.services.http.filesource import PIECE
@@ -172,6 +172,16 @@ class HTTPConnection:
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abortConnection()
+
+    def close(self) -> None:
+        """Close the connection in good order: no request is under way.
+
+        A reset, as ``abort`` makes it, would be an error in the server's log.
+        """
+        self.phase = CLOSED
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            close_all(transport)
 
     def _send(self, payload: bytes) -> bool:
         """Write to the socket what it takes, and to the transport the rest; return False if it was closed.

@@ -87,6 +87,7 @@ class ReuseTests(HTTPTestCase):
         assert pool.statistics()["idle"] == 2
         on.clock.pump([1] * 2)
         await polite.peers[0].lost
+        assert not polite.peers[0].was_reset
         assert pool.statistics()["idle"] == 1
 
     async def test_unasked_reply(self):
@@ -225,6 +226,7 @@ class LimitTests(HTTPTestCase):
         await gatherResults([self.ask(pool, server.url) for _ in range(5)])
         while sum(peer.lost.called for peer in server.peers) < 3:
             await deferLater(reactor, 0.005)
+        assert not any(peer.was_reset for peer in server.peers if peer.lost.called)
         await gatherResults([self.ask(pool, server.url) for _ in range(2)])
         assert len(server.peers) == 5
 
@@ -352,7 +354,10 @@ class LimitTests(HTTPTestCase):
 
 class SweepTests(HTTPTestCase):
     async def test_idle_connections_expire(self):
-        """A connection without use is closed after a while; then no timer is left."""
+        """A connection without use is closed after a while, not reset; then no timer is left.
+
+        A reset is an error for its server: that of Python's http.server prints a traceback.
+        """
         on = OnClock()
         server = self.serve(sending(OK))
         pool = self.pool(on=on)
@@ -361,6 +366,7 @@ class SweepTests(HTTPTestCase):
         assert not server.peers[0].lost.called
         on.clock.advance(5)
         await server.peers[0].lost
+        assert not server.peers[0].was_reset
         await deferLater(reactor, 0)
         on.clock.advance(5)
         assert on.clock.getDelayedCalls() == []
@@ -519,6 +525,7 @@ class CancelTests(HTTPTestCase):
         await self.ask(pool, server.url)
         await gatherResults([pool.close(), pool.close()])
         await server.peers[0].lost
+        assert not server.peers[0].was_reset
 
 
 class NeverResolver:

@@ -50,6 +50,17 @@ class TLSTests(HTTPTestCase):
             assert [(await self.ask(pool, url)).data for _ in range(2)] == [b"ok", b"ok"]
         assert len(server.peers) == 2
 
+    async def test_the_end_of_an_idle_connection(self):
+        """It is told within TLS, too; a server that never answers to that holds nothing."""
+        server = self.serve_tls(sending(OK))
+        pool = self.pool(profile=self.trusting())
+        await self.ask(pool, server.url)
+        peer = server.peers[0]
+        peer.transport.loseConnection = peer.transport._shutdownTLS = lambda: None
+        await pool.close()
+        await peer.lost
+        assert not peer.was_reset
+
     async def refusal(self, certificate, *, trusted=(AUTHORITY,)):
         """Return what is said of a certificate that must be refused, before anything is sent."""
         server = self.serve_tls(sending(OK), certificate)
