@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from skitai.calls.call import Call
 from skitai.calls.clusterview import ClusterView
 from skitai.calls.dispatch import Dispatcher, Mode
-from skitai.calls.gather import Completions, as_completed, gather
+from skitai.calls.gather import GATHER, Completions, as_completed, gather
 from skitai.calls.group import CallGroup
 from skitai.calls.operation import Operation
 from skitai.calls.result import Results
@@ -173,22 +173,24 @@ class Was:
         """The id of the request, which stands in the logs; empty outside a request."""
         return self._request_id or self.env.get(ENVIRON_KEY, "")
 
-    def gather(self, *calls: Any, timeout: float | None = None) -> Results | Deferred[Results]:
+    def gather(self, *calls: Any, timeout: float | None = None, **others: Any) -> Results | Deferred[Results]:
         """Wait for all ``calls`` and return their results in the order of the calls.
 
         A group gives the results of its members, in its place. Each call has until ``timeout`` seconds after
         its own creation. A coroutine writes ``await was.gather(...)``, and this does not wait: in the reactor
         it returns a Deferred. Raises TypeError or ValueError if an item is no call or ``timeout`` no
-        number.
+        number, and for ``others``.
         """
+        GATHER.refuse("was.gather()", others)
         return gather(self._table.dispatcher.bridge, calls, timeout)
 
-    def as_completed(self, calls: Iterable[Any], timeout: float | None = None) -> Completions:
+    def as_completed(self, calls: Iterable[Any], timeout: float | None = None, **others: Any) -> Completions:
         """Return an iterable of the results of ``calls``, each as it comes; a group gives one per member.
 
         A call that has no result ``timeout`` seconds after its creation is cancelled and gives a failed one.
         Raises TypeError or ValueError as ``gather`` does. A coroutine writes ``async for``.
         """
+        GATHER.refuse("was.as_completed()", others)
         return as_completed(self._table.dispatcher.bridge, calls, timeout)
 
     def sleep(self, seconds: float) -> Awaitable[None] | None:

@@ -13,9 +13,19 @@ from skitai.calls.call import Call, awaited, collecting
 from skitai.calls.deadline import check_timeout
 from skitai.calls.group import CallGroup
 from skitai.calls.result import Result, Results
+from skitai.formats.spelling import Keywords
 from skitai.loop.awaiting import in_asyncio, until_over
 from skitai.loop.bridge import Bridge, Pending
 from skitai.loop.contexts import current_context, start_in
+
+#: What users of asyncio and concurrent.futures write.
+GATHER = Keywords(
+    {
+        "return_exceptions": "results have their errors, and result.reraise() raises them",
+        "return_when": "was.as_completed(calls) gives each result as it comes",
+    },
+    frozenset({"timeout"}),
+)
 
 
 def gather(bridge: Bridge, calls: Sequence[Any], timeout: float | None) -> Results | Deferred[Results]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import re
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
+
+from skitai.formats.spelling import Keywords
 
 E = TypeVar("E", bound=BaseException)
 R = TypeVar("R")
@@ -16,6 +19,7 @@ _HEAP_TYPE = 1 << 9
 
 #: The methods of services that take an app's arguments, as Python's messages begin.
 _TAKING_ARGUMENTS = re.compile(r"^\w+\.(?:operation|opening|endpoint|place)\(\)")
+_UNEXPECTED = re.compile(r"got an unexpected keyword argument '([^']*)'")
 
 
 def fresh(error: E, traceback: TracebackType | None) -> E:
@@ -56,12 +60,19 @@ def _bare_copy(error: E) -> E | None:
     return twin
 
 
-def called_as(name: str, function: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
-    """Return ``function(...)``; a TypeError about its arguments names it as the app does, by ``name``."""
+def called_as(name: str, function: Callable[..., R], keywords: Keywords, /, *args: Any, **kwargs: Any) -> R:
+    """Return ``function(...)``; a TypeError about its arguments names it as the app does, by ``name``.
+
+    For an argument that it has not, ``keywords`` and its signature say what to write instead.
+    """
     try:
         return function(*args, **kwargs)
     except TypeError as error:
-        error.args = (_TAKING_ARGUMENTS.sub(name, str(error)),)
+        text, is_about_arguments = _TAKING_ARGUMENTS.subn(name, str(error))
+        unexpected = _UNEXPECTED.search(text) if is_about_arguments else None
+        if unexpected is not None:
+            text = keywords.unexpected(name, unexpected[1], inspect.signature(function).parameters)
+        error.args = (text,)
         raise
 
 

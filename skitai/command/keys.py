@@ -13,10 +13,11 @@ import attrs
 
 from skitai.config import SERVER_KEYS, SHARED_SECTIONS
 from skitai.config.clusters import CLUSTER_KEYS, PREFIX
-from skitai.config.keys import Key, closest, nearest
+from skitai.config.keys import Key
 from skitai.config.loader import PLUGIN_KEYS
 from skitai.daemon.cron.crontab import CRON_KEYS
 from skitai.daemon.cron.lines import JOB_KEYS
+from skitai.formats.spelling import closest, nearest
 from skitai.plugins.manager import PluginManager, create_plugin_manager
 from skitai.plugins.mounting import SHARED_OPTIONS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.python.usage import UsageError
 
 from skitai.config import SERVER_KEYS
-from skitai.config.keys import closest
+from skitai.formats.spelling import closest
 
 _DEFAULT_PORT = SERVER_KEYS["port"].default
 _LOCALHOST, _LOOPBACK = "localhost", "127.0.0.1"
@@ -16,6 +16,12 @@ _UNIX = "unix:"
 _APP = "write the app behind the options, as in skitai app:app"
 _BACKGROUND = "skitaid keeps servers running in the background, and so does systemd"
 _GREENLETS = "apps run in threads; --threads 0 or --cooperative runs them in greenlets"
+
+_VARIABLES = "set variables before the command: NAME=value skitai app:app; a config has ${NAME}"
+_COLOURS = "a terminal has colours, unless NO_COLOR=1 is set"
+_NONE = "there is no such setting here, leave it out"
+_MOUNT = "the config mounts an app below a path, in [routes:line]: /path = app:app"
+_FOLDER = "options of a folder stand behind it: --static '/=./dist fallback=index.html cors=*'"
 
 #: What other servers have options for that are called otherwise here, or are not needed.
 _HINTS = {
@@ -33,11 +39,66 @@ _HINTS = {
     **dict.fromkeys(("error-logfile", "error-log", "log-config"), "did you mean --log-file?"),
     **dict.fromkeys(("forwarded-allow-ips", "proxy-headers"), "did you mean --trusted-proxies?"),
     "limit-request-line": "did you mean --uri-max?",
-    **dict.fromkeys(("limit-request-field_size", "limit-request-fields"), "did you mean --header-max?"),
+    **dict.fromkeys(
+        (
+            "limit-request-field_size",
+            "limit-request-fields",
+            "buffer-size",
+            "h11-max-incomplete-event-size",
+            "max-request-header-size",
+        ),
+        "did you mean --header-max?",
+    ),
+    **dict.fromkeys(("max-request-body-size", "limit-post"), "did you mean --body-max?"),
+    **dict.fromkeys(("harakiri", "channel-timeout", "socket-timeout"), "did you mean --response-timeout?"),
+    **dict.fromkeys(("timeout-graceful-shutdown", "graceful-shutdown"), "did you mean --shutdown-timeout?"),
+    "timeout-worker-healthcheck": "did you mean --worker-timeout?",
+    **dict.fromkeys(("ca-certs", "ca-certfile", "ssl-ca-certs", "ssl-ca"), "did you mean --client-ca?"),
+    **dict.fromkeys(("ssl-cert", "tls-cert"), "did you mean --certfile?"),
+    **dict.fromkeys(("ssl-key", "tls-key"), "did you mean --keyfile?"),
+    "tls": "did you mean --ssl, or --certfile=FILE?",
+    "uid": "did you mean --user?",
+    "gid": "did you mean --group?",
+    "umask": "set it before the command: umask 027; skitai app:app",
+    **dict.fromkeys(("env-file", "env-files"), _VARIABLES),
+    **dict.fromkeys(("extra-files", "reload-extra-file"), "did you mean --reload-include?"),
+    **dict.fromkeys(("reload-dir", "reload-engine"), "--reload watches the folders of what it serves"),
+    **dict.fromkeys(("interface", "ipv6", "socket", "http-socket", "http", "fd"), "did you mean --bind?"),
+    **dict.fromkeys(("root-path", "url-prefix", "script-name", "mount"), _MOUNT),
+    **dict.fromkeys(("server-name", "virtual-host"), "names of hosts stand in [routes:line] of a config"),
+    **dict.fromkeys(("fallback", "cors", "max-age"), _FOLDER),
+    "static-map": "did you mean --static?",
+    **dict.fromkeys(("no-access-log", "disable-access-log"), "write --access-log=off"),
+    **dict.fromkeys(("use-colors", "no-use-colors", "colors"), _COLOURS),
+    "quiet": "write --log-level=warning",
+    **dict.fromkeys(("stats", "statsd-host"), "the section [metrics] of a config has figures for Prometheus"),
+    **dict.fromkeys(("without-threads", "nothreading"), "write --threads=0"),
+    **dict.fromkeys(("url-scheme", "proxy-allow-from"), "did you mean --trusted-proxies?"),
+    **dict.fromkeys(
+        (
+            "backlog",
+            "capture-output",
+            "clear-untrusted-proxy-headers",
+            "die-on-term",
+            "enable-threads",
+            "lifespan",
+            "loop",
+            "master",
+            "reuse-port",
+            "server-header",
+            "no-server-header",
+            "date-header",
+            "no-date-header",
+            "vacuum",
+            "worker-tmp-dir",
+            "ws",
+        ),
+        _NONE,
+    ),
     **dict.fromkeys(("worker-connections", "limit-concurrency"), "did you mean --connections-max?"),
     **dict.fromkeys(("limit-max-requests", "max-requests-jitter"), "did you mean --max-requests?"),
     "reactor": "twist has it: twist --reactor=NAME skitai",
-    "env": "set the variable before the command: NAME=value skitai app:app",
+    "env": _VARIABLES,
 }
 
 _SERVE = "to serve an app, write skitai {app}"

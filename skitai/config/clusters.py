@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from skitai.config.casters import comma_list, integer, quoted, show_value, text, yes_no
-from skitai.config.keys import Key, closest, nearest
+from skitai.config.keys import Key
 from skitai.config.reader import Section
+from skitai.formats.spelling import closest, nearest
 
 PREFIX = "@"
 #: The keys of clusters of all types.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,8 +12,8 @@ import attrs
 from skitai.config.casters import show_value
 from skitai.config.forms import Caster, example_of, words_of
 from skitai.config.reader import Section
+from skitai.formats.spelling import nearest
 
-_LONGEST_COMPARED = 80
 _NO_HINTS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -76,19 +75,3 @@ def cast_value(key: Key, value: str, folder: Path) -> Any:
     """Return the typed value, a relative path put into ``folder``; raises ValueError."""
     result = key.cast(value)
     return folder / result if isinstance(result, Path) else result
-
-
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word most like ``word``, without regard to case; None if none is similar."""
-    by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower()[:_LONGEST_COMPARED], by_lower, n=1)
-    return by_lower[close[0]] if close else None
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the hint for a misspelt word: the most similar known word, or all of them."""
-    names = sorted(known)
-    found = closest(word, names)
-    if found is not None:
-        return f"did you mean {found}?"
-    return f"known are {', '.join(names)}" if names else "none is known here"

@@ -15,7 +15,7 @@ from skitai.config.certificates import CERTIFICATES_SECTION, CertificateConfig, 
 from skitai.config.clusters import PREFIX, ClusterConfig, read_cluster
 from skitai.config.given import Given, GivenSection
 from skitai.config.http import HTTP_KEYS
-from skitai.config.keys import Key, nearest, typed_values
+from skitai.config.keys import Key, typed_values
 from skitai.config.mail import MAIL_KEYS
 from skitai.config.places import GLOBAL_KEYS, log_folder
 from skitai.config.reader import Section, read_sections
@@ -24,6 +24,7 @@ from skitai.config.server import ServerConfig
 from skitai.config.serverreading import ServerSource, read_server
 from skitai.config.websocket import WEBSOCKET_KEYS
 from skitai.errors import ConfigError
+from skitai.formats.spelling import nearest
 
 #: The folder of certificates that are not beside the configuration.
 CERTIFICATES = Path("/etc/skitaid/cert")

@@ -10,9 +10,10 @@ from typing import Any
 
 import attrs
 
-from skitai.config.keys import Key, cast_value, nearest
+from skitai.config.keys import Key, cast_value
 from skitai.config.reader import ConfigLine, Section
 from skitai.errors import ConfigError
+from skitai.formats.spelling import nearest
 
 _OPTION_NAME = "[A-Za-z_][A-Za-z0-9_-]*"
 _QUOTED = re.compile(r'"([^"]*)"(?=\s|$)')

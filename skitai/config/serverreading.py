@@ -13,12 +13,13 @@ import attrs
 from skitai.config.certificates import existing_file
 from skitai.config.foreign import HINTS
 from skitai.config.forward import check_forward, forward_warnings
-from skitai.config.keys import cast_value, nearest, typed_values
+from skitai.config.keys import cast_value, typed_values
 from skitai.config.listening import check_redirect, settle_listening
 from skitai.config.places import log_folder
 from skitai.config.reader import Entry, Section
 from skitai.config.server import SERVER_KEYS, ServerConfig
 from skitai.errors import ConfigError
+from skitai.formats.spelling import nearest
 from skitai.net.endpoints import UnixEndpoint
 
 #: Other spellings of keys: the README and the original's sample.conf differ.

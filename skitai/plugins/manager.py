@@ -11,8 +11,8 @@ import attrs
 import pluggy
 from twisted.logger import Logger, LogLevel
 
-from skitai.config.keys import nearest
 from skitai.errors import ConfigError, PluginError
+from skitai.formats.spelling import nearest
 from skitai.plugins import hookspecs
 from skitai.plugins.contributions import (
     ATTRIBUTES,

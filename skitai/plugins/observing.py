@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from skitai.config.keys import nearest
+from skitai.formats.spelling import nearest
 from skitai.plugins import hookspecs
 
 if TYPE_CHECKING:

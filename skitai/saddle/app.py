@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from skitai.context import current_view, get_current
 from skitai.interfaces import ILivingApp
-from skitai.saddle import handling
+from skitai.saddle import handling, words
 from skitai.saddle.errors import FAILURES
 from skitai.saddle.failures.pages import failure_page
 from skitai.saddle.incoming.forms import FormLimits
@@ -51,7 +51,8 @@ class Saddle(Saddlery):
     ``users``, or ``user`` and ``password``, tell who may.
     """
 
-    def __init__(self, import_name: str) -> None:
+    def __init__(self, import_name: str, **others: Any) -> None:
+        words.APP.refuse("Saddle()", others)
         super().__init__(import_name)
         self.debug = False
         self.use_reloader = False

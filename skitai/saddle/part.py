@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
@@ -13,10 +14,13 @@ from typing import Any, TypeVar
 import attrs
 
 from skitai.context import current_view
+from skitai.saddle import words
 from skitai.saddle.outgoing.rendering import render_template
 from skitai.saddle.outgoing.templates import Templates
 from skitai.saddle.routes.rules import Rule
 from skitai.saddle.routes.sockets import HANDSHAKE, WebSocketOptions, check_view
+
+_log = logging.getLogger("skitai.saddle")
 
 #: The folder of the templates, beside the module.
 TEMPLATES = "templates"
@@ -113,12 +117,16 @@ class Saddlery:
     # -- routes --------------------------------------------------------------------------------------------
 
     def route(
-        self, rule: str, methods: Collection[str] | None = None, **_ignored: Any
+        self, rule: str, methods: Collection[str] | None = None, **others: Any
     ) -> Callable[[Function], Function]:
         """Let the function answer requests whose path matches ``rule``: ``view(was, **arguments)``.
 
-        ``methods`` are the methods that it takes, None for all. Raises ValueError for a malformed rule.
+        ``methods`` are the methods that it takes, None for all. Raises ValueError for a malformed rule,
+        TypeError for an argument of another framework or a misspelt one. ``others`` beside them have no
+        effect, as ever; the log says so.
         """
+        for ignored in words.ROUTE.refuse_meant("route()", others):
+            _log.warning("route %r: %s has no effect", rule, ignored)
         parsed = Rule(rule, methods)
 
         def register(view: Function) -> Function:
@@ -131,7 +139,7 @@ class Saddlery:
         return register
 
     def websocket(
-        self, rule: str, keep_alive: float | None = None, subprotocols: Sequence[str] = ()
+        self, rule: str, keep_alive: float | None = None, subprotocols: Sequence[str] = (), **others: Any
     ) -> Callable[[Function], Function]:
         """Let the function serve websockets whose path matches ``rule``: ``view(was, ws, **arguments)``.
 
@@ -140,8 +148,10 @@ class Saddlery:
         runs in the reactor. When it returns, the websocket is closed. The events of a request surround the
         handshake. ``keep_alive``: seconds without a message before the websocket is closed; None closes none.
         ``subprotocols`` are those that the view speaks, the best first: ``ws.subprotocol`` is the one that
-        the client speaks, too. Raises ValueError for a malformed rule, TypeError for a view without ``ws``.
+        the client speaks, too. Raises ValueError for a malformed rule, TypeError for a view without ``ws``
+        and for an argument that is none.
         """
+        words.WEBSOCKET.refuse("websocket()", others)
         parsed = Rule(rule, [HANDSHAKE])
         options = WebSocketOptions(keep_alive, tuple(subprotocols))
 

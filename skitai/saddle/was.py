@@ -17,6 +17,7 @@ from wsgiref.handlers import format_date_time
 from skitai.context import current_was, registered, run_coroutine
 from skitai.errors import MisuseError
 from skitai.loop.contexts import current_context, steps_in
+from skitai.saddle import words
 from skitai.saddle.errors import HTTPError
 from skitai.saddle.failures import pages
 from skitai.saddle.incoming.request import Request
@@ -103,8 +104,10 @@ class SaddleWas:
         status: str = "302 Object Moved",
         body: Any = None,
         headers: list[tuple[str, str]] | None = None,
+        **others: Any,
     ) -> ResponseBody:
         """Return a response that redirects to ``url``, in which non-ASCII characters are encoded."""
+        words.REDIRECT.refuse("was.redirect()", others)
         self.response.set_header("Cache-Control", "max-age=0")
         self.response.set_header("Expires", format_date_time(time.time()))  # for caches of HTTP/1.0
         page = "<html><head><title>Redirecting</title></head><body>Go on.</body></html>"

@@ -14,10 +14,10 @@ from skitai.calls.observers import CallObservers
 from skitai.calls.traffic import CallLimits
 from skitai.config import ClusterConfig, Config, Mount, ServerConfig, VirtualHost
 from skitai.config.clusters import unknown_key
-from skitai.config.keys import nearest
 from skitai.config.loader import SHARED_SECTIONS
 from skitai.config.routes import DEFAULT_HOST
 from skitai.errors import ConfigError, PluginError
+from skitai.formats.spelling import nearest
 from skitai.interfaces import IBus, IInstance, IResultCache, IService
 from skitai.loop.bridge import Bridge
 from skitai.messaging.local import LocalBus

@@ -14,10 +14,11 @@ import attrs
 from cronsim import CronSim, CronSimError
 
 from skitai.config.casters import quoted, seconds, show_value, yes_no
-from skitai.config.keys import Key, nearest
+from skitai.config.keys import Key
 from skitai.config.reader import Section
 from skitai.config.serverwords import or_off, show_or_off
 from skitai.errors import ConfigError
+from skitai.formats.spelling import nearest
 
 _LINE = re.compile(
     r"(?P<schedule>(?:\S+\s+){4}\S+)(?:\s+\[(?P<options>[^\s\[\]][^\[\]]*)\])?\s+(?P<command>\S.*)"

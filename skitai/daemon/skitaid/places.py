@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from skitai.config.keys import nearest, typed_values
+from skitai.config.keys import typed_values
 from skitai.config.places import (
     GLOBAL_KEYS,
     daemon_log_folder,
@@ -19,6 +19,7 @@ from skitai.config.places import (
 )
 from skitai.config.reader import Section, read_sections
 from skitai.errors import ConfigError
+from skitai.formats.spelling import nearest
 
 #: The agents that skitaid runs beside the servers: no server may have their names.
 MAIL_AGENT = "smtpda"

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from skitai.http.fields import FIELD_VALUE, TOKEN, plain
+from skitai.saddle.words import RESPONSE
 
 _STATUS = re.compile(r"([1-9][0-9]{2}) [\x20-\x7e\x80-\xff]+")
 
@@ -40,12 +41,15 @@ class Response:
         body: Any = None,
         headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         exc_info: ExcInfo | None = None,
+        **others: Any,
     ) -> ResponseBody:
         """Set status and header fields (a dict or pairs), and return the body for the view to return.
 
         Without a body, a status from 400 on gets its error page, with the traceback of ``exc_info``. Raises
         AssertionError for a status that is not like ``"404 Not Found"``.
         """
+        if others:  # views call this often
+            RESPONSE.refuse("was.response()", others)
         self.set_status(status)
         for name, value in headers.items() if isinstance(headers, Mapping) else headers or ():
             self.set_header(name, value)

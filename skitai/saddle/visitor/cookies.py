@@ -15,6 +15,7 @@ import attrs
 from skitai.errors import MisuseError
 from skitai.http.fields import TOKEN, plain
 from skitai.saddle.visitor.mapping import DictMethods
+from skitai.saddle.words import COOKIE
 
 Expires: TypeAlias = float | Literal["now", "never"] | None
 
@@ -102,6 +103,7 @@ class Cookies(DictMethods):
         secure: bool | None = None,
         http_only: bool = False,
         same_site: str | None = "Lax",
+        **others: Any,
     ) -> None:
         """Set a cookie if the request succeeds.
 
@@ -109,9 +111,10 @@ class Cookies(DictMethods):
         (100 years, which browsers may shorten), "now" (which removes the cookie), or None (until the browser
         ends). If ``secure`` is None, the cookie is secure if the request came over https.
 
-        Raises TypeError for other values, ValueError for a name or an attribute that could break the header
-        or that browsers refuse, CookieTooLargeError for more than 4096 bytes.
+        Raises TypeError for other values and arguments, ValueError for a name or an attribute that could
+        break the header or that browsers refuse, CookieTooLargeError for more than 4096 bytes.
         """
+        COOKIE.refuse("was.cookie.set()", others)
         if isinstance(name, str) and self._is_hidden(name):
             raise ValueError(f"the cookie {name!r} is kept by Saddle itself: choose another name")
         change = self._checked(name, value, expires, path, domain, secure, http_only, same_site)

@@ -13,8 +13,8 @@ import attrs
 
 from skitai.config import Key, Mount, ServerConfig
 from skitai.config.casters import quoted
-from skitai.config.keys import closest
 from skitai.config.server import SERVER_KEYS
+from skitai.formats.spelling import closest
 from skitai.http.hosts import is_loopback
 from skitai.interfaces import IInstance
 from skitai.loop.lines import Limits

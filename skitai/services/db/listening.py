@@ -19,6 +19,7 @@ from skitai.loop.awaiting import until_over
 from skitai.loop.bridge import Pending
 from skitai.services.db.interfaces import DBTYPES, RefusedError
 from skitai.services.db.result import DBResult
+from skitai.services.db.words import LISTEN_KEYWORDS
 
 if TYPE_CHECKING:
     from skitai.calls.call import Call
@@ -231,6 +232,7 @@ def listen(service: DatabaseService, caller: Caller, server: str, *args: Any, **
     Listening begins at once. Raises TypeError or ValueError that names the wrong argument. Called in any
     thread.
     """
+    LISTEN_KEYWORDS.refuse("was.db.listen()", kwargs.keys() - LISTEN_KEYWORDS.known)
     *place, channel = (*args, kwargs.pop("channel")) if "channel" in kwargs else args or (None,)
     if channel in DBTYPES and channel in args:  # what stands last is the type of was.db(server, dbtype)
         raise TypeError(
@@ -240,7 +242,7 @@ def listen(service: DatabaseService, caller: Caller, server: str, *args: Any, **
     if not isinstance(channel, str) or not channel:
         raise TypeError(f"channel must be the name of a channel, not {channel!r}")
     _check_channel(channel)
-    target, node = called_as("was.db.listen()", service.place, server, *place, **kwargs)
+    target, node = called_as("was.db.listen()", service.place, LISTEN_KEYWORDS, server, *place, **kwargs)
     notifications = Notifications(caller, channel)
     operation = Operation(
         target, Listen(notifications), idempotent=True, use_cache=False, node=node, counted=False

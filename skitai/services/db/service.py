@@ -24,6 +24,7 @@ from skitai.services.db.reading import reads_only
 from skitai.services.db.result import DBResult
 from skitai.services.db.statement import Statement
 from skitai.services.db.transaction import transaction
+from skitai.services.db.words import KEYWORDS
 
 if TYPE_CHECKING:
     from skitai.interfaces import IInstance
@@ -82,7 +83,7 @@ class DatabaseService(Service):
         try:
             target, node = self._placed(*args, **kwargs)
         except TypeError:  # for what cannot be remembered, such as a list, which place() names
-            target, node = called_as("was.db()", self.place, *args, **kwargs)
+            target, node = called_as("was.db()", self.place, KEYWORDS, *args, **kwargs)
 
         def start(query: Query) -> Any:
             return submit(

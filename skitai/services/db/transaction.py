@@ -21,6 +21,7 @@ from skitai.services.db.interfaces import ISOLATION_LEVELS, TransactionOptions
 from skitai.services.db.pinned import Pinned, State
 from skitai.services.db.query import Query, query, query_of_many
 from skitai.services.db.rehearsal import RehearsedSession
+from skitai.services.db.words import TRANSACTION_KEYWORDS
 
 if TYPE_CHECKING:
     from skitai.calls.call import Call
@@ -92,7 +93,15 @@ def transaction(
             raise ValueError(f"isolation {isolation!r} must be one of {', '.join(ISOLATION_LEVELS)}")
         isolation = level
     target, node = called_as(
-        "was.db.transaction()", service.place, server, dbname, user, password, *args, **kwargs
+        "was.db.transaction()",
+        service.place,
+        TRANSACTION_KEYWORDS,
+        server,
+        dbname,
+        user,
+        password,
+        *args,
+        **kwargs,
     )
     return Transaction(caller, target, node, TransactionOptions(isolation, readonly), timeout)
 

@@ -25,6 +25,7 @@ from skitai.services.http.multipart import multipart_content
 from skitai.services.http.request import Headers, HTTPRequest, build_request, header_pairs
 from skitai.services.http.result import HTTPResult, ReplyResult
 from skitai.services.http.urls import split_cluster, split_url
+from skitai.services.http.words import KEYWORDS
 
 if TYPE_CHECKING:
     from skitai.services.http.pool import ConnectionPool
@@ -65,7 +66,7 @@ class HTTPService(Service):
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> Any:
         """Submit the operation at once and return its ``Call``. Called in the app's thread."""
         if kwargs or len(args) != 1 or type(args[0]) is not str:
-            return submit(with_request_id(called_as(self.name, self.operation, *args, **kwargs)))
+            return submit(with_request_id(called_as(self.name, self.operation, KEYWORDS, *args, **kwargs)))
         return submit(with_request_id(self._plain_operation(args[0])))
 
     def operation(

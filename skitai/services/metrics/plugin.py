@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from skitai.config import Key, comma_list, form, integer, optional
-from skitai.config.keys import nearest
+from skitai.formats.spelling import nearest
 from skitai.net.endpoints import PORT_MAX, PortEndpoint
 from skitai.plugins import hookimpl
 from skitai.processes import State

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from skitai import DB_PGSQL
 from skitai.config.casters import yes_no
-from skitai.config.keys import nearest
+from skitai.formats.spelling import nearest
 from skitai.http.hosts import is_loopback
 from skitai.interfaces import INode
 from skitai.net.addresses import host_name, parse_host_port

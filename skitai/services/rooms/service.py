@@ -13,6 +13,7 @@ from skitai.calls.raising import called_as
 from skitai.calls.result import Result
 from skitai.calls.service import OwnNode, Service
 from skitai.context import current_was
+from skitai.formats.spelling import Keywords
 from skitai.services.rooms.events import Events
 from skitai.services.rooms.house import House
 from skitai.services.rooms.messages import Message
@@ -28,6 +29,10 @@ NAME_MAX = 200
 
 
 _NODE = OwnNode("bus")
+#: What users of Socket.IO and Channels write.
+_KEYWORDS = Keywords(
+    dict.fromkeys(("room", "group", "to", "channel"), "did you mean name?"), frozenset({"detach"})
+)
 
 
 class Room:
@@ -139,7 +144,7 @@ class RoomService(Service):
 
     def begin(self, submit: Callable[[Operation], Any], /, *args: Any, **kwargs: Any) -> Room:
         """Return the room that ``place`` names. Called in any thread."""
-        return Room(self._house, called_as("was.rooms()", self.place, *args, **kwargs), submit)
+        return Room(self._house, called_as("was.rooms()", self.place, _KEYWORDS, *args, **kwargs), submit)
 
     def place(self, name: str) -> str:
         """Return the ``name`` of a room. Raises TypeError or ValueError if it is none."""

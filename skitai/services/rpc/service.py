@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -12,9 +13,11 @@ from twisted.internet.task import deferLater
 
 from skitai.calls.raising import called_as
 from skitai.errors import CODE_BAD_REPLY, OperationError
+from skitai.formats.spelling import Keywords
 from skitai.http.fields import media_type
 from skitai.services.http.request import Headers, header_pairs
 from skitai.services.http.service import HTTPService, with_request_id
+from skitai.services.http.words import KEYWORDS
 from skitai.services.rpc.faults import FAULTS
 from skitai.services.rpc.proxy import RPCProxy
 from skitai.services.rpc.result import RPCResult
@@ -31,6 +34,11 @@ if TYPE_CHECKING:
 DOCUMENT_MAX = 16 * 1024 * 1024
 # Bytes that are parsed in one turn of the reactor: the work of some milliseconds.
 _PIECE = 16 * 1024
+
+#: Its options are those of a POST, which has the body that the method makes.
+_KEYWORDS = Keywords(
+    KEYWORDS.hints, KEYWORDS.known | {*signature(HTTPService.operation).parameters} - {"self", "data", "json"}
+)
 
 _OK = 200
 _SUCCESSES = range(200, 300)
@@ -56,7 +64,7 @@ class RPCService(HTTPService):
 
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> RPCProxy:
         """Return the proxy that submits its first method call. The arguments are those of ``endpoint``."""
-        prepare = called_as(self.name, self.endpoint, *args, **kwargs)
+        prepare = called_as(self.name, self.endpoint, _KEYWORDS, *args, **kwargs)
         return RPCProxy(lambda method, params, named: submit(with_request_id(prepare(method, params, named))))
 
     def endpoint(
@@ -77,15 +85,16 @@ class RPCService(HTTPService):
         failure in the middle. Raises TypeError or ValueError that names the wrong argument. Called in the
         app's thread.
         """
-        if data is not None:
+        given = "data" if data is not None else "json" if "json" in options else None
+        if given is not None:
             raise TypeError(
-                f"data makes no sense with {self._codec.name}: give it to the method that you call"
+                f"{given} makes no sense with {self._codec.name}: give it to the method that you call"
             )
         fields = header_pairs(headers) if headers else []
         if not any(name.lower() == "content-type" for name, _ in fields):
             fields.append(("Content-Type", self._codec.media_types[0]))
-        given = {"auth": auth, "headers": fields, "use_cache": use_cache, **options}
-        post = partial(self.operation, uri, **given)
+        options = {"auth": auth, "headers": fields, "use_cache": use_cache, **options}
+        post = partial(self.operation, uri, **options)
         post(data=b"")  # raises for wrong arguments here, not when the method is called
 
         def prepare(method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation:

@@ -19,6 +19,7 @@ from skitai.errors import NORMAL, MisuseError
 from skitai.loop.bridge import Bridge
 from skitai.services.websocket.jobs import Taking
 from skitai.services.websocket.rehearsal import RehearsedWire
+from skitai.services.websocket.words import CONNECT_KEYWORDS
 from skitai.websocket.closing import GOING_AWAY
 from skitai.websocket.conversation import ConversationLimits, WebSocket
 
@@ -84,7 +85,7 @@ def connect(
     thread.
     """
     checked_seconds("timeout", timeout)
-    opening, _ = called_as("was.ws.connect()", service.opening, *args, **kwargs)
+    opening, _ = called_as("was.ws.connect()", service.opening, CONNECT_KEYWORDS, *args, **kwargs)
     uri = args[0] if args else kwargs["uri"]
     return Connecting(caller, uri, Conversation(opening, caller.bridge, service.limits), timeout)
 

@@ -30,6 +30,7 @@ from skitai.services.websocket.opening import (
 )
 from skitai.services.websocket.result import WebSocketResult
 from skitai.services.websocket.urls import as_http
+from skitai.services.websocket.words import KEYWORDS
 from skitai.websocket.closing import ABNORMAL, GOING_AWAY, TRY_AGAIN_LATER, WebSocketClosed
 from skitai.websocket.conversation import ConversationLimits
 
@@ -83,7 +84,7 @@ class WebSocketService(Service):
 
     def begin(self, submit: Callable[[Operation], Any], *args: Any, **kwargs: Any) -> Any:
         """Submit the operation at once and return its ``Call``. Called in the app's thread."""
-        return submit(called_as("was.ws()", self.operation, *args, **kwargs))
+        return submit(called_as("was.ws()", self.operation, KEYWORDS, *args, **kwargs))
 
     def operation(
         self,

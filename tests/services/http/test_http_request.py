@@ -40,7 +40,12 @@ def test_interfaces():
     ("service", "args", "kwargs", "words"),
     [
         (GET, (), {}, r"^was\.get\(\) missing 1 required positional argument: 'uri'$"),
-        (POST, ("http://h/",), {"bogus": 1}, r"^was\.post\(\) got an unexpected keyword argument 'bogus'$"),
+        (
+            POST,
+            ("http://h/",),
+            {"bogus": 1},
+            r"^was\.post\(\) got an unexpected keyword argument 'bogus': known are auth, data, d",
+        ),
         (UploadService(None), (), {"data": {}}, r"^was\.upload\(\) missing 1 required"),
         (RPCService(XMLRPC(), None), (), {}, r"^was\.rpc\(\) missing 1 required"),
         (RPCService(JSONRPC(), None), ("http://h/",), {"bogus": 1}, r"^was\.jsonrpc\(\) got an unexpected"),

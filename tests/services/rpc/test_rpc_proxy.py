@@ -138,7 +138,7 @@ class TestArguments:
             ((URL,), {"headers": {"a b": "c"}}, "headers"),
             ((URL,), {"auth": 3}, "auth"),
             ((URL,), {"timeout": "3"}, "timeout"),
-            ((URL,), {"json": {}}, "two bodies"),
+            ((URL,), {"json": {}}, "json makes no sense"),
             ((URL,), {"bogus": 3}, "bogus"),
         ],
     )
