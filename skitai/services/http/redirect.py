@@ -21,7 +21,7 @@ _REDIRECTS = frozenset([301, 302, 303, 307, 308])
 #: What the names of credentials have in them: only the origin may see these that they were meant for.
 _SECRET = re.compile(
     r"authoriz|authentic|cookie|token|secret|passw|credential|session|signature|jwt|csrf|xsrf|api-?key"
-    r"|(?:^|[-_])(?:auth|key)(?:[-_]|$)"
+    r"|bearer|passphrase|(?:^|[-_])(?:auth|keys?|pass|passcode|pwd|otp|pin|sid)(?:[-_]|$)"
 )
 #: Those that look like it and are none. The client itself sets the first kind, for websockets.
 _NO_SECRET = re.compile(r"sec-.*|idempotency-key")

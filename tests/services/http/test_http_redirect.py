@@ -151,8 +151,14 @@ class RedirectTests(ClientTestCase):
             "X-Password",
             "Signature",
             "Api_Key",
+            "X-Pass",
+            "X_Pwd",
+            "X-Bearer",
+            "Key-Passphrase",
+            "X-OTP",
         ]
         plain = ["X-Request-Id", "Idempotency-Key", "Author", "X-Keyword", "Accept-Language", "If-None-Match"]
+        plain += ["X-Passage", "X-Pinned"]
         headers = dict.fromkeys([*secret, *plain], "value")
         await self.get(self.client(), server.url, headers=headers, follow=1)
         (arrived,) = other.requests
