@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import Logger
-
 from skitai.server.http1.framing import render_head, render_interim, render_trailers
 from skitai.server.http1.output import Output
+from skitai.server.request import noroom
 from skitai.server.request.connection import Connection
 
 if TYPE_CHECKING:
     from skitai.server.http1.factory import HTTPFactory
     from skitai.server.request.request import Request
-
-_log = Logger()
 
 
 class AnsweringConnection(Connection):
@@ -105,7 +102,7 @@ class AnsweringConnection(Connection):
         try:
             self.output.write(data)
         except OSError as error:  # no room to buffer what the client has not read
-            _log.error("{uri}: cannot buffer the response: {error}", uri=request.uri, error=error)
+            noroom.cut_off(request, error)
             self.abort()
 
     def flush(self) -> None:

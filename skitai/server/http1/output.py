@@ -10,14 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from skitai.loop.sending import Send, SendQueue, sender_of
 from skitai.server.http1.backlog import Backlog
+from skitai.server.request import noroom
 from skitai.server.request.storage import Storage
-
-_log = Logger()
 
 #: Bytes given to the transport at a time. Few, because progress is only seen when a piece has left.
 PIECE = 32 * 1024
@@ -172,7 +170,7 @@ class SocketOutput(Output):
             backlog.append(data)
         except OSError as error:
             # At the end of the turn no caller can handle it, and the client must see that bytes are missing.
-            _log.error("cannot buffer a response, its connection is aborted: {error}", error=error)
+            noroom.tell(getattr(self._transport.getPeer(), "host", ""), "a response", error)
             self._transport.abortConnection()
             return
         self._backlog = backlog

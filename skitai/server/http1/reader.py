@@ -17,9 +17,9 @@ from httptools import (
     HttpParserUpgrade,
     HttpRequestParser,
 )
-from twisted.logger import Logger
 
 from skitai.server.http1.head import HeadError, examine, framing_head
+from skitai.server.request import noroom
 from skitai.server.request.body import BodySpool
 from skitai.server.request.request import Request
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from skitai.interfaces import IConnection
     from skitai.server.http1.limits import ServerLimits
     from skitai.server.request.storage import Storage
-
-_log = Logger()
 
 _UNDERSCORE = ord("_")
 #: Bytes of a method: the longest that is registered has 17 (IANA, "HTTP Method Registry").
@@ -314,8 +312,7 @@ class RequestReader:
         if isinstance(cause, HeadError):
             self.refuse(cause.code, cause.why)
         elif isinstance(cause, OSError):
-            _log.error("cannot buffer the body of a request: {error}", error=cause)
-            self.refuse(503)
+            self.refuse(503, f"its body cannot be kept: {noroom.why(cause)}")
         elif cause is not None:
             raise cause
         else:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from skitai.server.http1.limits import ServerLimits
     from skitai.server.request.request import Request
 
-_TOO_LARGE, _URI_TOO_LONG, _HEAD_TOO_LARGE = 413, 414, 431
+_TOO_LARGE, _URI_TOO_LONG, _HEAD_TOO_LARGE, _UNAVAILABLE = 413, 414, 431, 503
 _DETAILS = {
     _TOO_LARGE: "The body of this request is too large for this server, which takes {limit}.",
     _URI_TOO_LONG: "The address of this request is too long for this server, which takes {limit}.",
@@ -34,7 +34,9 @@ class Refusals:
         details = _DETAILS.get(request.refusal)
         if details is None:
             if request.refused_because:
-                self.log.tell(request, request.refusal, request.refused_because)
+                # What the server has no room for, only its operator can mend.
+                level = LogLevel.error if request.refusal == _UNAVAILABLE else LogLevel.info
+                self.log.tell(request, request.refusal, request.refused_because, level)
             return ""
         key, limit = self._limit_of(request)
         # The operator can raise it; what is wrong with other requests, only the client can mend.

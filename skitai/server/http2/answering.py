@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import Logger
-
 from skitai.server.http1.backlog import Backlog
 from skitai.server.http2.fields import encode_field, encode_fields, encode_head, encode_interim, stamp
 from skitai.server.http2.frames import END_STREAM, ErrorCode
+from skitai.server.request import noroom
 from skitai.server.request.connection import Connection
 
 if TYPE_CHECKING:
     from skitai.server.http2.channel import HTTP2Channel
     from skitai.server.request.request import Request
-
-_log = Logger()
 
 
 class AnsweringStream(Connection):
@@ -158,7 +155,7 @@ class AnsweringStream(Connection):
         try:
             self.backlog.append(data)
         except OSError as error:
-            _log.error("{uri}: cannot buffer the response: {error}", uri=self.request.uri, error=error)
+            noroom.cut_off(self.request, error)
             self.abort()
         else:
             self.channel.wants_to_send(self)

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import Logger
-
 from skitai.server.http1.output import Output
 from skitai.server.http2.fields import NO_TABLE
 from skitai.server.http2.frames import DATA, END_STREAM, FRAME_MAX, LARGEST, frame_header, headers_frames
+from skitai.server.request import noroom
 from skitai.server.request.connection import Connection
 
 if TYPE_CHECKING:
     from skitai.server.http1.factory import HTTPFactory
     from skitai.server.http2.answering import AnsweringStream
     from skitai.server.http2.limits import Calm
-
-_log = Logger()
 
 #: Bytes that may wait for the end of the turn. More are worth a system call of their own.
 _HELD_MAX = 128 * 1024
@@ -87,7 +84,7 @@ class SendingConnection(Connection):
         try:
             self.output.write_now(data)
         except OSError as error:  # no room to buffer what the client has not read
-            _log.error("cannot buffer frames, their connection is aborted: {error}", error=error)
+            noroom.tell(self.addresses["REMOTE_ADDR"], "a connection of HTTP/2", error)
             self.transport.abortConnection()
             return
         if self.output.waiting > _WAITING_MAX and not self._is_unheard:

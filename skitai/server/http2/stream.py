@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionLost
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -18,14 +17,13 @@ from skitai.server.http2.answering import AnsweringStream
 from skitai.server.http2.fields import CONTINUE
 from skitai.server.http2.frames import ErrorCode, StreamError, window_frame
 from skitai.server.http2.limits import STREAM_WINDOW
+from skitai.server.request import noroom
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
     from skitai.server.http2.channel import HTTP2Channel
     from skitai.server.request.request import Request
-
-_log = Logger()
 
 # For the hot path: in Python 3.11, looking up a member of an Enum costs a call.
 _NONE, _HELD, _COLLECTED = BodyUse.NONE, BodyUse.HELD, BodyUse.COLLECTED
@@ -93,8 +91,7 @@ class Stream(AnsweringStream):
         try:
             fits = request.body.append(data)
         except OSError as error:
-            _log.error("cannot buffer the body of a request: {error}", error=error)
-            self._refuse(503)
+            self._refuse_to_keep(error)
             return
         if not fits:
             self._refuse(413)
@@ -112,8 +109,7 @@ class Stream(AnsweringStream):
                 if request.spool is not None:
                     request.spool.finish()
             except OSError as error:
-                _log.error("cannot buffer the body of a request: {error}", error=error)
-                self._refuse(503)
+                self._refuse_to_keep(error)
                 return
         request.received()
         self._handle_body()
@@ -151,10 +147,13 @@ class Stream(AnsweringStream):
         self._silent = 0
         self._handle_body()
 
-    def _refuse(self, code: int) -> None:
+    def _refuse_to_keep(self, error: OSError) -> None:
+        self._refuse(503, f"its body cannot be kept: {noroom.why(error)}")
+
+    def _refuse(self, code: int, why: str = "") -> None:
         """Refuse the request, unless its response has begun."""
         request = self.request
-        request.refuse(code)
+        request.refuse(code, why)
         self._body_use = _DROPPED
         if request.stream is not None:  # its sink may answer the request, which then needs no refusal
             request.stream.fail(HeadError(code))

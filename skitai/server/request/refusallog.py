@@ -14,8 +14,20 @@ _log = Logger()
 
 #: Bytes of what was asked that a line shows.
 _SHOWN = 200
+#: What stands for the address of a client that has none.
+NO_ADDRESS = "unix"
 #: Seconds between two lines with the same reason: whoever sends such requests may send many.
 _PAUSE = 1.0
+
+
+def asked_by(request: Request) -> bytes:
+    """Return the words of ``request``: its method and its target."""
+    return (request.method + b" " + request.uri).strip()
+
+
+def shown(asked: bytes) -> str:
+    """Return what a line shows of ``asked``, the words of a request, if there are any."""
+    return asked[:_SHOWN].decode("ascii", "backslashreplace") or "a request"
 
 
 class RefusalLog:
@@ -32,8 +44,7 @@ class RefusalLog:
 
     def tell(self, request: Request, code: int, why: str, level: Any = LogLevel.info) -> None:
         """Write that ``request`` was refused with the status ``code``, unless the same was said just now."""
-        asked = (request.method + b" " + request.uri).strip()
-        self.tell_of(request.connection.addresses["REMOTE_ADDR"], asked, str(code), why, level)
+        self.tell_of(request.connection.addresses["REMOTE_ADDR"], asked_by(request), str(code), why, level)
 
     def tell_of(self, client: str, asked: bytes, code: str, why: str, level: Any = LogLevel.info) -> None:
         """Write the same of what is no request: ``asked`` are the words that it would have had, if any."""
@@ -46,8 +57,8 @@ class RefusalLog:
         _log.emit(
             level,
             "{client} {asked} was refused with {code}: {why}{others}",
-            client=client or "unix",
-            asked=asked[:_SHOWN].decode("ascii", "backslashreplace") or "a request",
+            client=client or NO_ADDRESS,
+            asked=shown(asked),
             code=code,
             why=why,
             others=f", and {others} more before it" if others else "",

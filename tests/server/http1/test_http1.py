@@ -237,7 +237,7 @@ def test_disk_full_at_the_last_bytes(memory_server, monkeypatch, tmp_path):
 
 
 def test_disk_full(memory_server, monkeypatch, log_text):
-    """A body for which there is no room is answered 503, and the reason logged."""
+    """A body for which there is no room is answered 503; the log says who sent it, why, and what mends it."""
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
@@ -247,7 +247,8 @@ def test_disk_full(memory_server, monkeypatch, log_text):
     client.send(POST % b"Content-Length: 1000000" + b"x" * 1_000_000)
     assert client.codes == [503]
     assert client.closed
-    assert "No space left" in log_text()
+    assert "POST /p was refused with 503: its body cannot be kept: No space left on device in " in log_text()
+    assert "TMPDIR" in log_text()
 
 
 # -- expectations -------------------------------------------------------------------------------------------

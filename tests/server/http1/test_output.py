@@ -139,6 +139,7 @@ def test_socket_output_without_room(sockets, log_text):
     clock.advance(0)
     assert transport.aborted
     assert not output.blocked
+    assert " a response: its client does not read, and the response cannot be kept" in log_text()
     assert "buffers_max" in log_text()
 
 
@@ -292,4 +293,5 @@ def test_full_disk_cuts_the_connection(memory_server, monkeypatch, log_text):
     client.transport.stalled = True
     client.send(GET)
     assert client.aborted
+    assert "192.0.2.7 GET /: its client does not read, " in log_text()
     assert "No space left" in log_text()

@@ -114,17 +114,21 @@ def test_a_response_before_the_end_of_a_streamed_body():
     assert len(streaming.sink.ended) == 1
 
 
-def test_a_full_disk_refuses_a_body():
+def test_a_full_disk_refuses_a_body(log_text):
     server, client = serve(buffers_max=100)
     assert client.get("/up", "POST", body=b"x" * 101).code == 503
+    assert (
+        "POST /up was refused with 503: its body cannot be kept: buffers_max = 100 is reached" in log_text()
+    )
     assert server.factory.storage.in_memory == 0
 
 
-def test_a_full_disk_cuts_a_response():
+def test_a_full_disk_cuts_a_response(log_text):
     server = MemoryServer(lambda request: request.respond("200 OK", TEXT, b"x" * 100_000), buffers_max=100)
     client = Client(server, taking=False)
     reply = client.get()
     assert (reply.ended, reply.reset) == (False, 2)
+    assert "GET /: its client does not read, and the response cannot be kept" in log_text()
     assert server.factory.storage.in_memory == 0
 
 
