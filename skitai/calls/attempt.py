@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from skitai.calls.outcome import Outcome
 from skitai.calls.result import Result
-from skitai.errors import CODE_DNS, NORMAL, TIMEOUT, UnsentError
+from skitai.errors import CODE_BUSY, CODE_DNS, NORMAL, TIMEOUT, UnsentError
 
 if TYPE_CHECKING:
     from skitai.calls.call import Call
@@ -183,7 +183,8 @@ class BalancedAttempt(Attempt):
                 self._cluster.timed_out(member, probe, self.call.bridge.seconds() - began)
             self._settle(outcome, member.node)
         elif isinstance(outcome, Failure):
-            self._cluster.failed(member)
+            if getattr(outcome.value, "code", None) != CODE_BUSY:  # which says something of this side only
+                self._cluster.failed(member)
             if self._may_retry(outcome):
                 self._next()
             else:

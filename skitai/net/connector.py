@@ -169,7 +169,10 @@ class _ConnectionAttempt:
         if isinstance(peer, UnixNode):
             if len(os.fsencode(peer.path)) > _UNIX_PATH_MAX:  # Twisted's attempt would never end
                 raise UnsentError(f"{peer.label}: the path is too long", code=CODE_SOCKET_ERROR, node=peer)
-            connecting = self._reactor.connectUNIX(peer.path, factory, None)
+            try:
+                connecting = self._reactor.connectUNIX(peer.path, factory, None)
+            except OSError as error:  # Twisted tells its factory of this for TCP only
+                raise connect_error(peer, Failure(error)) from error  # type: ignore[no-untyped-call]
             self._set_end_of_stage(connecting.stopConnecting)
         elif peer.at or isIPAddress(peer.host) or isIPv6Address(peer.host):
             address = peer.at or peer.host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import time
 from collections.abc import Callable
@@ -14,6 +15,14 @@ from zope.interface import implementer
 AGAIN_SECONDS = 60.0
 
 _log = Logger()
+
+
+def no_descriptor(number: object) -> str:
+    """Return what it means if a call of the system failed with ``number``; empty if it is something else."""
+    if number == errno.EMFILE:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return f"all {limit} descriptors of this process are used: raise that limit (LimitNOFILE=, ulimit -n)"
+    return "all descriptors of the system are used (fs.file-max)" if number == errno.ENFILE else ""
 
 
 @implementer(ILogObserver)
@@ -37,9 +46,7 @@ class Refusals:
         elif "EMFILE" not in words:
             globalLogPublisher(event)
         elif "address" in event:
-            limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-            text = f"all {limit} descriptors of this process are used"
-            self._refused(f"{text}: raise that limit (LimitNOFILE=, ulimit -n)")
+            self._refused(no_descriptor(errno.EMFILE))
 
     def _refused(self, reason: str) -> None:
         self._count += 1

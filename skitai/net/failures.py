@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet import error
 
-from skitai.errors import CODE_DNS, CODE_EXCEPTION, CODE_SOCKET_ERROR, CODE_TIMEOUT, TIMEOUT, UnsentError
+from skitai.errors import (
+    CODE_BUSY,
+    CODE_DNS,
+    CODE_EXCEPTION,
+    CODE_SOCKET_ERROR,
+    CODE_TIMEOUT,
+    TIMEOUT,
+    UnsentError,
+)
 from skitai.net.addresses import HostNode
 from skitai.net.client_tls import PeerCertificateError
+from skitai.net.exhaustion import no_descriptor
 from skitai.net.race import BarredError
 
 if TYPE_CHECKING:
@@ -17,6 +26,10 @@ if TYPE_CHECKING:
 
     from skitai.net.addresses import UnixNode
     from skitai.net.tunnel import Proxy
+
+
+class NoDescriptorError(UnsentError):
+    """There is no descriptor left for a connection: no other machine is to blame."""
 
 
 def connect_error(node: HostNode | UnixNode, reason: Failure) -> UnsentError:
@@ -36,6 +49,11 @@ def connect_error(node: HostNode | UnixNode, reason: Failure) -> UnsentError:
         code, text = CODE_EXCEPTION, f"the certificate of {node.label} {cause}"
     elif isinstance(cause, TLSError):
         code, text = CODE_EXCEPTION, f"TLS with {node.label} failed: {tls_text(cause)}"
+    elif exhausted := no_descriptor(getattr(cause, "osError", None) or getattr(cause, "errno", None)):
+        text = f"no connection to {node.label}: {exhausted}"
+        lacking = NoDescriptorError(text, code=CODE_BUSY, node=node)
+        lacking.__cause__ = cause
+        return lacking
     else:
         code, text = CODE_SOCKET_ERROR, f"no connection to {node.label}: {reason.getErrorMessage()}"
     failure = UnsentError(text, code=code, node=node)

@@ -89,6 +89,10 @@ class Race:
             self._failures.append(Failure(none))  # type: ignore[no-untyped-call]
             self._next()
 
+    def resolution_failed(self, reason: Failure) -> None:
+        """Fail: the name could not be looked up."""
+        self._lose(reason)
+
     # Called by the attempts
 
     def won(self, attempt: _AddressAttempt, address: Any) -> IProtocol | None:

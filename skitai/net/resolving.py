@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
 
-from skitai.errors import CODE_DNS, UnsentError
+from skitai.errors import CODE_DNS, CODE_SOCKET_ERROR, UnsentError
 from skitai.net.race import interleaved
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
 
 
 def resolve(resolver: Any, host: str) -> Deferred[list[str]]:
@@ -40,6 +43,12 @@ class _Receiver:
     def addressResolved(self, address: IAddress) -> None:
         """Take one address."""
         self._found.append(address.host)  # type: ignore[attr-defined]  # it is one of IP
+
+    def resolution_failed(self, reason: Failure) -> None:
+        """Tell that the name could not be looked up."""
+        if not self.resolved.called:
+            text = f"host {self._host!r} cannot be looked up: {reason.getErrorMessage()}"
+            self.resolved.errback(UnsentError(text, code=CODE_SOCKET_ERROR))
 
     def resolutionComplete(self) -> None:
         """Tell what was found."""

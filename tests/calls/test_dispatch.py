@@ -14,7 +14,7 @@ from skitai.calls.observers import CallObservers
 from skitai.calls.operation import Operation
 from skitai.calls.result import Result
 from skitai.calls.service import Service
-from skitai.errors import MisuseError, OperationError, UnsentError
+from skitai.errors import CODE_BUSY, MisuseError, OperationError, UnsentError
 
 IDLE = [0, 0, 0, 0]
 
@@ -340,6 +340,14 @@ class TestClusters:
         assert [member.failures for member in world.cluster.members] == [1, 0, 0]
         world.ask.lb("@c")
         assert world.asked[-1].label == "b:80"
+
+    def test_what_only_this_side_lacks(self, world):
+        """A full queue or no descriptor says nothing about a member: it rests not, but others are asked."""
+        call = world.ask.lb("@c")
+        world.asked[0].deferred.errback(UnsentError("a full queue", code=CODE_BUSY))
+        world.asked[1].deferred.callback(b"data")
+        assert call.status == 3
+        assert [member.failures for member in world.cluster.members] == [0, 0, 0]
 
     def test_a_thousand_members_that_fail_at_once(self):
         """A large cluster of which every member refuses at once takes no stack, and asks each once."""

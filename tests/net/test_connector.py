@@ -3,6 +3,7 @@
 import shutil
 import socket
 import tempfile
+from errno import EMFILE
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -19,6 +20,7 @@ from skitai.interfaces import IConnector, INode
 from skitai.net.addresses import HostNode, UnixNode
 from skitai.net.client_tls import TLSContexts, TLSProfile
 from skitai.net.connector import Connector
+from skitai.net.failures import NoDescriptorError
 from skitai.net.tunnel import DirectHosts, make_route, parse_proxy
 
 LOOPBACK = Identity("127.0.0.1", "secure.test", authority=True)
@@ -188,6 +190,19 @@ class ConnectorTests(TestCase):
         error = await self.error_of(connector.connect(UnixNode(f"{path}x"), CLIENTS))
         assert (error.code, error.node.label) == (706, f"unix:{path}x")
         assert error.message.startswith(f"no connection to unix:{path}x: ")
+
+    async def test_no_descriptor(self):
+        """No other machine is to blame: the message says what to do, for every kind of node."""
+
+        def no_socket(*args, **kwargs):
+            raise OSError(EMFILE, "Too many open files")
+
+        self.patch(socket, "socket", no_socket)
+        for node in (HostNode("127.0.0.1", 1), HostNode("::1", 1), UnixNode("/run/none")):
+            error = await self.error_of(self.connector().connect(node, CLIENTS))
+            assert (type(error), error.code, error.node) == (NoDescriptorError, 707, node)
+            assert error.message.startswith(f"no connection to {node.label}: all ")
+            assert error.message.endswith(" are used: raise that limit (LimitNOFILE=, ulimit -n)")
 
     async def test_nobody_listens(self):
         """A port where nobody listens is code 701."""

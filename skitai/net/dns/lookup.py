@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
 import attrs
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
 
 
 class NoAnswerError(Exception):
     """No server said whether the name exists."""
+
+
+@runtime_checkable
+class FailingReceiver(Protocol):
+    """A receiver of addresses that wants to know that a search has failed, and has not just found none."""
+
+    def resolution_failed(self, reason: Failure) -> None:
+        """Take why there was no search; nothing follows."""
 
 
 @attrs.frozen

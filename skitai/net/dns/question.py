@@ -7,10 +7,12 @@ from random import SystemRandom
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.names import dns
 
 from skitai.net.dns.lookup import LookupResult, NoAnswerError
+from skitai.net.exhaustion import no_descriptor
 
 _random = SystemRandom()
 
@@ -18,7 +20,8 @@ _random = SystemRandom()
 class Question(DatagramProtocol):
     """Asks ``server`` for the records of a type, on a socket of its own.
 
-    ``answer`` fires with a ``LookupResult``, or fails with NoAnswerError. A forged answer has little chance:
+    ``answer`` fires with a ``LookupResult``, or fails with NoAnswerError, or with OSError where there is no
+    descriptor left. A forged answer has little chance:
     the port and the ID are random, and the kernel passes on only datagrams of the server (RFC 5452).
     """
 
@@ -45,7 +48,11 @@ class Question(DatagramProtocol):
             message.queries = [self._query]
             self.transport.write(message.toStr(), None)
         except Exception as error:  # noqa: BLE001 - no socket, no route, or a name that DNS cannot carry
-            self._fail(f"cannot be asked: {error}")
+            cause = error.socketError if isinstance(error, CannotListenError) else error
+            if no_descriptor(getattr(cause, "errno", None)):  # then no server can be asked
+                self.answer.errback(cause)
+            else:
+                self._fail(f"cannot be asked: {error}")
         else:
             self._timer = self._reactor.callLater(self._timeout, self._fail, "did not answer")
         return self.answer

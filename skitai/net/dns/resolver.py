@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from skitai.net.addresses import is_host_name
 from skitai.net.dns.files import Watched, parse_hosts, parse_resolv_conf
-from skitai.net.dns.lookup import LookupResult, NoAnswerError
+from skitai.net.dns.lookup import FailingReceiver, LookupResult, NoAnswerError
+from skitai.net.dns.system import ask_system
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from twisted.python.failure import Failure
 
@@ -35,8 +36,8 @@ class Resolver:
     """Asks the hosts file, then DNS, then the system's own resolver, which may know mDNS, LDAP and more.
 
     Answers are remembered for as long as they are valid, and several look-ups of one name at the same time
-    share one search. With ``dns=False`` only the system is asked, in the reactor's thread pool. The paths and
-    ``port``, that of the DNS servers, are for tests. All of it is called in the reactor thread.
+    share one search. With ``dns=False`` only the system is asked, in the reactor's thread pool. The paths,
+    ``port``, that of the DNS servers, and ``system`` are for tests. All is called in the reactor thread.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Resolver:
         resolv_conf: Path = Path("/etc/resolv.conf"),
         hosts: Path = Path("/etc/hosts"),
         port: int = 53,
+        system: Callable[[Any, str], Awaitable[tuple[str, ...]]] = ask_system,
     ) -> None:
         self._reactor = reactor
         self._dns = dns
         self._conf = Watched(resolv_conf, parse_resolv_conf)
         self._hosts = Watched(hosts, parse_hosts)
         self._port = port
+        self._system = system
         self._kept: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._searches: dict[str, Deferred[LookupResult]] = {}
         self._waiting: dict[str, list[Deferred[tuple[str, ...]]]] = {}
@@ -61,7 +64,8 @@ class Resolver:
     def lookup(self, name: str) -> Deferred[tuple[str, ...]]:
         """Fire with the addresses of a host name, the one most likely to work first; empty if there are none.
 
-        Cancelling ends the wait, not the search.
+        Fails if nobody can look now, for want of a descriptor for example. Cancelling ends the wait, not the
+        search.
         """
         expires, addresses = self._kept.get(name, (0.0, ()))
         if self._closed or self._reactor.seconds() < expires:
@@ -70,9 +74,9 @@ class Resolver:
         waiting = self._waiting.setdefault(name, [])
         waiting.append(waiter)
         if len(waiting) == 1:
-            search = Deferred.fromCoroutine(self._find(name)).addErrback(_no_answer)
+            search = Deferred.fromCoroutine(self._find(name)).addErrback(_none_if_closed)
             self._searches[name] = search
-            search.addCallback(self._found, name)
+            search.addCallbacks(self._found, self._not_looked, callbackArgs=(name,), errbackArgs=(name,))
         return waiter
 
     def close(self) -> None:
@@ -99,7 +103,14 @@ class Resolver:
                 resolutionReceiver.addressResolved(kind("TCP", address, portNumber))
             resolutionReceiver.resolutionComplete()
 
-        self.lookup(hostName).addCallback(deliver)
+        def fail(failure: Failure) -> None:
+            # Not of Twisted's interface, which knows no failure: ours make an error of it.
+            if isinstance(resolutionReceiver, FailingReceiver):
+                resolutionReceiver.resolution_failed(failure)
+            else:
+                resolutionReceiver.resolutionComplete()
+
+        self.lookup(hostName).addCallbacks(deliver, fail)
         return resolution
 
     async def _find(self, name: str) -> LookupResult:
@@ -129,9 +140,14 @@ class Resolver:
     async def _ask_system(self, name: str) -> LookupResult:
         if self._closed:
             return LookupResult()
-        collector = _Collector()
-        self._reactor.nameResolver.resolveHostName(collector, name)
-        return LookupResult(await collector.addresses, _SYSTEM_SECONDS)
+        return LookupResult(await self._system(self._reactor, name), _SYSTEM_SECONDS)
+
+    def _not_looked(self, failure: Failure, name: str) -> None:
+        """Tell all who wait; the next one has it looked for again."""
+        self._searches.pop(name, None)
+        _log.error("cannot look up {name}: {error}", name=name, error=failure.value)
+        for waiter in self._waiting.pop(name):
+            waiter.errback(failure)
 
     def _found(self, answer: LookupResult, name: str) -> None:
         self._searches.pop(name, None)
@@ -155,27 +171,6 @@ class _Resolution:
         """Do nothing: a caller that cancelled ignores what comes."""
 
 
-@implementer(IResolutionReceiver)
-class _Collector:
-    """Collects the addresses that another resolver finds; ``addresses`` fires with them."""
-
-    def __init__(self) -> None:
-        self.addresses: Deferred[tuple[str, ...]] = Deferred()
-        self._found: dict[str, None] = {}
-
-    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:  # noqa: N803
-        """Do nothing."""
-
-    def addressResolved(self, address: Any) -> None:
-        """Keep an address once: the system names some several times."""
-        self._found[address.host] = None
-
-    def resolutionComplete(self) -> None:
-        """Fire with the addresses."""
-        self.addresses.callback(tuple(self._found))
-
-
-def _no_answer(failure: Failure) -> LookupResult:
-    if not isinstance(failure.value, CancelledError):
-        _log.failure("looking up a name failed", failure=failure, level=LogLevel.error)
+def _none_if_closed(failure: Failure) -> LookupResult:
+    failure.trap(CancelledError)  # type: ignore[no-untyped-call]
     return LookupResult()

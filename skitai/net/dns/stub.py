@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.names import dns
+from twisted.python.failure import Failure
 
 from skitai.net.addresses import is_host_name
 from skitai.net.dns.files import ResolvConf
@@ -40,6 +41,9 @@ async def _ask_both(reactor: Any, conf: ResolvConf, port: int, name: str) -> Loo
         one.addCallback(_hurry, other, reactor)
     outcomes = await DeferredList(kinds, consumeErrors=True)
     answers = [answer for succeeded, answer in outcomes if succeeded]
+    for _, outcome in outcomes:
+        if isinstance(outcome, Failure) and isinstance(outcome.value, OSError):
+            raise outcome.value
     if not answers:
         raise NoAnswerError(f"no server answered for {name!r}")
     found = [answer for answer in answers if answer.addresses]

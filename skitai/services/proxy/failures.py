@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skitai.errors import CODE_BUSY, CODE_DNS, CODE_SHUTDOWN, CODE_TIMEOUT, OperationError
+from skitai.net.failures import NoDescriptorError
 
 #: The code where a cluster has no members: names that DNS does not know at present.
 CODE_NOBODY = 709
@@ -22,6 +23,8 @@ def status_of(error: BaseException) -> int:
 def keys_of(cluster: str, error: BaseException) -> str:
     """Return the keys of the config that decide on what went wrong, and where they stand."""
     code = getattr(error, "code", None)
+    if isinstance(error, NoDescriptorError):
+        return "LimitNOFILE=, ulimit -n"
     limit = getattr(error, "limit", "") or ("connect_timeout" if code == CODE_TIMEOUT else "")
     if limit:
         return f"{limit} in [http] or [@{cluster}]"
@@ -34,7 +37,9 @@ def page_detail(label: str, cluster: str, error: BaseException) -> str:
     """Return the sentence for the client: it names the proxy and its limits, and no other machine."""
     keys = keys_of(cluster, error)
     code = getattr(error, "code", None)
-    if hasattr(error, "limit"):
+    if isinstance(error, NoDescriptorError):
+        said = f"this server can open no more connections ({keys})"
+    elif hasattr(error, "limit"):
         said = f"its member took longer than {keys} allows"
     elif code == CODE_TIMEOUT:
         said = f"its members took longer to be connected than {keys} allows"

@@ -1,12 +1,14 @@
 """Names to addresses: hosts file, DNS, the system's resolver, and what is remembered of them."""
 
+import os
+import socket
+from errno import EMFILE
 from pathlib import Path
 from unittest import SkipTest
 
 import pytest
 from http_servers import OK, HTTPTestCase, sending
 from twisted.internet import reactor
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import gatherResults, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IHostnameResolver
@@ -21,6 +23,9 @@ from clocks import OnClock
 from skitai.errors import UnsentError
 from skitai.net.dns import Resolver
 from skitai.net.dns.files import ResolvConf, parse_hosts, parse_resolv_conf
+from skitai.net.dns.system import ask_system
+from skitai.net.failures import NoDescriptorError
+from skitai.net.resolving import resolve
 
 
 class Zone:
@@ -53,18 +58,36 @@ class System:
     def __init__(self, **known):
         self.clock = Clock()
         self.seconds = self.clock.seconds
-        self.nameResolver = self
         self.known = {name.replace("_", "."): address for name, address in known.items()}
         self.asked = []
 
     def __getattr__(self, name):
         return getattr(reactor, name)
 
-    def resolveHostName(self, receiver, name, portNumber=0, addressTypes=None, transportSemantics="TCP"):
+    async def find(self, _, name):
         self.asked.append(name)
-        if name in self.known:
-            receiver.addressResolved(IPv4Address("TCP", self.known[name], portNumber))
-        receiver.resolutionComplete()
+        if isinstance(found := self.known.get(name, ()), Exception):
+            raise found
+        return (found,) if found else ()
+
+
+class Known:
+    """A receiver as Twisted has them."""
+
+    def resolutionBegan(self, resolution):
+        pass
+
+    def resolutionComplete(self):
+        self.found = []
+
+
+def raising(number):
+    """Return what makes no socket."""
+
+    def make(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    return make
 
 
 class Mute(DatagramProtocol):
@@ -109,7 +132,7 @@ class ResolverTests(HTTPTestCase):
         paths["resolv_conf"].write_text("".join(f"nameserver {server}\n" for server in servers) + conf)
         paths["hosts"].write_text(hosts)
         self.hosts_file = paths["hosts"]
-        resolver = Resolver(self.system, port=port, **paths, **options)
+        resolver = Resolver(self.system, port=port, system=self.system.find, **paths, **options)
         self.addCleanup(resolver.close)
         return resolver
 
@@ -205,7 +228,7 @@ class ResolverTests(HTTPTestCase):
     async def test_no_servers(self):
         """Without a resolv.conf the system is asked at once."""
         system = System(one_test="10.2.2.2")
-        resolver = Resolver(system, resolv_conf=Path("/nowhere"), hosts=Path("/nowhere"))
+        resolver = Resolver(system, resolv_conf=Path("/nowhere"), hosts=Path("/nowhere"), system=system.find)
         assert await resolver.lookup("one.test") == ("10.2.2.2",)
 
     async def test_system_only(self):
@@ -246,6 +269,37 @@ class ResolverTests(HTTPTestCase):
         assert await lookup == ()
         assert await resolver.lookup("two.test") == ()
         assert self.system.asked == []
+
+    async def test_the_system_cannot_look(self):
+        """Whoever waits is told, and the next one has it tried again: Twisted's resolver would never end."""
+        system = System()
+        system.known["one.test"] = OSError(22, "Invalid argument")  # as glibc says it without a descriptor
+        resolver = self.resolver(system=system, dns=False)
+        pool = self.pool(resolver=resolver)
+        error = await self.error_of(self.ask(pool, "http://one.test:1/"), UnsentError)
+        assert error.message == "no connection to one.test:1: [Errno 22] Invalid argument"
+        error = await self.error_of(resolve(resolver, "one.test"), UnsentError)
+        assert error.message == "host 'one.test' cannot be looked up: [Errno 22] Invalid argument"
+        other = Known()
+        resolver.resolveHostName(other, "one.test")
+        assert other.found == []  # of Twisted's interface, which has no word for it
+        system.known["one.test"] = "10.2.2.2"
+        assert await resolver.lookup("one.test") == ("10.2.2.2",)
+
+    async def test_no_descriptor_for_a_question(self):
+        """No server can be asked then, nor the system, and the message says why."""
+        resolver = self.resolver(silent=True)
+        self.patch(socket, "socket", raising(EMFILE))
+        error = await self.error_of(self.ask(self.pool(resolver=resolver), "http://one.test:1/"), UnsentError)
+        assert isinstance(error, NoDescriptorError)
+        assert error.code == 707
+        assert error.message.startswith("no connection to one.test:1: all ")
+        assert self.system.asked == []
+
+    async def test_what_the_system_knows(self):
+        """It is asked in a thread; a name that nobody has is no failure."""
+        assert "127.0.0.1" in await ask_system(reactor, "localhost")
+        assert await ask_system(reactor, "unknown.invalid.") == ()
 
     async def test_impossible_name(self):
         """What cannot be a name is found nowhere, and nobody is asked."""
