@@ -76,7 +76,7 @@ def _warn_once(was: SaddleWas, text: str) -> None:
     route = was.env.get("skitai.route", "")
     if route not in was.app.warned:
         was.app.warned.add(route)
-        was.log(f"{was.request.line}: {text}", "warn")
+        was.log(f"{was.request.line}: {text}", "warning")
 
 
 def unpacked(was: SaddleWas, value: Any) -> Any:
@@ -97,7 +97,7 @@ def warn_of_nothing(was: SaddleWas, function: Callable[..., Any]) -> None:
     """In debug mode, log that ``function`` has returned None where a body is expected: Flask refuses that."""
     if was.app.debug and was.response.code not in BODYLESS:
         text = "returned None, so the response is empty: return its body, or '' if that is meant"
-        was.log(f"{was.request.line} {text} {place_of(function)}", "warn")
+        was.log(f"{was.request.line} {text} {place_of(function)}", "warning")
 
 
 def content_of(value: Any) -> Any:

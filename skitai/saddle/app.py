@@ -76,7 +76,7 @@ class Saddle(Saddlery):
         self.form_max_size = _FORM_LIMITS.field_memory_max
         #: The uploads of the requests under way.
         self.temporary_files = TemporaryFiles()
-        #: The routes that a warning about caches was logged for.
+        #: What was warned of already: texts, and routes about whose caches it was.
         self.warned: set[str] = set()
         #: For the app's own settings: ``app.config.my_setting = 1``.
         self.config = SimpleNamespace()
@@ -274,7 +274,7 @@ def _warn(line: str) -> None:
     if was is None:
         _log.warning("%s", line)
     else:
-        was.log(line, "warn")
+        was.log(line, "warning")
 
 
 def _report(identifier: str) -> None:

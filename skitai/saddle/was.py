@@ -26,7 +26,7 @@ from skitai.saddle.outgoing.rendering import render_template
 from skitai.saddle.outgoing.response import ExcInfo, Response, ResponseBody
 from skitai.saddle.visitor import csrf, mbox, session
 from skitai.saddle.visitor.cookies import Cookies
-from skitai.saddle.visitor.sessionstore import StoredSessions
+from skitai.saddle.visitor.sessionstore import MemorySessions, StoredSessions
 
 if TYPE_CHECKING:
     from skitai.saddle.app import Saddle
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from skitai.saddle.part import Saddlery
 
 _log = logging.getLogger("skitai.saddle")
+_MEMORY_OF_ONE = (
+    "app.session_store is in the memory of each worker, and there are several: a visitor whose next request "
+    'another worker gets is logged out; app.session_store = "redis" is for all of them'
+)
 _LEVELS = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40, "expt": 40}
 
 #: What the browser stores of a request.
@@ -143,7 +147,15 @@ class SaddleWas:
             except AttributeError as error:
                 text = f"app.session_store is {store!r}, and no plugin brings such a store: {error}"
                 raise MisuseError(text) from error
+        if isinstance(store, MemorySessions) and self.env.get("wsgi.multiprocess"):
+            self._warn_of_memory()
         return None if store is None else StoredSessions(store, self.app.session_timeout, self._wait)
+
+    def _warn_of_memory(self) -> None:
+        warned = self.app.warned
+        if _MEMORY_OF_ONE not in warned:
+            warned.add(_MEMORY_OF_ONE)
+            self.log(_MEMORY_OF_ONE, "warning")
 
     @cached_property
     def mbox(self) -> mbox.MessageBox:

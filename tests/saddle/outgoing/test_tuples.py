@@ -142,7 +142,7 @@ def test_none_is_told_in_debug_mode(app, browse):
     for app.debug in (False, True):
         assert [browser.get(path).text for path in ("/forgets", "/empty", "/moves")] == [""] * 3
     ((category, line),) = lines
-    assert category == "warn"
+    assert category == "warning"
     assert line.startswith("GET /forgets returned None, so the response is empty: return its body, or ''")
     assert line.rstrip("]").rpartition("|")[0].endswith("test_tuples.py|forgets")
 

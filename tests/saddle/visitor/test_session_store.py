@@ -211,6 +211,21 @@ def test_a_store_that_is_away_fails_the_request(browse):
     assert COOKIE in browser.cookies
 
 
+def test_the_memory_of_one_worker():
+    """Where other workers serve, too, a visitor would be logged out by chance: the log says so once."""
+    app, said = session_app(MemorySessions()), []
+
+    @app.before_request
+    def listen(was):
+        was.log = lambda text, category: said.append((category, text))
+
+    for several in (False, True, True):
+        app.test_client().get("/login/ann", environ_overrides={"wsgi.multiprocess": several})
+    ((category, text),) = said
+    assert category == "warning"
+    assert "several" in text
+
+
 def test_a_store_that_no_plugin_brings(browse):
     """The name of a store is looked up among what plugins give; the log says what is missing."""
     app = Saddle("test_session_store")

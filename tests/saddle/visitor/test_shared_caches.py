@@ -92,7 +92,7 @@ def test_public_beside_a_cookie_is_made_private(app, browse):
     assert [page.text for page in pages] == ["1", "2"]
     assert all("SESSION=" in page["Set-Cookie"] for page in pages)
     ((category, line),) = lines  # once for each route
-    assert category == "warn"
+    assert category == "warning"
     assert line.startswith("GET /session: Cache-Control: public, max-age=60 beside Set-Cookie")
 
 
