@@ -83,7 +83,14 @@ class TurnEnd:
         if self.sleepers:
             self.wake_sleepers()
         # Runs when the reactor has handled all that was ready, before it polls again.
-        self._reactor.callLater(0, self._run)
+        reactor = self._reactor
+        call_at_end = getattr(
+            reactor, "call_at_end", None
+        )  # of the ShortReactor, which it may be from now on
+        if call_at_end is None:
+            reactor.callLater(0, self._run)
+        else:
+            call_at_end(self._run)
 
     def _run(self) -> None:
         self.runs += 1

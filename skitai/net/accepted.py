@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv6Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
-from twisted.internet.tcp import Server
+from twisted.internet.tcp import Connection, Server
 from twisted.python.failure import Failure
 
 _DONE = Failure(CONNECTION_DONE)  # type: ignore[no-untyped-call]
@@ -19,6 +24,43 @@ class Accepted(Server):
 
     _is_read = False
     _ends = False
+    # Where they are known already: the address of the client, and the one that all of a port connect to.
+    _peer: IAddress | None = None
+    _host: IAddress | None = None
+
+    def __init__(
+        self,
+        sock: Any,
+        protocol: IProtocol,
+        client: tuple[Any, ...],
+        server: Any,
+        sessionno: int,
+        reactor: Any,
+    ) -> None:
+        # What Twisted's own does, but for a look whether the protocol has a name of its own for the log.
+        Connection.__init__(self, sock, protocol, reactor)
+        if len(client) != 2:
+            self._addressType = IPv6Address
+        self.server, self.client, self.sessionno, self.hostname = server, client, sessionno, client[0]
+        self.logstr = f"{type(protocol).__name__},{sessionno},{client[0]}"
+        self.startReading()  # type: ignore[no-untyped-call]
+        self.connected = 1
+
+    def __repr__(self) -> str:
+        """Return what is written of it."""
+        return f"<{self.logstr}>"
+
+    def use_addresses(self, peer: IAddress, host: IAddress | None) -> None:
+        """Take addresses that are known, so that the system need not be asked; None for one that is not."""
+        self._peer, self._host = peer, host
+
+    def getPeer(self) -> IAddress:
+        """Return the address of the client."""
+        return self._peer or super().getPeer()  # type: ignore[no-untyped-call]
+
+    def getHost(self) -> IAddress:
+        """Return the address that it connected to."""
+        return self._host or super().getHost()  # type: ignore[no-untyped-call]
 
     def doRead(self) -> ConnectionLost | ConnectionDone | None:  # type: ignore[override]  # by a mixin
         """Pass on what has come; return why the connection is over, if it is."""
@@ -51,6 +93,16 @@ class Accepted(Server):
             self.disconnecting = self._ends = True
         else:
             super().loseConnection()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close the socket, and tell the protocol why. Twisted asks the Failure, at length."""
+        if not hasattr(self, "socket"):
+            return
+        FileDescriptor.connectionLost(self, reason)  # type: ignore[no-untyped-call]
+        self._closeSocket(not issubclass(reason.type, ConnectionAborted))  # type: ignore[no-untyped-call, arg-type]
+        protocol = self.protocol
+        del self.protocol, self.socket, self.fileno
+        protocol.connectionLost(reason)
 
     def _end(self) -> None:
         self._ends = False

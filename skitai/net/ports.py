@@ -7,7 +7,7 @@ import socket
 from typing import Any, Protocol
 
 from twisted.internet import tcp, unix
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python import log
@@ -20,6 +20,8 @@ from skitai.net.unix_files import identity_of
 
 #: How many more are accepted in the next turn where as many as may be have come in this one.
 _MORE = 20
+#: A port with one of these hosts is connected to by any address of the machine.
+_ANY = ("0.0.0.0", "::")  # noqa: S104
 
 
 class Turnstile(Protocol):
@@ -79,6 +81,17 @@ class _TCPPort(_Port):
 
     # For those that Twisted accepts.
     transport = Accepted
+    # What connections connect to, if that is the same for all.
+    _common_host: IAddress | None = None
+    _socket_class: Any
+
+    def startListening(self) -> None:
+        """Begin to accept."""
+        super().startListening()
+        self._socket_class = _sockets_of_twisted().socket
+        host: Any = self.getHost()  # type: ignore[no-untyped-call]
+        if host.host not in _ANY:
+            self._common_host = host
 
     def _accept(self) -> None:
         most = self.numberAccepts
@@ -99,14 +112,15 @@ class _TCPPort(_Port):
 
     def _begin(self, descriptor: int, address: Any) -> None:
         """Begin a connection whose client has an ``address`` as the system tells it."""
-        sockets = _sockets_of_twisted()
-        accepted = sockets.socket(self.addressFamily, self.socketType, 0, descriptor)
+        accepted = self._socket_class(self.addressFamily, self.socketType, 0, descriptor)
         if len(address) == 4 and address[3]:  # which is of an interface, whose name belongs to the host
-            host, _ = sockets.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+            names = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+            host, _ = _sockets_of_twisted().getnameinfo(address, names)
             address = (host, *address[1:])
+        peer: IAddress = self._addressType("TCP", *address)
         assert self.factory is not None
         try:
-            protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[no-untyped-call]
+            protocol = self.factory.buildProtocol(peer)
         except BaseException:
             accepted.close()
             raise
@@ -114,7 +128,9 @@ class _TCPPort(_Port):
             accepted.close()
             return
         self.sessionno += 1
-        protocol.makeConnection(Accepted(accepted, protocol, address, self, self.sessionno, self.reactor))
+        transport = Accepted(accepted, protocol, address, self, self.sessionno, self.reactor)
+        transport.use_addresses(peer, self._common_host)
+        protocol.makeConnection(transport)
 
 
 class _UnixPort(_Port, unix.Port):

@@ -118,6 +118,8 @@ def _context(identity: Identity, protocols: Sequence[str], clients: Sequence[Cer
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # clients know what they do fast
     context.set_ciphers(_CIPHERS)
     context.set_alpn_protocols(protocols)
+    # A ticket for one later connection: a resumed one brings the next, and with HTTP/2 there are no others.
+    context.num_tickets = 1
     try:
         _show(context, identity)
     except (ssl.SSLError, TypeError, ValueError) as error:

@@ -7,6 +7,7 @@ waits for both: for all descriptors of the reactor at once, by the one of their 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -39,6 +40,12 @@ class CooperativeReactor(ShortReactor):
             self._poller.rouse()
         return call
 
+    def call_at_end(self, function: Callable[[], object]) -> None:
+        """Do as ShortReactor says, also while the reactor waits. Called as ``callLater``."""
+        super().call_at_end(function)
+        if self.hub.reactor_waits:
+            self._poller.rouse()
+
     def _moveCallLaterSooner(self, call: DelayedCall) -> None:
         super()._moveCallLaterSooner(call)
         if self.hub.reactor_waits:
@@ -49,6 +56,7 @@ def take_over(reactor: EPollReactor) -> None:
     """Make ``reactor`` a CooperativeReactor: ``twist`` has chosen its class before the config is read."""
     reactor.__class__ = CooperativeReactor
     assert isinstance(reactor, CooperativeReactor)
+    reactor._due = []
     reactor.hub = GeventHub()
     reactor._poller = HostedPoller(reactor._poller, reactor.hub)
 
