@@ -139,7 +139,7 @@ class HTTPChannel(AnsweringConnection):
         self.deadline = FOREVER
         self.current = None
         self._reader.requests = []
-        self._reader.close()
+        self._reader.forget()
         self.output.discard()
         try:
             if taker is not None:

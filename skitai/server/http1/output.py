@@ -23,6 +23,10 @@ PIECE = 32 * 1024
 _HELD_MAX = 64 * 1024
 
 
+def _nothing() -> None:
+    """Tell nobody."""
+
+
 class Output:
     """The sending half of a connection. All methods are called in the reactor thread.
 
@@ -80,6 +84,8 @@ class Output:
 
     def discard(self) -> None:
         """Discard what waits: the client is gone."""
+        # They belong to the channel, which knows this object: a cycle would keep all of the connection.
+        self._on_progress = self._on_drained = _nothing
         if self._backlog is not None:
             self._backlog.close()
             self._backlog = None
@@ -203,8 +209,8 @@ class SocketOutput(Output):
         """Discard what waits: the client is gone."""
         self._held = b""
         if self._backlog is not None:
-            super().discard()
             self._transport.unregisterProducer()
+        super().discard()
 
     def hang_up(self) -> None:
         """Close once all is sent, whether or not the client has closed its half."""

@@ -196,6 +196,11 @@ class RequestReader:
         self.unread = b""
         self._new_message()
 
+    def forget(self) -> None:
+        """Close: the connection, which knows this object, is gone."""
+        self.close()
+        del self._connection
+
     # -- requests for another protocol ---------------------------------------------------------------------
 
     def _stop(self, unread: bytes) -> None:
