@@ -60,7 +60,7 @@ class SaddleWas:
         self.env = env
         self.request = Request(env)
         self.g = Globals()
-        self.response = Response(self._error_body)
+        self.response = _response_to(self.request)
         self._saw_cookies = False
         # A server gives them with the request; a test has them around it, by FakeWas.
         self._services: Any = env.get("skitai.was") or current_was.get(None)
@@ -254,16 +254,22 @@ class SaddleWas:
 
     def start_response_again(self) -> None:
         """Start a new response in place of one that will not be sent."""
-        self.response = Response(self._error_body)
+        self.response = _response_to(self.request)
 
-    def _error_body(self, code: int, exc_info: ExcInfo | None) -> tuple[str, bytes]:
+
+def _response_to(request: Request) -> Response:
+    """Return a new response. It knows no SaddleWas, which knows it: a cycle would keep the request's body."""
+
+    def error_body(code: int, exc_info: ExcInfo | None) -> tuple[str, bytes]:
         return pages.error_page(
             code,
             "",
-            wants_json=pages.wants_json(self.request.get_header("accept")),
-            request_line=self.request.line,
+            wants_json=pages.wants_json(request.get_header("accept")),
+            request_line=request.line,
             traceback="".join(format_exception(exc_info[1])) if exc_info else "",
         )
+
+    return Response(error_body)
 
 
 def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
