@@ -124,6 +124,37 @@ def test_the_loop_waits_for_timers_and_goes_on_when_one_of_them_fails(
     assert reactor.timeout() is None
 
 
+@pytest.mark.parametrize("begins", ["before the loop", "within the loop of Twisted"])
+def test_the_end_of_a_turn_comes_after_events_and_timers_and_before_the_next_poll(begins: str) -> None:
+    reactor: Any = EPollReactor()
+    called: list[object] = []
+
+    def read() -> None:
+        called.append("event")
+        reactor.removeReader(pipe)
+        reactor.call_at_end(end)
+        reactor.callLater(0, called.append, "timer")
+
+    def end() -> None:
+        called.append("end")
+        reactor.call_at_end(lambda: called.append("end of the next turn"))
+        assert reactor.timeout() == 0
+        reactor.callLater(0, reactor.callLater, 0, reactor.stop)
+
+    def begin() -> None:
+        shorten(reactor)
+        reactor.addReader(pipe)
+
+    pipe = Readable(read)
+    if begins == "before the loop":
+        begin()
+    else:
+        reactor.callWhenRunning(begin)
+    reactor.run(installSignalHandlers=False)
+    assert called == ["event", "timer", "end", "end of the next turn"]
+    pipe.close()
+
+
 def test_an_error_in_the_loop_itself_does_not_end_it(reactor: Any, failures: list[Any]) -> None:
     turns: list[float | None] = []
 

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.protocol import Factory, Protocol
 
 from skitai.net.endpoints import PortEndpoint
@@ -165,3 +166,32 @@ def test_a_factory_that_fails_loses_one_connection_and_not_the_port(reactor_thre
             assert not client.recv(1)
     reactor_thread.call(found.port.stopListening)
     assert made == own
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+def test_a_connection_knows_its_addresses(reactor_thread, host):
+    seen = []
+
+    def build(address):
+        protocol = Answering(lambda transport, data: transport.loseConnection(), [])
+        protocol.connectionMade = lambda: seen.append(
+            (address, protocol.transport.getPeer(), protocol.transport.getHost(), str(protocol.transport))
+        )
+        return protocol
+
+    factory = Factory()
+    factory.noisy = False
+    factory.buildProtocol = build
+    [found] = reactor_thread.call(listen, reactor_thread.reactor, [PortEndpoint(host, 0)], factory)
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    port = found.port.getHost().port
+    with socket.create_connection((local, port), timeout=PATIENCE) as client:
+        own = client.getsockname()
+        client.sendall(b"x")
+        assert not client.recv(1)
+    reactor_thread.call(found.port.stopListening)
+    [(given, peer, to, name)] = seen
+    kind = IPv6Address if ":" in host else IPv4Address
+    assert given == peer == kind("TCP", *own)
+    assert to == kind("TCP", local, port)
+    assert name == f"<Answering,1,{local}>"
