@@ -119,6 +119,7 @@ class Announced(Server):
             if number == signal.SIGINT and breakpoints.is_somebody_there():
                 self.hurry()  # else the request at the prompt would be waited for, as one that is under way
             if self.running and not self._is_ending:  # a reactor that stops cannot be told to stop again
+                self._is_ending = True
                 handler(number, frame)
 
         return handle if callable(handler) else handler
@@ -133,7 +134,7 @@ class Announced(Server):
         if self.running and self.needs_apps and self._builder.failures():
             _log.error("Skitai ends, for this is its only app; with --reload it waits until that is mended")
             self.reactor.addSystemEventTrigger("after", "shutdown", _end_broken)
-            self.reactor.stop()
+            self.end()
             return
         super()._apps_loaded(result)
         self._look_at_signals()

@@ -28,6 +28,8 @@ def main(words: Sequence[str]) -> None:
     listening = socket.socket(fileno=descriptor)
     listening.setblocking(False)
     port_on(reactor, Opened(listening, tls=False), Hub(monotonic), None)
+    # A signal ends it at once, because nothing would be lost: a second one finds no reactor that is stopping.
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, signal.SIG_DFL)
     reactor.run()
 
 

@@ -214,9 +214,10 @@ class Instance(Service):
 
     def _end_process(self, restart: bool, fast: bool) -> None:  # noqa: ARG002 - see the subclasses
         """End, and begin anew with ``restart``, as far as this is possible. Called in the reactor thread."""
-        self._is_ending = True
-        with suppress(ReactorNotRunning):  # it was asked to stop before
-            self.reactor.stop()
+        if not self._is_ending:  # else a signal has asked it to stop, which it does in its next turn
+            self._is_ending = True
+            with suppress(ReactorNotRunning):  # somebody else has stopped it
+                self.reactor.stop()
 
     @inlineCallbacks
     def stopService(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -138,12 +139,13 @@ class Server(Instance):
 
     def _end_alone(self) -> None:
         """End, as the supervisor has."""
+        _log.error("the supervisor is gone: worker {pid} ends", pid=os.getpid())
         super()._end_process(restart=False, fast=False)
 
     def _end_fast(self) -> None:
         """End, and leave the requests under way a second."""
         self.hurry()
-        self._end_alone()
+        super()._end_process(restart=False, fast=False)
 
     # -- start ---------------------------------------------------------------------------------------------
 

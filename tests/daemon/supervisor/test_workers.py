@@ -87,13 +87,19 @@ class TestDeaths:
         assert server.ask("/").code == 200
 
     def test_the_supervisor(self, served):
-        """No worker, and no nursery, outlives it; who comes next can listen at once."""
+        """No worker, and no nursery, outlives it, and a line says why; who comes next can listen at once."""
         server = served()
-        alive = server.workers() | server.nurseries()
+        alive = server.workers() | (nurseries := server.nurseries())
         assert len(alive) == 4
+        late = server.pid()
+        os.kill(late, signal.SIGSTOP)
         server.process.kill()
         server.process.wait()
+        eventually(lambda: not any(map(is_alive, nurseries)), "the end of the nursery")
+        os.kill(late, signal.SIGCONT)  # it hears of both ends at once
         eventually(lambda: not any(map(is_alive, alive)), "the end of the children")
+        assert "[error] the supervisor is gone: worker " in server.log_text()
+        assert "Traceback" not in server.log_text()
         socket.create_server(("127.0.0.1", server.port)).close()
 
     def test_the_nursery(self, served):
