@@ -36,6 +36,8 @@ class ShortReactor(EPollReactor):
         while self._started:
             with _LOGGED:
                 while self._started:
+                    if self._due and not self.threadCallQueue:  # else what threads have done ends with it
+                        self._end_turn()
                     seconds = self.timeout()
                     if seconds == 0 or self.threadCallQueue or self._justStopped:
                         self.runUntilCurrent()
@@ -44,7 +46,7 @@ class ShortReactor(EPollReactor):
         super().mainLoop()  # which says that it is over
 
     def call_at_end(self, function: Callable[[], object]) -> None:
-        """Call ``function`` once when the turn ends: after its events and its timers, before the next poll.
+        """Call ``function`` once when the turn ends: after its events, before the next poll.
 
         It must not raise. Called in the reactor thread, within a turn.
         """
@@ -53,10 +55,12 @@ class ShortReactor(EPollReactor):
     def runUntilCurrent(self) -> None:
         """Call what is due, and then what was put off to the end of the turn."""
         super().runUntilCurrent()
-        if self._due:
-            due, self._due = self._due, []
-            for function in due:
-                function()
+        self._end_turn()
+
+    def _end_turn(self) -> None:
+        due, self._due = self._due, []
+        for function in due:
+            function()
 
     def timeout(self) -> float | None:
         """Return the seconds until there is something to call; None if that is at no time."""

@@ -107,6 +107,8 @@ class TurnEnd:
 
 def _call_all(stages: tuple[list[Callable[[], object]], ...], hub: Hub) -> None:
     for functions in stages:
+        if not functions:
+            continue
         due = functions[:]
         functions.clear()
         for function in due:

@@ -48,10 +48,13 @@ def check_headers(headers: Any) -> tuple[int | None, list[tuple[str, str]]]:
         if not isinstance(field, tuple) or len(field) != 2:
             raise AssertionError(f"{field!r} is not a (name, value) tuple")
         name, value = field
-        is_length = _good_names.get(name) if type(name) is str else None
+        if type(name) is str is type(value):
+            is_length = _good_names.get(name)
+        else:
+            is_plain, is_length = False, None
         if is_length is None:
             is_length = _check_name(name)
-        if not isinstance(value, str):
+        if not is_plain and not isinstance(value, str):
             raise AssertionError(f"the value of {name} must be a str, not {value!r}")
         # Nearly all values are printable ASCII: checking that costs half as much as the expression.
         if not (value.isascii() and value.isprintable()) and FIELD_VALUE.fullmatch(value) is None:
@@ -61,8 +64,6 @@ def check_headers(headers: Any) -> tuple[int | None, list[tuple[str, str]]]:
             if announced not in (None, length):
                 raise AssertionError(f"Content-Length is both {announced} and {length}")
             announced = length
-        if type(name) is not str or type(value) is not str:
-            is_plain = False
     return announced, headers[:] if is_plain else [(plain(name), plain(value)) for name, value in headers]
 
 
