@@ -8,9 +8,8 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import DeferredList
 from twisted.logger import Logger
@@ -20,12 +19,12 @@ from skitai.daemon.logs import reopen
 from skitai.daemon.mail.beside import wait_for_end
 from skitai.daemon.mail.keeping import AgentKeeper
 from skitai.daemon.notify import Notifier
+from skitai.daemon.refusing import or_exit
 from skitai.daemon.relief.succession import Succession
 from skitai.daemon.replacing.child import Replacing
-from skitai.errors import ConfigError, PluginError
 from skitai.loop import breakpoints
 from skitai.net.sockets import Opened
-from skitai.processes.orders import EXIT_BROKEN, EXIT_CONFIG, EXIT_RESTART
+from skitai.processes.orders import EXIT_BROKEN, EXIT_RESTART
 from skitai.processes.streams import flush_streams
 from skitai.worker.logs import rotation_of
 from skitai.worker.serving import Server
@@ -39,8 +38,6 @@ from skitai.worker.watch.signals import SignalGuard
 _YOUNG_OBJECTS = 5000
 #: Seconds after which a server that reloads, and was told to end, is ended: its requests had less.
 _DEVELOPERS_SECONDS = 2.0
-
-T = TypeVar("T")
 
 _log = Logger()
 
@@ -214,19 +211,6 @@ def _begin_anew(by_others: bool) -> None:
 def _end_broken() -> None:
     flush_streams()
     os._exit(EXIT_BROKEN)
-
-
-def _complain(reason: str) -> None:
-    print(reason, file=sys.stderr)
-
-
-def or_exit(action: Callable[[], T], complain: Callable[[str], None] = _complain) -> T:
-    """Return what ``action()`` returns; for what cannot be served, ``complain`` and exit with status 2."""
-    try:
-        return action()
-    except (ConfigError, PluginError) as error:
-        complain(str(error))
-        raise SystemExit(EXIT_CONFIG) from None
 
 
 def _spare_the_collector() -> None:

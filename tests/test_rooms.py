@@ -39,7 +39,8 @@ ROOMS = {
     "daemon": TOOLS | {"config"},
     "program": PLUGIN | {"worker", "daemon"},
     "command": PLUGIN | {"daemon"},
-    "tap": PLUGIN | {"server", "saddle", "worker", "daemon", "program", "command"},
+    "building": PLUGIN | {"worker", "daemon", "program", "command"},
+    "tap": PLUGIN | {"worker", "daemon", "command", "building"},
     "__main__": {"command"},
     "__init__": {"context", "worker"},  # the worker within ``standalone``, where it is asked for
 }

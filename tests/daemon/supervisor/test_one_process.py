@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -170,7 +171,12 @@ def test_readiness_at_a_port_of_its_own(one):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = one(f"port = 0\n[metrics]\nip = 127.0.0.1\nport = {port}")
-    eventually(lambda: ask(port, "/ready").code == 200)
+
+    def is_ready():
+        with suppress(ConnectionRefusedError):  # the port is opened after the server has said where it serves
+            return ask(port, "/ready").code == 200
+
+    eventually(is_ready)
     server.signal(signal.SIGHUP)
     codes = []
     while server.log_text().count("Skitai serves") < 2 or server.pids() != {server.process.pid}:
