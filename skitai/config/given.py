@@ -50,7 +50,9 @@ class Given:
         """The file that would say the same: it gives the server its name."""
         if self.app is None:
             return self.folder / (self.folder.name or "static")
-        return self.folder / (self.app.partition(":")[0].rpartition("/")[2] or "app")
+        module = self.folder / self.app.partition(":")[0]
+        name = module.resolve().parent.name if module.name == "__init__" else module.name
+        return self.folder / (name if self.app[:1] != ":" else "app")
 
     def overrides(self, given: Mapping[str, str]) -> Mapping[str, str]:
         """Return the options ``given``, with those that hold where none says where to listen."""

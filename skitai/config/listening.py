@@ -35,16 +35,25 @@ def settle_listening(
 ) -> None:
     """Make the typed ``values`` agree: afterwards either ``listen`` holds or the older keys do.
 
-    ``written`` are the keys of the file, ``options`` those of the command line: one of these takes the place
-    of ``listen``. A server with a Unix socket has a port only if one is asked for. Relative paths of
-    ``listen`` are put into ``folder``. Raises ConfigError for both ways at once, and for no address at all.
+    ``written`` are the keys of the file, ``options`` those of the command line: what is said there takes the
+    place of what the file says, be it in the one way or the other. Only ``ssl`` of the file holds for a
+    ``listen`` of the command line, too: nobody should lose TLS by another address. A server with a Unix
+    socket has a port only if one is asked for. Relative paths of ``listen`` are put into ``folder``. Raises
+    ConfigError for both ways at once, and for no address at all.
     """
     listen = tuple(_placed(endpoint, folder) for endpoint in values["listen"])
     asked = {key for key in _OLDER_KEYS if key in {*written, *options} and _says_something(values[key])}
     if listen:
-        for key in asked.difference(options):
-            raise error("cannot stand beside listen, which says it all: keep one of the two", key=key)
-        if asked:
+        is_option = "listen" in options
+        for key in _OLDER_KEYS:
+            if key in asked and (key in options) is is_option:
+                other = "--bind" if is_option else "listen"
+                raise error(f"cannot stand beside {other}, which says it all: keep one of the two", key=key)
+        if is_option:
+            if values["ssl"]:
+                listen = tuple(attrs.evolve(endpoint, tls=True) for endpoint in listen)
+            values.update(ip="", unix_socket=None, ssl=False)
+        elif asked:
             listen = ()
     values["listen"] = listen
     if listen or (values["unix_socket"] is not None and not asked & {"ip", "port"}):

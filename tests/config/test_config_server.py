@@ -322,6 +322,30 @@ class TestListen:
         assert site.load(text, {"port": "8080"}).server.endpoints == (PortEndpoint("", 8080),)
         assert site.load(text, {"ip": "::1"}).server.endpoints == (PortEndpoint("::1", 5000),)
 
+    @pytest.mark.parametrize(
+        "lines", ["ip = ::1\nport = 81", "unix_socket = run.sock", "listen = 82, unix:b.sock"]
+    )
+    def test_listen_of_the_command_line(self, site, lines):
+        """It takes the place of all that the file says, as the command line does for gunicorn."""
+        config = site.load(f"[server]\n{lines}", {"listen": "127.0.0.1:8080"})
+
+        assert config.server.endpoints == (PortEndpoint("127.0.0.1", 8080),)
+        assert site.load(describe(config)).server == config.server
+
+    def test_listen_of_the_command_line_with_tls(self, site):
+        """``ssl = yes`` of the file holds for the other address, too."""
+        (site.folder / "a.pem").touch()
+        text = "[server]\nport = 443\nssl = yes\ncertfile = a.pem"
+
+        config = site.load(text, {"listen": "127.0.0.1:8443"})
+        assert config.server.endpoints == (PortEndpoint("127.0.0.1", 8443, tls=True),)
+        assert site.load(describe(config)).server == config.server
+
+    def test_both_ways_on_the_command_line(self, site):
+        """Then nobody knows which one is meant."""
+        with pytest.raises(ConfigError, match="cannot stand beside --bind, which says it all"):
+            site.load("", {"listen": "80", "port": "81"})
+
     def test_any_free_port(self, site):
         """Port 0 may stand several times: each is another free one."""
         assert len(site.load("[server]\nlisten = 0, 0, 127.0.0.1:0").server.endpoints) == 3

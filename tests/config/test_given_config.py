@@ -49,6 +49,9 @@ def test_where_it_listens(folder, overrides, listens):
         ("web/shop:create_app('a/b')", (), "shop"),
         ("mysite.wsgi", (), "mysite"),
         (":app", (), "app"),
+        ("web/shop/__init__:app", (), "shop"),
+        ("__init__", (), "site"),
+        ("files/", (), "files"),
         (None, ("/=files",), "site"),
     ],
 )

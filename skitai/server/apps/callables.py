@@ -18,6 +18,8 @@ import attrs
 #: What apps are called in a module where nobody says it, and what makes them.
 _APPS = ("app", "application")
 _FACTORIES = ("create_app", "make_app")
+#: A server calls an app with so many arguments: environ and start_response (PEP 3333).
+_SERVED_WITH = 2
 
 
 class NotFoundError(ValueError):
@@ -67,23 +69,31 @@ def _usual(module: ModuleType) -> Callable[..., Any]:
 
 
 def _made(found: Any, name: str) -> Callable[..., Any]:
-    """Return ``found``, or what it makes if it is no app but makes one."""
-    if not inspect.isfunction(found):
+    """Return ``found``, or what it makes if it is no app but makes one: a function, a class, a partial."""
+    if not callable(found):
         return _checked(found, name)
-    may_serve = _takes(found, 2)
+    may_serve = _takes(found, _SERVED_WITH)
     if (name in _FACTORIES or not may_serve) and _takes(found, 0):
         return _checked(found(), f"{name}()")
     if name in _FACTORIES and not may_serve:
         raise NotFoundError(f"{name}() needs arguments: write the call, such as {name}('shop')")
-    return found
+    return _checked(found, name)
 
 
-def _takes(function: Callable[..., Any], count: int) -> bool:
+def _takes(function: Callable[..., Any], count: int, *, wrapped: bool = True) -> bool:
+    """Return whether ``function``, or what it says that it wraps, takes so many arguments."""
     try:
-        inspect.signature(function).bind(*[None] * count)
+        inspect.signature(function, follow_wrapped=wrapped).bind(*[None] * count)
     except TypeError:
         return False
+    except ValueError:  # it is not written in Python, so nobody knows
+        return count == _SERVED_WITH
     return True
+
+
+def _is_async(app: Any) -> bool:
+    call = app if inspect.isroutine(app) else app.__call__
+    return inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)
 
 
 def _get(module: ModuleType, name: str) -> Any:
@@ -98,6 +108,13 @@ def _get(module: ModuleType, name: str) -> Any:
 def _checked(app: Any, name: str) -> Callable[..., Any]:
     if not callable(app):
         raise NotFoundError(f"{name!r} is of type {type(app).__name__!r}, which cannot be called")
+    if _is_async(app):
+        raise NotFoundError(
+            f"{name!r} is async, as apps of ASGI are, and Skitai serves WSGI: "
+            f"a2wsgi.ASGIMiddleware({name}) of the package a2wsgi makes a WSGI app of it"
+        )
+    if not (_takes(app, _SERVED_WITH) or _takes(app, _SERVED_WITH, wrapped=False)):
+        raise NotFoundError(f"{name!r} cannot be called with environ and start_response, as a WSGI app is")
     return app  # type: ignore[no-any-return]
 
 

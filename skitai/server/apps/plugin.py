@@ -48,6 +48,7 @@ _CALL = re.compile(r"(?P<path>[^:]+):(?P<call>[^:/(]+\(.*\))", re.DOTALL)
 _CLUSTER = "@"
 #: How many modules of a folder a message names.
 _NAMES_MAX = 6
+_INIT = "__init__"
 
 
 @hookimpl
@@ -134,6 +135,10 @@ def _source(mount: Mount) -> AppSource:
         raise ValueError(f"{quoted(mount.target)} names no module: write path/module:callable")
     attribute = normal_form(call["call"] if call else attribute) if call or attribute else ""
     directory = mount.folder / (parent or ("/" if mount.target.startswith("/") else ""))
+    if module == _INIT:  # the package is meant: its other modules import it, which would run the file again
+        package = directory.resolve()
+        parent, directory, module = str(package.parent), package.parent, package.name
+    module = module.removesuffix(f".{_INIT}")
     place = None if parent or _has(directory, module) else importable_from(module)
     if place is not None and _has(place, module):
         return AppSource(place, module, attribute, is_installed=is_installed(str(place / module)))
@@ -157,8 +162,11 @@ def _require_module(directory: Path, module: str, folder: Path | None) -> None:
     wanted = f"the folder {folder} nor the app {single}" if folder else f"{single} nor {package}"
     names = sorted(path.stem for path in directory.glob("[!_]*.py"))
     near = closest(module, names)
+    base, dot, name = module.rpartition(".")
     if near:
         hint = f"did you mean {near}?"
+    elif folder and dot and _has(directory, base):
+        hint = f"did you mean {base}:{name}?"
     else:
         hint = "correct the path or create it"
         if 0 < len(names) <= _NAMES_MAX:

@@ -182,7 +182,7 @@ def test_future_statements_encoding_and_positions_survive(tmp_path):
     """A module whose imports were redirected behaves like its text: flags, encoding, line numbers, source."""
     source = (
         "# coding: latin-1\n'doc'\nfrom __future__ import annotations\nimport helper\n\n\n"
-        "def f(x: undefined) -> 'é': return 1 / 0\n"
+        "def f(x: undefined, y=0) -> 'é': return 1 / 0\n"
     )
     for name in ("one", "two"):
         write(tmp_path / name, {"helper.py": ""})
@@ -190,7 +190,7 @@ def test_future_statements_encoding_and_positions_survive(tmp_path):
         f = load(tmp_path / name, attribute="f")
         assert f.__annotations__ == {"x": "undefined", "return": "'é'"}
         assert sys.modules[f.__module__].__doc__ == "doc"
-        assert inspect.getsource(f).startswith("def f(x: undefined)")
+        assert inspect.getsource(f).startswith("def f(x: undefined, y=0)")
         with pytest.raises(ZeroDivisionError) as caught:
             f(1)
         assert traceback.extract_tb(caught.value.__traceback__)[-1].lineno == 7

@@ -7,6 +7,8 @@ from skitai.server.apps.callables import normal_form
 from skitai.server.apps.loader import AppLoadError, AppSource, LoadedApp
 
 FACTORIES = """
+    import functools
+
     def hello(word):
         return lambda environ, start_response: [str(word).encode()]
 
@@ -39,7 +41,30 @@ FACTORIES = """
 
     site = Site()
     number = 1
+    once = functools.lru_cache(bare)
+    shop = functools.partial(with_config, "shop")
+
+    def request_view(request):
+        return "of a framework, which calls it"
+
+    @functools.wraps(request_view)
+    def adapted(*args):
+        return [b"adapted"]
+
+    async def asgi(scope, receive, send):
+        pass
+
+    class Starlette:
+        async def __call__(self, scope, receive, send):
+            pass
+
+    starlette = Starlette()
 """
+
+IS_ASGI = (
+    "is async, as apps of ASGI are, and Skitai serves WSGI: a2wsgi.ASGIMiddleware({}) of the package a2wsgi "
+    "makes a WSGI app of it"
+)
 
 
 @pytest.fixture
@@ -59,6 +84,10 @@ def directory(tmp_path):
         ("with_config", b"config"),
         ("either", b"an app after all"),
         ("site", b"an object"),
+        ("Site", b"an object"),
+        ("once", b"bare"),
+        ("shop", b"config"),
+        ("adapted", b"adapted"),
         ("", b"('hello', False)"),
     ],
 )
@@ -91,6 +120,10 @@ def test_without_a_name(tmp_path, source, answer):
         ("nothing", "'nothing()' is of type 'NoneType', which cannot be called"),
         ("nothing()", "'nothing()' is of type 'NoneType', which cannot be called"),
         ("number", "'number' is of type 'int', which cannot be called"),
+        ("asgi", "'asgi' " + IS_ASGI.format("asgi")),
+        ("starlette", "'starlette' " + IS_ASGI.format("starlette")),
+        ("Starlette", "'Starlette()' " + IS_ASGI.format("Starlette()")),
+        ("request_view", "'request_view' cannot be called with environ and start_response, as a WSGI app is"),
         ("number()", "TypeError: 'int' object is not callable"),
         ("create_app(wrong=1)", "TypeError: create_app() got an unexpected keyword argument 'wrong'"),
     ],

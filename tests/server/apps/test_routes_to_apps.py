@@ -43,6 +43,10 @@ def understood(loop, folder, *lines, tail=""):
         ("pkg:make( )", "pkg:make()  ; app"),
         ('pkg:site.make("a/b:c",d=1)', "\"pkg:site.make('a/b:c', d=1)\"  ; app"),
         ("pkg.sub:app", "pkg.sub:app  ; app"),
+        ("pkg/__init__:app", "pkg:app  ; app"),
+        ("./pkg/__init__", "pkg  ; app"),
+        ("{folder}/pkg/__init__:make()", "pkg:make()  ; app"),
+        ("pkg.__init__:app", "pkg:app  ; app"),
         ("{folder}/static", "static max_age=300  ; static files"),
         ("{folder}/wsgi:app", "wsgi:app  ; app"),
     ],
@@ -65,6 +69,11 @@ def test_folder_and_app_at_one_point(reactor_thread, folder):
         ("none", "there is neither the folder none nor the app none.py: correct the path or create it"),
         ("no:app", "there is neither no.py nor no/__init__.py: correct the path or create it"),
         ("pkg.no:app", "there is neither pkg/no.py nor pkg/no/__init__.py: correct the path or create it"),
+        (
+            "pkg.sub.application",
+            "there is neither the folder pkg.sub.application nor the app pkg/sub/application.py: "
+            "did you mean pkg.sub:application?",
+        ),
         ("wsgi.py", "there is neither the folder wsgi.py nor the app wsgi/py.py: leave out .py"),
         ("wsgi.py:app", "there is neither wsgi/py.py nor wsgi/py/__init__.py: leave out .py"),
         ("wsgi:a.", "'a.' cannot name a callable: write path/module:callable"),
