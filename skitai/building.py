@@ -34,6 +34,7 @@ from skitai.daemon.replacing.parent import fork_children
 from skitai.daemon.supervisor.nurseries import logical_folder
 from skitai.daemon.supervisor.sockets import Sockets
 from skitai.errors import ConfigError
+from skitai.formats import zone
 from skitai.loop.cooperative import CannotCooperateError, host
 from skitai.loop.renewal import renew
 from skitai.net.handing import hand_over, handed_over
@@ -166,6 +167,7 @@ def _make_replaced(
             pass_on(inherited, os.environ)
         with suppress(OSError):
             os.chdir(folder)
+        zone.restore(os.environ)
         os.execv(command[0], command)  # noqa: S606 - what was started before
 
     def check() -> str | None:

@@ -22,6 +22,7 @@ from skitai.daemon.notify import Notifier
 from skitai.daemon.refusing import or_exit
 from skitai.daemon.relief.succession import Succession
 from skitai.daemon.replacing.child import Replacing
+from skitai.formats import zone
 from skitai.loop import breakpoints
 from skitai.net.sockets import Opened
 from skitai.processes.orders import EXIT_BROKEN, EXIT_RESTART
@@ -205,6 +206,7 @@ def _begin_anew(by_others: bool) -> None:
     flush_streams()
     if by_others:
         os._exit(EXIT_RESTART)
+    zone.restore(os.environ)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - what was started before
 
 

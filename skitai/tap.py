@@ -27,6 +27,7 @@ from skitai.daemon.becoming import become_supervisor
 from skitai.daemon.logs import keep_standard_streams, plain_unless_asked, reopen
 from skitai.daemon.privileges import Identity
 from skitai.daemon.refusing import or_exit
+from skitai.formats import zone
 from skitai.net.listening import take_inherited
 from skitai.processes.orders import EXIT_CONFIG
 from skitai.worker.logs import rotation_of
@@ -44,6 +45,7 @@ def makeService(options: Options) -> IService:
         _report_keys(options.keys_of)
     from twisted.internet import reactor
 
+    zone.keep()
     twist = options_of_twist(options)
     if twist is not None:
         plain_unless_asked(twist, sys.argv[1:])

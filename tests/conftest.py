@@ -14,6 +14,7 @@ import pytest
 
 from databases import Postgres, Redis
 from serving import REPOSITORY, Gateway, ReactorThread, RunningServer, config_text
+from skitai.formats import zone
 from skitai.server.apps import modules
 
 # When a thread that used greenlets has ended, greenlet looks for leaks wherever the main thread is, by an
@@ -52,6 +53,7 @@ def _apps_are_forgotten():
     """Python forgets the apps that a module of tests has loaded: each import looks through their folders."""
     before, search = set(modules._directories), set(sys.path)
     yield
+    zone.forget()  # that of a server which a test has made here
     for path in set(modules._directories) - before:
         directory = modules._directories.pop(path)
         directory.drop(directory.loaded() - directory.elsewhere.keys())

@@ -25,7 +25,7 @@ ROOMS = {
     "net": FLOOR | {"http", "loop"},
     "mail": FLOOR | {"net", "processes"},
     "messaging": FLOOR | {"formats"},
-    "processes": FLOOR,
+    "processes": FLOOR | {"formats"},
     "websocket": FLOOR | {"http", "loop"},
     "calls": TOOLS,
     "context": TOOLS | {"calls"},

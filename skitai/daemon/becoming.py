@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from skitai.daemon.again import same_command
 from skitai.daemon.logs import name_of_log, plain_observer
+from skitai.formats import zone
 from skitai.net.sockets import pass_on
 from skitai.processes.streams import flush_streams
 
@@ -24,6 +25,7 @@ def become_supervisor(twist: Any, inherited: Sequence[int]) -> NoReturn:
     words = ["--log", name_of_log(twist["logFile"]), "--level", twist["logLevel"].name]
     if twist["fileLogObserverFactory"] is not plain_observer:
         words.append("--json")
+    zone.restore(os.environ)
     flush_streams()
     os.execv(  # noqa: S606 - the same Python, and what was started before
         sys.executable, [sys.executable, "-m", "skitai.daemon.supervisor", *words, "--", *same_command()]

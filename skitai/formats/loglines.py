@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from time import localtime, strftime
+
+from skitai.formats.zone import local_time
 
 #: Characters that end a line or control a terminal, except tabs.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -16,8 +17,8 @@ _FIRST_COLUMN = re.compile(
 
 
 def stamp(moment: float) -> str:
-    """Return seconds since the epoch as local time: ``2026.11.22 16:09:21``."""
-    return strftime("%Y.%m.%d %H:%M:%S", localtime(moment))
+    """Return seconds since the epoch as local time: ``2026.11.22 16:09:21``; see ``skitai.formats.zone``."""
+    return f"{local_time(moment):%Y.%m.%d %H:%M:%S}"
 
 
 def one_line(text: str) -> str:

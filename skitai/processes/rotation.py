@@ -18,13 +18,17 @@ import fcntl
 import os
 import re
 import stat
+from calendar import monthrange
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from time import localtime, mktime, strftime, time
+from time import time
 
 import attrs
 from twisted.logger import Logger
+
+from skitai.formats.zone import local_time, midnight
 
 _log = Logger()
 
@@ -37,14 +41,13 @@ class Period(StrEnum):
 
     def bounds(self, moment: float) -> tuple[float, float]:
         """Return when the day or month of ``moment`` begins and ends, in local time, as seconds."""
-        year, month, day = localtime(moment)[:3]
+        first = local_time(moment).date()
         if self is Period.MONTH:
-            return _midnight(year, month, 1), _midnight(year, month + 1, 1)
-        return _midnight(year, month, day), _midnight(year, month, day + 1)
-
-
-def _midnight(year: int, month: int, day: int) -> float:
-    return mktime((year, month, day, 0, 0, 0, 0, 0, -1))  # it puts right a day 32 and a month 13
+            first = first.replace(day=1)
+            last = first.replace(day=monthrange(first.year, first.month)[1])
+        else:
+            last = first
+        return midnight(first), midnight(last + timedelta(days=1))
 
 
 @attrs.frozen
@@ -152,7 +155,7 @@ class Rotation:
 
 def _dated(path: Path, moment: float) -> Path:
     """Return a name with a date that no file has."""
-    date = strftime("%Y%m%d", localtime(moment))
+    date = f"{local_time(moment):%Y%m%d}"
     dated, number = path.with_name(f"{path.stem}-{date}{path.suffix}"), 1
     while os.path.lexists(dated):
         number += 1

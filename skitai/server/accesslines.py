@@ -9,10 +9,10 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from time import localtime, strftime
 from typing import TYPE_CHECKING
 
 from skitai.formats.loglines import stamp
+from skitai.formats.zone import local_time
 
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
@@ -122,26 +122,20 @@ FORMATS: Mapping[str, Callable[[Clock], Line]] = {
     "json": lambda clock: JSONLine(clock).of,
 }
 
+#: Characters of ``2026-11-22T16:09:21``.
+_DATE_AND_TIME = 19
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def _apache_date(second: int) -> str:
-    moment = localtime(second)  # the names of months do not depend on the locale
-    return (
-        f"{moment.tm_mday:02d}/{_MONTHS[moment.tm_mon - 1]}/{strftime('%Y:%H:%M:%S', moment)} {_zone(second)}"
-    )
+    moment = local_time(second)  # the names of months do not depend on the locale
+    return f"{moment:%d}/{_MONTHS[moment.month - 1]}/{moment:%Y:%H:%M:%S %z}"
 
 
 def _rfc_date(second: int) -> tuple[str, str]:
     """Return what RFC 3339 has before the fraction of a second, and behind it."""
-    return strftime("%Y-%m-%dT%H:%M:%S", localtime(second)), _zone(second, ":")
-
-
-def _zone(second: int, colon: str = "") -> str:
-    """Return the difference to UTC: ``+0100``."""
-    offset = localtime(second).tm_gmtoff
-    hours, minutes = divmod(abs(offset) // 60, 60)
-    return f"{'-' if offset < 0 else '+'}{hours:02d}{colon}{minutes:02d}"
+    text = local_time(second).isoformat()
+    return text[:_DATE_AND_TIME], text[_DATE_AND_TIME:]
 
 
 def _client(addresses: Mapping[str, str]) -> str:

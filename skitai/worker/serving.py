@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from twisted.logger import Logger
 
 from skitai.config import Config, Mount
 from skitai.errors import ConfigError
+from skitai.formats import zone
 from skitai.loop import asyncviews
 from skitai.net.listening import Listening, first_tls_port, serve
 from skitai.net.sockets import ListenError, Opened, open_sockets
@@ -119,8 +121,13 @@ class Server(Instance):
 
     @property
     def others_serve(self) -> bool:
-        """Whether this server gives way to another process, or stands in for one (its board is its own)."""
-        return self._leaves_sockets or (self._line is not None and len(self.board) == 1)
+        """Whether this server gives way to another process, or stands in for one."""
+        return self._leaves_sockets or self._stands_in
+
+    @property
+    def _stands_in(self) -> bool:
+        """Whether it serves in the place of a process that begins anew: then its board is its own."""
+        return self._line is not None and len(self.board) == 1
 
     # -- with a supervisor ---------------------------------------------------------------------------------
 
@@ -139,7 +146,8 @@ class Server(Instance):
 
     def _end_alone(self) -> None:
         """End, as the supervisor has."""
-        _log.error("the supervisor is gone: worker {pid} ends", pid=os.getpid())
+        if not self._stands_in:  # else the server that it stands in for has ended in good order
+            _log.error("the supervisor is gone: worker {pid} ends", pid=os.getpid())
         super()._end_process(restart=False, fast=False)
 
     def _end_fast(self) -> None:
@@ -228,12 +236,20 @@ class Server(Instance):
 
     def _apps_loaded(self, _: Any) -> None:
         """Go on when each app was loaded or has failed to load."""
+        self._tell_of_zone()
         if self.running and self._line is not None:
             self._line.ready(self._builder.failures())
         elif self.running:
             self._figures.ready()
         # Not before: to load apps may take long, and so may what else is done then.
         self.bridge.call_later(0, self._watch)
+
+    def _tell_of_zone(self) -> None:
+        """Say once for all workers that an app, as Django does, has another zone than the logs."""
+        offsets = zone.left(time.time())
+        if offsets is not None and self.slot.number == 0 and not self._stands_in:
+            text = "the times of the logs are {ours}; an app has set its own zone, {theirs}"
+            _log.info(text, ours=offsets[0], theirs=offsets[1])
 
     def _accept(self) -> None:
         """Accept connections: the supervisor finds that the worker can serve."""

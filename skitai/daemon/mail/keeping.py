@@ -12,6 +12,7 @@ from time import monotonic
 from twisted.logger import Logger
 
 from skitai.daemon.supervisor.pauses import Pauses, in_words
+from skitai.formats import zone
 from skitai.processes.orders import PARENT_VARIABLE, said_of
 from skitai.processes.signals import handles
 from skitai.processes.streams import flush_streams
@@ -75,6 +76,7 @@ class AgentKeeper:
     def _start(self, now: float) -> None:
         flush_streams()
         environ = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+        zone.restore(environ)
         silent = [(os.POSIX_SPAWN_OPEN, _STDIN, os.devnull, os.O_RDONLY, 0)]
         try:
             # In a group of its own: a Ctrl-C is meant for the server, which ends its agent.

@@ -16,6 +16,7 @@ from skitai.daemon.polling import ReactorPoll
 from skitai.daemon.relief.recruiting import Recruiting
 from skitai.daemon.relief.standin import StandIn
 from skitai.daemon.supervisor.nurseries import logical_folder
+from skitai.formats import zone
 from skitai.net.handing import hand_over
 from skitai.net.sockets import Opened, pass_on
 from skitai.processes.orders import BLOCKED
@@ -157,5 +158,6 @@ class Succession:
             self._notifier.pass_on(os.environ)
         with suppress(OSError):
             os.chdir(self._folder)
+        zone.restore(os.environ)
         flush_streams()
         os.execv(self._command[0], self._command)  # noqa: S606 - what was started before

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from skitai.daemon.supervisor.sockets import Sockets
+from skitai.formats import zone
 from skitai.net.sockets import ListenError, Opened
 from skitai.processes import Board
 from skitai.processes.link import Link, LinkClosedError
@@ -51,6 +52,7 @@ def start_nursery(generation: int, command: Sequence[str], folder: str) -> Nurse
     ours, theirs = Link.pair()
     ours.set_blocking(False)
     environment = {**os.environ, NURSERY_VARIABLE: f"{theirs.fileno()} {os.getpid()}"}
+    zone.restore(environment)
     try:
         os.set_inheritable(theirs.fileno(), True)
         flush_streams()

@@ -1,10 +1,13 @@
 """A server of one process begins anew while it serves."""
 
 import os
+import re
 import signal
 import socket
 import time
 from contextlib import suppress
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -28,9 +31,13 @@ def one(served):
 
 
 def test_under_load(one):
-    """No request is refused, reset or dropped; the process keeps its number, and nobody else stays."""
-    server = one()
+    """No request is refused, reset or dropped; the process keeps its number, and nobody else stays.
+
+    The log keeps its zone, whatever the app makes of TZ as Django does.
+    """
+    server = one(TZ="Asia/Tokyo")
     app = server.folder / "served.py"
+    app.write_text(f"{app.read_text()}\nos.environ['TZ'] = 'America/Chicago'\ntime.tzset()\n")
     load = Load(server.port)
     for number in range(2):
         app.write_text(app.read_text() + f"\nprint('release', {number})\n")
@@ -43,6 +50,12 @@ def test_under_load(one):
     assert server.ask("/").body == str(server.process.pid).encode()
     server.signal(signal.SIGTERM)
     assert server.ends() == -signal.SIGTERM
+    text = server.log_text()
+    assert "[error]" not in text
+    stamps = re.findall(r"^\d{4}\.\d\d\.\d\d \d\d:\d\d:\d\d", text, re.MULTILINE)
+    now = datetime.now(ZoneInfo("Asia/Tokyo")).replace(tzinfo=None)
+    assert all(now - datetime.strptime(each, "%Y.%m.%d %H:%M:%S") < timedelta(hours=1) for each in stamps)
+    assert "the times of the logs are +0900; an app has set its own zone, -0" in text
 
 
 def test_broken(one):
