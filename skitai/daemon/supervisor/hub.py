@@ -29,7 +29,8 @@ class HubKeeper:
     """Listens for workers that want the hub, and starts it for the first of them.
 
     ``watch(source, call)`` and ``unwatch(source)`` are the supervisor's. Workers find the socket by an
-    environment variable. Its name is known to nobody else, because workers may run as another user.
+    environment variable. Its name is known to nobody else, because workers may run as another user. Where no
+    folder can hold the socket, there is no hub: each worker has rooms of its own.
     """
 
     def __init__(
@@ -38,10 +39,22 @@ class HubKeeper:
         self._watch, self._unwatch = watch, unwatch
         self._pid = 0
         self._again_at: float | None = None
+        self._folder: Path | None = None
+        self._socket = socket.socket(socket.AF_UNIX)
+        os.environ.pop(HUB_VARIABLE, None)
+        try:
+            self._listen()
+        except OSError as error:  # as in a container whose folders are all read-only
+            _log.warn(
+                "rooms and messages of one worker do not reach the others: {error}; name another folder in the "
+                "variable TMPDIR",
+                error=error.strerror or error,
+            )
+
+    def _listen(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="skitai-"))
         self._folder.chmod(0o711)
         path = self._folder / secrets.token_hex(16)
-        self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(path))
         path.chmod(0o666)
         self._socket.listen(128)
@@ -81,4 +94,5 @@ class HubKeeper:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGTERM)
         self._socket.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
