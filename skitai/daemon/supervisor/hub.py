@@ -46,8 +46,8 @@ class HubKeeper:
             self._listen()
         except OSError as error:  # as in a container whose folders are all read-only
             _log.warn(
-                "rooms and messages of one worker do not reach the others: {error}; name another folder in the "
-                "variable TMPDIR",
+                "rooms and messages of one worker do not reach the others: {error}; "
+                "name another folder in the variable TMPDIR",
                 error=error.strerror or error,
             )
 
