@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +61,11 @@ class AppSource:
         return f"{module}:{self.attribute}" if self.attribute else module
 
 
+#: What Python, asyncio and others say of code that must run in the main thread, and how it does.
+_WANTS_MAIN = re.compile(r"\bmain thread\b|no current event loop in thread")
+_HOW_TO_MAIN = "; an app is loaded in the main thread with threads = 0, or with processes = 2 and more"
+
+
 class AppLoadError(SkitaiError):
     """The app at ``source`` cannot be served. ``__cause__`` is the exception of its own code, if any."""
 
@@ -98,7 +105,10 @@ def load_error(source: AppSource, error: BaseException) -> AppLoadError:
     if isinstance(error, NotFoundError):
         failed, cause = AppLoadError(source, str(error)), error.__cause__ or error
     else:
-        failed, cause = AppLoadError(source, f"{type(error).__name__}: {words_of(error)}"), error
+        reason = f"{type(error).__name__}: {words_of(error)}"
+        if _WANTS_MAIN.search(reason) and threading.current_thread() is not threading.main_thread():
+            reason += _HOW_TO_MAIN
+        failed, cause = AppLoadError(source, reason), error
     failed.__cause__ = cause.with_traceback(traceback_of_app(cause))
     return failed
 

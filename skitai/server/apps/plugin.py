@@ -23,6 +23,7 @@ from skitai.plugins import Answerer, hookimpl
 from skitai.server.apps.callables import normal_form
 from skitai.server.apps.changes import CodeChanges
 from skitai.server.apps.debugger import with_debugger
+from skitai.server.apps.handlers import may_set_handlers
 from skitai.server.apps.installed import InstalledApp, importable_from
 from skitai.server.apps.life import PluginsWatcher
 from skitai.server.apps.loader import AppSource, LoadedApp
@@ -83,7 +84,8 @@ def _resource(
     queue: LoadQueue = instance.state(LoadQueue, lambda: LoadQueue(instance.bridge.call_later))
 
     def in_turn(function: Callable[[Was], None]) -> Deferred[None]:
-        return queue.add(directory, partial(instance.run, function, executor))
+        load = may_set_handlers(instance.bridge, function)
+        return queue.add(directory, partial(instance.run, load, executor))
 
     return WSGIResource(
         with_debugger(loaded.get, console=_is_for_this_machine(server)) if server.reloader else loaded.get,
