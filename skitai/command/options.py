@@ -79,7 +79,8 @@ class Options(usage.Options):
     synopsis = "[options] [APP]"
     longdesc = (
         "APP is path/module:callable, such as app:app, shop/main:create_app() or mysite.wsgi; or a folder of"
-        " files. Without APP and --config, it is the app of ./wsgi.py or ./app.py, or else the sample app."
+        " files. Without APP and --config, it is the app of ./wsgi.py or ./app.py, or the project of Django"
+        " in this folder, or else the sample app."
         " All keys of [server] are options, too: `skitai keys server` lists them, and `skitai keys` all keys"
         " of a configuration."
     )

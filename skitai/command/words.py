@@ -13,6 +13,8 @@ from skitai.formats.spelling import closest
 _DEFAULT_PORT = SERVER_KEYS["port"].default
 _LOCALHOST, _LOOPBACK = "localhost", "127.0.0.1"
 _UNIX = "unix:"
+#: What manages a project of Django.
+_MANAGE = "manage.py"
 _APP = "write the app behind the options, as in skitai app:app"
 _BACKGROUND = "skitaid keeps servers running in the background, and so does systemd"
 _GREENLETS = "apps run in threads; --threads 0 or --cooperative runs them in greenlets"
@@ -123,6 +125,8 @@ def command_hint(word: str, app: str) -> str | None:
 
     None if ``word`` is no command of other programs, or is something that can be served.
     """
+    if word == _MANAGE and (projects := _projects()):
+        return f"{word} is Django's own command: to serve the project, write skitai {projects[0]}"
     if word not in _COMMANDS or Path(word).is_dir() or Path(f"{word}.py").is_file():
         return None
     return f"there is no command {word}: {_COMMANDS[word].format(app=app or 'app:app')}"
@@ -131,12 +135,30 @@ def command_hint(word: str, app: str) -> str | None:
 def app_here() -> str | None:
     """Return the target of a route for the app in ``wsgi.py`` or ``app.py`` of this folder; None without.
 
-    ``flask run`` looks for the same files, in the same order.
+    ``flask run`` looks for the same files, in the same order. In the folder of a project of Django it is that
+    project. Raises UsageError where that has several.
     """
-    for name in ("wsgi", "app"):
-        if Path(f"{name}.py").is_file():
-            return f"{name}:" if Path(name).is_dir() else name  # else the folder would be served
-    return None
+    if name := _app_in(Path()):
+        return f"{name}:" if Path(name).is_dir() else name  # else the folder would be served
+    projects = _projects() if Path(_MANAGE).is_file() else []
+    if len(projects) > 1:
+        raise UsageError(f"write which one to serve: skitai {' or skitai '.join(projects)}")
+    return projects[0] if projects else None
+
+
+def _app_in(folder: Path) -> str | None:
+    return next((name for name in ("wsgi", "app") if (folder / f"{name}.py").is_file()), None)
+
+
+def _module_in(folder: Path) -> Path | None:
+    """Return the module with the app of a folder; None for a package, which is an app itself."""
+    name = None if (folder / "__init__.py").is_file() else _app_in(folder)
+    return None if name is None else folder / name
+
+
+def _projects() -> list[str]:
+    """Return the modules with the WSGI apps of Django that are in this folder."""
+    return sorted(f"{found.parent.name}.wsgi" for found in Path().glob("*/wsgi.py"))
 
 
 def host(text: str) -> str:
@@ -169,6 +191,8 @@ def target(word: str) -> str:
         return f"{module}:"  # without the colon, a route means the folder
     if path.endswith(".py") and Path(path).is_file():
         return f"{module}{colon}{name}"
+    if not word.endswith("/") and (app := _module_in(Path(word))) is not None:
+        raise UsageError(f"write skitai {app} for the app in {app}.py, or {word}/ to serve {word} as files")
     if Path(word).is_file():
         raise UsageError(f"to serve what {word} says, write --config {word}")
     return word

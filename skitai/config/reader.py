@@ -17,6 +17,8 @@ _LINE_SUFFIX = ":line"
 _LINE_SECTIONS = frozenset({"certificates", "crontab", "routes"})
 #: Sections whose lines are commands of a shell: a semicolon within one begins no comment.
 _COMMAND_SECTIONS = frozenset({"crontab:line"})
+#: What files of other servers are written in, by their suffixes.
+_LANGUAGES = {".py": "Python", ".toml": "TOML", ".yaml": "YAML", ".yml": "YAML", ".json": "JSON"}
 _HEADER = re.compile(r"\[\s*([^\[\]]*?)\s*\]")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SEPARATOR = re.compile("[=:]")
@@ -136,6 +138,8 @@ def _sections(text: str, path: str) -> Iterator[Section]:
             bodies[name] = line.number, body
         elif body is None:
             message = "comes before any section: put a [section] line above it"
+            if (language := _LANGUAGES.get(Path(path).suffix)) is not None:
+                message = f"is {language}, and a configuration is an INI file: skitai keys lists what it has"
             raise ConfigError(message, path=path, line=line.number)
         else:
             body.append(line)

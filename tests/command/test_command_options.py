@@ -112,6 +112,44 @@ def test_without_a_word(tmp_path, monkeypatch):
     assert parsed("--static", "/=a").source == Given(None, ("/=a",), tmp_path)
 
 
+def test_a_project_of_django(tmp_path, monkeypatch):
+    """``skitai`` alone serves it; of two, one is to be named; a flat file comes first."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("mysite", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mysite" / "wsgi.py").touch()
+    assert parsed()["app"] is None
+    (tmp_path / "manage.py").touch()
+    assert parsed().source == Given("mysite.wsgi", (), tmp_path)
+    with pytest.raises(UsageError, match=r"Django's own command: .* write skitai mysite.wsgi$"):
+        parsed("manage.py", "runserver")
+    (tmp_path / "other" / "wsgi.py").touch()
+    with pytest.raises(
+        UsageError, match=r"write which one to serve: skitai mysite.wsgi or skitai other.wsgi$"
+    ):
+        parsed()
+    (tmp_path / "app.py").touch()
+    assert parsed().source == Given("app", (), tmp_path)
+
+
+def test_the_folder_of_an_app(tmp_path, monkeypatch):
+    """Its files, which are its source, are served only if that is said with a slash."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop").mkdir()
+    assert parsed("shop").source.app == "shop"
+    (tmp_path / "shop" / "app.py").touch()
+    with pytest.raises(
+        UsageError, match=r"write skitai shop/app for the app in shop/app.py, or shop/ to serve"
+    ):
+        parsed("shop")
+    assert parsed("shop/").source.app == "shop/"
+    monkeypatch.chdir("shop")
+    with pytest.raises(
+        UsageError, match=r"write skitai app for the app in app.py, or ./ to serve . as files"
+    ):
+        parsed(".")
+
+
 def test_what_is_there_is_no_command(tmp_path, monkeypatch):
     """A module or a folder that is called as a command of other programs is served."""
     monkeypatch.chdir(tmp_path)

@@ -138,6 +138,14 @@ def test_newlines(site, newline):
     )
 
 
+@pytest.mark.parametrize(("name", "language"), [("gunicorn.conf.py", "Python"), ("site.toml", "TOML")])
+def test_another_language(tmp_path, name, language):
+    """The file of another server is told from an INI file that lacks its first line."""
+    (tmp_path / name).write_text("bind = '127.0.0.1:80'\n")
+    with pytest.raises(ConfigError, match=f"{name}:1: is {language}, and a configuration is an INI file"):
+        load(tmp_path / name)
+
+
 def test_byte_order_mark(site):
     """A byte order mark at the start is no part of the first line."""
     assert site.load(b"\xef\xbb\xbf[server]\nport = 80").server.port == 80

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import operator
+import os
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -65,7 +66,10 @@ def _usual(module: ModuleType) -> Callable[..., Any]:
         if callable(found := getattr(module, name, None)):
             return _made(found, name)
     names = " nor ".join((*_APPS, *(f"{name}()" for name in _FACTORIES)))
-    raise NotFoundError(f"the module has neither {names}; name its WSGI callable after a colon")
+    hint = "name its WSGI callable after a colon"
+    if any(os.path.isfile(os.path.join(folder, "wsgi.py")) for folder in getattr(module, "__path__", ())):
+        hint = f"did you mean {module.__name__.rpartition('.')[2]}.wsgi?"  # as in Django's projects
+    raise NotFoundError(f"the module has neither {names}; {hint}")
 
 
 def _made(found: Any, name: str) -> Callable[..., Any]:

@@ -143,6 +143,13 @@ def test_no_usual_name(tmp_path):
         load(write(tmp_path, {"wsgi.py": ""}), "wsgi", "")
 
 
+def test_a_package_with_a_module_for_servers(tmp_path):
+    """A project of Django has its app there."""
+    write(tmp_path, {"mysite/__init__.py": "", "mysite/wsgi.py": ""})
+    with pytest.raises(AppLoadError, match=r"did you mean mysite\.wsgi\?$"):
+        load(tmp_path, "mysite", "")
+
+
 def test_a_factory_that_fails(directory):
     """Its traceback begins in the app's own code, and it is run anew when its file was mended."""
     app = LoadedApp(AppSource(directory, "wsgi", "fails()"), reload=False)
