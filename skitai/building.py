@@ -24,8 +24,6 @@ from skitai.command.options import Options
 from skitai.config import SHARED_SECTIONS, Config, describe, describe_section
 from skitai.daemon.again import same_command
 from skitai.daemon.logs import keep_streams_of_apps, logging_already, silence_reactor
-from skitai.daemon.mail.rules import make_rules
-from skitai.daemon.mail.settings import read_settings
 from skitai.daemon.privileges import Identity, become, check_code
 from skitai.daemon.relief.standin import StandIn
 from skitai.daemon.relief.succession import Succession
@@ -95,10 +93,18 @@ def make_server(
     server.needs_apps = _needs_apps(config)
     _warn(server)
     if options["check"] and "smtpda" in config.sections:
-        make_rules(read_settings(config.path))  # what the agent would end with
+        _check_mail(config)
     if asks:
         _report(server, with_config=bool(options["check"]))
     return server
+
+
+def _check_mail(config: Config) -> None:
+    """Raise ConfigError for what the delivery agent would end with."""
+    from skitai.daemon.mail.rules import make_rules  # it brings what the agent is made of
+    from skitai.daemon.mail.settings import read_settings
+
+    make_rules(read_settings(config.path))
 
 
 def make_worker(options: Options, reactor: Any, nursery: Nursery) -> Announced:
