@@ -83,7 +83,7 @@ class Announced(Server):
 
     def _say_where(self) -> None:
         urls = ", ".join(self.urls)
-        if not isinstance(self.succession, Replacing) or self.succession.is_first:
+        if self.is_first:
             _log.info("Skitai serves {name} on {urls}", name=self.config.server.name, urls=urls)
             _log.info("Mounted: {mounts}", mounts=mounted(self.config.hosts))
 
@@ -156,6 +156,12 @@ class Announced(Server):
         return DeferredList(
             [super()._close(), wait_for_end(self._agent, self.reactor)], fireOnOneErrback=True
         )
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process tells what its successors during development need not repeat."""
+        succession = self.succession
+        return super().is_first and (not isinstance(succession, Replacing) or succession.is_first)
 
     @property
     def others_serve(self) -> bool:

@@ -97,6 +97,7 @@ def test_contracts():
             "connector",
             "executor",
             "executors",
+            "is_first",
             "leave",
             "metrics",
             "others_serve",

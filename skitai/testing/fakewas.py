@@ -224,6 +224,7 @@ class _TestInstance:
         self.bus = LocalBus(reactor.seconds)
         self.board = Board.alone()
         self.slot = self.board[0]
+        self.is_first = True
         self.others_serve = False
         #: What ``run`` gives its functions; not there while plugins say what they bring.
         self.services: ServiceTable | None = None

@@ -204,6 +204,12 @@ class Instance(Service):
         self.bridge.submit(partial(self.bridge.call_later, 0, begin))
 
     @property
+    def is_first(self) -> bool:
+        """Whether this process tells in the log what is the same for all workers."""
+        first: bool = self.slot.number == 0
+        return first
+
+    @property
     def others_serve(self) -> bool:
         """Whether a process that is not on the board serves while this one begins or ends."""
         return False

@@ -222,7 +222,7 @@ class Server(Instance):
             self._line.start()
         if self._secure is not None:
             self._secure.start(self.board, self.slot)
-        in_one_thread = self._builder.in_one_thread()
+        in_one_thread = self._builder.in_one_thread() if self.is_first else ()
         if in_one_thread:
             _log.info(_SHARED_THREAD, mounts=", ".join(in_one_thread))
         if self.code.is_whole:  # at once: a module may wait for ever, and be mended by a change

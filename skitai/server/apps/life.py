@@ -27,7 +27,7 @@ class PluginsWatcher(AppWatcher):
 
     def loaded(self, app: WSGIApp, previous: WSGIApp | None) -> None:
         """Have plugins begin what ``app`` needs; warn of what its requests share in one thread."""
-        if previous is None and shares_a_thread(self._instance, self._executor):
+        if previous is None and self._instance.is_first and shares_a_thread(self._instance, self._executor):
             self._warn_of_sharing()
         self._instance.plugins.notify(
             "skitai_app_loaded",

@@ -57,7 +57,7 @@ def _users(instance: IInstance) -> Users | None:
 @hookimpl
 def skitai_startup(instance: IInstance) -> None:
     """Say for whom the server is a proxy: nobody should learn that from strangers."""
-    if _proxies(instance):
+    if _proxies(instance) and instance.is_first:
         server = instance.config.server
         _log.info(
             "forward proxy for {clients} to {destinations}, {users}",

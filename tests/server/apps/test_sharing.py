@@ -67,7 +67,7 @@ def test_the_log_says_what_requests_share(running_server, tmp_path):
         "/a": f"{tmp_path}/database:app",
         "/b": f"{tmp_path}/database:app",
     }
-    server = running_server(config_text(mounts, threads=0))
+    server = running_server(config_text(mounts, threads=0, processes=2))
     assert server.ask("/b").status == "200 OK"
     server.stop()
     log = server.log_text()
