@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, 
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 from greenlet import GreenletExit
 from twisted.internet.defer import Deferred
@@ -173,7 +173,9 @@ class Was:
         """The id of the request, which stands in the logs; empty outside a request."""
         return self._request_id or self.env.get(ENVIRON_KEY, "")
 
-    def gather(self, *calls: Any, timeout: float | None = None, **others: Any) -> Results | Deferred[Results]:
+    def gather(
+        self, *calls: Any, timeout: float | None = None, **others: Never
+    ) -> Results | Deferred[Results]:
         """Wait for all ``calls`` and return their results in the order of the calls.
 
         A group gives the results of its members, in its place. Each call has until ``timeout`` seconds after
@@ -184,7 +186,9 @@ class Was:
         GATHER.refuse("was.gather()", others)
         return gather(self._table.dispatcher.bridge, calls, timeout)
 
-    def as_completed(self, calls: Iterable[Any], timeout: float | None = None, **others: Any) -> Completions:
+    def as_completed(
+        self, calls: Iterable[Any], timeout: float | None = None, **others: Never
+    ) -> Completions:
         """Return an iterable of the results of ``calls``, each as it comes; a group gives one per member.
 
         A call that has no result ``timeout`` seconds after its creation is cancelled and gives a failed one.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from threading import RLock
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 from wsgiref.types import StartResponse
 
 from zope.interface import implementer
@@ -51,7 +51,7 @@ class Saddle(Saddlery):
     ``users``, or ``user`` and ``password``, tell who may.
     """
 
-    def __init__(self, import_name: str, **others: Any) -> None:
+    def __init__(self, import_name: str, **others: Never) -> None:
         words.APP.refuse("Saddle()", others)
         super().__init__(import_name)
         self.debug = False

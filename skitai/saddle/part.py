@@ -9,7 +9,7 @@ from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar
 
 import attrs
 
@@ -117,7 +117,7 @@ class Saddlery:
     # -- routes --------------------------------------------------------------------------------------------
 
     def route(
-        self, rule: str, methods: Collection[str] | None = None, **others: Any
+        self, rule: str, methods: Collection[str] | None = None, **others: Never
     ) -> Callable[[Function], Function]:
         """Let the function answer requests whose path matches ``rule``: ``view(was, **arguments)``.
 
@@ -139,7 +139,7 @@ class Saddlery:
         return register
 
     def websocket(
-        self, rule: str, keep_alive: float | None = None, subprotocols: Sequence[str] = (), **others: Any
+        self, rule: str, keep_alive: float | None = None, subprotocols: Sequence[str] = (), **others: Never
     ) -> Callable[[Function], Function]:
         """Let the function serve websockets whose path matches ``rule``: ``view(was, ws, **arguments)``.
 

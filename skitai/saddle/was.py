@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from functools import cached_property
 from traceback import format_exception
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 from wsgiref.handlers import format_date_time
 
 from skitai.context import current_was, registered, run_coroutine
@@ -108,7 +108,7 @@ class SaddleWas:
         status: str = "302 Object Moved",
         body: Any = None,
         headers: list[tuple[str, str]] | None = None,
-        **others: Any,
+        **others: Never,
     ) -> ResponseBody:
         """Return a response that redirects to ``url``, in which non-ASCII characters are encoded."""
         words.REDIRECT.refuse("was.redirect()", others)

@@ -65,6 +65,27 @@ def test_a_method_has_the_body():
         was.rpc(URL, json=1)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: was.db("h").execute("select 1", parameters=()), "execute() .*: did you mean params?"),
+        (lambda: was.db("h").execute("select 1", parms=()), "execute() .*: did you mean params?"),
+        (lambda: was.db("h").executemany("select 1", [], params=()), "executemany() .*: did you mean rows?"),
+        (lambda: mail().add_text("a", subtype="html"), "add_text() .*: did you mean mimetype?"),
+        (lambda: mail().add_attachment(b"a", filename="a"), "add_attachment() .*: did you mean name?"),
+        (lambda: mail().set_smtp("h", port=25), "set_smtp() .*: write the port behind the host"),
+    ],
+)
+def test_what_they_return(call, message):
+    """The same holds for the methods of what ``was`` returns."""
+    with pytest.raises(TypeError, match=re.escape(message).replace(r"\.\*", ".*")):
+        call()
+
+
+def mail():
+    return was.email("Tea", "a@b.c", "d@e.f")
+
+
 @pytest.mark.parametrize("keywords", [HTTP, WS, CONNECT_KEYWORDS, DB, TRANSACTION_KEYWORDS, LISTEN_KEYWORDS])
 def test_no_hint_hides_an_argument(keywords):
     """What can be written has no hint."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Never
 
 from skitai.http.fields import FIELD_VALUE, TOKEN, plain
 from skitai.saddle.words import RESPONSE
@@ -41,7 +41,7 @@ class Response:
         body: Any = None,
         headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         exc_info: ExcInfo | None = None,
-        **others: Any,
+        **others: Never,
     ) -> ResponseBody:
         """Set status and header fields (a dict or pairs), and return the body for the view to return.
 

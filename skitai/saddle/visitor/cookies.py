@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from email.utils import formatdate
 from fnmatch import fnmatchcase
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Never, TypeAlias
 from urllib.parse import quote, unquote_to_bytes
 
 import attrs
@@ -103,7 +103,7 @@ class Cookies(DictMethods):
         secure: bool | None = None,
         http_only: bool = False,
         same_site: str | None = "Lax",
-        **others: Any,
+        **others: Never,
     ) -> None:
         """Set a cookie if the request succeeds.
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from skitai.services.db.words import EXECUTE_KEYWORDS, EXECUTEMANY_KEYWORDS
+
 #: Values for the places of a statement: in order, or by name.
 Params = tuple[Any, ...] | Mapping[str, Any]
 
@@ -25,13 +27,18 @@ class Query:
     internal: bool = attrs.field(default=False, repr=False)
 
 
-def query(sql: str, params: Any = None) -> Query:
-    """Return the query of one statement; raise TypeError or ValueError that names the wrong argument."""
+def query(sql: str, params: Any = None, others: Iterable[str] = ()) -> Query:
+    """Return the query of one statement; raise TypeError or ValueError that names the wrong argument.
+
+    ``others`` are the names of arguments that there are not.
+    """
+    EXECUTE_KEYWORDS.refuse("execute()", others)
     return Query(_checked(sql), None if params is None else _params(params, "params"))
 
 
-def query_of_many(sql: str, rows: Iterable[Any]) -> Query:
-    """Return the query that executes ``sql`` for each of ``rows``; raise TypeError or ValueError."""
+def query_of_many(sql: str, rows: Iterable[Any], others: Iterable[str] = ()) -> Query:
+    """Return the query that executes ``sql`` for each of ``rows``; raise TypeError or ValueError as above."""
+    EXECUTEMANY_KEYWORDS.refuse("executemany()", others)
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
         raise TypeError(f"rows must be a list of parameters, one for each execution, not {rows!r:.100}")
     return Query(_checked(sql), rows=tuple(_params(row, "each of rows") for row in rows))

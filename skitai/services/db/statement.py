@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Never
 
 from skitai.calls.holder import CallHolder
 from skitai.errors import MisuseError
@@ -28,18 +28,18 @@ class Statement(CallHolder):
         super().__init__()
         self._start = start
 
-    def execute(self, sql: str, params: Any = None) -> Any:
+    def execute(self, sql: str, params: Any = None, **others: Never) -> Any:
         """Execute ``sql`` with bound ``params``, and return its ``Call`` (for ``map`` the group of calls).
 
         ``params``: a tuple or list for places in order, a dict for places with names. PostgreSQL writes the
         places ``%s`` and ``%(name)s``, SQLite ``?`` and ``:name``. The deadline counts from here. Raises
         MisuseError for a second statement, TypeError or ValueError for arguments that are none.
         """
-        return self._begin(query(sql, params))
+        return self._begin(query(sql, params, others))
 
-    def executemany(self, sql: str, rows: Iterable[Any]) -> Any:
+    def executemany(self, sql: str, rows: Iterable[Any], **others: Never) -> Any:
         """Execute ``sql`` once for the values of each row, all of them or none; see ``execute``."""
-        return self._begin(query_of_many(sql, rows))
+        return self._begin(query_of_many(sql, rows, others))
 
     def _begin(self, statement: Query) -> Any:
         if self._call is not None:

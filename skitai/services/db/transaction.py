@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count, takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -132,13 +132,13 @@ class Transaction(Block):
         self._names = count(1)
         self._forget: Callable[[], None] = lambda: None
 
-    def execute(self, sql: str, params: Any = None) -> Call:
+    def execute(self, sql: str, params: Any = None, **others: Never) -> Call:
         """Execute a statement after those before it, and return its ``Call``; see ``Statement.execute``."""
-        return self._execute(query(sql, params))
+        return self._execute(query(sql, params, others))
 
-    def executemany(self, sql: str, rows: Iterable[Any]) -> Call:
+    def executemany(self, sql: str, rows: Iterable[Any], **others: Never) -> Call:
         """Execute ``sql`` once for the values of each row; see ``Statement.executemany``."""
-        return self._execute(query_of_many(sql, rows))
+        return self._execute(query_of_many(sql, rows, others))
 
     def transaction(self) -> Savepoint:
         """Return a transaction within this one, for a block of its own: a savepoint of SQL."""
@@ -227,15 +227,15 @@ class Savepoint(Block):
         self._outer = outer
         self._name = name
 
-    def execute(self, sql: str, params: Any = None) -> Call:
+    def execute(self, sql: str, params: Any = None, **others: Never) -> Call:
         """Execute a statement; see ``Transaction.execute``."""
         self._check_open()
-        return self._outer.execute(sql, params)
+        return self._outer.execute(sql, params, **others)
 
-    def executemany(self, sql: str, rows: Iterable[Any]) -> Call:
+    def executemany(self, sql: str, rows: Iterable[Any], **others: Never) -> Call:
         """Execute ``sql`` for each row; see ``Transaction.executemany``."""
         self._check_open()
-        return self._outer.executemany(sql, rows)
+        return self._outer.executemany(sql, rows, **others)
 
     def transaction(self) -> Savepoint:
         """Return a transaction within this one."""

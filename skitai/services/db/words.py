@@ -38,3 +38,24 @@ LISTEN_KEYWORDS = Keywords(
     {**_HINTS, "timeout": "what listen() returns has get(timeout) and wait(timeout)"},
     frozenset({"channel", "server", "dbname", "user", "password", "dbtype"}),
 )
+
+_PARAMS = ("parameters", "vars", "args", "values", "bind", "seq_of_parameters", "vars_list", "params_seq")
+_EXECUTE = {
+    **dict.fromkeys(("query", "statement", "operation", "command"), "did you mean sql?"),
+    **dict.fromkeys(("timeout", "wait"), "write execute(...).getwait(timeout)"),
+    **dict.fromkeys(("prepare", "binary", "fetch"), "there is no such setting here, leave it out"),
+}
+
+#: Of ``execute``.
+EXECUTE_KEYWORDS = Keywords(
+    {
+        **_EXECUTE,
+        **dict.fromkeys(_PARAMS, "did you mean params?"),
+        "rows": "executemany(sql, rows) takes many",
+    },
+    frozenset({"sql", "params"}),
+)
+#: Of ``executemany``.
+EXECUTEMANY_KEYWORDS = Keywords(
+    {**_EXECUTE, **dict.fromkeys((*_PARAMS, "params"), "did you mean rows?")}, frozenset({"sql", "rows"})
+)

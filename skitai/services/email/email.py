@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import inf
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from twisted.logger import Logger
 
@@ -20,6 +20,7 @@ from skitai.mail.message import Draft, Text
 from skitai.mail.parts import charset_name, media_type
 from skitai.mail.words import checked_text
 from skitai.net.addresses import parse_host_port, with_port
+from skitai.services.email import words
 from skitai.services.email.posting import Posting, raising
 
 if TYPE_CHECKING:
@@ -70,12 +71,15 @@ class Email:
         self._call: Call | None = None
         self._sending = Lock()
 
-    def set_smtp(self, server: str, user: str = "", password: str = "", ssl: bool = False) -> None:
+    def set_smtp(
+        self, server: str, user: str = "", password: str = "", ssl: bool = False, **others: Never
+    ) -> None:
         """Have the mail sent by ``server``, ``host[:port]``, instead of the one in the config.
 
         With a ``user`` the agent logs in. ``ssl``: TLS from the first byte, as on port 465. The password
         stands in the spool until the mail is sent.
         """
+        words.SET_SMTP.refuse("set_smtp()", others)
         try:
             host, port = parse_host_port(checked_text(server, "server"), _SMTPS if ssl else _SMTP)
         except ValueError as error:
@@ -84,12 +88,15 @@ class Email:
         user, password = checked_text(user or "", "user"), _checked_password(password or "")
         self._unsent.server = Server(with_port(host, port), user, password, bool(ssl))
 
-    def add_text(self, text: str, mimetype: str = "text/plain", charset: str = "utf-8") -> None:
+    def add_text(
+        self, text: str, mimetype: str = "text/plain", charset: str = "utf-8", **others: Never
+    ) -> None:
         """Add the text of the mail, or, with another ``mimetype``, the same text in another form.
 
         Beside HTML there should be a plain text; without one, it is made of the HTML. A second text of the
         same type stands below the first.
         """
+        words.ADD_TEXT.refuse("add_text()", others)
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, not {text!r:.80}")
         kind, subtype = media_type(mimetype)
@@ -114,11 +121,13 @@ class Email:
         mimetype: str | None = None,
         name: str | None = None,
         cid: str | None = None,
+        **others: Never,
     ) -> None:
         """Attach a file, which is read by ``send()``, or bytes, which need a ``name``.
 
         With a ``cid`` it is a picture of the HTML, which shows it by ``<img src="cid:...">``.
         """
+        words.ADD_ATTACHMENT.refuse("add_attachment()", others)
         draft = self._unsent
         new = attachment(path_or_bytes, mimetype, name, cid)
         if new.cid and any(other.cid == new.cid for other in draft.attachments):

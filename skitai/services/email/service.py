@@ -10,13 +10,13 @@ from twisted.internet.defer import Deferred
 from skitai.calls.raising import called_as
 from skitai.calls.result import Result
 from skitai.calls.service import OwnNode, Service
-from skitai.formats.spelling import Keywords
 from skitai.mail.addresses import parse_address, parse_addresses
 from skitai.mail.fields import decoded
 from skitai.mail.message import Draft
 from skitai.mail.words import checked_text
 from skitai.services.email.email import Email
 from skitai.services.email.posting import Posting, PostResult
+from skitai.services.email.words import EMAIL
 
 if TYPE_CHECKING:
     from skitai.calls.operation import Operation
@@ -25,19 +25,6 @@ if TYPE_CHECKING:
     from skitai.services.email.outbox import Outbox
 
 _NODE = OwnNode("spool")
-_TEXT = "write e.add_text(text), and e.add_text(html, 'text/html') for HTML"
-#: What users of Django, Flask-Mail and smtplib write.
-_KEYWORDS = Keywords(
-    {
-        **dict.fromkeys(("to", "to_addrs", "recipients", "recipient_list"), "did you mean rcpt?"),
-        **dict.fromkeys(("sender", "from_", "from_addr", "from_email", "mail_from"), "did you mean snd?"),
-        **dict.fromkeys(("body", "text", "message", "msg", "content", "html", "html_message"), _TEXT),
-        **dict.fromkeys(("attachments", "attachment", "files"), "write e.add_attachment(path)"),
-        **dict.fromkeys(("headers", "extra_headers"), "write e.set_header(name, value)"),
-        **dict.fromkeys(("host", "auth_user", "auth_password"), "write e.set_smtp(server, user)"),
-    },
-    frozenset({"detach"}),
-)
 
 
 class EmailService(Service):
@@ -52,7 +39,7 @@ class EmailService(Service):
 
     def begin(self, submit: Callable[[Operation], Any], /, *args: Any, **kwargs: Any) -> Email:
         """Return the mail that submits when it is sent. The arguments are those of ``opening``."""
-        draft = called_as("was.email()", self.opening, _KEYWORDS, *args, **kwargs)
+        draft = called_as("was.email()", self.opening, EMAIL, *args, **kwargs)
         return Email(draft, lambda draft: Posting(draft, self._outbox, self._pool), submit, self._bridge)
 
     def opening(
