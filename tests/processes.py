@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import preloaded
 from serving import REPOSITORY, START_PATIENCE, RunningServer
 
 TWIST = [sys.executable, "-m", "twisted"]
@@ -69,10 +70,7 @@ class TwistServer(RunningServer):
         options.setdefault("env", environment())
         command = [*map(str, launcher), *self.program, *map(str, arguments)]
         with open(self._log, "wb") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                cwd=directory, **options,
-            )  # fmt: skip
+            self.process = preloaded.start(command, log, cwd=directory, **options)
         self.port = self._wait_for_port()
 
 

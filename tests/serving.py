@@ -18,6 +18,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import formatEvent, globalLogPublisher
 
+import preloaded
 from skitai.calls.dispatch import Dispatcher
 from skitai.context import ServiceTable
 from skitai.loop.bridge import Bridge
@@ -158,10 +159,7 @@ class RunningServer:
             command += ["--threads", str(threads)]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         with open(self._log, "wb") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                cwd=directory, env=environment, process_group=0,
-            )  # fmt: skip
+            self.process = preloaded.start(command, log, cwd=directory, env=environment)
         self.port = self._wait_for_port()
         self.url = f"http://127.0.0.1:{self.port}/"
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 
+import preloaded
 from processes import TWIST, environment
 from serving import RunningServer, eventually
 from wire import PATIENCE, Client
@@ -54,11 +55,11 @@ class Supervised(RunningServer):
         self.folder = folder
         self._log = folder / "server.log"
         command = [*launcher, *TWIST, "skitai", "--config", *map(str, arguments)]
+        options = {"pass_fds": pass_fds} if pass_fds else {}
         with open(self._log, "ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                cwd=cwd or folder, env=environment(**variables), process_group=0, pass_fds=pass_fds,
-            )  # fmt: skip
+            self.process = preloaded.start(
+                command, log, cwd=cwd or folder, env=environment(**variables), **options
+            )
         self.port = self._wait_for_port()
 
     def pid(self):

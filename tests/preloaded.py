@@ -1,0 +1,189 @@
+"""``twist`` in processes that are forked from one that has loaded Skitai: half of each start is done once.
+
+Such a process does what ``python -m twisted`` does, with arguments, an environment, a folder and streams of
+its own. Nothing runs in the one that forks: no reactor, no thread. It has loaded no plugin, for what a config
+says comes before them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_REPOSITORY = Path(__file__).resolve().parent.parent
+#: What ``twist skitai`` loads before it knows its config.
+_MODULES = (
+    "twisted.application.twist._twist",
+    "twisted.internet.epollreactor",
+    "skitai.building",
+    "skitai.tap",
+)
+#: How the variables begin that Python and libraries look at while they are loaded.
+_LOOKED_AT = ("PYTHON", "LANG", "LC_", "LD_", "MALLOC_", "OPENSSL_")
+_COMMAND = [sys.executable, "-m", "twisted"]
+
+
+class Forked:
+    """A process of ``python -m twisted``, with what tests use of ``subprocess.Popen``."""
+
+    def __init__(self, args, pid, status):
+        self.args = args
+        self.pid = pid
+        self.returncode = None
+        self._status = status
+
+    def wait(self, timeout=None):
+        if self.returncode is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            said = os.read(self._status, 100)
+            os.close(self._status)
+            assert said, f"what has forked process {self.pid} is gone"
+            self.returncode = int(said)
+        return self.returncode
+
+    def poll(self):
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
+class _Loaded:
+    """The process that forks, as the tests see it."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._looked_at = _looked_at(os.environ)
+        environ = {**os.environ, "PYTHONPATH": str(_REPOSITORY)}
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], env=environ,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0,
+            )  # fmt: skip
+        atexit.register(self._end)
+
+    def fits(self, env):
+        """Whether a process with this environment would have loaded the same."""
+        return _looked_at(env) == self._looked_at and env.get("PYTHONPATH") == str(_REPOSITORY)
+
+    def fork(self, command, log, cwd, env):
+        order = {"command": command, "cwd": str(cwd), "environ": dict(env)}
+        status, theirs = os.pipe()
+        try:
+            with self._lock:
+                socket.send_fds(self._control, [json.dumps(order).encode()], [log.fileno(), theirs])
+                pid = int(self._control.recv(100))
+        finally:
+            os.close(theirs)
+        return Forked(command, pid, status)
+
+    def _end(self):
+        self._control.close()
+        self._process.wait()
+
+
+def _looked_at(env):
+    return {
+        name: value for name, value in env.items() if name.startswith(_LOOKED_AT) and name != "PYTHONPATH"
+    }
+
+
+_loaded = None
+
+
+def start(command, log, *, cwd, env, **options):
+    """Start ``command``, with its output to the file ``log``; fork it, if that makes no difference.
+
+    ``options`` are those of ``subprocess.Popen``; with any, and for other commands, that starts it.
+    """
+    global _loaded
+    if command[: len(_COMMAND)] != _COMMAND or options:
+        return subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=cwd, env=env,
+            **{"process_group": 0, **options},
+        )  # fmt: skip
+    if _loaded is None:
+        _loaded = _Loaded()
+    if not _loaded.fits(env):
+        return start(command, log, cwd=cwd, env=env, process_group=0)
+    return _loaded.fork(command, log, cwd, env)
+
+
+# -- the process that forks -------------------------------------------------------------------------------
+
+
+def _main(control):
+    sys.path.pop(0)  # the folder of tests
+    for name in _MODULES:
+        __import__(name)
+    assert "twisted.internet.reactor" not in sys.modules
+    order, log = _forked(control)
+    os.setpgid(0, 0)
+    for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), log, log)):
+        os.dup2(descriptor, number)
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of the folder itself
+            if int(name) > 2:
+                os.close(int(name))
+    os.chdir(order["cwd"])
+    os.environ.clear()
+    os.environ.update(order["environ"])
+    time.tzset()
+    sys.path.insert(0, order["cwd"])
+    sys.orig_argv[:] = order["command"]
+    sys.argv[:] = order["command"][len(_COMMAND) - 1 :]
+    runpy.run_module("twisted", run_name="__main__", alter_sys=True)
+
+
+def _forked(control):
+    """Fork whenever that is ordered; return the order, and the log, in the process that was forked."""
+    children = {}
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor in children:
+                poll.unregister(descriptor)
+                os.close(descriptor)
+                pid, status = children.pop(descriptor)
+                with suppress(BrokenPipeError):
+                    os.write(status, b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                os.close(status)
+                continue
+            order, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 2)
+            if not order:
+                os._exit(0)  # the tests have ended
+            log, status = descriptors
+            if (pid := os.fork()) == 0:
+                return json.loads(order), log
+            os.close(log)
+            watched = os.pidfd_open(pid)
+            children[watched] = pid, status
+            poll.register(watched, select.POLLIN)
+            control.send(b"%d" % pid)
+
+
+if __name__ == "__main__":
+    _main(socket.socket(fileno=int(sys.argv[1])))
