@@ -10,6 +10,9 @@ from skitai.formats.zone import local_time
 #: Characters that end a line or control a terminal, except tabs.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
+#: Characters of a stamp.
+_STAMP_SIZE = 19
+
 #: The lines of a traceback that Python does not indent: the headings, and ``module.Name: words``.
 _FIRST_COLUMN = re.compile(
     r"Traceback \(most recent call last\):|During handling of |The above exception |[^\W\d][\w.<>]*(?:: .*)?$"
@@ -18,7 +21,8 @@ _FIRST_COLUMN = re.compile(
 
 def stamp(moment: float) -> str:
     """Return seconds since the epoch as local time: ``2026.11.22 16:09:21``; see ``skitai.formats.zone``."""
-    return f"{local_time(moment):%Y.%m.%d %H:%M:%S}"
+    # Not by strftime(), which takes three times as long; each line of the apps' log has one.
+    return local_time(moment).isoformat(" ")[:_STAMP_SIZE].replace("-", ".")
 
 
 def one_line(text: str) -> str:
