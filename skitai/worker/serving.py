@@ -40,6 +40,7 @@ from skitai.worker.nursery import Place
 from skitai.worker.overview import Section
 from skitai.worker.places import Line, write_stacks_when_asked
 from skitai.worker.turnstile import Turnstile
+from skitai.worker.watch.loading import LoadWatch
 from skitai.worker.watch.watcher import Thresholds, Watcher
 
 _log = Logger()
@@ -91,6 +92,7 @@ class Server(Instance):
         self._figures = Figures(reactor, self.slot, self.executors)
         thresholds = Thresholds(config.server.blocked_warning, config.server.slow_request)
         self._watcher = Watcher(reactor, thresholds, self.executors.mounts)
+        self._load_watch = LoadWatch(config.server.slow_request)
         self._secure = secure or make_secure(config, reactor)
         if self._secure is not None:
             self.warnings += self._secure.warnings
@@ -231,11 +233,13 @@ class Server(Instance):
                 self.code.directories, self._look_at_code, self.code.matters, _LOOK_MILLISECONDS
             )
             self._file_watcher.start()
+        self._load_watch.start()
         loads = [loaded.addCallback(self._watch_files) for loaded in self._builder.load()]
         DeferredList(loads).addCallback(self._apps_loaded)
 
     def _apps_loaded(self, _: Any) -> None:
         """Go on when each app was loaded or has failed to load."""
+        self._load_watch.end()
         self._tell_of_zone()
         if self.running and self._line is not None:
             self._line.ready(self._builder.failures())
@@ -317,6 +321,7 @@ class Server(Instance):
     def _let_go(self) -> None:
         super()._let_go()
         asyncviews.end_support(self.bridge)
+        self._load_watch.end()
         self._watcher.stop()
         self._figures.stop()
         if self._line is not None:

@@ -77,6 +77,17 @@ class Generations:
         """Whether a nursery is being loaded."""
         return any(nursery.stage is Stage.LOADING for nursery in self._nurseries.values())
 
+    def look(self, now: float) -> None:
+        """Say once of a generation that it takes long: a module may wait for ever while it is imported."""
+        for nursery in self._nurseries.values():
+            is_late = nursery.stage is Stage.LOADING and now - nursery.began >= _PATIENCE_SECONDS
+            if is_late and not nursery.is_slow:
+                nursery.is_slow = True
+                _log.warn(
+                    "the apps are still being loaded after {seconds:.0f} s: one process would say where",
+                    seconds=now - nursery.began,
+                )
+
     def link(self, generation: int) -> Link:
         """Return the line to the nursery of a generation that was not dropped."""
         return self._nurseries[generation].link

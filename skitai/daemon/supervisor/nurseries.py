@@ -38,6 +38,8 @@ class Nursery:
     link: Link
     began: float = attrs.field(factory=monotonic)
     stage: Stage = Stage.LOADING
+    #: Whether it was said that it takes long.
+    is_slow: bool = False
     wishes: Wishes | None = None
     sockets: Sequence[Opened] = ()
 

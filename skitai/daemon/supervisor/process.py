@@ -128,6 +128,7 @@ class Supervisor:
 
     def _look(self, now: float) -> None:
         self._roster.look(self._seen, now)
+        self._generations.look(now)
         self._hub.look(now)
         self._mail.look()
         self._rotation.look()

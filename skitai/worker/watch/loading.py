@@ -1,0 +1,50 @@
+"""Sees that an app is still being loaded: its module may wait for ever, and nothing else would say so."""
+
+from __future__ import annotations
+
+from skitai.loop import native
+from skitai.worker.watch.reports import Busy, report_slow
+from skitai.worker.watch.stacks import current_frames, stack_of
+
+
+class LoadWatch:
+    """Logs where an app is whose load takes ``seconds``; 0 for never.
+
+    The watching thread of requests begins when all apps are loaded. The methods are called in the reactor
+    thread.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loading = native.Lock()
+        self._is_on = False
+
+    def start(self) -> None:
+        """Begin to watch."""
+        if self._seconds:
+            self._is_on = True
+            self._loading.acquire()
+            native.start_thread(self._watch, "skitai-loading")
+
+    def end(self) -> None:
+        """Watch no more. May be called again, and where nothing has begun."""
+        if self._is_on:
+            self._is_on = False
+            self._loading.release()
+
+    def _watch(self) -> None:
+        looks = 0
+        while not self._loading.acquire(timeout=self._seconds):
+            looks += 1
+            if self._look(looks * self._seconds):
+                return
+
+    def _look(self, seconds: float) -> bool:
+        """Log what is being loaded; return whether that is anything: a greenlet that waits is not seen."""
+        frames = current_frames()
+        stacks = [stack_of(frame) for frame in frames.values()]
+        del frames
+        loads = [stack for stack in stacks if stack.loads]
+        for stack in loads:
+            report_slow(Busy(stack, seconds))
+        return bool(loads)

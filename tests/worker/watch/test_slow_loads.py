@@ -1,0 +1,29 @@
+"""A module that waits while it is imported holds up all requests of its app: the log says where it is."""
+
+import re
+
+import pytest
+
+from serving import config_text, eventually
+
+APP = """
+import time
+time.sleep(0.8)
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"at last"]
+"""
+
+
+@pytest.mark.parametrize("threads", [4, 0], ids=["threads", "greenlets"])
+def test_a_module_that_waits(running_server, tmp_path, threads):
+    """Once, after the time for slow requests, be it in a thread or in the reactor's."""
+    (tmp_path / "waits.py").write_text(APP)
+    server = running_server(config_text({"/": f"{tmp_path}/waits:app"}, threads=threads, slow_request=0.1))
+    eventually(lambda: "slow: " in server.log_text(), "the line of the log")
+    assert server.ask("/").body == b"at last"
+    server.stop()
+    said = [line for line in server.log_text().splitlines() if "slow: " in line]
+    assert len(said) == 1
+    assert re.search(r"\[warning\] slow: loading /, for \d\.\d s, at ", said[0])
