@@ -23,6 +23,7 @@ from skitai.http.fields import weighted_list
 from skitai.http.mediatypes import BINARY, LOOKED_AT, coding_of_name, type_of_bytes, type_of_name
 from skitai.http.ranges import ByteRange, FileAnswer, Representation, answer, refusal
 from skitai.interfaces import IHeadResource
+from skitai.net.exhaustion import no_descriptor
 from skitai.server.static.options import FolderOptions, MaxAges
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class StaticDirectory(Resource):
         try:
             file, status = _open_beneath(self._root, found.segments)
         except OSError as error:
-            self._send(request, refusal(_code_of(error), {}), None)
+            self._send(request, refusal(self._code_of(error, found), {}), None)
             return
         name = os.fsdecode(found.name)
         representation = Representation.of_file(
@@ -149,6 +150,16 @@ class StaticDirectory(Resource):
             content_coding=coding_of_name(name) or "",
         )
         self._send(request, answer(request.method, request.requestHeaders, representation), file)
+
+    def _code_of(self, error: OSError, found: FoundFile) -> HTTPStatus:
+        """Return the status code for a file that cannot be opened, and log why it is not 404."""
+        if error.errno in (ENOENT, ENOTDIR, ELOOP, ENXIO):
+            return HTTPStatus.NOT_FOUND
+        path = os.fsdecode(b"/".join((self._root, *found.segments)))
+        _log.warn(
+            "cannot serve {path}: {why}", path=path, why=no_descriptor(error.errno) or error.strerror or error
+        )
+        return HTTPStatus.FORBIDDEN if isinstance(error, PermissionError) else HTTPStatus.SERVICE_UNAVAILABLE
 
     def at_head(self, request: Any) -> bool:
         """Answer ``request`` at once: files need no body."""
@@ -315,14 +326,6 @@ def _open_beneath(root: bytes, segments: tuple[bytes, ...]) -> tuple[io.FileIO, 
         os.close(descriptor)
         raise FileNotFoundError(ENOENT, os.strerror(ENOENT), os.fsdecode(b"/".join((root, *segments))))
     return io.FileIO(descriptor), status
-
-
-def _code_of(error: OSError) -> HTTPStatus:
-    """Return the status code for a file that was found but cannot be opened."""
-    if error.errno in (ENOENT, ENOTDIR, ELOOP, ENXIO):
-        return HTTPStatus.NOT_FOUND
-    _log.warn("cannot serve a static file: {error}", error=error)
-    return HTTPStatus.FORBIDDEN if isinstance(error, PermissionError) else HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def _decoded(path: bytes) -> bytes | None:

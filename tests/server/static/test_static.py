@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import defer, endpoints, protocol, reactor
 from twisted.internet.error import ConnectionDone
-from twisted.logger import globalLogPublisher
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.http_headers import Headers
@@ -669,8 +669,12 @@ def test_unreadable_file_is_403(unprivileged):
     (root / "closed").chmod(0)
     drop_privileges()
     static = StaticDirectory(root, 0)
+    said = []
+    globalLogPublisher.addObserver(note := lambda event: said.append(formatEvent(event)))
     request = fetch(static)
+    globalLogPublisher.removeObserver(note)
     assert (request.responseCode, request.body) == (403, b"403 Forbidden\n")
+    assert said == [f"cannot serve {root}/file.bin: Permission denied"]
     assert static.find(b"/closed/file.bin") is None
 
 
