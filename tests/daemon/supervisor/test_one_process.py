@@ -37,6 +37,7 @@ def test_under_load(one):
     """
     server = one(TZ="Asia/Tokyo")
     app = server.folder / "served.py"
+    server.ask("/")  # it is loaded, and is not read while it is written
     app.write_text(f"{app.read_text()}\nos.environ['TZ'] = 'America/Chicago'\ntime.tzset()\n")
     load = Load(server.port)
     for number in range(2):
