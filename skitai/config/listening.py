@@ -14,7 +14,8 @@ from skitai.errors import ConfigError
 from skitai.net.endpoints import Endpoint, PortEndpoint, UnixEndpoint, parse_endpoint
 
 #: The keys that ``listen`` replaces.
-_OLDER_KEYS = ("ip", "port", "unix_socket", "ssl")
+_TLS = "ssl"
+_OLDER_KEYS = ("ip", "port", "unix_socket", _TLS)
 
 #: Returns the error that points at the line, or the option, of a key.
 ErrorAt = Callable[..., ConfigError]
@@ -36,21 +37,21 @@ def settle_listening(
     """Make the typed ``values`` agree: afterwards either ``listen`` holds or the older keys do.
 
     ``written`` are the keys of the file, ``options`` those of the command line: what is said there takes the
-    place of what the file says, be it in the one way or the other. Only ``ssl`` of the file holds for a
-    ``listen`` of the command line, too: nobody should lose TLS by another address. A server with a Unix
-    socket has a port only if one is asked for. Relative paths of ``listen`` are put into ``folder``. Raises
-    ConfigError for both ways at once, and for no address at all.
+    place of what the file says, be it in the one way or the other. Only ``ssl``, of the file or beside it,
+    holds for a ``listen`` of the command line, too: nobody should lose TLS by another address. A server with
+    a Unix socket has a port only if one is asked for. Relative paths of ``listen`` are put into ``folder``.
+    Raises ConfigError for both ways at once, and for no address at all.
     """
     listen = tuple(_placed(endpoint, folder) for endpoint in values["listen"])
     asked = {key for key in _OLDER_KEYS if key in {*written, *options} and _says_something(values[key])}
     if listen:
         is_option = "listen" in options
         for key in _OLDER_KEYS:
-            if key in asked and (key in options) is is_option:
+            if key in asked and (key in options) is is_option and not (is_option and key == _TLS):
                 other = "--bind" if is_option else "listen"
                 raise error(f"cannot stand beside {other}, which says it all: keep one of the two", key=key)
         if is_option:
-            if values["ssl"]:
+            if values[_TLS]:
                 listen = tuple(attrs.evolve(endpoint, tls=True) for endpoint in listen)
             values.update(ip="", unix_socket=None, ssl=False)
         elif asked:

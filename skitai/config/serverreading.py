@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,8 @@ def read_server(
     if not serving:
         _require_writable_logs(source, values, ("app_log",), made)
         return ServerConfig(**values), ()
+    if values["keyfile"] is not None and values["certfile"] is None:
+        raise source.error("is the key of a certificate that is not there: set certfile, too", key="keyfile")
     if ServerConfig(**values).any_tls:
         _require_certificate(source, values, certificates)
     elif values["client_ca"] is not None:
@@ -109,7 +111,23 @@ def read_server(
     _require_socket_folders(source, server)
     check_forward(server, source.error)
     written = (*section.entries, *source.overrides)
-    return server, tuple(forward_warnings(server, written, source.error))
+    warnings = (
+        *_warnings_without_tls(server, written, source),
+        *forward_warnings(server, written, source.error),
+    )
+    return server, warnings
+
+
+def _warnings_without_tls(
+    server: ServerConfig, written: Sequence[str], source: ServerSource
+) -> Iterator[str]:
+    """Yield a warning where a certificate is not used: who names one does not mean plain HTTP.
+
+    ``ssl = no`` says that it is meant.
+    """
+    if server.certfile is not None and not server.any_tls and "ssl" not in written:
+        text = "has no effect, as no address has TLS: set ssl = yes, or write ssl behind one in listen"
+        yield str(source.error(text, key="certfile"))
 
 
 def _asks_for_threads(source: ServerSource) -> bool:

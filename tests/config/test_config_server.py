@@ -333,13 +333,34 @@ class TestListen:
         assert site.load(describe(config)).server == config.server
 
     def test_listen_of_the_command_line_with_tls(self, site):
-        """``ssl = yes`` of the file holds for the other address, too."""
+        """``ssl = yes`` of the file or of the command line holds for the other address, too."""
         (site.folder / "a.pem").touch()
         text = "[server]\nport = 443\nssl = yes\ncertfile = a.pem"
 
         config = site.load(text, {"listen": "127.0.0.1:8443"})
         assert config.server.endpoints == (PortEndpoint("127.0.0.1", 8443, tls=True),)
         assert site.load(describe(config)).server == config.server
+        options = {"listen": "127.0.0.1:8443", "ssl": "yes", "certfile": str(site.folder / "a.pem")}
+        assert site.load("", options).server.endpoints == config.server.endpoints
+
+    def test_a_certificate_without_tls(self, site):
+        """Who names a certificate does not mean plain HTTP: a warning, unless ``ssl = no`` says so."""
+        (site.folder / "a.pem").touch()
+        (warning,) = site.load("[server]\ncertfile = a.pem").warnings
+        assert warning.endswith(
+            "site.conf:2: [server] certfile: has no effect, as no address has TLS: "
+            "set ssl = yes, or write ssl behind one in listen"
+        )
+        assert site.load("[server]\ncertfile = a.pem\nssl = no").warnings == ()
+        assert site.load("[server]\ncertfile = a.pem\nlisten = 80, 443 ssl").warnings == ()
+        assert len(site.load("[server]\ncertfile = a.pem\nlisten = 443 ssl", {"port": "80"}).warnings) == 1
+
+    def test_a_key_without_a_certificate(self, site):
+        """It is refused, with TLS and without: --keyfile alone served plain HTTP."""
+        message = (
+            "site.conf:2: [server] keyfile: is the key of a certificate that is not there: set certfile, too"
+        )
+        assert server_error(site, "keyfile = a.pem") == message
 
     def test_both_ways_on_the_command_line(self, site):
         """Then nobody knows which one is meant."""
