@@ -83,14 +83,42 @@ def app(environ, start_response):
 """
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The folder of the app ``locking:app``."""
+    path = tmp_path_factory.mktemp("app")
+    (path / "locking.py").write_text(APP)
+    return path
+
+
+@pytest.fixture(scope="module")
+def start(running_server, folder):
+    """Return ``start()``: a server with plain greenlets, which nobody else has used."""
+    return lambda: running_server(config_text({"/": f"{folder}/locking:app"}), threads=0)
+
+
 @pytest.fixture
-def server(running_server, tmp_path):
-    """A server with plain greenlets, which nobody else has used."""
-    (tmp_path / "locking.py").write_text(APP)
-    return running_server(config_text({"/": f"{tmp_path}/locking:app"}), threads=0)
+def server(start):
+    """One such server."""
+    return start()
 
 
-def test_a_lock_that_a_greenlet_holds(server, tmp_path):
+#: Code that takes long, or waits for a thread or a signal.
+LONG = ["/sleep", "/result", "/taken_by_thread", "/timeout", "/function_in_c", "/alarm"]
+#: Code that waits for itself, or for what no thread can bring.
+HOPELESS = ["/twice", "/get", "/wait"]
+
+
+@pytest.fixture(scope="module")
+def met(start):
+    """A server, and its answer, for each of these: they wait beside each other, for seconds each."""
+    servers = {path: start() for path in (*HOPELESS, *LONG)}
+    with ThreadPoolExecutor(len(servers)) as pool:
+        asked = {path: pool.submit(server.ask, path) for path, server in servers.items()}
+    return {path: (servers[path], asked[path].result()) for path in servers}
+
+
+def test_a_lock_that_a_greenlet_holds(server, folder):
     """Who waits for it gets an error that names line, holder and remedy; the others go on."""
     with ThreadPoolExecutor(1) as pool:
         holder = pool.submit(server.ask, "/hold")
@@ -98,7 +126,7 @@ def test_a_lock_that_a_greenlet_holds(server, tmp_path):
         assert server.ask("/take").status.startswith("500")
         assert holder.result().status == "200 OK"
     assert server.ask("/take").status == "200 OK"
-    file = tmp_path / "locking.py"
+    file = folder / "locking.py"
     assert (
         f"DeadlockError: the lock at {file}:21 in take cannot be released: GET /hold holds it and waits at"
         f" {file}:18 in hold, in the thread that all requests share; give the app threads, or set"
@@ -106,10 +134,11 @@ def test_a_lock_that_a_greenlet_holds(server, tmp_path):
     )
 
 
-@pytest.mark.parametrize("path", ["/twice", "/get", "/wait"])
-def test_what_nobody_can_release(server, path):
+@pytest.mark.parametrize("path", HOPELESS)
+def test_what_nobody_can_release(met, path):
     """A request that waits for itself, or for what no thread can bring, ends, and the server goes on."""
-    assert server.ask(path).status.startswith("500")
+    server, answer = met[path]
+    assert answer.status.startswith("500")
     assert server.ask("/ping").status == "200 OK"
     assert (
         "cannot be released: no thread runs that could do so, and all requests share this one; give the app"
@@ -117,10 +146,9 @@ def test_what_nobody_can_release(server, path):
     )
 
 
-@pytest.mark.parametrize(
-    "path", ["/sleep", "/result", "/taken_by_thread", "/timeout", "/function_in_c", "/alarm"]
-)
-def test_what_only_takes_long(server, path):
+@pytest.mark.parametrize("path", LONG)
+def test_what_only_takes_long(met, path):
     """Code that takes long, or waits for a thread or a signal, is not interrupted."""
-    assert server.ask(path).status == "200 OK"
+    server, answer = met[path]
+    assert answer.status == "200 OK"
     assert "cannot be released" not in server.log_text()

@@ -76,14 +76,16 @@ if importlib.util.find_spec("gevent"):
 def stuck(tmp_path):
     """Return ``stuck(path, executor)``: a server that has been asked for ``path``."""
     servers = []
-    pool = ThreadPoolExecutor(2)
+    pool = ThreadPoolExecutor(2 * len(EXECUTORS))
     (tmp_path / "stuck.py").write_text(APP)
 
     def start(path, executor, response_timeout="0.5"):
         text = config_text(
             {"/": f"{tmp_path}/stuck:app"}, response_timeout=response_timeout, **EXECUTORS[executor]
         )
-        server = RunningServer(tmp_path, text, None)
+        folder = tmp_path / executor
+        folder.mkdir()
+        server = RunningServer(folder, text, None)
         servers.append(server)
         for _ in range(2):
             pool.submit(server.ask, path)
@@ -104,17 +106,28 @@ def ended(server):
     return server.process.wait(PATIENCE), time.monotonic() - began
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
-@pytest.mark.parametrize("path", ["sleep", "compute", "wait_for_lock", "refuse", "call_c", "keep"])
-def test_a_signal_ends_it(stuck, path, executor):
-    """A view that never returns, and threads that never end, do not keep the process from ending."""
-    server = stuck(f"/{path}", executor)
-    server.process.send_signal(signal.SIGTERM)
-    status, seconds = ended(server)
-    assert status == -signal.SIGTERM
-    assert seconds < 10
-    if path == "call_c" and executor != "threads":
-        assert "the server has not stopped in time: the process is ended: GET /" in server.log_text()
+@pytest.fixture(params=["sleep", "compute", "wait_for_lock", "refuse", "call_c", "keep"])
+def path(request):
+    """What a view does for ever."""
+    return request.param
+
+
+def test_a_signal_ends_it(stuck, path):
+    """A view that never returns, and threads that never end, do not keep the process from ending.
+
+    The servers with each of the executors end beside each other, for an end takes two seconds.
+    """
+    servers = {executor: stuck(f"/{path}", executor) for executor in EXECUTORS}
+    for server in servers.values():
+        server.process.send_signal(signal.SIGTERM)
+    with ThreadPoolExecutor(len(servers)) as pool:
+        found = dict(zip(servers, pool.map(ended, servers.values()), strict=True))
+    for executor, (status, seconds) in found.items():
+        assert (executor, status) == (executor, -signal.SIGTERM)
+        assert seconds < 10, executor
+        if path == "call_c" and executor != "threads":
+            log = servers[executor].log_text()
+            assert "the server has not stopped in time: the process is ended: GET /" in log, executor
 
 
 def test_what_is_interrupted_is_named(stuck):

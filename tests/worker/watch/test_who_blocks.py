@@ -1,5 +1,6 @@
 """Who blocks, as the log of a running server says it."""
 
+import importlib.util
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -85,26 +86,44 @@ def test_a_coroutine_that_blocks_is_named(running_server, tmp_path):
     assert lines[1:3] == [f'    File "{tmp_path}/late.py", line 12, in report', "      time.sleep(0.3)"]
 
 
-@pytest.mark.parametrize(("cooperative", "blocked_warning"), [("no", "0.1"), ("no", "3600"), ("yes", "0.1")])
-def test_threads_that_are_busy_are_named(running_server, folder, cooperative, blocked_warning):
-    """Under threads the log says what is slow, and once what all threads do while requests wait."""
-    if cooperative == "yes":
-        pytest.importorskip("gevent")
-    limits = {"blocked_warning": blocked_warning, "slow_request": "0.5", "response_timeout": 2, "threads": 2}
-    limits["queue_timeout"] = "off"
-    config = config_text({"/": f"{folder}/waits:app"}, cooperative=cooperative, **limits) + "[metrics]\n"
-    server = running_server(config)
+#: ``cooperative`` and ``blocked_warning``.
+BUSY = [("no", "0.1"), ("no", "3600"), *([("yes", "0.1")] if importlib.util.find_spec("gevent") else [])]
+
+
+@pytest.fixture(scope="module")
+def busy_servers(running_server, folder):
+    """What ``be_busy`` returns for each of ``BUSY``: the servers are busy beside each other, for seconds."""
+    servers = {}
+    for cooperative, blocked_warning in BUSY:
+        limits = {"blocked_warning": blocked_warning, "slow_request": "0.5", "response_timeout": 2}
+        limits |= {"threads": 2, "queue_timeout": "off", "cooperative": cooperative}
+        config = config_text({"/": f"{folder}/waits:app"}, **limits) + "[metrics]\n"
+        servers[cooperative, blocked_warning] = running_server(config)
+    with ThreadPoolExecutor(len(servers)) as pool:
+        return dict(zip(servers, pool.map(be_busy, servers.values()), strict=True))
+
+
+def be_busy(server):
+    """Send more requests than there are threads; return the figures of metrics meanwhile, and the log."""
     with ThreadPoolExecutor(5) as pool:
-        answers = [pool.submit(server.ask, path) for path in ("/held", "/held", "/", "/", "/")]
+        answers = [pool.submit(server.ask, "/held") for _ in range(2)]
+        eventually(lambda: scrape(server)("skitai_executor_running") == 2, "both of them")
+        answers += [pool.submit(server.ask, "/") for _ in range(3)]
         eventually(lambda: "are busy" in server.log_text(), "the warning")
         eventually(lambda: "slow: " in server.log_text(), "the slow requests")
         counted = scrape(server)
-        assert (counted("skitai_slow_requests_total"), counted("skitai_threads_busy_total")) == (2, 1)
-        assert (counted("skitai_executor_running"), counted("skitai_executor_queued") >= 2) == (2, True)
         server.stop()
         for answer in answers:
             answer.exception()
-    log = server.log_text()
+    return counted, server.log_text()
+
+
+@pytest.mark.parametrize(("cooperative", "blocked_warning"), BUSY)
+def test_threads_that_are_busy_are_named(busy_servers, folder, cooperative, blocked_warning):
+    """Under threads the log says what is slow, and once what all threads do while requests wait."""
+    counted, log = busy_servers[cooperative, blocked_warning]
+    assert (counted("skitai_slow_requests_total"), counted("skitai_threads_busy_total")) == (2, 1)
+    assert (counted("skitai_executor_running"), counted("skitai_executor_queued") >= 2) == (2, True)
     busy = re.findall(r"\[warning\] (all 2 threads of / are busy, .*)\n((?:  .*\n)*)", log)
     assert len(busy) == 1
     waiting = r"all 2 threads of / are busy, and requests wait too long \([123] wait, 0 got 503 so far\): "
