@@ -1,5 +1,6 @@
 """What tests of every part share: running servers, and the two executors."""
 
+import gc
 import importlib.metadata
 import os
 import signal
@@ -40,6 +41,17 @@ def pytest_sessionstart():
     installed = importlib.metadata.distribution("skitai").entry_points.select(group="skitai")
     if {found.name: found.value for found in installed} != project["entry-points"]["skitai"]:
         pytest.exit("the installed entry points are not those of pyproject.toml: make .venv/.test", 2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect no garbage while tests are collected, nor look at them later: there are a million objects."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.fixture(params=[4, 0], ids=["threads", "greenlets"], scope="module")
