@@ -44,6 +44,10 @@ class CertificateConfig:
         return f"{' '.join(self.names)} = {' '.join(map(str, self.files))}{secret}"
 
 
+#: Where a certificate is named, and nothing listens that would show it.
+NO_TLS = "has no effect, as no address has TLS: set ssl = yes, or write ssl behind one in listen"
+
+
 def read_certificates(section: Section, fallback: Path, *, serving: bool) -> tuple[CertificateConfig, ...]:
     """Return the lines of the section; raises ConfigError.
 

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from skitai.config.casters import comma_list
-from skitai.config.certificates import CERTIFICATES_SECTION, CertificateConfig, read_certificates
+from skitai.config.certificates import CERTIFICATES_SECTION, NO_TLS, CertificateConfig, read_certificates
 from skitai.config.clusters import PREFIX, ClusterConfig, read_cluster
 from skitai.config.given import Given, GivenSection
 from skitai.config.http import HTTP_KEYS
@@ -144,12 +144,15 @@ def load(
     server, warnings = read_server(
         source, certificates, serving=serving, logs=logs, log_path=log_path, verbose=verbose
     )
+    named = read_certificates(core[CERTIFICATES_SECTION], certificates, serving=serving)
+    if named and serving and not server.any_tls and "ssl" not in {*source.section.entries, *overrides}:
+        warnings = (str(named[0].error(NO_TLS)), *warnings)
     return Config(
         path=path,
         server=server,
         hosts=read_hosts(core[_ROUTES]) if given is None else given.hosts(),
         clusters=MappingProxyType(clusters),
-        certificates=read_certificates(core[CERTIFICATES_SECTION], certificates, serving=serving),
+        certificates=named,
         disabled_plugins=frozenset(typed_values(core[_PLUGINS], PLUGIN_KEYS)["disable"]),
         sections=MappingProxyType(sections),
         warnings=warnings,

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from skitai.config.certificates import existing_file
+from skitai.config.certificates import NO_TLS, existing_file
 from skitai.config.foreign import HINTS
 from skitai.config.forward import check_forward, forward_warnings
 from skitai.config.keys import cast_value, typed_values
@@ -126,8 +126,7 @@ def _warnings_without_tls(
     ``ssl = no`` says that it is meant.
     """
     if server.certfile is not None and not server.any_tls and "ssl" not in written:
-        text = "has no effect, as no address has TLS: set ssl = yes, or write ssl behind one in listen"
-        yield str(source.error(text, key="certfile"))
+        yield str(source.error(NO_TLS, key="certfile"))
 
 
 def _asks_for_threads(source: ServerSource) -> bool:

@@ -352,6 +352,9 @@ class TestListen:
             "set ssl = yes, or write ssl behind one in listen"
         )
         assert site.load("[server]\ncertfile = a.pem\nssl = no").warnings == ()
+        (warning,) = site.load("[certificates:line]\nexample.org = a.pem").warnings
+        assert ".conf:2: [certificates:line] example.org: has no effect, as no address has TLS" in warning
+        assert site.load("[server]\nssl = no\n[certificates:line]\nexample.org = a.pem").warnings == ()
         assert site.load("[server]\ncertfile = a.pem\nlisten = 80, 443 ssl").warnings == ()
         assert len(site.load("[server]\ncertfile = a.pem\nlisten = 443 ssl", {"port": "80"}).warnings) == 1
 
