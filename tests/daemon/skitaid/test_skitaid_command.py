@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from functools import cache
 
 import pytest
 
@@ -37,6 +38,7 @@ OTHER_USER = [
 ]  # fmt: skip
 
 
+@cache
 def becoming_another():
     """Return the command before others that makes another user of root, where that works."""
     if os.geteuid() != 0 or shutil.which("setpriv") is None:

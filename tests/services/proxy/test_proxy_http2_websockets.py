@@ -104,5 +104,6 @@ def test_a_stop_tells_both_sides(connection, member):
     assert client.receive() is None
     assert client.closed() == 1001
     assert upstream.rest().startswith(b"\x88\x82")
+    connection.socket.close()  # for a client that does not, the server lingers
     stopping.join(PATIENCE)
     connection.server.stop = lambda: None
