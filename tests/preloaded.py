@@ -1,8 +1,8 @@
 """``twist`` in processes that are forked from one that has loaded Skitai: half of each start is done once.
 
-Such a process does what ``python -m twisted`` does, with arguments, an environment, a folder and streams of
-its own. Nothing runs in the one that forks: no reactor, no thread. It has loaded no plugin, for what a config
-says comes before them.
+Such a process does what ``python -m twisted`` or ``python -m skitai`` does, with arguments, an environment, a
+folder and streams of its own. Nothing runs in the one that forks: no reactor, no thread. It has loaded no
+plugin, for what a config says comes before them.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ _MODULES = (
 )
 #: How the variables begin that Python and libraries look at while they are loaded.
 _LOOKED_AT = ("PYTHON", "LANG", "LC_", "LD_", "MALLOC_", "OPENSSL_")
-_COMMAND = [sys.executable, "-m", "twisted"]
+#: What is run.
+_PROGRAMS = ("twisted", "skitai")
 
 
 class Forked:
-    """A process of ``python -m twisted``, with what tests use of ``subprocess.Popen``."""
+    """A process that was forked, with what tests use of ``subprocess.Popen``."""
 
     def __init__(self, args, pid, status):
         self.args = args
@@ -119,7 +120,8 @@ def start(command, log, *, cwd, env, **options):
     ``options`` are those of ``subprocess.Popen``; with any, and for other commands, that starts it.
     """
     global _loaded
-    if command[: len(_COMMAND)] != _COMMAND or options:
+    python, option, program, *_ = command
+    if (python, option) != (sys.executable, "-m") or program not in _PROGRAMS or options:
         return subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=cwd, env=env,
             **{"process_group": 0, **options},
@@ -153,8 +155,9 @@ def _main(control):
     time.tzset()
     sys.path.insert(0, order["cwd"])
     sys.orig_argv[:] = order["command"]
-    sys.argv[:] = order["command"][len(_COMMAND) - 1 :]
-    runpy.run_module("twisted", run_name="__main__", alter_sys=True)
+    _, _, program, *words = order["command"]
+    sys.argv[1:] = words
+    runpy.run_module(program, run_name="__main__", alter_sys=True)
 
 
 def _forked(control):

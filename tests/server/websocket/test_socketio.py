@@ -147,6 +147,6 @@ def test_the_end(server):
     here = [Member(server, ["websocket"]) for _ in range(3)]
     with connect(f"ws://127.0.0.1:{server.port}/sock/echo", open_timeout=PATIENCE):
         server.stop()
-    for member in here:
-        member.client.wait()
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda member: member.client.wait(), here))
     assert "Traceback" not in server.log_text()
