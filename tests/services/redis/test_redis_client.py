@@ -126,7 +126,7 @@ class TestLoss:
 
     def test_a_short_time_out_of_a_command_keeps_the_connection(self, own_redis, client_of):
         """A reply that comes late is not taken for that to another command."""
-        client = client_of(own_redis(), timeout=5)
+        client = client_of(own_redis(), timeout=60)
         client.ask("PING")
         late = client.begin("EVAL", "for i = 1, 1e7 do local j = i end return 'late'", 0, timeout=0.01)
         assert type(late.value()) is OperationTimeout
