@@ -22,7 +22,7 @@ def no_descriptor(number: object) -> str:
     if number == errno.EMFILE:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return f"all {limit} descriptors of this process are used: raise that limit (LimitNOFILE=, ulimit -n)"
-    return "all descriptors of the system are used (fs.file-max)" if number == errno.ENFILE else ""
+    return "all descriptors of the system are used: raise fs.file-max" if number == errno.ENFILE else ""
 
 
 @implementer(ILogObserver)

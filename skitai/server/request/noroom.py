@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import resource
 import tempfile
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
+from skitai.net.exhaustion import no_descriptor
 from skitai.server.request.refusallog import NO_ADDRESS, asked_by, shown
 from skitai.server.request.storage import StorageFull
 
@@ -28,11 +28,8 @@ def why(error: OSError) -> str:
     """
     if isinstance(error, StorageFull):
         return f"{error.strerror}: raise that key of [server]"
-    if error.errno == errno.EMFILE:
-        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return f"Too many open files: raise the limit of this process, {limit} (LimitNOFILE=, ulimit -n)"
-    if error.errno == errno.ENFILE:
-        return "all files that this machine may have open are open: raise fs.file-max"
+    if want := no_descriptor(error.errno):
+        return want
     what = error.strerror or str(error)
     if tempfile.tempdir is not None:  # else what failed is the search for one, which names the folders
         what = f"{what} in the folder {tempfile.tempdir}"

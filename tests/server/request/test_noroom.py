@@ -20,7 +20,7 @@ from skitai.server.request.storage import StorageFull
         (errno.EDQUOT, "Disk quota exceeded in the folder /spool: make room there, or name another folder"),
         (errno.EACCES, "Permission denied in the folder /spool: name another folder in the variable TMPDIR"),
         (errno.EROFS, "Read-only file system in the folder /spool: name another folder"),
-        (errno.ENFILE, "all files that this machine may have open are open: raise fs.file-max"),
+        (errno.ENFILE, "all descriptors of the system are used: raise fs.file-max"),
     ],
 )
 def test_why(monkeypatch, code, words):
@@ -32,7 +32,7 @@ def test_why(monkeypatch, code, words):
 def test_no_descriptors():
     """Where it is for want of a descriptor, no folder is to blame."""
     found = why(OSError(errno.EMFILE, "Too many open files", "/spool/a"))
-    assert found.startswith("Too many open files: raise the limit of this process, ")
+    assert "descriptors of this process are used: raise that limit" in found
     assert "/spool" not in found
 
 
