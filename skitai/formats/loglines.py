@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import tzinfo
+from functools import lru_cache
 
-from skitai.formats.zone import local_time
+from skitai.formats.zone import kept, local_time
 
 #: Characters that end a line or control a terminal, except tabs.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -21,8 +23,7 @@ _FIRST_COLUMN = re.compile(
 
 def stamp(moment: float) -> str:
     """Return seconds since the epoch as local time: ``2026.11.22 16:09:21``; see ``skitai.formats.zone``."""
-    # Not by strftime(), which takes three times as long; each line of the apps' log has one.
-    return local_time(moment).isoformat(" ")[:_STAMP_SIZE].replace("-", ".")
+    return _stamp(int(moment), kept())
 
 
 def one_line(text: str) -> str:
@@ -45,6 +46,11 @@ def traceback_lines(printed: str) -> Iterator[str]:
     for line in printed.rstrip("\n").split("\n"):
         is_pythons = not line or line[0] == " " or _FIRST_COLUMN.match(line)
         yield one_line(line) if is_pythons else moved_in(line)
+
+
+@lru_cache(1)  # most lines are of the second of the one before
+def _stamp(second: int, _zone: tzinfo | None) -> str:
+    return local_time(second).isoformat(" ")[:_STAMP_SIZE].replace("-", ".")
 
 
 def _escaped(match: re.Match[str]) -> str:

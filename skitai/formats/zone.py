@@ -48,6 +48,11 @@ def restore(environ: MutableMapping[str, str]) -> None:
         environ[_VARIABLE] = _Kept.variable
 
 
+def kept() -> tzinfo | None:
+    """Return the zone that ``keep`` has found; None if nothing is kept."""
+    return _Kept.zone
+
+
 def local_time(moment: float) -> datetime:
     """Return ``moment``, in seconds since the epoch, in the zone of the logs."""
     zone = _Kept.zone

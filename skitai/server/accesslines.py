@@ -36,7 +36,6 @@ class SkitaiLine:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._date = lru_cache(1)(stamp)  # most lines are of the second of the one before
 
     def of(self, request: Request) -> str:
         """Return the line of ``request``."""
@@ -44,7 +43,7 @@ class SkitaiLine:
         arrived = request.arrived or ended
         answered = request.answered or ended
         return (
-            f"{self._date(int(self._clock()))} [info] {_client(request.connection.addresses)} "
+            f"{stamp(self._clock())} [info] {_client(request.connection.addresses)} "
             f"{_printable(request.method) or '-'} {_printable(request.uri) or '-'} HTTP/{request.version} "
             f"{request.status_code or '-'} {request.bytes_sent} "
             f"{(answered - arrived) * 1000:.0f}ms {(ended - answered) * 1000:.0f}ms"
@@ -60,7 +59,7 @@ class CombinedLine:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._date = lru_cache(1)(_apache_date)
+        self._date = lru_cache(1)(_apache_date)  # most lines are of the second of the one before
 
     def of(self, request: Request) -> str:
         """Return the line of ``request``."""
