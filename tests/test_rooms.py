@@ -21,7 +21,7 @@ ROOMS = {
     "interfaces": {"errors"},
     "formats": FLOOR,
     "http": FLOOR,
-    "loop": FLOOR,
+    "loop": FLOOR | {"processes"},
     "net": FLOOR | {"http", "loop"},
     "mail": FLOOR | {"net", "processes"},
     "messaging": FLOOR | {"formats"},

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
-from contextlib import suppress
 from typing import NoReturn
+
+from skitai.processes.streams import flush_streams
 
 #: The exit status of a child that returned from the request in which it was made.
 _EXIT_ASTRAY = 70
@@ -34,9 +34,7 @@ os.register_at_fork(after_in_child=FORKS.happened)
 
 def end_child(error: BaseException | None = None) -> NoReturn:
     """End this process at once: with the status of a SystemExit, else with one that says what it did."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # an app may have closed it
-            stream.flush()
+    flush_streams()
     status: object = _EXIT_ASTRAY
     if isinstance(error, SystemExit):  # as the interpreter has it: None is 0, and words are 1
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
