@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from skitai.config.forms import Caster, Form, form, like
+from skitai.net.addresses import name_for_dns
 from skitai.net.trust import UNIX, Network
 
 _SECONDS = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -127,6 +128,14 @@ def networks(value: str) -> tuple[Network | str, ...]:
 def show_networks(value: Sequence[Network | str]) -> str:
     """Return such a list as ``--check`` shows it."""
     return ", ".join(map(str, value)) or "none"
+
+
+def dns_name(written: str) -> str:
+    """Return the name of a host as ``name_for_dns`` has it; empty for what is none there."""
+    try:
+        return name_for_dns(written)
+    except ValueError:
+        return ""
 
 
 def _network(item: str) -> Network | str:

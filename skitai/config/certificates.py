@@ -9,10 +9,9 @@ from pathlib import Path
 
 import attrs
 
-from skitai.config.casters import quoted
+from skitai.config.casters import dns_name, quoted
 from skitai.config.reader import ConfigLine, Section
 from skitai.errors import ConfigError
-from skitai.net.addresses import name_for_dns
 
 #: The name of the section.
 CERTIFICATES_SECTION = "certificates:line"
@@ -69,10 +68,7 @@ def read_certificates(section: Section, fallback: Path, *, serving: bool) -> tup
 
 
 def _name(section: Section, line: ConfigLine, written: str) -> str:
-    try:
-        name = name_for_dns(written)
-    except ValueError:
-        name = ""
+    name = dns_name(written)
     if not _NAME.fullmatch(name):
         hint = "write a name, or *.domain for all names one below a domain"
         raise section.error(f"{quoted(written)} is not the name of a host: {hint}", line=line.number)

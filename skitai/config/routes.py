@@ -6,10 +6,9 @@ import re
 
 import attrs
 
-from skitai.config.casters import quoted
+from skitai.config.casters import dns_name, quoted
 from skitai.config.mounts import Mount, read_mount
 from skitai.config.reader import ConfigLine, Section
-from skitai.net.addresses import name_for_dns
 
 #: The name of the virtual host that answers what no other one matches.
 DEFAULT_HOST = "default"
@@ -69,10 +68,7 @@ def _host_names(section: Section, line: ConfigLine) -> tuple[str, ...]:
 
 
 def _host_name(section: Section, line: ConfigLine, written: str) -> str:
-    try:
-        name = name_for_dns(written)
-    except ValueError:
-        name = ""
+    name = dns_name(written)
     if name.startswith("*."):
         name = name[1:]
     if not _HOST.fullmatch(name):
