@@ -22,7 +22,7 @@ ROUTE = Keywords(
         "redirect_to": _REDIRECT,
         "provide_automatic_options": "did you mean methods? With OPTIONS in it, the view answers that",
         "websocket": "write @app.websocket(rule)",
-        **dict.fromkeys(("path", "string"), "did you mean rule?"),
+        "path": "did you mean rule?",
     },
     frozenset({"rule", "methods"}),
 )
@@ -54,7 +54,6 @@ COOKIE = Keywords(
         "httponly": "did you mean http_only?",
         "samesite": "did you mean same_site?",
         "key": "did you mean name?",
-        "val": "did you mean value?",
         "partitioned": "there is none",
     },
     frozenset({"name", "value", "expires", "path", "domain", "secure", "http_only", "same_site"}),

@@ -8,6 +8,7 @@ from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 
 from skitai.command.options import Options
+from skitai.command.words import _HINTS as HINTS
 from skitai.config import SERVER_KEYS, Given, sample_config, yes_no
 
 
@@ -224,6 +225,13 @@ def test_refused(tmp_path, monkeypatch, words, message):
     (tmp_path / "site.conf").touch()
     with pytest.raises(UsageError, match=re.escape(message)):
         parsed(*words)
+
+
+@pytest.mark.parametrize("option", HINTS)
+def test_each_hint_is_given(option):
+    """None is of an option that there is, or that is taken for the beginning of one."""
+    with pytest.raises(UsageError, match=re.escape(HINTS[option])):
+        parsed(f"--{option}" if len(option) > 1 else f"-{option}")
 
 
 def test_options_of_twist():

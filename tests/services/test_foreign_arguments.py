@@ -1,13 +1,26 @@
 """The words of other libraries as arguments of ``was``: each message says what to write here."""
 
+import inspect
 import re
 
 import pytest
 
 from skitai import was
+from skitai.services.db.service import DatabaseService
+from skitai.services.db.statement import Statement
+from skitai.services.db.words import (
+    EXECUTE_KEYWORDS,
+    EXECUTEMANY_KEYWORDS,
+    LISTEN_KEYWORDS,
+    TRANSACTION_KEYWORDS,
+)
 from skitai.services.db.words import KEYWORDS as DB
-from skitai.services.db.words import LISTEN_KEYWORDS, TRANSACTION_KEYWORDS
+from skitai.services.email.email import Email
+from skitai.services.email.service import EmailService
+from skitai.services.email.words import ADD_ATTACHMENT, ADD_TEXT, EMAIL, SET_SMTP
+from skitai.services.http.service import HTTPService
 from skitai.services.http.words import KEYWORDS as HTTP
+from skitai.services.websocket.service import WebSocketService
 from skitai.services.websocket.words import CONNECT_KEYWORDS
 from skitai.services.websocket.words import KEYWORDS as WS
 from skitai.testing import FakeWas
@@ -86,7 +99,23 @@ def mail():
     return was.email("Tea", "a@b.c", "d@e.f")
 
 
-@pytest.mark.parametrize("keywords", [HTTP, WS, CONNECT_KEYWORDS, DB, TRANSACTION_KEYWORDS, LISTEN_KEYWORDS])
-def test_no_hint_hides_an_argument(keywords):
+@pytest.mark.parametrize(
+    ("keywords", "function"),
+    [
+        (HTTP, HTTPService.operation),
+        (WS, WebSocketService.operation),
+        (CONNECT_KEYWORDS, WebSocketService.opening),
+        (DB, DatabaseService.place),
+        (TRANSACTION_KEYWORDS, DatabaseService.place),
+        (LISTEN_KEYWORDS, DatabaseService.place),
+        (EXECUTE_KEYWORDS, Statement.execute),
+        (EXECUTEMANY_KEYWORDS, Statement.executemany),
+        (EMAIL, EmailService.opening),
+        (ADD_TEXT, Email.add_text),
+        (ADD_ATTACHMENT, Email.add_attachment),
+        (SET_SMTP, Email.set_smtp),
+    ],
+)
+def test_no_hint_is_of_an_argument(keywords, function):
     """What can be written has no hint."""
-    assert not keywords.known & keywords.hints.keys()
+    assert not keywords.hints.keys() & {*keywords.known, *inspect.signature(function).parameters}

@@ -13,7 +13,7 @@ _POOL = "connections are pooled: pool_max and others are keys in the section [po
 _HINTS = {
     **dict.fromkeys(("host", "hostname", "hostaddr", "dsn", "conninfo", "url", "uri", "path"), _SERVER),
     "port": "write the port behind the host: server='host:5432'",
-    **dict.fromkeys(("database", "db", "dbase", "db_name"), "did you mean dbname?"),
+    **dict.fromkeys(("database", "db", "db_name"), "did you mean dbname?"),
     "username": "did you mean user?",
     **dict.fromkeys(("passwd", "pwd"), "did you mean password?"),
     **dict.fromkeys(("driver", "engine", "type", "dialect"), _TYPE),
@@ -39,11 +39,12 @@ LISTEN_KEYWORDS = Keywords(
     frozenset({"channel", "server", "dbname", "user", "password", "dbtype"}),
 )
 
-_PARAMS = ("parameters", "vars", "args", "values", "bind", "seq_of_parameters", "vars_list", "params_seq")
+_PARAMS = ("parameters", "vars", "args", "values", "seq_of_parameters", "vars_list", "params_seq")
 _EXECUTE = {
     **dict.fromkeys(("query", "statement", "operation", "command"), "did you mean sql?"),
     **dict.fromkeys(("timeout", "wait"), "write execute(...).getwait(timeout)"),
-    **dict.fromkeys(("prepare", "binary", "fetch"), "there is no such setting here, leave it out"),
+    "prepare": "prepare is a key in the section [postgresql] of the config",
+    "binary": "there is no such setting here, leave it out",
 }
 
 #: Of ``execute``.

@@ -13,9 +13,7 @@ _HOSTS = "there is none: of a cluster, @name/path, another member is asked when 
 
 #: What the clients of HTTP and of websockets are asked for, and what every call of ``was`` may be.
 COMMON_HINTS = {
-    **dict.fromkeys(
-        ("allow_redirects", "follow_redirects", "max_redirects", "redirect", "redirects"), _REDIRECTS
-    ),
+    **dict.fromkeys(("allow_redirects", "follow_redirects", "max_redirects", "redirect"), _REDIRECTS),
     **dict.fromkeys(("verify", "verify_ssl", "ssl", "sslopt", "ssl_context"), f"{_TRUST} verify and ca"),
     "cert": f"{_TRUST} certfile, keyfile and passphrase",
     **dict.fromkeys(("proxies", "proxy", "mounts", "trust_env", "proxy_auth"), _PROXY),
