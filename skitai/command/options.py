@@ -138,7 +138,7 @@ class Options(usage.Options):
         super().parseOptions([*arranged, "--", *others])  # type: ignore[no-untyped-call]
 
     def _wrong(self, error: getopt.GetoptError) -> str:
-        if "not recognized" not in error.msg:
+        if "requires argument" in error.msg or "must not have" in error.msg:
             return error.msg
         known = [name.rstrip("=") for name in self.longOpt]
         return f"there is no option {_dashed(error.opt)}: {hint(error.opt, known)}"
@@ -149,7 +149,7 @@ class Options(usage.Options):
             self.keys_of = words[1] if len(words) == 2 else ""
             return
         apps = [*words, *([self["app"]] if self["app"] is not None else [])]
-        wrong = command_hint(apps[0], " ".join(apps[1:])) if apps else None
+        wrong = command_hint(apps) if apps else None
         if wrong is not None:
             raise usage.UsageError(wrong)
         if len(apps) > 1:

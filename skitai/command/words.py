@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from twisted.python.usage import UsageError
@@ -19,6 +19,7 @@ _APP = "write the app behind the options, as in skitai app:app"
 _BACKGROUND = "skitaid keeps servers running in the background, and so does systemd"
 _GREENLETS = "apps run in threads; --threads 0 or --cooperative runs them in greenlets"
 
+_SETTINGS = "set it before the command: DJANGO_SETTINGS_MODULE=mysite.settings skitai mysite.wsgi"
 _VARIABLES = "set variables before the command: NAME=value skitai app:app; a config has ${NAME}"
 _COLOURS = "a terminal has colours, unless NO_COLOR=1 is set"
 _NONE = "there is no such setting here, leave it out"
@@ -104,10 +105,11 @@ _HINTS = {
     "limit-max-requests": "did you mean --max-requests?",
     "max-requests-jitter": "--max-requests is up to a fifth less, by chance, for each worker",
     "reactor": "twist has it: twist --reactor=NAME skitai",
-    "env": _VARIABLES,
+    **dict.fromkeys(("env", "e"), _VARIABLES),
+    "settings": _SETTINGS,
 }
 
-_SERVE = "to serve an app, write skitai {app}"
+_SERVE = "to serve an app, write {command}"
 #: Words that are commands of other programs, with what to write here.
 _COMMANDS = {
     **dict.fromkeys(("run", "runserver", "serve", "server", "start", "dev"), _SERVE),
@@ -124,16 +126,34 @@ def hint(option: str, known: Iterable[str]) -> str:
     return f"did you mean --{near}?" if near else "known are those of skitai --help"
 
 
-def command_hint(word: str, app: str) -> str | None:
-    """Return what to write instead of the command ``word``: ``app`` is what stands beside it, if anything.
+def command_hint(words: Sequence[str]) -> str | None:
+    """Return what to write instead of ``words``, which stand where an app does, but are those of other programs.
 
-    None if ``word`` is no command of other programs, or is something that can be served.
+    None if the first of them is no such command, or is something that can be served, and none of them is an
+    address, as for Django's ``runserver``.
     """
-    if word == _MANAGE and (projects := _projects()):
-        return f"{word} is Django's own command: to serve the project, write skitai {projects[0]}"
-    if word not in _COMMANDS or Path(word).is_dir() or Path(f"{word}.py").is_file():
-        return None
-    return f"there is no command {word}: {_COMMANDS[word].format(app=app or 'app:app')}"
+    word = words[0]
+    binds = [each for each in words if _is_address(each)]
+    apps = [each for each in words if each not in binds]
+    projects = _projects() if Path(_MANAGE).is_file() or word == _MANAGE else []
+    if word == _MANAGE and projects:
+        command = _command(projects[0], binds)
+        return f"{word} is Django's own command: to serve the project, write {command}"
+    if word in _COMMANDS and not (Path(word).is_dir() or Path(f"{word}.py").is_file()):
+        command = _command(" ".join(apps[1:]) or (projects[0] if projects else "app:app"), binds)
+        return f"there is no command {word}: {_COMMANDS[word].format(command=command)}"
+    if binds:
+        return f"{binds[0]} is no app: to listen there, write {_command(' '.join(apps), binds)}"
+    return None
+
+
+def _is_address(word: str) -> bool:
+    """Return whether ``word`` is a port, or a host and a port: no name of an app consists of digits."""
+    return word.rpartition(":")[2].isdecimal() and not Path(word).exists()
+
+
+def _command(app: str, binds: Iterable[str]) -> str:
+    return " ".join(["skitai", *([app] if app else []), *(f"--bind {each}" for each in binds)])
 
 
 def app_here() -> str | None:

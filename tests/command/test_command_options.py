@@ -124,6 +124,12 @@ def test_a_project_of_django(tmp_path, monkeypatch):
     assert parsed().source == Given("mysite.wsgi", (), tmp_path)
     with pytest.raises(UsageError, match=r"Django's own command: .* write skitai mysite.wsgi$"):
         parsed("manage.py", "runserver")
+    with pytest.raises(UsageError, match=r"write skitai mysite.wsgi --bind 0.0.0.0:8000$"):
+        parsed("manage.py", "runserver", "0.0.0.0:8000")
+    with pytest.raises(
+        UsageError, match=r"command runserver: to serve an app, write skitai mysite.wsgi --bind 8000$"
+    ):
+        parsed("runserver", "8000")
     (tmp_path / "other" / "wsgi.py").touch()
     with pytest.raises(
         UsageError, match=r"write which one to serve: skitai mysite.wsgi or skitai other.wsgi$"
@@ -188,6 +194,15 @@ def test_the_app_may_come_first(tmp_path, monkeypatch):
         (("serve", "--port", "80"), "there is no command serve: to serve an app, write skitai app:app"),
         (("run", "shop:app", "--reload"), "there is no command run: to serve an app, write skitai shop:app"),
         (("--app", "shop:app", "run"), "there is no command run: to serve an app, write skitai shop:app"),
+        (
+            ("runserver", "0.0.0.0:8000"),
+            "there is no command runserver: to serve an app, write skitai app:app --bind 0.0.0.0:8000",
+        ),
+        (
+            ("a:app", "[::]:80"),
+            "[::]:80 is no app: to listen there, write skitai a:app --bind [::]:80",
+        ),
+        (("8000",), "8000 is no app: to listen there, write skitai --bind 8000"),
         (("stop",), "there is no command stop: skitaid keeps servers running in the background"),
         (("help",), "there is no command help: did you mean --help?"),
         (
@@ -207,6 +222,10 @@ def test_the_app_may_come_first(tmp_path, monkeypatch):
         (("--ca-certs=a.pem",), "there is no option --ca-certs: did you mean --client-ca?"),
         (("--channel-timeout=9",), "there is no option --channel-timeout: did you mean --response-timeout?"),
         (("--root-path=/shop",), "there is no option --root-path: the config mounts an app below a path"),
+        (("--http", ":80"), "there is no option --http: did you mean --bind?"),
+        (("--pr=80",), "there is no option --pr: did you mean --"),
+        (("-e", "A=b"), "there is no option -e: set variables before the command: NAME=value"),
+        (("--settings=a.b",), "there is no option --settings: set it before the command: DJANGO_SETTINGS"),
         (("--no-server-header",), "there is no option --no-server-header: there is no such setting here"),
         (("-Z",), "there is no option -Z: known are those of skitai --help"),
         (("--daemon",), "there is no option --daemon: skitaid keeps servers running in the background"),
