@@ -251,7 +251,7 @@ class Server(Instance):
     def _tell_of_zone(self) -> None:
         """Say once for all workers that an app, as Django does, has another zone than the logs."""
         offsets = zone.left(time.time())
-        if offsets is not None and self.slot.number == 0 and not self._stands_in:
+        if offsets is not None and self.is_first and not self._stands_in:
             text = "the times of the logs are {ours}; an app has set its own zone, {theirs}"
             _log.info(text, ours=offsets[0], theirs=offsets[1])
 

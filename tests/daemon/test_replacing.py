@@ -253,6 +253,15 @@ def test_django(reloading):
     settings = (server.folder / "shop/settings.py").read_text()
     server.save("shop/settings.py", settings.replace("one", "two"))
     server.becomes("view 2 two")
+    urls = (server.folder / "shop/urls.py").read_text()
+    server.save("shop/urls.py", f"{urls}\nimport missing_one\n")  # it is imported by the first request
+    server.becomes("No module named &#x27;missing_one&#x27;")
+    response = server.answer()
+    assert (response.code, response["Cache-Control"]) == (500, "no-store")
+    assert "shop/urls.py&quot;, line 6" in response.body.decode()
+    server.save("shop/urls.py", urls)
+    server.becomes("view 2 two")
+    assert server.log_text().count("an app has set its own zone") == 1  # in five processes
 
 
 @pytest.mark.parametrize("threads", [2], indirect=True)

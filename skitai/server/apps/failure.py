@@ -1,4 +1,4 @@
-"""What a developer sees in the browser while an app cannot be loaded."""
+"""What a developer sees in the browser while an app cannot be loaded, and where it raises."""
 
 from __future__ import annotations
 
@@ -35,12 +35,24 @@ _PAGE = """<!DOCTYPE html>
 
 def answer_with_failure(request: Request, code: int, error: BaseException) -> None:
     """Answer with what keeps the app from being loaded: the traceback of its own code. Reactor thread."""
+    _answer(request, code, error.__cause__ or error, f"{error}.")
+
+
+def answer_with_error(request: Request, error: BaseException) -> None:
+    """Answer with 500 and what the app has raised. Called in the reactor thread.
+
+    Frameworks show what their views raise. What comes here is theirs, or comes from modules that they import late,
+    as Django does those of its URLs.
+    """
+    _answer(request, 500, error, "The app has raised this.")
+
+
+def _answer(request: Request, code: int, error: BaseException, sentence: str) -> None:
     request.identified()
-    cause = error.__cause__ or error
     page = _PAGE.format(
-        title=escape(traceback.format_exception_only(cause)[-1].strip()),
-        trace=escape("".join(traceback.format_exception(cause)).rstrip()),
-        sentence=escape(f"{error}."),
+        title=escape(traceback.format_exception_only(error)[-1].strip()),
+        trace=escape("".join(traceback.format_exception(error)).rstrip()),
+        sentence=escape(sentence),
     )
     headers = [("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store")]
     request.respond(f"{code} {HTTPStatus(code).phrase}", headers, page.encode(errors="backslashreplace"))

@@ -341,7 +341,7 @@ class AppCall:
         try:
             self._resource.app_failed(error, self.line)
         finally:  # whatever a watcher does, the client is answered
-            self._post(self._give_up)
+            self._post(partial(self._give_up, error))
 
     def _post(self, action: Callable[[], None]) -> None:
         self._outbox.append(action)
@@ -362,9 +362,9 @@ class AppCall:
                 )
                 self._give_up()
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: BaseException | None = None) -> None:
         if not self.request.written:  # else the connection may already serve another request
-            self.request.fail(500)
+            self._resource.answer_failed(self.request, error)
 
     def _send_file(self, producer: FileProducer) -> None:
         if self.request.written:

@@ -18,7 +18,7 @@ from skitai.formats.loglines import about_request
 from skitai.interfaces import IExecutor, IHeadResource
 from skitai.loop.bridge import Bridge
 from skitai.loop.lines import NO_LIMITS, Limits
-from skitai.server.apps.failure import answer_with_failure
+from skitai.server.apps.failure import answer_with_error, answer_with_failure
 from skitai.server.apps.slot import AppSlot, AppWatcher, WSGIApp
 from skitai.server.wsgi.appcall import AppCall, ObservedAppCall
 from skitai.server.wsgi.environ import base_environ, make_environ
@@ -166,6 +166,13 @@ class WSGIResource:
         about = about_request(current_request_id())
         _log.failure("{doing} failed{about}", failure, doing=doing, about=about, level=LogLevel.error)
         self.watcher.failed(error, doing)
+
+    def answer_failed(self, request: Request, error: BaseException | None) -> None:
+        """Answer with 500, and show a developer the ``error`` that the app has raised. Reactor thread."""
+        if error is None or not self._shows_failures or request.status_code:
+            request.fail(500)
+        else:
+            answer_with_error(request, error)
 
     def _start_late(self, request: Request, use: Use) -> None:
         if request.gone:
