@@ -127,7 +127,7 @@ def hint(option: str, known: Iterable[str]) -> str:
 
 
 def command_hint(words: Sequence[str]) -> str | None:
-    """Return what to write instead of ``words``, which stand where an app does, but are those of other programs.
+    """Return what to write instead of ``words`` of other programs, which stand where an app does.
 
     None if the first of them is no such command, or is something that can be served, and none of them is an
     address, as for Django's ``runserver``.

@@ -41,8 +41,8 @@ def answer_with_failure(request: Request, code: int, error: BaseException) -> No
 def answer_with_error(request: Request, error: BaseException) -> None:
     """Answer with 500 and what the app has raised. Called in the reactor thread.
 
-    Frameworks show what their views raise. What comes here is theirs, or comes from modules that they import late,
-    as Django does those of its URLs.
+    Most frameworks catch what views raise. What comes here is raised beside them, as by modules that are
+    imported late: Django's of its URLs.
     """
     _answer(request, 500, error, "The app has raised this.")
 
