@@ -105,7 +105,7 @@ def test_max_memory(served):
     load = Load(server.port, clients=2)
     eventually(lambda: len(re.findall(r"is replaced after \d+ MB", server.log_text())) >= 3)
     load.stop()
-    assert (dict(load.failures), set(load.answers)) == ({}, {200})
+    assert (dict(load.failures), set(load.answers)) == ({}, {200}), server.log_text()
     eventually(lambda: len(server.workers()) == 2)
 
 
