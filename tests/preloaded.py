@@ -61,7 +61,8 @@ class Forked:
 
     def send_signal(self, number):
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(self.pid, number)
 
     def terminate(self):
         self.send_signal(signal.SIGTERM)
@@ -142,6 +143,7 @@ def _main(control):
         __import__(name)
     assert "twisted.internet.reactor" not in sys.modules
     order, log = _forked(control)
+    control.close()  # not later by the object, whose descriptor is another one then
     os.setpgid(0, 0)
     for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), log, log)):
         os.dup2(descriptor, number)
