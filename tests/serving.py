@@ -153,7 +153,7 @@ class RunningServer:
         self.folder = directory
         self._log = directory / "server.log"
         path = directory / "tested.conf"
-        path.write_text(_patient(config), encoding="utf-8")
+        path.write_text(patient(config), encoding="utf-8")
         command = [sys.executable, "-m", "twisted", "skitai", "--config", str(path)]
         if threads is not None:
             command += ["--threads", str(threads)]
@@ -195,7 +195,7 @@ class RunningServer:
         assert status in (0, -signal.SIGTERM), f"exit status {status}:\n{self.log_text()}"
 
 
-def _patient(config: str) -> str:
+def patient(config: str) -> str:
     """Return ``config`` with a server that refuses no request for its wait, unless the test is about that.
 
     Machines that run tests may be slow.

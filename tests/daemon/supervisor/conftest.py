@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from processes import TWIST, environment
+from serving import patient
 from supervised import APP, Supervised
 from wire import PATIENCE
 
@@ -18,7 +19,7 @@ def served(tmp_path):
     def write(keys, routes="/ = ./served:app"):
         ip = "" if "listen =" in keys else "ip = 127.0.0.1\n"
         text = f"[server]\n{ip}access_log = off\n{keys}\n\n[routes:line]\n{routes}\n"
-        (tmp_path / "site.conf").write_text(text)
+        (tmp_path / "site.conf").write_text(patient(text))
         return tmp_path / "site.conf"
 
     def run(*arguments, kind=Supervised, **options):

@@ -153,7 +153,7 @@ class TestReload:
         before = server.workers()
         server.write("port = 0\nprocesses = x")
         server.signal(signal.SIGHUP)
-        server.said("site.conf:5: [server] processes: must be a whole number of at least 1, not 'x'")
+        server.said("site.conf:6: [server] processes: must be a whole number of at least 1, not 'x'")
         server.write(keys)
         app = server.folder / "served.py"
         good = app.read_text()
@@ -282,9 +282,9 @@ def test_more_and_fewer(served):
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ("processes = 2\nport = x", "site.conf:5: [server] port: must be"),
-        ("processes = 2\nport = {taken}", "site.conf:5: [server] port: 127.0.0.1:{taken} is in use"),
-        ("processes = 2\nuser = nosuch-user", "site.conf:5: [server] user: there is no user nosuch-user"),
+        ("processes = 2\nport = x", "site.conf:6: [server] port: must be"),
+        ("processes = 2\nport = {taken}", "site.conf:6: [server] port: 127.0.0.1:{taken} is in use"),
+        ("processes = 2\nuser = nosuch-user", "site.conf:6: [server] user: there is no user nosuch-user"),
     ],
     ids=["config", "port", "user"],
 )
