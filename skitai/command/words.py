@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from skitai.formats.spelling import closest
 _DEFAULT_PORT = SERVER_KEYS["port"].default
 _LOCALHOST, _LOOPBACK = "localhost", "127.0.0.1"
 _UNIX = "unix:"
+#: As ``runserver`` of Django takes it, and ``--bind``.
+_ADDRESS = re.compile(r"(?:(?:|\*|localhost|[\d.]+|\[[\da-fA-F:.]+\]):)?[0-9]+")
 #: What manages a project of Django.
 _MANAGE = "manage.py"
 _APP = "write the app behind the options, as in skitai app:app"
@@ -67,7 +70,7 @@ _HINTS = {
     **dict.fromkeys(("env-file", "env-files"), _VARIABLES),
     **dict.fromkeys(("extra-files", "reload-extra-file"), "did you mean --reload-include?"),
     **dict.fromkeys(("reload-dir", "reload-engine"), "--reload watches the folders of what it serves"),
-    **dict.fromkeys(("ipv6", "socket", "http-socket"), "did you mean --bind?"),
+    **dict.fromkeys(("ipv6", "socket", "http", "http-socket"), "did you mean --bind?"),
     "fd": "sockets that systemd passes are taken",
     **dict.fromkeys(("root-path", "url-prefix", "script-name", "mount"), _MOUNT),
     **dict.fromkeys(("server-name", "virtual-host"), "names of hosts stand in [routes:line] of a config"),
@@ -148,8 +151,8 @@ def command_hint(words: Sequence[str]) -> str | None:
 
 
 def _is_address(word: str) -> bool:
-    """Return whether ``word`` is a port, or a host and a port: no name of an app consists of digits."""
-    return word.rpartition(":")[2].isdecimal() and not Path(word).exists()
+    """Return whether ``word`` is a port, or an IP address and a port, and no file or folder."""
+    return _ADDRESS.fullmatch(word) is not None and not Path(word).exists()
 
 
 def _command(app: str, binds: Iterable[str]) -> str:
