@@ -7,8 +7,9 @@ import pytest
 from serving import config_text, eventually
 
 APP = """
-import time
-time.sleep(0.8)
+import os, time
+while not os.path.exists(__file__ + ".go"):
+    time.sleep(0.01)
 
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -22,6 +23,7 @@ def test_a_module_that_waits(running_server, tmp_path, threads):
     (tmp_path / "waits.py").write_text(APP)
     server = running_server(config_text({"/": f"{tmp_path}/waits:app"}, threads=threads, slow_request=0.1))
     eventually(lambda: "slow: " in server.log_text(), "the line of the log")
+    (tmp_path / "waits.py.go").touch()
     assert server.ask("/").body == b"at last"
     server.stop()
     said = [line for line in server.log_text().splitlines() if "slow: " in line]
