@@ -22,10 +22,10 @@ def test_a_module_that_waits(running_server, tmp_path, threads):
     """Once, after the time for slow requests, be it in a thread or in the reactor's."""
     (tmp_path / "waits.py").write_text(APP)
     server = running_server(config_text({"/": f"{tmp_path}/waits:app"}, threads=threads, slow_request=0.1))
-    eventually(lambda: "slow: " in server.log_text(), "the line of the log")
+    eventually(lambda: "slow: loading" in server.log_text(), "the line of the log")
     (tmp_path / "waits.py.go").touch()
     assert server.ask("/").body == b"at last"
     server.stop()
-    said = [line for line in server.log_text().splitlines() if "slow: " in line]
+    said = [line for line in server.log_text().splitlines() if "slow: loading" in line]
     assert len(said) == 1
     assert re.search(r"\[warning\] slow: loading /, for \d\.\d s, at ", said[0])
