@@ -15,8 +15,9 @@ from skitai.errors import ConfigError
 
 #: Where nobody else can ask: who wants others to, says so.
 _LOOPBACK = "127.0.0.1"
-#: The keys of ``[server]`` that say where to listen.
-_PLACES = frozenset({"ip", "listen", "unix_socket"})
+#: The keys of ``[server]`` that say on which interfaces to listen.
+_PLACES = frozenset({"ip", "listen"})
+_SOCKET, _PORT = "unix_socket", "port"
 
 
 @attrs.frozen
@@ -56,7 +57,8 @@ class Given:
 
     def overrides(self, given: Mapping[str, str]) -> Mapping[str, str]:
         """Return the options ``given``, with those that hold where none says where to listen."""
-        return given if _PLACES & given.keys() else {"ip": _LOOPBACK, **given}
+        only_elsewhere = _SOCKET in given and _PORT not in given
+        return given if only_elsewhere or _PLACES & given.keys() else {"ip": _LOOPBACK, **given}
 
     def hosts(self) -> tuple[VirtualHost, ...]:
         """Return the one virtual host. Raises ConfigError."""

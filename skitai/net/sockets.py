@@ -212,10 +212,14 @@ def _is_tls(name: Name, endpoints: Sequence[Endpoint]) -> bool:
 
 
 def url_of_name(name: Name, secure: bool) -> str:
-    """Return the URL that people open to reach a socket of this name; for a Unix socket, its path."""
+    """Return the URL that people open to reach a socket of this name; for a Unix socket, its path.
+
+    A socket on all interfaces is one: others reach it by more than the URL of this machine.
+    """
     if not isinstance(name, tuple):
         path = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
         return f"unix:{path}{' (TLS)' if secure else ''}"
-    host, port = str(name[0]), name[1]
-    host = _ANY.get(host, host)
-    return f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
+    bound, port = str(name[0]), name[1]
+    host = _ANY.get(bound, bound)
+    url = f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
+    return f"{url} (all interfaces)" if bound in _ANY else url

@@ -34,6 +34,7 @@ def test_the_same_as_a_file(folder):
         ({"ip": "0.0.0.0"}, ["0.0.0.0:5000"]),
         ({"listen": "80, [::1]:81"}, ["80", "[::1]:81"]),
         ({"unix_socket": "/tmp/x"}, ["unix:/tmp/x"]),
+        ({"unix_socket": "/tmp/x", "port": "80"}, ["127.0.0.1:80", "unix:/tmp/x"]),
     ],
 )
 def test_where_it_listens(folder, overrides, listens):

@@ -317,7 +317,7 @@ class TestInherited:
 def test_urls(greeters):
     """Addresses are shown as people type them into a browser."""
     (host,) = greeters.listen(ip="")
-    assert url_of(host, secure=True) == f"https://127.0.0.1:{host.port}/"
+    assert url_of(host, secure=True) == f"https://127.0.0.1:{host.port}/ (all interfaces)"
     greeters.stop()
     (host,) = greeters.listen(ip="::1")
     assert url_of(host, secure=False) == f"http://[::1]:{host.port}/"
