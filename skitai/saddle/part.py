@@ -9,7 +9,7 @@ from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Never, TypeVar
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 import attrs
 
@@ -89,6 +89,14 @@ class Saddlery:
         self._mounts: list[tuple[Saddlery, str]] = []
         #: The number of changes so far. When it has changed, an app builds its routes again.
         self.changes = 0
+
+    if not TYPE_CHECKING:  # type checkers are to refuse what is not there
+
+        def __getattr__(self, name: str) -> Any:
+            """Say how what other frameworks have is called here."""
+            if name not in words.ATTRIBUTES:
+                return self.__getattribute__(name)  # a property may have failed: its error counts
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}: {words.ATTRIBUTES[name]}")
 
     def own_templates(self, app: Any) -> Templates:
         """Return the templates in the folder of this part, with the settings of ``app``."""

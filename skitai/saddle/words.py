@@ -11,6 +11,19 @@ _REDIRECT = "have a view return was.redirect(url)"
 _SLASH = "there is none: a path with a slash at its end is another path"
 _LASTING = "did you mean expires? It takes seconds from now"
 
+_METHOD = 'write @app.route(rule, methods=["{}"])'
+#: What apps and blueprints of Flask, and apps of Bottle, have, and those of Saddle have not.
+ATTRIBUTES = {
+    **{name: _METHOD.format(name.upper()) for name in ("get", "post", "put", "patch", "delete")},
+    "add_url_rule": "write app.route(rule)(view)",
+    **dict.fromkeys(("errorhandler", "register_error_handler"), "write @app.error(404)"),
+    "register_blueprint": "write app.mount(path, module, name of its Saddlery)",
+    "after_request": "did you mean finish_request? It is given was",
+    "run": "write skitai app:app on the command line",
+    "url_for": "write app.build_url('name')",
+    "logger": "write logging.getLogger(name), or was.log(text) in a view",
+}
+
 #: Of ``@app.route``.
 ROUTE = Keywords(
     {

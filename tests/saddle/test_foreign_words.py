@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from skitai.saddle import Saddle
+from skitai.saddle import Saddle, Saddlery, words
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,29 @@ def test_app():
     """The same for the app itself."""
     with pytest.raises(TypeError, match=r"^Saddle\(\) got .* 'static_folder': the config mounts folders"):
         Saddle("app", static_folder="static")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("get", """'get': write @app.route(rule, methods=["GET"])"""),
+        ("errorhandler", "'errorhandler': write @app.error(404)"),
+        ("after_request", "'after_request': did you mean finish_request?"),
+        ("run", "'run': write skitai app:app"),
+        ("tea", "object has no attribute 'tea'"),
+    ],
+)
+def test_attributes(name, message):
+    """Decorators and methods of Flask, and those of Bottle, say what to write instead; parts do, too."""
+    for app in (Saddle("app"), Saddlery("part")):
+        with pytest.raises(AttributeError, match=re.escape(message)):
+            getattr(app, name)
+        assert not hasattr(app, name)
+
+
+def test_what_attributes_say_is_there():
+    """No hint is for something that Saddle has."""
+    assert not [name for name in words.ATTRIBUTES if hasattr(Saddle("app"), name)]
 
 
 @pytest.mark.parametrize(
