@@ -67,7 +67,8 @@ def typed_values(
         try:
             values[name] = cast_value(keys[name], entry.value, section.folder)
         except ValueError as error:
-            raise section.error(str(error), key=name) from error
+            comment = "; a comment begins with ;" if " #" in entry.value else ""
+            raise section.error(f"{error}{comment}", key=name) from error
     return values
 
 

@@ -94,7 +94,7 @@ def read_server(
         values["threads"] = 0
     settle_listening(values, section.entries, source.overrides, section.folder, source.error)
     if not serving:
-        _require_writable_logs(source, values, ("app_log",), made)
+        _require_writable_logs(source, values, ("app_log",), made, logs)
         return ServerConfig(**values), ()
     if values["keyfile"] is not None and values["certfile"] is None:
         raise source.error("is the key of a certificate that is not there: set certfile, too", key="keyfile")
@@ -102,7 +102,7 @@ def read_server(
         _require_certificate(source, values, certificates)
     elif values["client_ca"] is not None:
         raise source.error("needs an address with ssl: clients show certificates there", key="client_ca")
-    _require_writable_logs(source, values, ("access_log", "app_log"), made)
+    _require_writable_logs(source, values, ("access_log", "app_log"), made, logs)
     if values["proxy_protocol"] and not values["trusted_proxies"]:
         raise source.error("needs trusted_proxies: only they may name the client", key="proxy_protocol")
     server = ServerConfig(**values)
@@ -163,11 +163,11 @@ def _require_webroot(source: ServerSource, server: ServerConfig) -> None:
 
 
 def _require_writable_logs(
-    source: ServerSource, values: Mapping[str, Any], keys: Iterable[str], made: Path | None
+    source: ServerSource, values: Mapping[str, Any], keys: Iterable[str], made: Path | None, logs: Path | None
 ) -> None:
     """Refuse logs that cannot be written, without creating them: this may be a mere check.
 
-    The folder ``made`` need not be there yet.
+    The folder ``made`` need not be there yet. ``logs`` is that of the option ``--logs``.
     """
     for key in keys:
         log = values[key]
@@ -181,6 +181,8 @@ def _require_writable_logs(
             continue
         if os.path.isdir(log):
             raise source.error(f"{log} is a folder: name a file in it", key=key)
+        if log.parent == logs and not logs.is_dir():
+            raise ConfigError(f"there is no folder {logs}: create it or name another", path="--logs")
         if not os.path.isdir(log.parent):
             raise source.error(f"there is no folder {log.parent}: create it or name another file", key=key)
         if not os.access(log if os.path.exists(log) else log.parent, os.W_OK):

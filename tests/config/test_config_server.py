@@ -77,6 +77,10 @@ def test_workers(site):
         ("max_requests = -1", "must be a whole number of at least 0, not '-1'"),
         ("max_memory = much", "must be a number of bytes, or one with KB, MB or GB, not 'much'"),
         ("port = 70000", "must be a whole number from 0 to 65535, not '70000'"),
+        (
+            "threads = 4 # four",
+            "must be a whole number from 0 to 10000, not '4 # four'; a comment begins with ;",
+        ),
         ("threads = -1", "must be a whole number from 0 to 10000, not '-1'"),
         ("processes = 0", "must be a whole number of at least 1, not '0'"),
         ("processes = 129", "must be at most 128, not '129': run several servers"),
@@ -388,7 +392,7 @@ def test_folder_of_logs(site, tmp_path):
     assert (server.access_log, server.app_log) == (tmp_path / "request.log", site.folder / "own.log")
     server = site.load("[server]\naccess_log = off\n", logs=tmp_path).server
     assert (server.access_log, server.app_log) == (None, tmp_path / "app.log")
-    with pytest.raises(ConfigError, match="there is no folder"):
+    with pytest.raises(ConfigError, match=r"^--logs: there is no folder /.*/missing: create it"):
         site.load("", logs=tmp_path / "missing")
 
 
