@@ -113,6 +113,11 @@ class OneProcess(Supervised):
         """Return the processes of the server."""
         return {self.process.pid, *self.nurseries(), *self.workers()}
 
+    def signal(self, number):
+        """Send a signal once the server takes it: that is after it has said where it serves."""
+        eventually(lambda: takes(self.process.pid, number), f"a server that takes {number!r}")
+        super().signal(number)
+
 
 def children(pid):
     """Return the processes whose parent is ``pid``."""
@@ -121,6 +126,13 @@ def children(pid):
             return set(map(int, file.read().split()))
     except OSError:
         return set()
+
+
+def takes(pid, number):
+    """Return whether a process has a handler for a signal, or will have one when it takes signals again."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        masks = [int(line.split()[1], 16) for line in file if line.startswith(("SigCgt:", "SigBlk:"))]
+    return any(mask >> number - 1 & 1 for mask in masks)
 
 
 def is_alive(pid):
