@@ -84,9 +84,7 @@ class TurnEnd:
             self.wake_sleepers()
         # Runs when the reactor has handled all that was ready, before it polls again.
         reactor = self._reactor
-        call_at_end = getattr(
-            reactor, "call_at_end", None
-        )  # of the ShortReactor, which it may be from now on
+        call_at_end = getattr(reactor, "call_at_end", None)  # a ShortReactor's, which it may become
         if call_at_end is None:
             reactor.callLater(0, self._run)
         else:
