@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from skitai.calls.raising import CalledOtherwise
 from skitai.calls.result import Result
 from skitai.errors import FAILED, OperationError
 from skitai.http.charsets import codec_of
@@ -21,6 +22,13 @@ class ReplyResult(Result):
 
     #: The path and query that the node was asked for; empty if no reply came.
     asked = ""
+
+    if not TYPE_CHECKING:  # type checkers are to refuse what is not there
+        status_code = CalledOtherwise("did you mean code?")
+        content = CalledOtherwise("did you mean data?")
+        reason = CalledOtherwise("did you mean msg?")
+        ok = CalledOtherwise("write code < 400, or call raise_for_status()")
+        cookies = CalledOtherwise("write get_header('set-cookie')")
 
     def __init__(
         self,

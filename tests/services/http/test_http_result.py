@@ -1,5 +1,7 @@
 """What people expect of a reply who come from requests."""
 
+import re
+
 import pytest
 
 from skitai.errors import OperationError, OperationTimeout
@@ -93,3 +95,20 @@ def test_parameters_in_pieces_are_none(kind):
         b"caf\xc3\xa9", headers=[("Content-Type", kind)], code=200, msg="OK", node=HTTPNode("h", 80)
     )
     assert result.text == "caf\u00e9"
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("status_code", "did you mean code?"),
+        ("content", "did you mean data?"),
+        ("reason", "did you mean msg?"),
+        ("ok", "write code < 400, or call raise_for_status()"),
+        ("cookies", "write get_header('set-cookie')"),
+    ],
+)
+def test_the_words_of_other_clients(word, hint):
+    """Users of requests and httpx know them; they are no attributes, as hasattr() sees."""
+    with pytest.raises(AttributeError, match=re.escape(f"HTTPResult has no attribute {word!r}: {hint}")):
+        getattr(result(), word)
+    assert not hasattr(result(), word)
