@@ -13,8 +13,8 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(VENV)/.sample
 	$(BIN)/twist skitai
 
-# One more than there are cores: most tests wait for sockets and processes.
-TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
+# Two for each core: most tests wait for sockets and processes.
+TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() * 2)')
 
 TESTS := $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
