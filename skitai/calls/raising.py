@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Never, TypeVar
+from typing import Any, TypeVar
 
 from skitai.formats.spelling import Keywords
 
@@ -94,22 +94,6 @@ class OfResult:
         if instance is None:
             return self
         raise no_attribute(self._name)
-
-
-class CalledOtherwise:
-    """An attribute that other libraries have: it raises AttributeError with ``hint``, what to write here.
-
-    As for ``OfResult``, a ``__getattr__`` would make all attributes slow.
-    """
-
-    def __init__(self, hint: str) -> None:
-        self._hint = hint
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: object, owner: type) -> Never:
-        raise AttributeError(f"{owner.__name__} has no attribute {self._name!r}: {self._hint}")
 
 
 def no_attribute(name: str) -> AttributeError:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Never, TypeVar
 
 import attrs
+
+C = TypeVar("C", bound=type)
 
 _LONGEST_COMPARED = 80
 
@@ -51,3 +54,27 @@ class Keywords:
         meant = [word for word in given if word in self.hints or closest(word, self.known)]
         self.refuse(function, meant)
         return [word for word in given if word not in meant]
+
+
+class _CalledOtherwise:
+    """An attribute that there is not. A ``__getattr__`` instead would make all attributes of a class slow."""
+
+    def __init__(self, name: str, hint: str) -> None:
+        self._name, self._hint = name, hint
+
+    def __get__(self, instance: object, owner: type) -> Never:
+        raise AttributeError(f"{owner.__name__} has no attribute {self._name!r}: {self._hint}")
+
+
+def called_otherwise(hints: Mapping[str, str]) -> Callable[[C], C]:
+    """Decorate a class whose instances users ask for the attributes of other libraries.
+
+    Such an attribute raises AttributeError, with what to write here. Type checkers do not know it.
+    """
+
+    def decorate(decorated: C) -> C:
+        for name, hint in hints.items():
+            setattr(decorated, name, _CalledOtherwise(name, hint))
+        return decorated
+
+    return decorate

@@ -9,11 +9,12 @@ from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Never, TypeVar
+from typing import Any, Never, TypeVar
 
 import attrs
 
 from skitai.context import current_view
+from skitai.formats.spelling import called_otherwise
 from skitai.saddle import words
 from skitai.saddle.outgoing.rendering import render_template
 from skitai.saddle.outgoing.templates import Templates
@@ -71,6 +72,7 @@ class Endpoint:
     full_rule: str
 
 
+@called_otherwise(words.ATTRIBUTES)
 class Saddlery:
     """Routes, events and error handlers. ``import_name`` (``__name__``) tells where its templates are.
 
@@ -89,14 +91,6 @@ class Saddlery:
         self._mounts: list[tuple[Saddlery, str]] = []
         #: The number of changes so far. When it has changed, an app builds its routes again.
         self.changes = 0
-
-    if not TYPE_CHECKING:  # type checkers are to refuse what is not there
-
-        def __getattr__(self, name: str) -> Any:
-            """Say how what other frameworks have is called here."""
-            if name not in words.ATTRIBUTES:
-                return self.__getattribute__(name)  # a property may have failed: its error counts
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}: {words.ATTRIBUTES[name]}")
 
     def own_templates(self, app: Any) -> Templates:
         """Return the templates in the folder of this part, with the settings of ``app``."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from skitai.calls.raising import CalledOtherwise
 from skitai.calls.result import Result
 from skitai.errors import FAILED, OperationError
+from skitai.formats.spelling import called_otherwise
 from skitai.http.charsets import codec_of
 from skitai.http.fields import split_parameters
+from skitai.services.http.words import ATTRIBUTES
 
 
+@called_otherwise(ATTRIBUTES)
 class ReplyResult(Result):
     """A result that came as an HTTP reply; its subclasses define ``data``.
 
@@ -22,13 +24,6 @@ class ReplyResult(Result):
 
     #: The path and query that the node was asked for; empty if no reply came.
     asked = ""
-
-    if not TYPE_CHECKING:  # type checkers are to refuse what is not there
-        status_code = CalledOtherwise("did you mean code?")
-        content = CalledOtherwise("did you mean data?")
-        reason = CalledOtherwise("did you mean msg?")
-        ok = CalledOtherwise("write code < 400, or call raise_for_status()")
-        cookies = CalledOtherwise("write get_header('set-cookie')")
 
     def __init__(
         self,

@@ -41,3 +41,12 @@ _HINTS = {
 
 #: Of ``was.get`` and the others, ``was.upload``, ``was.rpc`` and ``was.jsonrpc``.
 KEYWORDS = Keywords(_HINTS, frozenset({"detach"}))
+
+#: What the replies of those clients have.
+ATTRIBUTES = {
+    "status_code": "did you mean code?",
+    "content": "did you mean data?",
+    "reason": "did you mean msg?",
+    "ok": "write code < 400, or call raise_for_status()",
+    "cookies": "write get_header('set-cookie')",
+}
