@@ -13,8 +13,8 @@ from skitai.config.forms import form
 from skitai.errors import ConfigError
 from skitai.net.endpoints import Endpoint, PortEndpoint, UnixEndpoint, parse_endpoint
 
-#: The keys that ``listen`` replaces.
 _TLS = "ssl"
+#: The keys that ``listen`` replaces.
 _OLDER_KEYS = ("ip", "port", "unix_socket", _TLS)
 
 #: Returns the error that points at the line, or the option, of a key.

@@ -35,6 +35,7 @@ class NoDescriptorError(UnsentError):
 def connect_error(node: HostNode | UnixNode, reason: Failure) -> UnsentError:
     """Return the error for Twisted's ``reason`` why there is no connection to ``node``."""
     cause = reason.value
+    kind: type[UnsentError] = UnsentError
     if isinstance(cause, UnsentError):
         return cause
     if isinstance(cause, error.DNSLookupError) and isinstance(node, HostNode):
@@ -50,13 +51,10 @@ def connect_error(node: HostNode | UnixNode, reason: Failure) -> UnsentError:
     elif isinstance(cause, TLSError):
         code, text = CODE_EXCEPTION, f"TLS with {node.label} failed: {tls_text(cause)}"
     elif exhausted := no_descriptor(getattr(cause, "osError", None) or getattr(cause, "errno", None)):
-        text = f"no connection to {node.label}: {exhausted}"
-        lacking = NoDescriptorError(text, code=CODE_BUSY, node=node)
-        lacking.__cause__ = cause
-        return lacking
+        kind, code, text = NoDescriptorError, CODE_BUSY, f"no connection to {node.label}: {exhausted}"
     else:
         code, text = CODE_SOCKET_ERROR, f"no connection to {node.label}: {reason.getErrorMessage()}"
-    failure = UnsentError(text, code=code, node=node)
+    failure = kind(text, code=code, node=node)
     failure.__cause__ = cause
     return failure
 

@@ -15,13 +15,11 @@ from twisted.python.failure import Failure
 
 from skitai.net.accepted import Accepted
 from skitai.net.exhaustion import REFUSALS
-from skitai.net.sockets import BACKLOG, Opened
+from skitai.net.sockets import ANY, BACKLOG, Opened
 from skitai.net.unix_files import identity_of
 
 #: How many more are accepted in the next turn where as many as may be have come in this one.
 _MORE = 20
-#: A port with one of these hosts is connected to by any address of the machine.
-_ANY = ("0.0.0.0", "::")  # noqa: S104
 
 
 class Turnstile(Protocol):
@@ -90,7 +88,7 @@ class _TCPPort(_Port):
         super().startListening()
         self._socket_class = _sockets_of_twisted().socket
         host: Any = self.getHost()  # type: ignore[no-untyped-call]
-        if host.host not in _ANY:
+        if host.host not in ANY:
             self._common_host = host
 
     def _accept(self) -> None:

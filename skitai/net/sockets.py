@@ -24,7 +24,8 @@ _TCP_PROBLEMS = {
 }
 #: The first descriptor that systemd passes (sd_listen_fds(3)).
 _FIRST_INHERITED = 3
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is being replaced
+#: The hosts by which any address of the machine is meant, and how this machine itself reaches them.
+ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is being replaced
 
 #: What ``socket.getsockname()`` returns: a path, or host and port.
 Name: TypeAlias = Any
@@ -220,6 +221,6 @@ def url_of_name(name: Name, secure: bool) -> str:
         path = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
         return f"unix:{path}{' (TLS)' if secure else ''}"
     bound, port = str(name[0]), name[1]
-    host = _ANY.get(bound, bound)
+    host = ANY.get(bound, bound)
     url = f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
-    return f"{url} (all interfaces)" if bound in _ANY else url
+    return f"{url} (all interfaces)" if bound in ANY else url

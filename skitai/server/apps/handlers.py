@@ -28,7 +28,7 @@ _bridge: ContextVar[Bridge | None] = ContextVar("skitai.loading", default=None)
 
 
 class _Routing:
-    """Has ``signal.signal`` be ``_set`` as long as apps are loaded."""
+    """Has ``signal.signal`` pass on what threads ask of it, as long as apps are loaded."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
