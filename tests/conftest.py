@@ -12,6 +12,7 @@ from pathlib import Path
 import greenlet._greenlet
 import hypothesis
 import pytest
+from twisted.logger import formatEvent, globalLogPublisher
 
 from databases import Postgres, Redis
 from serving import REPOSITORY, Gateway, ReactorThread, RunningServer, config_text
@@ -97,6 +98,19 @@ def serve(reactor_thread, threads):
     yield start
     for gateway in gateways:
         gateway.stop()
+
+
+@pytest.fixture
+def log_lines():
+    """The lines that are logged during the test, without their stamps."""
+    lines = []
+
+    def note(event):
+        lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(note)
+    yield lines
+    globalLogPublisher.removeObserver(note)
 
 
 @pytest.fixture(scope="session")

@@ -4,23 +4,14 @@ import os
 import tempfile
 
 import pytest
-from twisted.logger import formatEvent, globalLogPublisher
 
 from skitai.daemon.supervisor.hub import HubKeeper
 from skitai.processes.orders import HUB_VARIABLE
 
 
-@pytest.fixture
-def warnings(monkeypatch):
+@pytest.fixture(autouse=True)
+def _around(monkeypatch):
     monkeypatch.setenv(HUB_VARIABLE, "of a server around this one")
-    lines = []
-
-    def note(event):
-        lines.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(note)
-    yield lines
-    globalLogPublisher.removeObserver(note)
 
 
 def kept():
@@ -33,7 +24,7 @@ def kept():
     return len(watched), path
 
 
-def test_a_socket_for_workers(warnings, monkeypatch):
+def test_a_socket_for_workers(log_lines, monkeypatch):
     """It is in the folder for temporary files, and goes with the keeper."""
     with tempfile.TemporaryDirectory() as folder:  # that of pytest may be too long for a socket
         monkeypatch.setattr(tempfile, "tempdir", folder)
@@ -41,10 +32,10 @@ def test_a_socket_for_workers(warnings, monkeypatch):
         assert count == 1
         assert path.startswith(folder)
         assert os.listdir(folder) == []
-    assert warnings == []
+    assert log_lines == []
 
 
-def test_no_folder_for_temporary_files(warnings, monkeypatch):
+def test_no_folder_for_temporary_files(log_lines, monkeypatch):
     """As in a container that is read-only: the server serves, and the log says what does not work."""
 
     def nowhere(**_):
@@ -52,17 +43,17 @@ def test_no_folder_for_temporary_files(warnings, monkeypatch):
 
     monkeypatch.setattr(tempfile, "mkdtemp", nowhere)
     assert kept() == (0, None)
-    assert warnings == [
+    assert log_lines == [
         "rooms and messages of one worker do not reach the others: No usable temporary directory found in "
         "['/tmp']; name another folder in the variable TMPDIR"
     ]
 
 
-def test_a_path_that_no_socket_can_have(warnings, tmp_path, monkeypatch):
+def test_a_path_that_no_socket_can_have(log_lines, tmp_path, monkeypatch):
     """A Unix socket's path has 107 bytes at most; nothing is left of the attempt."""
     folder = tmp_path / ("x" * 100)
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     assert kept() == (0, None)
-    assert "AF_UNIX path too long; name another folder" in warnings[0]
+    assert "AF_UNIX path too long; name another folder" in log_lines[0]
     assert list(folder.iterdir()) == []

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
 from zope.interface import implementer, implementer_only
 
 from skitai.interfaces import IExecutor, IThreadExecutor
@@ -73,23 +72,10 @@ class CrowdedExecutor(BusyExecutor):
     """One with greenlets."""
 
 
-@pytest.fixture
-def said():
-    """What was logged."""
-    messages = []
-
-    def observe(event):
-        messages.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observe)
-    yield messages
-    globalLogPublisher.removeObserver(observe)
-
-
-def test_only_thread(said):
+def test_only_thread(log_lines):
     """One thread is not "all 1 threads"."""
     report_all_busy(["/shop"], ["GET /slow, for 1.0 s"], 2, 0)
-    assert said == [
+    assert log_lines == [
         "the only thread of /shop is busy, and requests wait too long (2 wait, 0 got 503 so far):"
         " raise `threads`, or see what takes long\nGET /slow, for 1.0 s"
     ]
@@ -111,25 +97,25 @@ def test_places_are_bounded():
     assert places.is_new("x")
 
 
-def test_the_reactor_is_held(said):
+def test_the_reactor_is_held(log_lines):
     """Code that holds the reactor is named with its line and for how long, once for each place."""
     reactor = IdleReactor()
     watch = ReactorWatch(reactor, 0.1, ME, Counts())
     frame, _kept = frame_in("/srv/shop/views.py")
     for now in (10.0, 10.0625, 10.125, 10.1875, 10.25, 12.0):
         assert watch.look({ME: frame}, now, 0.0, at_once)
-    assert len(said) == 1
-    assert said[0].startswith(
+    assert len(log_lines) == 1
+    assert log_lines[0].startswith(
         "code outside of requests has held up all other requests for 0.12 s so far,"
         " at /srv/shop/views.py:2 in view\n"
     )
     reactor.turn()
     for now in (20.0, 20.25, 20.5):
         watch.look({ME: frame}, now, 0.0, at_once)
-    assert len(said) == 1
+    assert len(log_lines) == 1
 
 
-def test_a_busy_reactor_is_not_held(said):
+def test_a_busy_reactor_is_not_held(log_lines):
     """A reactor that has its turns between the looks blocks nobody, however busy it is."""
     reactor = IdleReactor()
     watch = ReactorWatch(reactor, 0.1, ME, Counts())
@@ -137,7 +123,7 @@ def test_a_busy_reactor_is_not_held(said):
     for now in range(10):
         watch.look({ME: frame}, float(now), 0.0, at_once)
         reactor.turn()
-    assert said == []
+    assert log_lines == []
 
 
 def test_an_idle_reactor_is_left_alone():
@@ -194,7 +180,7 @@ def test_a_refusal_is_a_long_wait(refusals):
     assert queue.last.since(queue.before).refused == 1
 
 
-def test_slow_and_busy_threads(said):
+def test_slow_and_busy_threads(log_lines):
     """A slow task is named once for its place; when requests wait long, each thread is listed."""
     clock, counts = Clock(), Counts()
     clock.advance(100)
@@ -208,36 +194,38 @@ def test_slow_and_busy_threads(said):
     executor.lines.submit(lambda: None)
     executor.lines.hand_out()
     assert look()
-    assert said == []
+    assert log_lines == []
     for _ in range(3):
         clock.advance(1)
         look()
-    assert len(said) == 2
-    assert said[0] == (
+    assert len(log_lines) == 2
+    assert log_lines[0] == (
         "all 2 threads of /shop are busy, and requests wait too long (1 wait, 0 got 503 so far):"
         " raise `threads`, or see what takes long\n"
         "code outside of requests, for 5.0 s, at /srv/shop/views.py:2 in view\n"
         "code outside of requests, for 10.0 s, at /srv/shop/views.py:2 in view"
     )
-    assert said[1].startswith("slow: code outside of requests, for 10.0 s, at /srv/shop/views.py:2 in view\n")
+    assert log_lines[1].startswith(
+        "slow: code outside of requests, for 10.0 s, at /srv/shop/views.py:2 in view\n"
+    )
     clock.advance(5)
     look()
     assert counts == Counts(slow=2, busy=1)
-    assert len(said) == 2  # the second slow one is at the same place
+    assert len(log_lines) == 2  # the second slow one is at the same place
     executor.lines.take(clock.seconds())
     executor.running.clear()
     clock.advance(29)
     assert look()  # or the watching thread would sleep, and not see the end
     clock.advance(2)
     assert not look()
-    assert said[2:] == [
+    assert log_lines[2:] == [
         "requests of /shop do not wait too long any more: in 38 s, 0 got 503 (0 after waiting, 0 at once),"
         " and 0 were not begun because their clients had left"
     ]
     assert counts == Counts(slow=2, busy=1)
 
 
-def test_greenlets_that_do_not_keep_up(said):
+def test_greenlets_that_do_not_keep_up(log_lines):
     """There are no threads to show; what to do is said."""
     executor, counts = CrowdedExecutor(), Counts()
     line = executor.lines.line("/live", Limits(queue_max=0))
@@ -246,7 +234,7 @@ def test_greenlets_that_do_not_keep_up(said):
     line.full += 3
     for now in (2.0, 3.0):
         watch.look({executor: ["/live"]}, {}, now, at_once)
-    assert said == [
+    assert log_lines == [
         "requests of /live wait too long (0 wait, 3 got 503 so far): one thread cannot do what they compute;"
         " see what takes long, or raise `threads` or `processes`"
     ]
