@@ -7,6 +7,18 @@ import signal
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+#: The signals of a terminal's keys. A shell that has no job control has its background jobs ignore them.
+_OF_KEYS = (signal.SIGINT, signal.SIGQUIT)
+
+
+def ignored_from_start() -> set[signal.Signals]:
+    """Return which signals of a terminal's keys are not meant for this process.
+
+    Whoever started it has it ignore them, as POSIX has a shell do for ``command &`` (2.11), so it has no
+    handlers for them, either. To be called before it sets any.
+    """
+    return {number for number in _OF_KEYS if signal.getsignal(number) is signal.SIG_IGN}
+
 
 class Signals:
     """The signals ``numbers``, each of which makes the descriptor readable and waits until it is taken."""

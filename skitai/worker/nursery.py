@@ -38,6 +38,7 @@ from skitai.processes.orders import (
     Wishes,
 )
 from skitai.processes.rotation import RotatedLog
+from skitai.processes.signals import ignored_from_start
 from skitai.processes.streams import flush_streams
 
 #: Signals that the supervisor acts on: workers leave them alone, or have their own ways.
@@ -71,6 +72,7 @@ class Nursery:
     def __init__(self, link: Link, supervisor: int) -> None:
         self._link = link
         self._supervisor = supervisor
+        self._ignored = {*_IGNORED, *ignored_from_start()}
         self._board: Board | None = None
         self._sockets: list[Opened] = []
         #: Waits for orders, and for the end of workers by a descriptor of each (pidfd_open(2)).
@@ -87,10 +89,11 @@ class Nursery:
             return None
         descriptor, supervisor = map(int, words)
         os.set_inheritable(descriptor, False)
+        nursery = cls(Link.at(descriptor), supervisor)
         for number in BLOCKED:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
-        return cls(Link.at(descriptor), supervisor)
+        return nursery
 
     def introduce(self, wishes: Wishes) -> list[Opened]:
         """Tell the supervisor what the config wants; return the sockets to serve.
@@ -178,7 +181,7 @@ class Nursery:
         self._selector.close()
         self._link.close()
         for number in BLOCKED:
-            signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
+            signal.signal(number, signal.SIG_IGN if number in self._ignored else signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
         try:
             end_with_parent(mother, signal.SIGTERM)

@@ -15,6 +15,7 @@ import attrs
 from skitai.loop import native
 from skitai.processes.family import end_with_parent
 from skitai.processes.orders import BLOCKED, EXIT_ANEW, EXIT_RESTART
+from skitai.processes.signals import ignored_from_start
 from skitai.processes.streams import flush_streams
 
 #: The most that a child says of its end, in bytes.
@@ -79,11 +80,12 @@ class _Parent:
     def __init__(self) -> None:
         #: The signal after which no other child is to come.
         self.is_to_end: int | None = None
+        self._passed_on = set(BLOCKED) - ignored_from_start()
 
     def wait_for(self, pid: int) -> int:
         """Return the wait status of the child ``pid`` when it has ended; reap all others that end."""
         while True:
-            info = signal.sigwaitinfo({*BLOCKED, signal.SIGCHLD})
+            info = signal.sigwaitinfo({*self._passed_on, signal.SIGCHLD})
             if info.si_signo == signal.SIGCHLD:
                 status = _reap(pid)
                 if status is not None:
@@ -101,7 +103,7 @@ class _Parent:
                 os.kill(pid, info.si_signo)
 
     def _drain(self) -> None:
-        while (info := signal.sigtimedwait(BLOCKED, 0)) is not None:
+        while (info := signal.sigtimedwait(self._passed_on, 0)) is not None:
             self._take(info, None)
 
 

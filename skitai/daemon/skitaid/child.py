@@ -125,7 +125,7 @@ class Child:
                 env=environ,
                 pass_fds=descriptors,
                 process_group=0,  # a Ctrl-C is meant for skitaid, which ends its children
-                preexec_fn=partial(end_with_parent, os.getpid(), signal.SIGTERM),
+                preexec_fn=partial(_be_child, os.getpid()),
             )
         finally:
             if output is not None:
@@ -252,3 +252,13 @@ class Child:
         if self._board is not None:
             self._board.close()
         self._board = self._rates = None
+
+
+def _be_child(skitaid: int) -> None:
+    """Prepare a process that was forked for what it is to be: it ends when it is told to, and with skitaid.
+
+    Whoever started skitaid may have it ignore signals by which it ends its children.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    end_with_parent(skitaid, signal.SIGTERM)

@@ -30,7 +30,7 @@ from skitai.processes.family import adopt_orphans
 from skitai.processes.link import LinkClosedError
 from skitai.processes.orders import BLOCKED, EXIT_CONFIG, HURRY, LEAVE, READY, SERVE, said_of
 from skitai.processes.rotation import Period, RotatedLog, Rotation
-from skitai.processes.signals import Signals
+from skitai.processes.signals import Signals, ignored_from_start
 from skitai.processes.terminal import Terminal
 
 _log = Logger()
@@ -96,7 +96,7 @@ class Supervisor:
             signal.SIGTTOU: lambda: self._resize(-1),
             signal.SIGCHLD: self._reap,
         }
-        signals = Signals(handlers)
+        signals = Signals(handlers.keys() - ignored_from_start())
         self.watch(signals, lambda: [handlers[number]() for number in signals.taken()])
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
         self._generations.load()

@@ -228,3 +228,15 @@ def test_boards_of_others(tmp_path):
     os.close(other)
     given._memory.close()
     board.close()
+
+
+def test_ignored_signals(world):
+    """A child ends when it is told to, although skitaid was started as a background job of a script."""
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    try:
+        world.start("exec sleep 1000")
+    finally:
+        signal.signal(signal.SIGQUIT, before)
+    world.child.stop(at_once=True, now=world.now)
+    world.reap()
+    assert world.log[-1] == "one has ended: killed by SIGQUIT"
