@@ -53,6 +53,7 @@ class Announced(Server):
     #: The signal handlers of apps that were loaded before the process took signals.
     signals_of_apps: dict[int, Any] | None = None
     _guard: SignalGuard | None = None
+    _has_loaded = False
     #: How it begins anew while it serves; None for a worker, and under ``twistd``.
     succession: Succession | Replacing | None = None
     #: Whether the process ends, with status 1, if an app cannot be loaded when it starts.
@@ -98,11 +99,15 @@ class Announced(Server):
             signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(self.reopen_logs))
             if self.succession is not None:
                 self.succession.start(self._notifier)
-            self._guard = SignalGuard(self.reactor, self.signals_of_apps)
+            self._guard = SignalGuard(self.reactor, self._tells_of_signals, self.signals_of_apps)
             self._guard.install()
             self._figures.at_beat.append(self._look_at_signals)
         if last_resort.install():
             self._watcher.interrupter = interrupter
+
+    def _tells_of_signals(self) -> bool:
+        """Whether to tell of the handlers that apps set: all workers load the same, but one runs a view."""
+        return self._has_loaded or self.is_first
 
     def _look_at_signals(self) -> None:
         if self._guard is not None and self.running:
@@ -136,6 +141,7 @@ class Announced(Server):
             return
         super()._apps_loaded(result)
         self._look_at_signals()
+        self._has_loaded = True
         if self.running:
             if self.needs_apps and self._line is None:
                 self._say_where()

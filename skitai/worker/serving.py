@@ -122,6 +122,11 @@ class Server(Instance):
             yield from self._secure.metrics()
 
     @property
+    def is_first(self) -> bool:
+        """Whether this process tells what is the same for all workers, and for what it stands in for."""
+        return super().is_first and not self._stands_in
+
+    @property
     def others_serve(self) -> bool:
         """Whether this server gives way to another process, or stands in for one."""
         return self._leaves_sockets or self._stands_in
@@ -251,7 +256,7 @@ class Server(Instance):
     def _tell_of_zone(self) -> None:
         """Say once for all workers that an app, as Django does, has another zone than the logs."""
         offsets = zone.left(time.time())
-        if offsets is not None and self.is_first and not self._stands_in:
+        if offsets is not None and self.is_first:
             text = "the times of the logs are {ours}; an app has set its own zone, {theirs}"
             _log.info(text, ours=offsets[0], theirs=offsets[1])
 

@@ -62,8 +62,9 @@ def handlers_of_apps() -> dict[int, Handler]:
 class Chain:
     """Handles one signal: calls the server's own handler, and then those of apps."""
 
-    def __init__(self, number: int, own: Handler, reactor: Any) -> None:
+    def __init__(self, number: int, own: Handler, reactor: Any, tells: Callable[[], bool]) -> None:
         self._number = number
+        self._tells = tells
         self._own = own
         self._reactor = reactor
         #: By where they were defined: a handler that is made anew replaces the one of before.
@@ -105,9 +106,8 @@ class Chain:
         if present is self:
             return
         self.take()
-        name = signal.Signals(self._number).name
         if not callable(present) or present is signal.default_int_handler:
-            _log.warn(_RESTORED, name=name)
+            self._warn(_RESTORED)
         else:
             self.add(present)
 
@@ -122,15 +122,25 @@ class Chain:
         """Call ``handler``, too."""
         who = f"{getattr(handler, '__module__', '?')}.{getattr(handler, '__qualname__', repr(handler))}"
         if who not in self._others:
-            _log.warn(_KEPT, who=who, name=signal.Signals(self._number).name)
+            self._warn(_KEPT, who=who)
         self._others[who] = handler
+
+    def _warn(self, text: str, **values: str) -> None:
+        if self._tells():
+            _log.warn(text, name=signal.Signals(self._number).name, **values)
 
 
 class SignalGuard:
-    """Has a chain for each signal that the server handles. ``of_apps`` were set before."""
+    """Has a chain for each signal that the server handles. ``of_apps`` were set before.
 
-    def __init__(self, reactor: Any, of_apps: dict[int, Handler] | None = None) -> None:
+    ``tells()`` says whether what apps set now is to be told in the log.
+    """
+
+    def __init__(
+        self, reactor: Any, tells: Callable[[], bool], of_apps: dict[int, Handler] | None = None
+    ) -> None:
         self._reactor = reactor
+        self._tells = tells
         self._of_apps = of_apps or {}
         self._chains: list[Chain] = []
 
@@ -140,7 +150,7 @@ class SignalGuard:
         for number in numbers:
             own = signal.getsignal(number)
             if callable(own) and not isinstance(own, Chain):
-                chain = Chain(number, own, self._reactor)
+                chain = Chain(number, own, self._reactor, self._tells)
                 chain.take()
                 self._chains.append(chain)
                 if number in self._of_apps:

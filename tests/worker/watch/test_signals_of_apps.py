@@ -78,6 +78,7 @@ def test_the_server_ends_and_the_app_is_told(tmp_path, threads, keys, number):
         server.process.wait()
     if number == signal.SIGTERM or not keys:  # a worker is told to end by SIGTERM
         assert f"told {number.name}" in log
+    assert log.count("has set a handler for SIGTERM") == 1  # not each worker
     assert "Traceback" not in log
 
 
