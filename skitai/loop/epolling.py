@@ -28,11 +28,16 @@ class ShortReactor(EPollReactor):
 
     _poller: Any
     _selectables: dict[int, Any]
+    _writes: set[int]
+    _continuousPolling: Any
     #: What is to be called when the turn ends.
     _due: list[Callable[[], object]]
+    #: What the log knows of the reactor's thread, the innermost last.
+    _contexts: list[dict[Any, Any]]
 
     def mainLoop(self) -> None:
         """Run until the reactor stops."""
+        self._contexts = _contexts_here()
         while self._started:
             with _LOGGED:
                 while self._started:
@@ -70,23 +75,32 @@ class ShortReactor(EPollReactor):
             self._insertNewDelayedCalls()
         if not self._pendingTimedCalls:
             return None
-        return max(0, min(_LONGEST, self._pendingTimedCalls[0].time - self.seconds()))
+        seconds: float = self._pendingTimedCalls[0].time - self.seconds()
+        if seconds <= 0:
+            return 0
+        return seconds if seconds < _LONGEST else _LONGEST
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait for events for at most ``timeout`` seconds, and tell those whom they are for."""
         selectables = self._selectables
-        events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
-        contexts = context.theContextTracker.currentContext().contexts  # type: ignore[no-untyped-call]
-        for descriptor, event in events:
+        contexts = self._contexts
+        for descriptor, event in self._poller.poll(-1 if timeout is None else timeout, len(selectables)):
             selectable = selectables.get(descriptor)
             if selectable is None:  # an earlier event of this turn has ended it
                 continue
             contexts.append({log.ILogContext: {"system": selectable.logPrefix()}})
             try:
-                if event == EPOLLIN:
-                    self._read(selectable)
-                else:
+                if event != EPOLLIN:
                     self._doReadOrWrite(selectable, descriptor, event)  # type: ignore[no-untyped-call]
+                    continue
+                # As that does it: nearly all events are no more than this.
+                try:
+                    why = selectable.doRead()
+                except BaseException as error:  # noqa: BLE001 - of the protocol: its connection ends, no other
+                    log.err()  # type: ignore[no-untyped-call]
+                    why = error
+                if why:
+                    self._disconnectSelectable(selectable, why, isRead=True)  # type: ignore[no-untyped-call]
             except KeyboardInterrupt:
                 raise
             except BaseException:  # noqa: BLE001 - such as from a connectionLost; the others are told, too
@@ -94,22 +108,26 @@ class ShortReactor(EPollReactor):
             finally:
                 contexts.pop()
 
-    def _read(self, selectable: Any) -> None:
-        """Have ``selectable`` read, as ``_doReadOrWrite`` does: nearly all events are no more than that."""
-        try:
-            why = selectable.doRead()
-        except BaseException as error:  # noqa: BLE001 - of the protocol: its connection ends, no other
-            log.err()  # type: ignore[no-untyped-call]
-            why = error
-        if why:
-            self._disconnectSelectable(selectable, why, isRead=True)  # type: ignore[no-untyped-call]
-
     doIteration = doPoll
+
+    def removeWriter(self, writer: Any) -> None:
+        """Tell ``writer`` no more that it can write. Most that end never asked for that."""
+        if self._writes or self._continuousPolling._writers:
+            super().removeWriter(writer)  # type: ignore[no-untyped-call]
+
+
+def _contexts_here() -> list[dict[Any, Any]]:
+    contexts: list[dict[Any, Any]] = context.theContextTracker.currentContext().contexts  # type: ignore[no-untyped-call]
+    return contexts
 
 
 def shorten(reactor: Any) -> None:
-    """Make ``reactor`` a ShortReactor, if it is Twisted's own that uses epoll. It may run already."""
+    """Make ``reactor`` a ShortReactor, if it is Twisted's own that uses epoll.
+
+    It may run already: called in the reactor thread then.
+    """
     if type(reactor) is EPollReactor:
         reactor.__class__ = ShortReactor
         assert isinstance(reactor, ShortReactor)
         reactor._due = []
+        reactor._contexts = _contexts_here()

@@ -116,9 +116,10 @@ class GreenletExecutor:
         else:
             self._ready = taken[1]
         try:
-            while self._may_begin() and not self._hub.is_forked:
-                worker = self._idle.pop() if self._idle else self._new_worker()
-                switch_to(worker)
+            while (self._ready or lines.active) and not self._hub.is_forked:
+                switch_to(self._idle.pop() if self._idle else self._new_worker())
+                if monotonic() >= self._turn_over:
+                    break
         finally:  # time may be up, or an exception got out of a greenlet
             if taken is not None and self._ready:
                 lines.give_back(*taken, began)
@@ -126,9 +127,6 @@ class GreenletExecutor:
             if lines.active and not self._hub.is_forked:
                 lines.trim()
                 self._begin_soon()
-
-    def _may_begin(self) -> bool:
-        return bool(self._ready or self.lines.active) and monotonic() < self._turn_over
 
     def _new_worker(self) -> greenlet.greenlet:
         worker = greenlet.greenlet(self._work, self._hub.parent)

@@ -110,7 +110,7 @@ class Line:
         self.room = self.most
         self._lines = lines
         #: What is handed out when the reactor's turn ends, and what was handed out and has not begun.
-        self.held: list[Waiter] = []
+        self.held: deque[Waiter] = deque()
         self.waiting: deque[Waiter] = deque()
 
     @property
@@ -263,9 +263,9 @@ class Lines:
         if self.active or len(self._due) != 1:
             return None
         line = self._due.pop()
-        held, line.held = line.held, []
+        held, line.held = line.held, deque()
         line.came += len(held)
-        return line, deque(held)
+        return line, held
 
     def give_back(self, line: Line, waiters: deque[Waiter], since: float) -> None:
         """Put ``waiters`` in ``line``, for whom the turn that began at ``since`` had no time."""
@@ -282,7 +282,7 @@ class Lines:
         count, now = 0, self.seconds()
         with self._lock:
             for line in due:
-                held, line.held = line.held, []
+                held, line.held = line.held, deque()
                 count += len(held)
                 for waiter in held:
                     waiter.since = now

@@ -53,14 +53,13 @@ class SendQueue:
     ``seconds`` is a monotonic clock.
     """
 
-    __slots__ = ("_eager_until", "_is_due", "_oldest", "_seconds", "_senders", "_turn_end")
+    __slots__ = ("_eager_until", "_oldest", "_seconds", "_senders", "_turn_end")
 
     def __init__(self, reactor: Any, seconds: Callable[[], float] = monotonic) -> None:
         self._turn_end = turn_end_of(reactor)
         self._seconds = seconds
         self._senders: list[Sender] = []
         self._oldest = self._eager_until = 0.0
-        self._is_due = False
 
     def add(self, sender: Sender) -> None:
         """Have ``sender`` flushed soon."""
@@ -72,28 +71,20 @@ class SendQueue:
         senders.append(sender)
         if len(senders) == 1:
             self._oldest = now
-            if not self._is_due:
-                self._is_due = True
-                self._turn_end.call(Stage.SEND, self._turn_ends)
+            self._turn_end.call(Stage.SEND, self._flush)
         elif now - self._oldest > _HOLD_SECONDS:
             self._flush()
 
-    def _turn_ends(self) -> None:
-        self._is_due = False
-        self._flush()
-
     def _flush(self) -> None:
         senders, self._senders = self._senders, []
-        if senders:
-            self._learn()
+        if not senders:  # they have left before the end of the turn
+            return
+        now = self._seconds()
+        waited = now - self._oldest
+        if waited > _LONG_WAIT_SECONDS:
+            self._eager_until = now + _EAGER_TIMES * waited
         for sender in senders:
             try:
                 sender.flush()
             except Exception:  # noqa: BLE001 - the others have nothing to do with it
                 _log.failure("what was to leave at the end of the reactor's turn could not be sent")
-
-    def _learn(self) -> None:
-        now = self._seconds()
-        waited = now - self._oldest
-        if waited > _LONG_WAIT_SECONDS:
-            self._eager_until = now + _EAGER_TIMES * waited

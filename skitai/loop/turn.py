@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -52,6 +53,7 @@ class TurnEnd:
         "_is_due",
         "_reactor",
         "_rest",
+        "_run_apps",
         "hub",
         "runs",
         "sleepers",
@@ -64,6 +66,7 @@ class TurnEnd:
         self._rest = self._functions[Stage.CALL :]
         self._is_due = False
         self.hub = hub_of(reactor)
+        self._run_apps = partial(_call_all, self._apps, self.hub)
         self.runs = 0
         self.sleepers: list[Callable[[], object]] = []
 
@@ -98,9 +101,6 @@ class TurnEnd:
         self._is_due = False
         if any(self._functions):
             self._come_back()
-
-    def _run_apps(self) -> None:
-        _call_all(self._apps, self.hub)
 
 
 def _call_all(stages: tuple[list[Callable[[], object]], ...], hub: Hub) -> None:
