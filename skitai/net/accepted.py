@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
-from twisted.internet.tcp import Connection, Server
+from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
 
 _DONE = Failure(CONNECTION_DONE)  # type: ignore[no-untyped-call]
@@ -24,9 +23,6 @@ class Accepted(Server):
 
     _is_read = False
     _ends = False
-    # Where they are known already: the address of the client, and the one that all of a port connect to.
-    _peer: IAddress | None = None
-    _host: IAddress | None = None
 
     def __init__(
         self,
@@ -36,23 +32,25 @@ class Accepted(Server):
         server: Any,
         sessionno: int,
         reactor: Any,
+        peer: IAddress | None = None,
+        host: IAddress | None = None,
     ) -> None:
-        # What Twisted's own does, but for a look whether the protocol has a name of its own for the log.
-        Connection.__init__(self, sock, protocol, reactor)
+        # What Twisted's own does, but for a look whether the protocol has a name of its own for the log. With
+        # the addresses of the client and of what it connected to, the system need not be asked for them.
+        self.reactor, self.protocol, self.socket, self.fileno = reactor, protocol, sock, sock.fileno
+        self._tempDataBuffer, self._tempDataLen = [], 0
+        sock.setblocking(False)
         if len(client) != 2:
             self._addressType = IPv6Address
         self.server, self.client, self.sessionno, self.hostname = server, client, sessionno, client[0]
         self.logstr = f"{type(protocol).__name__},{sessionno},{client[0]}"
-        self.startReading()  # type: ignore[no-untyped-call]
+        self._peer, self._host = peer, host
+        reactor.addReader(self)
         self.connected = 1
 
     def __repr__(self) -> str:
         """Return what is written of it."""
         return f"<{self.logstr}>"
-
-    def use_addresses(self, peer: IAddress, host: IAddress | None) -> None:
-        """Take addresses that are known, so that the system need not be asked; None for one that is not."""
-        self._peer, self._host = peer, host
 
     def getPeer(self) -> IAddress:
         """Return the address of the client."""
@@ -98,7 +96,12 @@ class Accepted(Server):
         """Close the socket, and tell the protocol why. Twisted asks the Failure, at length."""
         if not hasattr(self, "socket"):
             return
-        FileDescriptor.connectionLost(self, reason)  # type: ignore[no-untyped-call]
+        self.connected, self.disconnected = 0, 1
+        if self.producer is not None:
+            self.producer.stopProducing()
+            self.producer = None
+        self.reactor.removeReader(self)
+        self.reactor.removeWriter(self)
         self._closeSocket(not issubclass(reason.type, ConnectionAborted))  # type: ignore[no-untyped-call, arg-type]
         protocol = self.protocol
         del self.protocol, self.socket, self.fileno

@@ -55,6 +55,10 @@ class _Port(tcp.Port):
         """Accept what waits."""
         super().doRead()  # type: ignore[no-untyped-call]
 
+    def logPrefix(self) -> str:
+        """Return what the log calls it."""
+        return type(self.factory).__name__
+
     def accept_all(self) -> None:
         """Accept all that waits: the server stops, and the system would hang up on it."""
         self.turnstile = None
@@ -126,9 +130,9 @@ class _TCPPort(_Port):
             accepted.close()
             return
         self.sessionno += 1
-        transport = Accepted(accepted, protocol, address, self, self.sessionno, self.reactor)
-        transport.use_addresses(peer, self._common_host)
-        protocol.makeConnection(transport)
+        protocol.makeConnection(
+            Accepted(accepted, protocol, address, self, self.sessionno, self.reactor, peer, self._common_host)
+        )
 
 
 class _UnixPort(_Port, unix.Port):
