@@ -81,15 +81,11 @@ class SendingTLS:
         return end
 
     def _flush(self) -> None:
-        if data := self._encrypted() if self._tickets else self._outgoing.read():
+        data = self._outgoing.read()
+        if self._tickets:
+            data, self._tickets = self._tickets + data, b""
+        if data:
             self._out.write(data)
-
-    def _encrypted(self) -> bytes:
-        """Return what is encrypted and was not sent."""
-        if not self._tickets:
-            return self._outgoing.read()
-        tickets, self._tickets = self._tickets, b""
-        return tickets + self._outgoing.read()
 
     def write(self, data: bytes) -> None:
         """Send ``data`` after everything written before."""
@@ -118,7 +114,8 @@ class SendingTLS:
                     self._unsent.appendleft(memoryview(piece)[end:])
             elif not self._ask_producer():
                 break
-        return self._encrypted()
+        tickets, self._tickets = self._tickets, b""
+        return tickets + self._outgoing.read()
 
     def _ask_producer(self) -> bool:
         """Have the producer write; return whether it has."""
