@@ -89,9 +89,6 @@ class AnsweringConnection(Connection):
         """Send a piece of the body."""
         if self._chunked and data:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._write(data)
-
-    def _write(self, data: bytes) -> None:
         if self._unsent_head:
             data = self._unsent_head + data
             self._unsent_head = b""
@@ -115,9 +112,10 @@ class AnsweringConnection(Connection):
         if request is None:
             return
         if self._chunked:
-            self._write(render_trailers(trailers) if trailers else b"0\r\n\r\n")
+            self._chunked = False  # what follows is no chunk
+            self.send(render_trailers(trailers) if trailers else b"0\r\n\r\n")
         elif self._unsent_head:
-            self._write(b"")
+            self.send(b"")
         request.written = True
         if self.current is not request:
             return

@@ -77,15 +77,14 @@ class HTTPChannel(AnsweringConnection):
     # -- the connection ------------------------------------------------------------------------------------
 
     def makeConnection(self, transport: Any) -> None:
-        """Start on a connected transport."""
+        """Start on a connected transport, and the time-out for the first request."""
         self.connected(transport)
         factory = self.factory
         self.output = output_for(transport, self._progress, self._drained, factory.sending, factory.storage)
-        self.connectionMade()
+        self.deadline = factory.now + factory.limits.header_timeout
 
     def connectionMade(self) -> None:
-        """Start the time-out for the first request."""
-        self._set_deadline(self.factory.limits.header_timeout)
+        """Called by nobody: ``makeConnection`` does it all."""
 
     def _set_deadline(self, seconds: float) -> None:
         self.deadline = self.factory.now + seconds
@@ -165,7 +164,7 @@ class HTTPChannel(AnsweringConnection):
                 self.transport.abortConnection()
             else:
                 self._refuse(request, 408)
-        elif self._reader.has_partial_request:
+        elif self._reader.url:
             self._reader.refuse(408)
             self._serve_waiting()
         else:
@@ -323,8 +322,7 @@ class HTTPChannel(AnsweringConnection):
         """Start the time-out for the next request, or for the rest of its head."""
         factory = self.factory
         limits = factory.limits
-        partial = self._reader.has_partial_request
-        self.deadline = factory.now + (limits.header_timeout if partial else limits.keep_alive)
+        self.deadline = factory.now + (limits.header_timeout if self._reader.url else limits.keep_alive)
 
     # -- the end -------------------------------------------------------------------------------------------
 
@@ -342,8 +340,9 @@ class HTTPChannel(AnsweringConnection):
         if self._paused:
             self.transport.resumeProducing()
         self.output.close(read_on and not self._read_closed)
-        self._linger_end = self.factory.now + LINGER_SECONDS_MAX
-        self._set_deadline(LINGER_SECONDS)
+        now = self.factory.now
+        self._linger_end = now + LINGER_SECONDS_MAX
+        self.deadline = now + LINGER_SECONDS
 
     def close_when_idle(self, seconds: float = 0.0) -> None:
         """Close unless a request is under way, or comes within ``seconds``, which will then be the last.
@@ -354,7 +353,7 @@ class HTTPChannel(AnsweringConnection):
             self._taker.stop()
         elif self.current is not None:
             self.current.keep_alive = False
-        elif self.state is _SERVING and not self._reader.has_partial_request:
+        elif self.state is _SERVING and not self._reader.url:
             if seconds:
                 self.deadline = min(self.deadline, self.factory.now + seconds)
             else:

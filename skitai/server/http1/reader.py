@@ -62,11 +62,11 @@ class RequestReader:
         "_method",
         "_parser",
         "_storage",
-        "_url",
         "incoming",
         "requests",
         "stopped",
         "unread",
+        "url",
     )
 
     def __init__(self, connection: IConnection, limits: ServerLimits, storage: Storage) -> None:
@@ -89,7 +89,8 @@ class RequestReader:
         self._new_message()
 
     def _new_message(self) -> None:
-        self._url = b""
+        #: The target of a request that has not arrived completely, as far as it has; empty if there is none.
+        self.url = b""
         #: Whether a byte of the message has come.
         self._begun = False
         #: Its method, if llhttp does not know that.
@@ -105,11 +106,6 @@ class RequestReader:
     def ended(self) -> bool:
         """Whether no further requests are read."""
         return self._parser is None
-
-    @property
-    def has_partial_request(self) -> bool:
-        """Whether a part of a request has arrived, but not all of it."""
-        return self._url != b""
 
     def feed(self, data: bytes) -> bool:
         """Parse ``data``. Return whether it began a head that is not complete."""
@@ -141,7 +137,7 @@ class RequestReader:
         # Here, because what is raised in a handler has the first error as its context.
         if failure is not None:
             return self._handle_error(failure, data)
-        if self._url:
+        if self.url:
             self._head = None
             return self._check_partial(len(data))
         if self._head is not None and self._begun:
@@ -182,9 +178,9 @@ class RequestReader:
 
     def _asked(self) -> tuple[bytes, bytes]:
         """Return the method and the target of the partial request for the log, as far as they are known."""
-        if self._url:
+        if self.url:
             assert self._parser is not None
-            return self._method or self._parser.get_method(), self._url
+            return self._method or self._parser.get_method(), self.url
         words = (self._head or b"").lstrip(b"\r\n").partition(b"\n")[0][: self._limits.uri_max].split(None, 2)
         return (words[0] if words else b""), (words[1] if len(words) > 1 else b"")
 
@@ -194,11 +190,13 @@ class RequestReader:
         self._held = b""
         self.stopped = False
         self.unread = b""
-        self._new_message()
+        if self._begun:
+            self._new_message()
 
     def forget(self) -> None:
         """Close: the connection, which knows this object, is gone."""
-        self.close()
+        if self._parser is not None:
+            self.close()
         del self._connection
 
     # -- requests for another protocol ---------------------------------------------------------------------
@@ -225,7 +223,7 @@ class RequestReader:
             return
         self._parser = HttpRequestParser(self)
         if self.incoming is not None:
-            self._url = b""
+            self.url = b""
             self._parser.feed_data(framing_head(self.incoming))
         if data:
             self.feed(data)
@@ -238,8 +236,8 @@ class RequestReader:
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the request target."""
-        self._url += url
-        if len(self._url) > self._limits.uri_max:
+        self.url += url
+        if len(self.url) > self._limits.uri_max:
             raise HeadError(414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -258,7 +256,7 @@ class RequestReader:
         parser = self._parser
         assert parser is not None
         method = self._method or parser.get_method()
-        request = Request(self._connection, method, self._url, parser.get_http_version(), self._headers)
+        request = Request(self._connection, method, self.url, parser.get_http_version(), self._headers)
         self.incoming = request
         examine(request, self._limits)
         if request.body_length != 0:
@@ -333,7 +331,7 @@ class RequestReader:
             self.refuse(501, _TLS_HERE if is_tls else "its method is none")  # RFC 9112, section 3
             return False
         self._parser = HttpRequestParser(self)
-        self._url = b""
+        self.url = b""
         if not space:
             self._held, self._begun = line, False
             return False

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
-from skitai.net.handover import connect_to, pass_on
+from skitai.net.handover import connect_to
 from skitai.server.http1.channel import HTTPChannel
 from skitai.server.http2.channel import HTTP2Channel
 from skitai.server.http2.frames import PREFACE
@@ -95,7 +95,7 @@ class Opening:
         channel.deadline = min(channel.deadline, deadline)
         if self._direct is not None:
             channel.set_direct(*self._direct)
-        pass_on(channel, data)
+        channel.dataReceived(data)
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002 - of the interface
         """Forget the connection."""

@@ -39,7 +39,10 @@ class Connection:
 
         An IPv4 client of a socket that listens on ``::`` is shown as such.
         """
-        client, server = _unmapped(client), _unmapped(server)
+        if isinstance(client, IPv6Address):
+            client = _unmapped(client)
+        if isinstance(server, IPv6Address):
+            server = _unmapped(server)
         self._direct = (client, server, self.secure)
         self.set_addresses(client, server)
 
@@ -62,9 +65,7 @@ class Connection:
         self.addresses = address_variables(client, server, self.secure)
 
 
-def _unmapped(address: IAddress) -> IAddress:
-    if not isinstance(address, IPv6Address):
-        return address
+def _unmapped(address: IPv6Address) -> IAddress:
     host = unmapped(address.host)
     return address if host == address.host else IPv4Address(address.type, host, address.port)
 
