@@ -182,7 +182,7 @@ class Site:
         for point, resource, place in (
             mounts.resources_at if path.startswith(mounts.points) else mounts.root_at
         ):
-            if _below(point, path):
+            if not point or _below(point, path):
                 if mounts.fallbacks_at and reading and _fall_back(request, path, mounts, len(point)):
                     return True
                 request.place = place

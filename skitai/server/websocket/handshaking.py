@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skitai.server.websocket.init import INIT, WebSocketInit, read_init
 from skitai.server.websocket.offer import OFFER, Offer, Unwind, Use
-from skitai.server.wsgi.appcall import AppCall, ResponseOverError
+from skitai.server.wsgi.appcall import AppCall, ResponseOverError, not_started
 
 if TYPE_CHECKING:
     from skitai.server.apps.slot import WSGIApp
@@ -81,7 +81,8 @@ class HandshakeCall(AppCall):
         """See what follows from the response; return whether it counts for nothing itself."""
         if self._uses_socket:
             return True
-        self._check_started()
+        if not self._status:
+            raise not_started()
         if self._status.startswith("2"):
             init = read_init(self._environ.get(INIT))
             action: Callable[[], None] = partial(self._decide, init, self._headers)

@@ -15,20 +15,21 @@ from greenlet import GreenletExit
 from twisted.logger import Logger, LogLevel
 
 from skitai.calls.observers import tell
-from skitai.context import call_with_was
+from skitai.calls.uncollected import OpenCalls
+from skitai.context import Was, current_was
 from skitai.http.lasting import FirstPiece
 from skitai.loop.astray import end_if_child
 from skitai.loop.bridge import Pending
 from skitai.loop.contexts import current_context, run_in
-from skitai.server.wsgi.checks import as_bytes, check_headers, check_status
+from skitai.server.wsgi.checks import as_bytes, check_headers, check_status, joined
 from skitai.server.wsgi.filewrapper import FileProducer, FileWrapper
 from skitai.server.wsgi.lasting import LastingReader
 from skitai.server.wsgi.outgoing import OutgoingBody, request_line, warn_of_excess, whole_body
 
 if TYPE_CHECKING:
-    from skitai.context import Was
     from skitai.http.lasting import LastingBody
     from skitai.server.apps.slot import WSGIApp
+    from skitai.server.request.compress import Headers
     from skitai.server.request.request import Request
     from skitai.server.wsgi.resource import WSGIResource
 
@@ -49,6 +50,11 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 class ResponseOverError(Exception):
     """Raised to end the app where it sends: the client is gone, or has already got another answer."""
+
+
+def not_started() -> AssertionError:
+    """Return what an app gets that has not said what it responds with."""
+    return AssertionError("the app did not call start_response before it sent or ended its body")
 
 
 class AppCall:
@@ -134,13 +140,16 @@ class AppCall:
 
     def run(self, action: Callable[[], None] | None = None) -> None:
         """Call the app and send its response; with ``action``, call that instead, as code of the app."""
-        call_with_was(self._resource.services, partial(self._run, action or self._serve), self._environ)
-
-    def _run(self, action: Callable[[], None], was: Was) -> None:
-        self._environ["skitai.was"] = was
-        self._environ["skitai.thread"] = current_thread().name
+        environ, open_calls = self._environ, OpenCalls()
+        was = Was(self._resource.services, environ, open_calls)
+        current_was.set(was)
+        environ["skitai.was"] = was
+        environ["skitai.thread"] = current_thread().name
         try:
-            action()
+            if action is None:
+                self._serve()
+            else:
+                action()
         except ResponseOverError:
             pass  # it has ended the app, as intended
         except BaseException as error:  # an app may raise anything, and the response is then a 500
@@ -150,14 +159,15 @@ class AppCall:
                 raise  # it ends the greenlet, not only this call
         finally:
             # environ and was refer to each other: without this, only the garbage collector would free them.
-            self._environ.pop("skitai.was", None)
+            environ.pop("skitai.was", None)
+            open_calls.end()
             if self._body is not None and not self._handed_over:
                 self._body.close()
 
     def _serve(self) -> None:
         iterable = self._app(self._environ, self.start_response)
         if type(iterable) in (list, tuple):
-            self._end(b"".join([as_bytes(chunk) for chunk in iterable]))
+            self._end(joined(iterable))
             return
         try:
             if isinstance(iterable, FileWrapper) and iterable.is_regular():
@@ -241,11 +251,12 @@ class AppCall:
                 self._send(self._outgoing, body)
             self._finish(self._outgoing)
             return
-        self._check_started()
+        if not self._status:
+            raise not_started()
         headers, body = whole_body(self.request, self._status, self._headers, self._announced, body)
         self.headers_sent = True
         if len(body) <= _BYTES_PER_TURN or self.request.method == b"HEAD":
-            self._post(lambda: self.request.respond(self._status, headers, body))
+            self._resource.bridge.submit(partial(self._respond, headers, body))
         else:
             self._send_pieces(headers, body)
 
@@ -293,17 +304,14 @@ class AppCall:
 
     def _begin(self) -> OutgoingBody:
         """Queue the head, which is sent together with the first piece."""
-        self._check_started()
+        if not self._status:
+            raise not_started()
         self._turn_began = monotonic()
         self._outgoing = outgoing = OutgoingBody(self.request, self._status, self._headers, self._announced)
         self.headers_sent = True
         status = self._status
         self._outbox.append(lambda: self.request.start(status, outgoing.headers))
         return outgoing
-
-    def _check_started(self) -> None:
-        if not self._status:
-            raise AssertionError("the app did not call start_response before it sent or ended its body")
 
     def _send(self, outgoing: OutgoingBody, data: bytes) -> None:
         self._send_piece(outgoing.piece(data))
@@ -355,12 +363,23 @@ class AppCall:
             try:
                 outbox.popleft()()
             except Exception:  # noqa: BLE001 - a field that breaks the framing, for example
-                _log.failure(
-                    "the response to {request} cannot be sent",
-                    request=request_line(self.request),
-                    level=LogLevel.error,
-                )
-                self._give_up()
+                self._cannot_send()
+
+    def _respond(self, headers: Headers, body: bytes) -> None:
+        """Send the whole response at once: nothing is in the queue then."""
+        try:
+            self.request.respond(self._status, headers, body)
+        except Exception:  # noqa: BLE001 - as above
+            self._cannot_send()
+
+    def _cannot_send(self) -> None:
+        """Log the exception that is handled, and answer with 500."""
+        _log.failure(
+            "the response to {request} cannot be sent",
+            request=request_line(self.request),
+            level=LogLevel.error,
+        )
+        self._give_up()
 
     def _give_up(self, error: BaseException | None = None) -> None:
         if not self.request.written:  # else the connection may already serve another request

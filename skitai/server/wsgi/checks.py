@@ -6,6 +6,7 @@ They run in the app's thread, so that a traceback shows where a malformed value 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from skitai.http.fields import FIELD_VALUE, TOKEN, plain
@@ -76,6 +77,14 @@ def as_bytes(chunk: Any) -> bytes:
     if isinstance(chunk, bytearray | memoryview):
         return bytes(chunk)
     raise TypeError(f"the pieces of a body must be bytes, not {type(chunk).__name__}")
+
+
+def joined(chunks: Iterable[Any]) -> bytes:
+    """Return the pieces of a body as one: a list or a tuple of what ``as_bytes`` takes."""
+    try:
+        return b"".join(chunks)
+    except (TypeError, BufferError):  # one is a str, or no piece of a body
+        return b"".join([as_bytes(chunk) for chunk in chunks])
 
 
 def _check_name(name: Any) -> bool:

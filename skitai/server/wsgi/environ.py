@@ -45,7 +45,7 @@ def base_environ(multithread: bool, multiprocess: bool) -> dict[str, Any]:
 
 
 def make_environ(
-    base: dict[str, Any], request: Request, script_name: str, body: IO[bytes] | None
+    base: dict[str, Any], script_name: str, request: Request, body: IO[bytes] | None = None
 ) -> dict[str, Any]:
     """Return the environ of ``request`` for the app mounted at ``script_name``.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import ceil
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel
@@ -96,7 +96,9 @@ class WSGIResource:
         self._retry_after = str(max(ceil(limits.queue_timeout), 1))
         # In WSGI, native strings carry bytes (PEP 3333, "Unicode Issues").
         self._script_name = point.encode().decode("latin-1")
-        self._base = base_environ(executor.multithread, multiprocess)
+        base = base_environ(executor.multithread, multiprocess)
+        #: Returns a new environ for the app, of a request and its body, if it has one; see ``make_environ``.
+        self.environ_of = partial(make_environ, base, self._script_name)
         self._slot = AppSlot(
             load,
             self._script_name or "/",
@@ -144,7 +146,11 @@ class WSGIResource:
 
     def render(self, request: Request) -> int:
         """Call the app for ``request`` as soon as it is loaded."""
-        self.serve(request, self._call)
+        slot = self._slot
+        if slot.is_settled and slot.serving is not None:
+            self._call(request, slot.serving)
+        else:
+            self.serve(request, self._call)
         return NOT_DONE_YET
 
     def serve(self, request: Request, use: Use) -> None:
@@ -153,10 +159,6 @@ class WSGIResource:
             self._start(request, use)
         else:
             self._slot.when_loaded(partial(self._start_late, request, use))
-
-    def environ_of(self, request: Request, body: IO[bytes] | None = None) -> dict[str, Any]:
-        """Return a new environ for the app; see ``make_environ``."""
-        return make_environ(self._base, request, self._script_name, body)
 
     def app_failed(self, error: BaseException, doing: str, failure: Failure | None = None) -> None:
         """Log what the app raised while ``doing``, such as ``GET /``, and tell the watcher.
@@ -197,7 +199,7 @@ class WSGIResource:
         if len(line.held) >= line.room and line.is_full:
             self._turn_away(request)
             return
-        body = request.take_body()
+        body = None if request.spool is None else request.take_body()
         line.submit(self._app_call(self, app, request, self.environ_of(request, body), body))
 
     def _turn_away(self, request: Request) -> None:

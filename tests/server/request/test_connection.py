@@ -192,7 +192,7 @@ def test_twisted_resource(connection, request_for):
 
 def test_environ(connection, request_for):
     """An app finds the addresses and the scheme of the connection in its environ."""
-    environ = make_environ({}, request_for(), "", None)
+    environ = make_environ({}, "", request_for())
     assert {key: environ[key] for key in ("wsgi.url_scheme", *connection.addresses)} == {
         "wsgi.url_scheme": "https",
         "SERVER_NAME": "192.0.2.1",
