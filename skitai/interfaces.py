@@ -180,6 +180,7 @@ class IInstance(Interface):
     bus: IBus = Attribute("What carries messages to other workers and machines: ``[server] bus``.")
     board: Any = Attribute("The figures of all workers of the server: a ``skitai.processes.Board``.")
     slot: Any = Attribute("The place of this worker on the board, from the start of the instance on.")
+    main_pid: int = Attribute("The process id of the server: of its supervisor, if it has one.")
     is_first: bool = Attribute("Whether this process tells in the log what is the same for all workers.")
     others_serve: bool = Attribute("Whether a process that is not on the board serves: this one is replaced.")
 

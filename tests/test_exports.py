@@ -99,6 +99,7 @@ def test_contracts():
             "executors",
             "is_first",
             "leave",
+            "main_pid",
             "metrics",
             "others_serve",
             "plugins",

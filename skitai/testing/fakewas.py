@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Hashable, Mapping
 from contextvars import Token
 from functools import cache
@@ -224,6 +225,7 @@ class _TestInstance:
         self.bus = LocalBus(reactor.seconds)
         self.board = Board.alone()
         self.slot = self.board[0]
+        self.main_pid = os.getpid()
         self.is_first = True
         self.others_serve = False
         #: What ``run`` gives its functions; not there while plugins say what they bring.

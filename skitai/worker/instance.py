@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -67,6 +68,7 @@ class Instance(Service):
         self.slot = self.board[0]
         #: Seconds that what is under way gets when the worker stops.
         self._patience = config.server.stop_seconds
+        self._supervisor = 0
         #: Whether the executors take tasks: after ``running``, until the stop is over.
         self._apps_run = False
         #: Whether the reactor was told to stop.
@@ -202,6 +204,11 @@ class Instance(Service):
 
         # In a turn of its own: a request that asks in a greenlet may still answer.
         self.bridge.submit(partial(self.bridge.call_later, 0, begin))
+
+    @property
+    def main_pid(self) -> int:
+        """The process id of the server: of its supervisor, if it has one."""
+        return self._supervisor or os.getpid()
 
     @property
     def is_first(self) -> bool:

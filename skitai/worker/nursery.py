@@ -50,8 +50,9 @@ _ENDS, _END_SECONDS = 3, 2.0
 
 @attrs.frozen
 class Place:
-    """What a worker has of its supervisor: its slot on the ``board``, a line, and a pipe for stacks."""
+    """What a worker has of its ``supervisor``: its slot on the ``board``, a line, and a pipe for stacks."""
 
+    supervisor: int
     board: Board
     slot: int
     link: Link
@@ -189,7 +190,7 @@ class Nursery:
             _end()
         link, stacks = descriptors
         assert self._board is not None
-        return Place(self._board, slot, Link.at(link), stacks)
+        return Place(self._supervisor, self._board, slot, Link.at(link), stacks)
 
     def _reap(self, child: _Child, descriptor: int) -> None:
         """Take note that a worker has ended."""

@@ -144,6 +144,7 @@ class Server(Instance):
 
     def take(self, place: Place) -> None:
         """Serve as the worker at ``place``. Called in a fork of the process that made the server."""
+        self._supervisor = place.supervisor
         self.board = place.board
         self.slot = place.board[place.slot]
         self._turnstile = Turnstile(self.board, self.slot)

@@ -105,6 +105,14 @@ def skitai_startup(instance: IInstance) -> None:
         cache.start()
 
 
+@hookimpl
+def skitai_closing(instance: IInstance) -> None:
+    """Let the server that replaces this one have the folder of the cache."""
+    cache = _used_cache(instance)
+    if cache is not None:
+        cache.stop()
+
+
 def _ways(instance: IInstance) -> list[Way]:
     ways: list[Way] = instance.state(Way, list)
     return ways

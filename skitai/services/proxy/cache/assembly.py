@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
+from skitai.services.proxy.cache.claim import InUseError
 from skitai.services.proxy.cache.disk import DiskStore
 from skitai.services.proxy.cache.keeper import Keeper
 from skitai.services.proxy.cache.mount import MountCache
@@ -23,7 +24,7 @@ class ProxyCache:
     """What all mounts with ``cache=yes`` share. All methods are called in the reactor thread."""
 
     def __init__(self, instance: IInstance) -> None:
-        self._reactor = instance.reactor
+        self._instance = instance
         settings = Settings.of(instance.section(SECTION))
         disk = None
         if settings.folder is not None:
@@ -39,7 +40,7 @@ class ProxyCache:
     def mount(self, point: str, cluster: str, options: str) -> MountCache:
         """Return the cache of a mount; with other ``options`` it does not use what was stored before."""
         name = f"{point} {cluster} {options}"
-        made = MountCache(name, self.store, self.keeper, self.wall_clock, self._reactor.callLater)
+        made = MountCache(name, self.store, self.keeper, self.wall_clock, self._instance.reactor.callLater)
         self.mounts[(point or "/", cluster)] = made
         return made
 
@@ -48,11 +49,16 @@ class ProxyCache:
         disk = self.store.disk
         if disk is not None:
             try:
-                disk.start()
-            except OSError as error:
+                disk.start(self._instance.main_pid)
+            except (OSError, InUseError) as error:
                 _log.error("[cache] folder: {error}; replies are kept in memory only", error=error)
                 self.store.disk = None
         self.keeper.start()
+
+    def stop(self) -> None:
+        """Let another server have the folder."""
+        if self.store.disk is not None:
+            self.store.disk.release()
 
     def statistics(self) -> dict[str, Any]:
         """Return what the status page shows of the store."""

@@ -18,6 +18,7 @@ import attrs
 from twisted.logger import Logger
 
 from skitai.loop.native import start_thread
+from skitai.services.proxy.cache.claim import Claim
 from skitai.services.proxy.cache.entry import Entry, selecting_values
 from skitai.services.proxy.cache.memory import Key
 from skitai.services.proxy.cache.records import BrokenRecordError, Marker, Record, name_of
@@ -84,11 +85,21 @@ class DiskStore:
         self._written = 0
         self._swept = self._told = 0.0
         self._sweeping = False
+        self._claim: Claim | None = None
 
-    def start(self) -> None:
-        """Make the folder and look what is there. Raises OSError if that cannot be."""
+    def start(self, main_pid: int) -> None:
+        """Make the folder and look what is there, as a process of the server ``main_pid``.
+
+        Raises OSError if that cannot be, and InUseError if another server has the folder.
+        """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._claim = Claim(self.folder, main_pid)
         self._sweep()
+
+    def release(self) -> None:
+        """Let another server have the folder; what is under way is still stored."""
+        if self._claim is not None:
+            self._claim.release()
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -225,7 +236,9 @@ class DiskStore:
         start_thread(self._sweep_in_thread, "skitai-cache-sweep")
 
     def _sweep_in_thread(self) -> None:
-        found = sweep(self.folder, self.bytes_max, self._wall_clock())
+        assert self._claim is not None
+        with self._claim.sweeping():
+            found = sweep(self.folder, self.bytes_max, self._wall_clock())
         self._reactor.callFromThread(self._note_sweep, found)
 
     def _note_sweep(self, found: int) -> None:

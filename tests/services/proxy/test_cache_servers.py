@@ -1,0 +1,139 @@
+"""The folder of a cache belongs to one server: its processes share it, and another server is refused."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from cache_world import reply
+
+from processes import environment
+from serving import eventually, patient
+from skitai.services.proxy.cache import claim
+from skitai.services.proxy.cache.claim import NAME, Claim, InUseError
+from supervised import OneProcess, Supervised, is_alive
+
+LOOKUP = "X-Cache-Lookup"
+FRESH = "Cache-Control: max-age=60"
+REFUSED = "; replies are kept in memory only"
+HOLDS = """
+import runpy, sys
+from pathlib import Path
+Claim = runpy.run_path(sys.argv[1])["Claim"]  # nothing else is loaded
+claim = Claim(Path(sys.argv[2]), int(sys.argv[3]))
+print("holds", flush=True)
+sys.stdin.read()
+"""
+CONFIG = """
+[server]
+ip = 127.0.0.1
+port = 0
+processes = {processes}
+access_log = off
+
+[routes:line]
+/ = @up cache=yes
+
+[cache]
+folder = {folder}
+
+[@up]
+members = 127.0.0.1:{port}
+"""
+
+
+@pytest.fixture
+def holding(tmp_path):
+    """Return ``holding(main_pid)``: another process that has the folder ``cache`` for that server."""
+    started = []
+    (tmp_path / "cache").mkdir()
+
+    def start(main_pid):
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLDS, claim.__file__, str(tmp_path / "cache"), str(main_pid)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(),
+        )  # fmt: skip
+        started.append(process)
+        assert process.stdout.readline() == b"holds\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_another_server(caching, holding, tmp_path, lines):
+    """As long as another server has the folder, replies are in memory; one that was killed has it no more."""
+    process = holding(1)
+    refused = caching("folder = cache")
+    refused.put(FRESH)
+    assert refused.ask()[LOOKUP] == "MEM_HIT"
+    host = os.uname().nodename
+    assert f"[cache] folder: another server has it, process 1 on {host}{REFUSED}" in lines()
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [NAME]
+    process.kill()
+    process.wait()
+    caching("folder = cache").put(FRESH)
+    assert caching("folder = cache").ask()[LOOKUP] == "HIT"
+
+
+def test_processes_of_one_server(caching, holding):
+    """Processes of one server share the folder, whoever comes first."""
+    first = holding(os.getpid())
+    cache = caching("folder = cache")
+    cache.put(FRESH)
+    holding(os.getpid())
+    first.kill()
+    first.wait()
+    assert caching("folder = cache").ask()[LOOKUP] == "HIT"
+
+
+def test_a_server_that_stops(holding, tmp_path):
+    """What is released is for others, although the process goes on for the requests under way."""
+    claimed = Claim(tmp_path / "cache", 1)
+    with pytest.raises(AssertionError):
+        holding(2)
+    claimed.release()
+    holding(2)
+    with pytest.raises(InUseError):
+        Claim(tmp_path / "cache", 1)
+
+
+def test_two_servers(tmp_path, scripted):
+    """One with workers and one without, at once: the folder is the other's after a kill."""
+    servers = []
+    scripted.replies = [reply(b"ok", "Cache-Control: max-age=1000")]
+
+    def start(processes, kind):
+        folder = tmp_path / kind.__name__
+        folder.mkdir()
+        text = CONFIG.format(processes=processes, folder=tmp_path / "cache", port=scripted.port)
+        (folder / "site.conf").write_text(patient(text))
+        servers.append(kind(folder, folder / "site.conf"))
+        return servers[-1]
+
+    def lookups(server):
+        fields = [("Connection", "close")]
+        return {server.ask("/", fields=fields, host="a")[LOOKUP] for _ in range(20)}
+
+    try:
+        one = start(2, Supervised)
+        assert "MISS" in lookups(one)
+        assert lookups(one) <= {"HIT", "MEM_HIT"}
+        two = start(1, OneProcess)
+        two.said(f"another server has it, process {one.process.pid} on ")
+        scripted.replies = [reply(b"mine", "Cache-Control: max-age=1000")]
+        assert lookups(two) == {"MISS", "MEM_HIT"}
+        assert REFUSED not in one.log_text()
+        workers = one.workers()
+        one.process.send_signal(signal.SIGKILL)
+        one.process.wait()
+        eventually(lambda: not any(map(is_alive, workers)), "the end of the workers")
+        two.reload()
+        assert lookups(two) == {"HIT", "MEM_HIT"}
+        assert two.log_text().count(REFUSED) == 1
+    finally:
+        for server in servers:
+            server.end()
