@@ -8,6 +8,7 @@ import pytest
 from cache_world import CachingProxy, reply
 
 from serving import eventually
+from skitai.services.proxy.cache import claim
 from skitai.services.proxy.cache import disk as disk_module
 from skitai.services.proxy.cache.entry import Entry
 from skitai.services.proxy.cache.freshness import Freshness
@@ -29,8 +30,9 @@ def kept(caching, tmp_path):
 
 
 def files(tmp_path, ending=""):
-    """Return the files of the cache with names that end so."""
-    return [path for path in tmp_path.glob("cache/**/*") if path.is_file() and path.name.endswith(ending)]
+    """Return the files of replies with names that end so."""
+    found = [path for path in tmp_path.glob("cache/**/*") if path.is_file() and path.name != claim.NAME]
+    return [path for path in found if path.name.endswith(ending)]
 
 
 @pytest.mark.parametrize("body", [b"ok", b"", LONG], ids=["short", "empty", "long"])
@@ -161,6 +163,54 @@ def test_full_disk(kept, monkeypatch, where, body, tmp_path):
     else:
         assert cache.ask()[LOOKUP] == "MEM_HIT"
     assert not files(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["write", "_put"])
+@pytest.mark.parametrize("body", [b"new", LONG], ids=["short", "long"])
+def test_newer_reply_on_a_full_disk(kept, monkeypatch, where, body):
+    """Where a newer reply cannot be stored, the older one is not used any more, by nobody."""
+    cache = kept()
+    cache.put(FRESH, body=LONG[::-1])
+    with monkeypatch.context() as patch:
+        owner = disk_module.Spool if where == "write" else disk_module.DiskStore
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch.setattr(owner, where, full)
+        assert cache.put(FRESH, body=body, asking=("Cache-Control: no-cache",)).body == body
+    for each in (cache, kept()):
+        if each is cache and body is not LONG:
+            assert each.ask()[LOOKUP] == "MEM_HIT"
+        else:
+            assert each.put("Cache-Control: no-store")[LOOKUP] == "MISS"
+
+
+def test_no_room_for_a_newer_reply(kept):
+    """The same where the folder is full, or the newer reply too long to be kept."""
+    cache = kept("disk_max = 600 kb\ndisk_object_max = 1 mb")
+    for size in (590_000, 700_000):
+        cache.put(FRESH, target=f"/{size}", body=bytes(500_000))
+        assert cache.ask(f"/{size}")[LOOKUP] == "HIT"
+        cache.put(FRESH, target=f"/{size}", body=bytes(size), asking=("Cache-Control: no-cache",))
+        assert cache.put("Cache-Control: no-store", target=f"/{size}")[LOOKUP] == "MISS"
+
+
+def test_lower_limit(kept, tmp_path):
+    """What another run has left above the limit is removed at the start, what was used last stays."""
+    cache = kept()
+    for number in range(10):
+        cache.put("Cache-Control: max-age=100000", target=f"/{number}", body=bytes(200_000))
+        for path in files(tmp_path):
+            os.utime(path, (path.stat().st_mtime - 120,) * 2)
+    cache = kept("disk_max = 1 mb")
+    disk = cache.mount.store.disk
+    assert eventually(lambda: not disk._sweeping, "the sweep")
+    assert sum(path.stat().st_size for path in files(tmp_path)) == disk.bytes <= 1 << 20
+    for number in range(10):
+        cache.member.replies.append(reply(b"new"))
+        assert cache.ask(f"/{number}")[LOOKUP] == ("MISS" if number < 6 else "HIT")
+        cache.member.replies.clear()
 
 
 def test_unusable_folder(kept, tmp_path):
@@ -294,6 +344,19 @@ def test_sweep(tmp_path):
     assert [path.exists() for path in (*used, young, partial, *strange)] == [True] * 6
     assert [path.exists() for path in (*old, replaced, orphan, left)] == [False] * 5
     assert sweep(tmp_path / "none", 700, NOW) == 0
+
+
+def test_sweep_of_one_minute(tmp_path):
+    """Of what was used in one minute no more is removed than must be, and of what was used before all."""
+    for number in range(100):
+        name = f"{number % 10:02}{number}"
+        path = tmp_path / name[:2] / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes(100))
+        os.utime(path, (NOW - 1000 * (number < 5),) * 2)
+    assert sweep(tmp_path, 8000, NOW) == 7200
+    left = [path for path in tmp_path.glob("*/*") if path.stat().st_mtime == NOW]
+    assert len(left) == len(list(tmp_path.glob("*/*"))) == 72
 
 
 def test_one_sweep_at_a_time(kept, clock, monkeypatch):

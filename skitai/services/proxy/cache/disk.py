@@ -166,19 +166,21 @@ class DiskStore:
             return None
 
     def put(self, key: Key, entry: Entry, spool: Spool | None = None) -> None:
-        """Store a reply: with its body in memory, in ``spool``, or where it was ``stored_as`` before."""
+        """Store a reply: with its body in memory, in ``spool``, or where it was ``stored_as`` before.
+
+        Where that cannot be, what was stored of the target is forgotten: it is older.
+        """
         size = entry.size + (entry.length if spool is not None else 0)
         if (self.bytes or 0) + size > self.bytes_max + self.bytes_max // _SWEEP_SHARE:
-            self._sweep()
-            if spool is not None:
-                spool.drop()
+            if size <= self.bytes_max:
+                self._sweep()
+            self._refuse(key, spool)
             return
         try:
             self._put(key, entry, spool)
         except OSError as error:
-            if spool is not None:
-                spool.drop()
             self.tell("write", error)
+            self._refuse(key, spool)
             return
         self._written += size
         if self.bytes is not None:
@@ -186,6 +188,11 @@ class DiskStore:
         is_due = self._wall_clock() - self._swept > _SWEEP_SECONDS
         if is_due or self._written > self.bytes_max // _SWEEP_SHARE:
             self._sweep()
+
+    def _refuse(self, key: Key, spool: Spool | None) -> None:
+        self.drop(key)
+        if spool is not None:
+            spool.drop()
 
     def _put(self, key: Key, entry: Entry, spool: Spool | None) -> None:
         name = name_of(key)

@@ -60,4 +60,4 @@ class Settings:
         """The longest body that is kept."""
         if self.folder is None:
             return min(self.memory_object_max, self.memory_max)
-        return max(self.disk_object_max, min(self.memory_object_max, self.memory_max))
+        return max(min(self.disk_object_max, self.disk_max), min(self.memory_object_max, self.memory_max))

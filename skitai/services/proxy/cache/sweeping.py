@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
+from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,12 +20,13 @@ _FILLED = 0.9
 class _Group:
     """The files of one reply: its record, and bodies. A body that was replaced is not the newest."""
 
-    __slots__ = ("bodies", "record", "used")
+    __slots__ = ("bodies", "minute", "record")
 
     def __init__(self) -> None:
         self.record: tuple[str, int] | None = None
         self.bodies: list[tuple[float, str, int]] = []
-        self.used = 0.0
+        #: That of the last use, since the epoch: uses are noted once a minute.
+        self.minute = 0
 
     @property
     def size(self) -> int:
@@ -52,46 +56,75 @@ def sweep(folder: Path, bytes_max: int, now: float) -> int:
     """Remove what is left over, and replies until the others have at most ``bytes_max`` bytes.
 
     Returns the bytes of the replies that stay. ``now`` are seconds since the epoch. Raises nothing: what
-    others remove at the same time is gone. Called in any thread.
+    others remove at the same time is gone. Called in any thread. Only one of the folders in ``folder`` is in
+    memory at a time, for there may be millions of replies.
     """
-    groups: dict[str, _Group] = {}
-    for entry in _files(folder):
-        with suppress(OSError):
-            status = entry.stat(follow_symlinks=False)
-            if entry.name.endswith(TEMPORARY):
-                if now - status.st_mtime > _LEFT_OVER_AFTER:
-                    _remove(entry.path)
+    _remove_left_over(folder, now)
+    parts = _parts(folder)
+    #: Bytes by the minute of their last use.
+    used: Counter[int] = Counter()
+    for part in parts:
+        for group in _groups(part):
+            group.drop_orphans(now)
+            used[group.minute] += group.size
+    total = used.total()
+    if total <= bytes_max:
+        return total
+    last, excess = _last_minute(used, total - int(bytes_max * _FILLED))
+    for part in parts:
+        for group in _groups(part):
+            if group.minute == last and excess > 0:
+                excess -= group.size
+            elif group.minute >= last:
                 continue
-            stem, dot, _ = entry.name.partition(".")
-            group = groups.setdefault(stem, _Group())
-            if dot:
-                group.bodies.append((status.st_mtime, entry.path, status.st_size))
-            else:
-                group.record = (entry.path, status.st_size)
-            group.used = max(group.used, status.st_mtime)
-    for group in groups.values():
-        group.drop_orphans(now)
-    total = sum(group.size for group in groups.values())
-    if total > bytes_max:
-        for group in sorted(groups.values(), key=lambda group: group.used):
-            if total <= bytes_max * _FILLED:
-                break
             total -= group.size
             group.remove()
     return total
 
 
-def _files(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the files in ``folder`` and in the folders of it whose names we give."""
-    found = []
+def _remove_left_over(folder: Path, now: float) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_file(follow_symlinks=False) and entry.name.endswith(TEMPORARY):
-                found.append(entry)
-            elif len(entry.name) == 2 and entry.is_dir(follow_symlinks=False):
-                with suppress(OSError), os.scandir(entry.path) as inner:
-                    found += [each for each in inner if each.is_file(follow_symlinks=False)]
-    return found
+            with suppress(OSError):
+                is_old = now - entry.stat(follow_symlinks=False).st_mtime > _LEFT_OVER_AFTER
+                if is_old and entry.name.endswith(TEMPORARY):
+                    os.unlink(entry.path)
+
+
+def _parts(folder: Path) -> list[str]:
+    """Return the folders in ``folder`` whose names we give, in any order: all fare alike."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        found = [
+            entry.path for entry in entries if len(entry.name) == 2 and entry.is_dir(follow_symlinks=False)
+        ]
+        random.shuffle(found)
+        return found
+    return []
+
+
+def _groups(part: str) -> Collection[_Group]:
+    groups: dict[str, _Group] = {}
+    with suppress(OSError), os.scandir(part) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                stem, dot, _ = entry.name.partition(".")
+                group = groups.setdefault(stem, _Group())
+                if dot:
+                    group.bodies.append((status.st_mtime, entry.path, status.st_size))
+                else:
+                    group.record = (entry.path, status.st_size)
+                group.minute = max(group.minute, int(status.st_mtime // 60))
+    return groups.values()
+
+
+def _last_minute(used: Counter[int], excess: int) -> tuple[int, int]:
+    """Return until which minute is to be removed what is ``excess``, and how many bytes of that minute."""
+    for minute in sorted(used):
+        if excess <= used[minute]:
+            break
+        excess -= used[minute]
+    return minute, excess
 
 
 def _remove(path: str) -> None:

@@ -252,7 +252,8 @@ class Visit:
         self._end(alone=True)
 
     def too_long(self) -> None:
-        """Let those who wait ask by themselves: the reply is passed on only."""
+        """Let those who wait ask by themselves: the reply is passed on only, and what is stored is older."""
+        self._mount.store.drop((self._key,))
         self._mount.remember_unstored(self._key)
         self._end(alone=True)
 
