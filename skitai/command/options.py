@@ -138,10 +138,20 @@ class Options(usage.Options):
         super().parseOptions([*arranged, "--", *others])  # type: ignore[no-untyped-call]
 
     def _wrong(self, error: getopt.GetoptError) -> str:
-        if "requires argument" in error.msg or "must not have" in error.msg:
+        if "requires argument" in error.msg:
             return error.msg
+        if "must not have" in error.msg:
+            return f"option --{error.opt} takes no value{self._instead_of_value(error.opt)}"
         known = [name.rstrip("=") for name in self.longOpt]
         return f"there is no option {_dashed(error.opt)}: {hint(error.opt, known)}"
+
+    def _instead_of_value(self, written: str) -> str:
+        """Return what to write instead of ``--written=value``, if that is a key of a configuration, too."""
+        name = self.synonyms[written].removeprefix("no-")
+        key = next((key for key in _FLAGS if _KEYS[key] == name), None)
+        if key is None:
+            return ""
+        return f": write --{name} or --no-{name}, or {key} = yes or no in [server] of a configuration"
 
     def parseArgs(self, *words: str) -> None:
         """Take the app, or ``keys`` and what is to be told of. Raises UsageError."""

@@ -112,6 +112,8 @@ _HINTS = {
     "settings": _SETTINGS,
 }
 
+#: What somebody may write behind a flag.
+_VALUES = ("yes", "no", "true", "false", "on", "off")
 _SERVE = "to serve an app, write {command}"
 #: Words that are commands of other programs, with what to write here.
 _COMMANDS = {
@@ -133,7 +135,7 @@ def command_hint(words: Sequence[str]) -> str | None:
     """Return what to write instead of ``words`` of other programs, which stand where an app does.
 
     None if the first of them is no such command, or is something that can be served, and none of them is an
-    address, as for Django's ``runserver``.
+    address, as for Django's ``runserver``, or the value of a flag.
     """
     word = words[0]
     binds = [each for each in words if _is_address(each)]
@@ -145,6 +147,9 @@ def command_hint(words: Sequence[str]) -> str | None:
     if word in _COMMANDS and not (Path(word).is_dir() or Path(f"{word}.py").is_file()):
         command = _command(" ".join(apps[1:]) or (projects[0] if projects else "app:app"), binds)
         return f"there is no command {word}: {_COMMANDS[word].format(command=command)}"
+    values = [each for each in words if each.lower() in _VALUES and not Path(each).exists()]
+    if values:
+        return f"{values[0]} is no app, and flags take no value: write --preload or --no-preload, and so on"
     if binds:
         return f"{binds[0]} is no app: to listen there, write {_command(' '.join(apps), binds)}"
     return None

@@ -233,7 +233,17 @@ def test_the_app_may_come_first(tmp_path, monkeypatch):
         (("--factory",), "there is no option --factory: write the call: skitai module:create_app()"),
         (("--zzzzzzzzzz",), "there is no option --zzzzzzzzzz: known are those of skitai --help"),
         (("--port",), "option --port requires argument"),
-        (("--check=yes",), "option --check must not have an argument"),
+        (("--check=yes",), "option --check takes no value"),
+        (
+            ("--preload=no", "app:app"),
+            "option --preload takes no value: write --preload or --no-preload, or preload = yes or no in",
+        ),
+        (
+            ("--no-reloader=yes",),
+            "option --no-reloader takes no value: write --reload or --no-reload, or reloader = yes or no in",
+        ),
+        (("app:app", "--preload", "no"), "no is no app, and flags take no value: write --preload or --no-"),
+        (("--ssl", "True"), "True is no app, and flags take no value: "),
         (("--log-level", "loud"), "--log-level: must be debug, info, warning, error or critical, not 'loud'"),
         (("--log-level", "debug"), "--log-level is for skitai and twist skitai"),
     ],
@@ -244,6 +254,13 @@ def test_refused(tmp_path, monkeypatch, words, message):
     (tmp_path / "site.conf").touch()
     with pytest.raises(UsageError, match=re.escape(message)):
         parsed(*words)
+
+
+@pytest.mark.parametrize("key", [key for key, declared in SERVER_KEYS.items() if declared.cast is yes_no])
+def test_each_flag_takes_no_value(key):
+    """Whatever it is called on the command line, the key and both flags are named."""
+    with pytest.raises(UsageError, match=rf"write --(.+) or --no-\1, or {key} = yes or no in"):
+        parsed(f"--{'reload' if key == 'reloader' else key.replace('_', '-')}=no")
 
 
 @pytest.mark.parametrize("option", HINTS)
