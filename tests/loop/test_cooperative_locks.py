@@ -189,12 +189,13 @@ print(receiver.get() == 2 * sum(range(280)))
         assert run_patched(code) == "True"
 
     def test_joining(self):
-        """A thread waits for a thread of an app, which is a greenlet, and an app for a pool."""
+        """Threads and greenlets wait for a thread of an app, which is a greenlet, and an app for a pool."""
         code = """
 from concurrent.futures import ThreadPoolExecutor
-app = threading.Thread(target=time.sleep, args=(0.01,))
-app.start()
-in_both(app.join, greenlets=1, threads=1)
+for seconds in [0, 0.0001, 0.001, 0.002, 0.005] * 4:
+    app = threading.Thread(target=time.sleep, args=(seconds,))
+    app.start()
+    in_both(app.join, greenlets=2, threads=2)
 with ThreadPoolExecutor(3) as pool:
     print(app.is_alive(), sum(pool.map(lambda number: time.sleep(0.001) or number, range(10))))
 """

@@ -40,6 +40,9 @@ class Lock:
 
     def release(self) -> None:
         """Give it to the one who has waited for longest, if any. Raises RuntimeError if nobody has it."""
+        self._pass_on()
+
+    def _pass_on(self) -> None:
         self._lock.release()
         # ``_wait`` tries again after it has entered: either it finds the lock free, or this finds the waiter.
         while self._waiters and self._lock.acquire(False):
@@ -76,7 +79,7 @@ class Lock:
             waiter.wait(timeout)
         except BaseException:
             if not self._withdraw(waiter):
-                waiter.when_given(self.release)
+                waiter.when_given(self._pass_on)
             raise
         if not waiter.is_given:
             if self._withdraw(waiter):
@@ -101,6 +104,40 @@ class Lock:
 
     def __repr__(self) -> str:
         return f"<{'locked' if self.locked() else 'unlocked'} {type(self).__name__} at {id(self):#x}>"
+
+
+class Sentinel(Lock):
+    """The lock for which ``Thread.join`` waits, before Python 3.13: a thread has it until it ends.
+
+    After that nobody has it, though all take it who join: each of them asserts that it is not locked.
+    """
+
+    __slots__ = ("_has_ended",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_ended = False
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take it for the thread, or wait for the thread's end; return whether that is so."""
+        taken = super().acquire(blocking, timeout)
+        if taken and self._has_ended:
+            self._pass_on()
+        return taken
+
+    def release(self) -> None:
+        """Note that the thread ends. Those who have waited for that call this, too."""
+        if not self._has_ended:
+            self._has_ended = True
+            self._pass_on()
+
+    def locked(self) -> bool:
+        """Return whether the thread runs."""
+        return not self._has_ended and super().locked()
+
+    def _at_fork_reinit(self) -> None:
+        super()._at_fork_reinit()
+        self._has_ended = False
 
 
 class ThreadWaiter:

@@ -23,7 +23,7 @@ from skitai.loop import native
 from skitai.loop.cooperative import multiprocess
 from skitai.loop.cooperative.children import Loop
 from skitai.loop.cooperative.handles import ThreadHandle
-from skitai.loop.cooperative.locks import Lock
+from skitai.loop.cooperative.locks import Lock, Sentinel
 
 #: Seconds that greenlets of a real thread may run on when its task is done.
 _LAST_SECONDS = 10.0
@@ -74,6 +74,8 @@ def _use_our_locks() -> None:
     gevent.threading.Lock = gevent.threading._allocate_lock = Lock
     if hasattr(threading, "_ThreadHandle"):  # Python 3.13 and later
         gevent.thread._ThreadHandle = gevent.threading._ThreadHandle = ThreadHandle
+    else:
+        gevent.threading._set_sentinel = Sentinel
 
 
 def _prompt_close(late_close: Callable[[int], None]) -> Callable[[int], None]:
