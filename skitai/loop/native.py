@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from selectors import DefaultSelector as DefaultSelector
 
     Lock = threading.Lock
+    RLock = threading.RLock
     poll = select.poll
 else:
     fork = _original("os", "fork")
@@ -37,6 +38,7 @@ else:
     SimpleQueue = _original("_queue", "SimpleQueue")
     get_ident = _original("_thread", "get_ident")
     Lock = _original("_thread", "allocate_lock")
+    RLock = _original("_thread", "RLock")
     poll = _original("select", "poll")
     DefaultSelector = _original("selectors", "DefaultSelector")
     #: Returns two sockets of the base class, which has no ``makefile`` and the like.

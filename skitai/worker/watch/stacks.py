@@ -12,6 +12,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import Context
 from pathlib import Path
 from types import CodeType, FrameType
@@ -57,7 +58,21 @@ _WAITS: dict[CodeType, str] = {
 _CALLS = frozenset((AppCall.run.__code__, WebSocketCall.run.__code__))
 _LOAD, _RUN = AppSlot.look.__code__, Run.__call__.__code__
 _COROUTINE = contexts.steps_in.__code__
-_reading_frames = native.Lock()
+#: One thread at a time reads frames: it has put off the collection of garbage, and ends that. A handler of a
+#: signal may do so in the middle of it.
+_reading_frames = native.RLock()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    with _reading_frames:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collects:
+                gc.enable()
 
 
 def current_frames() -> Frames:
@@ -67,14 +82,8 @@ def current_frames() -> Frames:
     needs to start. An object that lets other threads run while it is destroyed then stops the process for
     ever (python/cpython#106883). So nothing is collected here.
     """
-    with _reading_frames:
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            return sys._current_frames()
-        finally:
-            if collects:
-                gc.enable()
+    with _no_collection():
+        return sys._current_frames()
 
 
 @attrs.frozen
@@ -191,14 +200,8 @@ def _caller_of(frame: FrameType) -> FrameType | None:
     Python may make the object of the caller, and that may start a collection, which runs code and lets other
     threads go on. If the frame ends meanwhile, Python 3.11 reads memory that is no longer its own.
     """
-    collects = gc.isenabled()
-    if collects:
-        gc.disable()
-    try:
+    with _no_collection():
         return frame.f_back
-    finally:
-        if collects:
-            gc.enable()
 
 
 def is_of_skitai(frame: FrameType) -> bool:
