@@ -138,6 +138,8 @@ class Gateway:
         self.loop.call(self.factory.abort)
         eventually(lambda: not self.factory.channels, "the end of the connections")
         self.loop.call(self.executor.stop)
+        # What a task logs at its end, after its client was answered, is not the next test's.
+        eventually(lambda: not self.executor.statistics()["running"], "the end of the apps")
         globalLogPublisher.removeObserver(self.log.append)
 
 

@@ -149,4 +149,5 @@ def test_the_end(server):
         server.stop()
     with ThreadPoolExecutor() as threads:
         list(threads.map(lambda member: member.client.wait(), here))
-    assert "Traceback" not in server.log_text()
+    log = server.log_text()
+    assert "Traceback" not in log, log
