@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,10 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [str(answer).encode()]
 """
+
+
+_LOG_LINE = re.compile(r"\d{4}(\.\d\d){2} (\d\d:){2}\d\d [^\n]*\n")
+_NOTHING = re.compile(r"(?!)")
 
 
 class Terminal:
@@ -53,11 +58,19 @@ class Terminal:
             self._port = int(self.wait_for("\n").rstrip("/\r").rpartition(":")[2])
         return self._port
 
-    def wait_for(self, text):
-        """Read on until ``text`` is shown; return what stood before it since the last time."""
-        while text not in self.shown:
+    def prompts(self):
+        """Wait for the debugger's prompt, in the middle of which a line of the log may be written."""
+        return self.wait_for("(Pdb) ", _LOG_LINE)
+
+    def wait_for(self, text, besides=_NOTHING):
+        """Read on until ``text`` is shown; return what stood before it since the last time.
+
+        What ``besides`` matches is as if it were not there.
+        """
+        while text not in (shown := besides.sub("", self.shown)):
             assert select([self._master], [], [], PATIENCE)[0], f"no {text!r} in {self.shown!r}"
             self.shown += os.read(self._master, 65536).decode(errors="replace")
+        self.shown = shown
         before, _, self.shown = self.shown.partition(text)
         return before
 
@@ -128,9 +141,9 @@ def test_breakpoint(terminal, port):
     """``breakpoint()`` stops in the app; what is typed is read, and the app goes on with it."""
     with ThreadPoolExecutor() as pool:
         response = pool.submit(ask, port, "/")
-        terminal.wait_for("(Pdb) ")
+        terminal.prompts()
         terminal.type("answer = answer + 1")
-        terminal.wait_for("(Pdb) ")
+        terminal.prompts()
         terminal.type("continue")
         assert response.result(PATIENCE).body == b"42"
 
@@ -139,17 +152,17 @@ def test_others_are_served(terminal, port):
     """Others are answered while one request is at the prompt; a second one that stops waits for its turn."""
     with ThreadPoolExecutor() as pool:
         first = pool.submit(ask, port, "/?100")
-        terminal.wait_for("(Pdb) ")
+        terminal.prompts()
         assert ask(port, "/other").body == b"41"
         second = pool.submit(ask, port, "/?200")
         assert ask(port, "/other").body == b"41"
         terminal.type("p answer")
-        assert "141" in terminal.wait_for("(Pdb) ")
+        assert "141" in terminal.prompts()
         assert not second.done()
         terminal.type("next")
-        terminal.wait_for("(Pdb) ")
+        terminal.prompts()
         terminal.type("continue")
-        terminal.wait_for("(Pdb) ")
+        terminal.prompts()
         terminal.type("continue")
         assert {first.result(PATIENCE).body, second.result(PATIENCE).body} == {b"141", b"241"}
 
@@ -158,12 +171,12 @@ def test_end_of_input(terminal, port):
     """Ctrl-D ends the request that has stopped, with a 500, and no other."""
     with ThreadPoolExecutor() as pool:
         response = pool.submit(ask, port, "/")
-        terminal.wait_for("(Pdb) ")
+        terminal.prompts()
         terminal.press(b"\x04")
         assert response.result(PATIENCE).code == 500
         assert ask(port, "/other").body == b"41"
         response = pool.submit(ask, port, "/")
-        terminal.wait_for("(Pdb) ")
+        terminal.prompts()
         terminal.type("continue")
         assert response.result(PATIENCE).body == b"41"
 
@@ -172,7 +185,7 @@ def test_interrupt(terminal, port):
     """Ctrl-C ends the server, at the prompt and also after somebody was there."""
     with ThreadPoolExecutor() as pool:
         response = pool.submit(ask, port, "/")
-        terminal.wait_for("(Pdb) ")
+        terminal.prompts()
         terminal.type("continue")
         assert response.result(PATIENCE).body == b"41"
     terminal.press(b"\x03")
@@ -184,7 +197,7 @@ def test_interrupt_at_the_prompt(terminal, port, presses):
     """Ctrl-C at the prompt ends the server soon, and at once when it is pressed twice."""
     with ThreadPoolExecutor() as pool:
         pool.submit(ask, port, "/")
-        terminal.wait_for("(Pdb) ")
+        terminal.prompts()
         for _ in range(presses):
             terminal.press(b"\x03")
             time.sleep(0.2)
