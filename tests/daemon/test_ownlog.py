@@ -85,8 +85,8 @@ def test_skitaid(tmp_path):
     command = [sys.executable, "-m", "skitai.daemon.skitaid", "--config", str(config)]
     process = subprocess.Popen(command, env=environment(HOME=str(home)), stderr=subprocess.PIPE)
     try:
-        said = logs / "daemons" / "cron" / "cron.log"
-        eventually(lambda: said.exists() and "jobs in " in said.read_text(), "the agent")  # it is rotated first
+        said = logs / "daemons" / "cron" / "cron.log"  # which is not there while it is rotated
+        eventually(lambda: said.exists() and "jobs in " in said.read_text(), "the agent")
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=PATIENCE)[1] == b""
