@@ -59,14 +59,18 @@ def threads_are_greenlets() -> bool:
 at_thread_end: list[Callable[[], object]] = []
 
 
-def start_thread(function: Callable[[], object], name: str) -> None:
+def start_thread(function: Callable[[], object], name: str) -> Callable[[], object]:
     """Call ``function()`` in a real thread, which does not keep the process from ending.
 
-    ``name`` is what ``threading.current_thread().name`` is in it. Called in any thread.
+    ``name`` is what ``threading.current_thread().name`` is in it. Returns what waits for its end, to be
+    called once. Called in any thread.
     """
     if not threads_are_greenlets():
-        threading.Thread(target=function, name=name, daemon=True).start()
-        return
+        thread = threading.Thread(target=function, name=name, daemon=True)
+        thread.start()
+        return thread.join
+    ended = Lock()
+    ended.acquire()
 
     def run() -> None:
         threading.current_thread().name = name  # there is none yet: this makes one
@@ -75,5 +79,7 @@ def start_thread(function: Callable[[], object], name: str) -> None:
         finally:
             for end in at_thread_end:
                 end()
+            ended.release()
 
     _start_new_thread(run, ())
+    return ended.acquire

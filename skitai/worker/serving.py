@@ -140,7 +140,8 @@ class Server(Instance):
 
     def load_now(self) -> list[str]:
         """Load all apps here, before anything runs; return what keeps some of them from being loaded."""
-        return self._builder.load_now()
+        with self._load_watch.watching():
+            return self._builder.load_now()
 
     def take(self, place: Place) -> None:
         """Serve as the worker at ``place``. Called in a fork of the process that made the server."""

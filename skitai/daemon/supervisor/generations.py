@@ -84,7 +84,7 @@ class Generations:
             if is_late and not nursery.is_slow:
                 nursery.is_slow = True
                 _log.warn(
-                    "the apps are still being loaded after {seconds:.0f} s: one process would say where",
+                    "the apps are still being loaded after {seconds:.0f} s",
                     seconds=now - nursery.began,
                 )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from skitai.loop import native
 from skitai.worker.watch.reports import Busy, report_slow
 from skitai.worker.watch.stacks import current_frames, stack_of
@@ -11,20 +14,32 @@ class LoadWatch:
     """Logs where an app is whose load takes ``seconds``; 0 for never.
 
     The watching thread of requests begins when all apps are loaded. The methods are called in the reactor
-    thread.
+    thread, or before there is one.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._loading = native.Lock()
         self._is_on = False
+        self._join: Callable[[], object] = int
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch during the block; no thread is left of that, so that the process may fork."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.end()
+            self._join()
 
     def start(self) -> None:
         """Begin to watch."""
         if self._seconds:
             self._is_on = True
+            self._loading = native.Lock()  # who has watched before has that of before
             self._loading.acquire()
-            native.start_thread(self._watch, "skitai-loading")
+            self._join = native.start_thread(self._watch, "skitai-loading")
 
     def end(self) -> None:
         """Watch no more. May be called again, and where nothing has begun."""

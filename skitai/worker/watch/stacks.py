@@ -56,7 +56,8 @@ _WAITS: dict[CodeType, str] = {
     AppCall.catch_up.__code__: "waits for its client",
 }
 _CALLS = frozenset((AppCall.run.__code__, WebSocketCall.run.__code__))
-_LOAD, _RUN = AppSlot.look.__code__, Run.__call__.__code__
+_LOADS = frozenset((AppSlot.look.__code__, AppSlot.load_now.__code__))
+_RUN = Run.__call__.__code__
 _COROUTINE = contexts.steps_in.__code__
 #: One thread at a time reads frames: it has put off the collection of garbage, and ends that. A handler of a
 #: signal may do so in the middle of it.
@@ -163,7 +164,7 @@ def stack_of(frame: FrameType) -> Stack:
             found |= {"task": call.line, "mark": call.mark}
         elif code is _COROUTINE:
             found["task"] = _request_of(inner.f_locals["context"])
-        elif code is _LOAD:
+        elif code in _LOADS:
             found |= {"task": f"loading {inner.f_locals['self'].point}", "loads": True}
         elif code is _RUN:
             found["task"] = f"was.run of {inner.f_locals['self']}"
