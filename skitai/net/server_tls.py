@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import ssl
 from collections.abc import Iterator, Sequence
-from ssl import MemoryBIO, SSLContext, SSLObject
+from ssl import MemoryBIO, SSLContext
 from tempfile import NamedTemporaryFile
 from typing import Any
 
@@ -89,11 +89,11 @@ class ServerTLS:
         quieten()
         self._first.sni_callback = self._choose
 
-    def wrap(self, incoming: MemoryBIO, outgoing: MemoryBIO) -> SSLObject:
-        """Return the TLS of a new client. Called in the reactor thread."""
-        return self._first.wrap_bio(incoming, outgoing, server_side=True)
+    def wrap(self, incoming: MemoryBIO, outgoing: MemoryBIO) -> Any:
+        """Return the TLS of a new client; see ``tls_sending.TLSObject``. Called in the reactor thread."""
+        return self._first._wrap_bio(incoming, outgoing, server_side=True)  # type: ignore[attr-defined]
 
-    def _choose(self, connection: SSLObject, name: str | None, _: SSLContext) -> None:
+    def _choose(self, connection: Any, name: str | None, _: SSLContext) -> None:
         """Let the connection go on with the certificate of the name that the client has sent, if any."""
         context = self._shown_for(name).context
         if context is not self._first:

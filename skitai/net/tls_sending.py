@@ -4,13 +4,44 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from ssl import MemoryBIO, SSLError, SSLObject
-from typing import Any
+from ssl import MemoryBIO, SSLError
+from typing import Any, Protocol
 
 from skitai.net.outflow import Outflow
 
 #: Bytes that are encrypted before they are sent, and the most that leave without a look at other connections.
 _PIECE, _TURN_MAX = 64 * 1024, 256 * 1024
+
+
+class TLSObject(Protocol):
+    """What is below an ``ssl.SSLObject``, most of whose methods only call these, which raise the same.
+
+    Without it a connection runs twelve functions less.
+    """
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes that the peer has sent; none if it has closed TLS."""
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        """Encrypt ``data``, and return how many bytes of it."""
+
+    def pending(self) -> int:
+        """Return how many bytes are decrypted and can be read."""
+
+    def shutdown(self) -> None:
+        """Close our half: ``SSLObject.unwrap``."""
+
+    def version(self) -> str | None:
+        """Return the version, such as ``"TLSv1.3"``."""
+
+    def selected_alpn_protocol(self) -> str | None:
+        """Return what the protocol inside is, if that was chosen."""
+
+    def getpeercert(self, der: bool, /) -> bytes | None:
+        """Return the certificate of the peer, with ``der`` as bytes."""
 
 
 class SendingTLS:
@@ -28,7 +59,7 @@ class SendingTLS:
 
     transport: Any
     _out: Outflow
-    _tls: SSLObject
+    _tls: TLSObject
 
     def __init__(self) -> None:
         self.connected = self.disconnecting = False
@@ -177,7 +208,7 @@ class SendingTLS:
             # It also looks whether the client has said it, and takes anything else for a fault.
             unread = self._incoming.read()
             try:  # noqa: SIM105 - of each connection: three calls less
-                self._tls.unwrap()
+                self._tls.shutdown()
             except SSLError:
                 pass
             self._incoming.write(unread)

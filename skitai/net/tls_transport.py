@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from socket import IPPROTO_TCP
-from ssl import MemoryBIO, SSLError, SSLObject, SSLWantReadError, SSLZeroReturnError
+from ssl import MemoryBIO, SSLError, SSLWantReadError, SSLZeroReturnError
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cryptography.x509 import Certificate, load_der_x509_certificate
@@ -22,7 +22,7 @@ from zope.interface import implementer
 from skitai.net.outflow import Outflow
 from skitai.net.tls_failures import FAILURES, PLAIN_REPLY, is_plain_http
 from skitai.net.tls_records import Records
-from skitai.net.tls_sending import SendingTLS
+from skitai.net.tls_sending import SendingTLS, TLSObject
 
 if sys.platform == "linux":
     from socket import TCP_QUICKACK
@@ -40,7 +40,7 @@ _LEFT = Failure(ConnectionDone())  # type: ignore[no-untyped-call]
 class Wrap(Protocol):
     """Makes the TLS of a new connection between two buffers of encrypted bytes."""
 
-    def __call__(self, incoming: MemoryBIO, outgoing: MemoryBIO) -> SSLObject:
+    def __call__(self, incoming: MemoryBIO, outgoing: MemoryBIO) -> TLSObject:
         """Return it, before its handshake."""
 
 
@@ -243,7 +243,7 @@ class TLSTransport(SendingTLS):
         return self._client
 
     def _certificate(self) -> Certificate | None:
-        found = self._tls.getpeercert(binary_form=True) if self._shaken else None
+        found = self._tls.getpeercert(True) if self._shaken else None
         return load_der_x509_certificate(found) if found else None
 
     def getPeerCertificate(self) -> Any:

@@ -184,7 +184,8 @@ class SocketOutput(Output):
 
     def close(self, read_on: bool) -> None:
         """Close once all is sent; with ``read_on``, only the server's half of the connection."""
-        self.flush()
+        if self._held:
+            self.flush()
         if read_on:
             self._transport.loseWriteConnection()
         else:
