@@ -18,6 +18,10 @@ _DIGITS_MAX = 18
 # What has passed before: apps use few statuses and names. One that makes them up cannot fill the memory.
 _KNOWN_MAX = 1000
 _good_statuses: set[str] = set()
+#: Of all fields of a response, the Content-Length, and the fields as they are sent; how many responses are
+#: remembered, and the most characters of each.
+_good_fields: dict[tuple[Any, ...], tuple[int | None, list[tuple[str, str]]]] = {}
+_FIELDS_MAX, _FIELDS_SIZE_MAX = 256, 2048
 #: Of each name, whether it is Content-Length.
 _good_names: dict[str, bool] = {}
 
@@ -41,10 +45,20 @@ def check_headers(headers: Any) -> tuple[int | None, list[tuple[str, str]]]:
     ``headers`` is a list of (name, value) tuples of native strings that are valid header fields. Also raises
     it for a Content-Length that is not a number or differs from another one.
     """
-    announced: int | None = None
-    is_plain = True
     if not isinstance(headers, list):
         raise AssertionError(f"the headers must be a list of tuples, not {type(headers).__name__}")
+    try:
+        known = _good_fields.get(tuple(headers))
+    except TypeError:  # a field is a list, for example
+        known = None
+    if known is not None:
+        return known[0], known[1][:]
+    return _check_fields(headers)
+
+
+def _check_fields(headers: list[Any]) -> tuple[int | None, list[tuple[str, str]]]:
+    announced: int | None = None
+    is_plain, size = True, 0
     for field in headers:
         if not isinstance(field, tuple) or len(field) != 2:
             raise AssertionError(f"{field!r} is not a (name, value) tuple")
@@ -60,12 +74,18 @@ def check_headers(headers: Any) -> tuple[int | None, list[tuple[str, str]]]:
         # Nearly all values are printable ASCII: checking that costs half as much as the expression.
         if not (value.isascii() and value.isprintable()) and FIELD_VALUE.fullmatch(value) is None:
             raise AssertionError(f"the value of {name} has a character that is not allowed: {value!r}")
+        size += len(name) + len(value)
         if is_length:
             length = _number(value)
             if announced not in (None, length):
                 raise AssertionError(f"Content-Length is both {announced} and {length}")
             announced = length
-    return announced, headers[:] if is_plain else [(plain(name), plain(value)) for name, value in headers]
+    fields = headers[:] if is_plain else [(plain(name), plain(value)) for name, value in headers]
+    if size <= _FIELDS_SIZE_MAX:
+        if len(_good_fields) >= _FIELDS_MAX:
+            _good_fields.clear()
+        _good_fields[tuple(fields)] = announced, fields[:]
+    return announced, fields
 
 
 def as_bytes(chunk: Any) -> bytes:

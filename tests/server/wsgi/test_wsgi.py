@@ -12,6 +12,7 @@ from serving import eventually
 from skitai.loop.bridge import Pending
 from skitai.server.apps.slot import AppWatcher
 from skitai.server.site import Mounts, Site
+from skitai.server.wsgi.checks import check_headers
 from skitai.server.wsgi.resource import WSGIResource
 
 
@@ -245,6 +246,15 @@ def test_a_member_of_a_text_enum_is_its_value(serve):
         response = gateway.ask(path)
         assert (response.status, response["X-Kind"]) == ("203 Non-Authoritative", "text/plain")
         assert response["Vary"].startswith("X-Kind")
+
+
+def test_fields_that_are_remembered_stay_as_they_are():
+    """Whatever is done with those that were checked, the next response with the same fields has its own."""
+    fields = [("X-Kind", "remembered"), ("Content-Length", "3")]
+    for _ in range(3):
+        announced, checked = check_headers(fields)
+        assert (announced, checked) == (3, fields)
+        checked.append(("X-More", "of this response"))
 
 
 def test_heads_that_are_remembered_take_bounded_memory(serve):
