@@ -341,7 +341,7 @@ class IConnection(Interface):
     server: IAddress = Attribute("The address that the client connected to.")
     peer: IAddress = Attribute("The address of who sends the requests: a proxy's where it names ``client``.")
     addresses: Mapping[str, str] = Attribute(
-        "The environ's SERVER_NAME, SERVER_PORT, REMOTE_ADDR and REMOTE_PORT."
+        "The environ's SERVER_NAME, SERVER_PORT, REMOTE_ADDR, REMOTE_PORT and wsgi.url_scheme."
     )
     secure: bool = Attribute("Whether it is encrypted.")
     waiting: int = Attribute("How many bytes the client has yet to take. Read in any thread.")

@@ -119,7 +119,7 @@ def environ(text):
     names = [b"x-%d" % number for number in range(3)]
     request = server_request(names, text, f"/{text}?{text}")
     examine(request, EVERYTHING)
-    make_environ(base_environ(False, False), "", request)
+    make_environ(base_environ(False, False, ""), request)
 
 
 def many_fields(text):
@@ -129,7 +129,7 @@ def many_fields(text):
     request.headers += [*values, *((b"expect", value) for _, value in values)]
     with contextlib.suppress(HeadError):
         examine(request, EVERYTHING)
-    make_environ(base_environ(False, False), "", request)
+    make_environ(base_environ(False, False, ""), request)
     request.field(b"x")
 
 

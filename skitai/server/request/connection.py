@@ -23,7 +23,7 @@ class Connection:
     #: The address of the client, and the one that it connected to.
     client: IAddress
     server: IAddress
-    #: The environ's SERVER_NAME, SERVER_PORT, REMOTE_ADDR and REMOTE_PORT.
+    #: The environ's SERVER_NAME, SERVER_PORT, REMOTE_ADDR, REMOTE_PORT and wsgi.url_scheme.
     addresses: dict[str, str]
     #: Whether the connection is encrypted.
     secure: bool
@@ -77,4 +77,5 @@ def address_variables(client: IAddress, server: IAddress, secure: bool) -> dict[
         "SERVER_PORT": str(getattr(server, "port", 443 if secure else 80)),
         "REMOTE_ADDR": getattr(client, "host", ""),
         "REMOTE_PORT": str(getattr(client, "port", "")),
+        "wsgi.url_scheme": "https" if secure else "http",
     }

@@ -28,9 +28,10 @@ _HIDDEN = frozenset({b"transfer-encoding", b"proxy"})
 _CONDITIONS = ((b"if-none-match", "HTTP_IF_NONE_MATCH"), (b"if-match", "HTTP_IF_MATCH"))
 
 
-def base_environ(multithread: bool, multiprocess: bool) -> dict[str, Any]:
-    """Return the part of the environ that is the same for all requests."""
+def base_environ(multithread: bool, multiprocess: bool, script_name: str) -> dict[str, Any]:
+    """Return the part of the environ that is the same for all requests to an app."""
     return {
+        "SCRIPT_NAME": script_name,
         "GATEWAY_INTERFACE": "CGI/1.1",
         "SERVER_SOFTWARE": "Skitai",
         "wsgi.version": (1, 0),
@@ -44,30 +45,29 @@ def base_environ(multithread: bool, multiprocess: bool) -> dict[str, Any]:
     }
 
 
-def make_environ(
-    base: dict[str, Any], script_name: str, request: Request, body: IO[bytes] | None = None
-) -> dict[str, Any]:
-    """Return the environ of ``request`` for the app mounted at ``script_name``.
+def make_environ(base: dict[str, Any], request: Request, body: IO[bytes] | None = None) -> dict[str, Any]:
+    """Return the environ of ``request`` for the app whose part of it is ``base``.
 
     PATH_INFO is never empty: it is ``/`` for the mount point itself, with and without a slash at its end.
     HTTP_X_REQUEST_ID is the id of the request, whether its client has sent one or not.
     ``body`` is the whole body, or None, so a chunked request has a CONTENT_LENGTH, too. Fields with an
     underscore are dropped: in an environ, ``X_User`` would pass for ``X-User``. Called in the reactor thread.
     """
-    connection = request.connection
-    environ = base.copy()
     path = request.path
     if b"%" in path:
         path = unquote_to_bytes(path)
-    environ["REQUEST_METHOD"] = request.method.decode("latin-1")
-    environ["SCRIPT_NAME"] = script_name
-    environ["PATH_INFO"] = path.decode("latin-1")[len(script_name) :] or "/"
-    environ["QUERY_STRING"] = request.query.decode("latin-1")
-    environ["REQUEST_URI"] = environ["RAW_URI"] = request.uri.decode("latin-1")
-    environ["SERVER_PROTOCOL"] = _PROTOCOLS[request.version]
-    environ["wsgi.url_scheme"] = "https" if connection.secure else "http"
-    environ["wsgi.errors"] = sys.stderr
-    environ.update(connection.addresses)
+    uri = request.uri.decode("latin-1")
+    environ = {
+        **base,
+        **request.connection.addresses,
+        "REQUEST_METHOD": request.method.decode("latin-1"),
+        "PATH_INFO": path.decode("latin-1")[len(base["SCRIPT_NAME"]) :] or "/",
+        "QUERY_STRING": request.query.decode("latin-1"),
+        "REQUEST_URI": uri,
+        "RAW_URI": uri,
+        "SERVER_PROTOCOL": _PROTOCOLS[request.version],
+        "wsgi.errors": sys.stderr,
+    }
     if request.client_variables is not None:
         environ.update(request.client_variables)
     repeated: dict[str, list[str]] = {}

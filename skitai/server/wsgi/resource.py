@@ -96,9 +96,9 @@ class WSGIResource:
         self._retry_after = str(max(ceil(limits.queue_timeout), 1))
         # In WSGI, native strings carry bytes (PEP 3333, "Unicode Issues").
         self._script_name = point.encode().decode("latin-1")
-        base = base_environ(executor.multithread, multiprocess)
+        base = base_environ(executor.multithread, multiprocess, self._script_name)
         #: Returns a new environ for the app, of a request and its body, if it has one; see ``make_environ``.
-        self.environ_of = partial(make_environ, base, self._script_name)
+        self.environ_of = partial(make_environ, base)
         self._slot = AppSlot(
             load,
             self._script_name or "/",

@@ -108,5 +108,6 @@ def test_a_relaying_proxy():
     assert connection.client == connection.peer == IPv4Address("TCP", "10.0.0.7", 1)
     assert connection.addresses == {
         "SERVER_NAME": "10.0.0.1", "SERVER_PORT": "2", "REMOTE_ADDR": "10.0.0.7", "REMOTE_PORT": "1",
+        "wsgi.url_scheme": "http",
     }  # fmt: skip
     assert _address("::ffff:10.0.0.7") == "10.0.0.7"

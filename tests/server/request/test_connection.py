@@ -18,7 +18,7 @@ from skitai.interfaces import IConnection
 from skitai.server.request.connection import Connection
 from skitai.server.request.request import Request
 from skitai.server.site import Mounts, Site
-from skitai.server.wsgi.environ import make_environ
+from skitai.server.wsgi.environ import base_environ, make_environ
 
 CLIENT = IPv4Address("TCP", "192.0.2.7", 40122)
 SERVER = IPv4Address("TCP", "192.0.2.1", 443)
@@ -192,8 +192,8 @@ def test_twisted_resource(connection, request_for):
 
 def test_environ(connection, request_for):
     """An app finds the addresses and the scheme of the connection in its environ."""
-    environ = make_environ({}, "", request_for())
-    assert {key: environ[key] for key in ("wsgi.url_scheme", *connection.addresses)} == {
+    environ = make_environ(base_environ(False, False, ""), request_for())
+    assert {key: environ[key] for key in connection.addresses} == {
         "wsgi.url_scheme": "https",
         "SERVER_NAME": "192.0.2.1",
         "SERVER_PORT": "443",
@@ -211,6 +211,7 @@ def test_facts_of_a_connection():
         "SERVER_PORT": "80",
         "REMOTE_ADDR": "",
         "REMOTE_PORT": "",
+        "wsgi.url_scheme": "http",
     }
 
 
