@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -145,8 +145,8 @@ def load(
         source, certificates, serving=serving, logs=logs, log_path=log_path, verbose=verbose
     )
     named = read_certificates(core[CERTIFICATES_SECTION], certificates, serving=serving)
-    if named and serving and not server.any_tls and "ssl" not in {*source.section.entries, *overrides}:
-        warnings = (str(named[0].error(NO_TLS)), *warnings)
+    if serving:
+        warnings = (*_warnings_without_tls(server, source, named), *warnings)
     return Config(
         path=path,
         server=server,
@@ -161,3 +161,18 @@ def load(
         is_given=given is not None,
         origins={**found, _SERVER: source},
     )
+
+
+def _warnings_without_tls(
+    server: ServerConfig, source: ServerSource, named: Sequence[CertificateConfig]
+) -> Iterator[str]:
+    """Yield a warning where certificates are not used: who names one does not mean plain HTTP.
+
+    ``ssl = no`` says that it is meant. ``named`` are those of ``[certificates:line]``.
+    """
+    if server.any_tls or "ssl" in source.section.entries or "ssl" in source.overrides:
+        return
+    if named:
+        yield str(named[0].error(NO_TLS))
+    if server.certfile is not None:
+        yield str(source.error(NO_TLS, key="certfile"))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from skitai.config.certificates import NO_TLS, existing_file
+from skitai.config.certificates import existing_file
 from skitai.config.foreign import HINTS
 from skitai.config.forward import check_forward, forward_warnings
 from skitai.config.keys import cast_value, typed_values
@@ -111,22 +111,7 @@ def read_server(
     _require_socket_folders(source, server)
     check_forward(server, source.error)
     written = (*section.entries, *source.overrides)
-    warnings = (
-        *_warnings_without_tls(server, written, source),
-        *forward_warnings(server, written, source.error),
-    )
-    return server, warnings
-
-
-def _warnings_without_tls(
-    server: ServerConfig, written: Sequence[str], source: ServerSource
-) -> Iterator[str]:
-    """Yield a warning where a certificate is not used: who names one does not mean plain HTTP.
-
-    ``ssl = no`` says that it is meant.
-    """
-    if server.certfile is not None and not server.any_tls and "ssl" not in written:
-        yield str(source.error(NO_TLS, key="certfile"))
+    return server, tuple(forward_warnings(server, written, source.error))
 
 
 def _asks_for_threads(source: ServerSource) -> bool:
