@@ -154,4 +154,5 @@ def test_the_end(server):
     with ThreadPoolExecutor() as threads:
         list(threads.map(lambda member: member.client.wait(), here))
     log = server.log_text()
-    assert "[error]" not in log and "[critical]" not in log, log
+    assert "[error]" not in log, log
+    assert "[critical]" not in log, log
