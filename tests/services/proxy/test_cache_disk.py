@@ -189,7 +189,9 @@ def test_newer_reply_on_a_full_disk(kept, monkeypatch, where, body):
 def test_no_room_for_a_newer_reply(kept):
     """The same where the folder is full, or the newer reply too long to be kept."""
     cache = kept("disk_max = 600 kb\ndisk_object_max = 1 mb")
+    disk = cache.mount.store.disk
     for size in (590_000, 700_000):
+        eventually(lambda: not disk._sweeping, "the sweep, after which there is room")
         cache.put(FRESH, target=f"/{size}", body=bytes(500_000))
         assert cache.ask(f"/{size}")[LOOKUP] == "HIT"
         cache.put(FRESH, target=f"/{size}", body=bytes(size), asking=("Cache-Control: no-cache",))

@@ -71,7 +71,7 @@ def test_another_server(caching, holding, tmp_path, lines):
     refused.put(FRESH)
     assert refused.ask()[LOOKUP] == "MEM_HIT"
     host = os.uname().nodename
-    assert f"[cache] folder: another server has it, process 1 on {host}{REFUSED}" in lines()
+    assert f"[cache] folder: another server has it (process 1 on {host}){REFUSED}" in lines()
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [NAME]
     process.kill()
     process.wait()
@@ -123,7 +123,7 @@ def test_two_servers(tmp_path, scripted):
         assert "MISS" in lookups(one)
         assert lookups(one) <= {"HIT", "MEM_HIT"}
         two = start(1, OneProcess)
-        two.said(f"another server has it, process {one.process.pid} on ")
+        two.said(f"another server has it (process {one.process.pid} on ")
         scripted.replies = [reply(b"mine", "Cache-Control: max-age=1000")]
         assert lookups(two) == {"MISS", "MEM_HIT"}
         assert REFUSED not in one.log_text()

@@ -40,8 +40,8 @@ class Claim:
             fcntl.lockf(self._file, fcntl.LOCK_SH, 1, _OWNER)  # who has it alone is about to write the name
             found = os.pread(self._file, 1000, 0)
             if found != name:
-                _, pid, host = found.decode("utf-8", "replace").split(" ", 2)
-                raise InUseError(f"another server has it, process {pid} on {host}") from None
+                _, _, owner = found.decode("utf-8", "replace").partition(" ")
+                raise InUseError(f"another server has it ({owner})") from None
         else:
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, name, 0)
@@ -68,4 +68,4 @@ def _name(main_pid: int) -> bytes:
         space = os.stat("/proc/self/ns/pid").st_ino
     except OSError:
         space = 0
-    return f"{space} {main_pid} {os.uname().nodename}".encode()
+    return f"{space} process {main_pid} on {os.uname().nodename}".encode()

@@ -172,9 +172,9 @@ class DiskStore:
         """
         size = entry.size + (entry.length if spool is not None else 0)
         if (self.bytes or 0) + size > self.bytes_max + self.bytes_max // _SWEEP_SHARE:
+            self._refuse(key, spool)
             if size <= self.bytes_max:
                 self._sweep()
-            self._refuse(key, spool)
             return
         try:
             self._put(key, entry, spool)
