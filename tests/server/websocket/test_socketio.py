@@ -1,7 +1,6 @@
 """Flask-SocketIO and flask-sock apps as they are, in servers of their own with each executor."""
 
 import os
-import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
