@@ -23,6 +23,7 @@ def _original(module: str, name: str) -> Any:
 if TYPE_CHECKING:
     import select
     from _queue import SimpleQueue as SimpleQueue
+    from _socket import socket as socket
     from _socket import socketpair as socketpair
     from _thread import get_ident as get_ident
     from os import fork as fork
@@ -41,7 +42,8 @@ else:
     RLock = _original("_thread", "RLock")
     poll = _original("select", "poll")
     DefaultSelector = _original("selectors", "DefaultSelector")
-    #: Returns two sockets of the base class, which has no ``makefile`` and the like.
+    #: The base class of sockets, which has no ``makefile`` and the like, and two of it.
+    socket = _original("_socket", "socket")
     socketpair = _original("_socket", "socketpair")
 
 _start_new_thread = _original("_thread", "start_new_thread")

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python import log
 from twisted.python.failure import Failure
 
+from skitai.loop import native
 from skitai.net.accepted import Accepted
 from skitai.net.exhaustion import REFUSALS
 from skitai.net.sockets import ANY, BACKLOG, Opened
@@ -85,12 +86,10 @@ class _TCPPort(_Port):
     transport = Accepted
     # What connections connect to, if that is the same for all.
     _common_host: IAddress | None = None
-    _socket_class: Any
 
     def startListening(self) -> None:
         """Begin to accept."""
         super().startListening()
-        self._socket_class = _sockets_of_twisted().socket
         host: Any = self.getHost()  # type: ignore[no-untyped-call]
         if host.host not in ANY:
             self._common_host = host
@@ -114,7 +113,7 @@ class _TCPPort(_Port):
 
     def _begin(self, descriptor: int, address: Any) -> None:
         """Begin a connection whose client has an ``address`` as the system tells it."""
-        accepted = self._socket_class(self.addressFamily, self.socketType, 0, descriptor)
+        accepted = native.socket(self.addressFamily, self.socketType, 0, descriptor)
         if len(address) == 4 and address[3]:  # which is of an interface, whose name belongs to the host
             names = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
             host, _ = _sockets_of_twisted().getnameinfo(address, names)
