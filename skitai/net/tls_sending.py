@@ -74,12 +74,6 @@ class SendingTLS:
         self._producer: Any = None
         self._streaming = self._paused = False
 
-    def _begin_sending(self) -> None:
-        """Note that the handshake is over."""
-        self._shaken = True
-        if self._unsent or self._producer is not None:
-            self._out.begin()
-
     def _send_no_more(self) -> None:
         """Note that the connection is gone."""
         self.connected = False

@@ -113,7 +113,9 @@ class TLSTransport(SendingTLS):
             self._incoming.write(come)
         else:
             self._flush()
-        self._begin_sending()
+        self._shaken = True
+        if self._unsent or self._producer is not None:
+            self._out.begin()
         return come
 
     def _acknowledge(self) -> bytes:
