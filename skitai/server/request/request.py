@@ -204,8 +204,12 @@ class Request(LazyRequest):
     def respond(self, status: str, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         """Answer with the whole response at once."""
         self.start(status, headers, len(body))
-        self.send(body)
-        self.end()
+        if self._remaining == len(body) and not (self.gone or self.written):
+            self.connection.send(body)
+            self.connection.end()
+        else:  # no body, too much of it or too little
+            self.send(body)
+            self.end()
 
     def start(self, status: str, headers: Sequence[tuple[str, str]], length: int | None = None) -> None:
         """Prepare the head, which is sent together with the first bytes of the body.

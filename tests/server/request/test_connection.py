@@ -51,7 +51,7 @@ class Frames(Connection):
     def start(self, request, status, headers, length):
         self._request = request
         self.frames.append(("HEADERS", status, dict(headers)))
-        return length
+        return None if request.bodyless else length
 
     def send(self, data):
         if data:
