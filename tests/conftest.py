@@ -31,9 +31,10 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 
 
-# What runs in the background of a shell script ignores SIGINT, and so would the servers that tests start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# What runs in the background of a shell script ignores these, and so would the servers that tests start.
+for number, handler in {signal.SIGINT: signal.default_int_handler, signal.SIGQUIT: signal.SIG_DFL}.items():
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 def pytest_sessionstart():
