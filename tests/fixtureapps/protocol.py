@@ -1,5 +1,6 @@
 """Apps that use start_response in odd and in forbidden ways."""
 
+import array
 import sys
 
 PLAIN = [("Content-Type", "text/plain")]
@@ -26,6 +27,16 @@ def never_starts_generator(environ, start_response):
 def writes_text(environ, start_response):
     start_response("200 OK", PLAIN)
     return [1, 2]
+
+
+def returns_an_array(environ, start_response):
+    start_response("200 OK", PLAIN)
+    return [b"one", array.array("i", [1, 2])]
+
+
+def yields_an_array(environ, start_response):
+    start_response("200 OK", PLAIN)
+    yield array.array("i", [1, 2])
 
 
 def returns_none(environ, start_response):

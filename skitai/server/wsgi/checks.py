@@ -22,6 +22,7 @@ _good_statuses: set[str] = set()
 #: remembered, and the most characters of each.
 _good_fields: dict[tuple[Any, ...], tuple[int | None, list[tuple[str, str]]]] = {}
 _FIELDS_MAX, _FIELDS_SIZE_MAX = 256, 2048
+_BYTES = frozenset((bytes,))
 #: Of each name, whether it is Content-Length.
 _good_names: dict[str, bool] = {}
 
@@ -101,10 +102,10 @@ def as_bytes(chunk: Any) -> bytes:
 
 def joined(chunks: Iterable[Any]) -> bytes:
     """Return the pieces of a body as one: a list or a tuple of what ``as_bytes`` takes."""
-    try:
+    # By itself, ``join`` takes more than that: an array of numbers, for example, as the memory has it.
+    if _BYTES.issuperset(map(type, chunks)):
         return b"".join(chunks)
-    except (TypeError, BufferError):  # one is a str, or no piece of a body
-        return b"".join([as_bytes(chunk) for chunk in chunks])
+    return b"".join([as_bytes(chunk) for chunk in chunks])
 
 
 def _check_name(name: Any) -> bool:

@@ -148,6 +148,8 @@ def test_what_cannot_be_a_head_is_refused(serve, name):
         "never_starts_nor_sends",
         "never_starts_generator",
         "writes_text",
+        "returns_an_array",
+        "yields_an_array",
         "returns_none",
     ],
 )
