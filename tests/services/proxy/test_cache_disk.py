@@ -198,6 +198,28 @@ def test_no_room_for_a_newer_reply(kept):
         assert cache.put("Cache-Control: no-store", target=f"/{size}")[LOOKUP] == "MISS"
 
 
+def test_room_on_a_full_disk(kept, monkeypatch, tmp_path, clock):
+    """A disk may be full below the limit: once a minute a part of what is there makes room."""
+    cache = kept()
+    disk = cache.mount.store.disk
+    assert eventually(lambda: not disk._sweeping, "the first sweep")
+    for number in range(20):
+        cache.put(FRESH, target=f"/{number}", body=bytes(200_000))
+    before = disk.bytes
+    with monkeypatch.context() as patch:
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch.setattr(disk_module.Spool, "write", full)
+        for _ in range(3):
+            cache.put(FRESH, target="/new", body=LONG)
+            assert eventually(lambda: not disk._sweeping, "the sweep")
+    assert 0.75 * before < sum(path.stat().st_size for path in files(tmp_path)) < 0.9 * before
+    cache.put(FRESH, target="/new", body=LONG)
+    assert cache.ask("/new")[LOOKUP] == "HIT"
+
+
 def test_lower_limit(kept, tmp_path):
     """What another run has left above the limit is removed at the start, what was used last stays."""
     cache = kept()

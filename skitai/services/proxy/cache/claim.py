@@ -43,8 +43,8 @@ class Claim:
                 _, _, owner = found.decode("utf-8", "replace").partition(" ")
                 raise InUseError(f"another server has it ({owner})") from None
         else:
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, name, 0)
+            os.pwrite(self._file, name, 0)  # not emptied first: a full disk would not take it again
+            os.ftruncate(self._file, len(name))
             fcntl.lockf(self._file, fcntl.LOCK_SH, 1, _OWNER)
 
     @contextmanager

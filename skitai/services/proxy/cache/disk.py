@@ -6,10 +6,12 @@ long body. Both are written under another name, and become visible whole.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,8 @@ _log = Logger()
 _NOTED_AFTER = 60.0
 #: The folder is swept after so many seconds, or when this share of it was written, if anything was.
 _SWEEP_SECONDS, _SWEEP_SHARE = 300.0, 16
+#: What the system says where the disk, or the user's share of it, is full.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 #: Seconds between two lines of the log about a disk that takes nothing.
 _TOLD_SECONDS = 60.0
 
@@ -234,18 +238,19 @@ class DiskStore:
 
     # -- the limit -----------------------------------------------------------------------------------------
 
-    def _sweep(self) -> None:
-        """Remove what is too much, in a thread of its own."""
+    def _sweep(self, bytes_max: int | None = None) -> None:
+        """Remove what is above ``bytes_max``, or that of the store, in a thread of its own."""
         if self._sweeping:
             return
         self._sweeping = True
         self._swept, self._written = self._wall_clock(), 0
-        start_thread(self._sweep_in_thread, "skitai-cache-sweep")
+        limit = self.bytes_max if bytes_max is None else bytes_max
+        start_thread(partial(self._sweep_in_thread, limit), "skitai-cache-sweep")
 
-    def _sweep_in_thread(self) -> None:
+    def _sweep_in_thread(self, bytes_max: int) -> None:
         assert self._claim is not None
         with self._claim.sweeping():
-            found = sweep(self.folder, self.bytes_max, self._wall_clock())
+            found = sweep(self.folder, bytes_max, self._wall_clock())
         self._reactor.callFromThread(self._note_sweep, found)
 
     def _note_sweep(self, found: int) -> None:
@@ -253,11 +258,13 @@ class DiskStore:
         self.bytes = found + self._written
 
     def tell(self, what: str, error: OSError) -> None:
-        """Log that the folder cannot be read or written, once a minute."""
+        """Log that the folder cannot be read or written, once a minute, and make room if the disk is full."""
         now = self._wall_clock()
         if abs(now - self._told) > _TOLD_SECONDS:
             self._told = now
             _log.warn("the cache cannot {what} {folder}: {error}", what=what, folder=self.folder, error=error)
+            if self.bytes and error.errno in _FULL:
+                self._sweep(min(self.bytes, self.bytes_max) * (_SWEEP_SHARE - 1) // _SWEEP_SHARE)
 
 
 def _variant_name(key: Key, marker: Marker, selected: tuple[bytes, ...]) -> str:
