@@ -78,6 +78,16 @@ def test_the_others_work(make, reactor_thread, disabled):
     assert failures == []
 
 
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_every_hook_of_a_plugin_is_called(name):
+    """Where a package is the plugin, it gives all that its module ``plugin`` takes part in."""
+    given = BUILT_IN[name].load()
+    module = sys.modules.get(f"{given.__name__}.plugin", given)
+    taken = {each for each, value in vars(module).items() if hasattr(value, "skitai_impl")}
+    assert taken
+    assert taken <= set(vars(given))
+
+
 def create_all():
     """Return a manager of all built-in plugins that has been asked what they give to an instance."""
     manager = create_plugin_manager(entry_points=BUILT_IN.values(), environ={})

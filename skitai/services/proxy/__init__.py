@@ -1,6 +1,7 @@
 """The reverse proxy: what answers at mounts of clusters, such as ``/shop = @shop``."""
 
 from skitai.services.proxy.plugin import (
+    skitai_closing,
     skitai_config_sections,
     skitai_keys,
     skitai_metrics,
@@ -10,6 +11,7 @@ from skitai.services.proxy.plugin import (
 )
 
 __all__ = [
+    "skitai_closing",
     "skitai_config_sections",
     "skitai_keys",
     "skitai_metrics",

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from cache_world import reply
@@ -13,6 +14,7 @@ from serving import eventually, patient
 from skitai.services.proxy.cache import claim
 from skitai.services.proxy.cache.claim import NAME, Claim, InUseError
 from supervised import OneProcess, Supervised, is_alive
+from wire import PATIENCE
 
 LOOKUP = "X-Cache-Lookup"
 FRESH = "Cache-Control: max-age=60"
@@ -99,6 +101,30 @@ def test_a_server_that_stops(holding, tmp_path):
     holding(2)
     with pytest.raises(InUseError):
         Claim(tmp_path / "cache", 1)
+
+
+def test_a_server_that_answers_while_it_stops(caching, holding, scripted):
+    """It lets go when its stop begins, not when what is under way has been answered."""
+    may_answer = threading.Event()
+
+    def late(connection):
+        may_answer.wait(PATIENCE)
+        connection.send(reply(b"late", FRESH))
+
+    scripted.replies = [late]
+    server = caching("folder = cache").server
+    stops = []
+    with server.client() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        scripted.wait_for(1)
+        server.loop.call(lambda: stops.append(server.instance.stopService()))
+        try:
+            holding(1)
+            assert not stops[0].called
+        finally:
+            may_answer.set()
+        assert client.response().body == b"late"
+    server.loop.call(stops.pop)
 
 
 def test_two_servers(tmp_path, scripted):
