@@ -1,10 +1,10 @@
 """The folder of a cache belongs to one server: its processes share it, and another server is refused."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from cache_world import reply
@@ -13,7 +13,7 @@ from processes import environment
 from serving import eventually, patient
 from skitai.services.proxy.cache import claim
 from skitai.services.proxy.cache.claim import NAME, Claim, InUseError
-from supervised import OneProcess, Supervised, is_alive
+from supervised import Supervised, is_alive
 from wire import PATIENCE
 
 LOOKUP = "X-Cache-Lookup"
@@ -31,7 +31,7 @@ CONFIG = """
 [server]
 ip = 127.0.0.1
 port = 0
-processes = {processes}
+processes = 2
 access_log = off
 
 [routes:line]
@@ -127,39 +127,32 @@ def test_a_server_that_answers_while_it_stops(caching, holding, scripted):
     server.loop.call(stops.pop)
 
 
-def test_two_servers(tmp_path, scripted):
-    """One with workers and one without, at once: the folder is the other's after a kill."""
-    servers = []
+def test_workers(caching, scripted, clock, tmp_path, lines):
+    """Workers share the folder, and no other server has it before their end, as after a kill."""
+    clock.now = time.time()
     scripted.replies = [reply(b"ok", "Cache-Control: max-age=1000")]
+    folder = tmp_path / "cache"
+    (tmp_path / "site.conf").write_text(patient(CONFIG.format(folder=folder, port=scripted.port)))
+    workers = Supervised(tmp_path, tmp_path / "site.conf")
 
-    def start(processes, kind):
-        folder = tmp_path / kind.__name__
-        folder.mkdir()
-        text = CONFIG.format(processes=processes, folder=tmp_path / "cache", port=scripted.port)
-        (folder / "site.conf").write_text(patient(text))
-        servers.append(kind(folder, folder / "site.conf"))
-        return servers[-1]
-
-    def lookups(server):
-        fields = [("Connection", "close")]
-        return {server.ask("/", fields=fields, host="a")[LOOKUP] for _ in range(20)}
+    def lookup(server):
+        return server.ask("/", host="a")[LOOKUP]
 
     try:
-        one = start(2, Supervised)
-        assert "MISS" in lookups(one)
-        assert lookups(one) <= {"HIT", "MEM_HIT"}
-        two = start(1, OneProcess)
-        two.said(f"another server has it (process {one.process.pid} on ")
-        scripted.replies = [reply(b"mine", "Cache-Control: max-age=1000")]
-        assert lookups(two) == {"MISS", "MEM_HIT"}
-        assert REFUSED not in one.log_text()
-        workers = one.workers()
-        one.process.send_signal(signal.SIGKILL)
-        one.process.wait()
-        eventually(lambda: not any(map(is_alive, workers)), "the end of the workers")
-        two.reload()
-        assert lookups(two) == {"HIT", "MEM_HIT"}
-        assert two.log_text().count(REFUSED) == 1
+        assert lookup(workers) == "MISS"
+        eventually(lambda: list(folder.glob("??/*")), "the reply in the folder")
+        eventually(lambda: lookup(workers) == "HIT", "the worker that has not asked")
+        assert len(scripted.asked) == 1
+        scripted.replies = [reply(b"other", "Cache-Control: max-age=1000")]
+        refused = caching("folder = cache")
+        assert (lookup(refused), lookup(refused)) == ("MISS", "MEM_HIT")
+        taken = f"another server has it (process {workers.process.pid} on {os.uname().nodename})"
+        assert f"[cache] folder: {taken}{REFUSED}" in lines()
+        assert REFUSED not in workers.log_text()
+        pids = workers.workers()
+        workers.process.kill()
+        workers.process.wait()
+        eventually(lambda: not any(map(is_alive, pids)), "the end of the workers")
+        assert lookup(caching("folder = cache")) == "HIT"
     finally:
-        for server in servers:
-            server.end()
+        workers.end()
