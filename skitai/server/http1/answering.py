@@ -67,12 +67,12 @@ class AnsweringConnection(Connection):
         head = render_head(
             status, tuple(headers), length, request.version, request.bodyless, request.keep_alive
         )
-        data, stamp = head.data, factory.stamp(head.dated, head.served)
+        data = head.data
         if factory.names_requests and request.request_id and not head.identified:
             data += b"X-Request-ID: " + request.request_id.encode() + b"\r\n"
         if factory.transport_security and self.secure and not head.strict:
             data += factory.transport_security
-        self._unsent_head = data + stamp
+        self._unsent_head = data + factory.stamps[head.dated, head.served]
         self._chunked = head.chunked
         if head.close:
             request.keep_alive = False

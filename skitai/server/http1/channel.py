@@ -408,7 +408,7 @@ class HTTPChannel(AnsweringConnection):
         """Answer with ``status``, and give the connection to ``protocol``. See ``IConnection``."""
         if self.current is not request or self._body_use is not BodyUse.HELD:
             raise MisuseError("a connection can be taken over once, by a resource that was asked at the head")
-        head = b"" if headers is None else render_switch(status, headers, self.factory.stamp)
+        head = b"" if headers is None else render_switch(status, headers, self.factory.stamps[False, False])
         request.status_code = int(status[:3])
         request.bytes_sent = len(head)
         if self.factory.timed:

@@ -241,13 +241,6 @@ class HTTPFactory(Factory):
             "requests": self.requests,
         }
 
-    def stamp(self, dated: bool, served: bool) -> bytes:
-        """Return the Date and Server fields that a response lacks, and the end of its head."""
-        if not dated and not served:
-            return self._stamp
-        date = b"" if dated else self._date
-        return date + (b"" if served else _SERVER_FIELD) + b"\r\n"
-
     def _tick(self) -> None:
         before = self.now
         self._update_clock()
@@ -269,5 +262,11 @@ class HTTPFactory(Factory):
         self.now: float = self.reactor.seconds()
         #: The value of the Date field.
         self.date = format_date_time(self._wall_clock())
-        self._date = f"Date: {self.date}\r\n".encode()
-        self._stamp = self._date + _SERVER_FIELD + b"\r\n"
+        date = f"Date: {self.date}\r\n".encode()
+        #: The Date and Server fields that a response lacks, and the end of its head, by whether it has them.
+        self.stamps = {
+            (False, False): date + _SERVER_FIELD + b"\r\n",
+            (False, True): date + b"\r\n",
+            (True, False): _SERVER_FIELD + b"\r\n",
+            (True, True): b"\r\n",
+        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from skitai.http.fields import HOP_BY_HOP
@@ -19,7 +19,7 @@ _H = TypeVar("_H")
 
 
 class Head(NamedTuple):
-    """The head of a response, without its last lines (``HTTPFactory.stamp``), and the framing of its body.
+    """The head of a response, without its last lines (``HTTPFactory.stamps``), and the framing of its body.
 
     ``length`` is the length of the body; None if it is unknown, or if there is no body. ``chunked`` says that
     the body is sent in chunks, and ``close`` that the connection ends with it. ``dated`` and ``served`` say
@@ -123,20 +123,18 @@ def _make_head(
     return Head(data, None if bodyless else length, chunked, close, dated, served, identified, strict)
 
 
-def render_switch(
-    status: str, headers: Sequence[tuple[str, str]], stamp: Callable[[bool, bool], bytes]
-) -> bytes:
+def render_switch(status: str, headers: Sequence[tuple[str, str]], stamp: bytes) -> bytes:
     """Return the head after which the connection speaks another protocol (RFC 9110, 9.3.6 and 15.2.2).
 
-    ``status`` is 101 for an upgrade, or 2xx for CONNECT. Raises ValueError for any other status, and for
-    control characters.
+    ``status`` is 101 for an upgrade, or 2xx for CONNECT. ``stamp`` ends the head: see ``HTTPFactory.stamps``.
+    Raises ValueError for any other status, and for control characters.
     """
     if status[:3] != "101" and status[:1] != "2":
         raise ValueError(f"{status!r} does not hand the connection over: it must be 101 or 2xx")
     lines = [f"HTTP/1.1 {status}\r\n", *(f"{name}: {value}\r\n" for name, value in headers)]
     if status[:3] == "101":
         lines.append("Connection: upgrade\r\n")
-    return _joined(lines) + stamp(False, False)
+    return _joined(lines) + stamp
 
 
 def render_interim(status: str, headers: Sequence[tuple[str, str]]) -> bytes:
