@@ -8,7 +8,7 @@ due does not look for one twice, and what is to be done at the end of a turn tak
 from __future__ import annotations
 
 from collections.abc import Callable
-from select import EPOLLIN
+from select import EPOLLIN, EPOLLOUT
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
@@ -28,6 +28,7 @@ class ShortReactor(EPollReactor):
 
     _poller: Any
     _selectables: dict[int, Any]
+    _reads: set[int]
     _writes: set[int]
     _continuousPolling: Any
     #: What is to be called when the turn ends.
@@ -109,6 +110,13 @@ class ShortReactor(EPollReactor):
                 contexts.pop()
 
     doIteration = doPoll
+
+    def removeReader(self, reader: Any) -> None:
+        """Tell ``reader`` no more that it can read."""
+        if self._continuousPolling._readers:  # files, which epoll does not take
+            super().removeReader(reader)  # type: ignore[no-untyped-call]
+        else:
+            self._remove(reader, self._reads, self._writes, self._selectables, EPOLLIN, EPOLLOUT)  # type: ignore[no-untyped-call]
 
     def removeWriter(self, writer: Any) -> None:
         """Tell ``writer`` no more that it can write. Most that end never asked for that."""

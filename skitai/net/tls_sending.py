@@ -91,7 +91,7 @@ class SendingTLS:
         """
         if self._write_closed or not self._shaken or self._out.blocked:
             return 0
-        sent = self._encrypt(data, 0)
+        sent = self._tls.write(data) if len(data) <= _PIECE else self._encrypt(data, 0)
         self._flush()
         while sent < len(data) and not self._out.blocked and sent < _TURN_MAX:
             sent = self._encrypt(data, sent)
