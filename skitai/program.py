@@ -106,7 +106,7 @@ class Announced(Server):
             self._watcher.interrupter = interrupter
 
     def _tells_of_signals(self) -> bool:
-        """Whether to tell of the handlers that apps set: all workers load the same, but one runs a view."""
+        """Whether to tell of a handler that an app sets: all workers set it as they load, a view in one."""
         return self._has_loaded or self.is_first
 
     def _look_at_signals(self) -> None:

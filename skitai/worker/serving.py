@@ -123,7 +123,7 @@ class Server(Instance):
 
     @property
     def is_first(self) -> bool:
-        """Whether this process tells what is the same for all workers, and for what it stands in for."""
+        """Whether this process tells in the log what is the same for all workers: a stand-in does not."""
         return super().is_first and not self._stands_in
 
     @property

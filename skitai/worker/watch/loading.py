@@ -21,7 +21,7 @@ class LoadWatch:
         self._seconds = seconds
         self._loading = native.Lock()
         self._is_on = False
-        self._join: Callable[[], object] = int
+        self._join: Callable[[], object] | None = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -31,13 +31,14 @@ class LoadWatch:
             yield
         finally:
             self.end()
-            self._join()
+            if self._join is not None:
+                self._join()
 
     def start(self) -> None:
         """Begin to watch."""
         if self._seconds:
             self._is_on = True
-            self._loading = native.Lock()  # who has watched before has that of before
+            self._loading = native.Lock()  # an earlier thread has taken that of before
             self._loading.acquire()
             self._join = native.start_thread(self._watch, "skitai-loading")
 

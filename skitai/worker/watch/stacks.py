@@ -59,8 +59,8 @@ _CALLS = frozenset((AppCall.run.__code__, WebSocketCall.run.__code__))
 _LOADS = frozenset((AppSlot.look.__code__, AppSlot.load_now.__code__))
 _RUN = Run.__call__.__code__
 _COROUTINE = contexts.steps_in.__code__
-#: One thread at a time reads frames: it has put off the collection of garbage, and ends that. A handler of a
-#: signal may do so in the middle of it.
+#: Held by who has put off the collection of garbage, or another thread would begin it again too early. The
+#: handler of a signal may come in the middle of that, in the same thread.
 _reading_frames = native.RLock()
 
 

@@ -134,7 +134,7 @@ class DiskStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self.tell("read", error)
+            self.failed("read", error)
             return None
         try:
             record = Record.decode(data or b"")
@@ -166,7 +166,7 @@ class DiskStore:
         try:
             return Spool(self.folder)
         except OSError as error:
-            self.tell("write", error)
+            self.failed("write", error)
             return None
 
     def put(self, key: Key, entry: Entry, spool: Spool | None = None) -> None:
@@ -183,7 +183,7 @@ class DiskStore:
         try:
             self._put(key, entry, spool)
         except OSError as error:
-            self.tell("write", error)
+            self.failed("write", error)
             self._refuse(key, spool)
             return
         self._written += size
@@ -257,8 +257,11 @@ class DiskStore:
         self._sweeping = False
         self.bytes = found + self._written
 
-    def tell(self, what: str, error: OSError) -> None:
-        """Log that the folder cannot be read or written, once a minute, and make room if the disk is full."""
+    def failed(self, what: str, error: OSError) -> None:
+        """Note that the folder cannot be read or written; ``what`` is one of these words.
+
+        Once a minute that is logged, and if the disk is full, room is made.
+        """
         now = self._wall_clock()
         if abs(now - self._told) > _TOLD_SECONDS:
             self._told = now

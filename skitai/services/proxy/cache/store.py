@@ -94,7 +94,7 @@ class Store:
     def tell_full(self, error: OSError) -> None:
         """Note that the disk takes no more."""
         if self.disk is not None:
-            self.disk.tell("write", error)
+            self.disk.failed("write", error)
 
     def begin(self, key: Key, visit: Visit) -> None:
         """Note that ``visit`` is under way."""

@@ -92,7 +92,7 @@ def _remove_left_over(folder: Path, now: float) -> None:
 
 
 def _parts(folder: Path) -> list[str]:
-    """Return the folders in ``folder`` whose names we give, in any order: all fare alike."""
+    """Return, shuffled, the folders in ``folder`` whose names we give: else the first always lose most."""
     with suppress(OSError), os.scandir(folder) as entries:
         found = [
             entry.path for entry in entries if len(entry.name) == 2 and entry.is_dir(follow_symlinks=False)
