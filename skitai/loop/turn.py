@@ -66,6 +66,7 @@ class TurnEnd:
         self._rest = self._functions[Stage.CALL :]
         self._is_due = False
         self.hub = hub_of(reactor)
+        #: Made once: it is called in nearly each turn.
         self._run_apps = partial(_call_all, self._apps, self.hub)
         self.runs = 0
         self.sleepers: list[Callable[[], object]] = []

@@ -93,7 +93,10 @@ class Accepted(Server):
             super().loseConnection()  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure) -> None:
-        """Close the socket, and tell the protocol why. Twisted asks the Failure, at length."""
+        """Close the socket, and tell the protocol why.
+
+        As Twisted's own does, but in one function, and without asking the Failure at length.
+        """
         if not hasattr(self, "socket"):
             return
         self.connected, self.disconnected = 0, 1

@@ -84,7 +84,7 @@ class HTTPChannel(AnsweringConnection):
         self.deadline = factory.now + factory.limits.header_timeout
 
     def connectionMade(self) -> None:
-        """Called by nobody: ``makeConnection`` does it all."""
+        """Do nothing, and called by nobody: of the interface. ``makeConnection`` does it all."""
 
     def _set_deadline(self, seconds: float) -> None:
         self.deadline = self.factory.now + seconds
@@ -164,7 +164,7 @@ class HTTPChannel(AnsweringConnection):
                 self.transport.abortConnection()
             else:
                 self._refuse(request, 408)
-        elif self._reader.url:
+        elif self._reader.partial_url:
             self._reader.refuse(408)
             self._serve_waiting()
         else:
@@ -320,9 +320,9 @@ class HTTPChannel(AnsweringConnection):
 
     def _expect_more(self) -> None:
         """Start the time-out for the next request, or for the rest of its head."""
-        factory = self.factory
-        limits = factory.limits
-        self.deadline = factory.now + (limits.header_timeout if self._reader.url else limits.keep_alive)
+        limits = self.factory.limits
+        seconds = limits.header_timeout if self._reader.partial_url else limits.keep_alive
+        self.deadline = self.factory.now + seconds
 
     # -- the end -------------------------------------------------------------------------------------------
 
@@ -353,7 +353,7 @@ class HTTPChannel(AnsweringConnection):
             self._taker.stop()
         elif self.current is not None:
             self.current.keep_alive = False
-        elif self.state is _SERVING and not self._reader.url:
+        elif self.state is _SERVING and not self._reader.partial_url:
             if seconds:
                 self.deadline = min(self.deadline, self.factory.now + seconds)
             else:

@@ -63,10 +63,10 @@ class RequestReader:
         "_parser",
         "_storage",
         "incoming",
+        "partial_url",
         "requests",
         "stopped",
         "unread",
-        "url",
     )
 
     def __init__(self, connection: IConnection, limits: ServerLimits, storage: Storage) -> None:
@@ -90,7 +90,7 @@ class RequestReader:
 
     def _new_message(self) -> None:
         #: The target of a request that has not arrived completely, as far as it has; empty if there is none.
-        self.url = b""
+        self.partial_url = b""
         #: Whether a byte of the message has come.
         self._begun = False
         #: Its method, if llhttp does not know that.
@@ -137,7 +137,7 @@ class RequestReader:
         # Here, because what is raised in a handler has the first error as its context.
         if failure is not None:
             return self._handle_error(failure, data)
-        if self.url:
+        if self.partial_url:
             self._head = None
             return self._check_partial(len(data))
         if self._head is not None and self._begun:
@@ -178,9 +178,9 @@ class RequestReader:
 
     def _asked(self) -> tuple[bytes, bytes]:
         """Return the method and the target of the partial request for the log, as far as they are known."""
-        if self.url:
+        if self.partial_url:
             assert self._parser is not None
-            return self._method or self._parser.get_method(), self.url
+            return self._method or self._parser.get_method(), self.partial_url
         words = (self._head or b"").lstrip(b"\r\n").partition(b"\n")[0][: self._limits.uri_max].split(None, 2)
         return (words[0] if words else b""), (words[1] if len(words) > 1 else b"")
 
@@ -223,7 +223,7 @@ class RequestReader:
             return
         self._parser = HttpRequestParser(self)
         if self.incoming is not None:
-            self.url = b""
+            self.partial_url = b""
             self._parser.feed_data(framing_head(self.incoming))
         if data:
             self.feed(data)
@@ -236,8 +236,8 @@ class RequestReader:
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the request target."""
-        self.url += url
-        if len(self.url) > self._limits.uri_max:
+        self.partial_url += url
+        if len(self.partial_url) > self._limits.uri_max:
             raise HeadError(414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -255,8 +255,8 @@ class RequestReader:
             return  # a repeated head: see go_on()
         parser = self._parser
         assert parser is not None
-        method = self._method or parser.get_method()
-        request = Request(self._connection, method, self.url, parser.get_http_version(), self._headers)
+        method, version = self._method or parser.get_method(), parser.get_http_version()
+        request = Request(self._connection, method, self.partial_url, version, self._headers)
         self.incoming = request
         examine(request, self._limits)
         if request.body_length != 0:
@@ -331,7 +331,7 @@ class RequestReader:
             self.refuse(501, _TLS_HERE if is_tls else "its method is none")  # RFC 9112, section 3
             return False
         self._parser = HttpRequestParser(self)
-        self.url = b""
+        self.partial_url = b""
         if not space:
             self._held, self._begun = line, False
             return False

@@ -207,7 +207,7 @@ class Request(LazyRequest):
         if self._remaining == len(body) and not (self.gone or self.written):
             self.connection.send(body)
             self.connection.end()
-        else:  # no body, too much of it or too little
+        else:  # too long or too short, not to be sent, or nobody takes it
             self.send(body)
             self.end()
 

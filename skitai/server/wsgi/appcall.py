@@ -140,6 +140,7 @@ class AppCall:
 
     def run(self, action: Callable[[], None] | None = None) -> None:
         """Call the app and send its response; with ``action``, call that instead, as code of the app."""
+        # What ``call_with_was`` does: calling it would be two functions more for each request.
         environ, open_calls = self._environ, OpenCalls()
         was = Was(self._resource.services, environ, open_calls)
         current_was.set(was)
@@ -369,7 +370,7 @@ class AppCall:
         """Send the whole response at once: nothing is in the queue then."""
         try:
             self.request.respond(self._status, headers, body)
-        except Exception:  # noqa: BLE001 - as above
+        except Exception:  # noqa: BLE001 - see _deliver()
             self._cannot_send()
 
     def _cannot_send(self) -> None:

@@ -18,13 +18,14 @@ _DIGITS_MAX = 18
 # What has passed before: apps use few statuses and names. One that makes them up cannot fill the memory.
 _KNOWN_MAX = 1000
 _good_statuses: set[str] = set()
-#: Of all fields of a response, the Content-Length, and the fields as they are sent; how many responses are
-#: remembered, and the most characters of each.
-_good_fields: dict[tuple[Any, ...], tuple[int | None, list[tuple[str, str]]]] = {}
-_FIELDS_MAX, _FIELDS_SIZE_MAX = 256, 2048
-_BYTES = frozenset((bytes,))
 #: Of each name, whether it is Content-Length.
 _good_names: dict[str, bool] = {}
+#: Of all fields of a response, the Content-Length, and the fields as they are sent.
+_good_fields: dict[tuple[Any, ...], tuple[int | None, list[tuple[str, str]]]] = {}
+#: Of how many responses the fields are remembered, and how many characters these may have.
+_FIELDS_MAX, _FIELDS_SIZE_MAX = 256, 2048
+
+_BYTES = frozenset((bytes,))
 
 
 def check_status(status: Any) -> str:

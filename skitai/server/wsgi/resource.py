@@ -147,7 +147,7 @@ class WSGIResource:
     def render(self, request: Request) -> int:
         """Call the app for ``request`` as soon as it is loaded."""
         slot = self._slot
-        if slot.is_settled and slot.serving is not None:
+        if slot.is_settled and slot.serving is not None:  # as of nearly all requests: two functions less
             self._call(request, slot.serving)
         else:
             self.serve(request, self._call)
