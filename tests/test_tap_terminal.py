@@ -29,8 +29,7 @@ def app(environ, start_response):
 """
 
 
-_LOG_LINE = re.compile(r"\d{4}(\.\d\d){2} (\d\d:){2}\d\d [^\n]*\n")
-_NOTHING = re.compile(r"(?!)")
+_LOG_LINE = r"\d{4}(\.\d\d){2} (\d\d:){2}\d\d [^\n]*\n"
 
 
 class Terminal:
@@ -62,12 +61,12 @@ class Terminal:
         """Wait for the debugger's prompt, in the middle of which a line of the log may be written."""
         return self.wait_for("(Pdb) ", _LOG_LINE)
 
-    def wait_for(self, text, besides=_NOTHING):
+    def wait_for(self, text, besides=None):
         """Read on until ``text`` is shown; return what stood before it since the last time.
 
-        What ``besides`` matches is as if it were not there.
+        What matches ``besides``, if given, is as if it were not there.
         """
-        while text not in (shown := besides.sub("", self.shown)):
+        while text not in (shown := re.sub(besides, "", self.shown) if besides else self.shown):
             assert select([self._master], [], [], PATIENCE)[0], f"no {text!r} in {self.shown!r}"
             self.shown += os.read(self._master, 65536).decode(errors="replace")
         self.shown = shown

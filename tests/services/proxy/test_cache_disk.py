@@ -29,6 +29,11 @@ def kept(caching, tmp_path):
     )
 
 
+def full(*_):
+    """Do what a disk does that is full."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def files(tmp_path, ending=""):
     """Return the files of replies with names that end so."""
     found = [path for path in tmp_path.glob("cache/**/*") if path.is_file() and path.name != claim.NAME]
@@ -148,10 +153,6 @@ def test_broken_files(kept, tmp_path, body, how):
 def test_full_disk(kept, monkeypatch, where, body, tmp_path):
     """A disk that takes nothing costs no request; short replies are in memory."""
     cache = kept()
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     if where == "open":
         monkeypatch.setattr(disk_module, "FileIO", full)
     else:
@@ -173,10 +174,6 @@ def test_newer_reply_on_a_full_disk(kept, monkeypatch, where, body):
     cache.put(FRESH, body=LONG[::-1])
     with monkeypatch.context() as patch:
         owner = disk_module.Spool if where == "write" else disk_module.DiskStore
-
-        def full(*_):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
         patch.setattr(owner, where, full)
         assert cache.put(FRESH, body=body, asking=("Cache-Control: no-cache",)).body == body
     for each in (cache, kept()):
@@ -207,10 +204,6 @@ def test_room_on_a_full_disk(kept, monkeypatch, tmp_path, clock):
         cache.put(FRESH, target=f"/{number}", body=bytes(200_000))
     before = disk.bytes
     with monkeypatch.context() as patch:
-
-        def full(*_):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
         patch.setattr(disk_module.Spool, "write", full)
         for _ in range(3):
             cache.put(FRESH, target="/new", body=LONG)
