@@ -11,7 +11,8 @@ import attrs
 from greenlet import GreenletExit
 
 from skitai.context import call_with_was
-from skitai.server.wsgi.checks import as_bytes, check_headers, check_status
+from skitai.server.wsgi.checks import as_bytes, check_headers, check_status, not_started
+from skitai.server.wsgi.outgoing import close_body
 
 if TYPE_CHECKING:
     from skitai.context import Was
@@ -62,11 +63,9 @@ def call_app(app: WSGIApp, environ: dict[str, Any]) -> Response:
         for piece in iterable:
             pieces.append(as_bytes(piece))
     finally:
-        close = getattr(iterable, "close", None)
-        if close is not None:
-            close()
+        close_body(iterable)
     if not response.status:
-        raise AssertionError("the app did not call start_response")
+        raise not_started()
     response.body = b"".join(pieces)
     return response
 

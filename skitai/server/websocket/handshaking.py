@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from skitai.server.websocket.init import INIT, WebSocketInit, read_init
 from skitai.server.websocket.offer import OFFER, Offer, Unwind, Use
-from skitai.server.wsgi.appcall import AppCall, ResponseOverError, not_started
+from skitai.server.wsgi.appcall import AppCall, ResponseOverError
+from skitai.server.wsgi.checks import not_started
 
 if TYPE_CHECKING:
     from skitai.server.apps.slot import WSGIApp

@@ -21,10 +21,10 @@ from skitai.http.lasting import FirstPiece
 from skitai.loop.astray import end_if_child
 from skitai.loop.bridge import Pending
 from skitai.loop.contexts import current_context, run_in
-from skitai.server.wsgi.checks import as_bytes, check_headers, check_status, joined
+from skitai.server.wsgi.checks import as_bytes, check_headers, check_status, joined, not_started
 from skitai.server.wsgi.filewrapper import FileProducer, FileWrapper
 from skitai.server.wsgi.lasting import LastingReader
-from skitai.server.wsgi.outgoing import OutgoingBody, request_line, warn_of_excess, whole_body
+from skitai.server.wsgi.outgoing import OutgoingBody, close_body, request_line, warn_of_excess, whole_body
 
 if TYPE_CHECKING:
     from skitai.http.lasting import LastingBody
@@ -50,11 +50,6 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 class ResponseOverError(Exception):
     """Raised to end the app where it sends: the client is gone, or has already got another answer."""
-
-
-def not_started() -> AssertionError:
-    """Return what an app gets that has not said what it responds with."""
-    return AssertionError("the app did not call start_response before it sent or ended its body")
 
 
 class AppCall:
@@ -177,9 +172,7 @@ class AppCall:
                 self._send_each(iterable)
         finally:
             if not self._handed_over:  # else see _close_handed_over()
-                close = getattr(iterable, "close", None)
-                if close is not None:
-                    close()
+                close_body(iterable)
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -296,9 +289,7 @@ class AppCall:
     def _close_handed_over(self, iterable: Any) -> None:
         """Close a body that was sent by the reactor, and the request's body, from which it may read."""
         try:
-            close = getattr(iterable, "close", None)
-            if close is not None:
-                close()
+            close_body(iterable)
         finally:
             if self._body is not None:
                 self._body.close()

@@ -28,6 +28,11 @@ _FIELDS_MAX, _FIELDS_SIZE_MAX = 256, 2048
 _BYTES = frozenset((bytes,))
 
 
+def not_started() -> AssertionError:
+    """Return what an app gets that has not said what it responds with."""
+    return AssertionError("the app did not call start_response before it sent or ended its body")
+
+
 def check_status(status: Any) -> str:
     """Return ``status`` as a plain str. Raises AssertionError unless it is like ``"404 Not Found"``."""
     if type(status) is str and status in _good_statuses:

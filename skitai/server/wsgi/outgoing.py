@@ -7,7 +7,7 @@ fewer, the connection is closed: only that tells the client that the body is inc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
@@ -103,6 +103,13 @@ class OutgoingBody:
             if self.complete:
                 break
         yield self.last()
+
+
+def close_body(iterable: Any) -> None:
+    """Call what an app has to close its body, if anything (PEP 3333). Called where apps run."""
+    close = getattr(iterable, "close", None)
+    if close is not None:
+        close()
 
 
 def warn_of_excess(request: Request) -> None:
