@@ -351,14 +351,26 @@ def test_sweep(tmp_path):
         os.utime(path, (NOW - age, NOW - age))
         return path
 
-    old = write("ab/abold", 10, 1000), write("ab/abold.1", 500, 1000)
-    used = write("cd/cdused", 10, 5), write("cd/cdused.2", 500, 2000)
-    replaced = write("cd/cdused.1", 500, 3000)
-    orphan, young = write("cd/cdorphan.1", 100, 100), write("cd/cdyoung.1", 100, 10)
-    left, partial = write("x.part", 9, 4000), write("y.part", 9, 10)
-    strange = write("readme", 5, 9999), write("other/file", 5, 9999)
+    one, two, three, four = (f"{start}/{start.ljust(40, '0')}" for start in ("ab", "cd", "ce", "cf"))
+    old = write(one, 10, 1000), write(f"{one}.00000001", 500, 1000)
+    used = write(two, 10, 5), write(f"{two}.00000002", 500, 2000)
+    replaced = write(f"{two}.00000001", 500, 3000)
+    orphan, young = write(f"{three}.00000001", 100, 100), write(f"{four}.00000001", 100, 10)
+    left, partial = write(f"{1:016x}.part", 9, 4000), write(f"{2:016x}.part", 9, 10)
+    strange = [
+        write(name, 5000, 9999)
+        for name in (
+            "readme",
+            "film.part",
+            "other/file",
+            "js/app.js",
+            "de/index.html",
+            "de/page",
+            two + ".txt",
+        )
+    ]
     assert sweep(tmp_path, 700, NOW) == 10 + 500 + 100
-    assert [path.exists() for path in (*used, young, partial, *strange)] == [True] * 6
+    assert [path for path in (*used, young, partial, *strange) if not path.exists()] == []
     assert [path.exists() for path in (*old, replaced, orphan, left)] == [False] * 5
     assert sweep(tmp_path / "none", 700, NOW) == 0
 
@@ -366,7 +378,7 @@ def test_sweep(tmp_path):
 def test_sweep_of_one_minute(tmp_path):
     """Of what was used in one minute no more is removed than must be, and of what was used before all."""
     for number in range(100):
-        name = f"{number % 10:02}{number}"
+        name = f"{number % 10:02}{number:038}"
         path = tmp_path / name[:2] / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(bytes(100))

@@ -92,6 +92,13 @@ def test_processes_of_one_server(caching, holding):
     assert caching("folder = cache").ask()[LOOKUP] == "HIT"
 
 
+def test_a_folder_of_something_else(tmp_path):
+    """A folder that was named by mistake keeps what is in it, also what has a name that many files have."""
+    (tmp_path / "server").write_text("a program")
+    Claim(tmp_path, 1)
+    assert (tmp_path / "server").read_text() == "a program"
+
+
 def test_a_server_that_stops(holding, tmp_path):
     """What is released is for others, although the process goes on for the requests under way."""
     claimed = Claim(tmp_path / "cache", 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 #: The file in the folder that says whose it is, as long as somebody has locked its first byte; the second one
 #: is locked by who sweeps.
-NAME = "server"
+NAME = "server.skitai"
 _OWNER, _SWEEPER = 0, 1
 
 

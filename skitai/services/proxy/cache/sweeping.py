@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
@@ -11,6 +12,11 @@ from pathlib import Path
 
 #: The end of the names of files that are being written.
 TEMPORARY = ".part"
+#: The names that we give, of those, of folders, and of records with their bodies: nothing else is removed,
+#: for a folder may be named by mistake in which there is something.
+_OURS_TEMPORARY = re.compile(rf"[0-9a-f]{{16}}{re.escape(TEMPORARY)}")
+_OUR_FOLDER = re.compile("[0-9a-f]{2}")
+_OURS = re.compile(r"([0-9a-f]{40})(\.[0-9a-f]{8})?")
 #: Seconds after which such a file is taken to be left over, and a body without a record.
 _LEFT_OVER_AFTER, _ORPHANED_AFTER = 3600.0, 60.0
 #: How full the folder is after a sweep that had to remove something.
@@ -87,7 +93,7 @@ def _remove_left_over(folder: Path, now: float) -> None:
         for entry in entries:
             with suppress(OSError):
                 is_old = now - entry.stat(follow_symlinks=False).st_mtime > _LEFT_OVER_AFTER
-                if is_old and entry.name.endswith(TEMPORARY):
+                if is_old and _OURS_TEMPORARY.fullmatch(entry.name):
                     os.unlink(entry.path)
 
 
@@ -95,7 +101,9 @@ def _parts(folder: Path) -> list[str]:
     """Return, shuffled, the folders in ``folder`` whose names we give: else the first always lose most."""
     with suppress(OSError), os.scandir(folder) as entries:
         found = [
-            entry.path for entry in entries if len(entry.name) == 2 and entry.is_dir(follow_symlinks=False)
+            entry.path
+            for entry in entries
+            if _OUR_FOLDER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
         ]
         random.shuffle(found)
         return found
@@ -106,11 +114,13 @@ def _groups(part: str) -> Collection[_Group]:
     groups: dict[str, _Group] = {}
     with suppress(OSError), os.scandir(part) as entries:
         for entry in entries:
+            name = _OURS.fullmatch(entry.name)
+            if name is None:
+                continue
             with suppress(OSError):
                 status = entry.stat(follow_symlinks=False)
-                stem, dot, _ = entry.name.partition(".")
-                group = groups.setdefault(stem, _Group())
-                if dot:
+                group = groups.setdefault(name[1], _Group())
+                if name[2]:
                     group.bodies.append((status.st_mtime, entry.path, status.st_size))
                 else:
                     group.record = (entry.path, status.st_size)
