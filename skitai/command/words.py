@@ -134,8 +134,8 @@ def hint(option: str, known: Iterable[str]) -> str:
 def command_hint(words: Sequence[str]) -> str | None:
     """Return what to write instead of ``words`` of other programs, which stand where an app does.
 
-    None if the first of them is no such command, or is something that can be served, and none of them is an
-    address, as for Django's ``runserver``, or the value of a flag.
+    None if the first of them is no such command, or can be served, and none is the value of a flag or, as
+    Django's ``runserver`` takes it, an address.
     """
     word = words[0]
     binds = [each for each in words if _is_address(each)]

@@ -43,6 +43,7 @@ class Lock:
         self._pass_on()
 
     def _pass_on(self) -> None:
+        """Do so, whatever ``release`` means in a subclass."""
         self._lock.release()
         # ``_wait`` tries again after it has entered: either it finds the lock free, or this finds the waiter.
         while self._waiters and self._lock.acquire(False):
