@@ -84,7 +84,7 @@ class HTTPChannel(AnsweringConnection):
         self.deadline = factory.now + factory.limits.header_timeout
 
     def connectionMade(self) -> None:
-        """Do nothing, and called by nobody: of the interface. ``makeConnection`` does it all."""
+        """Called by nobody: ``makeConnection`` does it all."""
 
     def _set_deadline(self, seconds: float) -> None:
         self.deadline = self.factory.now + seconds

@@ -12,12 +12,12 @@ from pathlib import Path
 
 #: The end of the names of files that are being written.
 TEMPORARY = ".part"
-#: The names that we give, of those, of folders, and of records with their bodies: nothing else is removed,
-#: for a folder may be named by mistake in which there is something.
-_OURS_TEMPORARY = re.compile(rf"[0-9a-f]{{16}}{re.escape(TEMPORARY)}")
-_OUR_FOLDER = re.compile("[0-9a-f]{2}")
-_OURS = re.compile(r"([0-9a-f]{40})(\.[0-9a-f]{8})?")
-#: Seconds after which such a file is taken to be left over, and a body without a record.
+#: The names that we give: to such files, to folders, and to records and their bodies. Nothing else is
+#: removed: the config may name a folder by mistake in which there is something.
+_TEMPORARY_NAME = re.compile(rf"[0-9a-f]{{16}}{re.escape(TEMPORARY)}")
+_FOLDER_NAME = re.compile("[0-9a-f]{2}")
+_REPLY_NAME = re.compile(r"([0-9a-f]{40})(\.[0-9a-f]{8})?")
+#: Seconds after which what is being written is taken to be left over, and a body without a record.
 _LEFT_OVER_AFTER, _ORPHANED_AFTER = 3600.0, 60.0
 #: How full the folder is after a sweep that had to remove something.
 _FILLED = 0.9
@@ -93,7 +93,7 @@ def _remove_left_over(folder: Path, now: float) -> None:
         for entry in entries:
             with suppress(OSError):
                 is_old = now - entry.stat(follow_symlinks=False).st_mtime > _LEFT_OVER_AFTER
-                if is_old and _OURS_TEMPORARY.fullmatch(entry.name):
+                if is_old and _TEMPORARY_NAME.fullmatch(entry.name):
                     os.unlink(entry.path)
 
 
@@ -103,7 +103,7 @@ def _parts(folder: Path) -> list[str]:
         found = [
             entry.path
             for entry in entries
-            if _OUR_FOLDER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            if _FOLDER_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
         ]
         random.shuffle(found)
         return found
@@ -114,7 +114,7 @@ def _groups(part: str) -> Collection[_Group]:
     groups: dict[str, _Group] = {}
     with suppress(OSError), os.scandir(part) as entries:
         for entry in entries:
-            name = _OURS.fullmatch(entry.name)
+            name = _REPLY_NAME.fullmatch(entry.name)
             if name is None:
                 continue
             with suppress(OSError):
