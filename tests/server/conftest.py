@@ -1,5 +1,6 @@
 """What the tests of the HTTP channel share: a server in memory, and one on a real socket."""
 
+import gc
 import socket
 import ssl
 
@@ -91,6 +92,15 @@ def loopback_server(reactor_thread):
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def how_many():
+    """Return ``how_many(*kinds)``: how many objects there are of them. No garbage is collected meanwhile."""
+    gc.collect()
+    gc.disable()
+    yield lambda *kinds: sum(type(each) in kinds for each in gc.get_objects())
+    gc.enable()
 
 
 @pytest.fixture

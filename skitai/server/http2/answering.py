@@ -68,8 +68,8 @@ class AnsweringStream(Connection):
         # Ticks of the channel's clock since something happened that is waited for.
         self._silent = 0
 
-    def _response_precedes_body(self) -> None:
-        """Called when the response begins before the body of the request has arrived."""
+    def _response_precedes_body(self, request: Request) -> None:
+        """Called when the response begins before the body of ``request`` has arrived."""
         raise NotImplementedError
 
     def _close(self, code: ErrorCode) -> None:
@@ -103,7 +103,7 @@ class AnsweringStream(Connection):
         factory = self.channel.factory
         head = encode_head(status, tuple(headers), length, request.bodyless)
         if not request.complete:
-            self._response_precedes_body()
+            self._response_precedes_body(request)
         block = head.block + stamp(factory.date, head.dated, head.served, factory.software)
         if factory.names_requests and request.request_id and not head.identified:
             block += encode_field("x-request-id", request.request_id)
@@ -170,17 +170,17 @@ class AnsweringStream(Connection):
     def piece_sent(self) -> None:
         """Note that a piece of what waits was sent."""
         self._silent = 0
-        backlog = self.backlog
+        backlog, request = self.backlog, self.request
         assert backlog is not None
         if len(backlog):
-            self.request.progressed()
+            request.progressed()
             return
         backlog.close()
         self.backlog = None
-        self.request.progressed()
+        request.progressed()
         if self.backlog is None and not self.closed:
-            self.request.drained()
-        if self.request.written and self.backlog is None and not self.closed:
+            request.drained()
+        if request.written and self.backlog is None and not self.closed:
             self._complete()
 
     def flush(self) -> None:
@@ -215,3 +215,4 @@ class AnsweringStream(Connection):
         self.channel.calm.earn()
         self.request.completed()
         self.channel.factory.ended(self.request)
+        del self.request  # which knows this object: a cycle would keep both, and all of the connection

@@ -101,10 +101,10 @@ class HTTP2Channel(ReceivingConnection):
             self.transport.loseConnection()
             return
         for stream in list(self.streams.values()):
-            if stream.ended:
-                stream.request.read_lost()
-            else:
+            if not stream.ended:
                 stream.lost()
+            elif not stream.closed:
+                stream.request.read_lost()
         self.client_leaves()
 
     def writeConnectionLost(self) -> None:
@@ -182,7 +182,8 @@ class HTTP2Channel(ReceivingConnection):
                 self.transport.abortConnection()
                 return
         for stream in list(self.streams.values()):
-            stream.tick(seconds)
+            if not stream.closed:
+                stream.tick(seconds)
 
     def _progress(self) -> None:
         self._silent = 0

@@ -128,7 +128,7 @@ class Stream(AnsweringStream):
 
     def _open_window(self) -> None:
         """Let the client send again as much as was taken."""
-        if self._body_use not in _READ or self._is_paused() or self.ended or self.closed:
+        if self.closed or self.ended or self._body_use not in _READ or self._is_paused():
             return
         if self._untold >= STREAM_WINDOW // 2:
             self.receive_window += self._untold
@@ -189,13 +189,15 @@ class Stream(AnsweringStream):
             self._tell(None if reason is None else reason.value)
 
     def _tell(self, error: BaseException | None) -> None:
-        if not self.request.gone:
+        request = self.request
+        if not request.gone:
             reason: Any = error or ConnectionLost("the client reset the stream")
-            self.request.connectionLost(Failure(reason))  # type: ignore[no-untyped-call]
-            self.channel.factory.ended(self.request)
+            request.connectionLost(Failure(reason))  # type: ignore[no-untyped-call]
+            self.channel.factory.ended(request)
+        del self.request  # as when it is complete
 
     def tick(self, seconds: float) -> None:
-        """Check the time-outs; called about once a second while the stream lasts.
+        """Check the time-outs; called about once a second while the stream is not closed.
 
         ``seconds`` is the config's ``response_timeout``.
         """
@@ -212,12 +214,12 @@ class Stream(AnsweringStream):
 
     # -- what happens with the body: a part of IConnection -------------------------------------------------
 
-    def _response_precedes_body(self) -> None:
+    def _response_precedes_body(self, request: Request) -> None:
         if self._body_use is _STREAMED:
             return
         self._body_use = _DROPPED
-        if self.request.spool is not None:
-            self.request.spool.drop()
+        if request.spool is not None:
+            request.spool.drop()
 
     @property
     def holds_body(self) -> bool:

@@ -78,7 +78,7 @@ class TunnelStream(Stream):
 
     def end(self, trailers: Sequence[tuple[str, str]] = ()) -> None:
         """Complete the response."""
-        if self._declines:
+        if self._declines and not self.closed:
             self.request.status_code = 400
         super().end(trailers)
 
@@ -242,11 +242,13 @@ class TunnelStream(Stream):
             self._tell(ConnectionDone())
 
     def _tell(self, error: BaseException | None) -> None:
-        if self._pipe is None:
+        pipe, self._pipe = self._pipe, None
+        if pipe is None:
             super()._tell(error)
             return
         self._early = bytearray()
-        self._pipe.end(None if error is None else Failure(error))  # type: ignore[no-untyped-call]
+        pipe.end(None if error is None else Failure(error))  # type: ignore[no-untyped-call]
+        del self.request
 
     def tick(self, seconds: float) -> None:
         """End what takes too long when our half is to end: that the client takes the rest, or ends its own.

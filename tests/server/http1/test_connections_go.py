@@ -1,6 +1,5 @@
 """What a connection leaves behind when it is over."""
 
-import gc
 import socket
 
 import pytest
@@ -11,20 +10,8 @@ from skitai.server.http1.channel import HTTPChannel
 from wire import PATIENCE
 
 
-@pytest.fixture
-def no_collection():
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-def how_many(*kinds):
-    return sum(type(each) in kinds for each in gc.get_objects())
-
-
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_a_connection_goes_at_once(loopback_server, wrap_in_tls, tls_client, no_collection, tls):
+def test_a_connection_goes_at_once(loopback_server, wrap_in_tls, tls_client, how_many, tls):
     """Cycles would keep it, and the 50 KB of its TLS, until there is a garbage collection."""
     kinds = HTTPChannel, TLSTransport
     before = how_many(*kinds)
@@ -41,4 +28,4 @@ def test_a_connection_goes_at_once(loopback_server, wrap_in_tls, tls_client, no_
             client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             assert client.recv(1000).startswith(b"HTTP/1.1 204 ")
     server.wait_until_idle()
-    eventually(lambda: how_many(*kinds) == before, "the end of the objects")
+    eventually(lambda: how_many(*kinds) <= before, "the end of the objects")

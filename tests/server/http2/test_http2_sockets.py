@@ -15,6 +15,10 @@ import pytest
 from certificates import Identity
 from instances import RunningInstance, make_instance
 from serving import eventually
+from skitai.net.tls_transport import TLSTransport
+from skitai.server.http2.channel import HTTP2Channel
+from skitai.server.http2.stream import Stream
+from skitai.server.request.request import Request
 from wire import PATIENCE
 
 APP = """
@@ -198,6 +202,24 @@ def test_a_connection_that_the_server_ends_is_gone_when_its_client_closes(serve,
             seen += piece
         assert b"DATA on an idle stream" in seen
     eventually(lambda: reactor_thread.call(server.instance._connections)["open"] == 0, "the end")
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "clear"])
+def test_what_is_over_goes_at_once(serve, how_many, tls):
+    """Cycles would keep requests, and their whole connection, until there is a garbage collection."""
+    requests, connections = (Stream, Request), (HTTP2Channel, TLSTransport)
+    before = how_many(*requests), how_many(*connections)
+    server = serve(*(TLS if tls else ("h2c = yes",)))
+    with connected(server.port, tls=tls) as client:
+        for path in ("/", "/file.txt", "/large", "/nothing/there"):
+            client.body(client.ask(path))
+        client.body(client.upload("/up", 100_000))
+        eventually(lambda: how_many(*requests) <= before[0], "the end of the requests")
+        for path in ("/large", "/"):
+            client.h2.reset_stream(client.ask(path))
+        client.upload("/up", 100_000)
+    eventually(lambda: how_many(*requests) <= before[0], "the end of the last requests")
+    eventually(lambda: how_many(*connections) <= before[1], "the end of the connection")
 
 
 def test_a_stop_lets_requests_end(serve, threads):
