@@ -101,6 +101,7 @@ class SendingConnection(Connection):
         """Drop whatever is still sent: the connection ends."""
         self._ended = True
         self._frames = []
+        self._ready.clear()  # streams, which know the connection
 
     def headers(self, stream_id: int, block: bytes, flags: int = 0) -> bytes:
         """Return the frames of a header block that goes to the client."""
