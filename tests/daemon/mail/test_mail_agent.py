@@ -198,7 +198,9 @@ def test_stop_finishes_the_mail_in_hand(fork, configure):
         agent = fork()
 
         def terminate(_content):
-            for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            agent.send_signal(signal.SIGTERM)
+            wait_until(lambda: "Received SIGTERM" in agent.log.read_text())
+            for number in (signal.SIGTERM, signal.SIGINT):
                 agent.send_signal(number)
                 time.sleep(0.1)
 

@@ -38,7 +38,7 @@ class TestReplies:
 
     def test_many_at_once_in_order(self, client, reactor_thread):
         """Each gets its own reply."""
-        outcomes = [client.begin("ECHO", str(number)) for number in range(500)]
+        outcomes = [client.begin("ECHO", str(number), timeout=PATIENCE) for number in range(500)]
         assert [outcome.value() for outcome in outcomes] == [b"%d" % number for number in range(500)]
 
     def test_a_large_list_is_quick(self, client):
