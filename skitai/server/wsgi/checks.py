@@ -24,6 +24,9 @@ _good_names: dict[str, bool] = {}
 _good_fields: dict[tuple[Any, ...], tuple[int | None, list[tuple[str, str]]]] = {}
 #: Of how many responses the fields are remembered, and how many characters these may have.
 _FIELDS_MAX, _FIELDS_SIZE_MAX = 256, 2048
+#: The hashes of fields that were seen once. Only those that come again are remembered: a response may have
+#: a field of its own, such as the cookie of a new session, and these would drive out the others.
+_seen_fields: set[int] = set()
 
 _BYTES = frozenset((bytes,))
 
@@ -89,10 +92,21 @@ def _check_fields(headers: list[Any]) -> tuple[int | None, list[tuple[str, str]]
             announced = length
     fields = headers[:] if is_plain else [(plain(name), plain(value)) for name, value in headers]
     if size <= _FIELDS_SIZE_MAX:
-        if len(_good_fields) >= _FIELDS_MAX:
-            _good_fields.clear()
-        _good_fields[tuple(fields)] = announced, fields[:]
+        _remember(tuple(fields), announced)
     return announced, fields
+
+
+def _remember(fields: tuple[tuple[str, str], ...], announced: int | None) -> None:
+    """Remember valid ``fields`` with their Content-Length, if they come for the second time."""
+    digest = hash(fields)
+    if digest not in _seen_fields:
+        if len(_seen_fields) >= _KNOWN_MAX:
+            _seen_fields.clear()
+        _seen_fields.add(digest)
+        return
+    if len(_good_fields) >= _FIELDS_MAX:
+        _good_fields.clear()
+    _good_fields[fields] = announced, list(fields)
 
 
 def as_bytes(chunk: Any) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 
 from fixtureapps import bodies, echo, protocol, raising
 from serving import eventually
+from skitai.http.fields import FIELD_VALUE
 from skitai.loop.bridge import Pending
 from skitai.server.apps.slot import AppWatcher
 from skitai.server.site import Mounts, Site
@@ -257,6 +258,28 @@ def test_fields_that_are_remembered_stay_as_they_are():
         announced, checked = check_headers(fields)
         assert (announced, checked) == (3, fields)
         checked.append(("X-More", "of this response"))
+
+
+def test_fields_that_come_once_do_not_drive_out_those_that_come_again(monkeypatch):
+    """Each response of one route begins a session: those of the others are still not checked again."""
+
+    class Counting:
+        """Counts the values that are checked; the expression is for those that are not plain ASCII."""
+
+        def __init__(self):
+            self.seen = []
+
+        def fullmatch(self, value):
+            self.seen.append(value)
+            return FIELD_VALUE.fullmatch(value)
+
+    values = Counting()
+    monkeypatch.setattr("skitai.server.wsgi.checks.FIELD_VALUE", values)
+    for turn in range(100):
+        for route in range(20):
+            assert check_headers([("X-Route", f"k\xf6nstant {route}")])[0] is None
+            check_headers([("X-Route", "home"), ("Set-Cookie", f"session={turn}-{route}; Path=/")])
+    assert len(values.seen) <= 4 * 20  # twice each, and again where what other tests left is forgotten
 
 
 def test_heads_that_are_remembered_take_bounded_memory(serve):
