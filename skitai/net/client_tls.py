@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from service_identity.cryptography import extract_patterns
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import CertificateOptions
+from twisted.protocols.tls import BufferingTLSTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -81,52 +81,70 @@ class TLSContexts:
     def creator(self, host: str, profile: TLSProfile | None) -> ClientTLS:
         """Return what secures a connection to ``host``."""
         profile = profile or self.default
-        return ClientTLS(self.load(profile), host.rstrip("."), verify=profile.verify)
+        return ClientTLS(self.load(profile), host.rstrip("."))
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientTLS:
-    """Makes TLS connections to ``host``: sends its name (SNI) and checks its certificate."""
+    """Makes TLS connections to ``host``: sends its name (SNI) and has its certificate checked."""
 
-    def __init__(self, context: Context, host: str, *, verify: bool) -> None:
+    def __init__(self, context: Context, host: str) -> None:
         self._context = context
         self._host = host
-        self._verify = verify
         self._named = not _is_address(host)
 
     def clientConnectionForTLS(self, protocol: Any) -> Connection:
         """Return a connection for Twisted's TLS ``protocol``, which is told why a certificate is refused."""
-        connection = Connection(self._context, None)
+        connection = _ClientConnection(self._context, self, protocol)
         if self._named:  # RFC 6066, section 3: never an address
             connection.set_tlsext_host_name(self._host.encode("ascii"))
-        if self._verify:
-            connection.set_verify(VERIFY_PEER | VERIFY_FAIL_IF_NO_PEER_CERT, self._checker(protocol))
         return connection
 
-    def _checker(self, protocol: Any) -> Callable[..., bool]:
-        """Return the callback that OpenSSL calls for each certificate, the server's own (depth 0) last."""
-
-        def check(_connection: Connection, certificate: Any, code: int, depth: int, ok: int) -> bool:
-            # An exception would get lost in OpenSSL, and the certificate would be accepted.
-            try:
-                reason = self._objection(certificate, depth) if ok else _REASONS.get(code, _code_text(code))
-            except Exception as error:  # noqa: BLE001
-                reason = f"cannot be read: {error}"
-            if reason is not None:
-                protocol.failVerification(Failure(PeerCertificateError(reason)))  # type: ignore[no-untyped-call]
-            return reason is None
-
-        return check
-
-    def _objection(self, certificate: Any, depth: int) -> str | None:
-        if depth != 0:
-            return None
+    def objection(self, certificate: Any) -> str | None:
+        """Return what is wrong with a certificate that is trusted; None: it is that of the host."""
         wanted = DNS_ID(self._host) if self._named else IPAddress_ID(self._host)
         try:
             verify_service_identity(extract_patterns(certificate.to_cryptography()), [wanted], [])
         except (VerificationError, MalformedError):
             return f"is not for {self._host!r}"
         return None
+
+
+class _ClientConnection(Connection):
+    """A connection of OpenSSL with what ``_check`` needs."""
+
+    def __init__(self, context: Context, tls: ClientTLS, protocol: Any) -> None:
+        super().__init__(context)
+        self.tls = tls
+        self.protocol = protocol
+
+
+class ClientTransport(BufferingTLSTransport):
+    """The transport of a connection with TLS, which is freed when it has ended."""
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        # The caller keeps the failure in a variable, and the traceback of the failure keeps that.
+        if reason is not None:
+            reason.cleanFailure()  # type: ignore[no-untyped-call]
+        super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]
+
+
+def _check(connection: Any, certificate: Any, code: int, depth: int, ok: int) -> bool:
+    """Return whether a certificate is accepted: OpenSSL asks for each one, the server's own (depth 0) last.
+
+    One function for all connections of a context: with one of its own, each would be part of a cycle.
+    """
+    reason: str | None = None
+    try:
+        if not ok:
+            reason = _REASONS.get(code, _code_text(code))
+        elif depth == 0:
+            reason = connection.tls.objection(certificate)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the certificate is not accepted
+        reason = f"cannot be read: {error}"
+    if reason is not None:
+        connection.protocol.failVerification(Failure(PeerCertificateError(reason)))  # type: ignore[no-untyped-call]
+    return reason is None
 
 
 def _code_text(code: int) -> str:
@@ -148,6 +166,8 @@ def _make_context(profile: TLSProfile) -> Context:
         context.load_verify_locations(str(profile.ca))
     elif profile.verify:
         context.set_default_verify_paths()
+    if profile.verify:
+        context.set_verify(VERIFY_PEER | VERIFY_FAIL_IF_NO_PEER_CERT, _check)
     return context
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IHandshakeListener, ITCPTransport
-from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -17,11 +17,11 @@ from zope.interface import implementer
 from skitai.errors import CODE_SHUTDOWN, CODE_SOCKET_ERROR, UnsentError
 from skitai.interfaces import IConnector
 from skitai.net.addresses import HostNode, UnixNode, is_public
-from skitai.net.client_tls import ClientTLS, TLSContexts, TLSProfile
+from skitai.net.client_tls import ClientTLS, ClientTransport, TLSContexts, TLSProfile
 from skitai.net.failures import connect_error, connect_timeout, of_proxy
 from skitai.net.handover import hand_over
 from skitai.net.pem import TLSConfigError
-from skitai.net.race import BarredError, Race
+from skitai.net.race import BarredError, OneConnection, Race
 from skitai.net.resolving import resolve
 from skitai.net.tunnel import Tunnel
 
@@ -152,7 +152,7 @@ class _ConnectionAttempt:
         self._proxy = proxy
         self._is_over = False
         # What ends the present stage; ``lost`` follows, now or when the socket is closed.
-        self._end_stage: Callable[[], object] = lambda: None
+        self._end_stage: Callable[[], object] = _nothing
         times = getattr(node, "times", None)
         seconds = (times and times.connect) or connector.timeout
         self._timer = self._reactor.callLater(seconds, self._take_too_long)
@@ -229,6 +229,8 @@ class _ConnectionAttempt:
             if not self.connected.called:
                 self.connected.errback()
             return
+        finally:
+            self._end_stage = _nothing  # or the connection would hold itself
         if self.connected.called:
             return
         self.connected.callback(protocol)
@@ -255,9 +257,8 @@ class _ConnectionAttempt:
         if self._tls is None:
             self.finish(transport, received)
             return
-        handshake = _Handshake(self)
-        inside = Factory.forProtocol(lambda: handshake)
-        secured: Any = TLSMemoryBIOFactory(self._tls, True, inside, clock=self._reactor)
+        secured: Any = TLSMemoryBIOFactory(self._tls, True, _HandshakeFactory(self), clock=self._reactor)
+        secured.protocol = ClientTransport
         hand_over(transport, secured.buildProtocol(transport.getPeer()))
 
     def _set_end_of_stage(self, end: Callable[[], object]) -> None:
@@ -275,15 +276,17 @@ class _ConnectionAttempt:
 
     def _over(self) -> None:
         self._is_over = True
-        self._end_stage = lambda: None
+        self._end_stage = _nothing
         if self._timer.active():
             self._timer.cancel()
 
 
-class _SocketFactory(ClientFactory):
-    """Tells an attempt whether its socket was connected."""
+def _nothing() -> None:
+    """End a stage that needs no end."""
 
-    noisy = False
+
+class _SocketFactory(OneConnection):
+    """Tells an attempt whether its socket was connected."""
 
     def __init__(self, attempt: _ConnectionAttempt) -> None:
         self._attempt = attempt
@@ -318,3 +321,15 @@ class _Handshake(_Stage):
 
     def handshakeCompleted(self) -> None:
         self._attempt.finish(self.transport)
+
+
+class _HandshakeFactory(Factory):
+    """Makes the last stage of an attempt."""
+
+    noisy = False
+
+    def __init__(self, attempt: _ConnectionAttempt) -> None:
+        self._attempt = attempt
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: ARG002 - Twisted's interface
+        return _Handshake(self._attempt)

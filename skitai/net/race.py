@@ -136,10 +136,18 @@ class Race:
             connector.stopConnecting()
 
 
-class _AddressAttempt(ClientFactory):
-    """The attempt at one address."""
+class OneConnection(ClientFactory):
+    """Connects one protocol, once."""
 
     noisy = False
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:  # noqa: ARG002 - Twisted's
+        """Free the connection that has ended: the two hold each other, so that one may connect again."""
+        connector.transport = None
+
+
+class _AddressAttempt(OneConnection):
+    """The attempt at one address."""
 
     def __init__(self, race: Race) -> None:
         self._race = race
