@@ -13,15 +13,17 @@ from processes import environment
 from serving import eventually, patient
 from skitai.services.proxy.cache import claim
 from skitai.services.proxy.cache.claim import NAME, Claim, InUseError
-from supervised import Supervised, is_alive
+from supervised import OneProcess, Supervised, is_alive
 from wire import PATIENCE
 
 LOOKUP = "X-Cache-Lookup"
 FRESH = "Cache-Control: max-age=60"
 REFUSED = "; replies are kept in memory only"
 HOLDS = """
-import runpy, sys
+import resource, runpy, sys
 from pathlib import Path
+if sys.argv[4:]:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no byte can be written
 Claim = runpy.run_path(sys.argv[1])["Claim"]  # nothing else is loaded
 claim = Claim(Path(sys.argv[2]), int(sys.argv[3]))
 print("holds", flush=True)
@@ -47,13 +49,17 @@ members = 127.0.0.1:{port}
 
 @pytest.fixture
 def holding(tmp_path):
-    """Return ``holding(main_pid)``: another process that has the folder ``cache`` for that server."""
+    """Return ``holding(main_pid)``: another process that has the folder ``cache`` for that server.
+
+    ``full``: its disk is.
+    """
     started = []
     (tmp_path / "cache").mkdir()
 
-    def start(main_pid):
+    def start(main_pid, *, full=False):
+        arguments = [claim.__file__, str(tmp_path / "cache"), str(main_pid), *["full"] * full]
         process = subprocess.Popen(
-            [sys.executable, "-c", HOLDS, claim.__file__, str(tmp_path / "cache"), str(main_pid)],
+            [sys.executable, "-c", HOLDS, *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(),
         )  # fmt: skip
         started.append(process)
@@ -90,6 +96,15 @@ def test_processes_of_one_server(caching, holding):
     first.kill()
     first.wait()
     assert caching("folder = cache").ask()[LOOKUP] == "HIT"
+
+
+def test_a_server_whose_disk_is_full(holding, tmp_path):
+    """The folder is for one server then, too, though nothing can be written that says for which."""
+    holding(1, full=True)
+    with pytest.raises(InUseError, match="its name is not known"):
+        Claim(tmp_path / "cache", 2)
+    assert (tmp_path / "cache" / NAME).stat().st_size == 0
+    Claim(tmp_path / "cache", 1)
 
 
 def test_a_folder_of_something_else(tmp_path):
@@ -132,6 +147,26 @@ def test_a_server_that_answers_while_it_stops(caching, holding, scripted):
             may_answer.set()
         assert client.response().body == b"late"
     server.loop.call(stops.pop)
+
+
+def test_a_reload_of_one_process(scripted, tmp_path):
+    """The folder goes from the process to its stand-in and back, and stays the server's."""
+    scripted.replies = [reply(b"ok", "Cache-Control: max-age=1000")]
+    folder = tmp_path / "cache"
+    config = CONFIG.replace("processes = 2\n", "").format(folder=folder, port=scripted.port)
+    (tmp_path / "site.conf").write_text(patient(config))
+    server = OneProcess(tmp_path, tmp_path / "site.conf")
+    try:
+        assert server.ask("/", host="a")[LOOKUP] == "MISS"
+        server.reload()
+        assert server.ask("/", host="a")[LOOKUP] in ("HIT", "MEM_HIT")
+        eventually(lambda: server.pids() == {server.process.pid}, "the end of the stand-in")
+        with pytest.raises(InUseError, match=f"process {server.process.pid} on"):
+            Claim(folder, 1)
+        assert REFUSED not in server.log_text()
+        assert len(scripted.asked) == 1
+    finally:
+        server.end()
 
 
 def test_workers(caching, scripted, clock, tmp_path, lines):

@@ -6,12 +6,15 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 
-#: The file in the folder that says whose it is, as long as somebody has locked its first byte; the second one
-#: is locked by who sweeps.
+#: The file in the folder whose bytes are locked, though there may be none, as where the disk is full: one by
+#: who claims, one by who sweeps, and from there on one by each process of a server, which is its own.
 NAME = "server.skitai"
-_OWNER, _SWEEPER = 0, 1
+_CLAIMING, _SWEEPING, _SERVERS = 0, 1, 2
+#: Bytes of what stands in the file if it can be written: who has the folder.
+_NAME_SIZE = 512
 
 
 class InUseError(Exception):
@@ -22,44 +25,53 @@ class Claim:
     """The ``folder`` as one of the processes of the server ``main_pid`` has it, until ``release``.
 
     The locks are those of fcntl(2): they end with the process, and children that it forks do not have them.
-    Raises InUseError, and OSError where the file cannot be written.
+    Raises InUseError, and OSError where the file cannot be made.
     """
 
     def __init__(self, folder: Path, main_pid: int) -> None:
+        name = _name(main_pid)
+        self._place = _SERVERS + 1 + int.from_bytes(sha256(name).digest()[:7])
         self._file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            self._take(_name(main_pid))
+            with self._locked(_CLAIMING):
+                self._take(name)
         except BaseException:
             os.close(self._file)
             raise
 
     def _take(self, name: bytes) -> None:
+        others = (self._place - _SERVERS, _SERVERS), (0, self._place + 1)  # length and start; 0: to the end
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _OWNER)
+            for each in others:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, *each)
         except BlockingIOError:
-            fcntl.lockf(self._file, fcntl.LOCK_SH, 1, _OWNER)  # who has it alone is about to write the name
-            found = os.pread(self._file, 1000, 0)
-            if found != name:
-                _, _, owner = found.decode("utf-8", "replace").partition(" ")
-                raise InUseError(f"another server has it ({owner})") from None
-        else:
-            os.pwrite(self._file, name, 0)  # not emptied first: a full disk would not take it again
-            os.ftruncate(self._file, len(name))
-            fcntl.lockf(self._file, fcntl.LOCK_SH, 1, _OWNER)
+            found = os.pread(self._file, _NAME_SIZE, 0).rstrip(b"\0")
+            _, _, owner = found.decode("utf-8", "replace").partition(" ")
+            raise InUseError(f"another server has it ({owner or 'its name is not known'})") from None
+        fcntl.lockf(self._file, fcntl.LOCK_SH, 1, self._place)
+        for each in others:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, *each)
+        with suppress(OSError):  # the disk is full
+            os.pwrite(self._file, name.ljust(_NAME_SIZE, b"\0"), 0)
+
+    @contextmanager
+    def _locked(self, byte: int) -> Iterator[None]:
+        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, byte)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, byte)
 
     @contextmanager
     def sweeping(self) -> Iterator[None]:
         """Wait until no other process of the server sweeps, and have them wait. Called in any thread."""
-        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _SWEEPER)
-        try:
+        with self._locked(_SWEEPING):
             yield
-        finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _SWEEPER)
 
     def release(self) -> None:
         """Let another server have the folder when the others of this one have released it, too."""
         with suppress(OSError):
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _OWNER)
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._place)
 
 
 def _name(main_pid: int) -> bytes:
