@@ -409,6 +409,35 @@ def test_one_sweep_at_a_time(kept, clock, monkeypatch):
     assert len(began) == 1
 
 
+def test_one_of_the_processes_sweeps(kept, clock, monkeypatch):
+    """The others take what it has found, unless that was long ago, for another limit, or much is new."""
+    began = []
+
+    def sweep(_folder, bytes_max, _now):
+        began.append(bytes_max)
+        return 5000
+
+    def has_swept(cache):
+        disk = cache.mount.store.disk
+        eventually(lambda: disk._swept == clock.now and not disk._sweeping, "the end of the sweep")
+        assert disk.bytes >= 5000
+
+    monkeypatch.setattr(disk_module, "sweep", sweep)
+    first, second = kept("disk_max = 1 mb"), kept("disk_max = 1 mb")
+    for cache in (first, second, kept("disk_max = 2 mb")):
+        has_swept(cache)
+    assert sorted(began) == [2**20, 2**21]
+    clock.now += 301
+    for cache, target in ((first, "/one"), (second, "/two")):
+        cache.put(FRESH, target=target)
+        has_swept(cache)
+    assert began[2:] == [2**20]
+    clock.now += 1
+    first.put(FRESH, target="/long", body=LONG)
+    has_swept(first)
+    assert began[3:] == [2**20]
+
+
 def test_times_of_use(kept, tmp_path, clock):
     """A use is noted on disk, but not each one."""
     kept().put("Cache-Control: max-age=1000", body=LONG)

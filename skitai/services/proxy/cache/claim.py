@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
-#: The file in the folder whose bytes are locked, though there may be none, as where the disk is full: one by
-#: who claims, one by who sweeps, and from there on one by each process of a server, which is its own.
+#: The file in the folder whose bytes are locked, also those that it does not have: one by who claims, one by
+#: who sweeps, and of the others each server has one for its processes.
 NAME = "server.skitai"
 _CLAIMING, _SWEEPING, _SERVERS = 0, 1, 2
-#: Bytes of what stands in the file if it can be written: who has the folder.
-_NAME_SIZE = 512
+#: What stands in the file if it can be written: who has the folder, and from here on what a sweep has found.
+_FOUND_AT = 512
+_FOUND = struct.Struct("<dQQ")
 
 
 class InUseError(Exception):
@@ -45,14 +47,14 @@ class Claim:
             for each in others:
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, *each)
         except BlockingIOError:
-            found = os.pread(self._file, _NAME_SIZE, 0).rstrip(b"\0")
+            found = os.pread(self._file, _FOUND_AT, 0).rstrip(b"\0")
             _, _, owner = found.decode("utf-8", "replace").partition(" ")
             raise InUseError(f"another server has it ({owner or 'its name is not known'})") from None
         fcntl.lockf(self._file, fcntl.LOCK_SH, 1, self._place)
         for each in others:
             fcntl.lockf(self._file, fcntl.LOCK_UN, *each)
         with suppress(OSError):  # the disk is full
-            os.pwrite(self._file, name.ljust(_NAME_SIZE, b"\0"), 0)
+            os.pwrite(self._file, name.ljust(_FOUND_AT, b"\0"), 0)
 
     @contextmanager
     def _locked(self, byte: int) -> Iterator[None]:
@@ -67,6 +69,21 @@ class Claim:
         """Wait until no other process of the server sweeps, and have them wait. Called in any thread."""
         with self._locked(_SWEEPING):
             yield
+
+    def tell(self, ended: float, bytes_max: int, found: int) -> None:
+        """Let the others know what a sweep with the limit ``bytes_max`` has left. Called while sweeping."""
+        with suppress(OSError):
+            os.pwrite(self._file, _FOUND.pack(ended, bytes_max, found), _FOUND_AT)
+
+    def told(self, since: float, now: float, bytes_max: int) -> int | None:
+        """Return what a sweep with this limit has left that ended meanwhile; None: nobody has told of one."""
+        data = b""
+        with suppress(OSError):
+            data = os.pread(self._file, _FOUND.size, _FOUND_AT)
+        if len(data) < _FOUND.size:
+            return None
+        ended, limit, found = _FOUND.unpack(data)
+        return found if since <= ended <= now and limit == bytes_max else None
 
     def release(self) -> None:
         """Let another server have the folder when the others of this one have released it, too."""

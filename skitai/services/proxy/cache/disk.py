@@ -34,6 +34,8 @@ _log = Logger()
 _NOTED_AFTER = 60.0
 #: The folder is swept after so many seconds, or when this share of it was written, if anything was.
 _SWEEP_SECONDS, _SWEEP_SHARE = 300.0, 16
+#: For so many seconds, what a sweep of another process has found is good enough.
+_SHARED_SECONDS = 60.0
 #: What the system says where the disk, or the user's share of it, is full.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 #: Seconds between two lines of the log about a disk that takes nothing.
@@ -98,7 +100,7 @@ class DiskStore:
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._claim = Claim(self.folder, main_pid)
-        self._sweep()
+        self._sweep(shared=True)
 
     def release(self) -> None:
         """Let another server have the folder; what is under way is still stored."""
@@ -189,9 +191,10 @@ class DiskStore:
         self._written += size
         if self.bytes is not None:
             self.bytes += size
-        is_due = self._wall_clock() - self._swept > _SWEEP_SECONDS
-        if is_due or self._written > self.bytes_max // _SWEEP_SHARE:
+        if self._written > self.bytes_max // _SWEEP_SHARE:
             self._sweep()
+        elif self._wall_clock() - self._swept > _SWEEP_SECONDS:
+            self._sweep(shared=True)
 
     def _refuse(self, key: Key, spool: Spool | None) -> None:
         self.drop(key)
@@ -238,19 +241,27 @@ class DiskStore:
 
     # -- the limit -----------------------------------------------------------------------------------------
 
-    def _sweep(self, bytes_max: int | None = None) -> None:
-        """Remove what is above ``bytes_max``, or that of the store, in a thread of its own."""
+    def _sweep(self, bytes_max: int | None = None, *, shared: bool = False) -> None:
+        """Remove what is above ``bytes_max``, or that of the store, in a thread of its own.
+
+        ``shared``: unless another process of the server has just done it.
+        """
         if self._sweeping:
             return
         self._sweeping = True
         self._swept, self._written = self._wall_clock(), 0
         limit = self.bytes_max if bytes_max is None else bytes_max
-        start_thread(partial(self._sweep_in_thread, limit), "skitai-cache-sweep")
+        start_thread(partial(self._sweep_in_thread, limit, shared), "skitai-cache-sweep")
 
-    def _sweep_in_thread(self, bytes_max: int) -> None:
-        assert self._claim is not None
-        with self._claim.sweeping():
-            found = sweep(self.folder, bytes_max, self._wall_clock())
+    def _sweep_in_thread(self, bytes_max: int, shared: bool) -> None:
+        claim = self._claim
+        assert claim is not None
+        with claim.sweeping():
+            now = self._wall_clock()
+            found = claim.told(now - _SHARED_SECONDS, now, bytes_max) if shared else None
+            if found is None:
+                found = sweep(self.folder, bytes_max, now)
+                claim.tell(self._wall_clock(), bytes_max, found)
         self._reactor.callFromThread(self._note_sweep, found)
 
     def _note_sweep(self, found: int) -> None:
