@@ -376,6 +376,22 @@ def test_purge(caching):
         assert cache.put(*TAGGED, "Vary: X-A", asking=(f"X-A: {value}",))[LOOKUP] == "MISS"
 
 
+def test_purge_of_one_target(caching):
+    """That for the other scheme goes, too; other queries, paths and hosts stay, and ``*`` is no pattern."""
+    cache = caching("purge_clients = 127.0.0.1")
+    others = ("/a?x", "/a/b", "/%61", "/A")
+    for target in ("/a", *others):
+        cache.put("Cache-Control: max-age=60", target=target)
+    memory = cache.mount.store.memory
+    memory.put((True, b"localhost", b"/a"), memory.get((False, b"localhost", b"/a"))[0])
+    assert cache.ask("/*", method="PURGE").body == b"Purged localhost/*\n"
+    assert cache.ask("/a", method="PURGE", host="elsewhere").body == b"Purged elsewhere/a\n"
+    assert cache.ask("/a")[LOOKUP] == "MEM_HIT"
+    cache.ask("/a", method="PURGE")
+    assert [memory.get((secure, b"localhost", b"/a")) for secure in (True, False)] == [None, None]
+    assert [cache.ask(target)[LOOKUP] for target in others] == ["MEM_HIT"] * 4
+
+
 @pytest.mark.parametrize(
     ("clients", "fields"),
     [
