@@ -1,14 +1,15 @@
 """A shorter turn of the reactor, and a shorter way from epoll to whom its events are for.
 
 For each event Twisted has the log know whom it is for, in case that something is written to it: by way of
-eleven calls, which take more time than a small read does. Here that takes one. A turn in which no timer is
-due does not look for one twice, and what is to be done at the end of a turn takes no timer.
+eleven calls, which take more time than a small read does. Here the log finds that out when something is. A
+turn in which no timer is due does not look for one twice, and what is to be done at the end of a turn takes
+no timer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from select import EPOLLIN, EPOLLOUT
+from select import EPOLLIN
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
@@ -23,6 +24,18 @@ _LONGEST = 2**31 // 1000
 _LOGGED = _log.failureHandler("the turn of the reactor failed")
 
 
+class _Whom(dict[Any, Any]):
+    """What the log knows of an event: whom it is for, looked up only where something is logged."""
+
+    #: Whom the present event is for, if there is one.
+    selectable: Any = None
+
+    def __missing__(self, key: Any) -> dict[str, Any]:
+        if key is not log.ILogContext or self.selectable is None:
+            raise KeyError(key)
+        return {"system": self.selectable.logPrefix()}
+
+
 class ShortReactor(EPollReactor):
     """The epoll reactor with a loop of its own; ``shorten`` turns an epoll reactor into one."""
 
@@ -35,6 +48,13 @@ class ShortReactor(EPollReactor):
     _due: list[Callable[[], object]]
     #: What the log knows of the reactor's thread, the innermost last.
     _contexts: list[dict[Any, Any]]
+    _whom: _Whom
+
+    def begin_anew(self) -> None:
+        """Set what Twisted's own does not have: this was one until now. Called in the reactor thread."""
+        self._due = []
+        self._whom = _Whom()
+        self._contexts = _contexts_here()
 
     def mainLoop(self) -> None:
         """Run until the reactor stops."""
@@ -83,40 +103,59 @@ class ShortReactor(EPollReactor):
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait for events for at most ``timeout`` seconds, and tell those whom they are for."""
-        selectables = self._selectables
-        contexts = self._contexts
-        for descriptor, event in self._poller.poll(-1 if timeout is None else timeout, len(selectables)):
-            selectable = selectables.get(descriptor)
-            if selectable is None:  # an earlier event of this turn has ended it
-                continue
-            contexts.append({log.ILogContext: {"system": selectable.logPrefix()}})
-            try:
-                if event != EPOLLIN:
-                    self._doReadOrWrite(selectable, descriptor, event)  # type: ignore[no-untyped-call]
+        selectables, whom = self._selectables, self._whom
+        outer = whom.selectable  # an event may wait for others: ``IReactorCore.iterate``
+        self._contexts.append(whom)
+        try:
+            for descriptor, event in self._poller.poll(-1 if timeout is None else timeout, len(selectables)):
+                whom.selectable = selectable = selectables.get(descriptor)
+                if selectable is None:  # an earlier event of this turn has ended it
                     continue
-                # As that does it: nearly all events are no more than this.
                 try:
-                    why = selectable.doRead()
-                except BaseException as error:  # noqa: BLE001 - of the protocol: its connection ends, no other
+                    if event != EPOLLIN:
+                        self._doReadOrWrite(selectable, descriptor, event)  # type: ignore[no-untyped-call]
+                        continue
+                    # As that does it: nearly all events are no more than this.
+                    try:
+                        why = selectable.doRead()
+                    except BaseException as error:  # noqa: BLE001 - of the protocol: its connection ends
+                        log.err()  # type: ignore[no-untyped-call]
+                        why = error
+                    if why:
+                        self._disconnectSelectable(selectable, why, isRead=True)  # type: ignore[no-untyped-call]
+                except KeyboardInterrupt:
+                    raise
+                except BaseException:  # noqa: BLE001 - such as from a connectionLost; the others are told, too
                     log.err()  # type: ignore[no-untyped-call]
-                    why = error
-                if why:
-                    self._disconnectSelectable(selectable, why, isRead=True)  # type: ignore[no-untyped-call]
-            except KeyboardInterrupt:
-                raise
-            except BaseException:  # noqa: BLE001 - such as from a connectionLost; the others are told, too
-                log.err()  # type: ignore[no-untyped-call]
-            finally:
-                contexts.pop()
+        finally:
+            self._contexts.pop()
+            whom.selectable = outer
 
     doIteration = doPoll
 
+    def addReader(self, reader: Any) -> None:
+        """Tell ``reader`` when it can read."""
+        descriptor = reader.fileno()
+        if descriptor in self._selectables:  # it can write, or is told already
+            super().addReader(reader)  # type: ignore[no-untyped-call]
+            return
+        try:
+            self._poller.register(descriptor, EPOLLIN)
+        except PermissionError:  # a file, which epoll does not take
+            self._continuousPolling.addReader(reader)
+            return
+        self._reads.add(descriptor)
+        self._selectables[descriptor] = reader
+
     def removeReader(self, reader: Any) -> None:
         """Tell ``reader`` no more that it can read."""
-        if self._continuousPolling._readers:  # files, which epoll does not take
+        descriptor = reader.fileno()
+        if descriptor not in self._reads or descriptor in self._writes:
             super().removeReader(reader)  # type: ignore[no-untyped-call]
-        else:
-            self._remove(reader, self._reads, self._writes, self._selectables, EPOLLIN, EPOLLOUT)  # type: ignore[no-untyped-call]
+            return
+        self._reads.remove(descriptor)
+        del self._selectables[descriptor]
+        self._poller.unregister(descriptor)
 
     def removeWriter(self, writer: Any) -> None:
         """Tell ``writer`` no more that it can write. Most that end never asked for that."""
@@ -137,5 +176,4 @@ def shorten(reactor: Any) -> None:
     if type(reactor) is EPollReactor:
         reactor.__class__ = ShortReactor
         assert isinstance(reactor, ShortReactor)
-        reactor._due = []
-        reactor._contexts = _contexts_here()
+        reactor.begin_anew()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,6 +72,73 @@ def test_who_can_be_read_is_told_and_the_log_knows_who_it_is(reactor: Any) -> No
     assert seen == [pipe.logPrefix()]
     assert context.get(log.ILogContext)["system"] == "-"
     pipe.close()
+
+
+def test_the_log_knows_whom_an_event_is_for_also_after_others_within_it(reactor: Any) -> None:
+    seen: list[str] = []
+    inner = Readable(lambda: None)
+    inner.doRead = lambda: (note(), reactor.removeReader(inner))[0]  # type: ignore[method-assign]
+
+    def note() -> None:
+        seen.append(context.get(log.ILogContext)["system"])
+
+    def iterate() -> None:
+        reactor.removeReader(outer)
+        note()
+        reactor.addReader(inner)
+        reactor.doIteration(0)
+        note()
+        assert context.get("anything else") is None
+
+    outer = Readable(iterate)
+    reactor.addReader(outer)
+    reactor.doIteration(0)
+    assert seen == [outer.logPrefix(), inner.logPrefix(), outer.logPrefix()]
+    for each in (outer, inner):
+        each.close()
+
+
+def test_one_descriptor_is_read_and_written(reactor: Any) -> None:
+    """Whichever is asked for first, and whichever ends first."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        done: list[str] = []
+        pipe = Readable(lambda: done.append("read"))
+        pipe.fileno = ours.fileno  # type: ignore[method-assign]
+        pipe.doWrite = lambda: done.append("written")  # type: ignore[attr-defined]
+        theirs.send(b"x")
+        for steps, expected in (
+            ("addReader addReader", {"read"}),
+            ("addWriter", {"read", "written"}),
+            ("removeReader", {"written"}),
+            ("addReader removeWriter", {"read"}),
+            ("removeReader removeReader", set()),
+            ("addWriter addReader removeWriter", {"read"}),
+            ("removeReader", set()),
+        ):
+            for step in steps.split():
+                getattr(reactor, step)(pipe)
+            done.clear()
+            reactor.doIteration(0)
+            assert set(done) == expected, steps
+    os.close(pipe._descriptor)
+
+
+def test_a_file_is_read_though_epoll_takes_none(reactor: Any, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("text")
+    with path.open() as file:
+        read: list[str] = []
+        pipe = Readable(lambda: read.append(file.read()))
+        pipe.fileno = file.fileno  # type: ignore[method-assign]
+        reactor.addReader(pipe)
+        assert pipe in reactor.getReaders()
+        reactor.runUntilCurrent()
+        reactor.doIteration(0)
+        reactor.removeReader(pipe)
+        assert pipe not in reactor.getReaders()
+    os.close(pipe._descriptor)
 
 
 def test_what_raises_is_ended_and_logged_and_the_others_are_told(reactor: Any, failures: list[Any]) -> None:

@@ -56,7 +56,7 @@ def take_over(reactor: EPollReactor) -> None:
     """Make ``reactor`` a CooperativeReactor: ``twist`` has chosen its class before the config is read."""
     reactor.__class__ = CooperativeReactor
     assert isinstance(reactor, CooperativeReactor)
-    reactor._due = []
+    reactor.begin_anew()
     reactor.hub = GeventHub()
     reactor._poller = HostedPoller(reactor._poller, reactor.hub)
 
