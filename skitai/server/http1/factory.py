@@ -142,14 +142,13 @@ class HTTPFactory(Factory):
             )
         self._refused += 1
 
-    def replace(self, old: Any, channel: Any) -> Any:
-        """Have ``channel`` count in the place of ``old``, and return it: they share a connection."""
+    def replace(self, old: Any, channel: Any) -> None:
+        """Have ``channel`` count in the place of ``old``: they share a connection."""
         self.channels.discard(old)
         self.channels.add(channel)
         if old in self._surplus:
             self._surplus.discard(old)
             self._surplus.add(channel)
-        return channel
 
     def forget(self, channel: Any) -> None:
         """Remove a channel whose connection is gone."""

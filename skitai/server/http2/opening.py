@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from skitai.net.handover import connect_to
 from skitai.server.http1.channel import HTTPChannel
+from skitai.server.http1.states import State
 from skitai.server.http2.channel import HTTP2Channel
 from skitai.server.http2.frames import PREFACE
 
@@ -46,24 +47,50 @@ class OpeningFactory(Factory):
         self._factory.doStop()  # type: ignore[no-untyped-call]
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:  # type: ignore[override]  # noqa: ARG002
-        """Return what chooses the channel of a new connection; None if there are far too many."""
-        opening: IProtocol | None = self._factory.admit(Opening(self._factory, self._secure))
+        """Return what begins a new connection; None if there are far too many."""
+        kind = SecureOpening if self._secure else Opening
+        opening: IProtocol | None = self._factory.admit(kind(self._factory))
         return opening
+
+
+class SecureOpening(HTTPChannel):
+    """The channel of a connection with TLS: of HTTP/1.1, unless that chooses HTTP/2.
+
+    So a connection of HTTP/1.1 needs no second object: a twelfth of the calls that it takes in all.
+    """
+
+    __slots__ = ()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take the first bytes: TLS has chosen the protocol."""
+        if self.state is State.SERVING and self.transport.negotiatedProtocol == ALPN_NAME:
+            self._speak_http2(data)
+            return
+        self.__class__ = HTTPChannel  # type: ignore[assignment]  # which it was all along
+        self.dataReceived(data)
+
+    def _speak_http2(self, data: bytes) -> None:
+        client, server, _ = self._direct
+        channel = _in_place_of(self, HTTP2Channel(self.factory))
+        channel.set_direct(client, server)  # which a relaying proxy may have named
+        # They know this object: a cycle would keep the connection for the garbage collector.
+        self.output.discard()
+        self._reader.forget()
+        channel.dataReceived(data)
 
 
 @implementer(IProtocol)
 class Opening:
-    """A connection until it is known what it speaks; then its channel takes its place."""
+    """A connection without TLS until it is known what it speaks; then its channel takes its place."""
 
-    __slots__ = ("_direct", "_factory", "_received", "_secure", "deadline", "transport")
+    __slots__ = ("_direct", "_received", "deadline", "factory", "transport")
 
     transport: Any
     #: No request is under way.
     busy = 0
 
-    def __init__(self, factory: HTTPFactory, secure: bool) -> None:
-        self._factory = factory
-        self._secure = secure
+    def __init__(self, factory: HTTPFactory) -> None:
+        self.factory = factory
         self._received = b""
         self._direct: tuple[IAddress, IAddress] | None = None
         self.deadline = factory.now + factory.limits.header_timeout
@@ -81,25 +108,19 @@ class Opening:
 
     def dataReceived(self, data: bytes) -> None:
         """Take the first bytes, after which the protocol is known."""
-        if self._secure:
-            speaks_http2 = self.transport.negotiatedProtocol == ALPN_NAME
-        else:
-            data = self._received = self._received + data
-            speaks_http2 = data[: len(PREFACE)] == PREFACE
-            if not speaks_http2 and PREFACE.startswith(data):
-                return
-        factory = self._factory
-        channel = factory.replace(self, HTTP2Channel(factory) if speaks_http2 else HTTPChannel(factory))
-        deadline = self.deadline
-        connect_to(self.transport, channel)
-        channel.deadline = min(channel.deadline, deadline)
+        data = self._received = self._received + data
+        speaks_http2 = data[: len(PREFACE)] == PREFACE
+        if not speaks_http2 and PREFACE.startswith(data):
+            return
+        factory = self.factory
+        channel = _in_place_of(self, HTTP2Channel(factory) if speaks_http2 else HTTPChannel(factory))
         if self._direct is not None:
             channel.set_direct(*self._direct)
         channel.dataReceived(data)
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002 - of the interface
         """Forget the connection."""
-        self._factory.forget(self)
+        self.factory.forget(self)
 
     def timed_out(self) -> None:
         """Close: nothing has come."""
@@ -108,7 +129,16 @@ class Opening:
     def close_when_idle(self, seconds: float = 0.0) -> None:
         """Close, unless something comes within ``seconds``."""
         if seconds:
-            self.deadline = min(self.deadline, self._factory.now + seconds)
+            self.deadline = min(self.deadline, self.factory.now + seconds)
         else:
-            self.deadline = self._factory.now + self._factory.limits.header_timeout
+            self.deadline = self.factory.now + self.factory.limits.header_timeout
             self.transport.loseConnection()
+
+
+def _in_place_of(opening: Any, channel: Any) -> Any:
+    """Give the connection of ``opening`` to ``channel``, with what is left of its time; return that."""
+    opening.factory.replace(opening, channel)
+    deadline = opening.deadline
+    connect_to(opening.transport, channel)
+    channel.deadline = min(channel.deadline, deadline)
+    return channel
