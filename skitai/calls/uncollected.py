@@ -29,25 +29,22 @@ _noting = Lock()
 class OpenCalls:
     """The calls of one request, and what else ends with it. Used in any thread."""
 
-    __slots__ = ("_calls", "_ends", "_many")
-
-    def __init__(self) -> None:
-        #: None when the request has ended.
-        self._calls: list[Call] | None = []
-        self._many = _MANY
-        self._ends: dict[Callable[[], object], None] = {}
+    # Most requests note nothing: they need no list of their own, and no function that makes one.
+    #: None when the request has ended.
+    _calls: list[Call] | tuple[()] | None = ()
+    _many = _MANY
+    _ends: dict[Callable[[], object], None] | None = None
 
     def add(self, started: Call | CallGroup) -> None:
         """Note what the request started. Where a function of it goes on after its end, calls are detached."""
         with _noting:
             if self._calls is not None:
-                if isinstance(started, Call):
-                    self._calls.append(started)
-                else:
-                    self._calls += started.calls
-                if len(self._calls) >= self._many:  # an endless response may make any number
-                    self._calls = [call for call in self._calls if not call.over]
-                    self._many = 2 * len(self._calls) + _MANY
+                calls = self._calls or []
+                calls += _calls_of(started)
+                if len(calls) >= self._many:  # an endless response may make any number
+                    calls = [call for call in calls if not call.over]
+                    self._many = 2 * len(calls) + _MANY
+                self._calls = calls
                 return
         detach(started)
 
@@ -55,6 +52,8 @@ class OpenCalls:
         """Have ``function`` called when the request ends, or now if it has; it must not wait."""
         with _noting:
             if self._calls is not None:
+                if self._ends is None:
+                    self._ends = {}
                 self._ends[function] = None
                 return
         function()
@@ -62,14 +61,15 @@ class OpenCalls:
     def forget(self, function: Callable[[], object]) -> None:
         """Undo ``at_end``."""
         with _noting:
-            self._ends.pop(function, None)
+            if self._ends is not None:
+                self._ends.pop(function, None)
 
     def end(self) -> None:
         """Cancel the calls under way that nobody has waited for, and call what ``at_end`` was given."""
         with _noting:
             calls, self._calls = self._calls, None
-            ends, self._ends = self._ends, {}
-        for function in ends:
+            ends, self._ends = self._ends, None
+        for function in ends or ():
             try:
                 function()
             except Exception:  # noqa: BLE001 - a plugin's mistake; the rest of the request must end, too

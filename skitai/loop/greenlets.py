@@ -140,24 +140,23 @@ class GreenletExecutor:
             ready = self._ready
             if (ready or lines.active) and (now := monotonic()) < self._turn_over:
                 task = ready.popleft().run if ready else lines.take(now)
-                if task is not None:
-                    self._run(task, me)
-                    del task  # or it would live on while the greenlet waits for the next one
+                if task is None:
+                    continue
+                # In this function, because each request needs it.
+                self._running += 1
+                me.gr_context = Context()
+                try:
+                    task()
+                except greenlet.GreenletExit:
+                    raise  # it ends the greenlet, not only this task
+                except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
+                    _log.failure("a task failed")
+                finally:
+                    # Or they would live on while the greenlet waits for the next task.
+                    me.gr_context = task = None
+                    self._running -= 1
             elif len(self._idle) < self.idle_max:
                 self._idle.append(me)
                 greenlet.greenlet.switch(parent)
             else:
                 return
-
-    def _run(self, task: Task, me: greenlet.greenlet) -> None:
-        self._running += 1
-        me.gr_context = Context()
-        try:
-            task()
-        except greenlet.GreenletExit:
-            raise  # it ends the greenlet, not only this task
-        except BaseException:  # noqa: BLE001 - a worker must outlive its tasks
-            _log.failure("a task failed")
-        finally:
-            me.gr_context = None  # or it would live on while the greenlet waits for the next task
-            self._running -= 1

@@ -135,7 +135,9 @@ class Line:
         held = self.held
         held.append(waiter)
         if len(held) == 1:
-            self._lines.due(self)
+            self._lines.due.append(self)
+            if len(self._lines.due) == 1:
+                self._lines.wake()
 
     # -- called by Lines, which holds its lock ---------------------------------------------------------------
 
@@ -218,12 +220,13 @@ class Lines:
     ) -> None:
         self.idle = idle
         self.seconds = seconds
-        self._wake = wake
+        #: Has ``hand_out`` called when the turn ends: whoever puts the first line in ``due`` calls it.
+        self.wake = wake
         self._call_later = call_later
         self._timer: IDelayedCall | None = None
         self._lock = native.Lock()
         #: Lines with something held, and lines with something handed out, the next in turn first.
-        self._due: list[Line] = []
+        self.due: list[Line] = []
         self.active: deque[Line] = deque()
         #: How many were handed out, and then taken out again without a call of ``take``.
         self._surplus = 0
@@ -249,20 +252,14 @@ class Lines:
         """Have ``task`` begin as soon as it is its turn, however long that takes."""
         self._tasks.submit(_Task(task))
 
-    def due(self, line: Line) -> None:
-        """Hand out what ``line`` holds when the turn ends."""
-        self._due.append(line)
-        if len(self._due) == 1:
-            self._wake()
-
     def take_held(self) -> tuple[Line, deque[Waiter]] | None:
         """Take what was submitted in this turn past its line, if nobody else waits; None if there is none.
 
         ``give_back`` undoes that at the end of the turn: what begins in a turn has not waited.
         """
-        if self.active or len(self._due) != 1:
+        if self.active or len(self.due) != 1:
             return None
-        line = self._due.pop()
+        line = self.due.pop()
         held, line.held = line.held, deque()
         line.came += len(held)
         return line, held
@@ -278,7 +275,7 @@ class Lines:
 
     def hand_out(self) -> int:
         """Let what was submitted begin; return how many calls of ``take`` that needs."""
-        due, self._due = self._due, []
+        due, self.due = self.due, []
         count, now = 0, self.seconds()
         with self._lock:
             for line in due:

@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 
     Lock = threading.Lock
     RLock = threading.RLock
+    local = threading.local
     poll = select.poll
 else:
     fork = _original("os", "fork")
     waitpid = _original("os", "waitpid")
     SimpleQueue = _original("_queue", "SimpleQueue")
     get_ident = _original("_thread", "get_ident")
+    local = _original("_thread", "_local")
     Lock = _original("_thread", "allocate_lock")
     RLock = _original("_thread", "RLock")
     poll = _original("select", "poll")

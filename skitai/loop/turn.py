@@ -96,9 +96,13 @@ class TurnEnd:
 
     def _run(self) -> None:
         self.runs += 1
-        if any(self._apps):
-            self.hub.run(self._run_apps)
-        _call_all(self._rest, self.hub)
+        hub = self.hub
+        if not hub.cooperates:
+            _call_all(self._functions, hub)
+        else:
+            if any(self._apps):
+                hub.run(self._run_apps)
+            _call_all(self._rest, hub)
         self._is_due = False
         if any(self._functions):
             self._come_back()

@@ -23,6 +23,8 @@ class Accepted(Server):
 
     _is_read = False
     _ends = False
+    # Whether it was ever told when it can write: most connections are not.
+    _has_waited = False
 
     def __init__(
         self,
@@ -85,6 +87,11 @@ class Accepted(Server):
         if self._ends:
             self._end()
 
+    def startWriting(self) -> None:
+        """Have ``doWrite`` called when the socket takes something."""
+        self._has_waited = True
+        super().startWriting()  # type: ignore[no-untyped-call]
+
     def loseConnection(self) -> None:
         """Close when all that was written is sent, and no producer writes more."""
         if self._is_read and self.connected and not self.disconnecting:
@@ -104,7 +111,8 @@ class Accepted(Server):
             self.producer.stopProducing()
             self.producer = None
         self.reactor.removeReader(self)
-        self.reactor.removeWriter(self)
+        if self._has_waited:
+            self.reactor.removeWriter(self)
         self._closeSocket(not issubclass(reason.type, ConnectionAborted))  # type: ignore[no-untyped-call, arg-type]
         protocol = self.protocol
         del self.protocol, self.socket, self.fileno

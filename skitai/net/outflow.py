@@ -18,11 +18,13 @@ class Outflow:
     once, until it returns nothing; then ``idle()`` is called. All methods are called in the reactor thread.
     """
 
-    __slots__ = ("_idle", "_more", "_rest", "_send", "_transport", "blocked")
+    __slots__ = ("_idle", "_more", "_rest", "_send", "_transport", "blocked", "handle")
 
     def __init__(self, transport: Any, more: Callable[[], bytes], idle: Callable[[], object]) -> None:
         self._transport = transport
-        self._send = transport.getHandle().send
+        #: The socket.
+        self.handle: Any = transport.getHandle()
+        self._send = self.handle.send
         self._more = more
         self._idle = idle
         self._rest = b""

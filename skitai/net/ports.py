@@ -7,6 +7,7 @@ import socket
 from typing import Any, Protocol
 
 from twisted.internet import tcp, unix
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -114,11 +115,17 @@ class _TCPPort(_Port):
     def _begin(self, descriptor: int, address: Any) -> None:
         """Begin a connection whose client has an ``address`` as the system tells it."""
         accepted = native.socket(self.addressFamily, self.socketType, 0, descriptor)
-        if len(address) == 4 and address[3]:  # which is of an interface, whose name belongs to the host
-            names = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
-            host, _ = _sockets_of_twisted().getnameinfo(address, names)
-            address = (host, *address[1:])
-        peer: IAddress = self._addressType("TCP", *address)
+        if len(address) == 2:
+            # Made without the two calls that check whether "TCP" is one of the types.
+            peer: Any = IPv4Address.__new__(IPv4Address)
+            peer.type = "TCP"
+            peer.host, peer.port = address
+        else:
+            if address[3]:  # of an interface, whose name belongs to the host
+                names = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+                host, _ = _sockets_of_twisted().getnameinfo(address, names)
+                address = (host, *address[1:])
+            peer = IPv6Address("TCP", *address)
         assert self.factory is not None
         try:
             protocol = self.factory.buildProtocol(peer)

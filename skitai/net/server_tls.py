@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import ssl
 from collections.abc import Iterator, Sequence
-from ssl import MemoryBIO, SSLContext
+from functools import partial
+from ssl import SSLContext
 from tempfile import NamedTemporaryFile
 from typing import Any
 
@@ -18,7 +19,7 @@ from twisted.internet.protocol import Factory
 from skitai.net.certificates import Loaded
 from skitai.net.pem import Identity, TLSConfigError
 from skitai.net.tls_names import quieten
-from skitai.net.tls_transport import TLSTransport
+from skitai.net.tls_transport import TLSTransport, Wrap
 
 #: What a connection may carry, the best first (RFC 7301).
 PROTOCOLS = ("http/1.1",)
@@ -59,6 +60,8 @@ class ServerTLS:
         self._others: list[Shown] = []
         self._by_name: dict[str, Shown] = {}
         self._first = self._default.context
+        #: Returns the TLS of a new client between two buffers: a ``tls_sending.TLSObject``.
+        self.wrap: Wrap = partial(self._first._wrap_bio, server_side=True)  # type: ignore[attr-defined]
 
     def __iter__(self) -> Iterator[Shown]:
         """Return the certificates that are shown now, the default first."""
@@ -88,10 +91,6 @@ class ServerTLS:
         """
         quieten()
         self._first.sni_callback = self._choose
-
-    def wrap(self, incoming: MemoryBIO, outgoing: MemoryBIO) -> Any:
-        """Return the TLS of a new client; see ``tls_sending.TLSObject``. Called in the reactor thread."""
-        return self._first._wrap_bio(incoming, outgoing, server_side=True)  # type: ignore[attr-defined]
 
     def _choose(self, connection: Any, name: str | None, _: SSLContext) -> None:
         """Let the connection go on with the certificate of the name that the client has sent, if any."""

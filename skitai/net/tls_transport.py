@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from socket import IPPROTO_TCP
 from ssl import MemoryBIO, SSLError, SSLWantReadError, SSLZeroReturnError
 from typing import TYPE_CHECKING, Any, Protocol
@@ -53,8 +54,13 @@ class TLSTransport(SendingTLS):
     """
 
     __slots__ = (
-        "_client", "_failed", "_read_closed", "_reason", "_records", "_wrap", "wrappedProtocol",
+        "_client", "_failed", "_read_closed", "_reason", "_records", "_wrap", "getHost", "getPeer",
+        "wrappedProtocol",
     )  # fmt: skip
+
+    #: The transport's own: they return the address that the client connected to, and the client's.
+    getHost: Callable[[], Any]
+    getPeer: Callable[[], Any]
 
     def __init__(self, wrap: Wrap, inside: Any) -> None:
         super().__init__()
@@ -74,6 +80,7 @@ class TLSTransport(SendingTLS):
         """Begin on a connected transport: the protocol inside is connected before the handshake."""
         self.transport = transport
         self.connected = True
+        self.getHost, self.getPeer = transport.getHost, transport.getPeer
         self._tls = self._wrap(self._incoming, self._outgoing)
         self._out = Outflow(transport, self._more, self._settle)
         self.wrappedProtocol.makeConnection(self)
@@ -125,7 +132,7 @@ class TLSTransport(SendingTLS):
         sent it while the handshake was computed. To ask the system is cheaper than a turn of the reactor.
         """
         try:
-            connection = self.transport.getHandle()
+            connection = self._out.handle
             if sys.platform == "linux":
                 connection.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
             come: bytes = b"" if self._incoming.pending else connection.recv(_RECORD_MAX)
@@ -254,14 +261,6 @@ class TLSTransport(SendingTLS):
 
         found = self._certificate()
         return found and X509.from_cryptography(found)
-
-    def getHost(self) -> Any:
-        """Return the address that the client connected to."""
-        return self.transport.getHost()
-
-    def getPeer(self) -> Any:
-        """Return the address of the client."""
-        return self.transport.getPeer()
 
     def getTcpNoDelay(self) -> bool:
         """Return whether small pieces are sent at once. As the next three, of TCP only."""

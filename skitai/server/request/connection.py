@@ -62,20 +62,17 @@ class Connection:
         """Set both addresses, as ``secure`` is. Called again for a request whose client a proxy names."""
         self.client = client
         self.server = server
-        self.addresses = address_variables(client, server, self.secure)
+        secure = self.secure
+        # A Unix socket has no name, and the default port of its scheme.
+        self.addresses = {
+            "SERVER_NAME": getattr(server, "host", "localhost"),
+            "SERVER_PORT": str(getattr(server, "port", 443 if secure else 80)),
+            "REMOTE_ADDR": getattr(client, "host", ""),
+            "REMOTE_PORT": str(getattr(client, "port", "")),
+            "wsgi.url_scheme": "https" if secure else "http",
+        }
 
 
 def _unmapped(address: IPv6Address) -> IAddress:
     host = unmapped(address.host)
     return address if host == address.host else IPv4Address(address.type, host, address.port)
-
-
-def address_variables(client: IAddress, server: IAddress, secure: bool) -> dict[str, str]:
-    """Return a connection's variables of the environ. A Unix socket gets the default port of its scheme."""
-    return {
-        "SERVER_NAME": getattr(server, "host", "localhost"),
-        "SERVER_PORT": str(getattr(server, "port", 443 if secure else 80)),
-        "REMOTE_ADDR": getattr(client, "host", ""),
-        "REMOTE_PORT": str(getattr(client, "port", "")),
-        "wsgi.url_scheme": "https" if secure else "http",
-    }

@@ -311,7 +311,8 @@ class Request(LazyRequest):
 
     def completed(self) -> None:
         """Note that the whole response was sent."""
-        self.release()
+        if self.spool is not None or self.stream is not None or self._content is not None:
+            self.release()
         for deferred in self._notifications or ():
             deferred.callback(None)
 

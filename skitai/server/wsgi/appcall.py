@@ -21,6 +21,7 @@ from skitai.http.lasting import FirstPiece
 from skitai.loop.astray import end_if_child
 from skitai.loop.bridge import Pending
 from skitai.loop.contexts import current_context, run_in
+from skitai.loop.native import local
 from skitai.server.wsgi.checks import as_bytes, check_headers, check_status, joined, not_started
 from skitai.server.wsgi.filewrapper import FileProducer, FileWrapper
 from skitai.server.wsgi.lasting import LastingReader
@@ -44,6 +45,9 @@ _PIECES_AFTER_THE_END = 100
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 #: Seconds of one wait. A paused app is woken when its client has read something or is gone.
 _PAUSE_SECONDS = 60.0
+
+#: The name of this thread, once it was asked for.
+_here = local()
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -140,7 +144,10 @@ class AppCall:
         was = Was(self._resource.services, environ, open_calls)
         current_was.set(was)
         environ["skitai.was"] = was
-        environ["skitai.thread"] = current_thread().name
+        try:
+            environ["skitai.thread"] = _here.name
+        except AttributeError:  # once in each thread: to ask for it is two functions
+            environ["skitai.thread"] = _here.name = current_thread().name
         try:
             if action is None:
                 self._serve()
@@ -161,9 +168,10 @@ class AppCall:
                 self._body.close()
 
     def _serve(self) -> None:
-        iterable = self._app(self._environ, self.start_response)
+        iterable: Any = self._app(self._environ, self.start_response)
         if type(iterable) in (list, tuple):
-            self._end(joined(iterable))
+            is_one = len(iterable) == 1 and type(iterable[0]) is bytes  # as of most apps: a function less
+            self._end(iterable[0] if is_one else joined(iterable))
             return
         try:
             if isinstance(iterable, FileWrapper) and iterable.is_regular():
