@@ -50,6 +50,10 @@ class ShortReactor(EPollReactor):
     _contexts: list[dict[Any, Any]]
     _whom: _Whom
 
+    #: How many times it has waited for events, and whether it does so now. Read in any thread.
+    waits = 0
+    is_waiting = False
+
     def begin_anew(self) -> None:
         """Set what Twisted's own does not have: this was one until now. Called in the reactor thread."""
         self._due = []
@@ -107,7 +111,11 @@ class ShortReactor(EPollReactor):
         outer = whom.selectable  # an event may wait for others: ``IReactorCore.iterate``
         self._contexts.append(whom)
         try:
-            for descriptor, event in self._poller.poll(-1 if timeout is None else timeout, len(selectables)):
+            self.is_waiting = True
+            events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
+            self.is_waiting = False
+            self.waits += 1
+            for descriptor, event in events:
                 whom.selectable = selectable = selectables.get(descriptor)
                 if selectable is None:  # an earlier event of this turn has ended it
                     continue

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
+
+if TYPE_CHECKING:
+    from skitai.loop.epolling import ShortReactor
 
 #: Places that are remembered. Code that is made at run time may have any number of them.
 _PLACES_MAX = 512
@@ -70,3 +73,20 @@ class Question:
 
     def _answer(self) -> None:
         self.is_open = False
+
+
+class SilentQuestion:
+    """The same to a ``reactor`` that counts how often it has waited: it need not be woken to answer."""
+
+    def __init__(self, reactor: ShortReactor) -> None:
+        self._reactor = reactor
+        self._asked_at = -1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still in the turn in which it was asked."""
+        return self._asked_at == self._reactor.waits and not self._reactor.is_waiting
+
+    def ask(self) -> None:
+        """Ask. Called in any thread."""
+        self._asked_at = self._reactor.waits

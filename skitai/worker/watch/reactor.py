@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skitai.loop.turn import turn_end_of
-from skitai.worker.watch.blocking import Hold, Places, Question
+from skitai.worker.watch.blocking import Hold, Places, Question, SilentQuestion
 from skitai.worker.watch.counts import Counts
 from skitai.worker.watch.deadlock import DOUBT_SECONDS, LockWatch
 from skitai.worker.watch.interrupts import Interrupter
 from skitai.worker.watch.reports import Say, report_blocked
 from skitai.worker.watch.stacks import Frames, mark_of, stack_of
+
+if TYPE_CHECKING:
+    from skitai.loop.epolling import ShortReactor
 
 
 class ReactorWatch:
@@ -21,7 +24,7 @@ class ReactorWatch:
 
     A reactor that computes is asked for an answer, which it gives in its next turn. One that waits for the
     system is left alone: to ask it would wake it. If it waits for a lock that nobody can release,
-    ``interrupter`` ends that. ``look`` is called in the watching thread.
+    ``interrupter`` ends that. ``is_waiting`` and ``look`` are called in the watching thread.
     """
 
     def __init__(
@@ -34,20 +37,29 @@ class ReactorWatch:
     ) -> None:
         self._counts = counts
         self._locks = None if interrupter is None else LockWatch(interrupter, ident)
-        self._question = Question(reactor)
+        hub = turn_end_of(reactor).hub
+        # Where others run while it waits, only a look tells who.
+        has_count = hasattr(reactor, "waits") and not hub.cooperates
+        self._counting: ShortReactor | None = reactor if has_count else None
+        self._question = Question(reactor) if self._counting is None else SilentQuestion(self._counting)
         self._seconds = seconds
         self._ident = ident
-        self._polls = {type(reactor).doIteration.__code__, turn_end_of(reactor).hub.idle_code}
+        self._polls = {type(reactor).doIteration.__code__, hub.idle_code}
         self._clock = _processor_clock(ident)
         self._computed = 0.0
         self._hold = Hold()
         self._places = Places()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the reactor is known to wait for the system: then there is nothing to see."""
+        return self._counting is not None and self._counting.is_waiting
+
     def look(self, frames: Frames, now: float, late: float, say: Say) -> bool:
         """Have ``say`` log what blocks; return whether the reactor does anything.
 
-        ``late`` is for how many seconds the watching thread could not run although it was its time: code
-        written in C may hold the interpreter.
+        ``frames`` may be empty where it waits. ``late`` is for how many seconds the watching thread could not
+        run although it was its time: code written in C may hold the interpreter.
         """
         frame = frames.get(self._ident)
         computed, before = self._processor_seconds(), self._computed

@@ -182,10 +182,11 @@ def _request_of(context: Context) -> str:
 
 def mark_of(frame: FrameType) -> Any:
     """Return the ``mark`` of the stack whose innermost frame is ``frame``, at a fraction of the cost."""
-    for inner in outwards(frame):
-        if inner.f_code in _CALLS:
-            return inner.f_locals["self"].mark
-    return None
+    inner: FrameType | None = frame
+    with _no_collection():  # once: it costs more than a step
+        while inner is not None and inner.f_code not in _CALLS:
+            inner = inner.f_back
+    return None if inner is None else inner.f_locals["self"].mark
 
 
 def outwards(frame: FrameType | None) -> Iterator[FrameType]:

@@ -51,9 +51,11 @@ class Watcher:
         self.counts = Counts()
         # A longer one would miss threads that are busy, and locks.
         self._interval = min(thresholds.blocked_warning / 2 or _LOOK_SECONDS, _LOOK_SECONDS)
+        self._threads_interval = min(thresholds.slow_request / 2 or _LOOK_SECONDS, _LOOK_SECONDS)
         self._gate = native.Lock()
         self._stopped = False
-        self._expected = self._busy_at = 0.0
+        self._expected = self._busy_at = self._threads_at = 0.0
+        self._has_tasks = False
         self._runs = 0
 
     def start(self) -> None:
@@ -94,11 +96,15 @@ class Watcher:
 
     def _look(self, now: float) -> None:
         reports: list[Callable[[], None]] = []
-        frames = current_frames()
+        looks_at_threads = now >= self._threads_at
+        # Most looks are no more than this one, and cost a quarter of a whole one.
+        frames = current_frames() if looks_at_threads or not self._on_reactor.is_waiting else {}
         computes = self._on_reactor.look(frames, now, now - self._expected, reports.append)
-        runs = self._threads.look(self._executors, frames, now, reports.append)
+        if looks_at_threads:
+            self._threads_at = now + self._threads_interval
+            self._has_tasks = self._threads.look(self._executors, frames, now, reports.append)
         del frames
-        if computes or runs or self._runs != self._turn_end.runs:
+        if computes or self._has_tasks or self._runs != self._turn_end.runs:
             self._busy_at = now
         self._runs = self._turn_end.runs
         for report in reports:
