@@ -15,6 +15,7 @@ from typing import Any
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import Logger
 from twisted.python import context, log
+from twisted.python.runtime import seconds as seconds_now
 
 _log = Logger()
 
@@ -100,7 +101,7 @@ class ShortReactor(EPollReactor):
             self._insertNewDelayedCalls()
         if not self._pendingTimedCalls:
             return None
-        seconds: float = self._pendingTimedCalls[0].time - self.seconds()
+        seconds: float = self._pendingTimedCalls[0].time - seconds_now()
         if seconds <= 0:
             return 0
         return seconds if seconds < _LONGEST else _LONGEST

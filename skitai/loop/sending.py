@@ -16,6 +16,8 @@ from skitai.loop.turn import Stage, turn_end_of
 
 _log = Logger()
 
+_SEND = Stage.SEND  # looking up the member of an Enum takes long
+
 #: Sends what leaves at once, and returns how many bytes that is; raises OSError if none do.
 Send = Callable[[bytes], int]
 
@@ -71,7 +73,7 @@ class SendQueue:
         senders.append(sender)
         if len(senders) == 1:
             self._oldest = now
-            self._turn_end.call(Stage.SEND, self._flush)
+            self._turn_end.call(_SEND, self._flush)
         elif now - self._oldest > _HOLD_SECONDS:
             self._flush()
 

@@ -11,6 +11,8 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
 
+#: Bytes that are read at a time.
+_READ_MAX: int = Server.bufferSize
 _DONE = Failure(CONNECTION_DONE)  # type: ignore[no-untyped-call]
 
 
@@ -65,7 +67,7 @@ class Accepted(Server):
     def doRead(self) -> ConnectionLost | ConnectionDone | None:  # type: ignore[override]  # by a mixin
         """Pass on what has come; return why the connection is over, if it is."""
         try:
-            data = self.socket.recv(self.bufferSize)
+            data = self.socket.recv(_READ_MAX)
         except BlockingIOError:
             return None
         except OSError:

@@ -35,7 +35,7 @@ FOREVER = float("inf")
 LINGER_SECONDS, LINGER_SECONDS_MAX = 5.0, 30.0
 
 # For the hot path: in Python 3.11, looking up a member of an Enum costs a call.
-_SERVING, _NONE = State.SERVING, BodyUse.NONE
+_SERVING, _LINGERING, _CLOSED, _NONE = State.SERVING, State.LINGERING, State.CLOSED, BodyUse.NONE
 _READ = (BodyUse.COLLECTED, BodyUse.STREAMED)
 
 
@@ -107,7 +107,7 @@ class HTTPChannel(AnsweringConnection):
     def _receive_while_not_serving(self, data: bytes) -> None:
         if self._taker is not None:
             self._taker.data_received(data)
-        elif self.state is State.LINGERING:  # a client that still sends may not have read its response yet
+        elif self.state is _LINGERING:  # a client that still sends may not have read its response yet
             self.deadline = min(self.factory.now + LINGER_SECONDS, self._linger_end)
 
     def readConnectionLost(self) -> None:
@@ -116,7 +116,7 @@ class HTTPChannel(AnsweringConnection):
         request = self.current
         if self._taker is not None:
             self._taker.read_lost()
-        elif self.state is State.LINGERING:
+        elif self.state is _LINGERING:
             self.transport.loseConnection()
         elif request is None:
             self._close()
@@ -134,7 +134,7 @@ class HTTPChannel(AnsweringConnection):
         """Clean up: the connection is gone."""
         taker, self._taker = self._taker, None
         lost = self._reader.requests if self.current is None else [self.current, *self._reader.requests]
-        self.state = State.CLOSED
+        self.state = _CLOSED
         self.deadline = FOREVER
         self.current = None
         self._reader.requests = []
@@ -153,11 +153,11 @@ class HTTPChannel(AnsweringConnection):
         """Refuse a partial request, close an idle connection, or abort a stalled one, at its deadline."""
         self.deadline = FOREVER
         request = self.current
-        if self.state is State.LINGERING:
-            self.state = State.CLOSED
+        if self.state is _LINGERING:
+            self.state = _CLOSED
             self.output.hang_up()
             self._set_deadline(2 * self.factory.limits.response_timeout)
-        elif self.state is State.CLOSED or self.output.blocked:
+        elif self.state is _CLOSED or self.output.blocked:
             self.transport.abortConnection()
         elif request is not None:
             if self._body_use not in _READ or request.status_code:
@@ -332,7 +332,7 @@ class HTTPChannel(AnsweringConnection):
         With ``read_on``, further input is read for a while and discarded. A close with unread input would
         reset the connection before the client has read its response (RFC 9112, section 9.6).
         """
-        self.state = State.LINGERING
+        self.state = _LINGERING
         for request in self._reader.requests:
             request.release()
         self._reader.requests = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+import attrs
 
 from skitai.http.fields import HOP_BY_HOP
 
@@ -18,7 +20,8 @@ NOT_INTERIM = HOP_BY_HOP | {"content-length"}
 _H = TypeVar("_H")
 
 
-class Head(NamedTuple):
+@attrs.frozen
+class Head:
     """The head of a response, without its last lines (``HTTPFactory.stamps``), and the framing of its body.
 
     ``length`` is the length of the body; None if it is unknown, or if there is no body. ``chunked`` says that

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: What ALPN calls the protocol (RFC 9113, section 3.2).
 ALPN_NAME = b"h2"
+_SERVING = State.SERVING
 
 
 class OpeningFactory(Factory):
@@ -63,7 +64,7 @@ class SecureOpening(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Take the first bytes: TLS has chosen the protocol."""
-        if self.state is State.SERVING and self.transport.negotiatedProtocol == ALPN_NAME:
+        if self.state is _SERVING and self.transport.negotiatedProtocol == ALPN_NAME:
             self._speak_http2(data)
             return
         self.__class__ = HTTPChannel  # type: ignore[assignment]  # which it was all along
