@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import attrs
 
 from skitai.http.fields import HOP_BY_HOP
+from skitai.http.recurring import Recurring
 
 #: How many heads are remembered, and the most bytes of each: an app sends the same few again and again.
-_HEADS_MAX, _HEAD_SIZE_MAX = 512, 2048
+HEADS_MAX, HEAD_SIZE_MAX = 512, 2048
 
 #: The fields that the server itself must look at.
 SPECIAL = HOP_BY_HOP | {"content-length", "date", "server", "strict-transport-security", "x-request-id"}
 #: What no interim response has: it has no body, and does not end the connection (RFC 9110, section 8.6).
 NOT_INTERIM = HOP_BY_HOP | {"content-length"}
-
-_H = TypeVar("_H")
 
 
 @attrs.frozen
@@ -40,7 +38,7 @@ class Head:
     strict: bool
 
 
-_heads: dict[tuple[object, ...], Head] = {}
+_heads: Recurring[tuple[object, ...], Head] = Recurring(HEADS_MAX)
 
 
 def render_head(
@@ -63,16 +61,9 @@ def render_head(
     head = _heads.get(key)
     if head is None:
         head = _make_head(status, headers, length, version, bodyless, keep_alive)
-        remember(_heads, key, head, len(head.data))
+        if len(head.data) <= HEAD_SIZE_MAX:
+            _heads.remember(key, head)
     return head
-
-
-def remember(heads: dict[tuple[object, ...], _H], key: tuple[object, ...], head: _H, size: int) -> None:
-    """Keep a head of ``size`` bytes for further responses, unless it is large."""
-    if size <= _HEAD_SIZE_MAX:
-        if len(heads) >= _HEADS_MAX:
-            heads.clear()
-        heads[key] = head
 
 
 def _make_head(

@@ -9,12 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
+import attrs
 from hpack.table import HeaderTable
 
 from skitai.http.fields import HOP_BY_HOP, TOKEN
-from skitai.server.http1.framing import NOT_INTERIM, SPECIAL, body_length, content_length, remember
+from skitai.http.recurring import Recurring
+from skitai.server.http1.framing import (
+    HEAD_SIZE_MAX,
+    HEADS_MAX,
+    NOT_INTERIM,
+    SPECIAL,
+    body_length,
+    content_length,
+)
 
 #: The first bytes of a connection's first block: the dynamic table has size 0 (RFC 7541, section 6.3).
 NO_TABLE = b"\x20"
@@ -30,7 +38,8 @@ _STATUSES = {
 _BREAKING = re.compile(r"[\0\r\n]")
 
 
-class Head(NamedTuple):
+@attrs.frozen
+class Head:
     """The head of a response as a header block, without Date and Server (see ``stamp``).
 
     ``length`` is the length of the body; None if it is unknown, or if there is no body. ``dated``,
@@ -46,7 +55,7 @@ class Head(NamedTuple):
     strict: bool
 
 
-_heads: dict[tuple[object, ...], Head] = {}
+_heads: Recurring[tuple[object, ...], Head] = Recurring(HEADS_MAX)
 
 
 def encode_head(
@@ -60,7 +69,8 @@ def encode_head(
     head = _heads.get(key)
     if head is None:
         head = _make_head(status, headers, length, bodyless)
-        remember(_heads, key, head, len(head.block))
+        if len(head.block) <= HEAD_SIZE_MAX:
+            _heads.remember(key, head)
     return head
 
 

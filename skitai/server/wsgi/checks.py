@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from skitai.http.fields import FIELD_VALUE, TOKEN, plain
+from skitai.http.recurring import Recurring
 
 _STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
 
@@ -20,13 +21,10 @@ _KNOWN_MAX = 1000
 _good_statuses: set[str] = set()
 #: Of each name, whether it is Content-Length.
 _good_names: dict[str, bool] = {}
-#: Of all fields of a response, the Content-Length, and the fields as they are sent.
-_good_fields: dict[tuple[Any, ...], tuple[int | None, list[tuple[str, str]]]] = {}
 #: Of how many responses the fields are remembered, and how many characters these may have.
 _FIELDS_MAX, _FIELDS_SIZE_MAX = 256, 2048
-#: The hashes of fields that were seen once. Only those that come again are remembered: a response may have
-#: a field of its own, such as the cookie of a new session, and these would drive out the others.
-_seen_fields: set[int] = set()
+#: Of all fields of a response, the Content-Length, and the fields as they are sent.
+_good_fields: Recurring[tuple[Any, ...], tuple[int | None, list[tuple[str, str]]]] = Recurring(_FIELDS_MAX)
 
 _BYTES = frozenset((bytes,))
 
@@ -92,21 +90,8 @@ def _check_fields(headers: list[Any]) -> tuple[int | None, list[tuple[str, str]]
             announced = length
     fields = headers[:] if is_plain else [(plain(name), plain(value)) for name, value in headers]
     if size <= _FIELDS_SIZE_MAX:
-        _remember(tuple(fields), announced)
+        _good_fields.remember(tuple(fields), (announced, fields[:]))
     return announced, fields
-
-
-def _remember(fields: tuple[tuple[str, str], ...], announced: int | None) -> None:
-    """Remember valid ``fields`` with their Content-Length, if they come for the second time."""
-    digest = hash(fields)
-    if digest not in _seen_fields:
-        if len(_seen_fields) >= _KNOWN_MAX:
-            _seen_fields.clear()
-        _seen_fields.add(digest)
-        return
-    if len(_good_fields) >= _FIELDS_MAX:
-        _good_fields.clear()
-    _good_fields[fields] = announced, list(fields)
 
 
 def as_bytes(chunk: Any) -> bytes:
