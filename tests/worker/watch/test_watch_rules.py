@@ -52,6 +52,22 @@ class IdleReactor:
             self.asked.pop()()
 
 
+class CountingReactor(IdleReactor):
+    """One that counts how often it has waited, as a ShortReactor does: it is never asked."""
+
+    waits = 0
+    is_waiting = False
+
+    def callFromThread(self, function):
+        pytest.fail("it was woken")
+
+    def turn(self):
+        self.waits += 1
+
+
+REACTORS = pytest.mark.parametrize("kind", [IdleReactor, CountingReactor])
+
+
 @implementer(IThreadExecutor)
 class BusyExecutor:
     """An executor with tasks that the test makes up."""
@@ -97,9 +113,10 @@ def test_places_are_bounded():
     assert places.is_new("x")
 
 
-def test_the_reactor_is_held(log_lines):
+@REACTORS
+def test_the_reactor_is_held(log_lines, kind):
     """Code that holds the reactor is named with its line and for how long, once for each place."""
-    reactor = IdleReactor()
+    reactor = kind()
     watch = ReactorWatch(reactor, 0.1, ME, Counts())
     frame, _kept = frame_in("/srv/shop/views.py")
     for now in (10.0, 10.0625, 10.125, 10.1875, 10.25, 12.0):
@@ -115,9 +132,10 @@ def test_the_reactor_is_held(log_lines):
     assert len(log_lines) == 1
 
 
-def test_a_busy_reactor_is_not_held(log_lines):
+@REACTORS
+def test_a_busy_reactor_is_not_held(log_lines, kind):
     """A reactor that has its turns between the looks blocks nobody, however busy it is."""
-    reactor = IdleReactor()
+    reactor = kind()
     watch = ReactorWatch(reactor, 0.1, ME, Counts())
     frame, _kept = frame_in("/srv/shop/views.py")
     for now in range(10):
@@ -134,6 +152,24 @@ def test_an_idle_reactor_is_left_alone():
     next(waiting)
     assert not watch.look({ME: waiting.gi_frame}, 1.0, 0.0, at_once)
     assert reactor.asked == []
+    assert not watch.is_waiting  # that took a look
+
+
+def test_a_reactor_that_says_that_it_waits_needs_no_look(log_lines):
+    """Its stack is not asked for, and what held it before does so no more."""
+    reactor = CountingReactor()
+    watch = ReactorWatch(reactor, 0.1, ME, Counts())
+    frame, _kept = frame_in("/srv/shop/views.py")
+    assert not watch.is_waiting
+    assert watch.look({ME: frame}, 1.0, 0.0, at_once)
+    reactor.is_waiting = True
+    assert watch.is_waiting
+    assert not watch.look({}, 1.05, 0.0, at_once)
+    reactor.is_waiting = False
+    reactor.turn()
+    for now in (1.11, 1.2):
+        assert watch.look({ME: frame}, now, 0.0, at_once)
+    assert log_lines == []
 
 
 @pytest.mark.parametrize(
