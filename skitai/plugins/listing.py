@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint
+from functools import lru_cache
+from importlib.metadata import Distribution, EntryPoint
 from typing import Literal, Self
 
 import attrs
@@ -32,7 +33,7 @@ class PluginInfo:
         """Return what an entry point tells before it is loaded."""
         if entry_point.dist is None:
             return cls(entry_point.name, entry_point.value)
-        return cls(entry_point.name, entry_point.dist.name, entry_point.dist.version)
+        return cls(entry_point.name, *_name_and_version(entry_point.dist))
 
     @property
     def origin(self) -> str:
@@ -48,6 +49,11 @@ class PluginInfo:
     def trouble(self) -> str:
         """Why the plugin is not loaded, in words that follow "plugin"."""
         return f"{self.label} {'is disabled' if self.state == 'disabled' else 'failed'}: {self.reason}"
+
+
+@lru_cache  # each look parses all that a package says of itself, and one package brings two dozen plugins
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    return distribution.name, distribution.version
 
 
 def describe_plugins(infos: Iterable[PluginInfo]) -> str:
