@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from skitai.context import CurrentWas
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    from skitai.context import CurrentWas
     from skitai.worker.standalone import Standalone
 
-__version__ = "0.15.0"
+    was: CurrentWas
 
-was = CurrentWas()
+__version__ = "0.15.0"
 
 #: The kinds of databases, for ``dbtype`` of ``was.db``.
 DB_PGSQL = "postgresql"
@@ -21,6 +20,15 @@ DB_SQLITE3 = "sqlite3"
 
 #: How an app handles a websocket: the first item of ``environ["websocket_init"]``.
 WEBSOCKET_REQDATA, WEBSOCKET_DEDICATE, WEBSOCKET_MULTICAST = 1, 2, 3
+
+
+def __getattr__(name: str) -> Any:
+    """Make ``was`` when it is first asked for: the processes beside those that serve need nothing of it."""
+    if name != "was":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from skitai.context import CurrentWas
+
+    return globals().setdefault(name, CurrentWas())
 
 
 def standalone(config: str | PathLike[str] | None = None) -> Standalone:

@@ -131,6 +131,18 @@ def test_importing_installs_no_reactor():
     assert done.stdout.strip() == "False"
 
 
+def test_was_is_made_when_it_is_asked_for():
+    """The supervisor is held in memory beside the workers: it loads nothing of what calls are made of."""
+    code = """if True:
+        import sys, skitai.daemon.supervisor.process
+        print(sys.modules.keys() & {"skitai.context", "asyncio"})
+        from skitai import was
+        print(was, was is skitai.was, hasattr(skitai, "wos"))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["set()", "<skitai.was> True False"]
+
+
 ALL_ERRORS = [
     (errors.SkitaiError("what"), "what"),
     (errors.MisuseError("what"), "what"),
