@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import greenlet._greenlet
@@ -45,11 +46,28 @@ def pytest_sessionstart():
         pytest.exit("the installed entry points are not those of pyproject.toml: make .venv/.test", 2)
 
 
+def _import_share(config):
+    """Import a share of the test files before all of them, if several processes run tests.
+
+    Each of them needs all files. None is compiled in a new checkout, and each process would compile all.
+    """
+    if (worker := getattr(config, "workerinput", None)) is None:
+        return
+    named = [config.invocation_params.dir / word.partition("::")[0] for word in config.args]
+    files = sorted({file for path in named for file in path.rglob("test_*.py")})
+    for file in files[int(worker["workerid"].removeprefix("gw")) :: worker["workercount"]]:
+        sys.path.insert(0, str(file.parent))  # as pytest does later, which then tells what is wrong
+        with suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(file.stem)
+        sys.path.remove(str(file.parent))
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_collection():
+def pytest_collection(session):
     """Collect no garbage while tests are collected, nor look at them later: there are a million objects."""
     gc.disable()
     try:
+        _import_share(session.config)
         return (yield)
     finally:
         gc.enable()

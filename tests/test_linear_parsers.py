@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import time
+from functools import cache
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -269,19 +270,20 @@ PARSERS = {
 }
 
 
+@cache
 def inputs(size):
-    """Yield what a text is made of, and the text of ``size`` characters."""
+    """Return the texts of ``size`` characters, by what they are made of."""
+    texts = {}
     for start, unit in (*product([""], UNITS), *product(STARTS, STARTED)):
         numbers = range(size // len(unit) + 1)
         text = start + "".join(unit.replace("%d", str(number)) for number in numbers)
-        yield f"{start!r} and {unit!r}", text[:size]
-
-
-SHORT, LONG = (dict(inputs(size)) for size in (SIZE, SIZE * TIMES))
+        texts[f"{start!r} and {unit!r}"] = text[:size]
+    return texts
 
 
 @pytest.mark.parametrize("name", PARSERS)
 def test_time_grows_with_the_size_of_what_is_read_and_no_faster(name):
     """Eight times the input costs some eight times the time, and nothing near the square of it."""
-    for made_of, text in LONG.items():
-        check_growth(PARSERS[name], made_of, SHORT[made_of], text, (*REFUSALS, SkitaiError))
+    short = inputs(SIZE)
+    for made_of, text in inputs(SIZE * TIMES).items():
+        check_growth(PARSERS[name], made_of, short[made_of], text, (*REFUSALS, SkitaiError))
