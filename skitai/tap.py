@@ -29,6 +29,7 @@ from skitai.daemon.privileges import Identity
 from skitai.daemon.refusing import or_exit
 from skitai.formats import zone
 from skitai.net.listening import take_inherited
+from skitai.processes.collecting import collecting_less
 from skitai.processes.orders import EXIT_CONFIG
 from skitai.worker.logs import rotation_of
 from skitai.worker.nursery import Nursery
@@ -54,12 +55,13 @@ def makeService(options: Options) -> IService:
     nursery = Nursery.of(os.environ)
     if nursery is None:
         config, inherited, identity = or_exit(lambda: _begin(options, reactor))
-    from skitai.building import make_server, make_worker
+    with collecting_less():
+        from skitai.building import make_server, make_worker
 
-    if nursery is not None:
-        server = or_exit(lambda: make_worker(options, reactor, nursery), nursery.broken)
-    else:
-        server = or_exit(lambda: make_server(options, reactor, config, inherited, identity))
+        if nursery is not None:
+            server = or_exit(lambda: make_worker(options, reactor, nursery), nursery.broken)
+        else:
+            server = or_exit(lambda: make_server(options, reactor, config, inherited, identity))
     server.own_log = None if twist is None else twist["logFile"]
     if nursery is None:
         server.agent_command = agent_wanted(options, server.config)
