@@ -443,7 +443,7 @@ class Request(LazyRequest):
 _COMMON = (
     *("complete", "keep_alive", "authority", "path", "query", "arrived", "place", "request_id", "bodyless"),
     *("_remaining", "status_code", "answered", "head_bytes", "bytes_sent", "written", "ended"),
-    *("spool", "body_length", "expects_continue"),
+    *("body_length", "expects_continue"),
 )
 
 
@@ -454,9 +454,8 @@ def _lay_out() -> None:
     instances; each new one leaves less room for names that come later. A server whose first requests came
     together would have a larger and slower dictionary for each request of its life: 0.6 us.
     """
-    request: Any = Request.__new__(Request)
-    names = ("connection", "method", "uri", "version", "headers", *_COMMON)  # those of __init__ first
-    for name in names:
+    request: Any = Request(None, b"", b"", "", [])  # type: ignore[arg-type]  # what that sets comes first
+    for name in _COMMON:
         setattr(request, name, None)
 
 
