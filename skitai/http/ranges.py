@@ -28,6 +28,11 @@ _TAG_BYTES = 10
 # With this many parts, the framing of a multipart response stays below 8 KB.
 MAX_RANGES = 32
 
+#: The fields by which a request may get something else than all of a file.
+CONDITIONS = frozenset(
+    (b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since", b"range")
+)
+
 _ENTITY_TAG = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 # No file size has more digits, and int() refuses thousands of them.
 _RANGE = re.compile(rb"([0-9]{0,30})-([0-9]{0,30})")
@@ -127,11 +132,12 @@ class FileAnswer:
 
 def answer(method: bytes, headers: Headers, file: Representation) -> FileAnswer:
     """Return the response to a GET or HEAD request with ``headers`` for ``file``."""
-    found = partial_answer(method, headers, file, file.fields)
-    if found is None:
-        whole = [ByteRange(0, file.size)]
-        return FileAnswer(HTTPStatus.OK, {**file.fields(), **file.content_fields()}, whole)
-    return found
+    return partial_answer(method, headers, file, file.fields) or whole(file)
+
+
+def whole(file: Representation) -> FileAnswer:
+    """Return the response to a request with none of ``CONDITIONS``: all of ``file``."""
+    return FileAnswer(HTTPStatus.OK, {**file.fields(), **file.content_fields()}, [ByteRange(0, file.size)])
 
 
 def partial_answer(

@@ -6,33 +6,31 @@ import io
 import os
 import re
 import stat
-import time
 from errno import ELOOP, ENOENT, ENOTDIR, ENXIO
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
 from attrs import frozen
-from twisted.internet.interfaces import IPullProducer
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from skitai.http.fields import weighted_list
-from skitai.http.mediatypes import BINARY, LOOKED_AT, coding_of_name, type_of_bytes, type_of_name
-from skitai.http.ranges import ByteRange, FileAnswer, Representation, answer, refusal
+from skitai.http.ranges import CONDITIONS, FileAnswer, answer, refusal
 from skitai.interfaces import IHeadResource
 from skitai.net.exhaustion import no_descriptor
+from skitai.server.request.request import Request
+from skitai.server.static.heads import Fields, WholeHeads, fields_of, representation_of
 from skitai.server.static.options import FolderOptions, MaxAges
+from skitai.server.static.sending import CHUNK, send, send_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _log = Logger()
 
-CHUNK = 64 * 1024
 INDEX_NAMES = (b"index.htm", b"index.html")
 
 _ALLOWED = b"GET, HEAD, OPTIONS"
@@ -82,6 +80,7 @@ class StaticDirectory(Resource):
         self.has_cors = bool(self._options.cors)
         #: Whether a file is served for paths that name none.
         self.has_fallback = self._options.fallback is not None
+        self._heads = WholeHeads(self._options)
 
     def find(self, path: bytes) -> FoundFile | Redirect | None:
         """Return the file that ``path`` names, or None.
@@ -141,15 +140,19 @@ class StaticDirectory(Resource):
         except OSError as error:
             self._send(request, refusal(self._code_of(error, found), {}), None)
             return
-        name = os.fsdecode(found.name)
-        representation = Representation.of_file(
-            status,
-            _content_type(name, file),
-            self._options.max_ages.cache_control(found.name),
-            time.time(),
-            content_coding=coding_of_name(name) or "",
-        )
+        if self._is_usual(request, status.st_size):
+            send_whole(request, self._heads.of(found.name, status, file), file, status.st_size)
+            return
+        representation = representation_of(found.name, status, file, self._options)
         self._send(request, answer(request.method, request.requestHeaders, representation), file)
+
+    def _is_usual(self, request: Any, size: int) -> bool:
+        """Return whether ``request`` gets what most do: all of a small file, or its head."""
+        if self.has_cors or type(request) is not Request:  # but for a site of Twisted's own
+            return False
+        if size > CHUNK and request.method == b"GET":
+            return False
+        return CONDITIONS.isdisjoint([name for name, _ in request.headers])
 
     def _code_of(self, error: OSError, found: FoundFile) -> HTTPStatus:
         """Return the status code for a file that cannot be opened, and log why it is not 404."""
@@ -184,16 +187,13 @@ class StaticDirectory(Resource):
         request: Any,
         answer: FileAnswer,
         file: io.FileIO | None,
-        fields: Sequence[tuple[bytes, bytes]] | None = None,
+        fields: Fields | None = None,
     ) -> None:
         """Send ``answer`` with the ``fields`` of the mount, by default those for its status."""
         if fields is None:
             origin = request.requestHeaders.getRawHeaders(b"origin", [None])[0] if self.has_cors else None
             fields = self._options.fields(answer.code, origin)
-        for name, value in fields:
-            answer.headers.pop(b"Cache-Control" if name.lower() == b"cache-control" else b"", None)
-            request.responseHeaders.addRawHeader(name, value)
-        _send(request, answer, file)
+        send(request, answer, fields_of(answer, fields), file)
 
     def _index(self, directory: bytes) -> FoundFile | None:
         """Return the index of a directory, whose name ends with a slash, or None."""
@@ -224,87 +224,6 @@ class StaticDirectory(Resource):
             return None
         # The target's path may have hidden segments: Kubernetes lays out its volumes like that.
         return FoundFile(tuple(os.path.relpath(target, root).split(b"/")), name)
-
-
-@implementer(IPullProducer)
-class _Sender:
-    """Sends the body of ``answer`` from ``file`` chunk by chunk, and closes the file in any case."""
-
-    def __init__(self, request: Any, answer: FileAnswer, file: io.FileIO) -> None:
-        self._request = request
-        self._file = file
-        self._chunks = _chunks(answer.pieces, file)
-
-    def start(self) -> None:
-        self._request.notifyFinish().addBoth(lambda _: self._file.close())
-        self._request.registerProducer(self, False)
-
-    def resumeProducing(self) -> None:
-        """Write the next chunk. After the last one, or if the file cannot be read, finish."""
-        if self._file.closed:
-            return
-        try:
-            chunk = next(self._chunks, None)
-        except OSError:
-            _log.failure("cannot read a static file: its response breaks off", level=LogLevel.error)
-            chunk = None
-        if chunk is not None:
-            self._request.write(chunk)
-            return
-        self._file.close()
-        self._request.unregisterProducer()
-        self._request.finish()
-
-    def stopProducing(self) -> None:
-        """Close the file: the client has gone."""
-        self._file.close()
-
-
-def _send(request: Any, answer: FileAnswer, file: io.FileIO | None) -> None:
-    """Send ``answer``, with the ranges of ``file``, and close the file afterwards."""
-    if file and request.method == b"GET" and answer.length > CHUNK:
-        _send_head(request, answer)
-        _Sender(request, answer, file).start()
-        return
-    body = b""
-    if request.method != b"HEAD":
-        try:
-            body = b"".join(_chunks(answer.pieces, file))
-        except OSError:
-            _log.failure("cannot read a static file", level=LogLevel.error)
-            answer = refusal(HTTPStatus.INTERNAL_SERVER_ERROR, {})
-            body = b"".join(_chunks(answer.pieces, None))
-    if file:
-        file.close()
-    _send_head(request, answer)
-    if body:
-        request.write(body)
-    request.finish()
-
-
-def _send_head(request: Any, answer: FileAnswer) -> None:
-    request.setResponseCode(answer.code)
-    for name, value in answer.headers.items():
-        request.setHeader(name, value)
-    if answer.code != HTTPStatus.NOT_MODIFIED:
-        request.setHeader(b"Content-Length", b"%d" % answer.length)
-    request.setHeader(b"X-Content-Type-Options", b"nosniff")
-
-
-def _chunks(pieces: Sequence[bytes | ByteRange], file: io.FileIO | None) -> Iterator[bytes]:
-    """Yield a body in chunks of at most 64 KB. It ends early if the file has become shorter."""
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            yield piece
-            continue
-        assert file is not None
-        offset = piece.start
-        while offset < piece.stop:
-            chunk = os.pread(file.fileno(), min(CHUNK, piece.stop - offset), offset)
-            if not chunk:
-                return
-            yield chunk
-            offset += len(chunk)
 
 
 def _open_beneath(root: bytes, segments: tuple[bytes, ...]) -> tuple[io.FileIO, os.stat_result]:
@@ -342,17 +261,6 @@ def _decoded(path: bytes) -> bytes | None:
     except UnicodeDecodeError:
         return None
     return name
-
-
-def _content_type(name: str, file: io.FileIO) -> bytes:
-    """Return the Content-Type by the end of a file's name; if that is unknown, by whether it is text."""
-    found = type_of_name(name)
-    if found is None:
-        try:
-            found = type_of_bytes(os.pread(file.fileno(), LOOKED_AT, 0))
-        except OSError:  # reading it will fail with the reason
-            found = BINARY
-    return (found + "; charset=utf-8" if found.startswith("text/") else found).encode("ascii")
 
 
 def _wants_page(request: Any) -> bool:

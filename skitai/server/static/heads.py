@@ -1,0 +1,86 @@
+"""The header fields of files."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from skitai.http.mediatypes import BINARY, LOOKED_AT, coding_of_name, type_of_bytes, type_of_name
+from skitai.http.ranges import FileAnswer, Representation, whole
+from skitai.http.recurring import Recurring
+from skitai.server.request.compress import Headers
+from skitai.server.static.options import FolderOptions
+
+#: The heads of how many files are remembered.
+_MOST = 1024
+#: Keeps browsers from taking a file for something else than its type says.
+_NO_SNIFFING = (b"X-Content-Type-Options", b"nosniff")
+
+Fields = Sequence[tuple[bytes, bytes]]
+
+
+def fields_of(answer: FileAnswer, own: Fields) -> Fields:
+    """Return the header fields of ``answer`` with the mount's ``own``, whose Cache-Control counts."""
+    headers = answer.headers
+    if any(name.lower() == b"cache-control" for name, _ in own):
+        headers = {name: value for name, value in headers.items() if name != b"Cache-Control"}
+    if answer.code != HTTPStatus.NOT_MODIFIED:
+        headers = {**headers, b"Content-Length": b"%d" % answer.length}
+    headers = {**headers, **dict((_NO_SNIFFING,))}
+    taken = {name.lower() for name in headers}
+    return [*(field for field in own if field[0].lower() not in taken), *headers.items()]
+
+
+def representation_of(
+    name: bytes, status: os.stat_result, file: io.FileIO, options: FolderOptions
+) -> Representation:
+    """Return what HTTP says of an open ``file`` that goes by ``name``, whose ``fstat`` is ``status``."""
+    text = os.fsdecode(name)
+    return Representation.of_file(
+        status,
+        _content_type(text, file),
+        options.max_ages.cache_control(name),
+        time.time(),
+        content_coding=coding_of_name(text) or "",
+    )
+
+
+def _content_type(name: str, file: io.FileIO) -> bytes:
+    """Return the Content-Type by the end of a file's name; if that is unknown, by whether it is text."""
+    found = type_of_name(name)
+    if found is None:
+        try:
+            found = type_of_bytes(os.pread(file.fileno(), LOOKED_AT, 0))
+        except OSError:  # reading it will fail with the reason
+            found = BINARY
+    return (found + "; charset=utf-8" if found.startswith("text/") else found).encode("ascii")
+
+
+class WholeHeads:
+    """The fields of a 200 for all of a file, which stay the same as long as the file does.
+
+    They are remembered, because to make them takes longer than to send a small file. ``options`` are those of
+    the folder, which has no CORS. All methods are called in the reactor thread.
+    """
+
+    def __init__(self, options: FolderOptions) -> None:
+        self._options = options
+        self._remembered: Recurring[tuple[bytes | int, ...], Headers] = Recurring(_MOST)
+
+    def of(self, name: bytes, status: os.stat_result, file: io.FileIO) -> Headers:
+        """Return the fields of an open ``file`` that goes by ``name``, whose ``fstat`` is ``status``."""
+        key = (name, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev, status.st_size)
+        fields = self._remembered.get(key)
+        if fields is None:
+            fields = self._make(name, status, file)
+            if status.st_mtime < time.time():  # else its Last-Modified is the present time
+                self._remembered.remember(key, fields)
+        return fields
+
+    def _make(self, name: bytes, status: os.stat_result, file: io.FileIO) -> Headers:
+        answer = whole(representation_of(name, status, file, self._options))
+        fields = fields_of(answer, self._options.fields(answer.code, None))
+        return [(name.decode("ascii"), value.decode("latin-1")) for name, value in fields]

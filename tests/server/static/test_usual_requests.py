@@ -1,0 +1,112 @@
+"""Whole small files, which take a shorter way than others: they are answered as those are."""
+
+import gzip
+import os
+
+import pytest
+
+from skitai.server.site import Mounts, Site
+from skitai.server.static.directory import StaticDirectory
+from skitai.server.static.options import FolderOptions, MaxAges
+from skitai.server.static.sending import CHUNK
+
+TEXT = b"All of this is text. " * 500
+FILES = {
+    "empty.txt": b"",
+    "small.html": b"<p>small",
+    "text.css": TEXT,
+    "full.js": (TEXT * 10)[:CHUNK],
+    "large.js": TEXT * 10,
+    "image.png": os.urandom(3000),
+    "drawing.svgz": gzip.compress(b"<svg>"),
+    "unknown": b"\0\1\2",
+    "README": b"text by its bytes",
+}
+#: A condition that holds for every file: with it, a request takes the way of all those that are not usual.
+LONG_WAY = ("If-Match", "*")
+#: How the body is framed depends on the way: the longer one sends in chunks what it compresses.
+FRAMING = {"content-length", "transfer-encoding", "date"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(content)
+        os.utime(tmp_path / name, (1_700_000_000, 1_700_000_000))
+    return tmp_path
+
+
+@pytest.fixture
+def gateway(serve, folder):
+    options = FolderOptions(
+        MaxAges(60, (("*.css", 9),)), ((b"X-Own", b"1"), (b"x-content-type-options", b"no"))
+    )
+    return serve({}, site=Site(Mounts([(b"", StaticDirectory(folder, options=options))], [])))
+
+
+def facts(response):
+    """Return status, fields and decoded body of what came."""
+    fields = sorted((name.lower(), value) for name, value in response.fields if name.lower() not in FRAMING)
+    is_coded = response.body and response["Content-Encoding"] == "gzip"
+    return response.code, fields, gzip.decompress(response.body) if is_coded else response.body
+
+
+@pytest.mark.parametrize("accepts", [[], [("Accept-Encoding", "gzip")]])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_both_ways_give_the_same(gateway, method, accepts):
+    """Also when the head is remembered, which it is from the second time on."""
+    for name, content in FILES.items():
+        expected = facts(gateway.ask(f"/{name}", method, fields=[*accepts, LONG_WAY]))
+        assert method == "HEAD" or expected[2] in (content, b"<svg>"), name
+        for _ in range(3):
+            response = gateway.ask(f"/{name}", method, fields=accepts)
+            assert facts(response) == expected, name
+            if method == "HEAD" and not accepts:
+                assert response["Content-Length"] == str(len(content)), name
+            elif method == "GET" and len(content) <= CHUNK:
+                assert response["Content-Length"] == str(len(response.body)), name
+
+
+def test_a_file_that_changes_is_seen(gateway, folder):
+    """Nothing of the former file is remembered for the new one, also where it has the same size and date."""
+    seen = set()
+    for content in (b"one", b"two", b"three", b"0"):
+        (folder / "new.txt").write_bytes(content)
+        os.utime(folder / "new.txt", (1_700_000_000, 1_700_000_000))
+        os.replace(folder / "new.txt", folder / "small.html")
+        for _ in range(3):
+            response = gateway.ask("/small.html")
+            assert response.body == content
+            seen.add(response["ETag"])
+    assert len(seen) == 4
+
+
+def test_a_date_in_the_future_is_not_remembered(gateway, folder):
+    """Last-Modified is never later than the response (RFC 9110, section 8.8.2.1), and goes on with it."""
+    os.utime(folder / "small.html", (32_000_000_000, 32_000_000_000))
+    for _ in range(3):
+        response = gateway.ask("/small.html")
+        assert response["Last-Modified"][5:16] in (response["Date"][5:16], gateway.ask("/")["Date"][5:16])
+
+
+def test_a_file_that_cannot_be_read_is_an_error(gateway, monkeypatch, log_text):
+    """It is no empty file, and the next one is served."""
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("skitai.server.static.sending.os.pread", fail)
+        assert gateway.ask("/small.html").code == 500
+    assert gateway.ask("/small.html").body == FILES["small.html"]
+    assert log_text().count("cannot read a static file") == 1
+
+
+@pytest.mark.parametrize("accepts", [[], [("Accept-Encoding", "gzip")]])
+def test_a_file_that_becomes_shorter_breaks_off(gateway, monkeypatch, accepts):
+    """The client must not take the part for all of it: so it is not compressed either."""
+    read = os.pread
+    monkeypatch.setattr("skitai.server.static.sending.os.pread", lambda *args: read(*args)[:-10])
+    response = gateway.ask("/text.css", fields=accepts)
+    assert not response.complete
+    assert response.body == TEXT[:-10]
