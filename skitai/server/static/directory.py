@@ -22,9 +22,9 @@ from skitai.http.ranges import CONDITIONS, FileAnswer, answer, refusal
 from skitai.interfaces import IHeadResource
 from skitai.net.exhaustion import no_descriptor
 from skitai.server.request.request import Request
-from skitai.server.static.heads import Fields, WholeHeads, fields_of, representation_of
 from skitai.server.static.options import FolderOptions, MaxAges
 from skitai.server.static.sending import CHUNK, send, send_whole
+from skitai.server.static.wholes import Fields, Wholes, fields_of, representation_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,7 @@ class StaticDirectory(Resource):
         self.has_cors = bool(self._options.cors)
         #: Whether a file is served for paths that name none.
         self.has_fallback = self._options.fallback is not None
-        self._heads = WholeHeads(self._options)
+        self._wholes = Wholes(self._options)
 
     def find(self, path: bytes) -> FoundFile | Redirect | None:
         """Return the file that ``path`` names, or None.
@@ -141,7 +141,7 @@ class StaticDirectory(Resource):
             self._send(request, refusal(self._code_of(error, found), {}), None)
             return
         if self._is_usual(request, status.st_size):
-            send_whole(request, self._heads.of(found.name, status, file), file, status.st_size)
+            send_whole(request, self._wholes.of(found.name, status, file), file, self._wholes)
             return
         representation = representation_of(found.name, status, file, self._options)
         self._send(request, answer(request.method, request.requestHeaders, representation), file)

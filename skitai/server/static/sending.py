@@ -13,8 +13,8 @@ from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
 from skitai.http.ranges import ByteRange, FileAnswer, refusal
-from skitai.server.request.compress import Headers, negotiate
-from skitai.server.static.heads import Fields, fields_of
+from skitai.server.request.compress import accepts_gzip, negotiate
+from skitai.server.static.wholes import Fields, Whole, Wholes, fields_of
 
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
@@ -60,25 +60,29 @@ class _Sender:
         self._file.close()
 
 
-def send_whole(request: Request, fields: Headers, file: io.FileIO, size: int) -> None:
-    """Answer a GET or HEAD ``request`` with ``fields`` and all ``size`` bytes of ``file``, and close it.
+def send_whole(request: Request, whole: Whole, file: io.FileIO, wholes: Wholes) -> None:
+    """Answer a GET or HEAD ``request`` with ``whole``, which is of ``wholes``, and close its ``file``.
 
-    For GET, there must be no more than ``CHUNK``. It takes a fraction of the time of ``send``.
+    For GET, that may have no more than ``CHUNK`` bytes. It takes a fraction of the time of ``send``.
     """
-    body = b""
+    fields, body = whole.fields, b""
     try:
-        if request.method == b"GET":
-            body = os.pread(file.fileno(), size, 0)
+        if request.method == b"HEAD":
+            _, fields = negotiate(request, _OK, fields, whole.size)
+        elif whole.compressed is not None and accepts_gzip(request.field(b"accept-encoding") or b""):
+            fields, body = whole.compressed
+        else:
+            body = os.pread(file.fileno(), whole.size, 0)
+            if len(body) == whole.size:  # else it has become shorter: compressed, it would look complete
+                compressor, fields = negotiate(request, _OK, fields, whole.size)
+                if compressor is not None:
+                    body = compressor.flush(body)
+                    wholes.keep(whole, fields, body)
     except OSError:
         _send_unreadable(request)
         return
     finally:
         file.close()
-    # One that has become shorter breaks off: compressed, it would look complete.
-    if len(body) == size or request.method == b"HEAD":
-        compressor, fields = negotiate(request, _OK, fields, size)
-        if compressor is not None and body:
-            body = compressor.flush(body)
     request.respond("200 OK", fields, body)
 
 

@@ -2,13 +2,17 @@
 
 import gzip
 import os
+import time
 
 import pytest
 
+from skitai.http.ranges import whole
+from skitai.server.request.compress import Compressor
 from skitai.server.site import Mounts, Site
 from skitai.server.static.directory import StaticDirectory
 from skitai.server.static.options import FolderOptions, MaxAges
 from skitai.server.static.sending import CHUNK
+from skitai.server.static.wholes import Wholes
 
 TEXT = b"All of this is text. " * 500
 FILES = {
@@ -37,7 +41,9 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def gateway(serve, folder):
+def gateway(serve, folder, monkeypatch):
+    """A server to which all files have been there for a while: those are remembered."""
+    monkeypatch.setattr("skitai.server.static.wholes.time", lambda: time.time() + 60)
     options = FolderOptions(
         MaxAges(60, (("*.css", 9),)), ((b"X-Own", b"1"), (b"x-content-type-options", b"no"))
     )
@@ -87,6 +93,54 @@ def test_a_date_in_the_future_is_not_remembered(gateway, folder):
     for _ in range(3):
         response = gateway.ask("/small.html")
         assert response["Last-Modified"][5:16] in (response["Date"][5:16], gateway.ask("/")["Date"][5:16])
+
+
+def test_what_is_compressed_is_remembered(gateway, folder, monkeypatch):
+    """Each version of a file is compressed twice: what comes once is not remembered."""
+    compressed = []
+
+    class Counting(Compressor):
+        def flush(self, data=b""):
+            compressed.append(data)
+            return super().flush(data)
+
+    monkeypatch.setattr("skitai.server.request.compress.Compressor", Counting)
+    fields = [("Accept-Encoding", "gzip")]
+    for expected in (TEXT, TEXT[::-1]):
+        (folder / "text.css").write_bytes(expected)
+        bodies = {gateway.ask("/text.css", fields=fields).body for _ in range(5)}
+        assert [gzip.decompress(body) for body in bodies] == [expected]
+        assert gateway.ask("/text.css").body == expected
+    assert compressed == [TEXT] * 2 + [TEXT[::-1]] * 2
+
+
+def test_a_file_that_has_just_changed_is_not_remembered(serve, folder, monkeypatch):
+    """It may change once more without another date: the clock of the disk is coarse."""
+    now = (folder / "small.html").stat().st_ctime + 1
+    monkeypatch.setattr("skitai.server.static.wholes.time", lambda: now)
+    made = []
+    gateway = serve({}, site=Site(Mounts([(b"", StaticDirectory(folder))], [])))
+    monkeypatch.setattr("skitai.server.static.wholes.whole", lambda of: made.append(of) or whole(of))
+    for _ in range(3):
+        gateway.ask("/small.html")
+    assert len(made) == 3
+
+
+def test_remembered_bodies_take_bounded_memory(tmp_path):
+    """Where there is too much, all is forgotten."""
+    wholes = Wholes(FolderOptions(MaxAges(0)))
+    path = tmp_path / "a.txt"
+    path.write_bytes(TEXT)
+    with path.open("rb", buffering=0) as file:
+        facts = list(os.fstat(file.fileno()))
+        facts[7:] = [1_700_000_000] * 3
+        for number in range(1000):
+            status = os.stat_result([*facts[:1], number, *facts[2:]])
+            for _ in range(2):
+                found = wholes.of(b"/a.txt", status, file)
+            wholes.keep(found, [], bytes(64 * 1024))
+    bodies = [each.compressed[1] for each in wholes._remembered.values() if each.compressed]
+    assert 0 < sum(map(len, bodies)) <= 8 * 1024 * 1024
 
 
 def test_a_file_that_cannot_be_read_is_an_error(gateway, monkeypatch, log_text):

@@ -1,12 +1,14 @@
-"""The header fields of files."""
+"""The header fields of files, and what is remembered of small ones."""
 
 from __future__ import annotations
 
 import io
 import os
-import time
 from collections.abc import Sequence
 from http import HTTPStatus
+from time import time
+
+import attrs
 
 from skitai.http.mediatypes import BINARY, LOOKED_AT, coding_of_name, type_of_bytes, type_of_name
 from skitai.http.ranges import FileAnswer, Representation, whole
@@ -14,8 +16,10 @@ from skitai.http.recurring import Recurring
 from skitai.server.request.compress import Headers
 from skitai.server.static.options import FolderOptions
 
-#: The heads of how many files are remembered.
-_MOST = 1024
+#: How many files are remembered, and bytes of compressed bodies.
+_MOST, _KEPT_MAX = 1024, 8 * 1024 * 1024
+#: Seconds without a change after which a file is remembered.
+_SETTLED_SECONDS = 2.0
 #: Keeps browsers from taking a file for something else than its type says.
 _NO_SNIFFING = (b"X-Content-Type-Options", b"nosniff")
 
@@ -43,7 +47,7 @@ def representation_of(
         status,
         _content_type(text, file),
         options.max_ages.cache_control(name),
-        time.time(),
+        time(),
         content_coding=coding_of_name(text) or "",
     )
 
@@ -59,26 +63,50 @@ def _content_type(name: str, file: io.FileIO) -> bytes:
     return (found + "; charset=utf-8" if found.startswith("text/") else found).encode("ascii")
 
 
-class WholeHeads:
-    """The fields of a 200 for all of a file, which stay the same as long as the file does.
+@attrs.define(eq=False)
+class Whole:
+    """What a request for all of a file gets: the ``fields`` of a 200, and the same in compressed form.
 
-    They are remembered, because to make them takes longer than to send a small file. ``options`` are those of
-    the folder, which has no CORS. All methods are called in the reactor thread.
+    ``size`` is that of the file in bytes.
+    """
+
+    fields: Headers
+    size: int
+    compressed: tuple[Headers, bytes] | None = None
+
+
+class Wholes:
+    """What requests for whole files get, which stays the same as long as the files do.
+
+    It is remembered, because to make it takes longer than to send a small file. ``options`` are those of the
+    folder, which has no CORS. All methods are called in the reactor thread.
     """
 
     def __init__(self, options: FolderOptions) -> None:
         self._options = options
-        self._remembered: Recurring[tuple[bytes | int, ...], Headers] = Recurring(_MOST)
+        self._remembered: Recurring[tuple[bytes | int, ...], Whole] = Recurring(_MOST)
+        #: Bytes of compressed bodies among them, or more.
+        self._kept = 0
 
-    def of(self, name: bytes, status: os.stat_result, file: io.FileIO) -> Headers:
-        """Return the fields of an open ``file`` that goes by ``name``, whose ``fstat`` is ``status``."""
+    def of(self, name: bytes, status: os.stat_result, file: io.FileIO) -> Whole:
+        """Return that of an open ``file`` that goes by ``name``, whose ``fstat`` is ``status``."""
         key = (name, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev, status.st_size)
-        fields = self._remembered.get(key)
-        if fields is None:
-            fields = self._make(name, status, file)
-            if status.st_mtime < time.time():  # else its Last-Modified is the present time
-                self._remembered.remember(key, fields)
-        return fields
+        found = self._remembered.get(key)
+        if found is None:
+            found = Whole(self._make(name, status, file), status.st_size)
+            # One that has just changed may do so again without another date: clocks of files are coarse. And
+            # one whose date is to come has the present time as its Last-Modified.
+            if max(status.st_mtime, status.st_ctime) < time() - _SETTLED_SECONDS:
+                self._remembered.remember(key, found)
+        return found
+
+    def keep(self, whole: Whole, fields: Headers, body: bytes) -> None:
+        """Keep the compressed form of ``whole``. Where there is too much of that, all is forgotten."""
+        self._kept += len(body)
+        if self._kept > _KEPT_MAX:
+            self._remembered.clear()
+            self._kept = len(body)
+        whole.compressed = fields, body
 
     def _make(self, name: bytes, status: os.stat_result, file: io.FileIO) -> Headers:
         answer = whole(representation_of(name, status, file, self._options))
