@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -32,7 +33,7 @@ _MODULES = (
 #: How the variables begin that Python and libraries look at while they are loaded.
 _LOOKED_AT = ("PYTHON", "LANG", "LC_", "LD_", "MALLOC_", "OPENSSL_")
 #: What is run.
-_PROGRAMS = ("twisted", "skitai")
+_PROGRAMS = ("twisted", "skitai", "skitai.command.keys", "skitai.daemon.mail")
 
 
 class Forked:
@@ -90,12 +91,13 @@ class _Loaded:
         """Whether a process with this environment would have loaded the same."""
         return _looked_at(env) == self._looked_at and env.get("PYTHONPATH") == str(_REPOSITORY)
 
-    def fork(self, command, log, cwd, env):
+    def fork(self, command, output, errors, cwd, env):
+        files = [output.fileno(), errors.fileno()]
         order = {"command": command, "cwd": str(cwd), "environ": dict(env)}
         status, theirs = os.pipe()
         try:
             with self._lock:
-                socket.send_fds(self._control, [json.dumps(order).encode()], [log.fileno(), theirs])
+                socket.send_fds(self._control, [json.dumps(order).encode()], [*files, theirs])
                 pid = int(self._control.recv(100))
         finally:
             os.close(theirs)
@@ -120,18 +122,40 @@ def start(command, log, *, cwd, env, **options):
 
     ``options`` are those of ``subprocess.Popen``; with any, and for other commands, that starts it.
     """
+    if not options and (loaded := _loaded_for(command, env)):
+        return loaded.fork(command, log, log, cwd, env)
+    return subprocess.Popen(
+        command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=cwd, env=env,
+        **{"process_group": 0, **options},
+    )  # fmt: skip
+
+
+def run(command, *, env, timeout, cwd=None):
+    """Run ``command`` to its end, forked if that makes no difference; return what ``subprocess.run`` does."""
+    if (loaded := _loaded_for(command, env)) is None:
+        return subprocess.run(
+            command, capture_output=True, text=True, env=env, timeout=timeout, cwd=cwd, check=False
+        )
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = loaded.fork(command, output, errors, cwd or os.getcwd(), env)
+        try:
+            status = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        said = (os.pread(each.fileno(), 1 << 24, 0).decode() for each in (output, errors))
+        return subprocess.CompletedProcess(command, status, *said)
+
+
+def _loaded_for(command, env):
+    """Return the process that has loaded what ``command`` would load first, if there can be one."""
     global _loaded
     python, option, program, *_ = command
-    if (python, option) != (sys.executable, "-m") or program not in _PROGRAMS or options:
-        return subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=cwd, env=env,
-            **{"process_group": 0, **options},
-        )  # fmt: skip
+    if (python, option) != (sys.executable, "-m") or program not in _PROGRAMS:
+        return None
     if _loaded is None:
         _loaded = _Loaded()
-    if not _loaded.fits(env):
-        return start(command, log, cwd=cwd, env=env, process_group=0)
-    return _loaded.fork(command, log, cwd, env)
+    return _loaded if _loaded.fits(env) else None
 
 
 # -- the process that forks -------------------------------------------------------------------------------
@@ -142,10 +166,10 @@ def _main(control):
     for name in _MODULES:
         __import__(name)
     assert "twisted.internet.reactor" not in sys.modules
-    order, log = _forked(control)
+    order, output, errors = _forked(control)
     control.close()  # not later by the object, whose descriptor is another one then
     os.setpgid(0, 0)
-    for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), log, log)):
+    for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), output, errors)):
         os.dup2(descriptor, number)
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):  # that of the folder itself
@@ -163,7 +187,7 @@ def _main(control):
 
 
 def _forked(control):
-    """Fork whenever that is ordered; return the order, and the log, in the process that was forked."""
+    """Fork whenever that is ordered; return the order, and two files, in the process that was forked."""
     children = {}
     poll = select.poll()
     poll.register(control, select.POLLIN)
@@ -177,13 +201,14 @@ def _forked(control):
                     os.write(status, b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
                 os.close(status)
                 continue
-            order, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 2)
+            order, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 3)
             if not order:
                 os._exit(0)  # the tests have ended
-            log, status = descriptors
+            output, errors, status = descriptors
             if (pid := os.fork()) == 0:
-                return json.loads(order), log
-            os.close(log)
+                return json.loads(order), output, errors
+            os.close(output)
+            os.close(errors)
             watched = os.pidfd_open(pid)
             children[watched] = pid, status
             poll.register(watched, select.POLLIN)

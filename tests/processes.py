@@ -32,9 +32,7 @@ def environment(*path, **variables):
 def run_twist(*arguments, **options):
     """Run ``twist`` to its end; return what ``subprocess.run`` does, with text."""
     options.setdefault("env", environment())
-    return subprocess.run(
-        [*TWIST, *map(str, arguments)], capture_output=True, text=True, timeout=START_PATIENCE, **options
-    )
+    return preloaded.run([*TWIST, *map(str, arguments)], timeout=START_PATIENCE, **options)
 
 
 def run_python(*arguments, **options):

@@ -1,11 +1,11 @@
 """The reference of all keys: docs/config.md, and what ``skitai keys`` prints."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import preloaded
 from instances import make_instance
 from processes import environment
 from serving import START_PATIENCE
@@ -34,8 +34,8 @@ def test_the_page_is_what_the_code_says(found):
 def test_the_module_prints_it():
     """So the page is made."""
     command = [sys.executable, "-m", "skitai.command.keys"]
-    made = subprocess.run(command, env=environment(), capture_output=True, check=True, timeout=START_PATIENCE)
-    assert made.stdout == PAGE.read_bytes()
+    made = preloaded.run(command, env=environment(), timeout=START_PATIENCE)
+    assert made.stdout == PAGE.read_text("utf-8")
 
 
 def test_every_key_is_described(found):

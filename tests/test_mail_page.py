@@ -1,14 +1,14 @@
 """The examples of docs/mail.md run as they stand, and its tables have all keys and commands."""
 
 import re
-import subprocess
 import sys
 from email import message_from_bytes, policy
 
 import pytest
 
+import preloaded
 from processes import environment
-from serving import REPOSITORY, RunningServer, eventually
+from serving import REPOSITORY, START_PATIENCE, RunningServer, eventually
 from skitai.config.mail import MAIL_KEYS
 from skitai.daemon.mail.command import _parser
 from skitai.daemon.mail.settings import read_settings
@@ -45,8 +45,8 @@ def test_the_view(server):
     assert (picture["Content-ID"], picture.get_content()) == ("<logo>", PNG)
 
     def skitai_mail(*words):
-        command = [sys.executable, "-m", "skitai.daemon.mail", "--config", server.folder / "tested.conf"]
-        done = subprocess.run([*command, *words], env=environment(), capture_output=True, text=True)
+        command = [sys.executable, "-m", "skitai.daemon.mail", "--config", str(server.folder / "tested.conf")]
+        done = preloaded.run([*command, *words], env=environment(), timeout=START_PATIENCE)
         return done.returncode, done.stdout + done.stderr
 
     assert skitai_mail("queue") == (0, "no mail waits\n")

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import preloaded
 import skitai
 from processes import SkitaiServer, TwistServer, environment, run_twist
 from serving import START_PATIENCE, eventually
@@ -66,9 +67,7 @@ def command(capsys, site, monkeypatch):
 def run_skitai(site, *words):
     """Run ``python -m skitai`` in ``site`` to its end."""
     command = [sys.executable, "-m", "skitai", *words]
-    return subprocess.run(
-        command, cwd=site, env=environment(), capture_output=True, text=True, timeout=START_PATIENCE
-    )
+    return preloaded.run(command, cwd=site, env=environment(), timeout=START_PATIENCE)
 
 
 def config_of(output):

@@ -10,9 +10,10 @@ from contextlib import suppress
 
 import pytest
 
+import preloaded
 from mailserver import MailServer
 from processes import environment
-from serving import FIXTURE_APPS, RunningServer, eventually
+from serving import FIXTURE_APPS, START_PATIENCE, RunningServer, eventually
 from skitai.mail.spool import Spool
 from supervised import Supervised, children, is_alive
 
@@ -147,13 +148,13 @@ def test_what_monitoring_sees(site, mail):
     assert has("skitai_mail_agents 1")
     assert has('skitai_mail_waiting{state="due"} 0')
     assert has("skitai_mail_undelivered_total 0")
-    command = [sys.executable, "-m", "skitai.daemon.mail", "--config", site.folder / "tested.conf"]
-    told = subprocess.run([*command, "status", "--json"], env=environment(), capture_output=True, check=True)
+    command = [sys.executable, "-m", "skitai.daemon.mail", "--config", str(site.folder / "tested.conf")]
+    told = preloaded.run([*command, "status", "--json"], env=environment(), timeout=START_PATIENCE)
     figures = json.loads(told.stdout)
     assert (figures["agents"], figures["sent"], figures["in_spool"]) == (1, 1, 0)
     os.kill(site.server.process.pid, signal.SIGTERM)
     site.server.process.wait(30)
-    assert subprocess.run([*command, "status"], env=environment(), capture_output=True).returncode == 3
+    assert preloaded.run([*command, "status"], env=environment(), timeout=START_PATIENCE).returncode == 3
 
 
 def test_an_agent_that_is_killed_is_started_again(site, mail):
