@@ -26,13 +26,17 @@ _LOGGED = _log.failureHandler("the turn of the reactor failed")
 
 
 class _Whom(dict[Any, Any]):
-    """What the log knows of an event: whom it is for, looked up only where something is logged."""
+    """What the log knows of one event: whom it is for, looked up only where something is logged.
 
-    #: Whom the present event is for, if there is one.
-    selectable: Any = None
+    A function that is called in a thread of the reactor's pool has it until it returns.
+    """
+
+    __slots__ = ("selectable",)
+
+    selectable: Any
 
     def __missing__(self, key: Any) -> dict[str, Any]:
-        if key is not log.ILogContext or self.selectable is None:
+        if key is not log.ILogContext:
             raise KeyError(key)
         return {"system": self.selectable.logPrefix()}
 
@@ -49,7 +53,6 @@ class ShortReactor(EPollReactor):
     _due: list[Callable[[], object]]
     #: What the log knows of the reactor's thread, the innermost last.
     _contexts: list[dict[Any, Any]]
-    _whom: _Whom
 
     #: How many times it has waited for events, and whether it does so now. Read in any thread.
     waits = 0
@@ -58,7 +61,6 @@ class ShortReactor(EPollReactor):
     def begin_anew(self) -> None:
         """Set what Twisted's own does not have: this was one until now. Called in the reactor thread."""
         self._due = []
-        self._whom = _Whom()
         self._contexts = _contexts_here()
 
     def mainLoop(self) -> None:
@@ -108,18 +110,19 @@ class ShortReactor(EPollReactor):
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait for events for at most ``timeout`` seconds, and tell those whom they are for."""
-        selectables, whom = self._selectables, self._whom
-        outer = whom.selectable  # an event may wait for others: ``IReactorCore.iterate``
-        self._contexts.append(whom)
+        selectables, contexts = self._selectables, self._contexts
+        self.is_waiting = True
+        events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
+        self.is_waiting = False
+        self.waits += 1
+        contexts.append({})
         try:
-            self.is_waiting = True
-            events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
-            self.is_waiting = False
-            self.waits += 1
             for descriptor, event in events:
-                whom.selectable = selectable = selectables.get(descriptor)
+                selectable = selectables.get(descriptor)
                 if selectable is None:  # an earlier event of this turn has ended it
                     continue
+                contexts[-1] = whom = _Whom()
+                whom.selectable = selectable
                 try:
                     if event != EPOLLIN:
                         self._doReadOrWrite(selectable, descriptor, event)  # type: ignore[no-untyped-call]
@@ -137,8 +140,7 @@ class ShortReactor(EPollReactor):
                 except BaseException:  # noqa: BLE001 - such as from a connectionLost; the others are told, too
                     log.err()  # type: ignore[no-untyped-call]
         finally:
-            self._contexts.pop()
-            whom.selectable = outer
+            contexts.pop()
 
     doIteration = doPoll
 

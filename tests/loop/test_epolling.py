@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import pytest
 from twisted.internet.selectreactor import SelectReactor
 from twisted.logger import globalLogPublisher
 from twisted.python import context, log
+from twisted.python.threadpool import ThreadPool
+
+from wire import PATIENCE
 
 if not hasattr(select, "epoll"):
     pytest.skip("the system has no epoll", allow_module_level=True)
@@ -95,6 +99,37 @@ def test_the_log_knows_whom_an_event_is_for_also_after_others_within_it(reactor:
     reactor.doIteration(0)
     assert seen == [outer.logPrefix(), inner.logPrefix(), outer.logPrefix()]
     for each in (outer, inner):
+        each.close()
+
+
+def test_a_thread_that_an_event_has_started_logs_for_that_one(reactor: Any) -> None:
+    """Also while others are told of theirs. The pool has its threads know what the log knows."""
+    seen: list[str] = []
+    is_next, is_seen = threading.Event(), threading.Event()
+    pool = ThreadPool(0, 1)
+
+    def work() -> None:
+        is_next.wait(PATIENCE)
+        seen.append(context.get(log.ILogContext)["system"])
+        is_seen.set()
+
+    def let_work() -> None:
+        is_next.set()
+        is_seen.wait(PATIENCE)
+        seen.append(context.get(log.ILogContext)["system"])
+
+    first, second = Readable(lambda: pool.callInThread(work)), Readable(let_work)
+    pool.start()
+    try:
+        for each in (first, second):
+            reactor.addReader(each)
+            reactor.doIteration(0)
+            reactor.removeReader(each)
+    finally:
+        is_next.set()
+        pool.stop()
+    assert seen == [first.logPrefix(), second.logPrefix()]
+    for each in (first, second):
         each.close()
 
 
