@@ -18,12 +18,12 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from skitai.http.fields import weighted_list
-from skitai.http.ranges import CONDITIONS, FileAnswer, answer, refusal
+from skitai.http.ranges import FileAnswer, answer, refusal
 from skitai.interfaces import IHeadResource
 from skitai.net.exhaustion import no_descriptor
 from skitai.server.request.request import Request
 from skitai.server.static.options import FolderOptions, MaxAges
-from skitai.server.static.sending import CHUNK, send, send_whole
+from skitai.server.static.sending import send, sent_shortly
 from skitai.server.static.wholes import Fields, Wholes, fields_of, representation_of
 
 if TYPE_CHECKING:
@@ -140,19 +140,13 @@ class StaticDirectory(Resource):
         except OSError as error:
             self._send(request, refusal(self._code_of(error, found), {}), None)
             return
-        if self._is_usual(request, status.st_size):
-            send_whole(request, self._wholes.of(found.name, status, file), file, self._wholes)
-            return
+        # A site of Twisted's own may have requests of another class.
+        if not self.has_cors and type(request) is Request:
+            whole = self._wholes.of(found.name, status, file)
+            if sent_shortly(request, file, whole, self._wholes):
+                return
         representation = representation_of(found.name, status, file, self._options)
         self._send(request, answer(request.method, request.requestHeaders, representation), file)
-
-    def _is_usual(self, request: Any, size: int) -> bool:
-        """Return whether ``request`` gets what most do: all of a small file, or its head."""
-        if self.has_cors or type(request) is not Request:  # but for a site of Twisted's own
-            return False
-        if size > CHUNK and request.method == b"GET":
-            return False
-        return CONDITIONS.isdisjoint([name for name, _ in request.headers])
 
     def _code_of(self, error: OSError, found: FoundFile) -> HTTPStatus:
         """Return the status code for a file that cannot be opened, and log why it is not 404."""

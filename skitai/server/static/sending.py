@@ -12,9 +12,9 @@ from twisted.internet.interfaces import IPullProducer
 from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
-from skitai.http.ranges import ByteRange, FileAnswer, refusal
-from skitai.server.request.compress import accepts_gzip, negotiate
-from skitai.server.static.wholes import Fields, Whole, Wholes, fields_of
+from skitai.http.ranges import CONDITIONS, ByteRange, FileAnswer, refusal
+from skitai.server.request.compress import negotiate
+from skitai.server.static.wholes import Fields, Whole, Wholes, fields_of, takes_gzip
 
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
@@ -23,7 +23,9 @@ _log = Logger()
 
 #: Bytes that are read at a time. A file that has no more is sent at once.
 CHUNK = 64 * 1024
-_OK = 200
+_OK, _NOT_MODIFIED = 200, 304
+#: A request with both has only the first one looked at (RFC 9110, section 13.2.2).
+_REVALIDATING = frozenset((b"if-none-match", b"if-modified-since"))
 
 
 @implementer(IPullProducer)
@@ -60,16 +62,30 @@ class _Sender:
         self._file.close()
 
 
-def send_whole(request: Request, whole: Whole, file: io.FileIO, wholes: Wholes) -> None:
-    """Answer a GET or HEAD ``request`` with ``whole``, which is of ``wholes``, and close its ``file``.
+def sent_shortly(request: Request, file: io.FileIO, whole: Whole, wholes: Wholes) -> bool:
+    """Answer a GET or HEAD ``request`` if it is one of the usual ones, and return whether it is.
 
-    For GET, that may have no more than ``CHUNK`` bytes. It takes a fraction of the time of ``send``.
+    These are for all of a small ``file``, for its head, or for what has changed since. ``whole``, which is of
+    ``wholes``, is what is sent then, and the file is closed. It takes a fraction of the time of ``send``.
     """
+    conditions = CONDITIONS.intersection([name for name, _ in request.headers])
+    if not conditions and (whole.size <= CHUNK or request.method == b"HEAD"):
+        _send_whole(request, file, whole, wholes)
+    elif conditions and conditions <= _REVALIDATING and whole.is_known_to(request):
+        file.close()
+        _, fields = negotiate(request, _NOT_MODIFIED, whole.unchanged, None)
+        request.respond("304 Not Modified", fields, b"")
+    else:
+        return False
+    return True
+
+
+def _send_whole(request: Request, file: io.FileIO, whole: Whole, wholes: Wholes) -> None:
     fields, body = whole.fields, b""
     try:
         if request.method == b"HEAD":
             _, fields = negotiate(request, _OK, fields, whole.size)
-        elif whole.compressed is not None and accepts_gzip(request.field(b"accept-encoding") or b""):
+        elif whole.compressed is not None and takes_gzip(request):
             fields, body = whole.compressed
         else:
             body = os.pread(file.fileno(), whole.size, 0)

@@ -13,7 +13,9 @@ import attrs
 from skitai.http.mediatypes import BINARY, LOOKED_AT, coding_of_name, type_of_bytes, type_of_name
 from skitai.http.ranges import FileAnswer, Representation, whole
 from skitai.http.recurring import Recurring
-from skitai.server.request.compress import Headers
+from skitai.server.request.compress import Headers, accepts_gzip
+from skitai.server.request.request import Request
+from skitai.server.request.tags import marked
 from skitai.server.static.options import FolderOptions
 
 #: How many files are remembered, and bytes of compressed bodies.
@@ -65,14 +67,28 @@ def _content_type(name: str, file: io.FileIO) -> bytes:
 
 @attrs.define(eq=False)
 class Whole:
-    """What a request for all of a file gets: the ``fields`` of a 200, and the same in compressed form.
+    """What a request for all of a file gets: the ``fields`` of a 200, and those ``unchanged`` of a 304.
 
-    ``size`` is that of the file in bytes.
+    ``size`` is that of the file in bytes, ``compressed`` the 200 in compressed form, once it was asked for.
     """
 
     fields: Headers
+    unchanged: Headers
     size: int
+    etag: bytes
     compressed: tuple[Headers, bytes] | None = None
+
+    def is_known_to(self, request: Request) -> bool:
+        """Return whether the client has this, by its one tag; or its compressed form, if it takes that."""
+        tag = request.field(b"if-none-match")
+        if tag == self.etag:
+            return True
+        return tag == marked(self.etag.decode()).encode() and takes_gzip(request)
+
+
+def takes_gzip(request: Request) -> bool:
+    """Return whether the client takes compressed bodies."""
+    return accepts_gzip(request.field(b"accept-encoding") or b"")
 
 
 class Wholes:
@@ -93,7 +109,7 @@ class Wholes:
         key = (name, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev, status.st_size)
         found = self._remembered.get(key)
         if found is None:
-            found = Whole(self._make(name, status, file), status.st_size)
+            found = self._make(name, status, file)
             # One that has just changed may do so again without another date: clocks of files are coarse. And
             # one whose date is to come has the present time as its Last-Modified.
             if max(status.st_mtime, status.st_ctime) < time() - _SETTLED_SECONDS:
@@ -108,7 +124,16 @@ class Wholes:
             self._kept = len(body)
         whole.compressed = fields, body
 
-    def _make(self, name: bytes, status: os.stat_result, file: io.FileIO) -> Headers:
-        answer = whole(representation_of(name, status, file, self._options))
+    def _make(self, name: bytes, status: os.stat_result, file: io.FileIO) -> Whole:
+        representation = representation_of(name, status, file, self._options)
+        unchanged = FileAnswer(HTTPStatus.NOT_MODIFIED, representation.fields())
+        return Whole(
+            self._fields(whole(representation)),
+            self._fields(unchanged),
+            status.st_size,
+            representation.etag,
+        )
+
+    def _fields(self, answer: FileAnswer) -> Headers:
         fields = fields_of(answer, self._options.fields(answer.code, None))
         return [(name.decode("ascii"), value.decode("latin-1")) for name, value in fields]

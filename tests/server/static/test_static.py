@@ -29,7 +29,8 @@ from twisted.web.test.requesthelper import DummyRequest
 from zope.interface.verify import verifyObject
 
 from skitai.http.ranges import MAX_RANGES, Representation, answer
-from skitai.server.static.directory import CHUNK, FoundFile, Redirect, StaticDirectory
+from skitai.server.static.directory import FoundFile, Redirect, StaticDirectory
+from skitai.server.static.sending import CHUNK
 
 MTIME = 1_700_000_000
 MODIFIED = formatdate(MTIME, usegmt=True).encode()

@@ -73,6 +73,22 @@ def test_both_ways_give_the_same(gateway, method, accepts):
                 assert response["Content-Length"] == str(len(response.body)), name
 
 
+@pytest.mark.parametrize("accepts", [[], [("Accept-Encoding", "gzip")]])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_the_client_has_is_not_sent_again(gateway, method, accepts):
+    """By both ways: with its tag, that of the compressed form, others, several, and with dates beside."""
+    for name in FILES:
+        tag = gateway.ask(f"/{name}")["ETag"]
+        tags = [tag, f'{tag[:-1]}-gzip"', f"W/{tag}", '"other"', f'"other", {tag}', "*", tag[1:-1]]
+        dates = [[], [("If-Modified-Since", "Sat, 01 Jan 2000 00:00:00 GMT")], [("If-Unmodified-Since", "x")]]
+        for fields in [[("If-None-Match", each), *date] for each in tags for date in dates]:
+            asked = [*accepts, *fields]
+            expected = facts(gateway.ask(f"/{name}", method, fields=[*asked, LONG_WAY]))
+            assert facts(gateway.ask(f"/{name}", method, fields=asked)) == expected, (name, fields)
+            if fields[0][1] == tag:
+                assert expected[0] == 304
+
+
 def test_a_file_that_changes_is_seen(gateway, folder):
     """Nothing of the former file is remembered for the new one, also where it has the same size and date."""
     seen = set()
