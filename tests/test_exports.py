@@ -132,10 +132,11 @@ def test_importing_installs_no_reactor():
 
 
 def test_was_is_made_when_it_is_asked_for():
-    """The supervisor is held in memory beside the workers: it loads nothing of what calls are made of."""
+    """What runs beside servers loads nothing of what calls are made of, and commands are there sooner."""
     code = """if True:
         import sys, skitai.daemon.supervisor.process
-        print(sys.modules.keys() & {"skitai.context", "asyncio"})
+        import skitai.daemon.cron.agent, skitai.daemon.mail.command, skitai.daemon.skitaid.command
+        print(sys.modules.keys() & {"skitai.context", "OpenSSL", "cryptography", "twisted.internet.defer"})
         from skitai import was
         print(was, was is skitai.was, hasattr(skitai, "wos"))
     """

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -28,12 +27,9 @@ from skitai.config.casters import (
     yes_no,
 )
 from skitai.config.forms import form
-from skitai.config.keys import Key, cast_value
-from skitai.net.addresses import NodeTimes
-from skitai.net.client_tls import TLSContexts, TLSProfile
-from skitai.net.connector import CONNECT_SECONDS
-from skitai.net.pem import TLSConfigError
-from skitai.net.tunnel import DirectHosts, parse_proxy
+from skitai.config.keys import Key
+from skitai.net.addresses import CONNECT_SECONDS, NodeTimes
+from skitai.net.proxies import DirectHosts, parse_proxy
 
 _MB = 1 << 20
 _PASSWORD = re.compile(r"//.*@")
@@ -74,8 +70,6 @@ TLS_KEYS: Mapping[str, Key] = {
         optional(text), None, "what opens an encrypted private key", show_secret, example="${KEY_PASSPHRASE}"
     ),
 }
-
-_CERTIFICATE_KEYS = ("certfile", "keyfile", "passphrase")
 
 #: What all connections are made with: see ``skitai.net.settings``.
 CONNECTOR_KEYS: Mapping[str, Key] = {
@@ -170,27 +164,3 @@ def cluster_times(options: Mapping[str, str]) -> NodeTimes | None:
             except ValueError as error:
                 raise ClusterKeyError(name, str(error)) from error
     return NodeTimes(**times) if times else None
-
-
-def cluster_profile(options: Mapping[str, str], contexts: TLSContexts) -> TLSProfile | None:
-    """Return the TLS profile of a cluster with these ``options``; None if none of them is about TLS.
-
-    Missing keys have the values of ``[http]``. Certificate, key and passphrase belong together: one of them
-    replaces all three. Raises TLSConfigError for a wrong value and for a file that cannot be used.
-    """
-    given = {name: _cast(name, options[name], contexts.folder) for name in TLS_KEYS if name in options}
-    if not given:
-        return None
-    inherited = attrs.asdict(contexts.default)
-    if not given.keys().isdisjoint(_CERTIFICATE_KEYS):
-        inherited = {name: value for name, value in inherited.items() if name not in _CERTIFICATE_KEYS}
-    profile = TLSProfile(**{**inherited, **given})
-    contexts.load(profile)
-    return profile
-
-
-def _cast(name: str, value: str, folder: Path) -> Any:
-    try:
-        return cast_value(TLS_KEYS[name], value, folder)
-    except ValueError as error:
-        raise TLSConfigError(name, str(error)) from error

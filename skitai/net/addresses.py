@@ -19,6 +19,9 @@ from skitai.net.endpoints import PORT_MAX
 if TYPE_CHECKING:
     from skitai.net.client_tls import TLSProfile
 
+#: Seconds for a connection. Less than the 5 seconds of ``getwait()``, so that time is left to ask another
+#: member of a cluster.
+CONNECT_SECONDS = 3.0
 #: The port of a URL that names none, by scheme.
 DEFAULT_PORTS = {"http": 80, "https": 443}
 

@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from skitai.errors import CODE_SHUTDOWN, CODE_SOCKET_ERROR, UnsentError
 from skitai.interfaces import IConnector
-from skitai.net.addresses import HostNode, UnixNode, is_public
+from skitai.net.addresses import CONNECT_SECONDS, HostNode, UnixNode, is_public
 from skitai.net.client_tls import ClientTLS, ClientTransport, TLSContexts, TLSProfile
 from skitai.net.failures import connect_error, connect_timeout, of_proxy
 from skitai.net.handover import hand_over
@@ -29,11 +29,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 
     from skitai.net.dns.resolver import Resolver
-    from skitai.net.tunnel import Proxy
+    from skitai.net.proxies import Proxy
 
-#: Seconds for a connection. Less than the 5 seconds of ``getwait()``, so that time is left to ask another
-#: member of a cluster.
-CONNECT_SECONDS = 3.0
 #: Bytes of the path of a Unix socket, without the zero at its end (unix(7)).
 _UNIX_PATH_MAX = 107
 

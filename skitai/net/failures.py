@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from skitai.net.addresses import UnixNode
-    from skitai.net.tunnel import Proxy
+    from skitai.net.proxies import Proxy
 
 
 class NoDescriptorError(UnsentError):

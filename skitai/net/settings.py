@@ -13,7 +13,7 @@ from skitai.net.client_tls import TLSContexts, TLSProfile
 from skitai.net.connector import Connector
 from skitai.net.dns import Resolver
 from skitai.net.pem import TLSConfigError
-from skitai.net.tunnel import DirectHosts, make_route, parse_proxy
+from skitai.net.proxies import DirectHosts, make_route, parse_proxy
 
 #: The config section that says how connections are made.
 SECTION = "http"

@@ -21,7 +21,7 @@ from skitai.net.addresses import HostNode, UnixNode
 from skitai.net.client_tls import TLSContexts, TLSProfile
 from skitai.net.connector import Connector
 from skitai.net.failures import NoDescriptorError
-from skitai.net.tunnel import DirectHosts, make_route, parse_proxy
+from skitai.net.proxies import DirectHosts, make_route, parse_proxy
 
 LOOPBACK = Identity("127.0.0.1", "secure.test", authority=True)
 

@@ -4,7 +4,7 @@ from base64 import b64encode
 
 import pytest
 
-from skitai.net.tunnel import DirectHosts, parse_proxy
+from skitai.net.proxies import DirectHosts, parse_proxy
 
 TOKEN = b64encode(b"me:a b").decode()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from skitai.net.addresses import HTTPNode
-    from skitai.net.tunnel import Proxy
+    from skitai.net.proxies import Proxy
     from skitai.services.http.decoding import ReplyBody
     from skitai.services.http.pool import ConnectionPool
     from skitai.services.http.result import HTTPResult

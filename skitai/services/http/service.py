@@ -13,7 +13,7 @@ from skitai.calls.deadline import checked_seconds
 from skitai.calls.operation import Operation
 from skitai.calls.raising import called_as
 from skitai.calls.service import Service
-from skitai.config.http import HTTP_CLUSTER_KEYS, TLS_KEYS, cluster_profile, cluster_times
+from skitai.config.http import HTTP_CLUSTER_KEYS, TLS_KEYS, cluster_times
 from skitai.context import current_request_id
 from skitai.http.requestids import FIELD
 from skitai.net.addresses import HTTPNode, member_node
@@ -22,6 +22,7 @@ from skitai.services.http.auth import Logins, fingerprint, parse_auth
 from skitai.services.http.contents import Content, Params, content_of, form, json_content, query_of
 from skitai.services.http.conversation import converse
 from skitai.services.http.multipart import multipart_content
+from skitai.services.http.profiles import cluster_profile
 from skitai.services.http.request import Headers, HTTPRequest, build_request, header_pairs
 from skitai.services.http.result import HTTPResult, ReplyResult
 from skitai.services.http.urls import split_cluster, split_url

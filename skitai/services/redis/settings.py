@@ -12,9 +12,8 @@ import attrs
 from skitai.config import Key, form, optional, path, positive, seconds, text
 from skitai.config.http import TLS_KEYS
 from skitai.errors import ConfigError
-from skitai.net.addresses import HostNode
+from skitai.net.addresses import CONNECT_SECONDS, HostNode
 from skitai.net.client_tls import TLSContexts, TLSProfile
-from skitai.net.connector import CONNECT_SECONDS
 from skitai.net.pem import TLSConfigError
 from skitai.services.redis.url import RedisURL, parse_url, show_url
 

@@ -16,7 +16,7 @@ from certificates import Identity
 from clocks import OnClock
 from skitai.errors import UnsentError
 from skitai.net.client_tls import TLSProfile
-from skitai.net.tunnel import DirectHosts, make_route, parse_proxy
+from skitai.net.proxies import DirectHosts, make_route, parse_proxy
 from skitai.services.http import ConnectionPool
 
 LOOPBACK = Identity("127.0.0.1", "secure.test", authority=True)

@@ -5,7 +5,7 @@ from http_upstream import ClientTestCase, Upstream, reply
 from twisted.internet.defer import CancelledError, Deferred
 
 from skitai.errors import OperationError, UnsentError
-from skitai.net.tunnel import DirectHosts, make_route, parse_proxy
+from skitai.net.proxies import DirectHosts, make_route, parse_proxy
 from skitai.services.http import HTTPNode, HTTPResult, HTTPService
 from skitai.services.http.redirect import RedirectError, next_hop
 
