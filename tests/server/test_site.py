@@ -160,6 +160,20 @@ def test_files_come_before_apps_on_the_same_point(serve, mount, tmp_path):
     assert gateway.ask("/app/other").body == b"app /app /other"
 
 
+def test_a_folder_below_is_redirected_to_its_slash(serve, mount, tmp_path):
+    """By the server's own requests, which have no ``prepath`` before a Twisted resource needs it."""
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / "index.html").write_text("index")
+    gateway = serve({}, site=Site(mount({"": naming("app")}, {"": tmp_path, "/files": tmp_path})))
+    for target in ("/a%20b", "/files/a%20b"):
+        response = gateway.ask(f"{target}?q=1")
+        assert (response.code, response["Location"]) == (301, f"{target}/?q=1")
+        assert response["Cache-Control"] == "max-age=300"
+        assert gateway.ask(target, "HEAD").code == 301
+        assert gateway.ask(f"{target}/").body == b"index"
+    assert not gateway.failures
+
+
 def test_files_may_be_read_only(serve, mount, tmp_path):
     """Where no app takes over, other methods on a file are 405, and on nothing 404."""
     (tmp_path / "file.txt").write_text("file")

@@ -58,7 +58,9 @@ class FoundFile:
 
 @frozen
 class Redirect:
-    """The path names a directory with an index, but lacks the slash at its end."""
+    """The path names a directory with an index, but lacks the slash at its end: ``name``, without escapes."""
+
+    name: bytes
 
 
 @implementer(IHeadResource)
@@ -100,7 +102,7 @@ class StaticDirectory(Resource):
         if stat.S_ISREG(mode):
             return self._contained(name)
         if stat.S_ISDIR(mode) and self._index(name + b"/"):
-            return Redirect()
+            return Redirect(name)
         return None
 
     def find_fallback(self, request: Any) -> FoundFile | None:
@@ -131,7 +133,7 @@ class StaticDirectory(Resource):
         sees the mistake. A file that is gone by now is 404, and too many open files are 503.
         """
         if isinstance(found, Redirect):
-            cache_control = self._options.max_ages.cache_control(_below_mount(request))
+            cache_control = self._options.max_ages.cache_control(found.name)
             headers = {b"Location": _with_slash(request), b"Cache-Control": cache_control}
             self._send(request, refusal(HTTPStatus.MOVED_PERMANENTLY, headers), None)
             return
