@@ -121,7 +121,10 @@ class IExecutor(Interface):
 
 
 class IThreadExecutor(IExecutor):
-    """An executor that runs each task in a thread, and shows which ones are busy. Called in any thread."""
+    """An executor that runs each task in a thread, and shows which ones are busy. Called in any thread.
+
+    Its ``statistics`` have ``threads``, too: how many there are.
+    """
 
     def tasks() -> list[tuple[int, float]]:
         """Return the ``get_ident()`` of each thread that runs a task, and when it began, by ``monotonic``."""

@@ -12,6 +12,9 @@ from skitai.worker.watch.stacks import Stack
 
 _log = Logger()
 
+#: How one and many are, and were.
+_BE = {(True, False): "is", (False, False): "are", (True, True): "was", (False, True): "were"}
+
 #: Takes what is to be logged when the frames have been let go: meanwhile other threads may run.
 Say = Callable[[Callable[[], None]], object]
 
@@ -46,22 +49,25 @@ def report_slow(busy: Busy) -> None:
         _log.warn("slow: {busy}\n{stack}", busy=str(busy), stack=busy.stack.shown())
 
 
-def report_all_busy(mounts: Iterable[str], tasks: Iterable[Busy], waiting: int, refused: int) -> None:
+def report_all_busy(
+    mounts: Iterable[str], threads: int, tasks: Iterable[Busy], waiting: int, refused: int
+) -> None:
     """Log that ``waiting`` tasks wait long for a thread, that some were refused, and what all threads do.
 
-    ``mounts`` are the mount points that share the threads.
+    ``mounts`` are the mount points that share the ``threads``. Some of these may run no task any more.
     """
     lines = [str(task) for task in tasks]
-    count = len(lines)
+    is_over = len(lines) < threads
     _log.warn(
-        "{threads} of {mounts} {verb} busy, and requests wait too long ({waiting} wait, {refused} got"
-        " 503 so far): raise `threads`, or see what takes long\n{lines}",
-        threads="the only thread" if count == 1 else f"all {count} threads",
-        verb="is" if count == 1 else "are",
+        "{threads} of {mounts} {were} busy, and requests {waited} too long ({waiting} wait, {refused} got"
+        " 503 so far): raise `threads`, or see what takes long{lines}",
+        threads="the only thread" if threads == 1 else f"all {threads} threads",
         mounts=", ".join(mounts),
+        were=_BE[threads == 1, is_over],
+        waited="waited" if is_over else "wait",
         waiting=waiting,
         refused=refused,
-        lines="\n".join(lines),
+        lines="".join(f"\n{line}" for line in lines),
     )
 
 

@@ -66,11 +66,12 @@ class ThreadsWatch:
             say(partial(report_over, mounts, queue.last.since(queue.before), now - began))
         elif news is News.BEGUN:
             self._counts.busy += 1
-            waiting = executor.statistics()["queued"]
+            tasks = executor.statistics()
+            waiting = tasks["queued"]
             refused = queue.last.since(queue.before).refused
             if IThreadExecutor.providedBy(executor):
                 busy = [_busy(task, frames, now) for task in executor.tasks()]
-                say(partial(report_all_busy, mounts, busy, waiting, refused))
+                say(partial(report_all_busy, mounts, tasks["threads"], busy, waiting, refused))
             else:
                 say(partial(report_crowded, mounts, waiting, refused))
 

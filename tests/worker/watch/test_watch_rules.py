@@ -80,7 +80,7 @@ class BusyExecutor:
         return self.running
 
     def statistics(self):
-        return {"running": len(self.running), "queued": self.lines.queued}
+        return {"running": len(self.running), "queued": self.lines.queued, "threads": 2}
 
 
 @implementer_only(IExecutor)
@@ -90,10 +90,27 @@ class CrowdedExecutor(BusyExecutor):
 
 def test_only_thread(log_lines):
     """One thread is not "all 1 threads"."""
-    report_all_busy(["/shop"], ["GET /slow, for 1.0 s"], 2, 0)
+    report_all_busy(["/shop"], 1, ["GET /slow, for 1.0 s"], 2, 0)
     assert log_lines == [
         "the only thread of /shop is busy, and requests wait too long (2 wait, 0 got 503 so far):"
         " raise `threads`, or see what takes long\nGET /slow, for 1.0 s"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("threads", "tasks", "begin", "rest"),
+    [
+        (4, ["GET /slow, for 0.1 s"], "all 4 threads of /shop were", "\nGET /slow, for 0.1 s"),
+        (4, [], "all 4 threads of /shop were", ""),
+        (1, [], "the only thread of /shop was", ""),
+    ],
+)
+def test_threads_that_were_busy_a_moment_ago(log_lines, threads, tasks, begin, rest):
+    """How many run something at the look does not say how many there are."""
+    report_all_busy(["/shop"], threads, tasks, 0, 51)
+    assert log_lines == [
+        f"{begin} busy, and requests waited too long (0 wait, 51 got 503 so far):"
+        f" raise `threads`, or see what takes long{rest}"
     ]
 
 
