@@ -8,6 +8,7 @@ plugin, for what a config says comes before them.
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -166,6 +167,8 @@ def _main(control):
     for name in _MODULES:
         __import__(name)
     assert "twisted.internet.reactor" not in sys.modules
+    gc.collect()
+    gc.freeze()  # each that is forked would collect garbage, and copy what it looks at
     order, output, errors = _forked(control)
     control.close()  # not later by the object, whose descriptor is another one then
     os.setpgid(0, 0)
