@@ -9,7 +9,8 @@ from twisted.python.failure import Failure
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
 
-#: How many pieces a pull producer may make before other connections get their turn.
+#: How many pieces a pull producer may make before other connections get their turn, unless they are
+#: compressed: of those, one.
 _PULLS_PER_TURN = 16
 
 
@@ -56,6 +57,8 @@ class Production:
                 if request.production is not self or request.connection.blocked:
                     return
                 self._producer.resumeProducing()
+                if request.compresses:  # which takes milliseconds for a piece
+                    break
         except Exception:  # noqa: BLE001 - nobody else would handle it, and the client would wait
             request.unregisterProducer()
             self.stop()

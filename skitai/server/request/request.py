@@ -402,6 +402,11 @@ class Request(LazyRequest):
             _log.error("{uri}: {error}", uri=self.uri, error=error)
             self.fail(500)
 
+    @property
+    def compresses(self) -> bool:
+        """Whether what is written is compressed before it is sent."""
+        return self._compressor is not None
+
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Let ``producer`` make the body, as fast as the client reads it."""
         if self.production is not None:

@@ -1,5 +1,8 @@
 """Bodies that a producer makes: as fast as the client takes them, and no faster."""
 
+import gzip
+from itertools import pairwise
+
 import pytest
 from http_channel import Later, Pushed
 
@@ -58,6 +61,33 @@ def test_pull_producer_gives_others_their_turn(memory_server):
     assert len(client.received) > size
     server.clock.pump([0] * 10)
     assert client.answers()[0].body == b"x" * 1_000_000
+
+
+def test_what_is_compressed_gives_others_their_turn_after_each_piece(memory_server):
+    """To compress 64 KB takes 2 ms, and a text may be large."""
+    producers = []
+
+    def app(request):
+        request.setHeader(b"Content-Type", b"text/plain")
+        producers.append(Pulled(request, 100))
+        request.registerProducer(producers[0], False)
+
+    server = memory_server(app)
+    client = server.connect()
+    turns = []
+
+    def other():
+        """What another connection does in each turn."""
+        turns.append(producers[0].asked)
+        if len(turns) < 200:
+            server.clock.callLater(0, other)
+
+    client.transport.feed(GET.replace(b"\r\n\r\n", b"\r\nAccept-Encoding: gzip\r\n\r\n"))
+    other()
+    server.clock.advance(0)
+    assert turns[-1] == 101
+    assert max(later - before for before, later in pairwise([0, *turns])) <= 2
+    assert gzip.decompress(client.answers()[0].body) == b"x" * 1_000_000
 
 
 def test_pull_producer_waits_for_its_client(memory_server):
