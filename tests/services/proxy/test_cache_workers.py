@@ -6,7 +6,7 @@ from cache_world import reply
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from skitai.errors import OperationError
+from skitai.errors import OperationError, stopping
 from skitai.messaging.words import Published
 from skitai.services.proxy.cache.keeper import Keeper
 from skitai.services.proxy.plugin import _cache_of
@@ -16,16 +16,16 @@ FRESH = "Cache-Control: max-age=60"
 
 
 class SharedBus:
-    """A bus that several keepers share; with ``broken`` it reaches nobody."""
+    """A bus that several keepers share; with ``broken``, which says why, it reaches nobody."""
 
     shared = True
 
-    def __init__(self, broken=False):
+    def __init__(self, broken=None):
         self.broken = broken
         self.subscribers = []
 
     def _done(self):
-        return fail(Failure(OperationError("gone"))) if self.broken else succeed(None)
+        return fail(Failure(self.broken)) if self.broken else succeed(None)
 
     def subscribe(self, channel, subscriber):
         self.subscribers.append(subscriber)
@@ -64,15 +64,24 @@ def test_removed_everywhere(workers):
         assert each.put(FRESH)[LOOKUP] == "MISS"
 
 
-def test_bus_is_away(workers):
-    """Without the bus the worker itself forgets."""
-    one, two = workers(SharedBus(broken=True))
+def test_bus_is_away(workers, log_lines):
+    """Without the bus the worker itself forgets, and says what is wrong."""
+    one, two = workers(SharedBus(broken=OperationError("gone")))
     one.put(FRESH)
     two.put(FRESH)
     one.member.replies.append(reply())
     assert one.ask(method="POST").code == 200
     assert one.put(FRESH)[LOOKUP] == "MISS"
     assert two.ask()[LOOKUP] == "MEM_HIT"
+    told = [line for line in log_lines if "do not hear" in line]
+    # Of two that want to hear, and one that tells.
+    assert told == 3 * ["other workers do not hear what is removed from the cache: [701] gone (status: 2)"]
+
+
+def test_a_server_that_stops_does_not_say_that_it_hears_nothing(workers, log_lines):
+    """The bus may still be starting then, and fails what waits for it."""
+    workers(SharedBus(broken=stopping(OperationError)))
+    assert not any("do not hear" in line for line in log_lines)
 
 
 def test_bus_was_away(workers):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgpack
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from skitai.errors import CODE_SHUTDOWN, OperationError
 from skitai.interfaces import IBusSubscriber
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from skitai.interfaces import IBus
     from skitai.messaging.words import Published
     from skitai.services.proxy.cache.store import Store
@@ -61,5 +64,8 @@ class Keeper:
         self.interrupted(_CHANNEL)
 
 
-def _told(failure: Any) -> None:
-    _log.warn("other workers do not hear what is removed from the cache: {failure}", failure=failure)
+def _told(failure: Failure) -> None:
+    error = failure.value
+    if isinstance(error, OperationError) and error.code == CODE_SHUTDOWN:
+        return  # nobody asks this worker any more
+    _log.warn("other workers do not hear what is removed from the cache: {error}", error=error)
