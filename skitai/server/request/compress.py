@@ -67,7 +67,7 @@ def negotiate(
     if not _may_compress(fields, fields.get("content-type", "")):
         return None, pairs
     pairs = _varying(pairs, fields)
-    if not accepts_gzip(request.field(b"accept-encoding") or b""):
+    if not takes_gzip(request):
         return None, pairs
     return Compressor(), [*_compressed(pairs), ("Content-Encoding", "gzip")]
 
@@ -81,7 +81,7 @@ def _of_partial_answer(request: LazyRequest, code: int, pairs: Headers) -> Heade
     kind = fields.get("content-type", "")
     if not _may_compress(fields, kind if code == _PARTIAL_CONTENT or kind else "text/plain"):
         return pairs
-    if code == _NOT_MODIFIED and accepts_gzip(request.field(b"accept-encoding") or b""):
+    if code == _NOT_MODIFIED and takes_gzip(request):
         known = request.field(b"if-none-match")
         pairs = [
             (name, marked(value))
@@ -132,6 +132,11 @@ def _is_text(content_type: str) -> bool:
     kind = media_type(content_type)
     # Clients read an event stream as it arrives, and few of them expect it to be compressed.
     return kind != "text/event-stream" and (kind.startswith(_TEXT) or kind.endswith(_TEXT_SUFFIXES))
+
+
+def takes_gzip(request: LazyRequest) -> bool:
+    """Return whether the client takes compressed bodies. Called in any thread."""
+    return accepts_gzip(request.field(b"accept-encoding") or b"")
 
 
 @lru_cache(64)  # clients send few different values

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.web import server
 from twisted.web.http_headers import Headers
 
-from skitai.server.request.compress import accepts_gzip
+from skitai.server.request.compress import takes_gzip
 from skitai.server.request.tags import with_plain
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class LazyRequest(server.Request):
         The tags of compressed responses are its own once more. A client that takes no compressed response has
         none that is still good.
         """
-        if name == b"if-none-match" and not accepts_gzip(self.field(b"accept-encoding") or b""):
+        if name == b"if-none-match" and not takes_gzip(self):
             return value
         return with_plain(value)
 

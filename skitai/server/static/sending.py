@@ -13,8 +13,8 @@ from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
 from skitai.http.ranges import CONDITIONS, ByteRange, FileAnswer, refusal
-from skitai.server.request.compress import negotiate
-from skitai.server.static.wholes import Fields, Whole, Wholes, fields_of, takes_gzip
+from skitai.server.request.compress import negotiate, takes_gzip
+from skitai.server.static.wholes import Fields, Whole, Wholes, fields_of
 
 if TYPE_CHECKING:
     from skitai.server.request.request import Request

@@ -13,7 +13,7 @@ import attrs
 from skitai.http.mediatypes import BINARY, LOOKED_AT, coding_of_name, type_of_bytes, type_of_name
 from skitai.http.ranges import FileAnswer, Representation, whole
 from skitai.http.recurring import Recurring
-from skitai.server.request.compress import Headers, accepts_gzip
+from skitai.server.request.compress import Headers, takes_gzip
 from skitai.server.request.request import Request
 from skitai.server.request.tags import marked
 from skitai.server.static.options import FolderOptions
@@ -22,20 +22,19 @@ from skitai.server.static.options import FolderOptions
 _MOST, _KEPT_MAX = 1024, 8 * 1024 * 1024
 #: Seconds without a change after which a file is remembered.
 _SETTLED_SECONDS = 2.0
-#: Keeps browsers from taking a file for something else than its type says.
-_NO_SNIFFING = (b"X-Content-Type-Options", b"nosniff")
 
 Fields = Sequence[tuple[bytes, bytes]]
 
 
 def fields_of(answer: FileAnswer, own: Fields) -> Fields:
     """Return the header fields of ``answer`` with the mount's ``own``, whose Cache-Control counts."""
-    headers = answer.headers
+    headers = dict(answer.headers)
     if any(name.lower() == b"cache-control" for name, _ in own):
-        headers = {name: value for name, value in headers.items() if name != b"Cache-Control"}
+        headers.pop(b"Cache-Control", None)
     if answer.code != HTTPStatus.NOT_MODIFIED:
-        headers = {**headers, b"Content-Length": b"%d" % answer.length}
-    headers = {**headers, **dict((_NO_SNIFFING,))}
+        headers[b"Content-Length"] = b"%d" % answer.length
+    # Else browsers may take a file for something else than its type says.
+    headers[b"X-Content-Type-Options"] = b"nosniff"
     taken = {name.lower() for name in headers}
     return [*(field for field in own if field[0].lower() not in taken), *headers.items()]
 
@@ -70,12 +69,14 @@ class Whole:
     """What a request for all of a file gets: the ``fields`` of a 200, and those ``unchanged`` of a 304.
 
     ``size`` is that of the file in bytes, ``compressed`` the 200 in compressed form, once it was asked for.
+    That is only kept where all of this ``is_remembered``.
     """
 
     fields: Headers
     unchanged: Headers
     size: int
     etag: bytes
+    is_remembered: bool = False
     compressed: tuple[Headers, bytes] | None = None
 
     def is_known_to(self, request: Request) -> bool:
@@ -84,11 +85,6 @@ class Whole:
         if tag == self.etag:
             return True
         return tag == marked(self.etag.decode()).encode() and takes_gzip(request)
-
-
-def takes_gzip(request: Request) -> bool:
-    """Return whether the client takes compressed bodies."""
-    return accepts_gzip(request.field(b"accept-encoding") or b"")
 
 
 class Wholes:
@@ -114,10 +110,13 @@ class Wholes:
             # one whose date is to come has the present time as its Last-Modified.
             if max(status.st_mtime, status.st_ctime) < time() - _SETTLED_SECONDS:
                 self._remembered.remember(key, found)
+                found.is_remembered = key in self._remembered
         return found
 
     def keep(self, whole: Whole, fields: Headers, body: bytes) -> None:
-        """Keep the compressed form of ``whole``. Where there is too much of that, all is forgotten."""
+        """Keep the compressed form of a ``whole`` that is remembered. If it is too much, all is forgotten."""
+        if not whole.is_remembered:
+            return
         self._kept += len(body)
         if self._kept > _KEPT_MAX:
             self._remembered.clear()

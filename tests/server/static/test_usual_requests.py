@@ -159,6 +159,23 @@ def test_remembered_bodies_take_bounded_memory(tmp_path):
     assert 0 < sum(map(len, bodies)) <= 8 * 1024 * 1024
 
 
+def test_a_file_that_always_changes_drives_out_no_other(tmp_path, monkeypatch):
+    """It is not remembered, so its compressed forms take no room."""
+    wholes = Wholes(FolderOptions(MaxAges(0)))
+    path = tmp_path / "a.txt"
+    path.write_bytes(TEXT)
+    with path.open("rb", buffering=0) as file:
+        changing = os.fstat(file.fileno())
+        monkeypatch.setattr("skitai.server.static.wholes.time", lambda: changing.st_ctime + 1)
+        settled = os.stat_result([*changing[:7], *[1_700_000_000] * 3])
+        for _ in range(2):
+            found = wholes.of(b"/a.txt", settled, file)
+        wholes.keep(found, [], b"compressed")
+        for _ in range(200):
+            wholes.keep(wholes.of(b"/b.txt", changing, file), [], bytes(64 * 1024))
+        assert wholes.of(b"/a.txt", settled, file) is found
+
+
 def test_a_file_that_cannot_be_read_is_an_error(gateway, monkeypatch, log_text):
     """It is no empty file, and the next one is served."""
 
