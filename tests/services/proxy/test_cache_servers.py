@@ -29,6 +29,18 @@ claim = Claim(Path(sys.argv[2]), int(sys.argv[3]))
 print("holds", flush=True)
 sys.stdin.read()
 """
+TRIES = """
+import os, runpy, sys
+from pathlib import Path
+claim = runpy.run_path(sys.argv[1])
+os.close = lambda file: None  # a process may be halted there
+for main_pid in range(2, 40):  # those below the place of server 1, and those above it
+    try:
+        claim["Claim"](Path(sys.argv[2]), main_pid)
+    except claim["InUseError"]:
+        print("refused", flush=True)
+sys.stdin.read()
+"""
 CONFIG = """
 [server]
 ip = 127.0.0.1
@@ -96,6 +108,17 @@ def test_processes_of_one_server(caching, holding):
     first.kill()
     first.wait()
     assert caching("folder = cache").ask()[LOOKUP] == "HIT"
+
+
+def test_a_server_that_is_being_refused(holding, tmp_path):
+    """It keeps out no process of the server that has the folder, which may claim it at that moment."""
+    holding(1)
+    command = [sys.executable, "-c", TRIES, claim.__file__, str(tmp_path / "cache")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+    ) as process:
+        assert [process.stdout.readline() for _ in range(38)] == 38 * [b"refused\n"]
+        holding(1)
 
 
 def test_a_server_whose_disk_is_full(holding, tmp_path):

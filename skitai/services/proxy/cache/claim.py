@@ -50,9 +50,11 @@ class Claim:
             found = os.pread(self._file, _FOUND_AT, 0).rstrip(b"\0")
             _, _, owner = found.decode("utf-8", "replace").partition(" ")
             raise InUseError(f"another server has it ({owner or 'its name is not known'})") from None
+        finally:
+            # Before the next one claims it, to which this would be another server that has it.
+            for each in others:
+                fcntl.lockf(self._file, fcntl.LOCK_UN, *each)
         fcntl.lockf(self._file, fcntl.LOCK_SH, 1, self._place)
-        for each in others:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, *each)
         with suppress(OSError):  # the disk is full
             os.pwrite(self._file, name.ljust(_FOUND_AT, b"\0"), 0)
 
