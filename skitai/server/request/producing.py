@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
-    from skitai.server.request.request import Request
+    from skitai.server.request.rendering import RenderedRequest
 
 #: How many pieces a pull producer may make before other connections get their turn, unless they are
 #: compressed: of those, one.
@@ -23,7 +23,7 @@ class Production:
 
     __slots__ = ("_busy", "_held_back", "_producer", "_request", "_streaming")
 
-    def __init__(self, request: Request, producer: Any, streaming: bool) -> None:
+    def __init__(self, request: RenderedRequest, producer: Any, streaming: bool) -> None:
         self._request = request
         self._producer = producer
         self._streaming = streaming

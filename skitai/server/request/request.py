@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.logger import Logger, LogLevel
-from twisted.web.http import datetimeToString
+from twisted.logger import Logger
 
 from skitai.errors import MisuseError
 from skitai.http.requestids import is_sane, new_request_id
 from skitai.http.statuses import BODYLESS
-from skitai.server.request.compress import Compressor, negotiate
-from skitai.server.request.lazy import LazyRequest
 from skitai.server.request.pages import error_answer, error_page
-from skitai.server.request.producing import Production
+from skitai.server.request.rendering import RenderedRequest
 from skitai.server.request.stream import BodyStream
 
 if TYPE_CHECKING:
@@ -30,7 +26,7 @@ if TYPE_CHECKING:
 _log = Logger()
 
 
-class Request(LazyRequest):
+class Request(RenderedRequest):
     """A request, from the end of its head on, and its response. All methods are called in the reactor thread.
 
     Any Twisted resource can answer it with ``write`` and ``finish``: it is a ``twisted.web.iweb.IRequest``.
@@ -60,8 +56,6 @@ class Request(LazyRequest):
     refused_because = ""
     #: Whether the connection may carry another request after this one.
     keep_alive = False
-    #: Whether the client is gone.
-    gone = False
     #: Whether the client is gone, or sends nothing more and may be.
     leaving = False
     #: Whether the client sends nothing more, and what is called then: a response that lasts may end with it.
@@ -72,8 +66,6 @@ class Request(LazyRequest):
     #: When the request could be answered, when its response began and when that was sent, in seconds of a
     #: monotonic clock; 0 if the factory has no observers.
     arrived = answered = ended = 0.0
-    #: The status code of the response, or 0 before the response has begun.
-    status_code = 0
     #: Bytes of the response, including its head, and those of the head.
     bytes_sent = head_bytes = 0
     #: By what the request is found in all logs; empty until somebody needs it.
@@ -86,10 +78,7 @@ class Request(LazyRequest):
     stream: BodyStream | None = None
     #: Bytes of the response's body that are still to be sent; None if its length is unknown.
     _remaining: int | None = None
-    _compressor: Compressor | None = None
     _low_water: tuple[int, Callable[[], None]] | None = None
-    #: The producer of the response's body, if any.
-    production: Production | None = None
 
     def __init__(
         self,
@@ -343,105 +332,6 @@ class Request(LazyRequest):
         if self._content is not None:
             self._content.close()
             self._content = None
-
-    # -- twisted.web.iweb.IRequest -------------------------------------------------------------------------
-
-    def write(self, data: bytes) -> None:
-        """Send a piece of the body. The first one also sends status and header fields."""
-        if self.finished:
-            raise RuntimeError("Request.write called on a request after Request.finish was called.")
-        if self.gone:
-            return
-        if not self.status_code:
-            self._start_from_headers()
-        if self._compressor is not None:
-            data = self._compressor.compress(data)
-        if data:
-            self.send(data)
-            if self.production is not None:
-                self.production.hold_back()
-
-    def finish(self) -> None:
-        """Complete the response."""
-        if self.finished:
-            raise RuntimeError("Request.finish called twice.")
-        if self.gone:
-            raise RuntimeError("Request.finish called on a request after its connection was lost.")
-        if not self.status_code:
-            if self.method != b"HEAD" and not self.responseHeaders.hasHeader(b"content-length"):
-                self.responseHeaders.setRawHeaders(b"content-length", [b"0"])
-            self._start_from_headers()
-        if self._compressor is not None:
-            self.send(self._compressor.flush())
-        self.finished = True
-        self.production = None
-        self.end()
-
-    def _start_from_headers(self) -> None:
-        fields = self.responseHeaders
-        if self.lastModified is not None and not fields.hasHeader(b"last-modified"):
-            fields.setRawHeaders(b"last-modified", [datetimeToString(self.lastModified)])  # type: ignore[no-untyped-call]
-        if self.etag is not None:
-            fields.setRawHeaders(b"etag", [self.etag])
-        for cookie in self.cookies:
-            fields.addRawHeader(b"set-cookie", cookie)
-        wants_type = self.code not in BODYLESS and fields.getRawHeaders(b"content-length") != [b"0"]
-        if wants_type and self.defaultContentType is not None and not fields.hasHeader(b"content-type"):
-            fields.setRawHeaders(b"content-type", [self.defaultContentType])
-        pairs = [
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, values in fields.getAllRawHeaders()
-            for value in values
-        ]
-        self._compressor, pairs = negotiate(self, self.code, pairs, None)
-        self.startedWriting = 1
-        try:
-            self.start(f"{self.code} {self.code_message.decode('latin-1')}", pairs)
-        except ValueError as error:
-            # Raised, it would be lost in a resource's Deferred, and the client would wait.
-            _log.error("{uri}: {error}", uri=self.uri, error=error)
-            self.fail(500)
-
-    @property
-    def compresses(self) -> bool:
-        """Whether what is written is compressed before it is sent."""
-        return self._compressor is not None
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Let ``producer`` make the body, as fast as the client reads it."""
-        if self.production is not None:
-            raise ValueError("there is a producer already")
-        if self.gone:
-            producer.stopProducing()
-            return
-        self.production = Production(self, producer, streaming)
-        if streaming:
-            self.production.hold_back()
-        else:
-            self.production.resume()
-
-    def unregisterProducer(self) -> None:
-        """Forget the producer, which is done."""
-        self.production = None
-
-    def processingFailed(self, reason: Failure) -> None:
-        """Log what a resource raised, and answer with 500."""
-        _log.failure("{uri}: the resource failed", failure=reason, uri=self.uri, level=LogLevel.error)
-        self.fail(500)
-
-    def notifyFinish(self) -> Deferred[None]:
-        """Return a Deferred that fires when the response was sent, and fails if the client is gone first."""
-        deferred: Deferred[None] = Deferred()
-        self.notifications.append(deferred)
-        return deferred
-
-    def loseConnection(self) -> None:
-        """Abort the connection."""
-        self.abort()
-
-    def isSecure(self) -> bool:
-        """Whether the request came over TLS."""
-        return bool(self._forceSSL) or self.connection.secure
 
 
 #: What most requests set besides what they are given.
