@@ -30,32 +30,42 @@ _REVALIDATING = frozenset((b"if-none-match", b"if-modified-since"))
 
 @implementer(IPullProducer)
 class _Sender:
-    """Sends the body of ``answer`` from ``file`` chunk by chunk, and closes the file in any case."""
+    """Sends the body of ``answer`` from ``file`` chunk by chunk, and closes the file in any case.
+
+    Where that ends early, so does the connection: compressed, a part would look complete.
+    """
 
     def __init__(self, request: Any, answer: FileAnswer, file: io.FileIO) -> None:
         self._request = request
         self._file = file
         self._chunks = _chunks(answer.pieces, file)
+        self._left = answer.length
 
     def start(self) -> None:
         self._request.notifyFinish().addBoth(lambda _: self._file.close())
         self._request.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        """Write the next chunk. After the last one, or if the file cannot be read, finish."""
+        """Write the next chunk. After the last one, finish; if the file cannot be read, break off."""
         if self._file.closed:
             return
         try:
             chunk = next(self._chunks, None)
         except OSError:
             _log.failure("cannot read a static file: its response breaks off", level=LogLevel.error)
-            chunk = None
+            self._stop()
+            self._request.loseConnection()
+            return
         if chunk is not None:
+            self._left -= len(chunk)
             self._request.write(chunk)
             return
+        self._stop()
+        _finish(self._request, self._left)
+
+    def _stop(self) -> None:
         self._file.close()
         self._request.unregisterProducer()
-        self._request.finish()
 
     def stopProducing(self) -> None:
         """Close the file: the client has gone."""
@@ -121,7 +131,16 @@ def send(request: Any, answer: FileAnswer, fields: Fields, file: io.FileIO | Non
     _send_head(request, answer.code, fields)
     if body:
         request.write(body)
-    request.finish()
+    _finish(request, 0 if request.method == b"HEAD" else answer.length - len(body))
+
+
+def _finish(request: Any, missing: int) -> None:
+    """Complete the response, unless bytes of it are ``missing``: then the client must see that."""
+    if missing:
+        _log.warn("{uri}: the file has become shorter: its response breaks off", uri=request.uri)
+        request.loseConnection()
+    else:
+        request.finish()
 
 
 def _send_unreadable(request: Any) -> None:

@@ -43,9 +43,10 @@ LARGE = os.urandom(CHUNK * 2 + 1000)
 
 
 class PulledRequest(DummyRequest):
-    """A request whose producer is pulled by the test."""
+    """A request whose producer is pulled by the test; ``cut``: its connection was."""
 
     producer = None
+    cut = False
 
     def registerProducer(self, producer, streaming):
         assert not streaming
@@ -54,11 +55,14 @@ class PulledRequest(DummyRequest):
     def unregisterProducer(self):
         self.producer = None
 
+    def loseConnection(self):
+        self.cut = True
+
     @property
     def body(self):
         while self.producer and not self.finished:
             self.producer.resumeProducing()
-        assert self.finished == 1
+        assert self.finished + self.cut == 1
         return b"".join(self.written)
 
     def header(self, name):
@@ -333,12 +337,13 @@ def test_stopped_producer_closes_the_file(root, static):
 
 
 def test_file_that_shrinks_ends_short(root, static):
-    """A file cut off while it is sent ends the answer instead of hanging it."""
+    """A file cut off while it is sent ends the answer instead of hanging it, and the client sees that."""
     path = put(root, "file.bin", LARGE)
     request = fetch(static)
     request.producer.resumeProducing()
     os.truncate(path, CHUNK + 10)
     assert request.body == LARGE[: CHUNK + 10]
+    assert request.cut
     assert request.producer is None
 
 

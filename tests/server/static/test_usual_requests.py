@@ -197,3 +197,20 @@ def test_a_file_that_becomes_shorter_breaks_off(gateway, monkeypatch, accepts):
     response = gateway.ask("/text.css", fields=accepts)
     assert not response.complete
     assert response.body == TEXT[:-10]
+
+
+@pytest.mark.parametrize("name", ["text.css", "large.js"])
+def test_compressed_a_shorter_file_does_not_look_complete(gateway, monkeypatch, name):
+    """Nor in the longer way: the end of a gzip says that all is there."""
+    read = os.pread
+    monkeypatch.setattr("skitai.server.static.sending.os.pread", lambda *args: read(*args)[:-10])
+    with gateway.client() as client:
+        lines = f"GET /{name} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nIf-Match: *\r\n\r\n"
+        client.send(lines.encode())
+        assert not client.read().endswith(b"\r\n0\r\n\r\n")
+    assert (
+        gateway.messages.count(
+            f"{f'/{name}'.encode()!r}: the file has become shorter: its response breaks off"
+        )
+        == 1
+    )
