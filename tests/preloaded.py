@@ -1,14 +1,15 @@
 """``twist`` in processes that are forked from one that has loaded Skitai: half of each start is done once.
 
 Such a process does what ``python -m twisted`` or ``python -m skitai`` does, with arguments, an environment, a
-folder and streams of its own. Nothing runs in the one that forks: no reactor, no thread. It has loaded no
-plugin, for what a config says comes before them.
+folder and streams of its own. Nothing runs in the one that forks: no reactor, no thread. There are two, for a
+server with ``cooperative`` loads its plugins when all is made cooperative.
 """
 
 from __future__ import annotations
 
 import atexit
 import gc
+import importlib.metadata
 import json
 import os
 import runpy
@@ -21,6 +22,8 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
@@ -76,14 +79,15 @@ class Forked:
 class _Loaded:
     """The process that forks, as the tests see it."""
 
-    def __init__(self):
+    def __init__(self, *, with_plugins):
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._looked_at = _looked_at(os.environ)
         environ = {**os.environ, "PYTHONPATH": str(_REPOSITORY)}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], env=environ,
+                [sys.executable, __file__, str(theirs.fileno()), *["plugins"] * with_plugins],
+                pass_fds=[theirs.fileno()], env=environ,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0,
             )  # fmt: skip
         atexit.register(self._end)
@@ -115,7 +119,9 @@ def _looked_at(env):
     }
 
 
-_loaded = None
+@cache
+def _loaded(with_plugins):
+    return _Loaded(with_plugins=with_plugins)
 
 
 def start(command, log, *, cwd, env, **options):
@@ -123,7 +129,7 @@ def start(command, log, *, cwd, env, **options):
 
     ``options`` are those of ``subprocess.Popen``; with any, and for other commands, that starts it.
     """
-    if not options and (loaded := _loaded_for(command, env)):
+    if not options and (loaded := _loaded_for(command, cwd, env)):
         return loaded.fork(command, log, log, cwd, env)
     return subprocess.Popen(
         command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=cwd, env=env,
@@ -133,12 +139,13 @@ def start(command, log, *, cwd, env, **options):
 
 def run(command, *, env, timeout, cwd=None):
     """Run ``command`` to its end, forked if that makes no difference; return what ``subprocess.run`` does."""
-    if (loaded := _loaded_for(command, env)) is None:
+    cwd = cwd or os.getcwd()
+    if (loaded := _loaded_for(command, cwd, env)) is None:
         return subprocess.run(
             command, capture_output=True, text=True, env=env, timeout=timeout, cwd=cwd, check=False
         )
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = loaded.fork(command, output, errors, cwd or os.getcwd(), env)
+        process = loaded.fork(command, output, errors, cwd, env)
         try:
             status = process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -148,24 +155,29 @@ def run(command, *, env, timeout, cwd=None):
         return subprocess.CompletedProcess(command, status, *said)
 
 
-def _loaded_for(command, env):
+def _loaded_for(command, cwd, env):
     """Return the process that has loaded what ``command`` would load first, if there can be one."""
-    global _loaded
-    python, option, program, *_ = command
+    python, option, program, *words = command
     if (python, option) != (sys.executable, "-m") or program not in _PROGRAMS:
         return None
-    if _loaded is None:
-        _loaded = _Loaded()
-    return _loaded if _loaded.fits(env) else None
+    said = [*words]
+    for name, value in pairwise(words):
+        if name == "--config" and (config := Path(cwd, value)).is_file():
+            said.append(config.read_text("utf-8", "replace"))
+    loaded = _loaded(with_plugins=not any("cooperative" in each for each in said))
+    return loaded if loaded.fits(env) else None
 
 
 # -- the process that forks -------------------------------------------------------------------------------
 
 
-def _main(control):
+def _main(control, *, with_plugins):
     sys.path.pop(0)  # the folder of tests
     for name in _MODULES:
         __import__(name)
+    if with_plugins:
+        for plugin in importlib.metadata.distribution("skitai").entry_points.select(group="skitai"):
+            plugin.load()
     assert "twisted.internet.reactor" not in sys.modules
     gc.collect()
     gc.freeze()  # each that is forked would collect garbage, and copy what it looks at
@@ -219,4 +231,4 @@ def _forked(control):
 
 
 if __name__ == "__main__":
-    _main(socket.socket(fileno=int(sys.argv[1])))
+    _main(socket.socket(fileno=int(sys.argv[1])), with_plugins="plugins" in sys.argv)
