@@ -125,10 +125,10 @@ def condition(sent, seconds):
 def queue(sent, seconds):
     """Wait in vain for something in a queue, and then for what a timer puts there."""
     values = Queue()
-    later(seconds, values.put, sent)
     try:
         values.get(timeout=seconds / 10)
     except Empty:
+        later(seconds, values.put, sent)  # not before: on a busy machine it could come first
         return values.get(timeout=PATIENCE)
     raise AssertionError("the queue was not empty")
 
