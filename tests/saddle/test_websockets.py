@@ -5,6 +5,7 @@ from twisted.internet.defer import Deferred
 from werkzeug.test import EnvironBuilder
 
 import skitai
+from skitai.context import current_view
 from skitai.saddle import Saddle, Saddlery
 from skitai.testing import FakeWas
 
@@ -25,6 +26,14 @@ class Socket:
     async def __aiter__(self):
         for message in self.messages:
             yield message
+
+
+@pytest.fixture(autouse=True)
+def _no_view_is_left():
+    """Views run in the thread of the tests, where a later test is in none of them."""
+    token = current_view.set(None)
+    yield
+    current_view.reset(token)
 
 
 @pytest.fixture
