@@ -94,6 +94,9 @@ def _apps_are_forgotten():
             sys.path.remove(str(path))
     for entry in [entry for entry in sys.path_importer_cache if not os.path.exists(entry)]:
         del sys.path_importer_cache[entry]
+    # What stays is not looked at again: tests that collect garbage themselves would take longer and longer.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
