@@ -217,6 +217,7 @@ class HTTPFactory(Factory):
         has no way to know that nobody reads it.
         """
         self.stopping = True
+        self._update_clock()  # or they would have a second less
         for channel in list(self.channels):
             channel.close_when_idle(idle_seconds)
         done: Deferred[None] = Deferred()

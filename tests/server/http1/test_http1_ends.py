@@ -394,6 +394,20 @@ def test_stop_while_idle(memory_server):
     assert server.factory.finish().called
 
 
+def test_idle_connections_get_the_time_that_is_given(memory_server):
+    """A client may be about to ask, or in its handshake. The time counts from the stop, not from a tick."""
+    server = memory_server()
+    client = server.connect()
+    server.clock.advance(0.9)
+    ended = server.factory.finish(1.0)
+    server.clock.advance(0.2)
+    assert not client.closed
+    client.send(GET % b"/")
+    assert b"200 OK" in client.received
+    server.clock.advance(0)
+    assert ended.called
+
+
 def test_abort(memory_server):
     """Connections that are cut are over only when everybody was told, so that the log can be closed after."""
     server = memory_server(Later())
