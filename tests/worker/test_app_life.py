@@ -238,7 +238,7 @@ class TestEvents:
     def test_a_request_that_is_stuck(self, begin, setting, aside):
         """A request that has to be given up leaves other apps the calls that their ends need."""
         source = LIVING.replace('was.gate("host:1").getwait(60).data', "None")
-        server = begin(source, "response_timeout = 0.5 s")
+        server = begin(source, "response_timeout = 1.5 s")
         assert server.ask("/tested").code == 200
         with server.client() as client:
             client.send(request("/gate"))
