@@ -8,6 +8,8 @@ from time import monotonic
 _HEADER = 5
 #: Records without data: how many at once, and how many are forgiven in a second.
 _BURST, _RATE = 100, 10
+#: Bytes that come before they are looked at: those of a few dozen records, and few beside an idle connection.
+_LOOK_BYTES = 1024
 
 
 class Records:
@@ -17,28 +19,31 @@ class Records:
     everybody else waits. Honest clients do that once in gigabytes, and a handshake takes some four records.
     """
 
-    __slots__ = ("_forgiven", "_head", "_left", "_useless")
+    __slots__ = ("_forgiven", "_left", "_unread", "_useless")
 
     def __init__(self) -> None:
-        #: The beginning of a header, and the bytes that are still to come of a record whose header was whole.
-        self._head = b""
+        #: What has come and was not looked at, and the bytes that are still to come of a record before it.
+        self._unread = b""
         self._left = 0
         self._useless = 0
         self._forgiven = monotonic()
 
     def are_too_many(self, encrypted: bytes, with_data: int) -> bool:
         """Return whether too many records had no data; ``with_data`` of those that ``encrypted`` ends had."""
-        if self._head:
-            encrypted, self._head = self._head + encrypted, b""
-        position, end = self._left, len(encrypted)
-        useless = self._useless - with_data
+        self._useless -= with_data
+        self._unread += encrypted
+        # The whole of a short connection is no more than this, and needs no look.
+        return len(self._unread) >= _LOOK_BYTES and self._count()
+
+    def _count(self) -> bool:
+        unread, position = self._unread, self._left
+        end = len(unread)
+        useless = self._useless
         while position + _HEADER <= end:
-            position += _HEADER + (encrypted[position + 3] << 8 | encrypted[position + 4])
+            position += _HEADER + (unread[position + 3] << 8 | unread[position + 4])
             useless += 1
-        if position < end:
-            self._head, self._left = encrypted[position:], 0
-        else:
-            self._left = position - end
+        # The beginning of a header is looked at once more, with its rest.
+        self._unread, self._left = (unread[position:], 0) if position < end else (b"", position - end)
         self._useless = useless
         return useless > _BURST and not self._forgive(monotonic())
 
