@@ -26,10 +26,11 @@ def record(size):
     return b"\x17\x03\x03" + size.to_bytes(2, "big") + bytes(size)
 
 
-@pytest.mark.usefixtures("_looks_at_each")
+@pytest.mark.parametrize("look", [1, 1024])
 @pytest.mark.parametrize("seed", range(20))
-def test_any_pieces(moment, seed):
-    """A hundred are no flood, and one more is, whatever pieces they come in."""
+def test_any_pieces(moment, monkeypatch, seed, look):
+    """A hundred are no flood, and one more is, whatever pieces they come in, once they are looked at."""
+    monkeypatch.setattr(tls_records, "_LOOK_BYTES", look)
     sizes = random.Random(seed)
     data = b"".join(record(sizes.choice((0, 1, 22, 300, 16_384))) for _ in range(100))
     records = Records()
@@ -37,20 +38,7 @@ def test_any_pieces(moment, seed):
         end = sizes.choice((1, 2, 4, 5, 6, 1000, 65_536))
         assert not records.are_too_many(data[:end], 0)
         data = data[end:]
-    assert records.are_too_many(record(1), 0)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_little_is_looked_at_later(moment, seed):
-    """When more has come: no hundred is a flood, and a flood is seen before much of it has come."""
-    sizes = random.Random(seed)
-    data = b"".join(record(sizes.choice((0, 1, 22, 300, 16_384))) for _ in range(100))
-    records = Records()
-    while data:
-        end = sizes.choice((1, 2, 4, 5, 6, 1000, 65_536))
-        assert not records.are_too_many(data[:end], 0)
-        data = data[end:]
-    assert any(records.are_too_many(record(22), 0) for _ in range(1024 // len(record(22)) + 1))
+    assert any(records.are_too_many(record(1), 0) for _ in range(look // len(record(1)) + 1))
 
 
 @pytest.mark.usefixtures("_looks_at_each")

@@ -75,7 +75,7 @@ class _Sender:
 def sent_shortly(request: Request, file: io.FileIO, whole: Whole, wholes: Wholes) -> bool:
     """Answer a GET or HEAD ``request`` if it is one of the usual ones, and return whether it is.
 
-    These are for all of a small ``file``, for its head, or for what has changed since. ``whole``, which is of
+    These ask for all of a small ``file``, for its head, or whether it has changed. ``whole``, which is of
     ``wholes``, is what is sent then, and the file is closed. It takes a fraction of the time of ``send``.
     """
     conditions = CONDITIONS.intersection([name for name, _ in request.headers])
