@@ -96,6 +96,7 @@ class Agent(Service):
         gone: Deferred[None] = Deferred()
         self._gone = gone
         if self.queue.workers:
+            _log.info("mail in hand is finished first, for at most {seconds:g} seconds", seconds=STOP_SECONDS)
             aborting = self._reactor.callLater(STOP_SECONDS, self.office.abort_all)
             leaving = self._reactor.callLater(STOP_SECONDS + _ABORT_SECONDS, self._all_gone)
             gone.addBoth(lambda _result: [call.cancel() for call in (aborting, leaving) if call.active()])

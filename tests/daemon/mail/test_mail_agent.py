@@ -199,7 +199,7 @@ def test_stop_finishes_the_mail_in_hand(fork, configure):
 
         def terminate(_content):
             agent.send_signal(signal.SIGTERM)
-            wait_until(lambda: "Received SIGTERM" in agent.log.read_text())
+            wait_until(lambda: "mail in hand is finished first" in agent.log.read_text())
             for number in (signal.SIGTERM, signal.SIGINT):
                 agent.send_signal(number)
                 time.sleep(0.1)
