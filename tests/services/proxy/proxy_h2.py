@@ -68,6 +68,18 @@ class H2Client(Client):
     def _frame(self, kind, flags, stream, payload):
         self.send(len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload)
 
+    def settle(self):
+        """Wait until the server has read what was sent: it answers a ping in its turn. No reply may come."""
+        self._h2.ping(b"settled?")
+        self._flush()
+        is_read = False
+        while not is_read:
+            data = self.socket.recv(65536)
+            assert data, "the connection has ended"
+            events = self._h2.receive_data(data)
+            is_read = any(isinstance(event, h2.events.PingAckReceived) for event in events)
+            self._flush()
+
     def reply(self, stream, found=None, size=None):
         """Return what comes on ``stream`` until that or the connection ends, added to ``found``.
 
