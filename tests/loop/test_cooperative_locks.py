@@ -225,9 +225,12 @@ class TestHandles:
         code = """
 from skitai.loop.cooperative.handles import ThreadHandle
 handle = ThreadHandle()
-handle._set_greenlet(gevent.spawn(time.sleep, 0.01))
+from gevent.event import Event
+over = Event()
+handle._set_greenlet(gevent.spawn(over.wait))
 in_both(lambda: handle.join(0.001), greenlets=2, threads=2)
 print(handle.is_done())
+gevent.spawn_later(0.01, over.set)
 in_both(handle.join, greenlets=2, threads=2)
 in_both(lambda: handle.join(None), greenlets=2, threads=2)
 print(handle.is_done())
