@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+#: With it, escapes begin. An int: asked whether bytes are ``in`` others, CPython first raises and drops a
+#: TypeError, which takes 0.4 us.
+PERCENT = ord("%")
+
 
 def below_point(point: bytes, path: bytes) -> bytes:
     """Return what follows the mount point in ``path`` as it was sent, that is with escapes.

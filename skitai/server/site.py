@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET
 from skitai.config.routes import DEFAULT_HOST
 from skitai.http.fields import ALLOW_ALL
 from skitai.http.hosts import is_loopback, split_authority
-from skitai.http.paths import below_point
+from skitai.http.paths import PERCENT, below_point
 from skitai.interfaces import IHeadResource
 from skitai.server.clientcerts import admits
 from skitai.server.static.directory import StaticDirectory
@@ -173,7 +173,7 @@ class Site:
         if mounts is None:
             request.fail(503)
             return True
-        if b"%" in path:
+        if PERCENT in path:
             path = _ESCAPES.sub(lambda escapes: unquote_to_bytes(escapes.group()), path)
         reading = request.method in _READING
         if mounts.directories and self._is_for_a_file(request, path, mounts, reading):

@@ -18,6 +18,7 @@ _HOST = re.compile(
 )
 _AUTHORITY = re.compile(rb"[^/?#@]+:[0-9]{1,5}")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+_HASH = ord("#")
 #: A longer Content-Length is above any limit, and int() would not be cheap.
 DIGITS_MAX = 18
 #: What a field counts beside its name and its value.
@@ -107,7 +108,7 @@ def _set_target(request: Request, host: bytes | None) -> None:
                 uri = b"/" + uri
         elif uri != b"*" or request.method != b"OPTIONS":
             raise HeadError(400, WRONG_TARGET)
-    if b"#" in uri:
+    if _HASH in uri:
         raise HeadError(400, "its target has a fragment")
     request.authority = host
     request.path, _, request.query = uri.partition(b"?")

@@ -18,6 +18,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from skitai.http.fields import weighted_list
+from skitai.http.paths import PERCENT
 from skitai.http.ranges import FileAnswer, answer, refusal
 from skitai.interfaces import IHeadResource
 from skitai.net.exhaustion import no_descriptor
@@ -246,7 +247,7 @@ def _open_beneath(root: bytes, segments: tuple[bytes, ...]) -> tuple[io.FileIO, 
 def _decoded(path: bytes) -> bytes | None:
     """Return ``path`` percent-decoded, or None if clients may not name it."""
     name = path
-    if b"%" in path:
+    if PERCENT in path:
         name = unquote_to_bytes(path)
         if _BROKEN_ESCAPE.search(path) or name.count(b"/") != path.count(b"/"):
             return None

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from skitai import __version__
+from skitai.http.paths import PERCENT
 from skitai.http.requestids import ENVIRON_KEY, new_request_id
 from skitai.server.wsgi.filewrapper import FileWrapper
 
@@ -54,20 +55,17 @@ def make_environ(base: dict[str, Any], request: Request, body: IO[bytes] | None 
     underscore are dropped: in an environ, ``X_User`` would pass for ``X-User``. Called in the reactor thread.
     """
     path = request.path
-    if b"%" in path:
+    if PERCENT in path:
         path = unquote_to_bytes(path)
     uri = request.uri.decode("latin-1")
-    environ = {
-        **base,
-        **request.connection.addresses,
-        "REQUEST_METHOD": request.method.decode("latin-1"),
-        "PATH_INFO": path.decode("latin-1")[len(base["SCRIPT_NAME"]) :] or "/",
-        "QUERY_STRING": request.query.decode("latin-1"),
-        "REQUEST_URI": uri,
-        "RAW_URI": uri,
-        "SERVER_PROTOCOL": _PROTOCOLS[request.version],
-        "wsgi.errors": sys.stderr,
-    }
+    environ = base.copy()
+    environ.update(request.connection.addresses)
+    environ["REQUEST_METHOD"] = request.method.decode("latin-1")
+    environ["PATH_INFO"] = path.decode("latin-1")[len(base["SCRIPT_NAME"]) :] or "/"
+    environ["QUERY_STRING"] = request.query.decode("latin-1")
+    environ["REQUEST_URI"] = environ["RAW_URI"] = uri
+    environ["SERVER_PROTOCOL"] = _PROTOCOLS[request.version]
+    environ["wsgi.errors"] = sys.stderr
     if request.client_variables is not None:
         environ.update(request.client_variables)
     repeated: dict[str, list[str]] = {}

@@ -61,7 +61,7 @@ def request_lines(
             own = tuple(f"{name}:".encode("latin-1") for name in named)
             lines = [line for line in lines if not line.startswith(own)]
     joined = b"".join(lines)
-    if not joined.count(b"\n") == joined.count(b"\r") == len(lines) or b"\0" in joined:
+    if not joined.count(b"\n") == joined.count(b"\r") == len(lines) or 0 in joined:
         raise UnsendableError("a field holds a line break")
     return lines
 

@@ -9,6 +9,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from skitai.http.paths import PERCENT
 from skitai.interfaces import IHeadResource
 from skitai.services.http.filesource import PIECE, FileSource
 from skitai.services.http.streaming import StreamedBody
@@ -102,7 +103,7 @@ class ReverseProxy(Resource):
 
 
 def _leads_elsewhere(path: bytes) -> bool:
-    return (b".." in path or b"%2" in path) and _UPWARDS.search(path) is not None
+    return (path.find(b"..") >= 0 or PERCENT in path) and _UPWARDS.search(path) is not None
 
 
 def _collected(request: Any) -> tuple[bytes, StreamedBody | None, Any]:
