@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from twisted.internet.address import IPv6Address
@@ -27,6 +28,9 @@ class Accepted(Server):
     _ends = False
     # Whether it was ever told when it can write: most connections are not.
     _has_waited = False
+    # Twisted's: whether the socket is shut down before it is closed, because a child may have it, too. Most
+    # clients have gone by then, so that it raises an OSError.
+    _shouldShutdown = False
 
     def __init__(
         self,
@@ -47,14 +51,17 @@ class Accepted(Server):
         if len(client) != 2:
             self._addressType = IPv6Address
         self.server, self.client, self.sessionno, self.hostname = server, client, sessionno, client[0]
-        self.logstr = f"{type(protocol).__name__},{sessionno},{client[0]}"
-        self._peer, self._host = peer, host
+        self._peer, self._host, self._kind = peer, host, type(protocol)
         reactor.addReader(self)
         self.connected = 1
 
+    def logPrefix(self) -> str:
+        """Return what the log calls it."""
+        return f"{self._kind.__name__},{self.sessionno},{self.hostname}"
+
     def __repr__(self) -> str:
         """Return what is written of it."""
-        return f"<{self.logstr}>"
+        return f"<{self.logPrefix()}>"
 
     def getPeer(self) -> IAddress:
         """Return the address of the client."""
@@ -129,3 +136,14 @@ class Accepted(Server):
             super().loseConnection()  # type: ignore[no-untyped-call]
         else:
             self.connectionLost(_DONE)
+
+
+def _note_child() -> None:
+    Accepted._shouldShutdown = True
+
+
+def _note_no_child() -> None:
+    Accepted._shouldShutdown = False
+
+
+os.register_at_fork(after_in_parent=_note_child, after_in_child=_note_no_child)

@@ -1,6 +1,8 @@
 """How accepted connections end."""
 
+import os
 import socket
+import time
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -195,3 +197,46 @@ def test_a_connection_knows_its_addresses(reactor_thread, host):
     assert given == peer == kind("TCP", *own)
     assert to == kind("TCP", local, port)
     assert name == f"<Answering,1,{local}>"
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_its_client_learns_of_the_end_though_a_child_has_the_socket_too(ask):
+    """A child that an app forks keeps what is open, until it ends or begins another program."""
+    children = []
+
+    def answer(transport, data):
+        child = os.fork()
+        if child == 0:
+            time.sleep(PATIENCE * 10)
+            os._exit(0)
+        children.append(child)
+        transport.write(b"bye")
+        transport.loseConnection()
+
+    try:
+        got, events = ask(answer)
+        assert got == b"bye"
+        assert events[-1] == "ConnectionDone"
+    finally:
+        for child in children:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+
+
+def test_the_log_knows_it_by_its_protocol_also_when_that_is_gone(ask):
+    names = []
+
+    class Asking(Answering):
+        def connectionLost(self, reason):
+            names.append(str(self.transport))
+
+    def answer(transport, data):
+        transport.protocol.__class__ = Asking
+        names.append(str(transport))
+        transport.loseConnection()
+
+    ask(answer)
+    before, after = names
+    assert before == after
+    assert "Answering" in before
+    assert before.endswith("127.0.0.1>")
