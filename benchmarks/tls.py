@@ -7,7 +7,6 @@ import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import measure
+from benchmarks.handshakes import Costs, add_handshakes
 from benchmarks.postgres import on_core
-from benchmarks.process import REPOSITORY, ServerFailedError, running, unverified, version_of
+from benchmarks.process import ServerFailedError, running, unverified, version_of
 from benchmarks.progress import failures_noted, say
 from benchmarks.proxy import MB, take_large
 from benchmarks.proxy_servers import LARGE_SIZE
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from benchmarks.servers import Server
 
 ROWS = (*TLS, *HTTP2)
-#: Connections of one round, and the requests and streams of h2load.
-CONNECTIONS, H2_REQUESTS, STREAMS = 1000, 20_000, 32
+#: Of h2load.
+H2_REQUESTS, STREAMS = 20_000, 32
 
 
 @dataclass
@@ -41,8 +41,7 @@ class Found:
     """All that one run found out, by the name of the row; processor time in us."""
 
     served: Results
-    new: dict[str, list[float]] = field(default_factory=dict)
-    resumed: dict[str, list[float]] = field(default_factory=dict)
+    connections: dict[str, Costs] = field(default_factory=lambda: {"new": {}, "resumed": {}})
     #: MB/s.
     downloads: dict[str, list[float]] = field(default_factory=dict)
     #: Requests a second, and the processor time of one.
@@ -68,47 +67,24 @@ def measured(results: Results, placement: Placement, options: argparse.Namespace
         placed = replace(placement, site=site)
         for number in range(1, options.rounds + 1) if chosen else ():
             say("TLS and HTTP/2", f"round {number} of {options.rounds}")
+            if secured:
+                add_handshakes(found.connections, secured, placed, results)
             for server in secured:
-                _add_handshakes(found, server, placed, results)
+                _add_download(found, server, placed, results)
                 add_speed(found.served.speeds, server, placed, results, options.seconds)
             for server in streaming:
                 _add_streams(found, server, placed, results)
     return found
 
 
-def _add_handshakes(found: Found, server: Server, placement: Placement, results: Results) -> None:
-    """Measure connections that are new or resume a session, and a download."""
+def _add_download(found: Found, server: Server, placement: Placement, results: Results) -> None:
     if server.label in results.failures:
         return
     with failures_noted(results, server.label), running(server, placement) as process:
-        _connect(process, placement, "new", CONNECTIONS // 10)
-        for kind, samples in (("new", found.new), ("resumed", found.resumed)):
-            before = measure.cpu_seconds(process)
-            hits = _connect(process, placement, kind, CONNECTIONS)
-            cost = (measure.cpu_seconds(process) - before) / CONNECTIONS * 1e6
-            if kind == "resumed" and hits < CONNECTIONS:
-                say(server.label, f"only {hits} of {CONNECTIONS} sessions resumed")
-            samples.setdefault(server.name, []).append(cost)
-            say(server.label, f"{kind} connection: {cost:,.0f} us CPU")
         with on_core(placement.client_core):
             speed = _download(process)
         found.downloads.setdefault(server.name, []).append(speed)
         say(server.label, f"download: {speed:,.0f} MB/s")
-
-
-def _connect(process: Running, placement: Placement, kind: str, count: int) -> int:
-    answer = subprocess.run(
-        [
-            *("taskset", "-c", str(placement.client_core), sys.executable),
-            *("-m", "benchmarks.tls_client", str(process.port), str(count), kind),
-        ],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    return int(answer.stdout)
 
 
 def _download(process: Running) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from benchmarks.handshakes import CONNECTIONS, TURNS
 from benchmarks.report import ratio_target
-from benchmarks.tls import CONNECTIONS, STREAMS
+from benchmarks.tls import STREAMS
 from benchmarks.tls_servers import H2_HYPERCORN, H2_SKITAI, HTTP2, SKITAI, TLS, UVLOOP
 
 if TYPE_CHECKING:
@@ -23,15 +24,16 @@ def tls_section(found: Found) -> Iterator[str]:
     """Yield the lines on TLS."""
     yield "## TLS"
     yield ""
-    yield f"ECDSA P-256, TLS 1.3. {CONNECTIONS} connections one after the other: handshake, one request, end."
+    yield "ECDSA P-256, TLS 1.3. Connections one after the other: handshake, one request, end. All run"
+    yield f"at once, in turns of {CONNECTIONS} connections, {TURNS} of them in each round: the median of all."
     yield "Then 64 kept-alive connections, and a download of 100 MB by one client."
     yield ""
     yield "| server | version | new, CPU us | resumed, CPU us | kept alive, req/s | CPU us | 100 MB, MB/s |"
     yield "|---|---|---:|---:|---:|---:|---:|"
     yield from (_row(found, server) for server in TLS if server.name in found.served.versions)
     yield ""
-    for what, samples in (("a new connection", found.new), ("a resumed one", found.resumed)):
-        ours, theirs = (found.median(samples, row.name) for row in (SKITAI, UVLOOP))
+    for what, kind in (("a new connection", "new"), ("a resumed one", "resumed")):
+        ours, theirs = (found.median(found.connections[kind], row.name) for row in (SKITAI, UVLOOP))
         text = f"{what}: at most {CONNECTION_TARGET}x the processor time of {UVLOOP.label}"
         yield ratio_target(text, ours / theirs if ours and theirs else None, most=CONNECTION_TARGET)
     yield ""
@@ -52,8 +54,7 @@ def tls_section(found: Found) -> Iterator[str]:
 def _row(found: Found, server: Server) -> str:
     speeds = found.served.speeds.get(server.name, [])
     cells = [
-        found.median(found.new, server.name),
-        found.median(found.resumed, server.name),
+        *(found.median(costs, server.name) for costs in found.connections.values()),
         statistics.median(speed.requests_per_second for speed in speeds) if speeds else None,
         statistics.median(speed.cpu_us for speed in speeds) if speeds else None,
         found.median(found.downloads, server.name),
