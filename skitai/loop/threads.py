@@ -163,7 +163,9 @@ class ThreadExecutor:
         get, take, since, idents = self._tokens.get, self.lines.take, self._since, self._idents
         worker = Worker()
         idents[number] = ident = worker.ident
-        while get():
+        while True:  # as in GreenletExecutor._work
+            if not get():
+                break
             now = monotonic()
             task = take(now)
             if task is None:

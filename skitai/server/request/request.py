@@ -98,7 +98,10 @@ class Request(RenderedRequest):
         # Each request is asked for these. What only the class has takes ten times as long to find.
         self.gone = False
         self.refusal = 0
-        self.spool = self.stream = self._notifications = None
+        self.spool = self.stream = self._notifications = self.client_variables = None
+        self.written = False
+        self.body_length = self.bytes_sent = 0
+        self.request_id = ""
 
     # -- receiving -----------------------------------------------------------------------------------------
 
