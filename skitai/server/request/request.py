@@ -339,9 +339,8 @@ class Request(RenderedRequest):
 
 #: What most requests set besides what they are given.
 _COMMON = (
-    *("complete", "keep_alive", "authority", "path", "query", "arrived", "place", "request_id", "bodyless"),
-    *("_remaining", "status_code", "answered", "head_bytes", "bytes_sent", "written", "ended"),
-    *("body_length", "expects_continue"),
+    *("complete", "keep_alive", "authority", "path", "query", "arrived", "place", "bodyless", "_remaining"),
+    *("status_code", "answered", "head_bytes", "ended", "expects_continue"),
 )
 
 
