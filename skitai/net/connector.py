@@ -167,7 +167,7 @@ class _ConnectionAttempt:
             if len(os.fsencode(peer.path)) > _UNIX_PATH_MAX:  # Twisted's attempt would never end
                 raise UnsentError(f"{peer.label}: the path is too long", code=CODE_SOCKET_ERROR, node=peer)
             try:
-                connecting = self._reactor.connectUNIX(peer.path, factory, None)
+                connecting = factory.watch(self._reactor.connectUNIX(peer.path, factory, None))
             except OSError as error:  # Twisted tells its factory of this for TCP only
                 raise connect_error(peer, Failure(error)) from error  # type: ignore[no-untyped-call]
             self._set_end_of_stage(connecting.stopConnecting)
@@ -175,7 +175,7 @@ class _ConnectionAttempt:
             address = peer.at or peer.host
             if public_only and not is_public(address):
                 raise connect_error(peer, Failure(BarredError()))  # type: ignore[no-untyped-call]
-            connecting = self._reactor.connectTCP(address, peer.port, factory, None)
+            connecting = factory.watch(self._reactor.connectTCP(address, peer.port, factory, None))
             self._set_end_of_stage(connecting.stopConnecting)
         else:
             allows = is_public if public_only else None
@@ -291,7 +291,8 @@ class _SocketFactory(OneConnection):
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: ARG002 - Twisted's interface
         return _Socket(self._attempt)
 
-    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:  # noqa: ARG002
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        super().clientConnectionFailed(connector, reason)
         self._attempt.unreached(reason)
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, ref
 
 from twisted.internet import error
 from twisted.internet.interfaces import IHostResolution, IProtocol, IProtocolFactory, IResolutionReceiver
@@ -115,7 +116,8 @@ class Race:
             attempt = _AddressAttempt(self)
             host = self._untried.popleft()
             self._timer = self._reactor.callLater(ATTEMPT_DELAY, self._next) if self._untried else None
-            self._attempts[attempt] = self._reactor.connectTCP(host, self._port, attempt, None)
+            connecting = self._reactor.connectTCP(host, self._port, attempt, None)
+            self._attempts[attempt] = attempt.watch(connecting)
         elif not self._attempts:
             self._lose(_most_telling(self._failures))
 
@@ -136,10 +138,27 @@ class Race:
             connector.stopConnecting()
 
 
+def _nothing() -> None:
+    """Read and write nothing."""
+
+
 class OneConnection(ClientFactory):
-    """Connects one protocol, once."""
+    """Connects one protocol, once, and leaves nothing that waits for the garbage collector."""
 
     noisy = False
+    _connecting: ReferenceType[Any] | None = None
+
+    def watch(self, connector: Any) -> Any:
+        """Return ``connector``, as the reactor has made it for this factory."""
+        transport = getattr(connector, "transport", None)  # none if it has failed already
+        self._connecting = transport and ref(transport)
+        return connector
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:  # noqa: ARG002 - Twisted's
+        """Free the transport that was not connected: it holds a method of its own in these attributes."""
+        transport = self._connecting and self._connecting()
+        if transport is not None:
+            transport.doRead = transport.doWrite = _nothing  # the reactor may still call the second
 
     def clientConnectionLost(self, connector: Any, reason: Failure) -> None:  # noqa: ARG002 - Twisted's
         """Free the connection that has ended: the two hold each other, so that one may connect again."""
@@ -155,7 +174,8 @@ class _AddressAttempt(OneConnection):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         return self._race.won(self, addr)
 
-    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        super().clientConnectionFailed(connector, reason)
         self._race.lost(self, reason)
 
 

@@ -1,20 +1,23 @@
 """What a connection leaves behind when it is over: nothing that waits for the garbage collector."""
 
 import gc
+import socket
 from pathlib import Path
 
 from http_servers import OK, HTTPTestCase, sending
-from twisted.internet import reactor
+from twisted.internet import reactor, unix
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.tcp import Client
 
 from certificates import Identity
 from skitai.errors import UnsentError
+from skitai.net.addresses import UnixNode
 from skitai.net.client_tls import ClientTransport, TLSProfile
 from skitai.services.http.protocol import HTTPConnection
 
 LOOPBACK = Identity("127.0.0.1", "localhost", authority=True)
-KINDS = (Client, ClientTransport, HTTPConnection)
+KINDS = (Client, unix.Client, ClientTransport, HTTPConnection)
 
 
 def how_many():
@@ -28,16 +31,19 @@ class FreedTests(HTTPTestCase):
         self.addCleanup(gc.enable)
         self.before = how_many()
 
-    async def freed(self, server, count, left=0):
-        """Wait until all objects of these connections are gone, but for those ``left``."""
+    async def freed(self, server, count):
+        """Wait until all objects of these connections are gone."""
         assert len(server.peers) == count
         for peer in server.peers:
             await peer.lost
+        await self.gone()
+
+    async def gone(self):
         for _ in range(1000):
-            if how_many() <= self.before + left:
+            if how_many() <= self.before:
                 break
             await deferLater(reactor, 0.005)
-        assert how_many() <= self.before + left
+        assert how_many() <= self.before
 
     def trusting(self):
         path = Path(self.mktemp())
@@ -71,11 +77,36 @@ class FreedTests(HTTPTestCase):
         pool = self.pool(profile=self.trusting())
         for url in (server.url, server.url.replace("127.0.0.1", "localhost")):
             await self.ask(pool, url)
-        # Seldom, one of them waits for the garbage collector; why is not known yet.
-        await self.freed(server, 2, left=1)
+        await self.freed(server, 2)
 
     async def test_with_tls_that_was_refused(self):
         """A certificate that nobody trusts leaves nothing either."""
         server = self.serve_tls()
         await self.error_of(self.ask(self.pool(), server.url), UnsentError)
         await self.freed(server, 1)
+
+    async def test_those_that_nobody_accepts(self):
+        """One to an address, those of a name, and one of a Unix socket."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        for host in ("127.0.0.1", "localhost"):
+            await self.error_of(self.ask(self.pool(), f"http://{host}:{port}/"), UnsentError)
+        connecting = self.connector().connect(UnixNode(self.mktemp()), Factory.forProtocol(Protocol))
+        await self.error_of(connecting, UnsentError)
+        await self.gone()
+
+    async def test_those_that_are_given_up(self):
+        """The time-out of the connection ends an attempt that is under way."""
+        full = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.addCleanup(full.close)
+        address = full.getsockname()
+        for _ in range(3):  # those that wait to be accepted, and one more
+            waiting = socket.socket()
+            self.addCleanup(waiting.close)
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        for host in ("127.0.0.1", "localhost"):
+            pool = self.pool(connect_seconds=0.1)
+            error = await self.error_of(self.ask(pool, f"http://{host}:{address[1]}/"), UnsentError)
+            assert "connect" in str(error)
+        await self.gone()
