@@ -87,3 +87,15 @@ def start_thread(function: Callable[[], object], name: str) -> Callable[[], obje
 
     _start_new_thread(run, ())
     return ended.acquire
+
+
+_here = local()
+
+
+def thread_name() -> str:
+    """Return the name of this thread, as it was when it was first asked for: each request asks."""
+    try:
+        name: str = _here.name
+    except AttributeError:
+        name = _here.name = threading.current_thread().name
+    return name

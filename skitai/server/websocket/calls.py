@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import current_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +10,7 @@ import attrs
 from greenlet import GreenletExit
 
 from skitai.context import call_with_was
+from skitai.loop.native import thread_name
 from skitai.server.wsgi.checks import as_bytes, check_headers, check_status, not_started
 from skitai.server.wsgi.outgoing import close_body
 
@@ -108,5 +108,5 @@ class WebSocketCall:
 
     def _run(self, was: Was) -> Any:
         self._environ["skitai.was"] = was
-        self._environ["skitai.thread"] = current_thread().name
+        self._environ["skitai.thread"] = thread_name()
         return self._function()

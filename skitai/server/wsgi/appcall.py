@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from threading import current_thread
 from time import monotonic
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from skitai.http.lasting import FirstPiece
 from skitai.loop.astray import end_if_child
 from skitai.loop.bridge import Pending
 from skitai.loop.contexts import current_context, run_in
-from skitai.loop.native import local
+from skitai.loop.native import thread_name
 from skitai.server.wsgi.checks import as_bytes, check_headers, check_status, joined, not_started
 from skitai.server.wsgi.filewrapper import FileProducer, FileWrapper
 from skitai.server.wsgi.lasting import LastingReader
@@ -45,9 +44,6 @@ _PIECES_AFTER_THE_END = 100
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 #: Seconds of one wait. A paused app is woken when its client has read something or is gone.
 _PAUSE_SECONDS = 60.0
-
-#: The name of this thread, once it was asked for.
-_here = local()
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -144,10 +140,7 @@ class AppCall:
         was = Was(self._resource.services, environ, open_calls)
         current_was.set(was)
         environ["skitai.was"] = was
-        try:
-            environ["skitai.thread"] = _here.name
-        except AttributeError:  # once in each thread: to ask for it is two functions
-            environ["skitai.thread"] = _here.name = current_thread().name
+        environ["skitai.thread"] = thread_name()
         try:
             if action is None:
                 self._serve()

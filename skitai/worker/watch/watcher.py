@@ -50,8 +50,8 @@ class Watcher:
         self._turn_end = turn_end_of(reactor)
         self.counts = Counts()
         # A longer one would miss threads that are busy, and locks.
-        self._interval = min(thresholds.blocked_warning / 2 or _LOOK_SECONDS, _LOOK_SECONDS)
-        self._threads_interval = min(thresholds.slow_request / 2 or _LOOK_SECONDS, _LOOK_SECONDS)
+        self._interval = _often_enough(thresholds.blocked_warning)
+        self._threads_interval = _often_enough(thresholds.slow_request)
         self._gate = native.Lock()
         self._stopped = False
         self._expected = self._busy_at = self._threads_at = 0.0
@@ -124,3 +124,8 @@ class Watcher:
             else:
                 return
         self._gate.acquire()
+
+
+def _often_enough(seconds: float) -> float:
+    """Return the seconds between two looks that find what takes ``seconds``; 0: nothing is looked for."""
+    return min(seconds / 2 or _LOOK_SECONDS, _LOOK_SECONDS)
