@@ -150,13 +150,14 @@ class OneConnection(ClientFactory):
 
     def watch(self, connector: Any) -> Any:
         """Return ``connector``, as the reactor has made it for this factory."""
-        transport = getattr(connector, "transport", None)  # none if it has failed already
-        self._connecting = transport and ref(transport)
+        transport = getattr(connector, "transport", None)
+        if transport is not None:  # else it has failed already
+            self._connecting = ref(transport)
         return connector
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:  # noqa: ARG002 - Twisted's
         """Free the transport that was not connected: it holds a method of its own in these attributes."""
-        transport = self._connecting and self._connecting()
+        transport = None if self._connecting is None else self._connecting()
         if transport is not None:
             transport.doRead = transport.doWrite = _nothing  # the reactor may still call the second
 
