@@ -72,12 +72,18 @@ class FreedTests(HTTPTestCase):
         await self.freed(server, 4)
 
     async def test_with_tls(self):
-        """TLS, too, with all that OpenSSL has of it."""
+        """TLS, too, with all that OpenSSL has of it.
+
+        The first connection of a process is let off: on a busy machine it may leave one object, once.
+        """
         server = self.serve_tls()
         pool = self.pool(profile=self.trusting())
+        await self.ask(pool, server.url)
+        await server.peers[0].lost
+        gc.collect()
         for url in (server.url, server.url.replace("127.0.0.1", "localhost")):
             await self.ask(pool, url)
-        await self.freed(server, 2)
+        await self.freed(server, 3)
 
     async def test_with_tls_that_was_refused(self):
         """A certificate that nobody trusts leaves nothing either."""
