@@ -46,8 +46,22 @@ def split_list(value: str) -> list[str]:
 
     A comma in a quoted string separates nothing. At most ``MEMBERS_MAX`` members are returned.
     """
+    return split_all(value)[:MEMBERS_MAX]
+
+
+def split_all(value: str) -> list[str]:
+    """Return what ``split_list`` does, however many members there are."""
     texts = _split_quoted(value, ",") if '"' in value else value.split(",")
-    return [member for text in texts if (member := text.strip(_SPACE))][:MEMBERS_MAX]
+    return [member for text in texts if (member := text.strip(_SPACE))]
+
+
+def last_members(value: str) -> list[str]:
+    """Return the last members of a list, ``MEMBERS_MAX`` at most, in which quotes mean nothing.
+
+    For what each proxy appends to: only the end is the word of somebody we know.
+    """
+    texts = value.rsplit(",", MEMBERS_MAX)[-MEMBERS_MAX:]
+    return [member for text in texts if (member := text.strip(_SPACE))]
 
 
 def split_parameters(value: str) -> tuple[str, dict[str, str]]:

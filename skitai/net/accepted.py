@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from twisted.internet.address import IPv6Address
@@ -28,9 +27,6 @@ class Accepted(Server):
     _ends: bool
     # Whether it was ever told when it can write.
     _has_waited: bool
-    # Twisted's: whether the socket is shut down before it is closed, because a child may have it, too. Most
-    # clients have gone by then, so that it raises an OSError.
-    _shouldShutdown = False
 
     def __init__(
         self,
@@ -139,14 +135,3 @@ class Accepted(Server):
             super().loseConnection()  # type: ignore[no-untyped-call]
         else:
             self.connectionLost(_DONE)
-
-
-def _note_child() -> None:
-    Accepted._shouldShutdown = True
-
-
-def _note_no_child() -> None:
-    Accepted._shouldShutdown = False
-
-
-os.register_at_fork(after_in_parent=_note_child, after_in_child=_note_no_child)

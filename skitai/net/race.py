@@ -159,7 +159,8 @@ class OneConnection(ClientFactory):
         """Free the transport that was not connected: it holds a method of its own in these attributes."""
         transport = None if self._connecting is None else self._connecting()
         if transport is not None:
-            transport.doRead = transport.doWrite = _nothing  # the reactor may still call the second
+            # The reactor may still call the second, and the third where it was given up at once.
+            transport.doRead = transport.doWrite = transport.doConnect = _nothing
 
     def clientConnectionLost(self, connector: Any, reason: Failure) -> None:  # noqa: ARG002 - Twisted's
         """Free the connection that has ended: the two hold each other, so that one may connect again."""

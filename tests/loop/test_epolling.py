@@ -274,6 +274,13 @@ def test_an_error_in_the_loop_itself_does_not_end_it(reactor: Any, failures: lis
     assert [event["log_failure"].type for event in failures if "log_failure" in event] == [OSError]
 
 
+def test_a_timer_may_be_months_away(reactor: Any, failures: list[Any]) -> None:
+    reactor.callLater(60 * 86400, lambda: None)
+    threading.Timer(0.1, reactor.callFromThread, (reactor.stop,)).start()
+    reactor.run(installSignalHandlers=False)
+    assert not [event for event in failures if "log_failure" in event]
+
+
 def test_other_reactors_stay_what_they_are() -> None:
     other = SelectReactor()
     shorten(other)

@@ -35,7 +35,7 @@ def ask(reactor_thread):
     """Return ``ask(answer)``: what a client gets to the end, and what the protocol has seen."""
     ports = []
 
-    def ask(answer):
+    def ask(answer, *sent):
         events = []
         factory = Factory()
         factory.noisy = False
@@ -44,7 +44,9 @@ def ask(reactor_thread):
         ports.append(found.port)
         got = b""
         with socket.create_connection(("127.0.0.1", found.port.getHost().port), timeout=PATIENCE) as client:
-            client.sendall(b"x")
+            for data in sent or (b"x",):
+                client.sendall(data)
+                time.sleep(0.05 if sent else 0)
             try:
                 while piece := client.recv(1 << 16):
                     got += piece
@@ -240,3 +242,16 @@ def test_the_log_knows_it_by_its_protocol_also_when_that_is_gone(ask):
     assert before == after
     assert "Answering" in before
     assert before.endswith("127.0.0.1>")
+
+
+def test_its_client_learns_of_the_end_though_it_has_sent_more_than_was_read(ask):
+    """Such as a line break behind the body of a POST (RFC 9112, section 2.2)."""
+
+    def answer(transport, data):
+        time.sleep(0.2)  # the rest comes meanwhile
+        transport.write(b"bye")
+        transport.loseConnection()
+
+    got, events = ask(answer, b"x", b"\r\n")
+    assert got == b"bye"
+    assert events[-1] == "ConnectionDone"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.address import IPv4Address, IPv6Address
 
-from skitai.http.fields import split_list, split_parameters
+from skitai.http.fields import MEMBERS_MAX, last_members, split_all, split_parameters
 from skitai.http.hosts import unmapped
 from skitai.server.http1.head import is_host
 
@@ -22,6 +22,8 @@ _FORWARDED = b"forwarded"
 _LOOKED_AT = frozenset((_FOR, _PROTO, _HOST, _FORWARDED))
 #: RFC 7239, section 6: an address, an IPv6 address in brackets, each perhaps with a port.
 _NODE = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<other>[^\[\]]+?))(?P<port>:[0-9]{1,5})?")
+#: Quotes stand around whole values only. A client could begin one, and a proxy append its element within it.
+_QUOTED_WELL = re.compile(r'(?:[^"]|(?<==)"(?:[^"\\]|\\.)*+"(?=[ \t]*(?:[;,]|\Z)))*+', re.DOTALL)
 _SCHEMES = {"http": False, "https": True, "ws": False, "wss": True}
 
 
@@ -58,6 +60,9 @@ class Forwarding:
                 fields[name] = f"{fields[name]}, {text}" if name in fields else text
         if not fields:
             return
+        if _QUOTED_WELL.fullmatch(fields.get(_FORWARDED, "")) is None:
+            request.refuse(400, "Forwarded has a quote where none may be")
+            return
         found = [hop for hop in (self._standard(fields), self._customary(fields)) if hop is not None]
         if len(found) == 2 and found[0].client != found[1].client:
             request.refuse(400, "Forwarded and X-Forwarded-For name different clients")
@@ -70,7 +75,7 @@ class Forwarding:
         if _FORWARDED not in fields:
             return None
         hops = []
-        for element in split_list(fields[_FORWARDED]):
+        for element in split_all(fields[_FORWARDED])[-MEMBERS_MAX:]:
             pairs = split_parameters(f";{element}")[1]
             hops.append(Hop(_address(pairs.get("for", "")), pairs.get("proto"), pairs.get("host")))
         return self._last_foreign(hops)
@@ -79,10 +84,10 @@ class Forwarding:
         """Return what the X-Forwarded-* fields say; None without them."""
         if not fields.keys() & {_FOR, _PROTO, _HOST}:
             return None
-        chain = [Hop(_address(item)) for item in split_list(fields.get(_FOR, ""))]
+        chain = [Hop(_address(item)) for item in last_members(fields.get(_FOR, ""))]
         hop = self._last_foreign(chain) or Hop()
         # The nearest proxy says the last value, and it is the one whose word counts.
-        schemes, hosts = split_list(fields.get(_PROTO, "")), split_list(fields.get(_HOST, ""))
+        schemes, hosts = last_members(fields.get(_PROTO, "")), last_members(fields.get(_HOST, ""))
         return attrs.evolve(hop, scheme=schemes[-1] if schemes else None, host=hosts[-1] if hosts else None)
 
     def _last_foreign(self, hops: list[Hop]) -> Hop | None:

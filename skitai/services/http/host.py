@@ -78,6 +78,8 @@ class Host(Factory):
             if connection.transfer is None:
                 if age >= self._limits.idle_seconds or _has_expired(connection, now):
                     self._retire(connection)
+            elif connection.waits_for_body:
+                connection.note_wait()
             elif age >= self._silence_seconds and not connection.is_paused:
                 text = f"{self.node.label} sent nothing for {self._silence_seconds:g} seconds"
                 self.failed(connection, SlowReply(text, "silence_timeout", self.node))

@@ -123,6 +123,11 @@ class HTTPConnection:
         """Whether the head of the reply is still to come."""
         return not self._reader.has_head
 
+    @property
+    def waits_for_body(self) -> bool:
+        """Whether the node waits for more of the request, which comes from somebody else."""
+        return getattr(self._upload, "waits", False)
+
     def ask(self, transfer: Transfer) -> None:
         """Send the request of ``transfer``."""
         self.transfer = transfer
@@ -217,6 +222,10 @@ class HTTPConnection:
             failed=lambda error: self._owner.failed(self, error),
         )
         self._upload.start()
+
+    def note_wait(self) -> None:
+        """Begin the time-outs anew: so far the node could not answer."""
+        self._note_progress()
 
     def _note_progress(self) -> None:
         self.active = self.asked = self._seconds()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from skitai.http.fields import FIELD_VALUE, HOP_BY_HOP, TOKEN, split_list
+from skitai.http.fields import FIELD_VALUE, HOP_BY_HOP, TOKEN, split_all
 
 #: What the two connections of a proxy have each of their own.
 _OF_CONNECTION = HOP_BY_HOP | {"proxy-authenticate", "proxy-authorization"}
@@ -118,4 +118,4 @@ def trailer_fields(trailers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]
 
 def named_by(connection: str) -> set[str]:
     """Return the fields that the values of Connection name, in lower case."""
-    return {name for name in map(str.lower, split_list(connection)) if name not in _PLAIN}
+    return {name for name in map(str.lower, split_all(connection)) if name not in _PLAIN}

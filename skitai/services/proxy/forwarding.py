@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from skitai.http.fields import TOKEN, quoted, split_list, split_parameters
+from skitai.http.fields import MEMBERS_MAX, TOKEN, last_members, quoted, split_all, split_parameters
 
 if TYPE_CHECKING:
     from skitai.net.trust import TrustedProxies
@@ -45,11 +45,11 @@ def _chain(request: Any) -> tuple[str, ...]:
     """Return the addresses that a trusted proxy names: the server has checked that its fields agree."""
     customary = request.field(b"x-forwarded-for")
     if customary is not None:
-        return tuple(split_list(customary.decode("latin-1")))
+        return tuple(last_members(customary.decode("latin-1")))
     standard = request.field(b"forwarded")
     if standard is None:
         return ()
-    elements = split_list(standard.decode("latin-1"))
+    elements = split_all(standard.decode("latin-1"))[-MEMBERS_MAX:]
     return tuple(split_parameters(f";{element}")[1].get("for", "unknown") for element in elements)
 
 

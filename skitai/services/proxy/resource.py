@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from skitai.services.proxy.seam import Follower
     from skitai.services.proxy.way import Way
 
-#: A segment ``..``, which the member might follow to where the mount does not lead.
-_UPWARDS = re.compile(rb"(?:/|\\|%2f|%5c)(?:\.|%2e){2}(?:/|\\|%2f|%5c|;|\Z)", re.IGNORECASE)
+#: A segment ``..`` or ``.``, by which the member might find what another mount leads to, with its options.
+_UPWARDS = re.compile(rb"(?:/|\\|%2f|%5c)(?:\.|%2e){1,2}(?:/|\\|%2f|%5c|;|\Z)", re.IGNORECASE)
 
-_UPWARDS_DETAIL = "A path with .. in it is not passed on by this proxy: write the address without it."
+_UPWARDS_DETAIL = "A path with . or .. in it is not passed on by this proxy: write the address without it."
+_BACKSLASH = ord("\\")
 
 
 @implementer(IHeadResource)
@@ -62,7 +63,9 @@ class ReverseProxy(Resource):
 
     def _switch(self, request: Any, protocols: bytes) -> None:
         message = Message(self.way, request, switching=protocols)
-        exchange = Exchange(self.way, request, message)
+        cache = self.way.cache
+        follower = None if cache is None else cache.follow(request)
+        exchange = Exchange(self.way, request, message, follower=follower)
         message.switch = exchange.switch
         exchange.start()
 
@@ -103,7 +106,9 @@ class ReverseProxy(Resource):
 
 
 def _leads_elsewhere(path: bytes) -> bool:
-    return (path.find(b"..") >= 0 or PERCENT in path) and _UPWARDS.search(path) is not None
+    # Most paths cannot: that is found out in a tenth of the time.
+    can = path.find(b"/.") >= 0 or PERCENT in path or _BACKSLASH in path
+    return can and _UPWARDS.search(path) is not None
 
 
 def _collected(request: Any) -> tuple[bytes, StreamedBody | None, Any]:

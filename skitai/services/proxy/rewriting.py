@@ -40,7 +40,8 @@ class Rewriting:
             parts = urlsplit(value)
         except ValueError:
             return value
-        if parts.scheme not in _PORTS or not self._is_ours(parts.scheme, parts.netloc.lower()):
+        host = parts.netloc.lower()
+        if parts.scheme not in _PORTS or not host or not self._is_ours(parts.scheme, host):
             return value
         rest = value[value.index("//") + 2 + len(parts.netloc) :]
         return f"{self._origin}{self._point}{rest if rest.startswith('/') else '/' + rest}"

@@ -30,10 +30,15 @@ class PushedBody:
         self.done = False
         self._producer: Any = None
         self._transport: Any = None
-        self._ended = False
+        self._ended = self._is_held = False
         self._error: BaseException | None = None
         self._progressed: Callable[[], object] | None = None
         self._failed: Callable[[OperationError], object] | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the member could have more, and the client sends none: that is no silence of the member."""
+        return self._transport is not None and not self._ended and not self._is_held
 
     # -- the client's side: IBodySink ----------------------------------------------------------------------
 
@@ -97,11 +102,13 @@ class PushedBody:
 
     def pauseProducing(self) -> None:
         """Read no more from the client for now."""
+        self._is_held = True
         if self._producer is not None:
             self._producer.pauseProducing()
 
     def resumeProducing(self) -> None:
         """Read on."""
+        self._is_held = False
         if self._producer is not None:
             self._producer.resumeProducing()
 

@@ -23,6 +23,7 @@ FRESH_FOR = [
     (["Cache-Control: max-age=99999999999999999999"], 2**31),
     (["Cache-Control: max-age=60", "Age: 50"], 10),
     (["Cache-Control: max-age=60", "Age: x"], 60),
+    (["Cache-Control: max-age=60", "Age: 50, 5"], 10),
     (["Cache-Control: max-age=60", "Date: -50"], 10),
     (["Cache-Control: max-age=60", "Date: +50"], 60),
     (["Cache-Control: max-age=60", "Date: nonsense"], 60),

@@ -230,14 +230,18 @@ def test_target(proxy, member, route, asked, target):
 
 
 @pytest.mark.parametrize(
-    "path", ["/shop/../b", "/shop/%2e%2E/b", "/shop/..", "/shop/..%2fb", "/shop/.%2e;/b"]
+    "path",
+    [
+        *("/shop/../b", "/shop/%2e%2E/b", "/shop/..", "/shop/..%2fb", "/shop/.%2e;/b"),
+        *("/shop/./b", "/shop/%2E"),
+    ],
 )
 def test_no_way_up(proxy, member, path):
     """A path cannot lead a member to where the mount does not."""
     server = proxy(member, routes="/shop = @up")
     response = server.ask(path)
     assert response.code == 400
-    assert b"A path with .. in it is not passed on" in response.body
+    assert b"A path with . or .. in it is not passed on" in response.body
     assert member.nobody_waits()
 
 
@@ -250,7 +254,7 @@ def test_no_way_up_before_the_body(proxy, member, fields):
         client.send(b"POST /shop/../b HTTP/1.1\r\nHost: a\r\n" + fields)
         response = client.response()
         assert response.code == 400
-        assert b"A path with .. in it is not passed on" in response.body
+        assert b"A path with . or .. in it is not passed on" in response.body
     assert member.nobody_waits()
 
 

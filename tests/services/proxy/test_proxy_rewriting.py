@@ -64,3 +64,11 @@ def test_left_alone(proxy, member, options):
         proxy, member, f"/shop = @up{options}", "Location: /shop/a", "Set-Cookie: a=b; Path=/shop"
     )
     assert (response["Location"], response["Set-Cookie"]) == ("/shop/a", "a=b; Path=/shop")
+
+
+def test_location_without_a_host_for_a_client_without_one(proxy, member):
+    """A URL with a scheme and no host is no address of the member's, also where the client has named none."""
+    with proxy(member, routes=MOUNTED).client() as client:
+        client.send(b"GET /shop/ HTTP/1.0\r\n\r\n")
+        member.accept().answer(OK.replace(b"\r\n\r\n", b"\r\nLocation: http:foo\r\n\r\n"))
+        assert client.response()["Location"] == "http:foo"

@@ -61,7 +61,8 @@ class Freshness:
         """
         date = http_date(values.get("date", "").encode("latin-1"))
         apparent = 0.0 if date is None else max(0.0, now - date)
-        told = delta_seconds(values.get("age", "").strip()) or 0
+        first = values.get("age", "").partition(",")[0]  # of several (section 5.1)
+        told = delta_seconds(first.strip()) or 0
         born = now - max(apparent, told + (now - asked))
         heuristic = (
             settings.heuristic_max
