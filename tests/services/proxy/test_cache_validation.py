@@ -309,6 +309,16 @@ def test_unsafe_methods(caching, method, code, removed):
     assert cache.ask().body == (b"new" if removed else b"ok")
 
 
+def test_an_unsafe_method_that_may_change_the_protocol(caching):
+    """It is passed on in another way, and removes as much."""
+    cache = caching()
+    cache.put(*TAGGED)
+    cache.member.replies.append(reply())
+    assert cache.ask("/a", "Connection: upgrade", "Upgrade: foo", method="DELETE")[LOOKUP] == "PASSED"
+    cache.member.replies.append(reply(b"new"))
+    assert cache.ask().body == b"new"
+
+
 @pytest.mark.parametrize("buffer", ["yes", "no"])
 @pytest.mark.parametrize(
     ("field", "removed"),

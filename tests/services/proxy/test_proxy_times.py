@@ -3,6 +3,7 @@
 import socket
 import threading
 from contextlib import suppress
+from select import select
 
 import pytest
 
@@ -99,6 +100,19 @@ def test_client_sends_no_more(proxy, member):
         assert connection.rest() in (b"abc", b"")
     assert server.counts()["504"] == 0
     assert server.loop.call(server.instance.services.dispatcher.cluster, "up").members[0].failures == 0
+
+
+@pytest.mark.parametrize("limit", ["head_timeout", "silence_timeout"])
+def test_client_pauses(proxy, member, limit):
+    """A member that waits for the rest of a request is not slow."""
+    with proxy(member, routes=STREAMED, up=f"{limit} = 0.1").client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
+        connection = member.accept()
+        connection.head()
+        assert not select([client.socket], [], [], 1.2)[0]
+        client.send(b"world")
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        assert client.response().body == b"ok"
 
 
 def test_pipelined(proxy, member):
