@@ -57,7 +57,10 @@ class ServerConfig:
         default="skitai",
         metadata=_key(words.instance_name, "what it is called, also in logs", unset="the file's"),
     )
-    ip: str = field(default="", metadata=_key(words.ip, "address to listen on; empty: all interfaces"))
+    ip: str = field(
+        default="",
+        metadata=_key(words.ip, "address to listen on; empty: all of IPv4; :: is all of IPv6 and IPv4"),
+    )
     port: int | None = field(
         default=5000,
         metadata=_key(
