@@ -46,6 +46,11 @@ _OPTIONS = {
 }
 #: A target whose app is what a call returns.
 _CALL = re.compile(r"(?P<path>[^:]+):(?P<call>[^:/(]+\(.*\))", re.DOTALL)
+#: A target that is the address of a server: a URL, or a host with a port.
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?://(?:[^/@]*@)?)?(?P<host>\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(?P<port>:[0-9]{1,5})?(?:[/?#].*)?",
+    re.ASCII | re.DOTALL | re.IGNORECASE,
+)
 _CLUSTER = "@"
 #: How many modules of a folder a message names.
 _NAMES_MAX = 6
@@ -128,6 +133,7 @@ def _given(instance: IInstance, source: AppSource) -> WSGIApp | None:
 
 def _source(mount: Mount) -> AppSource:
     """Return the place of the app that the target names. Raises ValueError if it does not exist."""
+    _refuse_address(mount)
     call = _CALL.fullmatch(mount.target)  # its arguments may have slashes and colons in them
     parent, _, last = (call["path"] if call else mount.target).rpartition("/")
     if not last:
@@ -146,6 +152,19 @@ def _source(mount: Mount) -> AppSource:
         return AppSource(place, module, attribute, is_installed=is_installed(str(place / module)))
     _require_module(directory, module, None if colon or call else mount.folder / mount.target)
     return AppSource(directory, module, attribute)
+
+
+def _refuse_address(mount: Mount) -> None:
+    """Raise ValueError for the address of another server; the message has no user or password of a URL."""
+    found = _ADDRESS.fullmatch(mount.target)
+    if found is None or not (found["scheme"] or (found["port"] and not _has(mount.folder, found["host"]))):
+        return
+    address = found["host"] + (found["port"] or "")
+    ssl = " and ssl = yes" if (found["scheme"] or "").lower().startswith("https") else ""
+    raise ValueError(
+        f"{quoted(address)} is the address of a server, and another server is a cluster: "
+        f"write {mount.point or '/'} = {_CLUSTER}NAME here, and members = {address}{ssl} in [{_CLUSTER}NAME]"
+    )
 
 
 def _has(directory: Path, module: str) -> bool:

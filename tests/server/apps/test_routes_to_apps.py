@@ -63,6 +63,12 @@ def test_folder_and_app_at_one_point(reactor_thread, folder):
     assert shown == ["static max_age=300  ; static files", "wsgi  ; app"]
 
 
+SERVER = (
+    "'{0}' is the address of a server, and another server is a cluster: "
+    "write / = @NAME here, and members = {0}{1} in [@NAME]"
+)
+
+
 @pytest.mark.parametrize(
     ("target", "problem"),
     [
@@ -78,6 +84,12 @@ def test_folder_and_app_at_one_point(reactor_thread, folder):
         ("wsgi.py:app", "there is neither wsgi/py.py nor wsgi/py/__init__.py: leave out .py"),
         ("wsgi:a.", "'a.' cannot name a callable: write path/module:callable"),
         ("wsgi:1", "'1' cannot name a callable: write path/module:callable"),
+        ("127.0.0.1:9001", SERVER.format("127.0.0.1:9001", "")),
+        ("http://127.0.0.1:9001", SERVER.format("127.0.0.1:9001", "")),
+        ("https://user:secret@a.example:9/x", SERVER.format("a.example:9", " and ssl = yes")),
+        ("http://a.example/", SERVER.format("a.example", "")),
+        ("[::1]:9001", SERVER.format("[::1]:9001", "")),
+        ("localhost:9001/", SERVER.format("localhost:9001", "")),
         (".wsgi:app", "'.wsgi:app' names no module: write path/module:callable"),
         (":app", "':app' names no module: write path/module:callable"),
         ("no/", "there is no folder no: correct the path or create it"),
