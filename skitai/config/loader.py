@@ -78,10 +78,21 @@ class Config:
         """Return an error for each unknown section; ``declared`` are those of plugins."""
         known = (*_CORE_SECTIONS, *(PREFIX + name for name in self.clusters), *SHARED_SECTIONS, *declared)
         return [
-            section.error(f"unknown section: {nearest(name, known)}")
+            section.error(f"unknown section: {self._meant_cluster(section) or nearest(name, known)}")
             for name, section in self.sections.items()
             if name not in known
         ]
+
+    def _meant_cluster(self, section: Section) -> str:
+        """Return the hint for a section that is a cluster but for its name; an empty text for all others."""
+        name = PREFIX + section.name
+        if section.name in self.clusters:
+            return ""
+        targets = {mount.target for host in self.hosts for mount in host.mounts}
+        read = (each for each in self._origins.values() if isinstance(each, Section))
+        values = (entry.value for each in read for entry in each.entries.values())
+        is_named = name in targets or any(name in value.replace(",", " ").split() for value in values)
+        return f"did you mean [{name}]?" if is_named or "members" in section.entries else ""
 
     def error(self, key: str, message: str, *, section: str = _SERVER) -> ConfigError:
         """Return the error that points at a key: at the option that gave it, or at its line in the file."""

@@ -92,6 +92,15 @@ def test_claimed_lines(site):
         ("[route:line]", "site.conf:1: [route:line]: unknown section: did you mean routes:line?"),
         ("[@up]\nmembers = a\n[up]", "site.conf:3: [up]: unknown section: did you mean @up?"),
         (
+            "[shop]\nx = 1\n[routes:line]\n/ = @shop strip=no",
+            "site.conf:1: [shop]: unknown section: did you mean [@shop]?",
+        ),
+        (
+            "[shop]\nx = 1\n[smtp]\nuser = a, @shop",
+            "site.conf:1: [shop]: unknown section: did you mean [@shop]?",
+        ),
+        ("[shop]\nmembers = a", "site.conf:1: [shop]: unknown section: did you mean [@shop]?"),
+        (
             "[zzz]",
             f"site.conf:1: [zzz]: unknown section: known are {', '.join(KNOWN)}",
         ),
