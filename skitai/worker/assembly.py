@@ -115,7 +115,7 @@ def _cluster(
         except ValueError as error:
             raise wrong(KEY, str(error)) from error
         operation = service.operation(f"@{cluster.name}{health.path}", use_cache=False)  # type: ignore[attr-defined]
-        following.checks.append(HealthCheck(following.reactor, made, service, operation, health.seconds))
+        following.checks.append(HealthCheck(following.reactor, made, service, operation, health))
     return made
 
 

@@ -51,18 +51,20 @@ def read_health(text: str) -> Health:
 class HealthCheck:
     """Asks each member of ``cluster`` now and then. All methods are called in the reactor thread.
 
-    ``service`` performs ``operation``. A member that does not answer with a status below 400 in time rests
-    until it does.
+    ``service`` performs ``operation``, which asks for what ``health`` says. A member that does not answer
+    with a status below 400 in time rests until it does.
     """
 
     def __init__(
-        self, reactor: Any, cluster: Cluster, service: IService, operation: Operation, seconds: float
+        self, reactor: Any, cluster: Cluster, service: IService, operation: Operation, health: Health
     ) -> None:
         self._reactor = reactor
         self._cluster = cluster
         self._service = service
         self._operation = operation
-        self._seconds = seconds
+        self._seconds = health.seconds
+        #: What messages call the question: a query may hold a secret.
+        self._question = f"GET {health.path.partition('?')[0]}"
         self._asked: dict[Member, Deferred[Any]] = {}
         self._unwell: set[Member] = set()
         self._loop = LoopingCall(self._ask_all)
@@ -97,17 +99,25 @@ class HealthCheck:
             return
         if isinstance(outcome, Result) and outcome.status == NORMAL and outcome.code < _BAD:
             self._cluster.is_well(member)
-            self._tell(member in self._unwell, self._unwell.discard, member, "is well again")
+            self._tell(member in self._unwell, self._unwell.discard, member, "is well again", _log.info)
             return
         self._cluster.is_unwell(member, _RESTS_ROUNDS * self._seconds)
-        problem = f"status {outcome.code}" if isinstance(outcome, Result) else _words(outcome.value)
-        self._tell(member not in self._unwell, self._unwell.add, member, f"is unwell: {problem}")
+        problem = f" gave {outcome.code}" if isinstance(outcome, Result) else f": {_words(outcome.value)}"
+        text = f"is unwell: {self._question}{problem} ({KEY} in [@{self._cluster.name}])"
+        self._tell(member not in self._unwell, self._unwell.add, member, text, _log.warn)
 
-    def _tell(self, is_news: bool, note: Callable[[Member], None], member: Member, text: str) -> None:
+    def _tell(
+        self,
+        is_news: bool,
+        note: Callable[[Member], None],
+        member: Member,
+        text: str,
+        log: Callable[..., None],
+    ) -> None:
         note(member)
         if is_news:
             name, label = self._cluster.name, member.node.label
-            _log.warn("cluster @{name}: {label} {text}", name=name, label=label, text=text)
+            log("cluster @{name}: {label} {text}", name=name, label=label, text=text)
 
 
 def _words(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from instances import make_instance
 from skitai.calls.cluster import Cluster, Member
@@ -22,7 +23,7 @@ class World:
         self.asked = []
         members = [Member(HTTPNode(host, 80)) for host in ("a", "b")]
         self.cluster = Cluster("c", "http", members, self.clock.seconds)
-        self.check = HealthCheck(self.clock, self.cluster, self, "operation", 5)
+        self.check = HealthCheck(self.clock, self.cluster, self, "operation", Health("/ping?key=x", 5))
 
     def perform(self, node, operation):
         self.asked.append(node.host)
@@ -67,6 +68,32 @@ def test_an_unwell_member_rests(world, answer):
     world.answers["a"] = 204
     world.wait(5)
     assert world.states == ["up", "up"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (404, "GET /ping gave 404"),
+        (
+            lambda: fail(OperationError("a:80 refused the connection")),
+            "GET /ping: a:80 refused the connection",
+        ),
+        (Deferred, "GET /ping: no answer in time"),
+    ],
+)
+def test_what_is_logged(world, answer, problem):
+    """It is logged once what was asked, which key says so, and that the member is well again: no warning."""
+    with capturedLogs() as events:
+        world.answers["a"] = answer
+        world.check.start()
+        world.wait(15)
+        world.answers["a"] = 200
+        world.wait(10)
+    told = [(event["log_level"], formatEvent(event)) for event in events]
+    assert told == [
+        (LogLevel.warn, f"cluster @c: a:80 is unwell: {problem} (health in [@c])"),
+        (LogLevel.info, "cluster @c: a:80 is well again"),
+    ]
 
 
 def test_requests_that_go_well_meanwhile(world):
