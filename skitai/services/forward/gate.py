@@ -12,7 +12,7 @@ from skitai.errors import OperationError
 from skitai.http.fields import ALLOW_ALL
 from skitai.net.destinations import ANY, Destination, Rules
 from skitai.net.trust import TrustedProxies
-from skitai.services.forward.reaching import allowed
+from skitai.services.forward.reaching import allowed, not_allowed
 from skitai.services.forward.refusals import Refused
 from skitai.services.forward.targets import Target, read_target
 from skitai.services.forward.users import Users, read_credentials
@@ -114,5 +114,5 @@ class Gate:
         if not found:
             raise Refused(502, "", f"{host} has no address")
         if not allowed(rules, host, port, found):
-            why = f"{host} has no address that is allowed, but {', '.join(found[:4])}"
+            why = not_allowed(rules, host, port, found)
             raise Refused(403, "proxy_destinations", f"{host} has no address that is allowed", why)

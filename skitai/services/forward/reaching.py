@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IHostnameResolver
 from zope.interface import implementer
 
 from skitai.net.connector import Connector
-from skitai.net.special import read_address
+from skitai.net.special import Address, is_own, is_public, read_address
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from skitai.interfaces import IConnector
     from skitai.net.destinations import Rules
+
+#: How many addresses of a name a message has.
+_NAMED_MAX = 4
 
 
 @implementer(IHostnameResolver)
@@ -57,8 +60,26 @@ class CheckedResolver:
 
 def allowed(rules: Rules, host: str, port: int, found: list[str]) -> list[str]:
     """Return the addresses, of those ``found`` for a name, that ``rules`` allow connections to."""
-    addresses = [read_address(text) for text in found if "%" not in text]  # a zone: link-local
-    return [str(address) for address in addresses if rules.admits(host, port, address)]
+    return [str(address) for address in _addresses(found) if rules.admits(host, port, address)]
+
+
+def not_allowed(rules: Rules, host: str, port: int, found: list[str]) -> str:
+    """Return what the log says of a name if ``allowed`` has none of the addresses that it leads to."""
+    leads = f"{host} leads to {', '.join(found[:_NAMED_MAX])}"
+    addresses = _addresses(found)
+    if any(item.has(address) for item in rules.items for address in addresses):
+        return f"{leads}, where port {port} is not allowed"
+    be = "is" if len(found) == 1 else "are"
+    kind = ""
+    if not any(map(is_public, addresses)):
+        kind = f"{be} not public and "
+    elif all(is_own(address) for address in addresses):
+        kind = f"{be} of this machine and "
+    return f"{leads}, which {kind}{be} not in proxy_destinations"
+
+
+def _addresses(found: list[str]) -> list[Address]:
+    return [read_address(text) for text in found if "%" not in text]  # a zone: link-local
 
 
 def make_checked_connector(reactor: Any, connector: IConnector, rules: Rules) -> Connector:

@@ -55,6 +55,41 @@ def test_names_of_private_addresses(shared, destination, name, method):
     assert destination.nobody_waits()
 
 
+@pytest.mark.parametrize(
+    ("destinations", "found", "why"),
+    [
+        ("*", ["127.0.0.1"], "127.0.0.1, which is not public and is not in proxy_destinations"),
+        ("*", ["fe80::1%lo"], "fe80::1%lo, which is not public and is not in proxy_destinations"),
+        ("*", ["::1", "10.0.0.1"], "::1, 10.0.0.1, which are not public and are not in proxy_destinations"),
+        ("10.0.0.0/8", [PUBLIC], f"{PUBLIC}, which is not in proxy_destinations"),
+        ("127.0.0.1:1, *", ["127.0.0.1"], "127.0.0.1, where port 80 is not allowed"),
+    ],
+)
+def test_log_of_a_barred_name(reactor_thread, tmp_path, destinations, found, why):
+    """The log says where a name leads to, and why that is refused."""
+    text = f"proxy_clients = 127.0.0.1\nproxy_destinations = {destinations}"
+    server = Forward(reactor_thread, tmp_path, server=text, names={"a.example": found})
+    try:
+        assert server.fetch("http://a.example/").code == 403
+        (line,) = server.refusals()
+    finally:
+        server.stop()
+    assert line.endswith(f" with 403: a.example leads to {why} ([server] proxy_destinations)")
+
+
+def test_log_of_a_name_of_this_machine(reactor_thread, tmp_path, monkeypatch):
+    """A public address of the machine itself is called so."""
+    for place in ("skitai.net.destinations", "skitai.services.forward.reaching"):
+        monkeypatch.setattr(f"{place}.is_own", lambda _address: True)
+    server = Forward(reactor_thread, tmp_path, server=ALL, names={"a.example": [PUBLIC]})
+    try:
+        assert server.fetch("http://a.example/").code == 403
+        (line,) = server.refusals()
+    finally:
+        server.stop()
+    assert f"leads to {PUBLIC}, which is of this machine and is not in proxy_destinations (" in line
+
+
 ADDRESSES = (
     *("127.0.0.1", "127.255.1.2", "0.0.0.0", "10.1.2.3", "169.254.169.254", "100.64.1.1", "224.0.0.1"),
     *("[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]"),
