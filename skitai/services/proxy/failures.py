@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skitai.errors import CODE_BUSY, CODE_DNS, CODE_SHUTDOWN, CODE_TIMEOUT, OperationError
+from skitai.net.client_tls import PeerCertificateError
 from skitai.net.failures import NoDescriptorError
 
 #: The code where a cluster has no members: names that DNS does not know at present.
@@ -30,7 +31,17 @@ def keys_of(cluster: str, error: BaseException) -> str:
         return f"{limit} in [http] or [@{cluster}]"
     if code == CODE_BUSY:
         return "connections_per_host and waiting_per_host in [http]"
+    refused = error.__cause__
+    if isinstance(refused, PeerCertificateError):
+        return f"{_certificate_keys(str(refused))} in [@{cluster}]"
     return f"members in [@{cluster}]"
+
+
+def _certificate_keys(reason: str) -> str:
+    """Return the keys that help where a certificate is refused: no authority helps against expiry."""
+    if reason.endswith(" here"):  # it is not trusted here, or of an issuer that is not known here
+        return "ca or verify"
+    return "members or verify" if reason.startswith("is not for ") else "verify"
 
 
 def page_detail(label: str, cluster: str, error: BaseException) -> str:
@@ -49,6 +60,8 @@ def page_detail(label: str, cluster: str, error: BaseException) -> str:
         said = f"there are no members at present ({keys})"
     elif code == CODE_DNS:
         said = f"its members have no address ({keys})"
+    elif isinstance(error.__cause__, PeerCertificateError):
+        said = f"the certificate of its member is refused ({keys})"
     else:
         said = f"its member refused, broke off or answered wrongly ({keys})"
     return f"{label[:1].upper()}{label[1:]} has no reply: {said}. The server's log says more."

@@ -1,7 +1,9 @@
 """TLS on both sides of the proxy, with the same behaviour as without."""
 
+import contextlib
 import socket
 import ssl
+import threading
 
 import pytest
 
@@ -90,3 +92,40 @@ def test_broken_off(secure):
     connection.close()
     with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
         client.socket.recv(10)
+
+
+AUTHORITY = Identity(authority=True)
+
+
+@pytest.mark.parametrize(
+    ("identity", "up", "keys"),
+    [
+        (Identity("127.0.0.1"), "", "ca or verify"),
+        (Identity("127.0.0.1", issuer=AUTHORITY), "", "ca or verify"),
+        (Identity("a.example", issuer=AUTHORITY), "\nca = ca.pem", "members or verify"),
+        (Identity("127.0.0.1", issuer=AUTHORITY, days=-1), "\nca = ca.pem", "verify"),
+    ],
+    ids=["self-signed", "unknown issuer", "another name", "expired"],
+)
+def test_certificate_refused(proxy, member, lines, tmp_path, identity, up, keys):
+    """The page and the log name the keys that help where the certificate of a member is refused."""
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
+    (tmp_path / "own.pem").write_bytes(identity.pem + identity.key_pem())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "own.pem")
+
+    def shake_hands():
+        with contextlib.suppress(OSError):  # of which a failure of TLS is one
+            context.wrap_socket(member.socket.accept()[0], server_side=True).close()
+
+    thread = threading.Thread(target=shake_hands, daemon=True)
+    thread.start()
+    server = proxy(member, up=f"ssl = yes{up}")
+    with server.client() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        response = client.response()
+    thread.join(10)
+    assert response.code == 502
+    assert f"the certificate of its member is refused ({keys} in [@up])" in response.body.decode()
+    (line,) = [line for line in lines() if line.startswith("the proxy")]
+    assert line.endswith(f" ({keys} in [@up])")
