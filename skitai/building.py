@@ -222,6 +222,8 @@ def _become(config: Config, identity: Identity) -> None:
 def _warn(server: Server) -> None:
     for warning in server.warnings:
         print(warning, file=sys.stderr)
+        if server.config.log_folder is not None:  # else the log is what was just written to
+            _log.warn("{warning}", warning=warning)
 
 
 def _cooperate(config: Config, reactor: object) -> None:

@@ -15,7 +15,7 @@ from select import select
 import pytest
 
 from processes import environment
-from serving import PATIENCE, config_text
+from serving import PATIENCE, config_text, eventually
 from wire import ask
 
 APP = """
@@ -121,12 +121,19 @@ def terminal(terminals):
 
 
 def test_logs_in_files(tmp_path):
-    """Where logs are files, a terminal shows where, instead of nothing at all."""
+    """Where logs are files, a terminal shows where, instead of nothing at all; warnings are in both."""
     config = tmp_path / "tested.conf"
     config.write_text(f"[global]\nlog_path = {tmp_path}/log\n[server]\nip = 127.0.0.1\nport = 0\n")
+    warning = "[server] certfile: has no effect"
+    with config.open("a") as file:
+        file.write("certfile = no.pem\n")
+    log = tmp_path / "log/instances/tested/server.log"
     terminal = Terminal([sys.executable, "-m", "twisted", "skitai", "--config", str(config)])
     try:
-        terminal.wait_for(f"the logs are in {tmp_path}/log/instances/tested\r\n")
+        terminal.wait_for(f"the logs are in {log.parent}\r\n")
+        terminal.wait_for(warning)
+        eventually(lambda: log.exists() and "Mounted: " in log.read_text(), "the log")
+        assert re.search(rf"^\S+ \S+ \[warning\] \S+ {re.escape(warning)}", log.read_text(), re.MULTILINE)
     finally:
         terminal.stop()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from stat import S_ISREG
 
 import attrs
 
@@ -95,9 +95,17 @@ def _found(read: CertificateConfig, file: Path, fallback: Path, serving: bool) -
 
 
 def existing_file(named: Path, fallback: Path, error: Callable[[str], ConfigError]) -> Path:
-    """Return the file ``named``, or else ``fallback``. Raises ``error(message)`` where neither is a file."""
-    found = next(filter(os.path.isfile, (named, fallback)), None)
-    if found is None:
-        places = " or ".join(dict.fromkeys((str(named), str(fallback))))
-        raise error(f"there is no file {places}: name the one to use")
-    return found
+    """Return the file ``named``, or else ``fallback``.
+
+    Raises ``error(message)`` where neither is a file, or it cannot be told for want of rights.
+    """
+    places = tuple(dict.fromkeys((named, fallback)))
+    for place in places:
+        try:
+            if S_ISREG(place.stat().st_mode):
+                return place
+        except PermissionError:
+            raise error(f"cannot look for {place}: its folder is not open to this user") from None
+        except OSError:
+            continue  # there is none
+    raise error(f"there is no file {' or '.join(map(str, places))}: name the one to use")

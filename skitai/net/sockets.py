@@ -19,7 +19,11 @@ from skitai.net.unix_files import bind_unix, identity_of
 BACKLOG = 1024
 _TCP_PROBLEMS = {
     "EADDRINUSE": ("port", "is in use: end the program that listens there or choose another port"),
-    "EACCES": ("port", "needs more rights: ports below 1024 are for root, so choose a higher one"),
+    "EACCES": (
+        "port",
+        "needs more rights: ports below 1024 are for root, so choose a higher one, or start as root with"
+        " user = NAME in [server]",
+    ),
     "EADDRNOTAVAIL": ("ip", "is not an address of this machine: 0.0.0.0 or :: is all interfaces"),
 }
 #: The first descriptor that systemd passes (sd_listen_fds(3)).

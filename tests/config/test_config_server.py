@@ -205,6 +205,21 @@ def test_missing_certificate(site):
     assert server_error(site, "ssl = yes", "certfile = no.pem") == expected
 
 
+def test_certificate_out_of_reach(site, monkeypatch):
+    """A folder that only root may open, such as certbot's, is not said to have no such file."""
+    usual = Path.stat
+
+    def stat(path, **options):
+        if path.name == "root.pem":
+            raise PermissionError
+        return usual(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert server_error(site, "ssl = yes", "certfile = root.pem") == (
+        "site.conf:3: [server] certfile: cannot look for root.pem: its folder is not open to this user"
+    )
+
+
 def test_unix_socket_needs_its_folder(site):
     """A Unix socket in a folder that is not there is refused before anything listens."""
     expected = "site.conf:2: [server] unix_socket: cannot make a socket in no: name another folder"
