@@ -106,6 +106,6 @@ def existing_file(named: Path, fallback: Path, error: Callable[[str], ConfigErro
                 return place
         except PermissionError:
             raise error(f"cannot look for {place}: its folder is not open to this user") from None
-        except OSError:
+        except (OSError, ValueError):
             continue  # there is none
     raise error(f"there is no file {' or '.join(map(str, places))}: name the one to use")

@@ -23,7 +23,7 @@ _LOOKED_AT = frozenset((_FOR, _PROTO, _HOST, _FORWARDED))
 #: RFC 7239, section 6: an address, an IPv6 address in brackets, each perhaps with a port.
 _NODE = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<other>[^\[\]]+?))(?P<port>:[0-9]{1,5})?")
 #: Quotes stand around whole values only. A client could begin one, and a proxy append its element within it.
-_QUOTED_WELL = re.compile(r'(?:[^"]|(?<==)"(?:[^"\\]|\\.)*+"(?=[ \t]*(?:[;,]|\Z)))*+', re.DOTALL)
+_QUOTED_WELL = re.compile(r'(?:[^"]|(?<==)"(?:[^"\\]|\\.)*"(?=[ \t]*(?:[;,]|\Z)))*', re.DOTALL)
 _SCHEMES = {"http": False, "https": True, "ws": False, "wss": True}
 
 
