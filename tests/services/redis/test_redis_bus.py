@@ -17,7 +17,7 @@ class World:
 
     def __init__(self, loop, server):
         prefix = f"tests{next(_prefixes)}:"
-        self._buses = Buses(loop, server, prefix=prefix, timeout=5)
+        self._buses = Buses(loop, server, prefix=prefix, timeout=30)
         self.bus, self.other = self._buses.start(), self._buses.start()
         self.call = loop.call
         self.eventually = eventually
