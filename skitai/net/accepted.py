@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from twisted.internet.address import IPv6Address
@@ -27,6 +28,12 @@ class Accepted(Server):
     _ends: bool
     # Whether it was ever told when it can write.
     _has_waited: bool
+    #: Whether the client has said, within TLS, that it sends no more: set by who reads that. All others are
+    #: shut down before they are closed. With input unread, a close resets them, and their clients get an
+    #: error where they should find the end.
+    has_ended = False
+    # Whether a child may have the sockets, too: then all are shut down.
+    _may_be_shared = False
 
     def __init__(
         self,
@@ -121,6 +128,7 @@ class Accepted(Server):
         self.reactor.removeReader(self)
         if self._has_waited:
             self.reactor.removeWriter(self)
+        self._shouldShutdown = self._may_be_shared or not self.has_ended
         self._closeSocket(not issubclass(reason.type, ConnectionAborted))  # type: ignore[no-untyped-call, arg-type]
         protocol = self.protocol
         del self.protocol, self.socket, self.fileno
@@ -135,3 +143,15 @@ class Accepted(Server):
             super().loseConnection()  # type: ignore[no-untyped-call]
         else:
             self.connectionLost(_DONE)
+
+
+def _note_child() -> None:
+    Accepted._may_be_shared = True
+
+
+def _note_no_child() -> None:
+    Accepted._may_be_shared = False
+
+
+# Before: after it, what others have registered may let other threads run first.
+os.register_at_fork(before=_note_child, after_in_child=_note_no_child)

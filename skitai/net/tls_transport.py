@@ -63,7 +63,7 @@ class TLSTransport(SendingTLS):
     getPeer: Callable[[], Any]
 
     def __init__(self, wrap: Wrap, inside: Any) -> None:
-        super().__init__()
+        SendingTLS.__init__(self)  # of each connection: as the next two, it saves what super() looks up
         self.wrappedProtocol: Any = inside
         self._wrap = wrap
         self._client: ClientCertificate | None = None
@@ -165,7 +165,7 @@ class TLSTransport(SendingTLS):
         return count
 
     def _client_ended(self) -> None:
-        self._read_closed = True
+        self._read_closed = self.transport.has_ended = True
         if IHalfCloseableProtocol.providedBy(self.wrappedProtocol):
             self.wrappedProtocol.readConnectionLost()
         else:

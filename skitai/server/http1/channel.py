@@ -61,7 +61,7 @@ class HTTPChannel(AnsweringConnection):
     )
 
     def __init__(self, factory: HTTPFactory) -> None:
-        super().__init__(factory)
+        AnsweringConnection.__init__(self, factory)
         self.state = _SERVING
         self.deadline = FOREVER
         self._body_use = _NONE

@@ -128,7 +128,7 @@ class SocketOutput(Output):
         queue: SendQueue,
         storage: Storage,
     ) -> None:
-        super().__init__(transport, on_progress, on_drained, storage)
+        Output.__init__(self, transport, on_progress, on_drained, storage)
         self._send = send
         self._queue = queue
         self._held = b""
