@@ -21,7 +21,7 @@ from twisted.python.runtime import seconds as seconds_now
 _log = Logger()
 
 #: Seconds: the most that epoll takes, in milliseconds (epoll_wait(2)), which are rounded up.
-_LONGEST = (2**31 - 1) // 1000 * 1.0
+_LONGEST = float((2**31 - 1) // 1000)
 #: Logs what is raised within it.
 _LOGGED = _log.failureHandler("the turn of the reactor failed")
 

@@ -63,7 +63,7 @@ class TLSTransport(SendingTLS):
     getPeer: Callable[[], Any]
 
     def __init__(self, wrap: Wrap, inside: Any) -> None:
-        SendingTLS.__init__(self)  # of each connection: as the next two, it saves what super() looks up
+        SendingTLS.__init__(self)  # of each connection: it saves what super() looks up
         self.wrappedProtocol: Any = inside
         self._wrap = wrap
         self._client: ClientCertificate | None = None

@@ -202,7 +202,8 @@ def test_a_connection_knows_its_addresses(reactor_thread, host):
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_its_client_learns_of_the_end_though_a_child_has_the_socket_too(ask):
+@pytest.mark.parametrize("goodbye", [False, True])
+def test_its_client_learns_of_the_end_though_a_child_has_the_socket_too(ask, goodbye):
     """A child that an app forks keeps what is open, until it ends or begins another program."""
     children = []
 
@@ -212,6 +213,7 @@ def test_its_client_learns_of_the_end_though_a_child_has_the_socket_too(ask):
             time.sleep(PATIENCE * 10)
             os._exit(0)
         children.append(child)
+        transport.has_ended = goodbye  # as TLS says
         transport.write(b"bye")
         transport.loseConnection()
 
