@@ -128,8 +128,11 @@ class Accepted(Server):
         self.reactor.removeReader(self)
         if self._has_waited:
             self.reactor.removeWriter(self)
-        self._shouldShutdown = self._may_be_shared or not self.has_ended
-        self._closeSocket(not issubclass(reason.type, ConnectionAborted))  # type: ignore[no-untyped-call, arg-type]
+        is_orderly = not issubclass(reason.type, ConnectionAborted)  # type: ignore[arg-type]
+        if self.has_ended and is_orderly and not self._may_be_shared:
+            self.socket.close()
+        else:
+            self._closeSocket(is_orderly)  # type: ignore[no-untyped-call]
         protocol = self.protocol
         del self.protocol, self.socket, self.fileno
         protocol.connectionLost(reason)

@@ -1,64 +1,50 @@
-"""Sends bytes to a socket at once, past its transport, which takes only what the socket does not."""
+"""Sends on what a socket could not take at once, by way of its transport."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPullProducer
 from zope.interface import implementer
 
 
+class Source(Protocol):
+    """What has more to send."""
+
+    #: Where it goes.
+    transport: Any
+
+    def more(self) -> bytes:
+        """Return what is to be sent next; nothing: it is over for now."""
+
+    def outflow_ended(self) -> None:
+        """Note that everything was sent."""
+
+
 @implementer(IPullProducer)
 class Outflow:
-    """The sending half of ``transport``, whose socket it writes to.
+    """Sends ``rest``, and then what ``source`` has more, over its transport.
 
-    A write of the transport would cost two system calls more, and a turn of the reactor. ``more()`` returns
-    what is to be sent next. It is called whenever the socket has taken everything that it could not take at
-    once, until it returns nothing; then ``idle()`` is called. All methods are called in the reactor thread.
+    It is the producer of the transport as long as that has something to send, and no longer: for what a
+    socket takes at once, a transport takes two system calls more, and a turn of the reactor. All methods are
+    called in the reactor thread.
     """
 
-    __slots__ = ("_idle", "_more", "_rest", "_send", "_transport", "blocked", "handle")
+    __slots__ = ("_rest", "_source")
 
-    def __init__(self, transport: Any, more: Callable[[], bytes], idle: Callable[[], object]) -> None:
-        self._transport = transport
-        #: The socket.
-        self.handle: Any = transport.getHandle()
-        self._send = self.handle.send
-        self._more = more
-        self._idle = idle
-        self._rest = b""
-        #: Whether the transport has something to send: then ``more`` will be called.
-        self.blocked = False
-
-    def write(self, data: bytes) -> None:
-        """Send ``data`` after everything written before."""
-        if self.blocked:
-            self._transport.write(data)
-            return
-        try:
-            sent = self._send(data)
-        except OSError:
-            sent = 0  # the socket is full, or broken: then the transport finds that out and reports it
-        if sent < len(data):
-            self._rest = data[sent:]
-            self.begin()
-
-    def begin(self) -> None:
-        """Have ``more`` called, as if the socket had been full."""
-        if not self.blocked:
-            self.blocked = True
-            self._transport.registerProducer(self, False)
+    def __init__(self, source: Source, rest: bytes) -> None:
+        self._source = source
+        self._rest = rest
 
     def resumeProducing(self) -> None:
         """Give the transport the next piece: it has sent everything."""
-        piece, self._rest = self._rest or self._more(), b""
+        source = self._source
+        piece, self._rest = self._rest or source.more(), b""
         if piece:
-            self._transport.write(piece)
+            source.transport.write(piece)
         else:
-            self.blocked = False
-            self._transport.unregisterProducer()
-            self._idle()
+            source.transport.unregisterProducer()
+            source.outflow_ended()
 
     def stopProducing(self) -> None:
         """Do nothing: the protocol is told of the end, too."""

@@ -44,18 +44,17 @@ class _Port(tcp.Port):
 
     def doRead(self) -> None:
         """Accept what waits."""
-        if self.turnstile is not None:
-            seconds = self.turnstile.wait()
-            if seconds:
-                self.stopReading()  # type: ignore[no-untyped-call]
-                self.reactor.callLater(seconds, self._look_again)
-                return
-            self.numberAccepts = 1
-        self._accept()
+        if self.turnstile is None or self._may_accept(self.turnstile):
+            super().doRead()  # type: ignore[no-untyped-call]
 
-    def _accept(self) -> None:
-        """Accept what waits."""
-        super().doRead()  # type: ignore[no-untyped-call]
+    def _may_accept(self, turnstile: Turnstile) -> bool:
+        """Return whether one connection may be accepted now; else look again when it may."""
+        seconds = turnstile.wait()
+        if seconds:
+            self.stopReading()  # type: ignore[no-untyped-call]
+            self.reactor.callLater(seconds, self._look_again)
+        self.numberAccepts = 1
+        return not seconds
 
     def logPrefix(self) -> str:
         """Return what the log calls it."""
@@ -95,7 +94,10 @@ class _TCPPort(_Port):
         if host.host not in ANY:
             self._common_host = host
 
-    def _accept(self) -> None:
+    def doRead(self) -> None:
+        """Accept what waits."""
+        if self.turnstile is not None and not self._may_accept(self.turnstile):
+            return
         most = self.numberAccepts
         for count in range(most):
             try:
@@ -104,7 +106,7 @@ class _TCPPort(_Port):
                 self.numberAccepts = max(1, count)
                 return
             except OSError:  # Twisted asks once more, and knows what to do
-                super()._accept()
+                super(_Port, self).doRead()  # type: ignore[no-untyped-call]
                 return
             try:
                 self._begin(descriptor, address)

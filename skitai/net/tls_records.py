@@ -9,7 +9,7 @@ _HEADER = 5
 #: Records without data: how many at once, and how many are forgiven in a second.
 _BURST, _RATE = 100, 10
 #: Bytes that come before they are looked at: those of a few dozen records, and few beside an idle connection.
-_LOOK_BYTES = 1024
+LOOK_BYTES = 1024
 
 
 class Records:
@@ -32,8 +32,7 @@ class Records:
         """Return whether too many records had no data; ``with_data`` of those that ``encrypted`` ends had."""
         self._useless -= with_data
         self._unread += encrypted
-        # The whole of a short connection is no more than this, and needs no look.
-        return len(self._unread) >= _LOOK_BYTES and self._count()
+        return len(self._unread) >= LOOK_BYTES and self._count()
 
     def _count(self) -> bool:
         unread, position = self._unread, self._left

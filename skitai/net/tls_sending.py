@@ -53,12 +53,14 @@ class SendingTLS:
 
     # Slots, because there may be ten thousand idle connections.
     __slots__ = (
-        "_closes_half", "_incoming", "_out", "_outgoing", "_paused", "_producer", "_shaken", "_streaming",
-        "_tickets", "_tls", "_unsent", "_write_closed", "connected", "disconnecting", "transport",
+        "_closes_half", "_incoming", "_outflow", "_outgoing", "_paused", "_producer", "_shaken", "_socket",
+        "_streaming", "_tickets", "_tls", "_unsent", "_write_closed", "connected", "disconnecting",
+        "transport",
     )  # fmt: skip
 
     transport: Any
-    _out: Outflow
+    #: That of the transport, past which it is written to.
+    _socket: Any
     _tls: TLSObject
 
     def __init__(self) -> None:
@@ -72,6 +74,8 @@ class SendingTLS:
         # What was written and nobody has encrypted yet.
         self._unsent: deque[bytes | memoryview] = deque()
         self._producer: Any = None
+        # What sends while the socket is full: it has more to ask for, then.
+        self._outflow: Outflow | None = None
         self._streaming = self._paused = False
 
     def _send_no_more(self) -> None:
@@ -82,18 +86,18 @@ class SendingTLS:
         if producer is not None:
             producer.stopProducing()
         self._unsent.clear()
-        del self._out  # which knows this object
+        self._outflow = None  # which knows this object
 
     def send(self, data: bytes | memoryview) -> int:
         """Send of ``data`` what the socket takes now, and return how much of it has left.
 
         The rest must be written, or be produced by a pull producer.
         """
-        if self._write_closed or not self._shaken or self._out.blocked:
+        if self._write_closed or not self._shaken or self._outflow is not None:
             return 0
         sent = self._tls.write(data) if len(data) <= _PIECE else self._encrypt(data, 0)
         self._flush()
-        while sent < len(data) and not self._out.blocked and sent < _TURN_MAX:
+        while sent < len(data) and self._outflow is None and sent < _TURN_MAX:
             sent = self._encrypt(data, sent)
             self._flush()
         return sent
@@ -109,8 +113,23 @@ class SendingTLS:
         data = self._outgoing.read()
         if self._tickets:
             data, self._tickets = self._tickets + data, b""
-        if data:
-            self._out.write(data)
+        if not data:
+            return
+        if self._outflow is not None:
+            self.transport.write(data)
+            return
+        try:
+            sent = self._socket.send(data)
+        except OSError:
+            sent = 0  # the socket is full, or broken: then the transport finds that out and reports it
+        if sent < len(data):
+            self._flow(data[sent:])
+
+    def _flow(self, rest: bytes = b"") -> None:
+        """Have the transport send ``rest``, and all that follows until nothing is left."""
+        if self._outflow is None:
+            self._outflow = Outflow(self, rest)
+            self.transport.registerProducer(self._outflow, False)
 
     def write(self, data: bytes) -> None:
         """Send ``data`` after everything written before."""
@@ -120,7 +139,7 @@ class SendingTLS:
         if sent < len(data):
             self._unsent.append(memoryview(data)[sent:] if sent else data)
             if self._shaken:
-                self._out.begin()
+                self._flow()
             if self._producer is not None and self._streaming and not self._paused:
                 self._paused = True
                 self._producer.pauseProducing()
@@ -129,7 +148,7 @@ class SendingTLS:
         """Send pieces after everything written before."""
         self.write(b"".join(iovec))
 
-    def _more(self) -> bytes:
+    def more(self) -> bytes:
         """Return what is to be sent next: the socket has taken everything. Nothing: it is over for now."""
         while self._outgoing.pending < _PIECE:
             if self._unsent:
@@ -141,6 +160,11 @@ class SendingTLS:
                 break
         tickets, self._tickets = self._tickets, b""
         return tickets + self._outgoing.read()
+
+    def outflow_ended(self) -> None:
+        """Note that the socket takes all there is."""
+        self._outflow = None
+        self._settle()
 
     def _ask_producer(self) -> bool:
         """Have the producer write; return whether it has."""
@@ -158,7 +182,7 @@ class SendingTLS:
             raise RuntimeError(f"{producer} cannot produce: {self._producer} does")
         self._producer, self._streaming, self._paused = producer, streaming, False
         if not streaming and self._shaken:
-            self._out.begin()
+            self._flow()
 
     def unregisterProducer(self) -> None:
         """Ask for no more, and close if that was waited for."""
@@ -187,7 +211,7 @@ class SendingTLS:
         A push producer that is not paused holds up nothing, as with TCP: it has no more to send.
         """
         waits = self._producer is not None and (self._paused or not self._streaming)
-        if not self.connected or self._unsent or waits or self._out.blocked:
+        if not self.connected or self._unsent or waits or self._outflow is not None:
             return
         if self.disconnecting:
             self._say_goodbye()

@@ -20,9 +20,8 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from skitai.net.outflow import Outflow
 from skitai.net.tls_failures import FAILURES, PLAIN_REPLY, is_plain_http
-from skitai.net.tls_records import Records
+from skitai.net.tls_records import LOOK_BYTES, Records
 from skitai.net.tls_sending import SendingTLS, TLSObject
 
 if sys.platform == "linux":
@@ -54,8 +53,8 @@ class TLSTransport(SendingTLS):
     """
 
     __slots__ = (
-        "_client", "_failed", "_read_closed", "_reason", "_records", "_wrap", "getHost", "getPeer",
-        "wrappedProtocol",
+        "_client", "_early", "_early_with_data", "_failed", "_read_closed", "_reason", "_records", "_wrap",
+        "getHost", "getPeer", "wrappedProtocol",
     )  # fmt: skip
 
     #: The transport's own: they return the address that the client connected to, and the client's.
@@ -72,7 +71,9 @@ class TLSTransport(SendingTLS):
         self._read_closed = False
         # Whether TLS has failed: the client was told why, and nothing that still comes is read.
         self._failed = False
-        self._records = Records()
+        # All that has come until it is much, how many records of it had data, and what counts them then.
+        self._early, self._early_with_data = b"", 0
+        self._records: Records | None = None
 
     # -- the transport below -------------------------------------------------------------------------------
 
@@ -82,7 +83,7 @@ class TLSTransport(SendingTLS):
         self.connected = True
         self.getHost, self.getPeer = transport.getHost, transport.getPeer
         self._tls = self._wrap(self._incoming, self._outgoing)
-        self._out = Outflow(transport, self._more, self._settle)
+        self._socket = transport.getHandle()
         self.wrappedProtocol.makeConnection(self)
 
     def connectionMade(self) -> None:
@@ -96,6 +97,13 @@ class TLSTransport(SendingTLS):
         if not self._shaken:
             data += self._shake_hands()
         with_data = self._read() if self._shaken and self._incoming.pending else 0
+        if self._records is None:  # the whole of a short connection needs no look
+            self._early += data
+            self._early_with_data += with_data
+            if len(self._early) < LOOK_BYTES:
+                return
+            self._records = Records()
+            data, self._early, with_data = self._early, b"", self._early_with_data
         is_over = self.disconnecting or self._failed or self._read_closed
         if not is_over and self._records.are_too_many(data, with_data):
             FAILURES.tell_of_flood(self.getPeer())
@@ -122,7 +130,7 @@ class TLSTransport(SendingTLS):
             self._flush()
         self._shaken = True
         if self._unsent or self._producer is not None:
-            self._out.begin()
+            self._flow()
         return come
 
     def _acknowledge(self) -> bytes:
@@ -132,10 +140,9 @@ class TLSTransport(SendingTLS):
         sent it while the handshake was computed. To ask the system is cheaper than a turn of the reactor.
         """
         try:
-            connection = self._out.handle
             if sys.platform == "linux":
-                connection.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
-            come: bytes = b"" if self._incoming.pending else connection.recv(_RECORD_MAX)
+                self._socket.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
+            come: bytes = b"" if self._incoming.pending else self._socket.recv(_RECORD_MAX)
         except (AttributeError, OSError):  # nothing is there yet; it is a Unix socket, or no socket at all
             return b""
         return come
@@ -182,7 +189,7 @@ class TLSTransport(SendingTLS):
             self.transport.connectionLost(_CUT_OFF)
         elif self._write_closed or self._failed:
             self.transport.loseConnection()
-        elif not self._out.blocked:
+        elif self._outflow is None:
             self.transport.connectionLost(_LEFT)
 
     def writeConnectionLost(self) -> None:
@@ -200,12 +207,12 @@ class TLSTransport(SendingTLS):
         self._reason = Failure(error)  # type: ignore[no-untyped-call]
         if not self._shaken:
             FAILURES.tell(error, self.getPeer())
-        self._flush()  # what is wrong, for the client
         if not self._shaken and is_plain_http(error):
-            self._out.write(PLAIN_REPLY)
+            self._outgoing.write(PLAIN_REPLY)
+        self._flush()  # what is wrong, for the client
         self._write_closed = True
         # What waits can no more be encrypted, and a client that does not read learns nothing.
-        if self._out.blocked:
+        if self._outflow is not None:
             self.abortConnection()
         elif self._shaken:
             self.disconnecting = True

@@ -19,7 +19,7 @@ def moment(monkeypatch):
 @pytest.fixture
 def _looks_at_each(monkeypatch):
     """Whatever comes is looked at, however little it is."""
-    monkeypatch.setattr(tls_records, "_LOOK_BYTES", 1)
+    monkeypatch.setattr(tls_records, "LOOK_BYTES", 1)
 
 
 def record(size):
@@ -30,7 +30,7 @@ def record(size):
 @pytest.mark.parametrize("seed", range(20))
 def test_any_pieces(moment, monkeypatch, seed, look):
     """A hundred are no flood, and one more is, whatever pieces they come in, once they are looked at."""
-    monkeypatch.setattr(tls_records, "_LOOK_BYTES", look)
+    monkeypatch.setattr(tls_records, "LOOK_BYTES", look)
     sizes = random.Random(seed)
     data = b"".join(record(sizes.choice((0, 1, 22, 300, 16_384))) for _ in range(100))
     records = Records()

@@ -80,7 +80,7 @@ class HTTPChannel(AnsweringConnection):
         """Start on a connected transport, and the time-out for the first request."""
         self.connected(transport)
         factory = self.factory
-        self.output = output_for(transport, self._progress, self._drained, factory.sending, factory.storage)
+        self.output = output_for(transport, self, factory.sending, factory.storage)
         self.deadline = factory.now + factory.limits.header_timeout
 
     def connectionMade(self) -> None:
@@ -283,12 +283,14 @@ class HTTPChannel(AnsweringConnection):
         request = self.current
         return request is not None and request.stream is not None and request.stream.paused
 
-    def _progress(self) -> None:
+    def output_progressed(self) -> None:
+        """Note that the client reads, or begins to keep the response waiting."""
         self._set_deadline(2 * self.factory.limits.response_timeout)
         if self.current is not None:
             self.current.progressed()
 
-    def _drained(self) -> None:
+    def output_drained(self) -> None:
+        """Go on: the client has read what waited."""
         request = self.current
         if request is None:
             if self.state is _SERVING:

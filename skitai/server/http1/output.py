@@ -6,8 +6,7 @@ nor a greenlet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
@@ -23,31 +22,41 @@ PIECE = 32 * 1024
 _HELD_MAX = 64 * 1024
 
 
-def _nothing() -> None:
-    """Tell nobody."""
+class Writer(Protocol):
+    """Who writes, and is told what becomes of it."""
+
+    def output_progressed(self) -> None:
+        """Note that something begins to wait, or that a piece of it was sent."""
+
+    def output_drained(self) -> None:
+        """Note that all that waited was sent."""
+
+
+class _Nobody:
+    """Writes nothing, and wants to know nothing."""
+
+    def output_progressed(self) -> None:
+        pass
+
+    def output_drained(self) -> None:
+        pass
+
+
+_NOBODY = _Nobody()
 
 
 class Output:
-    """The sending half of a connection. All methods are called in the reactor thread.
+    """The sending half of a connection, for ``writer``. All methods are called in the reactor thread."""
 
-    ``on_progress()`` is called when something begins to wait, and when a piece of it was sent.
-    ``on_drained()`` is called when all of it was sent.
-    """
+    __slots__ = ("_backlog", "_storage", "_transport", "_writer", "blocked")
 
-    __slots__ = ("_backlog", "_on_drained", "_on_progress", "_storage", "_transport")
-
-    def __init__(
-        self,
-        transport: Any,
-        on_progress: Callable[[], None],
-        on_drained: Callable[[], None],
-        storage: Storage,
-    ) -> None:
+    def __init__(self, transport: Any, writer: Writer, storage: Storage) -> None:
         self._storage = storage
         self._transport = transport
-        self._on_progress = on_progress
-        self._on_drained = on_drained
+        self._writer: Writer = writer
         self._backlog: Backlog | None = None
+        #: Whether anything waits, here or in the transport: then ``output_drained`` will be called.
+        self.blocked = False
 
     def write(self, data: bytes) -> None:
         """Send ``data`` after everything written before; what cannot leave now waits."""
@@ -62,11 +71,6 @@ class Output:
         """How many bytes wait. Read in any thread."""
         backlog = self._backlog  # read once: this may be an app's thread
         return 0 if backlog is None else len(backlog)
-
-    @property
-    def blocked(self) -> bool:
-        """Whether anything waits: ``on_drained`` will be called."""
-        return self._backlog is not None
 
     def flush(self) -> None:
         """Send what waits for the end of the turn."""
@@ -84,28 +88,30 @@ class Output:
 
     def discard(self) -> None:
         """Discard what waits: the client is gone."""
-        # They belong to the channel, which knows this object: a cycle would keep all of the connection.
-        self._on_progress = self._on_drained = _nothing
+        # The writer knows this object: a cycle would keep all of the connection.
+        self._writer = _NOBODY
         if self._backlog is not None:
-            self._backlog.close()
-            self._backlog = None
+            self._drop_backlog()
+
+    def _drop_backlog(self) -> None:
+        assert self._backlog is not None
+        self._backlog.close()
+        self._backlog = None
 
     def _hand_over_backlog(self) -> None:
         """Give what waits to the transport."""
         assert self._backlog is not None
         while piece := self._backlog.take(PIECE):
             self._transport.write(piece)
-        self._backlog.close()
-        self._backlog = None
+        self._drop_backlog()
 
     def _next_piece(self) -> bytes:
         assert self._backlog is not None
         piece = self._backlog.take(PIECE)
         if piece:
-            self._on_progress()
+            self._writer.output_progressed()
         else:
-            self._backlog.close()
-            self._backlog = None
+            self._drop_backlog()
         return piece
 
 
@@ -123,12 +129,11 @@ class SocketOutput(Output):
         self,
         transport: Any,
         send: Send,
-        on_progress: Callable[[], None],
-        on_drained: Callable[[], None],
+        writer: Writer,
         queue: SendQueue,
         storage: Storage,
     ) -> None:
-        Output.__init__(self, transport, on_progress, on_drained, storage)
+        Output.__init__(self, transport, writer, storage)
         self._send = send
         self._queue = queue
         self._held = b""
@@ -180,6 +185,7 @@ class SocketOutput(Output):
             self._transport.abortConnection()
             return
         self._backlog = backlog
+        self.blocked = True
         self._transport.registerProducer(self, False)
 
     def close(self, read_on: bool) -> None:
@@ -199,8 +205,9 @@ class SocketOutput(Output):
         if piece:
             self._transport.write(piece)
         else:
+            self.blocked = False
             self._transport.unregisterProducer()
-            self._on_drained()
+            self._writer.output_drained()
 
     def stopProducing(self) -> None:
         """Called by the transport when the connection is lost."""
@@ -209,9 +216,11 @@ class SocketOutput(Output):
     def discard(self) -> None:
         """Discard what waits: the client is gone."""
         self._held = b""
+        self._writer = _NOBODY  # as below
         if self._backlog is not None:
+            self.blocked = False
             self._transport.unregisterProducer()
-        super().discard()
+            self._drop_backlog()
 
     def hang_up(self) -> None:
         """Close once all is sent, whether or not the client has closed its half."""
@@ -222,6 +231,7 @@ class SocketOutput(Output):
         """Release the transport, before it is given to another protocol."""
         self.flush()
         if self._backlog is not None:
+            self.blocked = False
             self._transport.unregisterProducer()
             self._hand_over_backlog()
 
@@ -233,34 +243,22 @@ class TransportOutput(Output):
     Progress is only seen when the transport has sent its whole buffer, about 100 KB.
     """
 
-    __slots__ = ("_paused",)
+    __slots__ = ()
 
-    def __init__(
-        self,
-        transport: Any,
-        on_progress: Callable[[], None],
-        on_drained: Callable[[], None],
-        storage: Storage,
-    ) -> None:
-        super().__init__(transport, on_progress, on_drained, storage)
-        self._paused = False
+    def __init__(self, transport: Any, writer: Writer, storage: Storage) -> None:
+        super().__init__(transport, writer, storage)
         transport.registerProducer(self, True)
-
-    @property
-    def blocked(self) -> bool:
-        """Whether anything waits, here or in the transport: ``on_drained`` will be called."""
-        return self._paused
 
     def write(self, data: bytes) -> None:
         """Send ``data`` after everything written before; what cannot leave now waits."""
         if self._backlog is not None:
             self._backlog.append(data)
             return
-        if not self._paused and len(data) <= PIECE:
+        if not self.blocked and len(data) <= PIECE:
             self._transport.write(data)
             return
         rest = memoryview(data)
-        while rest and not self._paused:
+        while rest and not self.blocked:
             self._transport.write(bytes(rest[:PIECE]))
             rest = rest[PIECE:]
         if rest:
@@ -269,20 +267,20 @@ class TransportOutput(Output):
 
     def pauseProducing(self) -> None:
         """Called by the transport when its buffer is full."""
-        self._paused = True
+        self.blocked = True
         if self._backlog is None:
-            self._on_progress()
+            self._writer.output_progressed()
 
     def resumeProducing(self) -> None:
         """Called by the transport when its buffer is empty."""
-        self._paused = False
+        self.blocked = False
         while self._backlog is not None:
             piece = self._next_piece()
             if piece:
                 self._transport.write(piece)
-            if self._paused:
+            if self.blocked:
                 return
-        self._on_drained()
+        self._writer.output_drained()
 
     def stopProducing(self) -> None:
         """Called by the transport when the connection is lost."""
@@ -304,15 +302,9 @@ class TransportOutput(Output):
             self._hand_over_backlog()
 
 
-def output_for(
-    transport: Any,
-    on_progress: Callable[[], None],
-    on_drained: Callable[[], None],
-    queue: SendQueue,
-    storage: Storage,
-) -> Output:
+def output_for(transport: Any, writer: Writer, queue: SendQueue, storage: Storage) -> Output:
     """Return the output for ``transport``: for a socket, with TLS or not, one that writes to it directly."""
     send = sender_of(transport)
     if send is not None:
-        return SocketOutput(transport, send, on_progress, on_drained, queue, storage)
-    return TransportOutput(transport, on_progress, on_drained, storage)
+        return SocketOutput(transport, send, writer, queue, storage)
+    return TransportOutput(transport, writer, storage)

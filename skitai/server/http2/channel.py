@@ -67,7 +67,7 @@ class HTTP2Channel(ReceivingConnection):
         """Start on a connected transport."""
         self.connected(transport)
         factory = self.factory
-        self.output = output_for(transport, self._progress, self._drained, factory.sending, factory.storage)
+        self.output = output_for(transport, self, factory.sending, factory.storage)
         self.connectionMade()
 
     def connectionMade(self) -> None:
@@ -185,10 +185,12 @@ class HTTP2Channel(ReceivingConnection):
             if not stream.closed:
                 stream.tick(seconds)
 
-    def _progress(self) -> None:
+    def output_progressed(self) -> None:
+        """Note that the client reads, or begins to keep the response waiting."""
         self._silent = 0
 
-    def _drained(self) -> None:
+    def output_drained(self) -> None:
+        """Go on: the client has read what waited."""
         self._silent = 0
         self.pump()
         self.hear()

@@ -21,6 +21,19 @@ NOISE = random.Random(1).randbytes(1 << 20)
 # -- to a transport that does the sending -------------------------------------------------------------------
 
 
+class Told:
+    """A writer: ``told`` is a list of what it was told."""
+
+    def __init__(self, told):
+        self.told = told
+
+    def output_progressed(self):
+        self.told.append("progress")
+
+    def output_drained(self):
+        self.told.append("drained")
+
+
 class Watched:
     """A TransportOutput, its transport, and what it has told."""
 
@@ -30,8 +43,7 @@ class Watched:
         self.transport.stalled = True
         self.output = TransportOutput(
             self.transport,
-            lambda: self.told.append("progress"),
-            lambda: self.told.append("drained"),
+            Told(self.told),
             Storage(1 << 30),
         )
 
@@ -131,7 +143,7 @@ def test_socket_output_without_room(sockets, log_text):
     """What finds no room when the turn ends cuts the connection, instead of leaving it to wait for ever."""
     transport = SocketTransport(sockets[0])
     clock = Clock()
-    output = output_for(transport, list, list, SendQueue(clock), Storage(10))
+    output = output_for(transport, Told([]), SendQueue(clock), Storage(10))
     with contextlib.suppress(BlockingIOError):
         while True:
             sockets[0].send(NOISE)
@@ -147,7 +159,7 @@ def test_socket_output_tries_itself(sockets):
     """What the socket takes leaves when the turn ends, in one piece; the transport is spared."""
     transport = SocketTransport(sockets[0])
     clock = Clock()
-    output = output_for(transport, list, list, SendQueue(clock), Storage(1 << 30))
+    output = output_for(transport, Told([]), SendQueue(clock), Storage(1 << 30))
     assert type(output) is SocketOutput
     output.write(b"hel")
     output.write(b"lo")
@@ -162,8 +174,7 @@ def test_socket_output_keeps_the_rest(sockets):
     told = []
     output = output_for(
         transport,
-        lambda: told.append("progress"),
-        lambda: told.append("drained"),
+        Told(told),
         SendQueue(Clock()),
         Storage(1 << 30),
     )
@@ -187,7 +198,7 @@ def test_socket_output_keeps_the_rest(sockets):
 def test_socket_output_leaves_errors_to_the_transport(sockets):
     """A broken connection is met by the transport, which reports it; until then nothing counts as sent."""
     transport = SocketTransport(sockets[0])
-    output = output_for(transport, list, list, SendQueue(Clock()), Storage(1 << 30))
+    output = output_for(transport, Told([]), SendQueue(Clock()), Storage(1 << 30))
     sockets[1].close()
     output.write(b"hello")
     output.flush()
@@ -200,7 +211,7 @@ def test_socket_output_leaves_errors_to_the_transport(sockets):
 def test_socket_output_discard(sockets):
     """What waits for a client that is gone is dropped, and the transport asked for nothing more."""
     transport = SocketTransport(sockets[0])
-    output = output_for(transport, list, list, SendQueue(Clock()), Storage(1 << 30))
+    output = output_for(transport, Told([]), SendQueue(Clock()), Storage(1 << 30))
     output.write(NOISE * 3)
     output.stopProducing()
     assert (output.waiting, output.blocked, transport.producer) == (0, False, None)
@@ -218,7 +229,7 @@ def test_socket_output_discard(sockets):
 def test_socket_output_sends_before(sockets, leave):
     """What waits for the end of the turn leaves before the connection is closed or handed on, or is much."""
     transport = SocketTransport(sockets[0])
-    output = output_for(transport, list, list, SendQueue(Clock()), Storage(1 << 30))
+    output = output_for(transport, Told([]), SendQueue(Clock()), Storage(1 << 30))
     output.write(b"hello")
     leave(output)
     assert sockets[1].recv(5) == b"hello"
@@ -227,7 +238,7 @@ def test_socket_output_sends_before(sockets, leave):
 def test_socket_output_discards_what_is_held(sockets):
     """A client that went away before the turn ended gets nothing."""
     clock = Clock()
-    output = output_for(SocketTransport(sockets[0]), list, list, SendQueue(clock), Storage(1 << 30))
+    output = output_for(SocketTransport(sockets[0]), Told([]), SendQueue(clock), Storage(1 << 30))
     output.write(b"hello")
     output.discard()
     clock.advance(0)
@@ -239,7 +250,7 @@ def test_tls_is_left_to_its_transport():
     """The socket below TLS must not be written to."""
     transport = MemoryTransport(Clock(), None)
     transport.getHandle = transport.getPeerCertificate = lambda: None
-    assert type(output_for(transport, list, list, SendQueue(Clock()), Storage(1 << 30))) is TransportOutput
+    assert type(output_for(transport, Told([]), SendQueue(Clock()), Storage(1 << 30))) is TransportOutput
 
 
 # -- slow readers hold nothing ------------------------------------------------------------------------------
