@@ -72,7 +72,7 @@ class SendingTLS:
         # What the handshake has left to send, which may wait for the first answer.
         self._tickets = b""
         # What was written and nobody has encrypted yet.
-        self._unsent: deque[bytes | memoryview] = deque()
+        self._unsent: deque[bytes | memoryview] | None = None
         self._producer: Any = None
         # What sends while the socket is full: it has more to ask for, then.
         self._outflow: Outflow | None = None
@@ -85,7 +85,7 @@ class SendingTLS:
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.stopProducing()
-        self._unsent.clear()
+        self._unsent = None
         self._outflow = None  # which knows this object
 
     def send(self, data: bytes | memoryview) -> int:
@@ -137,6 +137,8 @@ class SendingTLS:
             return
         sent = 0 if self._unsent else self.send(data)
         if sent < len(data):
+            if self._unsent is None:
+                self._unsent = deque()
             self._unsent.append(memoryview(data)[sent:] if sent else data)
             if self._shaken:
                 self._flow()
@@ -224,12 +226,13 @@ class SendingTLS:
     def _say_goodbye(self) -> None:
         if self._shaken and not self._write_closed:
             # It also looks whether the client has said it, and takes anything else for a fault.
-            unread = self._incoming.read()
+            unread = self._incoming.read() if self._incoming.pending else b""
             try:  # noqa: SIM105 - of each connection: three calls less
                 self._tls.shutdown()
             except SSLError:
                 pass
-            self._incoming.write(unread)
+            if unread:
+                self._incoming.write(unread)
             self._flush()
         self._write_closed = True
 

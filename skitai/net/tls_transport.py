@@ -222,7 +222,7 @@ class TLSTransport(SendingTLS):
             # close would reset the connection before it has read what is wrong. It ends it now, or the
             # protocol inside does, for which nothing comes in time.
             self._failed = True
-            self._unsent.clear()
+            self._unsent = None
             self.transport.loseWriteConnection()
 
     # -- reading, as the protocol wants it: IPushProducer --------------------------------------------------
