@@ -1,11 +1,12 @@
 """What a connection with TLS costs a server: a new one, and one that resumes a session.
 
-All servers run at once, and take turns of a few dozen connections. A machine that is shared with others is
-quick now and slow a second later: so it is that for all servers alike.
+All servers run at once, and take turns of a few connections. A machine that is shared with others is quick
+now and slow a second later: so it is that for all servers alike, and two of them are compared turn by turn.
 """
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.servers import Server
 
 #: Connections of a turn, and the turns of each server in one round.
-CONNECTIONS, TURNS = 40, 25
+CONNECTIONS, TURNS = 20, 50
 _WARM_UP = 100
 
 #: The microseconds of processor time of one connection in each turn, by the name of the server.
@@ -77,6 +78,16 @@ class _Client:
         before = measure.scheduled_seconds(process)
         self.connect(process.port, CONNECTIONS, kind)
         return (measure.scheduled_seconds(process) - before) / CONNECTIONS * 1e6
+
+
+def ratio(costs: Costs, ours: Server, theirs: Server) -> float | None:
+    """Return how many times the cost of ``theirs`` that of ``ours`` is: the median of all turns, or None.
+
+    A turn of one server is compared with that of the other that came with it.
+    """
+    pairs = zip(costs.get(ours.name, ()), costs.get(theirs.name, ()), strict=False)  # one may have failed
+    ratios = [our_cost / their_cost for our_cost, their_cost in pairs]
+    return statistics.median(ratios) if ratios else None
 
 
 @contextmanager
