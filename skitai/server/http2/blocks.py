@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import cast
 
@@ -12,6 +13,9 @@ from skitai.server.http2.frames import FRAME_MAX, ErrorCode, HTTP2Error
 
 #: How much longer than a head may be all that the decoder makes of one: between both, the answer is 431.
 _DECODED_TIMES = 4
+#: More changes of the table's size than a block can have a use for: the least in between, and the last (RFC
+#: 7541, section 4.2). The decoder takes any number, each of one byte and 2 us.
+_TOO_MANY_SIZES = re.compile(rb"(?:[\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){3}")
 
 
 class BlockReader:
@@ -47,6 +51,8 @@ class BlockReader:
 
     def decode(self, block: bytes) -> Iterable[tuple[bytes, bytes]]:
         """Return the fields of a whole block. Raises HTTP2Error."""
+        if _TOO_MANY_SIZES.match(block):
+            raise HTTP2Error(ErrorCode.COMPRESSION_ERROR, "a header block changes its table's size too often")
         try:
             return cast("Iterable[tuple[bytes, bytes]]", self._decoder.decode(block, raw=True))
         except OversizedHeaderListError as error:

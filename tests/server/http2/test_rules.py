@@ -168,6 +168,8 @@ BLOCK = header_block(GET)
         (6, SETTINGS + b"\xff\xff\xff\0\0\0\0\0\1"),  # a frame of 16 MB
         (9, SETTINGS + frame(1, 5, 1, b"\xff\xff\xff\xff\xff")),
         (9, SETTINGS + frame(1, 5, 1, b"\x40\x05ab")),
+        (9, SETTINGS + frame(1, 5, 1, b"\x20" * 3 + BLOCK)),  # sizes of the table: 0, 0 and 0
+        (9, SETTINGS + frame(1, 5, 1, b"\x3f\x81\x01\x20\x3e" + BLOCK)),
     ],
 )
 def test_a_broken_connection_ends_with_the_reason(code, data):
@@ -185,6 +187,15 @@ def test_a_broken_connection_ends_with_the_reason(code, data):
     server.clock.advance(0)
     assert server.factory.channels == set()
     assert server.factory.storage.in_memory == 0
+
+
+def test_the_table_may_change_its_size_twice():
+    """Once to the least that it had in between, and once to what it has now (RFC 7541, section 4.2)."""
+    server = MemoryServer()
+    transport = open_connection(server)
+    transport.feed(PREFACE + SETTINGS + frame(1, 5, 1, b"\x20\x3f\xe1\x1f" + BLOCK))
+    assert not transport.closing
+    assert len(server.requests) == 1
 
 
 def test_more_data_than_the_window_of_a_stream_ends_it():
