@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from skitai.net.pem import Identity
 
@@ -113,6 +114,19 @@ def ending(certificate: x509.Certificate, now: float) -> str:
 
 def _date(moment: float) -> str:
     return f"{datetime.datetime.fromtimestamp(moment, datetime.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def stray(certificates: Sequence[x509.Certificate]) -> int:
+    """Return the place of the first of a chain that has not signed the one before it; 0 if there is none.
+
+    Clients may look for the one that has, but need not (RFC 8446, section 4.4.2; RFC 5246, section 7.4.2).
+    """
+    for place, issuer in enumerate(certificates[1:], 1):
+        try:
+            certificates[place - 1].verify_directly_issued_by(issuer)
+        except (InvalidSignature, TypeError, ValueError):
+            return place
+    return 0
 
 
 def not_covered(certificate: x509.Certificate, names: Sequence[str]) -> list[str]:

@@ -138,11 +138,17 @@ def _other(config: Config, line: CertificateConfig) -> tuple[Source, Blame]:
 
 def _doubts(loaded: Loaded) -> list[str]:
     """Return what clients may not like about a certificate."""
-    from skitai.net.certificates import ending, not_covered
+    from skitai.net.certificates import ending, not_covered, stray
 
-    file, certificate = loaded.source.files[0], loaded.identity.certificate
+    identity = loaded.identity
+    file, certificate = loaded.source.files[0], identity.certificate
     said = ending(certificate, time())
     found = [f"the certificate in {file} {said}"] if said else []
     if others := not_covered(certificate, loaded.source.names):
         found.append(f"the certificate in {file} is not for {', '.join(others)}: clients refuse it")
+    if place := stray((certificate, *identity.chain)):
+        found.append(
+            f"certificate {place + 1} of the chain in {file} has not signed the one before it: clients that"
+            " know no other refuse it"
+        )
     return found

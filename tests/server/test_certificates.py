@@ -246,6 +246,22 @@ def test_warned_of(site, reactor_thread, identity, expected):
         assert f"the certificate in {site.folder}/a.pem {expected}" in said
 
 
+def test_chain_that_is_none(site, reactor_thread):
+    """Each certificate after the first has signed the one before it, or clients may not find their way."""
+    between = signed(issuer=ROOT, authority=True)
+    leaf, stranger = signed("a.org", issuer=between), signed("x.org")
+
+    def warnings(*chain):
+        site.write("a.pem", b"".join(each.pem for each in (leaf, *chain)) + leaf.key_pem())
+        return make_instance(reactor_thread.reactor, site.configure("a.org = a.pem")).warnings
+
+    assert warnings() == warnings(between) == warnings(between, ROOT) == ()
+    for place, chain in ((2, (stranger,)), (2, (ROOT, between)), (3, (between, stranger))):
+        (said,) = warnings(*chain)
+        assert said.startswith(f"{site.file}:8: ")
+        assert f"certificate {place} of the chain in {site.folder}/a.pem has not signed the one" in said
+
+
 def test_default_expired(site, reactor_thread):
     """So is the certificate of [server]."""
     expired = signed("main.org", days=-1)

@@ -174,7 +174,7 @@ def test_files(files, greeter, certificate, key, passphrase):
             "certfile",
             "{cert} holds no certificate in PEM form, or a damaged one",
         ),
-        (CHAIN, None, None, "certfile", "{cert} holds no private key in PEM form, or a damaged one"),
+        (CHAIN, None, None, "certfile", "{cert} holds no private key: set keyfile, too, or add the key to this file"),
         (CHAIN, b"x", None, "keyfile", "{key} holds no private key in PEM form, or a damaged one"),
         (CHAIN, SERVER.key_pem("a"), None, "passphrase", "is missing: the key in {key} is encrypted"),
         (CHAIN, SERVER.key_pem("a"), "b", "passphrase", "does not open the key in {key}"),

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from twisted.logger import Logger
+
 from skitai.config.casters import one_of, yes_no
 from skitai.config.clusters import PREFIX, unknown_cluster
 from skitai.config.keys import Key
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from skitai.config import Mount
     from skitai.interfaces import IInstance
     from skitai.services.proxy.cache.assembly import ProxyCache
+
+_log = Logger()
 
 _PROXIED_TYPE = "http"
 _CACHE = f"{__name__}.cache"
@@ -103,6 +107,8 @@ def skitai_startup(instance: IInstance) -> None:
     cache = _used_cache(instance)
     if cache is not None:
         cache.start()
+    elif (section := instance.config.sections.get(SECTION)) is not None:
+        _log.warn("{text}", text=section.error("has no effect: no route has cache=yes"))
 
 
 @hookimpl

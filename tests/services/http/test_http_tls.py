@@ -260,7 +260,7 @@ def test_files_of_something_else(files):
     assert wrong(certfile=garbage)[0] == "certfile"
     assert wrong(certfile=certificate) == (
         "certfile",
-        f"{certificate} holds no private key in PEM form, or a damaged one",
+        f"{certificate} holds no private key: set keyfile, too, or add the key to this file",
     )
     assert wrong(certfile=certificate, keyfile=garbage)[0] == "keyfile"
     assert wrong(keyfile=garbage) == ("keyfile", "is of no use without certfile")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from instances import Hooks, make_instance
+from instances import Hooks, RunningInstance, make_instance
 from skitai.calls.service import Service
 from skitai.errors import ConfigError
 from skitai.services.http import plugin as http_plugin
@@ -48,3 +48,17 @@ def test_refused(reactor_thread, tmp_path, target, problem):
     with pytest.raises(ConfigError) as caught:
         make(reactor_thread, tmp_path, *clusters, "[routes:line]", f"/ = {target}")
     assert str(caught.value) == f"{tmp_path}/site.conf:11: [routes:line] /: {problem}"
+
+
+@pytest.mark.parametrize("cache", ["yes", "no"])
+def test_a_cache_that_nobody_uses(reactor_thread, log_lines, tmp_path, cache):
+    """Whoever writes [cache] means to have one: the log says what is missing."""
+    instance = make(
+        reactor_thread,
+        tmp_path,
+        *("[routes:line]", f"/up = @up cache={cache}", "[@up]", "members = host:80", "[cache]"),
+    )
+    running = RunningInstance(reactor_thread, instance)
+    running.stop()
+    said = f"{tmp_path}/site.conf:9: [cache]: has no effect: no route has cache=yes"
+    assert (said in log_lines) == (cache == "no")
