@@ -64,6 +64,14 @@ def last_members(value: str) -> list[str]:
     return [member for text in texts if (member := text.strip(_SPACE))]
 
 
+def last_pairs(value: str) -> list[dict[str, str]]:
+    """Return the pairs of the last elements of Forwarded, ``MEMBERS_MAX`` at most (RFC 7239, section 4).
+
+    As ``last_members``, but quotes mean something.
+    """
+    return [split_parameters(f";{element}")[1] for element in split_all(value)[-MEMBERS_MAX:]]
+
+
 def split_parameters(value: str) -> tuple[str, dict[str, str]]:
     """Return what stands before the first ``;``, and the parameters after it (section 5.6.6).
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.address import IPv4Address, IPv6Address
 
-from skitai.http.fields import MEMBERS_MAX, last_members, split_all, split_parameters
+from skitai.http.fields import last_members, last_pairs
 from skitai.http.hosts import unmapped
 from skitai.server.http1.head import is_host
 
@@ -74,11 +74,12 @@ class Forwarding:
         """Return the hop of ``Forwarded`` that counts; None without the field."""
         if _FORWARDED not in fields:
             return None
-        hops = []
-        for element in split_all(fields[_FORWARDED])[-MEMBERS_MAX:]:
-            pairs = split_parameters(f";{element}")[1]
-            hops.append(Hop(_address(pairs.get("for", "")), pairs.get("proto"), pairs.get("host")))
-        return self._last_foreign(hops)
+        return self._last_foreign(
+            [
+                Hop(_address(pairs.get("for", "")), pairs.get("proto"), pairs.get("host"))
+                for pairs in last_pairs(fields[_FORWARDED])
+            ]
+        )
 
     def _customary(self, fields: dict[bytes, str]) -> Hop | None:
         """Return what the X-Forwarded-* fields say; None without them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from skitai.http.fields import MEMBERS_MAX, TOKEN, last_members, quoted, split_all, split_parameters
+from skitai.http.fields import TOKEN, last_members, last_pairs, quoted
 
 if TYPE_CHECKING:
     from skitai.net.trust import TrustedProxies
@@ -49,8 +49,7 @@ def _chain(request: Any) -> tuple[str, ...]:
     standard = request.field(b"forwarded")
     if standard is None:
         return ()
-    elements = split_all(standard.decode("latin-1"))[-MEMBERS_MAX:]
-    return tuple(split_parameters(f";{element}")[1].get("for", "unknown") for element in elements)
+    return tuple(pairs.get("for", "unknown") for pairs in last_pairs(standard.decode("latin-1")))
 
 
 def _lines(chain: tuple[str, ...], scheme: str, authority: bytes, prefix: bytes, version: str) -> bytes:
