@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,33 @@ _REASONS = {
     X509VerificationCodes.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE: "is of an issuer that is not known here",
     X509VerificationCodes.ERR_INVALID_PURPOSE: "is not meant for servers",
 }
+_UNTRUSTED = frozenset(
+    (
+        X509VerificationCodes.ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
+        X509VerificationCodes.ERR_SELF_SIGNED_CERT_IN_CHAIN,
+        X509VerificationCodes.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+        X509VerificationCodes.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
+    )
+)
+
+
+class Fault(Enum):
+    """What is wrong with a certificate, as far as that decides on what helps."""
+
+    #: No authority that is known here stands behind it.
+    UNTRUSTED = 1
+    #: It is for another host.
+    OF_ANOTHER = 2
+    #: It has expired, or is of no use for another reason.
+    USELESS = 3
 
 
 class PeerCertificateError(Exception):
     """The peer's certificate was refused: the text is what stands after "the certificate of HOST "."""
+
+    def __init__(self, text: str, fault: Fault) -> None:
+        super().__init__(text)
+        self.fault = fault
 
 
 @attrs.frozen(cache_hash=True)
@@ -135,15 +159,17 @@ def _check(connection: Any, certificate: Any, code: int, depth: int, ok: int) ->
     One function for all connections of a context: with one of its own, each would be part of a cycle.
     """
     reason: str | None = None
+    fault = Fault.USELESS
     try:
         if not ok:
             reason = _REASONS.get(code, _code_text(code))
+            fault = Fault.UNTRUSTED if code in _UNTRUSTED else fault
         elif depth == 0:
-            reason = connection.tls.objection(certificate)
+            reason, fault = connection.tls.objection(certificate), Fault.OF_ANOTHER
     except Exception as error:  # noqa: BLE001 - whatever it is, the certificate is not accepted
         reason = f"cannot be read: {error}"
     if reason is not None:
-        connection.protocol.failVerification(Failure(PeerCertificateError(reason)))  # type: ignore[no-untyped-call]
+        connection.protocol.failVerification(Failure(PeerCertificateError(reason, fault)))  # type: ignore[no-untyped-call]
     return reason is None
 
 

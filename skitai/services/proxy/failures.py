@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from skitai.errors import CODE_BUSY, CODE_DNS, CODE_SHUTDOWN, CODE_TIMEOUT, OperationError
-from skitai.net.client_tls import PeerCertificateError
+from skitai.net.client_tls import Fault, PeerCertificateError
 from skitai.net.failures import NoDescriptorError
 
 #: The code where a cluster has no members: names that DNS does not know at present.
 CODE_NOBODY = 709
 #: What is no fault of the member that was asked.
 NOT_THE_MEMBERS = frozenset((CODE_BUSY, CODE_NOBODY, CODE_SHUTDOWN))
+#: The keys that help where a member's certificate is refused: no authority helps against expiry.
+_CERTIFICATE_KEYS = {
+    Fault.UNTRUSTED: "ca or verify",
+    Fault.OF_ANOTHER: "members or verify",
+    Fault.USELESS: "verify",
+}
 
 
 def status_of(error: BaseException) -> int:
@@ -33,15 +39,8 @@ def keys_of(cluster: str, error: BaseException) -> str:
         return "connections_per_host and waiting_per_host in [http]"
     refused = error.__cause__
     if isinstance(refused, PeerCertificateError):
-        return f"{_certificate_keys(str(refused))} in [@{cluster}]"
+        return f"{_CERTIFICATE_KEYS[refused.fault]} in [@{cluster}]"
     return f"members in [@{cluster}]"
-
-
-def _certificate_keys(reason: str) -> str:
-    """Return the keys that help where a certificate is refused: no authority helps against expiry."""
-    if reason.endswith(" here"):  # it is not trusted here, or of an issuer that is not known here
-        return "ca or verify"
-    return "members or verify" if reason.startswith("is not for ") else "verify"
 
 
 def page_detail(label: str, cluster: str, error: BaseException) -> str:
