@@ -32,6 +32,10 @@ class NoDescriptorError(UnsentError):
     """There is no descriptor left for a connection: no other machine is to blame."""
 
 
+class NoProxyError(UnsentError):
+    """The proxy before a node cannot be reached: the node is not to blame."""
+
+
 def connect_error(node: HostNode | UnixNode, reason: Failure) -> UnsentError:
     """Return the error for Twisted's ``reason`` why there is no connection to ``node``."""
     cause = reason.value
@@ -68,7 +72,8 @@ def connect_timeout(node: HostNode | UnixNode, proxy: Proxy | None = None) -> Un
 
 def of_proxy(cause: UnsentError, node: HostNode | UnixNode) -> UnsentError:
     """Return the error for ``node`` whose proxy could not be reached because of ``cause``."""
-    error = UnsentError(
+    kind = NoDescriptorError if isinstance(cause, NoDescriptorError) else NoProxyError
+    error = kind(
         f"{cause.message} (the proxy for {node.label})", code=cause.code, status=cause.status, node=node
     )
     error.__cause__ = cause.__cause__

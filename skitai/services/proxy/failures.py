@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skitai.errors import CODE_BUSY, CODE_DNS, CODE_SHUTDOWN, CODE_TIMEOUT, OperationError
 from skitai.net.client_tls import Fault, PeerCertificateError
-from skitai.net.failures import NoDescriptorError
+from skitai.net.failures import NoDescriptorError, NoProxyError
 
 #: The code where a cluster has no members: names that DNS does not know at present.
 CODE_NOBODY = 709
@@ -37,6 +37,8 @@ def keys_of(cluster: str, error: BaseException) -> str:
         return f"{limit} in [http] or [@{cluster}]"
     if code == CODE_BUSY:
         return "connections_per_host and waiting_per_host in [http]"
+    if isinstance(error, NoProxyError):
+        return "proxy in [http]"
     refused = error.__cause__
     if isinstance(refused, PeerCertificateError):
         return f"{_CERTIFICATE_KEYS[refused.fault]} in [@{cluster}]"
@@ -57,6 +59,8 @@ def page_detail(label: str, cluster: str, error: BaseException) -> str:
         said = f"too many requests wait for its members ({keys})"
     elif code == CODE_NOBODY:
         said = f"there are no members at present ({keys})"
+    elif isinstance(error, NoProxyError):
+        said = f"the proxy before its members cannot be reached ({keys})"
     elif code == CODE_DNS:
         said = f"its members have no address ({keys})"
     elif isinstance(error.__cause__, PeerCertificateError):

@@ -212,3 +212,12 @@ def test_slow_reply(proxy, member):
         client.send(GET)
         connection.answer()
         assert client.response().body == b"ok"
+
+
+def test_no_way_through_a_proxy(proxy, member, other):
+    """Where the proxy before the members is not reached, it is named, and not the members."""
+    other.close()
+    way = f"proxy = http://127.0.0.1:{other.port}\nno_proxy = none.example"
+    response = proxy(member, http=way).ask("/")
+    assert response.code == 502
+    assert b"the proxy before its members cannot be reached (proxy in [http])" in response.body
