@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import attrs
+from twisted.logger import Logger
 
 from skitai.errors import SkitaiError
 from skitai.net.endpoints import Endpoint, PortEndpoint, UnixEndpoint
 from skitai.net.unix_files import bind_unix, identity_of
+
+_log = Logger()
 
 #: How many connections the kernel queues until they are accepted.
 BACKLOG = 1024
@@ -114,6 +117,7 @@ def open_sockets(
             found.append(Opened(passed, _is_tls(passed.getsockname(), endpoints)))
             made.append(found[-1])
         names = [opened.socket.getsockname() for opened in found]
+        _warn_of_unopened(endpoints, names)
         for endpoint in endpoints:
             if _is_replaced(endpoint, names):
                 continue
@@ -129,6 +133,20 @@ def open_sockets(
             opened.close()
         raise
     return found
+
+
+def _warn_of_unopened(endpoints: Sequence[Endpoint], inherited: Sequence[Name]) -> None:
+    """Say which ports nobody opens, if sockets for others were passed: else none may have been configured."""
+    numbers = {name[1] for name in inherited if isinstance(name, tuple)}
+    ports = [endpoint for endpoint in endpoints if isinstance(endpoint, PortEndpoint)]
+    if not any(endpoint.port in numbers for endpoint in ports):
+        return
+    for endpoint in ports:
+        if endpoint.port not in numbers:
+            _log.warn(
+                "port {port} is not opened: systemd passes sockets, and none for it (add a ListenStream=)",
+                port=endpoint.port,
+            )
 
 
 def open_port(endpoint: PortEndpoint) -> Opened:

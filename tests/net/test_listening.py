@@ -271,6 +271,18 @@ class TestInherited:
             assert hear(host.port) == b"hello"
             assert not os.get_inheritable(passed.fileno())
 
+    def test_port_that_nobody_opens(self, greeters, log_lines):
+        """A port without a passed socket is told of, where another one has its own: it was forgotten."""
+        with listening_socket() as passed:
+            port = passed.getsockname()[1]
+            ends = [PortEndpoint("127.0.0.1", port), PortEndpoint("127.0.0.1", 1)]
+            assert len(greeters.listen_on(*ends, inherited=[passed.fileno()])) == 1
+            said = "port 1 is not opened: systemd passes sockets, and none for it (add a ListenStream=)"
+            assert log_lines.count(said) == 1
+            greeters.stop()
+            greeters.listen_on(ends[1], inherited=[passed.fileno()])  # it has its default, maybe
+            assert log_lines.count(said) == 1
+
     def test_unix(self, greeters, path):
         """The rights of an inherited Unix socket are not ours to change, nor is its file ours to delete."""
         with listening_socket(socket.AF_UNIX, str(path)) as passed:
