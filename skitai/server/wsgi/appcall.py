@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from time import monotonic
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
 from greenlet import GreenletExit
-from twisted.logger import Logger, LogLevel
 
 from skitai.calls.observers import tell
 from skitai.calls.uncollected import OpenCalls
 from skitai.context import Was, current_was
 from skitai.http.lasting import FirstPiece
 from skitai.loop.astray import end_if_child
-from skitai.loop.bridge import Pending
 from skitai.loop.contexts import current_context, run_in
 from skitai.loop.native import thread_name
 from skitai.server.wsgi.checks import as_bytes, check_headers, check_status, joined, not_started
 from skitai.server.wsgi.filewrapper import FileProducer, FileWrapper
 from skitai.server.wsgi.lasting import LastingReader
 from skitai.server.wsgi.outgoing import OutgoingBody, close_body, request_line, warn_of_excess, whole_body
+from skitai.server.wsgi.pieces import BYTES_PER_TURN, Pieces, cannot_send, give_up
 
 if TYPE_CHECKING:
     from skitai.http.lasting import LastingBody
@@ -33,17 +30,11 @@ if TYPE_CHECKING:
     from skitai.server.request.request import Request
     from skitai.server.wsgi.resource import WSGIResource
 
-_log = Logger()
 
-#: Bytes that an app may send, and seconds that it may run, before the reactor gets its turn.
-_BYTES_PER_TURN = 256 * 1024
-_SECONDS_PER_TURN = 0.005
 #: Pieces that are still taken from an app when its body is complete. All of them should be empty.
 _PIECES_AFTER_THE_END = 100
 #: Methods that change nothing (RFC 9110, section 9.2.1).
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
-#: Seconds of one wait. A paused app is woken when its client has read something or is gone.
-_PAUSE_SECONDS = 60.0
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -55,8 +46,7 @@ class ResponseOverError(Exception):
 class AppCall:
     """Calls an app in a thread or greenlet, and passes its response to the reactor thread.
 
-    ``run`` and what it calls run in the app's thread or greenlet. ``_deliver`` and what it calls run in the
-    reactor thread. A queue connects them, so that several pieces cost one wake-up.
+    A whole response goes there in one step, any other by way of ``Pieces``.
     """
 
     __slots__ = (
@@ -66,12 +56,10 @@ class AppCall:
         "_environ",
         "_handed_over",
         "_headers",
-        "_outbox",
         "_outgoing",
+        "_pieces",
         "_resource",
         "_status",
-        "_this_turn",
-        "_turn_began",
         "headers_sent",
         "request",
         "since",
@@ -95,11 +83,9 @@ class AppCall:
         #: The Content-Length that the app has set.
         self._announced: int | None = None
         self._outgoing: OutgoingBody | None = None
-        self._this_turn = 0
-        self._turn_began = 0.0
+        self._pieces: Pieces | None = None
         #: Whether the reactor sends the body. That is closed in a second run, which may overtake the first.
         self._handed_over = False
-        self._outbox: deque[Callable[[], None]] = deque()
         #: Whether the head is on its way and can no longer be changed.
         self.headers_sent = False
 
@@ -204,7 +190,7 @@ class AppCall:
         if data:
             self._send(self._outgoing or self._begin(), data)
         else:
-            self._take_turns(0)
+            self._sending().take_turns()
 
     def _is_over(self) -> bool:
         """Whether the client is gone, or has got an error page because the head could not be sent."""
@@ -212,12 +198,11 @@ class AppCall:
 
     def _send_each(self, iterable: Iterable[bytes]) -> None:
         pieces = iter(iterable)
-        self._turn_began = monotonic()
         for chunk in pieces:
             if self._is_over():
                 return
             if not chunk:
-                self._take_turns(0)
+                self._sending().take_turns()
                 continue
             data = as_bytes(chunk)
             if self._outgoing is None and self._announced == len(data):
@@ -250,20 +235,20 @@ class AppCall:
             raise not_started()
         headers, body = whole_body(self.request, self._status, self._headers, self._announced, body)
         self.headers_sent = True
-        if len(body) <= _BYTES_PER_TURN or self.request.method == b"HEAD":
+        if len(body) <= BYTES_PER_TURN or self.request.method == b"HEAD":
             self._resource.bridge.submit(partial(self._respond, headers, body))
         else:
             self._send_pieces(headers, body)
 
     def _send_pieces(self, headers: list[tuple[str, str]], body: bytes) -> None:
         """Send a large body in pieces, so that other requests get their turn while it is written to disk."""
-        self._turn_began = monotonic()
-        self._outbox.append(lambda: self.request.start(self._status, headers, len(body)))
-        for start in range(0, len(body), _BYTES_PER_TURN):
+        pieces = self._sending()
+        pieces.append(lambda: self.request.start(self._status, headers, len(body)))
+        for start in range(0, len(body), BYTES_PER_TURN):
             if self._is_over():
                 return
-            self._send_piece(body[start : start + _BYTES_PER_TURN])
-        self._post(self.request.end)
+            pieces.send(body[start : start + BYTES_PER_TURN])
+        pieces.post(self.request.end)
 
     def _hand_over(self, file: FileWrapper) -> None:
         """Let the reactor send the file as fast as the client reads it."""
@@ -299,96 +284,50 @@ class AppCall:
         """Queue the head, which is sent together with the first piece."""
         if not self._status:
             raise not_started()
-        self._turn_began = monotonic()
         self._outgoing = outgoing = OutgoingBody(self.request, self._status, self._headers, self._announced)
         self.headers_sent = True
         status = self._status
-        self._outbox.append(lambda: self.request.start(status, outgoing.headers))
+        self._sending().append(lambda: self.request.start(status, outgoing.headers))
         return outgoing
 
     def _send(self, outgoing: OutgoingBody, data: bytes) -> None:
-        self._send_piece(outgoing.piece(data))
-
-    def _send_piece(self, piece: bytes) -> None:
-        # Sent at once: no piece may wait for the next one (PEP 3333).
-        self._post(partial(self.request.send_now, piece))
-        self._take_turns(len(piece))
-
-    def _take_turns(self, sent: int) -> None:
-        """Give the reactor its turn if the app has sent much or run long since the last one."""
-        self._this_turn += sent
-        if (
-            self._this_turn >= min(_BYTES_PER_TURN, self._resource.buffer_max)
-            or monotonic() - self._turn_began > _SECONDS_PER_TURN
-        ):
-            self._this_turn = 0
-            self.catch_up()
-            self._turn_began = monotonic()
+        self._sending().send(outgoing.piece(data))
 
     def _finish(self, outgoing: OutgoingBody) -> None:
         last = outgoing.last()
         if last:
-            self._outbox.append(lambda: self.request.send(last))
+            self._sending().append(lambda: self.request.send(last))
         self._post(self.request.end)
-
-    def catch_up(self) -> None:
-        """Wait until the reactor has what was sent and the client has read enough of it."""
-        caught_up = Pending()
-        self._post(lambda: self._when_caught_up(caught_up.end))
-        while not self._resource.bridge.wait(caught_up, _PAUSE_SECONDS):
-            pass  # if the client reads nothing, the time-out of its connection ends this
 
     def _failed(self, error: BaseException) -> None:
         try:
             self._resource.app_failed(error, self.line)
         finally:  # whatever a watcher does, the client is answered
-            self._post(partial(self._give_up, error))
+            self._post(partial(give_up, self._resource, self.request, error))
 
     def _post(self, action: Callable[[], None]) -> None:
-        self._outbox.append(action)
-        self._resource.bridge.submit(self._deliver)
+        self._sending().post(action)
+
+    def _sending(self) -> Pieces:
+        """Return what sends in pieces: most responses are whole, and need none."""
+        if self._pieces is None:
+            self._pieces = Pieces(self._resource, self.request)
+        return self._pieces
 
     # -- in the reactor thread -----------------------------------------------------------------------------
-
-    def _deliver(self) -> None:
-        outbox = self._outbox
-        while outbox:
-            try:
-                outbox.popleft()()
-            except Exception:  # noqa: BLE001 - a field that breaks the framing, for example
-                self._cannot_send()
 
     def _respond(self, headers: Headers, body: bytes) -> None:
         """Send the whole response at once: nothing is in the queue then."""
         try:
             self.request.respond(self._status, headers, body)
-        except Exception:  # noqa: BLE001 - see _deliver()
-            self._cannot_send()
-
-    def _cannot_send(self) -> None:
-        """Log the exception that is handled, and answer with 500."""
-        _log.failure(
-            "the response to {request} cannot be sent",
-            request=request_line(self.request),
-            level=LogLevel.error,
-        )
-        self._give_up()
-
-    def _give_up(self, error: BaseException | None = None) -> None:
-        if not self.request.written:  # else the connection may already serve another request
-            self._resource.answer_failed(self.request, error)
+        except Exception:  # noqa: BLE001 - a field that breaks the framing, for example
+            cannot_send(self._resource, self.request)
 
     def _send_file(self, producer: FileProducer) -> None:
         if self.request.written:
             producer.stopProducing()
         else:
             self.request.registerProducer(producer, False)
-
-    def _when_caught_up(self, call: Callable[[], None]) -> None:
-        if self.request.waiting > self._resource.buffer_max:
-            self.request.when_below(self._resource.buffer_max // 2 + 1, call)
-        else:
-            self._resource.bridge.call_later(0, call)
 
 
 class ObservedAppCall(AppCall):

@@ -28,6 +28,7 @@ from skitai.loop import bridge, contexts, native
 from skitai.server.apps.slot import AppSlot
 from skitai.server.websocket.calls import WebSocketCall
 from skitai.server.wsgi.appcall import AppCall
+from skitai.server.wsgi.pieces import Pieces
 from skitai.services.run.service import Run
 
 #: The innermost frame of each thread by its ``get_ident()``.
@@ -53,7 +54,7 @@ _PYTHONS = ("<frozen ", *(os.path.join(sysconfig.get_path(name), "") for name in
 _WAITS: dict[CodeType, str] = {
     bridge.Bridge.wait.__code__: "waits for `was`",
     bridge.wait_in_thread.__code__: "waits for `was`",
-    AppCall.catch_up.__code__: "waits for its client",
+    Pieces.catch_up.__code__: "waits for its client",
 }
 _CALLS = frozenset((AppCall.run.__code__, WebSocketCall.run.__code__))
 _LOADS = frozenset((AppSlot.look.__code__, AppSlot.load_now.__code__))

@@ -13,7 +13,10 @@ from http_channel import MemoryServer
 
 from serving import eventually
 from skitai.loop.bridge import Pending
+from skitai.server.request.request import Request
 from skitai.server.wsgi import WSGIResource
+from skitai.server.wsgi.appcall import AppCall
+from skitai.server.wsgi.pieces import Pieces
 from skitai.testing import FakeWas, InlineExecutor
 
 MB = 1 << 20
@@ -586,3 +589,47 @@ def test_a_failing_file_app_is_logged_once(serve, path, late):
         assert client.ask().body == b"ok"
     eventually(lambda: gateway.failures)
     assert len(gateway.failures) == 1
+
+
+# -- what is left ------------------------------------------------------------------------------------------
+
+
+def _begin(start_response):
+    return start_response("200 OK", [("Content-Type", "text/plain")])
+
+
+def by_write(environ, start_response):
+    _begin(start_response)(b"ok")
+    return [b"ok"]
+
+
+def by_parts(environ, start_response):
+    _begin(start_response)
+    yield b""
+    yield b"ok"
+    yield b"ok"
+
+
+def large(environ, start_response):
+    _begin(start_response)
+    return [block(1) * 20]
+
+
+def by_file(environ, start_response):
+    _begin(start_response)
+    return environ["wsgi.file_wrapper"](open(__file__, "rb"))
+
+
+APPS = (plain, by_write, by_parts, large, by_file)
+
+
+@pytest.mark.parametrize("threads", [1, 0], ids=["thread", "greenlets"])
+def test_a_request_goes_at_once(serve, how_many, threads):
+    """However it is answered, a request that is over leaves no cycle: that would wait for the collector."""
+    gateway = serve({f"/{app.__name__}": app for app in APPS}, threads=threads)
+    kinds = (AppCall, Pieces, Request)
+    gateway.ask("/plain")
+    before = how_many(*kinds)
+    for app in APPS:
+        gateway.ask(f"/{app.__name__}")
+        eventually(lambda: how_many(*kinds) <= before, f"the end of {app.__name__}")
