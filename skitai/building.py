@@ -237,6 +237,9 @@ def _report(server: Server, *, with_config: bool) -> NoReturn:
     if with_config:
         print(describe(server.config, server.describe_mount))
         for name, keys in {**SHARED_SECTIONS, **server.plugins.config_sections()}.items():
-            print(describe_section(name, keys, server.section(name)))
+            shown = describe_section(name, keys, server.section(name))
+            if name not in server.config.sections:  # that some of them are there means something: [metrics]
+                shown = "".join(f"; {line}\n" for line in shown.splitlines())
+            print(shown)
     print(describe_plugins(server.plugins.plugins()), end="")
     raise SystemExit(0)

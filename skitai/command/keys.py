@@ -70,7 +70,7 @@ _WORDS: Mapping[str, str] = {
         " [https.md](https.md)."
     ),
     _CLUSTER: "Machines that do the same work, for `was.get.lb(\"@NAME/path\")` and for routes.",
-    f"{_CLUSTER} type = http": "A member is `host:port`.",
+    f"{_CLUSTER} type = http": "A member is `host:port`; `host` alone is port 80, or 443 with `ssl = yes`.",
     f"{_CLUSTER} type = postgresql": (
         "A member is `host:port/database/user/password` or a URL. All but the first key are options of"
         " libpq: the manual of PostgreSQL describes them, in “Parameter Key Words”."

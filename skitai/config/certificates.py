@@ -17,6 +17,7 @@ from skitai.errors import ConfigError
 CERTIFICATES_SECTION = "certificates:line"
 _LABEL = "[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
 _NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
+_OPTION = re.compile(r"[a-z_]+=")
 _PASSPHRASE = "passphrase="  # noqa: S105 - a word, not a secret
 
 
@@ -85,6 +86,11 @@ def _read(section: Section, line: ConfigLine) -> CertificateConfig:
     passphrase = None
     if words[-1].startswith(_PASSPHRASE):
         passphrase = words.pop().removeprefix(_PASSPHRASE)
+    if option := next((word for word in words if _OPTION.match(word)), None):
+        message = (
+            f"unknown option {option.partition('=')[0]}: files stand without one, and passphrase= at the end"
+        )
+        raise section.error(message, key=" ".join(names), line=line.number)
     files = tuple(map(Path, words))
     return CertificateConfig(tuple(dict.fromkeys(names)), files, passphrase, section, line.number)
 

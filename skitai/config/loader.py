@@ -183,6 +183,8 @@ def _warnings_without_tls(
     """
     if server.any_tls or "ssl" in source.section.entries or "ssl" in source.overrides:
         return
+    if server.hsts is not None and not server.trusted_proxies:  # a proxy in front may have TLS
+        yield str(source.error(NO_TLS, key="hsts"))
     if named:
         yield str(named[0].error(NO_TLS))
     if server.certfile is not None:

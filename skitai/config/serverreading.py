@@ -111,10 +111,7 @@ def read_server(
     _require_socket_folders(source, server)
     check_forward(server, source.error)
     written = (*section.entries, *source.overrides)
-    warnings = list(forward_warnings(server, written, source.error))
-    if server.hsts and not (server.any_tls or server.trusted_proxies):  # which may say that they have TLS
-        warnings.append(str(source.error("has no effect: no address has ssl", key="hsts")))
-    return server, tuple(warnings)
+    return server, tuple(forward_warnings(server, written, source.error))
 
 
 def _asks_for_threads(source: ServerSource) -> bool:

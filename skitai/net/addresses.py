@@ -143,6 +143,10 @@ def member_node(
     address: str, *, tls: bool, profile: TLSProfile | None = None, times: NodeTimes | None = None
 ) -> HTTPNode:
     """Return the node of ``host[:port]``; raise ValueError for anything else."""
+    scheme, slashes, _ = address.partition("://")
+    if slashes and "@" not in address:  # else there may be a password in it
+        hint = ", and write ssl = yes" if scheme.lower() == "https" and not tls else ""
+        raise ValueError(f"{address!r} is not host[:port]: leave out {scheme}://{hint}")
     host, port = parse_host_port(address, DEFAULT_PORTS["https" if tls else "http"])
     host = host_name(host)
     if tls and "_" in host:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import attrs
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from skitai.net.pem import Identity
 
@@ -116,19 +117,6 @@ def _date(moment: float) -> str:
     return f"{datetime.datetime.fromtimestamp(moment, datetime.UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def stray(certificates: Sequence[x509.Certificate]) -> int:
-    """Return the place of the first of a chain that has not signed the one before it; 0 if there is none.
-
-    Clients may look for the one that has, but need not (RFC 8446, section 4.4.2; RFC 5246, section 7.4.2).
-    """
-    for place, issuer in enumerate(certificates[1:], 1):
-        try:
-            certificates[place - 1].verify_directly_issued_by(issuer)
-        except (InvalidSignature, TypeError, ValueError):
-            return place
-    return 0
-
-
 def not_covered(certificate: x509.Certificate, names: Sequence[str]) -> list[str]:
     """Return those of ``names`` that clients will not find in a certificate (RFC 9525)."""
     try:
@@ -137,3 +125,43 @@ def not_covered(certificate: x509.Certificate, names: Sequence[str]) -> list[str
     except (x509.ExtensionNotFound, ValueError):
         known = set()
     return [name for name in names if name not in known and f"*.{name.partition('.')[2]}" not in known]
+
+
+def broken_chain(identity: Identity) -> str:
+    """Return what is wrong with the chain that clients are sent, as they see it; empty if nothing is.
+
+    A certificate alone is right where clients know its issuer, as within a company. One of a public authority
+    says where its issuer is found, because clients do not know that.
+    """
+    leaf, chain = identity.certificate, identity.chain
+    if leaf.issuer == leaf.subject:
+        return ""
+    issuer = _common_name(leaf.issuer)
+    if not chain:
+        lacks = f"lacks the certificate of {issuer}, its issuer: clients may refuse it"
+        return lacks if _names_issuer(leaf) else ""
+    # TLS 1.3 lets the order be any (RFC 8446, section 4.4.2), and clients sort.
+    if any(_signed(leaf, each) for each in chain):
+        return ""
+    return f"has no certificate of {issuer}, its issuer, in its chain: clients may refuse it"
+
+
+def _signed(leaf: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        leaf.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _names_issuer(certificate: x509.Certificate) -> bool:
+    try:
+        access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return any(each.access_method == AuthorityInformationAccessOID.CA_ISSUERS for each in access)
+
+
+def _common_name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return repr(str(found[0].value) if found else name.rfc4514_string())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from OpenSSL.crypto import X509StoreFlags
 from OpenSSL.SSL import (
     VERIFY_FAIL_IF_NO_PEER_CERT,
     VERIFY_PEER,
@@ -34,6 +35,7 @@ _REASONS = {
     X509VerificationCodes.ERR_DEPTH_ZERO_SELF_SIGNED_CERT: "is self-signed and not trusted here",
     X509VerificationCodes.ERR_SELF_SIGNED_CERT_IN_CHAIN: "leads to an authority that is not trusted here",
     X509VerificationCodes.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "is of an issuer that is not known here",
+    X509VerificationCodes.ERR_UNABLE_TO_GET_ISSUER_CERT: "is of an issuer that is not known here",
     X509VerificationCodes.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE: "is of an issuer that is not known here",
     X509VerificationCodes.ERR_INVALID_PURPOSE: "is not meant for servers",
 }
@@ -41,6 +43,7 @@ _UNTRUSTED = frozenset(
     (
         X509VerificationCodes.ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
         X509VerificationCodes.ERR_SELF_SIGNED_CERT_IN_CHAIN,
+        X509VerificationCodes.ERR_UNABLE_TO_GET_ISSUER_CERT,
         X509VerificationCodes.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
         X509VerificationCodes.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
     )
@@ -190,6 +193,10 @@ def _make_context(profile: TLSProfile) -> Context:
     if profile.ca is not None:
         load_certificates("ca", profile.ca)  # its error says what is wrong with the file; OpenSSL's does not
         context.load_verify_locations(str(profile.ca))
+        # An authority of the file counts also where the one above it is not there, as for curl.
+        store = context.get_cert_store()
+        assert store is not None
+        store.set_flags(X509StoreFlags.PARTIAL_CHAIN)
     elif profile.verify:
         context.set_default_verify_paths()
     if profile.verify:

@@ -53,7 +53,8 @@ def connect_error(node: HostNode | UnixNode, reason: Failure) -> UnsentError:
     elif isinstance(cause, PeerCertificateError):
         code, text = CODE_EXCEPTION, f"the certificate of {node.label} {cause}"
     elif isinstance(cause, TLSError):
-        code, text = CODE_EXCEPTION, f"TLS with {node.label} failed: {tls_text(cause)}"
+        said = "it speaks no TLS" if speaks_no_tls(cause) else tls_text(cause)
+        code, text = CODE_EXCEPTION, f"TLS with {node.label} failed: {said}"
     elif exhausted := no_descriptor(getattr(cause, "osError", None) or getattr(cause, "errno", None)):
         kind, code, text = NoDescriptorError, CODE_BUSY, f"no connection to {node.label}: {exhausted}"
     else:
@@ -78,6 +79,11 @@ def of_proxy(cause: UnsentError, node: HostNode | UnixNode) -> UnsentError:
     )
     error.__cause__ = cause.__cause__
     return error
+
+
+def speaks_no_tls(failure: TLSError) -> bool:
+    """Return whether the other side has answered the beginning of TLS with something else."""
+    return tls_text(failure) in ("wrong version number", "packet length too long", "record layer failure")
 
 
 def tls_text(failure: TLSError) -> str:

@@ -122,8 +122,12 @@ def _private_key(name: str, file: Path, passphrase: str | None) -> Any:
         if b"ENCRYPTED" in pem:
             raise TLSConfigError("passphrase", f"does not open the key in {file}") from error
         message = f"{file} holds no private key in PEM form, or a damaged one"
-        if name == "certfile" and _KEY not in pem:
-            message = f"{file} holds no private key: set keyfile, too, or add the key to this file"
+        if _KEY not in pem:
+            hint = {
+                "certfile": ": name the file of the key in keyfile",
+                "files": ": name it behind the certificate",
+            }
+            message = f"{file} holds no private key in PEM form{hint.get(name, '')}"
         raise TLSConfigError(name, message) from error
 
 

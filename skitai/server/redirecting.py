@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skitai.http.hosts import split_authority
 from skitai.server.request.refusallog import RefusalLog
-from skitai.server.site import Mounts, Site
+from skitai.server.site import NO_SITE, NO_SUCH_HOST, Mounts, Site
 from skitai.server.static.directory import StaticDirectory
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ class Redirecting:
             request.fail(400)
             return
         if not self._site.knows(request.authority):
-            self._refusals.tell(request, 421, "its host is none of those that are served")
-            request.fail(421)
+            self._refusals.tell(request, 421, NO_SUCH_HOST)
+            request.fail(421, detail=NO_SITE)
             return
         # Whoever came by another port than ours came through something that maps ports.
         to = self.https_port if port == self._port else _HTTPS_PORT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -20,12 +21,16 @@ from skitai.http.hosts import is_loopback, split_authority
 from skitai.http.paths import PERCENT, below_point
 from skitai.interfaces import IHeadResource
 from skitai.server.clientcerts import admits
+from skitai.server.request.refusallog import RefusalLog
 from skitai.server.static.directory import StaticDirectory
 from skitai.server.wsgi.resource import WSGIResource
 
 if TYPE_CHECKING:
     from skitai.server.request.request import Request
 
+#: What the log and the page say of a request for a host that nobody serves.
+NO_SUCH_HOST = "its host is none of those that are served"
+NO_SITE = "This server has no site of this name."
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 _READING = (b"GET", b"HEAD")
 _PORT = re.compile(rb":[0-9]*\Z")
@@ -130,6 +135,7 @@ class Site:
         self._connect = connect
         self._exact = dict(exact or {})
         self._suffixes = dict(suffixes or {})
+        self._refusals = RefusalLog(monotonic)
         self._has_hosts = bool(self._exact or self._suffixes)
         self._host_max = max(map(len, [*self._exact, *self._suffixes]), default=0)
 
@@ -171,7 +177,8 @@ class Site:
             return True
         mounts = self._mounts_for(request.authority) if self._has_hosts else self._default
         if mounts is None:
-            request.fail(503)
+            self._refusals.tell(request, 503, NO_SUCH_HOST)
+            request.fail(503, detail=NO_SITE)
             return True
         if PERCENT in path:
             path = _ESCAPES.sub(lambda escapes: unquote_to_bytes(escapes.group()), path)

@@ -84,6 +84,8 @@ def make_secure(config: Config, reactor: Any) -> Secure | None:
     protocols = HTTP2_PROTOCOLS if config.server.http2 else PROTOCOLS
     tls: ServerTLS | None = None
     warnings: list[str] = []
+    if config.server.client_ca is not None and not clients:
+        warnings.append(str(config.error("client_ca", "has no effect, as no route has client_cert")))
     for source, blame in (_default(config), *(_other(config, line) for line in config.certificates)):
         try:
             loaded = source.read()
@@ -138,7 +140,7 @@ def _other(config: Config, line: CertificateConfig) -> tuple[Source, Blame]:
 
 def _doubts(loaded: Loaded) -> list[str]:
     """Return what clients may not like about a certificate."""
-    from skitai.net.certificates import ending, not_covered, stray
+    from skitai.net.certificates import broken_chain, ending, not_covered
 
     identity = loaded.identity
     file, certificate = loaded.source.files[0], identity.certificate
@@ -146,9 +148,6 @@ def _doubts(loaded: Loaded) -> list[str]:
     found = [f"the certificate in {file} {said}"] if said else []
     if others := not_covered(certificate, loaded.source.names):
         found.append(f"the certificate in {file} is not for {', '.join(others)}: clients refuse it")
-    if place := stray((certificate, *identity.chain)):
-        found.append(
-            f"certificate {place + 1} of the chain in {file} has not signed the one before it: clients that"
-            " know no other refuse it"
-        )
+    if broken := broken_chain(identity):
+        found.append(f"{file} {broken}")
     return found

@@ -349,7 +349,11 @@ def open_as_configured(config: Config, inherited: Sequence[int]) -> list[Opened]
 
 def cannot_listen(config: Config, error: ListenError) -> ConfigError:
     """Return ``error`` with the line of the config."""
-    return config.error("listen" if config.server.listen else error.key, str(error))
+    server = config.server
+    key = "listen" if server.listen else error.key
+    if error.key == "port" and f":{server.redirect_http} " in str(error):  # no other endpoint has that port
+        key = "redirect_http"
+    return config.error(key, str(error))
 
 
 def _beat_seconds(config: Config) -> float:

@@ -378,11 +378,11 @@ class TestListen:
         assert len(site.load("[server]\ncertfile = a.pem\nlisten = 443 ssl", {"port": "80"}).warnings) == 1
 
     def test_hsts_without_tls(self, site):
-        """No answer has it; but a trusted proxy may have the TLS."""
-        (warning,) = site.load("[server]\nhsts = 1000").warnings
-        assert warning.endswith("site.conf:2: [server] hsts: has no effect: no address has ssl")
-        assert site.load("[server]\nhsts = 1000\ntrusted_proxies = 127.0.0.1").warnings == ()
+        """It is only sent with HTTPS, which a trusted proxy may have."""
+        (warning,) = site.load("[server]\nhsts = 5 min").warnings
+        assert ".conf:2: [server] hsts: has no effect, as no address has TLS" in warning
         assert site.load("[server]\nhsts = off").warnings == ()
+        assert site.load("[server]\nhsts = 5 min\ntrusted_proxies = 10.0.0.1").warnings == ()
 
     def test_a_key_without_a_certificate(self, site):
         """It is refused, with TLS and without: --keyfile alone served plain HTTP."""

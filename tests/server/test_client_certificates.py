@@ -40,13 +40,13 @@ ROUTES = """
 class Server:
     """A server whose mounts want certificates; ``folder`` has that of the client."""
 
-    def __init__(self, loop, folder, keys="", routes=ROUTES):
+    def __init__(self, loop, folder, keys="", routes=ROUTES, ca=ROOT):
         self.folder = folder
         (folder / "served.py").write_text(APP)
         (folder / "files").mkdir()
         (folder / "files" / "file.txt").write_text("a file")
         (folder / "server.pem").write_bytes(SERVER.pem + SERVER.key_pem())
-        (folder / "ca.pem").write_bytes(ROOT.pem)
+        (folder / "ca.pem").write_bytes(ca.pem)
         (folder / "site.conf").write_text(
             "[server]\nlisten = 127.0.0.1:0 ssl, 127.0.0.1:0\naccess_log = off\ncertfile = server.pem\n"
             f"client_ca = ca.pem\n{keys}\n[routes:line]\n{routes}"
@@ -212,6 +212,23 @@ def test_not_accepted(start, identity, version, monkeypatch, log):
     (line,) = [formatEvent(event) for event in log if "is refused" in event.get("what", "")]
     assert line.startswith("no TLS with 127.0.0.1: its certificate is refused: ")
     assert line.endswith(" (client_ca in [server])")
+
+
+def test_intermediate(start):
+    """An authority in client_ca needs no other one above it: so not all clients of the root are known."""
+    between = Identity(issuer=ROOT, authority=True)
+    server = start(ca=between)
+    assert server.ask("/closed", server.context(Identity("c.a.org", issuer=between)))[0] == 200
+    with pytest.raises(ssl.SSLError, match="alert"):
+        server.ask("/closed", server.context(CLIENT))
+
+
+def test_of_no_use(reactor_thread, tmp_path):
+    """Authorities of clients whom no route asks are named."""
+    server = Server(reactor_thread, tmp_path, routes="/open = served:app")
+    (warning,) = server.running.instance.warnings
+    server.running.stop()
+    assert warning.endswith("[server] client_ca: has no effect, as no route has client_cert")
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])

@@ -104,11 +104,13 @@ def test_no_host_means_the_default_one(hosts):
         assert client.response().body.split()[0] == b"default"
 
 
-def test_without_a_default_strangers_get_503(serve, mount):
-    """A host that nobody serves is 503; /ping answers all the same."""
+def test_without_a_default_strangers_get_503(serve, mount, log_text):
+    """A host that nobody serves is 503, and the log says so; /ping answers all the same."""
     gateway = serve({}, site=Site(None, {b"known": mount({"": naming("known")})}))
     assert gateway.ask(host="known").code == 200
-    assert gateway.ask(host="unknown").code == 503
+    found = gateway.ask(host="unknown")
+    assert (found.code, b"no site of this name" in found.body) == (503, True)
+    assert " GET / was refused with 503: its host is none of those that are served" in log_text()
     assert gateway.ask("/ping", host="unknown").body == b"pong"
 
 

@@ -179,9 +179,9 @@ def test_files(files, greeter, certificate, key, passphrase):
             None,
             None,
             "certfile",
-            "{cert} holds no private key: set keyfile, too, or add the key to this file",
+            "{cert} holds no private key in PEM form: name the file of the key in keyfile",
         ),
-        (CHAIN, b"x", None, "keyfile", "{key} holds no private key in PEM form, or a damaged one"),
+        (CHAIN, b"x", None, "keyfile", "{key} holds no private key in PEM form"),
         (CHAIN, SERVER.key_pem("a"), None, "passphrase", "is missing: the key in {key} is encrypted"),
         (CHAIN, SERVER.key_pem("a"), "b", "passphrase", "does not open the key in {key}"),
         (CHAIN, SERVER.key_pem("a", OLD_FORM), "b", "passphrase", "does not open the key in {key}"),
@@ -422,6 +422,20 @@ def test_the_worker_ends_on_all_addresses(several, tmp_path):
         with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
             opened(address)
     assert not (tmp_path / "plain").exists()
+
+
+@pytest.mark.parametrize("listen", ["ip = 127.0.0.1\nport = 0\nssl = yes", "listen = 127.0.0.1:0 ssl"])
+def test_the_port_of_redirects_is_taken(reactor_thread, tmp_path, listen):
+    """The error names the key that names the port."""
+    (tmp_path / "own.pem").write_bytes(SERVER.pem + SERVER.key_pem())
+    config = tmp_path / "site.conf"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        config.write_text(f"[server]\ncertfile = own.pem\nredirect_http = {taken}\n{listen}\n")
+        instance = make_instance(reactor_thread.reactor, config)
+        with pytest.raises(ConfigError) as caught:
+            reactor_thread.call(instance.startService)
+    assert str(caught.value).startswith(f"{config}:3: [server] redirect_http: 127.0.0.1:{taken} is in use:")
 
 
 def test_one_of_several_is_taken(reactor_thread, tmp_path):

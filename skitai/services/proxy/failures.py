@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from OpenSSL.SSL import Error as TLSError
+
 from skitai.errors import CODE_BUSY, CODE_DNS, CODE_SHUTDOWN, CODE_TIMEOUT, OperationError
 from skitai.net.client_tls import Fault, PeerCertificateError
-from skitai.net.failures import NoDescriptorError, NoProxyError
+from skitai.net.failures import NoDescriptorError, NoProxyError, speaks_no_tls
 
 #: The code where a cluster has no members: names that DNS does not know at present.
 CODE_NOBODY = 709
@@ -42,6 +44,8 @@ def keys_of(cluster: str, error: BaseException) -> str:
     refused = error.__cause__
     if isinstance(refused, PeerCertificateError):
         return f"{_CERTIFICATE_KEYS[refused.fault]} in [@{cluster}]"
+    if isinstance(refused, TLSError) and speaks_no_tls(refused):
+        return f"ssl or members in [@{cluster}]"
     return f"members in [@{cluster}]"
 
 

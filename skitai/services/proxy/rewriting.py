@@ -59,7 +59,8 @@ class Rewriting:
             name, _, written = attribute.partition("=")
             key, written = name.strip().lower(), written.strip()
             if key == "path" and written.startswith("/"):
-                kept.append(f" Path={point}{written}")
+                # Without a slash at its end, which would keep the cookie from the mount point itself.
+                kept.append(f" Path={point if point and written == '/' else point + written}")
             elif key != "domain" or not self._is_members(written.lower().lstrip(".")):
                 kept.append(attribute)
         return ";".join(kept)

@@ -94,6 +94,12 @@ class TLSTests(HTTPTestCase):
             == f"{of} is of an issuer that is not known here"
         )
 
+    async def test_intermediate(self):
+        """An authority of the file needs no other one above it."""
+        between = Identity(issuer=AUTHORITY, authority=True)
+        server = self.serve_tls(sending(OK), Identity("127.0.0.1", issuer=between))
+        assert (await self.ask(self.pool(profile=self.trusting(between)), server.url)).data == b"ok"
+
     async def test_not_verified(self):
         """With verify = no any certificate will do."""
         server = self.serve_tls(sending(OK), Identity("elsewhere.example", days=-1))
@@ -260,7 +266,7 @@ def test_files_of_something_else(files):
     assert wrong(certfile=garbage)[0] == "certfile"
     assert wrong(certfile=certificate) == (
         "certfile",
-        f"{certificate} holds no private key: set keyfile, too, or add the key to this file",
+        f"{certificate} holds no private key in PEM form: name the file of the key in keyfile",
     )
     assert wrong(certfile=certificate, keyfile=garbage)[0] == "keyfile"
     assert wrong(keyfile=garbage) == ("keyfile", "is of no use without certfile")

@@ -62,3 +62,14 @@ def test_a_cache_that_nobody_uses(reactor_thread, log_lines, tmp_path, cache):
     running.stop()
     said = f"{tmp_path}/site.conf:9: [cache]: has no effect: no route has cache=yes"
     assert (said in log_lines) == (cache == "no")
+
+
+@pytest.mark.parametrize(
+    ("address", "hint"),
+    [("http://a:80", "leave out http://"), ("https://a", "leave out https://, and write ssl = yes")],
+)
+def test_member_with_scheme(reactor_thread, tmp_path, address, hint):
+    """A member is no URL."""
+    with pytest.raises(ConfigError) as caught:
+        make(reactor_thread, tmp_path, "[@up]", f"members = {address}")
+    assert str(caught.value).endswith(f"[@up] members: {address!r} is not host[:port]: {hint}")

@@ -129,3 +129,14 @@ def test_certificate_refused(proxy, member, lines, tmp_path, identity, up, keys)
     assert f"the certificate of its member is refused ({keys} in [@up])" in response.body.decode()
     (line,) = [line for line in lines() if line.startswith("the proxy")]
     assert line.endswith(f" ({keys} in [@up])")
+
+
+def test_member_without_tls(proxy, member, log_lines):
+    """A member that answers TLS with HTTP is named with the key that asks for TLS."""
+    server = proxy(member, routes="/ = @up", up="ssl = yes\nverify = no")
+    with server.client() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        member.accept().send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        found = client.response()
+    assert (found.code, b"(ssl or members in [@up])" in found.body) == (502, True)
+    assert any("failed: it speaks no TLS" in line for line in log_lines)
