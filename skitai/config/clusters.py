@@ -91,7 +91,10 @@ def read_cluster(section: Section) -> ClusterConfig:
 
 def unknown_cluster(name: str, known: Mapping[str, ClusterConfig]) -> str:
     """Return the message for a cluster that has no section."""
-    return f"there is no section [{PREFIX}{name}]: {nearest(name, known)}"
+    if not known:
+        return f"there is no section [{PREFIX}{name}]: write one, with members = host:port"
+    names = [f"{PREFIX}{each}" for each in known]
+    return f"there is no section [{PREFIX}{name}]: {nearest(f'{PREFIX}{name}', names)}"
 
 
 def unknown_key(name: str, kind: str, known: Iterable[str], sections: Mapping[str, Iterable[str]]) -> str:

@@ -21,6 +21,8 @@ HINTS: Mapping[str, str] = {
     **dict.fromkeys(("errorlog", "error_log", "logfile", "log_file"), _LOG),
     **dict.fromkeys(("daemon", "daemonize", "pidfile", "pid"), _BACKGROUND),
     **dict.fromkeys(("forwarded_allow_ips", "set_real_ip_from"), "did you mean trusted_proxies?"),
+    **dict.fromkeys(("proxy", "forward_proxy"), "did you mean enable_proxy?"),
+    **dict.fromkeys(("proxy_allow", "proxy_networks"), "did you mean proxy_clients?"),
     **dict.fromkeys(("client_max_body_size", "limit_request_body"), "did you mean body_max?"),
     "graceful_timeout": "did you mean shutdown_timeout?",
     "keepalive_timeout": "did you mean keep_alive?",

@@ -36,7 +36,8 @@ def test_shown(reactor_thread, tmp_path):
 @pytest.mark.parametrize(
     ("target", "problem"),
     [
-        ("@mysaerch", "there is no section [@mysaerch]: did you mean mysearch?"),
+        ("@mysaerch", "there is no section [@mysaerch]: did you mean @mysearch?"),
+        ("@elsewhere", "there is no section [@elsewhere]: known are @mysearch, @other"),
         ("@other", "@other has type other: only a cluster of type http can be mounted"),
         ("@mysearch stirp=no", "unknown option stirp: did you mean strip?"),
         ("@mysearch strip=never", "option strip: must be yes or no, not 'never'"),
@@ -48,6 +49,13 @@ def test_refused(reactor_thread, tmp_path, target, problem):
     with pytest.raises(ConfigError) as caught:
         make(reactor_thread, tmp_path, *clusters, "[routes:line]", f"/ = {target}")
     assert str(caught.value) == f"{tmp_path}/site.conf:11: [routes:line] /: {problem}"
+
+
+def test_no_cluster(reactor_thread, tmp_path):
+    """Where there is none at all, the message says what one looks like."""
+    with pytest.raises(ConfigError) as caught:
+        make(reactor_thread, tmp_path, "[routes:line]", "/ = @shop")
+    assert str(caught.value).endswith("there is no section [@shop]: write one, with members = host:port")
 
 
 @pytest.mark.parametrize("cache", ["yes", "no"])
