@@ -169,11 +169,11 @@ class SendingTLS:
         self._settle()
 
     def _ask_producer(self) -> bool:
-        """Have the producer write; return whether it has."""
+        """Have the producer write; return whether it has, or another one is to be asked by now."""
         if self._producer is not None and (self._paused or not self._streaming):
             self._paused = False
             self._producer.resumeProducing()
-        return bool(self._unsent)
+        return bool(self._unsent) or (self._producer is not None and self._paused)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Pause ``producer`` while the socket takes no more; without ``streaming``, asked for each piece."""
@@ -182,13 +182,14 @@ class SendingTLS:
             return
         if self._producer is not None:
             raise RuntimeError(f"{producer} cannot produce: {self._producer} does")
-        self._producer, self._streaming, self._paused = producer, streaming, False
+        # Without streaming, it waits to be asked: when it comes as another one is asked, that is not over.
+        self._producer, self._streaming, self._paused = producer, streaming, not streaming
         if not streaming and self._shaken:
             self._flow()
 
     def unregisterProducer(self) -> None:
         """Ask for no more, and close if that was waited for."""
-        self._producer = None
+        self._producer, self._paused = None, False
         self._settle()
 
     # -- the end -------------------------------------------------------------------------------------------

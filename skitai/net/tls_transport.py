@@ -201,7 +201,8 @@ class TLSTransport(SendingTLS):
         """Clean up: the connection is gone."""
         self._send_no_more()
         inside, self.wrappedProtocol = self.wrappedProtocol, None  # which knows this object
-        inside.connectionLost(self._reason or reason)
+        reason, self._reason = self._reason or reason, None  # whose traceback knows this object
+        inside.connectionLost(reason)
 
     def _fail(self, error: SSLError) -> None:
         self._reason = Failure(error)  # type: ignore[no-untyped-call]

@@ -17,6 +17,10 @@ from skitai.loop.sending import Send, SendQueue, sender_of
 _PIECE = 64 * 1024
 
 
+def _nothing() -> None:
+    """Tell nobody."""
+
+
 class Outgoing:
     """What is to be sent. All methods are called in the reactor thread.
 
@@ -73,6 +77,7 @@ class Outgoing:
         self._held.clear()
         self._late = None
         self.waiting = 0
+        self._on_drained = _nothing  # it belongs to who knows this object
 
     def hang_up(self) -> None:
         """Close the connection once all is sent."""

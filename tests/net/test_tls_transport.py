@@ -338,6 +338,39 @@ def test_pull_producer(world):
     assert isinstance(world.end(), ConnectionDone)
 
 
+@implementer(IPullProducer)
+class Again(Push):
+    """Registers itself anew as soon as it is asked for more than a piece, as an output does."""
+
+    piece = b""
+
+    def begin(self):
+        if self.left:
+            self.left -= 1
+            self.piece = BIG[: 64 * 1024]
+            self.transport.registerProducer(self, False)
+        else:
+            self.transport.loseConnection()
+
+    def resumeProducing(self):
+        piece, self.piece = self.piece, b""
+        if piece:
+            self.transport.write(piece)
+        else:
+            self.transport.unregisterProducer()
+            self.begin()
+
+
+def test_a_pull_producer_that_comes_as_another_is_asked(world):
+    """It is asked, too, though nothing else waits."""
+    client, transport = world.client()
+    world.call(transport.write, b"x")
+    assert client.recv(1) == b"x"
+    world.call(Again(transport, 10).begin)
+    assert len(read_all(client)) == 10 * 64 * 1024
+    assert isinstance(world.end(), ConnectionDone)
+
+
 def test_producers(world):
     """There is one at a time, and it is told when nobody needs it any more."""
     client, transport = world.client()

@@ -24,6 +24,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from certificates import tls_of, with_kind
 from instances import RunningInstance, make_instance
+from serving import eventually
 from skitai.errors import ConfigError
 from skitai.net.pem import TLSConfigError
 from skitai.net.server_tls import with_tls
@@ -31,10 +32,19 @@ from wire import PATIENCE
 
 BIG = 10 << 20
 APP = f"""
+import tempfile
+
 def app(environ, start_response):
-    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    headers = [("Content-Type", "application/octet-stream")]
+    if environ["PATH_INFO"] == "/file":
+        headers.append(("Content-Length", "{BIG}"))
+    start_response("200 OK", headers)
     if environ["PATH_INFO"] == "/big":
         return [b"x" * {BIG}]
+    if environ["PATH_INFO"] == "/file":
+        file = tempfile.TemporaryFile()
+        file.truncate({BIG})
+        return environ["wsgi.file_wrapper"](file, 65536)
     return [environ["wsgi.url_scheme"].encode(), environ["wsgi.input"].read()]
 """
 
@@ -274,6 +284,16 @@ def test_slow_reader(server):
     head, _, body = received.partition(b"\r\n\r\n")
     assert f"Content-Length: {BIG}".encode() in head
     assert len(body) == BIG
+
+
+@pytest.mark.parametrize("path", ["file", "big"])
+def test_reader_that_begins_late(server, path):
+    """A large response waits for its client, and comes whole, also where the reactor reads it from a file."""
+    with connect(server.port, trusting_context()) as slow:
+        slow.sendall(f"GET /{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        channels = server.instance._factory.channels
+        eventually(lambda: server.loop.call(lambda: any(each.output.blocked for each in channels)))
+        assert len(slow.makefile("rb").read().partition(b"\r\n\r\n")[2]) == BIG
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system decides when it acknowledges")

@@ -186,6 +186,7 @@ class SocketOutput(Output):
             return
         self._backlog = backlog
         self.blocked = True
+        self._writer.output_progressed()  # TLS asks for the first piece only when the socket takes something
         self._transport.registerProducer(self, False)
 
     def close(self, read_on: bool) -> None:

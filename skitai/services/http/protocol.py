@@ -321,6 +321,7 @@ class HTTPConnection:
         self._forget_transport()
         self._owner.lost(self, error)
         self.phase = CLOSED
+        self._reader.forget()
 
     def logPrefix(self) -> str:
         """Return the name for Twisted's log."""

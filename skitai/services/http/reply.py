@@ -93,6 +93,10 @@ class ReplyReader:
         #: How many interim replies were read, and passed on: a head of an old form is read once more.
         self._interims = self._interims_told = 0
 
+    def forget(self) -> None:
+        """Let go of who waits for a reply, which may have broken off: they know this object."""
+        self._deliver = self._interim = self._body = None
+
     def feed(self, data: bytes) -> bool:
         """Take bytes and return whether the reply is complete; raise ``BadReplyError`` if it is malformed."""
         self._overhead += len(data)

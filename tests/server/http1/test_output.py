@@ -101,6 +101,29 @@ def test_discard():
     assert file.closed
 
 
+class Full:
+    """A transport with TLS whose socket is full: it asks a producer when that takes something."""
+
+    def send(self, data):
+        return 0
+
+    def registerProducer(self, producer, streaming):
+        """Ask it later."""
+
+    def unregisterProducer(self):
+        """Do not."""
+
+
+def test_the_writer_is_told_when_something_begins_to_wait():
+    """A time-out begins then, though nobody asks for a piece."""
+    told = []
+    output = output_for(Full(), Told(told), SendQueue(Clock()), Storage(1 << 30))
+    output.write(NOISE)
+    assert output.blocked
+    assert told == ["progress"]
+    output.discard()
+
+
 # -- to a socket --------------------------------------------------------------------------------------------
 
 
@@ -182,7 +205,7 @@ def test_socket_output_keeps_the_rest(sockets):
     output.write(b"the end")
     assert output.blocked
     assert len(transport.written) == 1
-    assert told == ["progress"]
+    assert set(told) == {"progress"}
     while output.blocked:
         transport.producer.resumeProducing()
     assert told[-1] == "drained"
