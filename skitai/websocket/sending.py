@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fcntl import ioctl
-from sys import byteorder
-from termios import TIOCOUTQ
 from typing import Any
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
 from skitai.loop.sending import Send, SendQueue, sender_of
+from skitai.net.untaken import untaken
 
 #: Bytes given to a transport at a time.
 _PIECE = 64 * 1024
@@ -50,7 +48,7 @@ class Outgoing:
 
         ``waiting`` alone would not show that: the kernel takes more only when a third of megabytes is free.
         """
-        return self.waiting + _unacknowledged(self._transport)
+        return self.waiting + untaken(self._transport)
 
     def write(self, data: bytes) -> None:
         """Send ``data`` after everything written before."""
@@ -209,13 +207,6 @@ class TransportOutgoing(Outgoing):
         # In this order: while there is a producer, TLS closes without what it has taken last.
         self._transport.unregisterProducer()
         self._transport.loseConnection()
-
-
-def _unacknowledged(transport: Any) -> int:
-    try:
-        return int.from_bytes(ioctl(transport.fileno(), TIOCOUTQ, bytes(4)), byteorder)
-    except (AttributeError, OSError, ValueError):
-        return 0  # not a socket, one that is closed, or a system that does not tell
 
 
 def outgoing_for(transport: Any, queue: SendQueue, on_drained: Callable[[], None]) -> Outgoing:

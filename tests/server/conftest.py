@@ -68,6 +68,16 @@ class LoopbackServer:
         """Let the deadline of the only connection pass."""
         self.loop.call(self.channel().timed_out)
 
+    def cut_off(self):
+        """Let one deadline pass after the other until no client is left: who reads has more than one."""
+
+        def pass_deadlines():
+            for channel in list(self.factory.channels):
+                channel.timed_out()
+            return not self.factory.channels
+
+        eventually(lambda: self.loop.call(pass_deadlines), "the end of the connections")
+
     def wait_until_idle(self):
         """Wait until there is no connection."""
         eventually(lambda: not self.factory.channels, "the end of the connections")
@@ -146,13 +156,17 @@ def wrap_in_tls(tmp_path_factory):
 
 @pytest.fixture
 def tls_client():
-    """Return ``tls_client(server)``: a TLS socket that is connected to it."""
+    """Return ``tls_client(server, receive_buffer=None)``: a TLS socket that is connected to it."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     clients = []
 
-    def connect(server):
-        plain = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+    def connect(server, receive_buffer=None):
+        plain = socket.socket()
+        plain.settimeout(PATIENCE)
+        if receive_buffer is not None:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        plain.connect(("127.0.0.1", server.port))
         clients.append(context.wrap_socket(plain))
         return clients[-1]
 

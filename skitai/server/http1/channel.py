@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from skitai.errors import MisuseError
 from skitai.interfaces import IConnection
+from skitai.net.untaken import untaken
 from skitai.server.http1.answering import AnsweringConnection
 from skitai.server.http1.framing import render_switch
 from skitai.server.http1.head import NO_TUNNEL, HeadError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 FOREVER = float("inf")
 #: Seconds that the client has to close its half of the connection: after its last bytes, and in all.
 LINGER_SECONDS, LINGER_SECONDS_MAX = 5.0, 30.0
+#: Bytes of a response of which some may still wait in the system when its socket has taken the last one.
+_LEFT_MIN = 64 * 1024
 
 # For the hot path: in Python 3.11, looking up a member of an Enum costs a call.
 _SERVING, _LINGERING, _CLOSED, _NONE = State.SERVING, State.LINGERING, State.CLOSED, BodyUse.NONE
@@ -56,6 +59,7 @@ class HTTPChannel(AnsweringConnection):
         "_read_closed",
         "_reader",
         "_taker",
+        "_untaken",
         "deadline",
         "state",
     )
@@ -67,6 +71,8 @@ class HTTPChannel(AnsweringConnection):
         self._body_use = _NONE
         self._reader = RequestReader(self, factory.limits, factory.storage)
         self._taker: Taker | None = None
+        # How much the client had yet to take at the first time-out without progress.
+        self._untaken: int | None = None
         self._dispatching = self._paused = self._read_closed = False
 
     @property
@@ -157,6 +163,8 @@ class HTTPChannel(AnsweringConnection):
             self.state = _CLOSED
             self.output.hang_up()
             self._set_deadline(2 * self.factory.limits.response_timeout)
+        elif self.state is not _CLOSED and self.output.blocked and self._client_reads():
+            self._set_deadline(self.factory.limits.response_timeout)
         elif self.state is _CLOSED or self.output.blocked:
             self.transport.abortConnection()
         elif request is not None:
@@ -169,6 +177,11 @@ class HTTPChannel(AnsweringConnection):
             self._serve_waiting()
         else:
             self._close()
+
+    def _client_reads(self) -> bool:
+        """Return whether the client has read since this was asked last, or is asked for the first time."""
+        before, self._untaken = self._untaken, untaken(self.transport)
+        return before is None or self._untaken < before
 
     # -- one request after the other -----------------------------------------------------------------------
 
@@ -285,7 +298,8 @@ class HTTPChannel(AnsweringConnection):
 
     def output_progressed(self) -> None:
         """Note that the client reads, or begins to keep the response waiting."""
-        self._set_deadline(2 * self.factory.limits.response_timeout)
+        self._untaken = None
+        self._set_deadline(self.factory.limits.response_timeout)
         if self.current is not None:
             self.current.progressed()
 
@@ -311,8 +325,10 @@ class HTTPChannel(AnsweringConnection):
             self.factory.ended(request)
         is_last = not request.keep_alive or not request.complete
         if is_last or (self._read_closed and not reader.requests):
-            # The client may still be sending, if it did not know that this was the last response.
-            self._close(read_on=request.refusal != 0 or not reader.ended)
+            # The client may still be sending, if it did not know that this was the last response. With TLS it
+            # may say goodbye before it has read all, and a reset would take what has not left the system yet.
+            says_goodbye = self.secure and request.bytes_sent > _LEFT_MIN
+            self._close(read_on=request.refusal != 0 or not reader.ended or says_goodbye)
         elif reader.requests or reader.stopped:
             self._serve_waiting()
         else:

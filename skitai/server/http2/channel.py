@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
+from skitai.net.untaken import untaken
 from skitai.server.http1.channel import FOREVER, LINGER_SECONDS
 from skitai.server.http1.output import output_for
 from skitai.server.http1.states import State
@@ -44,7 +45,7 @@ class HTTP2Channel(ReceivingConnection):
     """One client connection. All methods are called in the reactor thread."""
 
     # Slots, because there may be ten thousand idle connections.
-    __slots__ = ("_accepts", "_client_leaves", "_goes_away", "_silent", "deadline", "state")
+    __slots__ = ("_accepts", "_client_leaves", "_goes_away", "_silent", "_untaken", "deadline", "state")
 
     def __init__(self, factory: HTTPFactory) -> None:
         super().__init__(factory)
@@ -53,8 +54,8 @@ class HTTP2Channel(ReceivingConnection):
         # Whether new streams are served, and whether the client knows that this will end.
         self._accepts = True
         self._goes_away = self._client_leaves = False
-        # Ticks since the socket took something, while it is full.
-        self._silent = 0
+        # Ticks since the client took something, while the socket is full; and what it had yet to take then.
+        self._silent = self._untaken = 0
 
     @property
     def busy(self) -> int:
@@ -175,15 +176,18 @@ class HTTP2Channel(ReceivingConnection):
             return
         seconds = self.factory.limits.response_timeout
         self.deadline = self.factory.now
+        reads = False
         if self.output.blocked:
-            self._silent += 1
+            before, self._untaken = self._untaken, untaken(self.transport)
+            reads = self._untaken < before
+            self._silent = 0 if reads else self._silent + 1
             if self._silent > 2 * seconds:
                 self.deadline = FOREVER
                 self.transport.abortConnection()
                 return
         for stream in list(self.streams.values()):
             if not stream.closed:
-                stream.tick(seconds)
+                stream.tick(seconds, reads)
 
     def output_progressed(self) -> None:
         """Note that the client reads, or begins to keep the response waiting."""

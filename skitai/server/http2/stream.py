@@ -196,13 +196,16 @@ class Stream(AnsweringStream):
             self.channel.factory.ended(request)
         del self.request  # as when it is complete
 
-    def tick(self, seconds: float) -> None:
+    def tick(self, seconds: float, reads: bool = False) -> None:
         """Check the time-outs; called about once a second while the stream is not closed.
 
-        ``seconds`` is the config's ``response_timeout``.
+        ``seconds`` is the config's ``response_timeout``; ``reads``: the client reads what it got before.
         """
         awaits_body = self._body_use in _READ and not self.request.status_code and not self._is_paused()
         if not awaits_body and self.backlog is None:
+            self._silent = 0
+            return
+        if self.backlog is not None and reads and self.send_window > 0:
             self._silent = 0
             return
         self._silent += 1

@@ -250,13 +250,13 @@ class TunnelStream(Stream):
         pipe.end(None if error is None else Failure(error))  # type: ignore[no-untyped-call]
         del self.request
 
-    def tick(self, seconds: float) -> None:
+    def tick(self, seconds: float, reads: bool = False) -> None:
         """End what takes too long when our half is to end: that the client takes the rest, or ends its own.
 
         Before that, the protocol itself sees after clients that are slow or gone.
         """
         if self._pipe is None:
-            super().tick(seconds)
+            super().tick(seconds, reads)
             return
         self._silent += 1
         if self._sent_end:

@@ -3,13 +3,17 @@
 import contextlib
 import socket
 import struct
+from contextlib import ExitStack
 
 import pytest
 from http_channel import TEXT, echo
 
+from raw_tls import ALERT, DATA, RawTLS
 from serving import eventually
 from skitai.server.http1.states import State
 
+#: Of an answer that a socket takes at once, and of which more than its client's buffer holds.
+SIZE = 1_300_000
 GET = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n"
 
@@ -96,9 +100,29 @@ def test_stalled_reader(loopback_server):
     with server.connect(receive_buffer=4096) as client:
         client.send(GET % b"/")
         eventually(server.blocked)
-        server.time_out()
-        server.wait_until_idle()
+        server.cut_off()
         assert not client.response().complete
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_steady_reader(loopback_server, wrap_in_tls, tls_client, tls):
+    """Who reads little, but reads, is not cut off: a socket takes more only when a third of it is free."""
+    wraps = {"wrap": wrap_in_tls} if tls else {}
+    server = loopback_server(answer(12_000_000), **wraps)
+    with ExitStack() as stack:
+        if tls:
+            client = tls_client(server, receive_buffer=65_536)
+        else:
+            client = stack.enter_context(server.connect(receive_buffer=65_536)).socket
+        client.sendall(GET % b"/")
+        eventually(server.blocked)
+        for _ in range(6):
+            server.time_out()
+            left = 200_000
+            while left > 0:
+                left -= len(client.recv(left))
+        assert server.blocked()
+        server.cut_off()
 
 
 @pytest.mark.parametrize("size", [10, 8_000_000])
@@ -167,9 +191,21 @@ def test_tls_stalled_reader(loopback_server, wrap_in_tls, tls_client):
     client = tls_client(server)
     client.sendall(GET % b"/")
     eventually(lambda: server.channel().output.blocked)
-    server.time_out()
-    server.wait_until_idle()
+    server.cut_off()
     assert len(read_all(client)) < 8_000_000
+
+
+def test_tls_goodbye_before_the_end(loopback_server, wrap_in_tls):
+    """Who says goodbye within TLS before it has read all gets the rest: a reset would take it away."""
+    server = loopback_server(answer(SIZE, [("Connection", "close")]), wrap=wrap_in_tls)
+    with RawTLS(server.port) as client:
+        client.socket.sendall(client.record(GET % b"/"))
+        eventually(lambda: server.channel().state is not State.SERVING)
+        client.socket.sendall(client.record(b"\1\0", ALERT))
+        received = b""
+        while (record := client.read())[0] != ALERT:
+            received += record[1] if record[0] == DATA else b""
+    assert received.endswith(b"\r\n\r\n" + b"x" * SIZE)
 
 
 def test_tls_large_answer(loopback_server, wrap_in_tls, tls_client):
