@@ -1,7 +1,7 @@
 """What the system still keeps of what a socket has taken.
 
-A socket takes more only when a third of what it keeps is gone, which may be a megabyte. That alone does not show
-whether a slow peer reads.
+A socket takes more only when a third of what it keeps is gone, which may be a megabyte. That alone does not
+show whether a slow peer reads.
 """
 
 from __future__ import annotations
