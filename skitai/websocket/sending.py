@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
 from skitai.loop.sending import Send, SendQueue, sender_of
-from skitai.net.untaken import untaken
+from skitai.loop.untaken import untaken
 
 #: Bytes given to a transport at a time.
 _PIECE = 64 * 1024

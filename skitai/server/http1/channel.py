@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from skitai.errors import MisuseError
 from skitai.interfaces import IConnection
-from skitai.net.untaken import untaken
+from skitai.loop.untaken import untaken
 from skitai.server.http1.answering import AnsweringConnection
 from skitai.server.http1.framing import render_switch
 from skitai.server.http1.head import NO_TUNNEL, HeadError

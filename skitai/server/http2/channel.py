@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
-from skitai.net.untaken import untaken
+from skitai.loop.untaken import untaken
 from skitai.server.http1.channel import FOREVER, LINGER_SECONDS
 from skitai.server.http1.output import output_for
 from skitai.server.http1.states import State

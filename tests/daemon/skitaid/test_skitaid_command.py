@@ -113,11 +113,14 @@ class Home:
 
     def ask(self, name):
         """Ask the newest server of that name for its process id."""
-        urls = [
-            line.split(" on ")[1].split()[0]
-            for line in self.log("instances", name, "server.log").splitlines()
-            if " on http" in line
-        ]
+        urls = eventually(  # the workers may serve a moment before the log says where
+            lambda: [
+                line.split(" on ")[1].split()[0]
+                for line in self.log("instances", name, "server.log").splitlines()
+                if " on http" in line
+            ],
+            "the address in the log",
+        )
         with urllib.request.urlopen(urls[-1], timeout=30) as response:
             return int(response.read())
 
